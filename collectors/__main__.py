@@ -1,0 +1,157 @@
+"""``python -m collectors NAME [--execd] [options]``; without a name, the list of collectors.
+
+Imports only the collector that is asked for, and the list imports none: a collector that Telegraf runs
+each interval starts in the time that its own library takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any, cast
+
+from collectors.report import Report
+from collectors.runner import Context, Module, NotApplicable, Requests, Runner, Unavailable
+from collectors.settings import DEFAULT_FILE, Setting, SettingsError, Values, resolve, variable
+
+#: Exit status for a collector that cannot start: wrong option, setting, or missing device.
+CANNOT_START = 2
+
+
+def catalogue() -> dict[str, str]:
+    """Every collector and its line of help, sorted: the modules beside this one that define ``create``."""
+    found: dict[str, str] = {}
+    with os.scandir(os.path.dirname(os.path.abspath(__file__))) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            name, _ = os.path.splitext(entry.name)
+            path = os.path.join(entry.path, "__init__.py") if entry.is_dir() else entry.path
+            if name[0] in "_." or not path.endswith(".py") or not os.path.isfile(path):
+                continue
+            with open(path, encoding="utf-8") as file:
+                source = file.read()
+            if "\ndef create(" in source:
+                found[name] = source.removeprefix('"""').split("\n", 1)[0].removesuffix('"""')
+    return found
+
+
+def _parser(name: str, module: Module) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"python -m collectors {name}",
+        description=(sys.modules[module.__name__].__doc__ or "") if hasattr(module, "__name__") else "",
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--execd", action="store_true", help="one batch for each line on standard input, until it ends")
+    parser.add_argument("--settings", metavar="FILE", help=f"settings file [SENSETIG_SETTINGS; {DEFAULT_FILE}]")
+    for setting in module.SETTINGS:
+        default = "" if setting.default is None else f"; {setting.default}"
+        parser.add_argument(
+            "--" + setting.name.replace("_", "-"),
+            dest=setting.name,
+            metavar=setting.kind.__name__.upper(),
+            help=f"{setting.help} {setting.expected.capitalize()} [{variable(name, setting)}{default}]".replace(
+                "%", "%%"
+            ),
+        )
+    return parser
+
+
+def _read_settings(path: str, *, required: bool) -> str | None:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except FileNotFoundError:
+        if required:
+            raise SettingsError(f"{path}: there is no such settings file; name another, or leave it out") from None
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: the settings cannot be read: {error}") from None
+
+
+def settle(name: str, settings: Sequence[Setting[Any]], options: dict[str, str | None]) -> Values:
+    """The settings of a collector from its options, the environment and the file. Raises SettingsError."""
+    given = options.pop("settings", None) or os.environ.get("SENSETIG_SETTINGS")
+    path = given or DEFAULT_FILE
+    text = _read_settings(path, required=given is not None)
+    return resolve(
+        name,
+        settings,
+        file=path,
+        text=text,
+        sections=tuple(catalogue()) if text is not None else (),
+        environ=os.environ,
+        options=options,
+    )
+
+
+def _write_all(descriptor: int) -> Callable[[bytes], None]:
+    def write(data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+
+    return write
+
+
+def _complain(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one collector; the exit status."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        known = catalogue()
+        width = max(map(len, known))
+        print("usage: python -m collectors NAME [--execd] [--help]\n")
+        for name, summary in known.items():
+            print(f"  {name:{width}}  {summary}")
+        return 0
+    name, rest = arguments[0], arguments[1:]
+    if not name.isidentifier() or not _is_collector(name):
+        _complain(f"E! there is no collector {name!r}; choose one of {', '.join(catalogue())}")
+        return CANNOT_START
+    module = cast("Module", import_module(f"collectors.{name}"))
+    options = vars(_parser(name, module).parse_args(rest))
+    once = not options.pop("execd")
+    report = Report(name, _complain)
+    try:
+        context = Context(settle(name, module.SETTINGS, options), report, once, os.uname().nodename, time.time_ns)
+        collector = module.create(context)
+    except NotApplicable:
+        return 0 if once else _idle()
+    except (SettingsError, Unavailable) as error:
+        _complain(f"E! {name}: {error}")
+        return CANNOT_START
+    except ImportError as error:
+        _complain(f"E! {name}: {error}; install it with: pip install 'sensetig[{name}]'")
+        return CANNOT_START
+    runner = Runner(name, collector, report, _write_all(1), time.time_ns, time.monotonic)
+    try:
+        return runner.once() if once else runner.serve(Requests(0))
+    except BrokenPipeError:
+        return 1  # whoever read the lines is gone; there is nobody left to tell
+    finally:
+        collector.close()
+
+
+def _is_collector(name: str) -> bool:
+    here = os.path.dirname(os.path.abspath(__file__))
+    if not (os.path.isfile(f"{here}/{name}.py") or os.path.isfile(f"{here}/{name}/__init__.py")):
+        return False
+    return hasattr(import_module(f"collectors.{name}"), "create")
+
+
+def _idle() -> int:
+    """Stay until Telegraf ends: it would start a collector that leaves again and again."""
+    requests = Requests(0)
+    while requests.next():
+        pass
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

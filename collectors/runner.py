@@ -1,0 +1,253 @@
+"""Runs one collector: once for Telegraf's ``inputs.exec``, or on and on for ``inputs.execd``.
+
+A collector is polled (``collect`` gives one batch) or streaming (``stream`` gives batches as events happen).
+"No data" is an empty batch; a reading that failed is told to the :class:`~collectors.report.Report`; an
+exception means that the whole batch failed, and is counted with ``up=0``.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from collectors.metric import Metric, Series, encode
+from collectors.report import Report
+from collectors.schema import COLLECTOR, Measurement
+from collectors.settings import Setting, Values
+
+#: How often a streaming collector reports on itself, in seconds.
+REPORT_SECONDS = 10.0
+
+
+class NotApplicable(Exception):
+    """The machine has nothing for this collector to read: nothing at all is emitted, and it is no error."""
+
+
+class Unavailable(Exception):
+    """The collector cannot start; the message says in one sentence why, and what to do."""
+
+
+@runtime_checkable
+class Polled(Protocol):
+    """A collector that is asked for each batch."""
+
+    def collect(self) -> Iterable[Metric]:
+        """One batch of samples, as read now."""
+        ...
+
+    def close(self) -> None:
+        """Let go of devices and files."""
+        ...
+
+
+@runtime_checkable
+class Streaming(Protocol):
+    """A collector that emits as events happen."""
+
+    def stream(self, wait: Callable[[float], bool]) -> Iterator[Iterable[Metric]]:
+        """Batches, some of them empty, until the source ends.
+
+        Args:
+            wait: pauses for so many seconds, and answers True as soon as it is time to stop; called with 0
+                between frames it costs one system call.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of devices and files."""
+        ...
+
+
+Collector = Polled | Streaming
+
+
+class Context(NamedTuple):
+    """What a collector is made with.
+
+    Args:
+        values: its settings.
+        report: takes errors that do not stop the batch.
+        once: True for a single batch in a fresh process, False for batch after batch.
+        host: this machine's name, the default of ``device`` tags.
+        clock_ns: wall clock, nanoseconds since 1970.
+    """
+
+    values: Values
+    report: Report
+    once: bool
+    host: str
+    clock_ns: Callable[[], int]
+
+
+class Module(Protocol):
+    """What every module in this package that is a collector defines.
+
+    The first line of its docstring is its line of help. ``create`` raises :class:`Unavailable` when the
+    collector cannot start, and :class:`NotApplicable` where there is nothing for it to read. Libraries
+    beyond the standard ones are imported inside ``create``, so that the module can be listed without them.
+    """
+
+    MEASUREMENTS: tuple[Measurement, ...]
+    SETTINGS: tuple[Setting[Any], ...]
+
+    def create(self, context: Context, /) -> Collector:
+        """The collector, ready to run."""
+        ...
+
+
+class Requests:
+    """What Telegraf asks for: lines on standard input, ended by its end or by SIGTERM or SIGINT."""
+
+    def __init__(self, stdin: int) -> None:
+        self._stdin = stdin
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._poll = select.poll()
+        self._poll.register(stdin, select.POLLIN | select.POLLHUP)
+        self._poll.register(self._wake_read, select.POLLIN)
+        self._pending = 0
+        self.stopped = False
+        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+
+    def _stop(self, *_: object) -> None:
+        self.stopped = True
+
+    def _read(self, timeout: float | None) -> None:
+        for descriptor, _ in self._poll.poll(None if timeout is None else timeout * 1000):
+            if descriptor == self._wake_read:
+                os.read(self._wake_read, 512)
+            elif received := os.read(self._stdin, 4096):
+                self._pending += received.count(b"\n")
+            else:
+                self._poll.unregister(self._stdin)
+                self.stopped = True
+
+    def next(self) -> bool:
+        """Wait for the next line; False when it is time to stop and every line has been answered."""
+        while not self._pending and not self.stopped:
+            self._read(None)
+        if not self._pending:
+            return False
+        self._pending -= 1
+        return True
+
+    def wait(self, seconds: float) -> bool:
+        """Pause; True as soon as it is time to stop. Lines that come meanwhile are not answered."""
+        if not self.stopped:
+            self._read(seconds)
+        self._pending = 0
+        return self.stopped
+
+
+class Runner:
+    """One collector with its clocks and its way out, all passed in.
+
+    Args:
+        name: the collector's name, the tag of its self-metrics.
+        collector: polled or streaming.
+        report: counts and says what fails.
+        write: takes whole lines of line protocol for stdout.
+        clock_ns: wall clock, nanoseconds since 1970.
+        timer: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        collector: Collector,
+        report: Report,
+        write: Callable[[bytes], None],
+        clock_ns: Callable[[], int],
+        timer: Callable[[], float],
+    ) -> None:
+        self._collector = collector
+        self._report = report
+        self._write = write
+        self._clock_ns = clock_ns
+        self._timer = timer
+        self._series = Series(COLLECTOR.name, {"collector": name})
+
+    def once(self) -> int:
+        """One batch (of a streaming collector: all it has); the exit status."""
+        if isinstance(self._collector, Polled):
+            return 0 if self._batch(self._collector) else 1
+        return self.follow(lambda _seconds: False)
+
+    def serve(self, requests: Requests) -> int:
+        """A batch for each request, or events as they happen, until there are no more; the exit status."""
+        if isinstance(self._collector, Polled):
+            while requests.next():
+                self._batch(self._collector)
+            return 0
+        return self.follow(requests.wait)
+
+    def _batch(self, collector: Polled) -> bool:
+        start = self._timer()
+        lines: list[str] = []
+        up = True
+        try:
+            for metric in collector.collect():
+                self._add(metric, lines)
+        except Exception as error:  # noqa: BLE001 - whatever one batch meets, the next is tried, and the failure is counted
+            self._report.error(_sentence(error))
+            up = False
+        self._emit(lines, up=up, samples=len(lines), duration=self._timer() - start)
+        return up
+
+    def follow(self, wait: Callable[[float], bool]) -> int:
+        """Emit a streaming collector's events until its source ends or it is time to stop; the exit status."""
+        assert isinstance(self._collector, Streaming)
+        due = self._timer()
+        samples = 0
+        up = True
+        try:
+            for batch in self._collector.stream(wait):
+                lines: list[str] = []
+                for metric in batch:
+                    self._add(metric, lines)
+                samples += len(lines)
+                if self._timer() >= due:
+                    due = self._timer() + REPORT_SECONDS
+                    self._emit(lines, up=True, samples=samples)
+                    samples = 0
+                elif lines:
+                    self._send(lines)
+        except BrokenPipeError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the source is lost as a whole: say so, and let Telegraf start it again
+            self._report.error(_sentence(error))
+            up = False
+        self._emit([], up=up, samples=samples)
+        return 0 if up else 1
+
+    def _add(self, metric: Metric, lines: list[str]) -> None:
+        if metric.time_ns is None:
+            metric = Metric(metric.series, metric.fields, self._clock_ns())
+        line = encode(metric, self._report.error)
+        if line:
+            lines.append(line)
+
+    def _emit(self, lines: list[str], *, up: bool, samples: int, duration: float | None = None) -> None:
+        """Write the lines with the collector's self-metric behind them."""
+        fields: dict[str, float | int | bool | str] = {
+            "samples": samples,
+            "errors": self._report.take(),
+            "up": int(up),
+        }
+        if duration is not None:
+            fields["duration_seconds"] = duration
+        self._send([*lines, encode(Metric(self._series, fields, self._clock_ns()))])
+
+    def _send(self, lines: list[str]) -> None:
+        self._write(("\n".join(lines) + "\n").encode("utf-8", "replace"))
+
+
+def _sentence(error: Exception) -> str:
+    """An exception in words; its kind goes along where the words alone would not say what happened."""
+    if isinstance(error, (Unavailable, ValueError)) and str(error):
+        return str(error)
+    return f"{type(error).__name__}: {error}"

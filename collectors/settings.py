@@ -1,0 +1,198 @@
+"""Settings of a collector: a TOML file, the environment over it, and options over both.
+
+A collector declares its settings once; the options, the variables and the keys of its section follow::
+
+    BACKEND = Setting("backend", str, "auto", "Where readings come from.", choices=("auto", "hat"))
+
+is ``--backend``, ``SENSETIG_SENSEHAT_BACKEND`` and ``backend`` under ``[sensehat]``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic, TypeVar, cast
+
+#: Where the settings are, unless SENSETIG_SETTINGS or ``--settings`` names another file.
+DEFAULT_FILE = "/etc/sensetig/sensetig.toml"
+
+T = TypeVar("T")
+
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+_KINDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+class SettingsError(ValueError):
+    """A setting is wrong; the message names file and line, variable or option, and what was expected."""
+
+
+class Setting(Generic[T]):
+    """One setting.
+
+    Args:
+        name: snake_case.
+        kind: str, int, float or bool.
+        default: what holds where nothing is said; None for a setting that may be absent.
+        help: one sentence.
+        choices: the texts allowed, where only some are.
+        low, high: the inclusive range of a number, or None.
+    """
+
+    __slots__ = ("choices", "default", "help", "high", "kind", "low", "name")
+
+    def __init__(
+        self,
+        name: str,
+        kind: type,
+        default: T,
+        help: str,
+        *,
+        choices: tuple[str, ...] = (),
+        low: float | None = None,
+        high: float | None = None,
+    ) -> None:
+        self.name = name
+        self.kind = kind
+        self.default = default
+        self.help = help
+        self.choices = choices
+        self.low = low
+        self.high = high
+
+    @property
+    def expected(self) -> str:
+        """What a value must be, in words."""
+        if self.choices:
+            return f"one of {', '.join(self.choices)}"
+        words = _KINDS[self.kind]
+        if self.low is not None and self.high is not None:
+            words += f" from {self.low:g} to {self.high:g}"
+        elif self.low is not None:
+            words += f" of at least {self.low:g}"
+        elif self.high is not None:
+            words += f" of at most {self.high:g}"
+        return words
+
+    def check(self, value: Any) -> T:
+        """The value as its kind. Raises ValueError, without words, when it does not fit."""
+        if self.kind is float and type(value) is int:
+            value = float(value)
+        if type(value) is not self.kind or (self.choices and value not in self.choices):
+            raise ValueError
+        if (self.low is not None and not value >= self.low) or (self.high is not None and not value <= self.high):
+            raise ValueError
+        return cast("T", value)
+
+    def read(self, text: str) -> T:
+        """The value that a variable or an option spells. Raises ValueError, without words, when it does not fit."""
+        if self.kind is bool:
+            word = text.strip().lower()
+            if word not in _TRUE + _FALSE:
+                raise ValueError
+            return self.check(word in _TRUE)
+        return self.check(self.kind(text))
+
+
+class Values:
+    """The settings of one collector, each found by its declaration: ``values[BACKEND]``."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: Mapping[str, object] | None = None) -> None:
+        self._values = dict(values or {})
+
+    def __getitem__(self, setting: Setting[T]) -> T:
+        return cast("T", self._values.get(setting.name, setting.default))
+
+
+def variable(section: str, setting: Setting[Any]) -> str:
+    """The environment variable of a setting: SENSETIG_<SECTION>_<NAME>."""
+    return f"SENSETIG_{section}_{setting.name}".upper()
+
+
+def resolve(
+    section: str,
+    settings: Sequence[Setting[Any]],
+    *,
+    file: str,
+    text: str | None,
+    sections: Sequence[str],
+    environ: Mapping[str, str],
+    options: Mapping[str, str | None],
+) -> Values:
+    """Settle each setting of a section: option over variable over file over default.
+
+    Args:
+        section: the collector's name.
+        settings: what the collector declares.
+        file: the settings file's path, for messages.
+        text: what the file says, or None where there is none.
+        sections: every section that the file may have.
+        environ: the environment.
+        options: the text of each option that was given, by the setting's name.
+
+    Raises:
+        SettingsError: for a broken file, an unknown section or key, a wrong type, a value out of range.
+    """
+    values: dict[str, object] = {}
+    if text is not None:
+        values.update(_from_file(section, settings, file, text, sections))
+    for setting in settings:
+        name = variable(section, setting)
+        for given, source in ((environ.get(name), name), (options.get(setting.name), _option(setting))):
+            if given is None or given == "":
+                continue
+            try:
+                values[setting.name] = setting.read(given)
+            except ValueError:
+                raise SettingsError(f"{source} is {given!r}; it must be {setting.expected}") from None
+    return Values(values)
+
+
+def _option(setting: Setting[Any]) -> str:
+    return "--" + setting.name.replace("_", "-")
+
+
+def _from_file(
+    section: str, settings: Sequence[Setting[Any]], file: str, text: str, sections: Sequence[str]
+) -> dict[str, object]:
+    import tomllib  # only a machine with a settings file pays for the parser
+
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{file} is not valid TOML: {error}") from None
+    for name, content in document.items():
+        if name not in sections:
+            raise SettingsError(
+                f"{file}, line {_line(text, None, name)}: unknown section [{name}]; there are {', '.join(sections)}"
+            )
+        if not isinstance(content, dict):
+            raise SettingsError(f"{file}, line {_line(text, None, name)}: {name} must be a section: [{name}]")
+    known = {setting.name: setting for setting in settings}
+    values: dict[str, object] = {}
+    for key, value in document.get(section, {}).items():
+        where = f"{file}, line {_line(text, section, key)}: [{section}] {key}"
+        if key not in known:
+            names = ", ".join(sorted(known)) or "none"
+            raise SettingsError(f"{where} is not a setting; [{section}] has {names}")
+        try:
+            values[key] = known[key].check(value)
+        except ValueError:
+            raise SettingsError(f"{where} is {value!r}; it must be {known[key].expected}") from None
+    return values
+
+
+def _line(text: str, section: str | None, key: str) -> int:
+    """Where a key (or, without a section, a section's head) stands, counted from 1; the parser does not say."""
+    inside = section is None
+    for number, line in enumerate(text.splitlines(), 1):
+        head = re.match(r"\s*\[\s*[\"']?([^\]\"']+)", line)
+        if head:
+            name = head[1].strip()
+            if section is None and name.split(".")[0] == key:
+                return number
+            inside = section is None or name == section
+        elif inside and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=", line):
+            return number
+    return 1
