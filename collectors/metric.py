@@ -173,10 +173,10 @@ def encode(metric: Metric, refuse: Callable[[str], None] = _ignore) -> str:
 
 # --- reading -------------------------------------------------------------------------------------
 
-_TOKEN = r"(?:[^,= \\]|\\.)+"
-_PAIR = re.compile(rf"({_TOKEN})=({_TOKEN})(,| |$)")
+_NAME = r"(?:[^,= \\]|\\.)+"
+_PAIR = re.compile(rf"({_NAME})=({_NAME})(,| |$)")
 _MEASUREMENT = re.compile(r"((?:[^, \\]|\\.)+)(,| )")
-_FIELD = re.compile(rf'({_TOKEN})=("(?:[^"\\]|\\.)*"|[^," ]+)(,| |$)', re.DOTALL)
+_FIELD = re.compile(rf'({_NAME})=("(?:[^"\\]|\\.)*"|[^," ]+)(,| |$)', re.DOTALL)
 _INTEGER = re.compile(r"[-+]?\d+i\Z")
 _UNSIGNED = re.compile(r"\d+u\Z")
 _FLOAT = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\Z")

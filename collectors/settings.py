@@ -73,11 +73,11 @@ class Setting(Generic[T]):
             words += f" of at most {self.high:g}"
         return words
 
-    def check(self, value: Any) -> T:
+    def check(self, given: object) -> T:
         """The value as its kind. Raises ValueError, without words, when it does not fit."""
-        if self.kind is float and type(value) is int:
-            value = float(value)
-        if type(value) is not self.kind or (self.choices and value not in self.choices):
+        value: Any = float(given) if self.kind is float and type(given) is int else given
+        fits = type(value) is self.kind and (not self.choices or value in self.choices)
+        if not fits:
             raise ValueError
         if (self.low is not None and not value >= self.low) or (self.high is not None and not value <= self.high):
             raise ValueError
