@@ -1,0 +1,1 @@
+"""What the operator runs: ``sensetig demo``, ``setup``, ``engines`` and the rest."""

@@ -1,0 +1,38 @@
+"""``sensetig COMMAND``: every module in ``sensetig.commands`` is a command, imported only when it is called."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+import click
+
+from collectors import __version__
+from sensetig import commands
+
+
+class Commands(click.Group):
+    """A group whose commands are the modules of :mod:`sensetig.commands`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands, sorted."""
+        del ctx
+        return sorted(module.name.replace("_", "-") for module in iter_modules(commands.__path__))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, or None where there is none."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command = import_module(f"sensetig.commands.{cmd_name.replace('-', '_')}").command
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=Commands, context_settings={"auto_envvar_prefix": "SENSETIG", "help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="sensetig")
+def main() -> None:
+    """Monitoring for the Raspberry Pi: Sense HAT, camera and system, in InfluxDB and Grafana."""
+
+
+if __name__ == "__main__":
+    main(prog_name="sensetig")

@@ -1,0 +1,16 @@
+"""Where the bundle's own files are: configuration, definitions and dashboards beside the code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def root() -> Path:
+    """The folder that holds ``telegraf``, ``influxdb`` and ``grafana``: the checkout, or the wheel's copy of it."""
+    here = Path(__file__).resolve().parent
+    for folder in (here.parent, here / "bundle"):
+        if (folder / "telegraf" / "telegraf.conf").is_file():
+            return folder
+    raise FileNotFoundError(
+        f"the bundle's configuration is not beside {here}: install sensetig from its checkout or from its wheel"
+    )

@@ -1,0 +1,40 @@
+"""InfluxDB on loopback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import urllib3
+
+from sensetig.local import processes
+from sensetig.local.ports import LOOPBACK
+
+
+def answers(url: str) -> bool:
+    """Whether a server at this URL answers with 200."""
+    try:
+        return urllib3.request("GET", url, retries=False, timeout=2.0).status == 200
+    except urllib3.exceptions.HTTPError:
+        return False
+
+
+def start(influxd: Path, folder: Path, port: int, log: Path) -> tuple[processes.Identity, str]:
+    """Start influxd with its files in *folder*; answers when it does: the process and its URL. Raises EngineFailed."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    command = [
+        influxd,
+        f"--bolt-path={folder / 'influxd.bolt'}",
+        f"--sqlite-path={folder / 'influxd.sqlite'}",
+        f"--engine-path={folder / 'engine'}",
+        f"--http-bind-address={LOOPBACK}:{port}",
+        "--reporting-disabled",
+        "--log-level=warn",
+    ]
+    identity = processes.start("InfluxDB", command, log=log)
+    url = f"http://{LOOPBACK}:{port}"
+    try:
+        processes.await_ready(identity, lambda: answers(f"{url}/health"), log=log, seconds=60)
+    except processes.EngineFailed:
+        processes.stop([identity])
+        raise
+    return identity, url

@@ -1,0 +1,111 @@
+"""Engines as child processes: started with their log in a file, awaited, stopped by their own id."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+
+class EngineFailed(RuntimeError):
+    """An engine ended or did not answer in time; the message says which, and quotes its log's end."""
+
+
+class Identity(NamedTuple):
+    """A process, told apart from a later one that got the same id."""
+
+    name: str
+    pid: int
+    started: float
+
+    def process(self) -> psutil.Process | None:
+        """The process, or None when it has ended."""
+        try:
+            process = psutil.Process(self.pid)
+            alive = abs(process.create_time() - self.started) < 1 and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return None
+        return process if alive else None
+
+
+def start(
+    name: str,
+    command: Sequence[str | Path],
+    *,
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> Identity:
+    """Start an engine in a session of its own, so that Ctrl-C in the terminal reaches only its parent.
+
+    Args:
+        name: the engine's name, for messages.
+        command: program and arguments; secrets belong into *environment*, where other users cannot read them.
+        log: takes both outputs; appended to, readable by the owner only.
+        environment: variables over the present ones.
+        folder: the working directory.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        child = subprocess.Popen(
+            [str(part) for part in command],
+            stdin=subprocess.DEVNULL,
+            stdout=descriptor,
+            stderr=descriptor,
+            env={**os.environ, **(environment or {})},
+            cwd=folder,
+            start_new_session=True,
+        )
+    finally:
+        os.close(descriptor)
+    child.returncode = 0  # its end is awaited through psutil; this object must not warn that it was not
+    return Identity(name, child.pid, psutil.Process(child.pid).create_time())
+
+
+def await_ready(identity: Identity, ready: Callable[[], bool], *, log: Path, seconds: float) -> None:
+    """Wait until *ready* answers True. Raises EngineFailed when the engine ends first, or the time is up."""
+
+    def state() -> str:
+        if ready():
+            return "ready"
+        return "starting" if identity.process() else "ended"
+
+    try:
+        outcome = Retrying(
+            retry=retry_if_result(lambda result: result == "starting"),
+            stop=stop_after_delay(seconds),
+            wait=wait_fixed(0.1),
+        )(state)
+    except RetryError:
+        outcome = f"not ready after {seconds:g} s"
+    if outcome != "ready":
+        raise EngineFailed(f"{identity.name} {outcome}; the end of its log {log}:\n{tail(log)}")
+
+
+def stop(identities: Sequence[Identity], *, seconds: float = 15.0) -> None:
+    """Stop each engine, in this order, with what it started: SIGTERM, and SIGKILL when the time is up."""
+    for identity in identities:
+        process = identity.process()
+        if process is None:
+            continue
+        family = [process, *process.children(recursive=True)]
+        process.send_signal(signal.SIGTERM)
+        _, late = psutil.wait_procs(family, timeout=seconds)
+        for each in late:
+            each.kill()
+        psutil.wait_procs(late, timeout=5)
+
+
+def tail(log: Path, lines: int = 8) -> str:
+    """The last lines of a log, for a message."""
+    try:
+        return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+    except OSError as error:
+        return f"(the log cannot be read: {error})"

@@ -1,0 +1,31 @@
+"""Telegraf with the bundle's configuration."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from sensetig.local import processes
+
+
+def start(telegraf: Path, bundle: Path, environment: Mapping[str, str], log: Path) -> processes.Identity:
+    """Start Telegraf with ``telegraf.conf`` and every snippet, the collectors run by this Python.
+
+    Args:
+        telegraf: the program.
+        bundle: the folder that holds ``telegraf/``.
+        environment: the variables that the configuration reads, the token among them.
+        log: takes its output.
+    """
+    command = [
+        telegraf,
+        "--strict-env-handling",
+        "--config",
+        bundle / "telegraf" / "telegraf.conf",
+        "--config-directory",
+        bundle / "telegraf" / "telegraf.d",
+    ]
+    return processes.start(
+        "Telegraf", command, log=log, environment={"SENSETIG_PYTHON": sys.executable, **environment}, folder=bundle
+    )
