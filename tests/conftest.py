@@ -1,0 +1,10 @@
+"""Options of the tests."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--regenerate`` writes what the golden cases print now into their expected output."""
+    parser.addoption("--regenerate", action="store_true", help="write the expected output of the golden cases anew")

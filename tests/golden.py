@@ -1,0 +1,161 @@
+"""What a golden case is, and what is compared of its output.
+
+A case is a folder ``tests/cases/<collector>/<case>/`` with ``case.toml`` in it::
+
+    arguments = ["--sys-root", "sys"]  # after the collector's name; the case's folder is the working directory
+    environment = { SENSETIG_PI_VCGENCMD = "./vcgencmd" }
+    requests = 2                       # lines on stdin of a run with --execd; without it, one batch is collected
+    status = 0                         # the exit status
+    needs = ["cv2"]                    # Python modules without which the case is skipped
+
+``settings.toml`` beside it is the settings file of the run. ``{data}`` in an argument or in the environment
+is the folder of the recordings; the case is skipped where there is none. ``expected.out`` is what the
+collector prints, and ``expected.err``, which is absent where nothing is said, its errors.
+
+What differs from run to run is written as ``*`` by the patterns of ``volatile.toml``: ``measurement/name``
+for the value of a tag or a field, ``measurement/time`` for the time, each with the wildcards of fnmatch.
+A line whose tags are masked stands for all lines that look the same once masked.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from collectors.metric import FieldValue, Metric, Series, encode
+
+ROOT = Path(__file__).resolve().parent.parent
+CASES = ROOT / "tests" / "cases"
+DATA = ROOT.parent / "shared" / "data"
+
+#: A case that has not ended by then has hung.
+TIMEOUT_SECONDS = 60
+
+_KEYS = {"arguments", "environment", "requests", "status", "needs"}
+
+
+class Case(NamedTuple):
+    """One golden case; see the module's docstring for its file."""
+
+    folder: Path
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+    requests: int | None
+    status: int
+    needs: tuple[str, ...]
+
+    @property
+    def collector(self) -> str:
+        """The collector that the case runs."""
+        return self.folder.parent.name
+
+    @property
+    def label(self) -> str:
+        """How the case is called in a list of tests."""
+        return f"{self.collector}/{self.folder.name}"
+
+    @property
+    def wants_data(self) -> bool:
+        """Whether it reads a recording."""
+        return any("{data}" in text for text in (*self.arguments, *self.environment.values()))
+
+
+class Outcome(NamedTuple):
+    """What a run printed, and how it ended."""
+
+    out: str
+    err: str
+    status: int
+
+
+def read_case(folder: Path) -> Case:
+    """The case in a folder. Raises ValueError naming the file for a key that no case has."""
+    file = folder / "case.toml"
+    document: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
+    if unknown := sorted(set(document) - _KEYS):
+        raise ValueError(f"{file}: unknown key {', '.join(unknown)}; a case has {', '.join(sorted(_KEYS))}")
+    return Case(
+        folder,
+        tuple(document.get("arguments", ())),
+        document.get("environment", {}),
+        document.get("requests"),
+        document.get("status", 0),
+        tuple(document.get("needs", ())),
+    )
+
+
+def find_cases(cases: Path = CASES) -> list[Case]:
+    """Every case below a folder, sorted by name."""
+    return [read_case(file.parent) for file in sorted(cases.glob("*/*/case.toml"))]
+
+
+def read_volatile(collector: str, file: Path = CASES / "volatile.toml") -> tuple[str, ...]:
+    """The patterns of what differs from run to run in this collector's lines: the common ones and its own."""
+    document = tomllib.loads(file.read_text(encoding="utf-8"))
+    return (*document["common"], *document.get(collector, ()))
+
+
+def run(case: Case) -> Outcome:
+    """Run the case's collector in a process of its own, with no setting of this machine."""
+    settings = case.folder / "settings.toml"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SENSETIG_")}
+    environment["SENSETIG_SETTINGS"] = "settings.toml" if settings.exists() else os.devnull
+    environment["PYTHONPATH"] = str(ROOT)
+    environment.update({name: _with_data(value) for name, value in case.environment.items()})
+    command = [sys.executable, "-m", "collectors", case.collector, *map(_with_data, case.arguments)]
+    if case.requests is not None:
+        command.append("--execd")
+    done = subprocess.run(
+        command,
+        cwd=case.folder,
+        env=environment,
+        input="\n" * (case.requests or 0),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=TIMEOUT_SECONDS,
+        check=False,
+    )
+    return Outcome(done.stdout, _portable(done.stderr), done.returncode)
+
+
+def mask(metrics: Sequence[Metric], patterns: Sequence[str]) -> Iterator[str]:
+    """The metrics as lines, with ``*`` for each value that a pattern names."""
+    seen: set[str] = set()
+    for metric in metrics:
+        measurement = metric.series.measurement
+        volatile_tags = [tag for tag in metric.series.tags if _volatile(measurement, tag, patterns)]
+        series = Series(measurement, {**metric.series.tags, **dict.fromkeys(volatile_tags, "*")})
+        values = [
+            _one(key, 0).removesuffix("0i") + "*" if _volatile(measurement, key, patterns) else _one(key, value)
+            for key, value in metric.fields.items()
+        ]
+        time = "*" if _volatile(measurement, "time", patterns) else metric.time_ns
+        line = f"{series.prefix}{','.join(values)} {time}"
+        if not volatile_tags or line not in seen:
+            seen.add(line)
+            yield _portable(line)
+
+
+def _one(key: str, value: FieldValue) -> str:
+    """One field as it stands in a line."""
+    series = Series("one")
+    return encode(Metric(series, {key: value})).removeprefix(series.prefix)
+
+
+def _volatile(measurement: str, name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(f"{measurement}/{name}", pattern) for pattern in patterns)
+
+
+def _with_data(text: str) -> str:
+    return text.replace("{data}", str(DATA))
+
+
+def _portable(text: str) -> str:
+    return text.replace(str(DATA), "{data}").replace(str(ROOT), "{root}")
