@@ -57,7 +57,7 @@ def start(
         "SENSETIG_DASHBOARDS": str(bundle / "grafana" / "dashboards"),
         **environment,
     }
-    command = [program, *(["server"] if program.name == "grafana" else []), "--homepath", home]
+    command: list[str | Path] = [program, *(["server"] if program.name == "grafana" else []), "--homepath", home]
     identity = processes.start("Grafana", command, log=log, environment=settings, folder=home)
     url = f"http://{LOOPBACK}:{port}"
     try:

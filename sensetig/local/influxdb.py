@@ -21,7 +21,7 @@ def answers(url: str) -> bool:
 def start(influxd: Path, folder: Path, port: int, log: Path) -> tuple[processes.Identity, str]:
     """Start influxd with its files in *folder*; answers when it does: the process and its URL. Raises EngineFailed."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    command = [
+    command: list[str | Path] = [
         influxd,
         f"--bolt-path={folder / 'influxd.bolt'}",
         f"--sqlite-path={folder / 'influxd.sqlite'}",

@@ -18,7 +18,7 @@ def start(telegraf: Path, bundle: Path, environment: Mapping[str, str], log: Pat
         environment: the variables that the configuration reads, the token among them.
         log: takes its output.
     """
-    command = [
+    command: list[str | Path] = [
         telegraf,
         "--strict-env-handling",
         "--config",

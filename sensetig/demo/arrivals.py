@@ -1,0 +1,112 @@
+"""What has arrived in InfluxDB: for each measurement its points, fields and newest values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+from influxdb_client.client.influxdb_client import InfluxDBClient
+from influxdb_client.client.flux_table import FluxRecord
+
+from collectors.schema import COLLECTOR
+from sensetig.declarations import Declared
+
+_BASE = 'from(bucket: bucket) |> range(start: start) |> filter(fn: (r) => r._measurement != "internal")\n'
+
+#: Values of different types cannot stand in one table, so they are left behind before tables are put together.
+_COUNTS = _BASE + "|> count()"
+_NEWEST = _BASE + "|> last()"
+
+_TIME_AND_VALUE = {"_start", "_stop", "_time", "_value", "_field", "_measurement", "result", "table"}
+
+Value = float | int | bool | str
+
+
+class Reading(NamedTuple):
+    """The newest value of one field of one series."""
+
+    measurement: str
+    tags: Mapping[str, str]
+    field: str
+    value: Value
+    time: datetime
+
+
+class Arrived(NamedTuple):
+    """One measurement: points since the start, its fields, and the time of its newest point."""
+
+    points: int
+    fields: tuple[str, ...]
+    newest: datetime
+    through_telegraf: bool
+
+
+class Arrivals(NamedTuple):
+    """Everything that has arrived since the start."""
+
+    measurements: Mapping[str, Arrived]
+    readings: tuple[Reading, ...]
+
+
+def query(client: InfluxDBClient, bucket: str, start: datetime) -> Arrivals:
+    """What arrived in a bucket since *start*. Raises influxdb_client's ApiException, and urllib3's errors."""
+    parameters: dict[str, object] = {"bucket": bucket, "start": start}
+    api = client.query_api()
+    counts = [record for table in api.query(_COUNTS, params=parameters) for record in table.records]
+    newest = [record for table in api.query(_NEWEST, params=parameters) for record in table.records]
+    return gather(counts, newest)
+
+
+def gather(counts: Iterable[FluxRecord], newest: Iterable[FluxRecord]) -> Arrivals:
+    """Put the counts of each field of each series, and their newest values, together by measurement.
+
+    A series has as many points as its most frequent field; a measurement, the sum over its series. Only
+    Telegraf adds the tag ``site``, so a series that has it came through Telegraf.
+    """
+    readings = tuple(
+        Reading(
+            record.values["_measurement"],
+            _tags(record),
+            record.values["_field"],
+            record.values["_value"],
+            record.values["_time"],
+        )
+        for record in newest
+    )
+    points: dict[str, dict[tuple[tuple[str, str], ...], int]] = {}
+    for record in counts:
+        series = points.setdefault(record.values["_measurement"], {})
+        key = tuple(sorted(_tags(record).items()))
+        series[key] = max(series.get(key, 0), record.values["_value"])
+    measurements = {}
+    for name in sorted(points):
+        own = [reading for reading in readings if reading.measurement == name]
+        if own:
+            measurements[name] = Arrived(
+                sum(points[name].values()),
+                tuple(sorted({reading.field for reading in own})),
+                max(reading.time for reading in own),
+                any("site" in reading.tags for reading in own),
+            )
+    return Arrivals(measurements, readings)
+
+
+def _tags(record: FluxRecord) -> dict[str, str]:
+    return {key: value for key, value in record.values.items() if key not in _TIME_AND_VALUE and value is not None}
+
+
+def reporting(arrivals: Arrivals) -> set[str]:
+    """The collectors whose own ``collector`` metric came through Telegraf."""
+    return {
+        reading.tags["collector"]
+        for reading in arrivals.readings
+        if reading.measurement == COLLECTOR.name and "site" in reading.tags and "collector" in reading.tags
+    }
+
+
+def missing(arrivals: Arrivals, expected: Iterable[str], declared: Mapping[str, Declared]) -> list[str]:
+    """The collectors of *expected* that have not reported through Telegraf, or whose data is not there."""
+    there = reporting(arrivals)
+    with_data = {declared[name].collector for name in arrivals.measurements if name in declared}
+    return [name for name in expected if name not in there or name not in with_data]

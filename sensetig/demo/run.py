@@ -1,0 +1,196 @@
+"""Starts the bundle's engines in the demo's state folder, and stops them again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from sensetig import bundle
+from sensetig.demo.state import State
+from sensetig.engines import Engine, EngineUnavailable, obtain
+from sensetig.influx import setup
+from sensetig.local import grafana, influxdb, ports, processes, telegraf
+
+#: The tag that says where a demo's points come from.
+SITE = "demo"
+
+#: Hardware as the kernel shows it on a Pi: a HAT by its EEPROM, a camera by its driver.
+_HAT_PRODUCT = Path("/proc/device-tree/hat/product")
+_MODEL = Path("/proc/device-tree/model")
+_CAMERA = Path("/dev/video0")
+
+Say = Callable[[str], None]
+
+
+class Running(NamedTuple):
+    """A demo that is up."""
+
+    identities: tuple[processes.Identity, ...]
+    engines: Mapping[str, Engine]
+    started: datetime
+    influxdb_url: str
+    organisation: str
+    bucket: str
+    read_token_file: Path
+    read_token: str
+    grafana_url: str | None
+
+
+def sources(environ: Mapping[str, str], recording: Path | None, video: Path | None) -> dict[str, str]:
+    """Where the Sense HAT's and the camera's data come from, as the collectors' variables name it.
+
+    A recording or a video that is named comes first, then what the environment says, then the hardware of a
+    Pi, then a simulation. A laptop's own camera is never switched on unasked.
+    """
+    chosen: dict[str, str] = {}
+    on_a_pi = _contains(_MODEL, "Raspberry Pi")
+    if recording is not None:
+        chosen["SENSETIG_SENSEHAT_BACKEND"] = "recording"
+        chosen["SENSETIG_SENSEHAT_RECORDING"] = str(recording.resolve())
+    elif "SENSETIG_SENSEHAT_BACKEND" not in environ:
+        chosen["SENSETIG_SENSEHAT_BACKEND"] = "hat" if _contains(_HAT_PRODUCT, "Sense HAT") else "simulated"
+    if video is not None:
+        chosen["SENSETIG_CAMERA_BACKEND"] = "opencv"
+        chosen["SENSETIG_CAMERA_SOURCE"] = str(video.resolve())
+    elif "SENSETIG_CAMERA_BACKEND" not in environ and "SENSETIG_CAMERA_SOURCE" not in environ:
+        chosen["SENSETIG_CAMERA_BACKEND"] = "opencv" if on_a_pi and _is_capture_device(_CAMERA) else "simulated"
+    return chosen
+
+
+def _contains(path: Path, word: str) -> bool:
+    try:
+        return word in path.read_text(errors="replace")
+    except OSError:
+        return False
+
+
+def _is_capture_device(device: Path) -> bool:
+    """Whether a video device is a camera: on a Pi, most of them are codecs."""
+    name = Path("/sys/class/video4linux") / device.name / "name"
+    return device.exists() and not _contains(name, "bcm2835") and not _contains(name, "rpi")
+
+
+def applicable(collector: str, environment: Mapping[str, str]) -> bool:
+    """Whether a collector finds anything to read on this machine: one that does not answers nothing, with status 0."""
+    asked = subprocess.run(
+        [sys.executable, "-m", "collectors", collector, "--execd"],
+        input=b"\n",
+        capture_output=True,
+        env={**os.environ, **environment},
+        timeout=60,
+        check=False,
+    )
+    return bool(asked.returncode or asked.stdout)
+
+
+def up(state: State, environment: Mapping[str, str], say: Say) -> Running:
+    """Start everything; what was started is stopped again when a part of it fails.
+
+    Args:
+        state: the state folder, locked by the caller.
+        environment: variables for the collectors.
+        say: takes progress, a sentence at a time.
+
+    Raises:
+        EngineUnavailable: Telegraf or InfluxDB cannot be had.
+        EngineFailed: an engine ended, or did not answer in time.
+        sensetig.influx.SetupError: InfluxDB could not be prepared.
+    """
+    files = bundle.root()
+    engines = {name: obtain(name, say) for name in ("influxdb", "telegraf")}
+    try:
+        engines["grafana"] = obtain("grafana", say)
+    except EngineUnavailable as error:
+        say(str(error))
+    kept = state.running()
+    if kept:
+        say("stopping the engines that an earlier run has left")
+        processes.stop(kept)
+    started = datetime.now(UTC)
+    identities: list[processes.Identity] = []
+
+    def remember(identity: processes.Identity, *, first: bool = False) -> None:
+        identities.insert(0 if first else len(identities), identity)
+        state.remember(identities)
+
+    try:
+        say("starting InfluxDB")
+        port = _port(8086, say)
+        identity, url = influxdb.start(engines["influxdb"].path, state.influxdb, port, state.log("influxdb"))
+        remember(identity)
+        outcome = setup(
+            url,
+            organisation="sensetig",
+            user="sensetig",
+            tokens=state.tokens,
+            definitions=files / "influxdb",
+            say=say,
+        )
+        say("starting Telegraf with the collectors")
+        identity = telegraf.start(
+            engines["telegraf"].path,
+            files,
+            {
+                "SENSETIG_SITE": SITE,
+                "SENSETIG_INFLUXDB_URL": url,
+                "SENSETIG_ORGANISATION": outcome.organisation,
+                "SENSETIG_TELEGRAF_TOKEN": outcome.tokens.telegraf,
+                "SENSETIG_INTERVAL": "2s",
+                "SENSETIG_FLUSH_INTERVAL": "1s",
+                "SENSETIG_RANDOM_DATA_URL": url,
+                "SENSETIG_RANDOM_DATA_TOKEN": outcome.tokens.telegraf,
+                **environment,
+            },
+            state.log("telegraf"),
+        )
+        remember(identity, first=True)  # it is stopped first, so that its last points still find InfluxDB
+        grafana_url = None
+        if "grafana" in engines:
+            say("starting Grafana")
+            identity, grafana_url = grafana.start(
+                engines["grafana"].path,
+                files,
+                state.grafana,
+                _port(3000, say),
+                {
+                    "SENSETIG_INFLUXDB_URL": url,
+                    "SENSETIG_ORGANISATION": outcome.organisation,
+                    "SENSETIG_GRAFANA_TOKEN": outcome.tokens.grafana,
+                    "GF_SECURITY_SECRET_KEY": state.secret("grafana"),
+                },
+                state.log("grafana"),
+            )
+            remember(identity)
+    except BaseException:
+        processes.stop(identities)
+        state.remember([])
+        raise
+    return Running(
+        tuple(identities),
+        engines,
+        started,
+        url,
+        outcome.organisation,
+        "raw",
+        outcome.folder / "grafana.token",
+        outcome.tokens.grafana,
+        grafana_url,
+    )
+
+
+def down(state: State, identities: Iterable[processes.Identity]) -> None:
+    """Stop what a demo has started, Telegraf first."""
+    processes.stop(list(identities))
+    state.remember([])
+
+
+def _port(preferred: int, say: Say) -> int:
+    port, sentence = ports.choose(preferred)
+    if sentence:
+        say(sentence)
+    return port

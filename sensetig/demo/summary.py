@@ -1,0 +1,76 @@
+"""The demo's summary: what ran, and what has arrived."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from collectors import __version__
+from sensetig.declarations import Declared
+from sensetig.demo.arrivals import Arrivals
+from sensetig.demo.run import Running
+
+
+def summary(
+    running: Running,
+    arrivals: Arrivals,
+    expected: Sequence[str],
+    absent: Sequence[str],
+    declared: Mapping[str, Declared],
+    now: datetime,
+) -> dict[str, Any]:
+    """The summary as plain values.
+
+    Args:
+        running: the demo.
+        arrivals: what came since its start.
+        expected: the collectors that find something to read on this machine.
+        absent: those of them whose data has not arrived.
+        declared: every declared measurement.
+        now: the time that ages are reckoned from.
+    """
+    return {
+        "versions": {
+            "sensetig": __version__,
+            "python": platform.python_version(),
+            **{name: engine.version for name, engine in running.engines.items()},
+        },
+        "started": running.started.isoformat(),
+        "seconds": round((now - running.started).total_seconds(), 1),
+        "influxdb": {
+            "url": running.influxdb_url,
+            "organisation": running.organisation,
+            "buckets": ["raw", "hourly"],
+            "read_token_file": str(running.read_token_file),
+        },
+        "grafana_url": running.grafana_url,
+        "collectors": {name: {"arrived": name not in absent} for name in expected},
+        "measurements": {
+            name: {
+                "collector": declared[name].collector if name in declared else None,
+                "points": arrived.points,
+                "fields": list(arrived.fields),
+                "newest_age_seconds": round((now - arrived.newest).total_seconds(), 1),
+                "through_telegraf": arrived.through_telegraf,
+            }
+            for name, arrived in arrivals.measurements.items()
+        },
+    }
+
+
+def save(content: Mapping[str, Any], path: Path) -> None:
+    """Write a summary as JSON, whole or not at all. Raises OSError."""
+    draft = path.with_name(path.name + ".new")
+    draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    os.replace(draft, path)
+
+
+def dashboards(folder: Path) -> list[tuple[str, str]]:
+    """Title and path of each dashboard in a folder, sorted by title."""
+    boards = [json.loads(file.read_text(encoding="utf-8")) for file in folder.glob("*.json")]
+    return sorted((board["title"], f"/d/{board['uid']}") for board in boards)

@@ -1,0 +1,90 @@
+"""The live table: the newest values of each measurement, with their age."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from rich.table import Table
+from rich.text import Text
+
+from sensetig.declarations import Declared
+from sensetig.demo.arrivals import Arrivals, Reading
+
+#: How a unit is written behind its number.
+SIGNS = {
+    "celsius": "°C",
+    "percent": "%",
+    "hpa": "hPa",
+    "seconds": "s",
+    "bytes": "B",
+    "hertz": "Hz",
+    "volts": "V",
+    "amperes": "A",
+    "watts": "W",
+    "degrees": "°",
+    "g": "g",
+    "radians_per_second": "rad/s",
+    "microtesla": "µT",
+    "dbm": "dBm",
+    "rpm": "rpm",
+    "bits_per_second": "bit/s",
+}
+
+_SHOWN_FIELDS = 3
+_STALE_SECONDS = 30
+
+
+def table(arrivals: Arrivals, declared: Mapping[str, Declared], now: datetime) -> Table:
+    """One line a measurement: its points, some values of its newest series, and their age."""
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    drawn.add_column("measurement", no_wrap=True)
+    drawn.add_column("points", justify="right")
+    drawn.add_column("newest values", overflow="ellipsis", no_wrap=True, ratio=1)
+    drawn.add_column("age", justify="right", no_wrap=True)
+    for name, arrived in arrivals.measurements.items():
+        age = max(0.0, (now - arrived.newest).total_seconds())
+        drawn.add_row(
+            name,
+            f"{arrived.points:,}",
+            values(arrivals, name, declared.get(name)),
+            Text(f"{age:.0f} s", style="yellow" if age > _STALE_SECONDS else ""),
+        )
+    return drawn
+
+
+def values(arrivals: Arrivals, name: str, declaration: Declared | None) -> str:
+    """The first declared fields that the newest series has, with their units; pictures and texts are left out."""
+    readings = [reading for reading in arrivals.readings if reading.measurement == name]
+    newest = max(readings, key=_freshness)
+    series = {reading.field: reading for reading in readings if reading.tags == newest.tags}
+    units = (
+        {field.name: field.unit for field in declaration.measurement.fields}
+        if declaration
+        else dict.fromkeys(series, "")
+    )
+    shown = [
+        f"{field} {amount(value, unit)}"
+        for field, unit in units.items()
+        if field in series and not isinstance(value := series[field].value, str)
+    ]
+    return "  ".join(shown[:_SHOWN_FIELDS])
+
+
+def _freshness(reading: Reading) -> tuple[datetime, int]:
+    """Newest first; of two series of one age, the one with fewer tags' letters: a total before its parts."""
+    return reading.time, -sum(map(len, reading.tags.values()))
+
+
+def amount(value: float | int | bool, unit: str) -> str:
+    """A number as people write it: bytes with a prefix, others to four digits, with the sign of the unit."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if unit == "bytes":
+        for prefix in ("", "Ki", "Mi", "Gi"):
+            if abs(value) < 1024:
+                return f"{value:.4g} {prefix}B"
+            value /= 1024
+        return f"{value:.4g} TiB"
+    number = f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+    return f"{number} {SIGNS.get(unit, '')}".rstrip()
