@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-from influxdb_client.client.influxdb_client import InfluxDBClient
 from influxdb_client.client.flux_table import FluxRecord
+from influxdb_client.client.influxdb_client import InfluxDBClient
 
 from collectors.schema import COLLECTOR
 from sensetig.declarations import Declared

@@ -1,0 +1,70 @@
+# SenseTIG: every target explains itself in `make help`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-stop demo-clean test bench lint dashboards reference engines lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo ## Run the whole bundle on this machine; Ctrl-C stops it
+	@$(BIN)/sensetig demo
+
+demo-stop: $(VENV)/.demo ## Stop what a demo with --keep has left running
+	@$(BIN)/sensetig demo --stop
+
+demo-clean: $(VENV)/.demo ## Stop the demo and remove its data, tokens and logs
+	@$(BIN)/sensetig demo --clean
+
+test: $(VENV)/.dev ## Get what is missing and run all tests, on the real engines
+	@$(BIN)/sensetig engines
+	$(BIN)/python -m pytest $(TESTS)
+
+bench: $(VENV)/.dev ## Measure speed and memory, side by side with what they are compared to
+	@$(BIN)/sensetig engines
+	$(BIN)/python -m tests.bench $(BENCH)
+
+lint: $(VENV)/.dev ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m mypy
+
+dashboards: $(VENV)/.dev ## Build the dashboards' JSON from their Python
+	$(BIN)/python -m grafana.dashboards
+
+reference: $(VENV)/.dev ## Build the metrics reference in docs from the collectors' declarations
+	$(BIN)/sensetig reference
+
+engines: $(VENV)/.demo ## Get Telegraf, InfluxDB and Grafana from the first source that serves
+	@$(BIN)/sensetig engines
+
+lock: ## Choose the newest versions that fit, and write them to constraints.txt (needs uv)
+	uv pip compile pyproject.toml --all-extras --universal --upgrade --quiet --no-header --no-annotate \
+		--no-emit-index-url --python-version 3.11 --output-file constraints.txt
+
+clean: ## Remove the environment and everything built
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# The two environments are one folder; a stamp tells what has been installed into it, and from which versions.
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "SenseTIG needs Python 3.11 or later; $(PYTHON) is older: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' \
+		|| { echo "This Python cannot make environments: apt-get install python3-venv" >&2; exit 1; }
+	@echo "creating the Python environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.python pyproject.toml constraints.txt
+	@echo "installing SenseTIG and what it needs (a few minutes at the first time)"
+	@$(PIP) install --constraint constraints.txt --editable '.[camera]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.demo
+	@echo "installing what the tests need"
+	@$(PIP) install --constraint constraints.txt --editable '.[camera,sensehat,emulator,dev]'
+	@touch $@
