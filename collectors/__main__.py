@@ -38,6 +38,19 @@ def catalogue() -> dict[str, str]:
     return found
 
 
+def _load(name: str) -> Module | None:
+    """The collector's module, or None where there is none of that name."""
+    if not name.isidentifier():
+        return None
+    try:
+        module = import_module(f"collectors.{name}")
+    except ModuleNotFoundError as error:
+        if error.name == f"collectors.{name}":
+            return None
+        raise
+    return cast("Module", module) if hasattr(module, "create") else None
+
+
 def _parser(name: str, module: Module) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=f"python -m collectors {name}",
@@ -111,10 +124,10 @@ def main(arguments: Sequence[str]) -> int:
             print(f"  {name:{width}}  {summary}")
         return 0
     name, rest = arguments[0], arguments[1:]
-    if not name.isidentifier() or not _is_collector(name):
+    module = _load(name)
+    if module is None:
         _complain(f"E! there is no collector {name!r}; choose one of {', '.join(catalogue())}")
         return CANNOT_START
-    module = cast("Module", import_module(f"collectors.{name}"))
     options = vars(_parser(name, module).parse_args(rest))
     once = not options.pop("execd")
     report = Report(name, _complain)
@@ -136,13 +149,6 @@ def main(arguments: Sequence[str]) -> int:
         return 1  # whoever read the lines is gone; there is nobody left to tell
     finally:
         collector.close()
-
-
-def _is_collector(name: str) -> bool:
-    here = os.path.dirname(os.path.abspath(__file__))
-    if not (os.path.isfile(f"{here}/{name}.py") or os.path.isfile(f"{here}/{name}/__init__.py")):
-        return False
-    return hasattr(import_module(f"collectors.{name}"), "create")
 
 
 def _idle() -> int:

@@ -114,6 +114,7 @@ class Requests:
             signal.signal(number, self._stop)
 
     def _stop(self, *_: object) -> None:
+        self._pending = 0
         self.stopped = True
 
     def _read(self, timeout: float | None) -> None:
@@ -121,13 +122,14 @@ class Requests:
             if descriptor == self._wake_read:
                 os.read(self._wake_read, 512)
             elif received := os.read(self._stdin, 4096):
-                self._pending += received.count(b"\n")
+                if not self.stopped:
+                    self._pending += received.count(b"\n")
             else:
                 self._poll.unregister(self._stdin)
                 self.stopped = True
 
     def next(self) -> bool:
-        """Wait for the next line; False when it is time to stop and every line has been answered."""
+        """Wait for the next line; False after a signal, or once every line is answered and the input has ended."""
         while not self._pending and not self.stopped:
             self._read(None)
         if not self._pending:
