@@ -124,36 +124,36 @@ def main(arguments: Sequence[str]) -> int:
             print(f"  {name:{width}}  {summary}")
         return 0
     name, rest = arguments[0], arguments[1:]
-    module = _load(name)
-    if module is None:
-        _complain(f"E! there is no collector {name!r}; choose one of {', '.join(catalogue())}")
-        return CANNOT_START
-    options = vars(_parser(name, module).parse_args(rest))
-    once = not options.pop("execd")
     report = Report(name, _complain)
     try:
+        module = _load(name)
+        if module is None:
+            _complain(f"E! there is no collector {name!r}; choose one of {', '.join(catalogue())}")
+            return CANNOT_START
+        options = vars(_parser(name, module).parse_args(rest))
+        once = not options.pop("execd")
+        requests = Requests(None if once else 0)
         context = Context(settle(name, module.SETTINGS, options), report, once, os.uname().nodename, time.time_ns)
         collector = module.create(context)
     except NotApplicable:
-        return 0 if once else _idle()
+        return 0 if once else _idle(requests)
     except (SettingsError, Unavailable) as error:
         _complain(f"E! {name}: {error}")
         return CANNOT_START
     except ImportError as error:
-        _complain(f"E! {name}: {error}; install it with: pip install 'sensetig[{name}]'")
+        _complain(f"E! {name}: {error}; install what it needs: pip install 'sensetig[{name}]'")
         return CANNOT_START
     runner = Runner(name, collector, report, _write_all(1), time.time_ns, time.monotonic)
     try:
-        return runner.once() if once else runner.serve(Requests(0))
+        return runner.once(requests) if once else runner.serve(requests)
     except BrokenPipeError:
         return 1  # whoever read the lines is gone; there is nobody left to tell
     finally:
         collector.close()
 
 
-def _idle() -> int:
+def _idle(requests: Requests) -> int:
     """Stay until Telegraf ends: it would start a collector that leaves again and again."""
-    requests = Requests(0)
     while requests.next():
         pass
     return 0

@@ -99,13 +99,17 @@ class Module(Protocol):
 
 
 class Requests:
-    """What Telegraf asks for: lines on standard input, ended by its end or by SIGTERM or SIGINT."""
+    """What Telegraf asks for: lines on standard input, ended by its end or by SIGTERM or SIGINT.
 
-    def __init__(self, stdin: int) -> None:
-        self._stdin = stdin
+    Args:
+        stdin: the descriptor of standard input, or None to heed the signals alone.
+    """
+
+    def __init__(self, stdin: int | None) -> None:
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._poll = select.poll()
-        self._poll.register(stdin, select.POLLIN | select.POLLHUP)
+        if stdin is not None:
+            self._poll.register(stdin, select.POLLIN | select.POLLHUP)
         self._poll.register(self._wake_read, select.POLLIN)
         self._pending = 0
         self.stopped = False
@@ -121,11 +125,11 @@ class Requests:
         for descriptor, _ in self._poll.poll(None if timeout is None else timeout * 1000):
             if descriptor == self._wake_read:
                 os.read(self._wake_read, 512)
-            elif received := os.read(self._stdin, 4096):
+            elif received := os.read(descriptor, 4096):
                 if not self.stopped:
                     self._pending += received.count(b"\n")
             else:
-                self._poll.unregister(self._stdin)
+                self._poll.unregister(descriptor)
                 self.stopped = True
 
     def next(self) -> bool:
@@ -173,11 +177,11 @@ class Runner:
         self._timer = timer
         self._series = Series(COLLECTOR.name, {"collector": name})
 
-    def once(self) -> int:
-        """One batch (of a streaming collector: all it has); the exit status."""
+    def once(self, requests: Requests) -> int:
+        """One batch (of a streaming collector: all it has, until a signal); the exit status."""
         if isinstance(self._collector, Polled):
             return 0 if self._batch(self._collector) else 1
-        return self.follow(lambda _seconds: False)
+        return self.follow(requests.wait)
 
     def serve(self, requests: Requests) -> int:
         """A batch for each request, or events as they happen, until there are no more; the exit status."""
