@@ -102,7 +102,7 @@ def up(state: State, environment: Mapping[str, str], say: Say) -> Running:
         sensetig.influx.SetupError: InfluxDB could not be prepared.
     """
     files = bundle.root()
-    engines = {name: obtain(name, say) for name in ("influxdb", "telegraf")}
+    engines = {name: obtain(name, say) for name in ("influxd", "telegraf")}
     try:
         engines["grafana"] = obtain("grafana", say)
     except EngineUnavailable as error:
@@ -121,7 +121,7 @@ def up(state: State, environment: Mapping[str, str], say: Say) -> Running:
     try:
         say("starting InfluxDB")
         port = _port(8086, say)
-        identity, url = influxdb.start(engines["influxdb"].path, state.influxdb, port, state.log("influxdb"))
+        identity, url = influxdb.start(engines["influxd"].path, state.influxdb, port, state.log("influxdb"))
         remember(identity)
         outcome = setup(
             url,

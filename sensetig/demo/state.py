@@ -31,7 +31,7 @@ def default_folder() -> Path:
 class State:
     """A state folder, created for its owner alone. Raises StateError when it cannot be written to."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, needed: int = NEEDED_BYTES) -> None:
         self.folder = folder
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -44,10 +44,10 @@ class State:
                 f"the state folder {folder} cannot be written to ({error.strerror}): "
                 "make it writable, or name another with --state"
             ) from None
-        if room < NEEDED_BYTES:
+        if room < needed:
             raise StateError(
                 f"the state folder {folder} has {room // 2**20} MiB of room left, and the demo needs "
-                f"{NEEDED_BYTES // 2**20}: free some, or name another with --state"
+                f"{needed // 2**20}: free some, or name another with --state"
             )
         self.influxdb = folder / "influxdb"
         self.tokens = folder / "tokens"

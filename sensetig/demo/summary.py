@@ -38,7 +38,9 @@ def summary(
         "versions": {
             "sensetig": __version__,
             "python": platform.python_version(),
-            **{name: engine.version for name, engine in running.engines.items()},
+            "telegraf": running.engines["telegraf"].version,
+            "influxdb": running.engines["influxd"].version,
+            "grafana": running.engines["grafana"].version if "grafana" in running.engines else None,
         },
         "started": running.started.isoformat(),
         "seconds": round((now - running.started).total_seconds(), 1),

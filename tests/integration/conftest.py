@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -81,6 +84,54 @@ def recordings() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no recordings: {os.path.relpath(folder, bundle.root())} is not there")
     return folder
+
+
+class Demo(NamedTuple):
+    """A demo that ran for a while and has left its engines running: its summary, and how it ended."""
+
+    summary: dict[str, Any]
+    status: int
+    output: str
+    state: Path
+
+    @property
+    def read_token(self) -> str:
+        """The token that Grafana reads with."""
+        return Path(self.summary["influxdb"]["read_token_file"]).read_text().strip()
+
+
+def run_demo(state: Path, *options: str, seconds: float = 240) -> subprocess.CompletedProcess[str]:
+    """Run `sensetig demo` to its end, as a program of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "sensetig", "demo", "--state", str(state), *options],
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def demo(telegraf: Path, influxd: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """The demo, once for the session, on the real recordings where they are there, and on simulations otherwise."""
+    del telegraf, influxd  # their absence is told before the demo would build them
+    folder = tmp_path_factory.mktemp("demo")
+    data = bundle.root().parent / "shared" / "data"
+    named = {
+        "--recording": data / "sensehat" / "astro_pi_2015-08.csv.gz",
+        "--video": data / "camera" / "pedestrians.avi",
+    }
+    sources = [word for option, file in named.items() if file.is_file() for word in (option, str(file))]
+    report = folder / "summary.json"
+    try:
+        ran = run_demo(folder / "state", "--for", "40s", "--json", str(report), "--keep", *sources)
+        if not report.is_file():
+            pytest.fail(
+                f"the demo wrote no summary (status {ran.returncode}):\n{ran.stdout}\n{ran.stderr}", pytrace=False
+            )
+        yield Demo(json.loads(report.read_text()), ran.returncode, ran.stdout + ran.stderr, folder / "state")
+    finally:
+        run_demo(folder / "state", "--stop")
 
 
 @pytest.fixture(scope="session")

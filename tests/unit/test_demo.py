@@ -1,0 +1,190 @@
+"""The demo's pure parts: what has arrived, how it is shown, and where data comes from."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from influxdb_client.client.flux_table import FluxRecord
+
+from collectors.schema import Field, Measurement, Tag
+from sensetig.declarations import Declared
+from sensetig.demo.arrivals import Arrivals, Reading, gather, missing
+from sensetig.demo.run import sources
+from sensetig.demo.state import State, StateError
+from sensetig.demo.summary import dashboards, save
+from sensetig.demo.table import amount, values
+from sensetig.local import ports
+from sensetig.local.processes import EngineFailed, Identity, await_ready, start, stop
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+WEATHER = Measurement(
+    "weather",
+    "The weather.",
+    (Tag("sensor", "Which one."),),
+    (
+        Field("temperature_celsius", float, "celsius", "Temperature."),
+        Field("rain", bool, "", "Whether it rains."),
+        Field("picture", str, "", "A picture."),
+    ),
+)
+
+
+def _record(measurement: str, field: str, value: object, age: float = 0, **tags: str) -> FluxRecord:
+    time = NOW - timedelta(seconds=age)
+    return FluxRecord(0, {"_measurement": measurement, "_field": field, "_value": value, "_time": time, **tags})
+
+
+def _arrivals(*newest: FluxRecord) -> Arrivals:
+    counts = [FluxRecord(0, {**record.values, "_value": 1}) for record in newest]
+    return gather(counts, newest)
+
+
+def test_points_of_a_measurement_are_the_sum_over_its_series_of_the_most_frequent_field() -> None:
+    counts = [
+        _record("weather", "temperature_celsius", 10, sensor="a"),
+        _record("weather", "rain", 4, sensor="a"),
+        _record("weather", "temperature_celsius", 5, sensor="b"),
+    ]
+    newest = [
+        _record("weather", "temperature_celsius", 20.5, sensor="a"),
+        _record("weather", "rain", True, 9, sensor="a"),
+    ]
+    arrived = gather(counts, newest).measurements["weather"]
+    assert arrived.points == 15
+    assert arrived.fields == ("rain", "temperature_celsius")
+    assert arrived.newest == NOW
+
+
+def test_a_collector_has_arrived_when_its_own_metric_came_through_telegraf_and_its_data_is_there() -> None:
+    declared = {"weather": Declared("sky", WEATHER)}
+    data = _record("weather", "rain", True, sensor="a", site="demo")
+    direct = _record("collector", "up", 1, collector="sky")
+    through = _record("collector", "up", 1, collector="sky", site="demo")
+    assert missing(_arrivals(data, through), ["sky"], declared) == []
+    assert missing(_arrivals(data, direct), ["sky"], declared) == ["sky"]
+    assert missing(_arrivals(through), ["sky"], declared) == ["sky"]
+
+
+def test_the_table_shows_declared_fields_of_the_newest_series_with_their_units_and_leaves_texts_out() -> None:
+    arrivals = _arrivals(
+        _record("weather", "temperature_celsius", 3.0, 60, sensor="old"),
+        _record("weather", "temperature_celsius", 21.456, sensor="new"),
+        _record("weather", "rain", False, sensor="new"),
+        _record("weather", "picture", "data:image/jpeg;base64,", sensor="new"),
+    )
+    assert values(arrivals, "weather", Declared("sky", WEATHER)) == "temperature_celsius 21.46 °C  rain no"
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "words"),
+    [
+        (21.456, "celsius", "21.46 °C"),
+        (3 * 1024**3, "bytes", "3 GiB"),
+        (512, "bytes", "512 B"),
+        (5 * 1024**5, "bytes", "5120 TiB"),
+        (1234567, "", "1,234,567"),
+        (True, "", "yes"),
+    ],
+)
+def test_an_amount_is_written_as_people_write_it(value: float | bool, unit: str, words: str) -> None:
+    assert amount(value, unit) == words
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, {"SENSETIG_SENSEHAT_BACKEND": "simulated", "SENSETIG_CAMERA_BACKEND": "simulated"}),
+        ({"SENSETIG_SENSEHAT_BACKEND": "emulator", "SENSETIG_CAMERA_SOURCE": "0"}, {}),
+    ],
+)
+def test_without_a_pi_hardware_is_simulated_unless_the_environment_says_otherwise(
+    environ: Mapping[str, str], expected: Mapping[str, str]
+) -> None:
+    if Path("/proc/device-tree/hat/product").exists():
+        pytest.skip("this machine has a HAT")
+    assert sources(environ, None, None) == expected
+
+
+def test_a_named_recording_and_video_come_before_the_environment(tmp_path: Path) -> None:
+    environ = {"SENSETIG_SENSEHAT_BACKEND": "emulator", "SENSETIG_CAMERA_SOURCE": "0"}
+    chosen = sources(environ, tmp_path / "a.csv", tmp_path / "b.avi")
+    assert chosen["SENSETIG_SENSEHAT_BACKEND"] == "recording"
+    assert chosen["SENSETIG_CAMERA_SOURCE"] == str(tmp_path / "b.avi")
+
+
+def test_a_state_folder_that_cannot_be_made_is_refused_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StateError, match=r"file/state cannot be written to \(Not a directory\).*--state"):
+        State(tmp_path / "file" / "state")
+
+
+def test_a_state_folder_without_room_is_refused_with_the_room_it_needs(tmp_path: Path) -> None:
+    with pytest.raises(StateError, match=r"MiB of room left, and the demo needs \d+"):
+        State(tmp_path, needed=2**62)
+
+
+def test_a_second_demo_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    with State(tmp_path).locked(), pytest.raises(StateError, match="another demo is at work"), State(tmp_path).locked():
+        pytest.fail("the second demo got in")
+
+
+def test_a_secret_stays_the_same_and_is_the_owners_alone(tmp_path: Path) -> None:
+    secret = State(tmp_path).secret("grafana")
+    assert State(tmp_path).secret("grafana") == secret
+    assert (tmp_path / "grafana.secret").stat().st_mode & 0o777 == 0o600
+
+
+def test_an_engine_that_ended_is_not_taken_for_a_later_process_with_its_id(tmp_path: Path) -> None:
+    state = State(tmp_path)
+    engine = start("sleeper", ["sleep", "60"], log=tmp_path / "log")
+    state.remember([engine, Identity("another", engine.pid, engine.started - 100)])
+    try:
+        assert state.running() == [engine]
+    finally:
+        stop([engine])
+    assert state.running() == []
+
+
+def test_an_engine_that_ends_at_once_is_told_with_the_end_of_its_log(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    engine = start("engine", ["sh", "-c", "echo cannot bind; exit 3"], log=log)
+    with pytest.raises(EngineFailed, match=r"engine ended(.|\n)*cannot bind"):
+        await_ready(engine, lambda: False, log=log, seconds=10)
+
+
+def test_a_taken_port_is_named_with_its_holder_and_another_is_chosen() -> None:
+    with socket.socket() as taken:
+        taken.bind((ports.LOOPBACK, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        chosen, sentence = ports.choose(port)
+    assert chosen != port
+    assert sentence is not None
+    assert sentence.startswith(f"port {port} is taken by ")
+    assert f"{chosen} is used instead" in sentence
+    assert "(process " in sentence
+
+
+def test_a_summary_is_written_whole(tmp_path: Path) -> None:
+    save({"a": 1}, tmp_path / "summary.json")
+    assert json.loads((tmp_path / "summary.json").read_text()) == {"a": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["summary.json"]
+
+
+def test_dashboards_are_listed_by_title_with_their_path(tmp_path: Path) -> None:
+    (tmp_path / "b.json").write_text(json.dumps({"title": "Host", "uid": "sensetig-host"}))
+    (tmp_path / "a.json").write_text(json.dumps({"title": "Camera", "uid": "sensetig-camera"}))
+    assert dashboards(tmp_path) == [("Camera", "/d/sensetig-camera"), ("Host", "/d/sensetig-host")]
+
+
+def test_the_newest_reading_wins_over_an_older_one_of_another_series() -> None:
+    readings = (
+        Reading("m", {"cpu": "cpu-total"}, "usage", 1.0, NOW),
+        Reading("m", {"cpu": "cpu0"}, "usage", 2.0, NOW - timedelta(seconds=1)),
+    )
+    assert values(Arrivals({}, readings), "m", None) == "usage 1"
