@@ -8,9 +8,10 @@ A case is a folder ``tests/cases/<collector>/<case>/`` with ``case.toml`` in it:
     status = 0                         # the exit status
     needs = ["cv2"]                    # Python modules without which the case is skipped
 
-``settings.toml`` beside it is the settings file of the run. ``{data}`` in an argument or in the environment
-is the folder of the recordings; the case is skipped where there is none. ``expected.out`` is what the
-collector prints, and ``expected.err``, which is absent where nothing is said, its errors.
+``settings.toml`` beside it is the settings file of the run. In an argument or in the environment, ``{data}`` is
+the folder of the recordings (the case is skipped where there is none), and ``{tree}`` a fresh folder with the
+files of the case's ``tree.txt`` (see tests/trees.py). ``expected.out`` is what the collector prints, and
+``expected.err``, which is absent where nothing is said, its errors.
 
 What differs from run to run is written as ``*`` by the patterns of ``volatile.toml``: ``measurement/name``
 for the value of a tag or a field, ``measurement/time`` for the time, each with the wildcards of fnmatch.
@@ -29,6 +30,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from collectors.metric import FieldValue, Metric, Series, encode
+from tests.trees import plant
 
 ROOT = Path(__file__).resolve().parent.parent
 CASES = ROOT / "tests" / "cases"
@@ -101,14 +103,21 @@ def read_volatile(collector: str, file: Path = CASES / "volatile.toml") -> tuple
     return (*document["common"], *document.get(collector, ()))
 
 
-def run(case: Case) -> Outcome:
-    """Run the case's collector in a process of its own, with no setting of this machine."""
+def run(case: Case, scratch: Path) -> Outcome:
+    """Run the case's collector in a process of its own, with no setting of this machine.
+
+    Args:
+        scratch: an empty folder for the case's tree.
+    """
+    if (case.folder / "tree.txt").exists():
+        plant((case.folder / "tree.txt").read_text(encoding="utf-8"), scratch)
+    places = {"{data}": str(DATA), "{tree}": str(scratch)}
     settings = case.folder / "settings.toml"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SENSETIG_")}
     environment["SENSETIG_SETTINGS"] = "settings.toml" if settings.exists() else os.devnull
     environment["PYTHONPATH"] = str(ROOT)
-    environment.update({name: _with_data(value) for name, value in case.environment.items()})
-    command = [sys.executable, "-m", "collectors", case.collector, *map(_with_data, case.arguments)]
+    environment.update({name: _replace(value, places) for name, value in case.environment.items()})
+    command = [sys.executable, "-m", "collectors", case.collector, *(_replace(text, places) for text in case.arguments)]
     if case.requests is not None:
         command.append("--execd")
     done = subprocess.run(
@@ -122,7 +131,7 @@ def run(case: Case) -> Outcome:
         timeout=TIMEOUT_SECONDS,
         check=False,
     )
-    return Outcome(done.stdout, _portable(done.stderr), done.returncode)
+    return Outcome(done.stdout, _portable(done.stderr.replace(str(scratch), "{tree}")), done.returncode)
 
 
 def mask(metrics: Sequence[Metric], patterns: Sequence[str]) -> Iterator[str]:
@@ -153,8 +162,10 @@ def _volatile(measurement: str, name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(f"{measurement}/{name}", pattern) for pattern in patterns)
 
 
-def _with_data(text: str) -> str:
-    return text.replace("{data}", str(DATA))
+def _replace(text: str, places: Mapping[str, str]) -> str:
+    for mark, place in places.items():
+        text = text.replace(mark, place)
+    return text
 
 
 def _portable(text: str) -> str:

@@ -23,14 +23,14 @@ ALL = find_cases()
 
 
 @pytest.mark.parametrize("case", ALL, ids=[case.label for case in ALL])
-def test_a_collector_prints_what_its_case_expects(case: Case, request: pytest.FixtureRequest) -> None:
+def test_a_collector_prints_what_its_case_expects(case: Case, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     for needed in case.needs:
         if importlib.util.find_spec(needed) is None:
             pytest.skip(f"{case.label} needs the Python module {needed}")
     if case.wants_data and not DATA.is_dir():
         pytest.skip(f"{case.label} needs the recordings in {DATA.name}/ beside the project")
 
-    outcome = run(case)
+    outcome = run(case, tmp_path)
     metrics = list(decode_lines(outcome.out))
     lines = "".join(f"{line}\n" for line in mask(metrics, read_volatile(case.collector)))
     expected_out, expected_err = case.folder / "expected.out", case.folder / "expected.err"

@@ -1,0 +1,279 @@
+"""The board's files, read into metrics."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from collectors.metric import FieldValue, Metric, Series
+from collectors.pi import PI, PI_RAIL, SD_CARD, WIFI, readings
+from collectors.pi.firmware import Firmware
+from collectors.schema import Measurement
+
+T = TypeVar("T")
+
+
+def read_text(path: str) -> str:
+    """A small file of the kernel. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, 16384).decode("utf-8", "replace")
+    finally:
+        os.close(descriptor)
+
+
+def bit_rate(interface: str) -> int | None:
+    """Bits a second that a wireless interface sends; None where its driver does not tell.
+
+    SIOCGIWRATE of the wireless extensions needs neither rights nor a process; nl80211, which comes after it,
+    would need a netlink library for this one number.
+    """
+    import fcntl
+    import socket
+    import struct
+
+    request = struct.pack("16s16x", interface.encode())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as channel:
+        try:
+            told = fcntl.ioctl(channel, 0x8B21, request)
+        except OSError:
+            return None  # not connected, or a driver without wireless extensions
+    rate: int = struct.unpack_from("i", told, 16)[0]
+    return rate if rate > 0 else None
+
+
+class Board:
+    """Reads everything anew for each batch: modules and interfaces come and go.
+
+    Args:
+        model: the tag of the board's own measurements.
+        sys_root, proc_root: where sysfs and procfs are.
+        report: takes a sentence for each reading that failed.
+        firmware: answers what the kernel does not know.
+        bit_rate: bits a second of an interface, or None.
+        read: gives a file's text, or raises OSError.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        sys_root: str,
+        proc_root: str,
+        report: Callable[[str], None],
+        firmware: Firmware,
+        bit_rate: Callable[[str], int | None],
+        read: Callable[[str], str] = read_text,
+    ) -> None:
+        self._model = model
+        self._series = Series(PI.name, {"model": model})
+        self._sys = sys_root
+        self._proc = proc_root
+        self._report = report
+        self._firmware = firmware
+        self._bit_rate = bit_rate
+        self._read_text = read
+
+    def collect(self) -> Iterator[Metric]:
+        """The board, its rails, its cards and its wireless interfaces, as they are now."""
+        yield from self._board()
+        yield from self._cards()
+        yield from self._wireless()
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+    # --- reading --------------------------------------------------------------------------------
+
+    def _read(self, path: str, parse: Callable[[str], T]) -> T | None:
+        """What a file says, or None, and the error is told with the file's name."""
+        try:
+            text = self._read_text(path)
+        except OSError as error:
+            self._report(f"{path} cannot be read: {error.strerror or error}")
+            return None
+        try:
+            return parse(text)
+        except ValueError:
+            self._report(f"{path} holds {' '.join(text.split())[:80]!r}, which is no reading")
+            return None
+
+    def _names(self, folder: str) -> list[str]:
+        """What is in a folder, sorted; nothing where there is no such folder, since not every board has each."""
+        try:
+            return sorted(os.listdir(folder))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            self._report(f"{folder} cannot be listed: {error.strerror or error}")
+            return []
+
+    def _take(
+        self,
+        fields: dict[str, FieldValue],
+        measurement: Measurement,
+        name: str,
+        path: str,
+        parse: Callable[[str], FieldValue | None],
+    ) -> None:
+        """Read one field from a file; None from the parser is no data."""
+        value = self._read(path, parse)
+        if value is not None:
+            self._put(fields, measurement, name, value, path)
+
+    def _put(
+        self, fields: dict[str, FieldValue], measurement: Measurement, name: str, value: FieldValue, source: str
+    ) -> None:
+        """Keep a value that its declaration admits, and tell of one that it does not."""
+        field = measurement.field(name)
+        if field.admits(value):
+            fields[name] = value
+        else:
+            self._report(f"{source} gives {name} {value}; it is valid from {field.low} to {field.high}")
+
+    # --- the board ------------------------------------------------------------------------------
+
+    def _board(self) -> Iterator[Metric]:
+        fields: dict[str, FieldValue] = {}
+        hwmon = f"{self._sys}/class/hwmon"
+        for entry in self._names(hwmon):
+            chip = self._read(f"{hwmon}/{entry}/name", str.strip)
+            if chip in _CHIPS:
+                folder = f"{hwmon}/{entry}"
+                _CHIPS[chip](self, folder, self._names(folder), fields)
+        cpufreq = f"{self._sys}/devices/system/cpu/cpu0/cpufreq"
+        present = self._names(cpufreq)
+        for name, file in (("cpu_clock_hertz", "scaling_cur_freq"), ("cpu_clock_max_hertz", "cpuinfo_max_freq")):
+            if file in present:
+                self._take(fields, PI, name, f"{cpufreq}/{file}", lambda text: readings.whole_number(text) * 1000)
+        rails = self._ask_firmware(fields)
+        if fields:
+            yield Metric(self._series, fields)
+        yield from rails
+
+    def _supply(self, folder: str, present: list[str], fields: dict[str, FieldValue]) -> None:
+        """``rpi_volt``: the alarm of the supply, which holds for the two seconds between two looks of the kernel.
+
+        A newer kernel gives voltages too, each named by a label (drivers/hwmon/raspberrypi-hwmon.c).
+        Beside it lies get_throttled: what the kernel last heard from the firmware. Its upper bits are not
+        used, since the kernel has the firmware forget them each time that it looks.
+        """
+        throttled = f"{folder}/device/../get_throttled"
+        if os.path.exists(throttled):
+            bits = self._read(throttled, lambda text: int(text, 16))
+            if bits is not None:
+                fields.update(readings.throttled_now(bits))
+        if "in0_lcrit_alarm" in present:
+            self._take(fields, PI, "under_voltage", f"{folder}/in0_lcrit_alarm", readings.flag)
+        for label in present:
+            if label.endswith("_label") and self._read(f"{folder}/{label}", str.strip) == "core":
+                file = f"{folder}/{label.removesuffix('_label')}_input"
+                self._take(fields, PI, "core_volts", file, _thousandths)
+
+    def _processor(self, folder: str, present: list[str], fields: dict[str, FieldValue]) -> None:
+        if "temp1_input" in present:
+            self._take(fields, PI, "cpu_celsius", f"{folder}/temp1_input", _thousandths)
+
+    def _rp1(self, folder: str, present: list[str], fields: dict[str, FieldValue]) -> None:
+        """``rp1_adc``: its temperature; what its four voltages are of, the board does not say."""
+        if "temp1_input" in present:
+            self._take(fields, PI, "rp1_celsius", f"{folder}/temp1_input", _thousandths)
+
+    def _fan(self, folder: str, present: list[str], fields: dict[str, FieldValue]) -> None:
+        if "fan1_input" in present:
+            self._take(fields, PI, "fan_rpm", f"{folder}/fan1_input", readings.whole_number)
+        if "pwm1" in present:
+            self._take(fields, PI, "fan_percent", f"{folder}/pwm1", lambda text: readings.whole_number(text) * 100 / 255)
+
+    def _ask_firmware(self, fields: dict[str, FieldValue]) -> list[Metric]:
+        """Add what the firmware says to the board's fields; the rails are metrics of their own."""
+        said = self._firmware.answers(volts_known="core_volts" in fields)
+        if said.bits is not None:
+            fields.update(readings.throttled_since_boot(said.bits))
+            for name, held in readings.throttled_now(said.bits).items():
+                fields.setdefault(name, held)
+        if said.core_clock_hertz is not None:
+            self._put(fields, PI, "core_clock_hertz", round(said.core_clock_hertz), "vcgencmd measure_clock core")
+        if said.core_volts is not None:
+            self._put(fields, PI, "core_volts", said.core_volts, "vcgencmd measure_volts core")
+        metrics: list[Metric] = []
+        total: float | None = None
+        for rail in said.rails:
+            if rail.name in _BOARD_RAILS and rail.volts is not None:
+                self._put(fields, PI, _BOARD_RAILS[rail.name], rail.volts, "vcgencmd pmic_read_adc")
+                continue
+            kept: dict[str, FieldValue] = {}
+            for name, value in (("volts", rail.volts), ("amperes", rail.amperes)):
+                if value is not None:
+                    self._put(kept, PI_RAIL, name, value, f"vcgencmd pmic_read_adc {rail.name}")
+            if len(kept) == 2:
+                watts = (rail.volts or 0.0) * (rail.amperes or 0.0)
+                kept["watts"] = watts
+                total = (total or 0.0) + watts
+            if kept:
+                metrics.append(Metric(Series(PI_RAIL.name, {"model": self._model, "rail": rail.name}), kept))
+        if total is not None:
+            self._put(fields, PI, "rails_watts", total, "vcgencmd pmic_read_adc")
+        return metrics
+
+    # --- cards and Wi-Fi ------------------------------------------------------------------------
+
+    def _cards(self) -> Iterator[Metric]:
+        block = f"{self._sys}/block"
+        for name in self._names(block):
+            # mmcblk0boot0 and mmcblk0rpmb are parts of the eMMC that they are named after.
+            if not (name.startswith("mmcblk") and name.removeprefix("mmcblk").isdecimal()):
+                continue
+            card = f"{block}/{name}/device"
+            present = self._names(card)
+            tags = {"device": name}
+            for tag in ("type", "name"):
+                if tag in present:
+                    tags[tag] = self._read(f"{card}/{tag}", str.strip) or ""
+            fields: dict[str, FieldValue] = {}
+            self._take(fields, SD_CARD, "written_bytes", f"{block}/{name}/stat", readings.bytes_written)
+            if "life_time" in present:
+                self._take(fields, SD_CARD, "life_used_percent", f"{card}/life_time", readings.life_used_percent)
+            if "pre_eol_info" in present:
+                self._take(fields, SD_CARD, "pre_eol", f"{card}/pre_eol_info", readings.pre_eol)
+            if fields:
+                yield Metric(Series(SD_CARD.name, tags), fields)
+
+    def _wireless(self) -> Iterator[Metric]:
+        path = f"{self._proc}/net/wireless"
+        if not os.path.exists(path):
+            return
+        for link in self._read(path, lambda text: list(readings.wireless(text))) or []:
+            fields: dict[str, FieldValue] = {}
+            if link.signal_dbm is not None:
+                fields["signal_dbm"] = link.signal_dbm
+            self._put(fields, WIFI, "quality", link.quality, path)
+            fields["quality_max"] = link.quality_max
+            rate = self._bit_rate(link.interface)
+            if rate is not None:
+                fields["bit_rate_bits_per_second"] = rate
+            yield Metric(Series(WIFI.name, {"interface": link.interface}), fields)
+
+
+def _thousandths(text: str) -> float:
+    """A value that hwmon gives in thousandths of its unit.
+
+    https://docs.kernel.org/hwmon/sysfs-interface.html
+    """
+    return readings.whole_number(text) / 1000
+
+
+_Reader = Callable[[Board, str, list[str], dict[str, FieldValue]], None]
+
+#: Who reads which hwmon device, by the name that its driver gives it.
+_CHIPS: dict[str | None, _Reader] = {
+    "rpi_volt": Board._supply,
+    "cpu_thermal": Board._processor,
+    "rp1_adc": Board._rp1,
+    "pwmfan": Board._fan,
+    "gpio_fan": Board._fan,
+}
+
+#: Rails without a current: the board's own fields that they are.
+_BOARD_RAILS = {"ext5v": "input_volts", "batt": "battery_volts"}

@@ -1,0 +1,120 @@
+"""What only the firmware of a Raspberry Pi knows, asked through vcgencmd."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TypeVar
+
+from collectors.pi import readings
+
+#: A question that is not answered by then has met a firmware that hangs.
+TIMEOUT_SECONDS = 5.0
+
+#: Takes the words of a question; gives the answer, or None where there is no vcgencmd to ask. Raises OSError.
+Ask = Callable[[tuple[str, ...]], str | None]
+
+T = TypeVar("T")
+
+
+def vcgencmd(command: str) -> Ask:
+    """Ask with a process each time. A command that is a path must be there; a name may be missing."""
+
+    def ask(words: tuple[str, ...]) -> str | None:
+        import subprocess  # only a board that has the command pays for it
+
+        try:
+            done = subprocess.run(
+                [command, *words],
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=TIMEOUT_SECONDS,
+                check=False,
+            )
+        except FileNotFoundError:
+            if os.sep in command:
+                raise
+            return None
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"no answer within {TIMEOUT_SECONDS:g} s") from None
+        if done.returncode:
+            said = " ".join((done.stderr or done.stdout).split())
+            raise OSError(f"{said or f'exit status {done.returncode}'}; is the user in the group video?")
+        return done.stdout
+
+    return ask
+
+
+class Answers:
+    """What the firmware said; None for what was not asked or not understood."""
+
+    __slots__ = ("bits", "core_clock_hertz", "core_volts", "rails")
+
+    def __init__(self) -> None:
+        self.bits: int | None = None
+        self.core_clock_hertz: float | None = None
+        self.core_volts: float | None = None
+        self.rails: list[readings.Rail] = []
+
+
+class Firmware:
+    """Asks when it is due, and otherwise says nothing: an old answer is no new reading.
+
+    Args:
+        ask: see :func:`vcgencmd`.
+        report: takes a sentence for each question that failed.
+        interval: seconds between questions; 0 asks nothing.
+        timer: monotonic seconds.
+        has_rails: whether the board has a power management chip that measures.
+    """
+
+    def __init__(
+        self,
+        ask: Ask,
+        report: Callable[[str], None],
+        *,
+        interval: float,
+        timer: Callable[[], float],
+        has_rails: bool,
+    ) -> None:
+        self._ask = ask
+        self._report = report
+        self._interval = interval
+        self._timer = timer
+        self._has_rails = has_rails
+        self._due: float | None = None
+
+    def answers(self, *, volts_known: bool) -> Answers:
+        """Ask, if it is due, for all that this board's kernel does not know.
+
+        Args:
+            volts_known: whether the kernel gives the core's voltage.
+        """
+        got = Answers()
+        now = self._timer()
+        if not self._interval or (self._due is not None and now < self._due):
+            return got
+        self._due = now + self._interval
+        got.bits = self._answer(readings.throttled_answer, "get_throttled")
+        got.core_clock_hertz = self._answer(readings.answer, "measure_clock", "core")
+        if not volts_known:
+            got.core_volts = self._answer(readings.answer, "measure_volts", "core")
+        if self._has_rails:
+            got.rails = self._answer(readings.rails, "pmic_read_adc") or []
+        return got
+
+    def _answer(self, read: Callable[[str], T], *words: str) -> T | None:
+        question = f"vcgencmd {' '.join(words)}"
+        try:
+            text = self._ask(words)
+        except OSError as error:
+            self._report(f"{question} failed: {error}")
+            return None
+        if text is None:
+            return None
+        try:
+            return read(text)
+        except ValueError:
+            self._report(f"{question} answered {' '.join(text.split())[:80]!r}, which is not what it answers")
+            return None

@@ -1,0 +1,371 @@
+"""The board's files and the firmware's answers, read into metrics."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from collectors import pi
+from collectors.metric import Metric
+from collectors.pi import board, firmware
+from collectors.report import Report
+from collectors.runner import Context, NotApplicable, Unavailable
+from collectors.settings import Values
+from tests.golden import CASES
+from tests.trees import plant
+
+VCGENCMD = CASES / "pi" / "vcgencmd"
+BOARDS = ("pi-3", "zero-2-w", "pi-4", "pi-5")
+
+
+class Firmware:
+    """Answers by the words of the question, and keeps what it was asked."""
+
+    def __init__(self, **answers: str) -> None:
+        self.answers = answers
+        self.asked: list[str] = []
+
+    def __call__(self, words: tuple[str, ...]) -> str | None:
+        self.asked.append(" ".join(words))
+        return self.answers.get("_".join(words))
+
+
+class Bench:
+    """A board on a tree, with the errors that it told of and a clock that the test moves."""
+
+    def __init__(self, tree: Path, ask: firmware.Ask, *, interval: float = 60.0, has_rails: bool = True) -> None:
+        self.tree = tree
+        self.errors: list[str] = []
+        self.now = 1000.0
+        self._firmware = firmware.Firmware(
+            ask, self.errors.append, interval=interval, timer=lambda: self.now, has_rails=has_rails
+        )
+
+    def collect(
+        self,
+        *,
+        read: Callable[[str], str] = board.read_text,
+        bit_rate: Callable[[str], int | None] = lambda _interface: None,
+    ) -> dict[str, list[Metric]]:
+        reader = board.Board(
+            "Raspberry Pi",
+            sys_root=str(self.tree / "sys"),
+            proc_root=str(self.tree / "proc"),
+            report=self.errors.append,
+            firmware=self._firmware,
+            bit_rate=bit_rate,
+            read=read,
+        )
+        found: dict[str, list[Metric]] = {}
+        for metric in reader.collect():
+            found.setdefault(metric.series.measurement, []).append(metric)
+        return found
+
+
+def tree_of(name: str, folder: Path) -> Path:
+    return plant((CASES / "pi" / name / "tree.txt").read_text(encoding="utf-8"), folder)
+
+
+@pytest.fixture
+def pi_4(tmp_path: Path) -> Bench:
+    return Bench(tree_of("pi-4", tmp_path), Firmware(get_throttled="throttled=0x80008\n"))
+
+
+def context(folder: Path, errors: list[str], **settings: object) -> Context:
+    values = Values({"sys_root": str(folder / "sys"), "proc_root": str(folder / "proc"), **settings})
+    return Context(values, Report("pi", errors.append), True, "host", lambda: 0)
+
+
+# --- what is a Pi -----------------------------------------------------------------------------------
+
+
+def test_a_machine_without_a_device_tree_has_nothing_to_read(tmp_path: Path) -> None:
+    with pytest.raises(NotApplicable):
+        pi.create(context(tmp_path, []))
+
+
+def test_another_maker_s_board_has_nothing_to_read(tmp_path: Path) -> None:
+    plant(
+        "sys/firmware/devicetree/base/model = Hardkernel ODROID-N2\\0\nsys/firmware/devicetree/base/compatible = x\n",
+        tmp_path,
+    )
+    with pytest.raises(NotApplicable):
+        pi.create(context(tmp_path, []))
+
+
+def test_a_device_tree_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "sys/firmware/devicetree/base/model").mkdir(parents=True)
+    with pytest.raises(Unavailable, match=r"the model of the board cannot be read: .*; check the rights of .*base$"):
+        pi.create(context(tmp_path, []))
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_each_board_is_read_without_an_error(name: str, tmp_path: Path) -> None:
+    errors: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VCGENCMD_ANSWERS", str(tmp_path / "answers"))
+        (tmp_path / "answers").mkdir()
+        vcgencmd = "no-such-command" if name == "zero-2-w" else str(VCGENCMD)
+        collector = pi.create(context(tree_of(name, tmp_path), errors, vcgencmd=vcgencmd))
+        metrics = list(collector.collect())
+        collector.close()
+    assert errors == []
+    assert metrics[0].series.measurement == "pi"
+    assert metrics[0].series.tags["model"].startswith("Raspberry Pi ")
+
+
+def test_only_a_board_with_a_measuring_chip_is_asked_for_its_rails(tmp_path: Path) -> None:
+    for name, asked in (("pi-4", False), ("pi-5", True)):
+        folder = tmp_path / name
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("VCGENCMD_ANSWERS", str(folder / "answers"))
+            list(pi.create(context(tree_of(name, folder), [], vcgencmd=str(VCGENCMD))).collect())
+        assert ("pmic_read_adc" in (folder / "answers" / "asked").read_text().splitlines()) is asked
+
+
+# --- the board --------------------------------------------------------------------------------------
+
+
+def test_the_alarm_of_the_supply_prevails_over_the_older_word_of_the_firmware(pi_4: Bench) -> None:
+    alarm = pi_4.tree / "sys/class/hwmon/hwmon1/in0_lcrit_alarm"
+    alarm.write_text("1\n")
+    (pi_4.tree / "sys/devices/platform/soc/soc:firmware/get_throttled").write_text("0\n")
+    assert pi_4.collect()["pi"][0].fields["under_voltage"] is True
+
+
+def test_the_kernel_s_upper_bits_are_not_taken_for_since_boot(pi_4: Bench) -> None:
+    bench = Bench(pi_4.tree, Firmware())
+    (pi_4.tree / "sys/devices/platform/soc/soc:firmware/get_throttled").write_text("f0000\n")
+    fields = bench.collect()["pi"][0].fields
+    assert not any(fields[name] for name in pi.readings.THROTTLED_BITS)
+    assert not any(name.endswith("_since_boot") for name in fields)
+
+
+def test_where_the_kernel_does_not_tell_of_limits_the_firmware_does(pi_4: Bench) -> None:
+    shutil.rmtree(pi_4.tree / "sys/devices/platform/soc")
+    (pi_4.tree / "sys/class/hwmon/hwmon1").unlink()
+    fields = pi_4.collect()["pi"][0].fields
+    assert fields["soft_temperature_limit"] is True
+    assert fields["under_voltage"] is False
+
+
+def test_a_core_voltage_of_the_kernel_saves_the_question(pi_4: Bench) -> None:
+    ask = Firmware()
+    plant("in0_label = core\\n\nin0_input = 860\\n\n", pi_4.tree / "sys/class/hwmon/hwmon1")
+    fields = Bench(pi_4.tree, ask).collect()["pi"][0].fields
+    assert fields["core_volts"] == 0.86
+    assert "measure_volts core" not in ask.asked
+
+
+def test_a_board_on_another_path_of_the_bus_is_found_by_the_name_of_its_driver(tmp_path: Path) -> None:
+    text = (CASES / "pi" / "pi-5" / "tree.txt").read_text(encoding="utf-8")
+    moved = text.replace("platform/soc/soc:firmware", "platform/soc@107c000000/soc@107c000000:firmware")
+    bench = Bench(plant(moved, tmp_path), Firmware())
+    assert bench.collect()["pi"][0].fields["throttled"] is False
+    assert bench.errors == []
+
+
+def test_a_fan_that_stands_still_turns_at_zero(pi_4: Bench) -> None:
+    (pi_4.tree / "sys/class/hwmon/hwmon2/fan1_input").write_text("0\n")
+    assert pi_4.collect()["pi"][0].fields["fan_rpm"] == 0
+
+
+def test_a_board_without_any_reading_emits_nothing(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, Firmware())
+    assert bench.collect() == {}
+    assert bench.errors == []
+
+
+# --- the firmware -----------------------------------------------------------------------------------
+
+
+def test_the_firmware_is_asked_again_only_when_it_is_due(pi_4: Bench) -> None:
+    first = pi_4.collect()["pi"][0].fields
+    pi_4.now += 59.9
+    between = pi_4.collect()["pi"][0].fields
+    pi_4.now += 0.1
+    again = pi_4.collect()["pi"][0].fields
+    held = ["throttled_since_boot" in fields for fields in (first, between, again)]
+    assert held == [True, False, True]
+
+
+def test_an_interval_of_zero_asks_the_firmware_nothing(pi_4: Bench) -> None:
+    ask = Firmware()
+    Bench(pi_4.tree, ask, interval=0).collect()
+    assert ask.asked == []
+
+
+def test_a_missing_vcgencmd_is_no_error_by_its_name_and_one_by_its_path(tmp_path: Path) -> None:
+    assert firmware.vcgencmd("a-command-that-is-not-installed")(("get_throttled",)) is None
+    with pytest.raises(FileNotFoundError):
+        firmware.vcgencmd(str(tmp_path / "vcgencmd"))(("get_throttled",))
+
+
+def test_a_vcgencmd_that_may_not_open_its_device_is_told_with_what_it_said(tmp_path: Path, pi_4: Bench) -> None:
+    command = tmp_path / "refusing"
+    command.write_text("#!/bin/sh\necho 'Can not open /dev/vcio' >&2\nexit 255\n")
+    command.chmod(0o755)
+    bench = Bench(pi_4.tree, firmware.vcgencmd(str(command)), has_rails=False)
+    assert "cpu_celsius" in bench.collect()["pi"][0].fields
+    assert bench.errors == [
+        f"vcgencmd {words} failed: Can not open /dev/vcio; is the user in the group video?"
+        for words in ("get_throttled", "measure_clock core", "measure_volts core")
+    ]
+
+
+def test_an_answer_of_another_form_is_an_error_with_the_answer(pi_4: Bench) -> None:
+    bench = Bench(pi_4.tree, Firmware(get_throttled="throttled=many\n", pmic_read_adc="VDD_CORE_A current(7)=?\n"))
+    bench.collect()
+    assert bench.errors == [
+        "vcgencmd get_throttled answered 'throttled=many', which is not what it answers",
+        "vcgencmd pmic_read_adc answered 'VDD_CORE_A current(7)=?', which is not what it answers",
+    ]
+
+
+def test_a_rail_without_a_voltage_has_no_power_and_is_not_in_the_sum(pi_4: Bench) -> None:
+    adc = "A_A current(0)=2.0A\nA_V volt(8)=3.0V\nB_A current(1)=5.0A\nEXT5V_V volt(24)=5.1V\n"
+    found = Bench(pi_4.tree, Firmware(pmic_read_adc=adc)).collect()
+    assert [dict(metric.fields) for metric in found["pi_rail"]] == [
+        {"volts": 3.0, "amperes": 2.0, "watts": 6.0},
+        {"amperes": 5.0},
+    ]
+    assert found["pi"][0].fields["rails_watts"] == 6.0
+    assert found["pi"][0].fields["input_volts"] == 5.1
+
+
+# --- cards ------------------------------------------------------------------------------------------
+
+
+def test_an_emmc_tells_its_wear_and_its_boot_partitions_are_no_cards(pi_4: Bench) -> None:
+    plant("life_time = 0x01 0x03\\n\npre_eol_info = 0x02\\n\n", pi_4.tree / "sys/block/mmcblk0/device")
+    plant("mmcblk0boot0/stat = 0 0 0 0 0 0 0\\n\nsda/stat = 0 0 0 0 0 0 9\\n\n", pi_4.tree / "sys/block")
+    (card,) = pi_4.collect()["sd_card"]
+    assert card.fields["life_used_percent"] == 20.0
+    assert card.fields["pre_eol"] == 2
+
+
+@pytest.mark.parametrize(("text", "used"), [("0x00 0x00", None), ("0x01 0x00", 0.0), ("0x0b 0x01", 100.0)])
+def test_the_worse_estimate_of_an_emmc_counts_and_an_undefined_one_is_no_data(text: str, used: float | None) -> None:
+    assert pi.readings.life_used_percent(text) == used
+
+
+@pytest.mark.parametrize("text", ["", "0x01", "0x0c 0x01", "one two"])
+def test_a_life_time_of_another_form_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - the caller gives the words
+        pi.readings.life_used_percent(text)
+
+
+def test_a_machine_without_a_card_emits_no_card(pi_4: Bench) -> None:
+    shutil.rmtree(pi_4.tree / "sys/block")
+    assert "sd_card" not in pi_4.collect()
+    assert pi_4.errors == []
+
+
+# --- Wi-Fi ------------------------------------------------------------------------------------------
+
+HEAD = (
+    "Inter-| sta-|   Quality        |   Discarded packets               | Missed | WE\n"
+    " face | tus | link level noise |  nwid  crypt   frag  retry   misc | beacon | 22\n"
+)
+
+
+def wireless(*rows: str) -> list[tuple[str, int, int, float | None]]:
+    return [tuple(link) for link in pi.readings.wireless(HEAD + "".join(f"{row}\n" for row in rows))]  # type: ignore[misc]
+
+
+def test_a_connected_interface_has_its_signal_and_its_quality() -> None:
+    assert wireless("wlan0: 0000   51.  -59.  -256   0 0 0 0 0 0") == [("wlan0", 51, 70, -59.0)]
+
+
+def test_an_interface_without_a_network_is_no_data() -> None:
+    assert wireless("wlan0: 0000    0     0     0    0 0 0 0 0 0") == []
+
+
+def test_a_level_without_a_unit_is_no_signal_strength() -> None:
+    assert wireless(" wlan0: 0000  100.   95.    0.  0 0 0 0 0 0") == [("wlan0", 100, 100, None)]
+    assert wireless(" wlan0: 0000  51.  -256.  -256. 0 0 0 0 0 0")[0][3] is None
+
+
+def test_a_table_of_another_form_is_an_error_with_its_file(pi_4: Bench) -> None:
+    (pi_4.tree / "proc/net/wireless").write_text(HEAD + "wlan0 up\n")
+    assert "wifi" not in pi_4.collect()
+    assert len(pi_4.errors) == 1
+    assert pi_4.errors[0].startswith(f"{pi_4.tree}/proc/net/wireless holds ")
+
+
+def test_the_bit_rate_is_asked_for_each_connected_interface(pi_4: Bench) -> None:
+    (pi_4.tree / "proc/net/wireless").write_text(HEAD + "wlan0: 0000   51.  -59.  -256   0 0 0 0 0 0\n")
+    asked: list[str] = []
+
+    def rate(interface: str) -> int:
+        asked.append(interface)
+        return 72_200_000
+
+    assert pi_4.collect(bit_rate=rate)["wifi"][0].fields["bit_rate_bits_per_second"] == 72_200_000
+    assert asked == ["wlan0"]
+
+
+def test_an_interface_that_is_not_wireless_has_no_bit_rate() -> None:
+    assert board.bit_rate("lo") is None
+
+
+# --- broken content ---------------------------------------------------------------------------------
+
+
+def test_a_file_that_vanishes_between_list_and_read_is_an_error_with_its_name(pi_4: Bench) -> None:
+    def read(path: str) -> str:
+        if path.endswith("hwmon0/temp1_input"):
+            os.unlink(path)
+        return board.read_text(path)
+
+    fields = pi_4.collect(read=read)["pi"][0].fields
+    assert "cpu_celsius" not in fields
+    assert fields["fan_rpm"] == 5000
+    assert pi_4.errors == [f"{pi_4.tree}/sys/class/hwmon/hwmon0/temp1_input cannot be read: No such file or directory"]
+
+
+def test_a_sensor_that_fails_to_read_is_an_error_with_its_name(pi_4: Bench) -> None:
+    def read(path: str) -> str:
+        if path.endswith("fan1_input"):
+            raise OSError(5, "Input/output error")
+        return board.read_text(path)
+
+    assert "fan_rpm" not in pi_4.collect(read=read)["pi"][0].fields
+    assert pi_4.errors == [f"{pi_4.tree}/sys/class/hwmon/hwmon2/fan1_input cannot be read: Input/output error"]
+
+
+@pytest.mark.parametrize("content", ["", "warm\n", "0x10\n", "1e3\n", "\0", "12 13\n"])
+def test_a_text_that_is_no_number_is_an_error_and_the_rest_is_emitted(content: str, pi_4: Bench) -> None:
+    (pi_4.tree / "sys/class/hwmon/hwmon0/temp1_input").write_text(content)
+    found = pi_4.collect()
+    assert "cpu_celsius" not in found["pi"][0].fields
+    assert found["sd_card"]
+    assert len(pi_4.errors) == 1
+    assert "hwmon0/temp1_input holds " in pi_4.errors[0]
+
+
+def test_a_value_beyond_its_range_is_an_error_and_no_data(pi_4: Bench) -> None:
+    (pi_4.tree / "sys/class/hwmon/hwmon2/pwm1").write_text("256\n")
+    assert "fan_percent" not in pi_4.collect()["pi"][0].fields
+    assert pi_4.errors[0].endswith("hwmon2/pwm1 gives fan_percent 100.3921568627451; it is valid from 0 to 100")
+
+
+# --- as a process -----------------------------------------------------------------------------------
+
+
+def test_on_a_machine_that_is_no_pi_it_stays_silent_until_its_input_ends() -> None:
+    command = [sys.executable, "-m", "collectors", "pi", "--execd", "--sys-root", "no-such-folder"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write(b"\n\n")
+        process.stdin.flush()
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=0.5)
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (0, b"", b"")
