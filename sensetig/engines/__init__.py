@@ -1,0 +1,12 @@
+"""Telegraf, InfluxDB and Grafana: found on this machine, or got from the first source that serves.
+
+>>> from sensetig.engines import locate
+>>> telegraf = locate("telegraf")  # an Engine, or None where it is neither installed nor cached
+"""
+
+from __future__ import annotations
+
+from sensetig.engines.engine import Engine, EngineUnavailable
+from sensetig.engines.sources import locate, obtain
+
+__all__ = ["Engine", "EngineUnavailable", "locate", "obtain"]

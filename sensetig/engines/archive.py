@@ -1,0 +1,298 @@
+"""The third source: the vendors' Debian archives, with checksum and signature verified before anything is unpacked.
+
+One chain, as apt has it: the public key's primary fingerprint is known beforehand; the key signs InRelease;
+InRelease has the checksum of Packages, Packages that of the package.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import lzma
+import re
+import shutil
+import tarfile
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from sensetig.engines.catalogue import Archive, Package
+from sensetig.engines.engine import EngineUnavailable
+
+#: How long a host may take to answer at all, in seconds.
+ANSWER_SECONDS = 4.0
+
+#: How long a transfer that has begun may stand still, in seconds.
+STALL_SECONDS = 30.0
+
+#: How often a transfer is reported, in seconds.
+REPORT_SECONDS = 5.0
+
+_INDEXES: tuple[tuple[str, Callable[[bytes], bytes]], ...] = (
+    ("Packages.xz", lzma.decompress),
+    ("Packages.gz", gzip.decompress),
+    ("Packages", bytes),
+)
+
+
+def unpack(
+    package: Package,
+    architecture: str,
+    target: Path,
+    say: Callable[[str], None],
+    *,
+    patience: float = ANSWER_SECONDS,
+    now: datetime | None = None,
+) -> None:
+    """Fetch a package, verify it, and lay out what of it is the engine.
+
+    Args:
+        package: which, and whose.
+        architecture: Debian's name.
+        target: the program to write, or the folder to fill.
+        say: takes a sentence whenever there is something to tell.
+        patience: how long the host may take to answer, in seconds.
+        now: the time; a signature that has run out is refused.
+
+    Raises:
+        EngineUnavailable: when the host does not answer, when anything is not what its checksum or its
+            signature says, and when there is no such version. Nothing is written then.
+    """
+    archive = package.archive
+    with tempfile.TemporaryDirectory(prefix="sensetig-") as name:
+        folder = Path(name)
+        key = _first_answer(archive, folder, patience)
+        base = f"{archive.url}/dists/{archive.suite}"
+        signed = _fetch(f"{base}/InRelease", None, folder).read_bytes()
+        release = read_release(believed(archive, key, signed), archive, now or datetime.now(UTC))
+        index_path, checksum, expand = choose_index(release, archive, architecture)
+        try:
+            index = expand(_fetch(f"{base}/{index_path}", checksum, folder).read_bytes())
+        except (OSError, EOFError, lzma.LZMAError) as error:
+            raise EngineUnavailable(f"{base}/{index_path} cannot be unpacked: {error}") from error
+        path, checksum = choose_package(index, package, architecture)
+        say(f"fetching {package.name} {package.version} from {archive.url}")
+        progress = Progress(lambda text: say(f"{text} of {package.name} {package.version}"), time.monotonic)
+        deb = _fetch(f"{archive.url}/{path}", checksum, folder, progress)
+        say("checksum and signature hold; unpacking")
+        extract(deb, package, target)
+
+
+def _first_answer(archive: Archive, folder: Path, patience: float) -> bytes:
+    """The key, or an error within seconds: the resolver's own patience, with several servers, is half a minute."""
+    host = urlsplit(archive.key).hostname
+    answer: list[bytes | EngineUnavailable] = []
+
+    def ask() -> None:
+        try:
+            answer.append(_fetch(archive.key, None, folder, timeout=patience).read_bytes())
+        except EngineUnavailable as error:
+            answer.append(error)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(patience)
+    if not answer:
+        raise EngineUnavailable(f"{host} did not answer within {patience:g} s")
+    if isinstance(answer[0], EngineUnavailable):
+        raise answer[0]
+    return answer[0]
+
+
+def believed(archive: Archive, keys: bytes, signed: bytes) -> bytes:
+    """The text of an InRelease file whose signature holds.
+
+    Args:
+        archive: whose fingerprint counts.
+        keys: public keys, armoured or not; only the one with that fingerprint is believed.
+        signed: the clear-signed text.
+
+    Raises:
+        EngineUnavailable: when the key is not among them, or has not signed this.
+    """
+    try:
+        from pysequoia import Cert, verify
+    except ImportError as error:  # no wheel for this architecture
+        raise EngineUnavailable(
+            "signatures cannot be verified without pysequoia; install sensetig with its extra engines"
+        ) from error
+
+    try:
+        certificates = Cert.split_bytes(keys)
+    except Exception as error:  # pysequoia raises Exception itself
+        raise EngineUnavailable(f"{archive.key} is no public key: {_one_line(error)}") from error
+    known = [certificate for certificate in certificates if certificate.fingerprint.upper() == archive.fingerprint]
+    if not known:
+        found = ", ".join(certificate.fingerprint.upper() for certificate in certificates) or "none"
+        raise EngineUnavailable(
+            f"{archive.key} has the fingerprint {found}, and not {archive.fingerprint}: nothing from there is believed"
+        )
+    try:
+        checked = verify(bytes=signed, store=lambda _: known)
+    except Exception as error:  # pysequoia raises Exception itself
+        raise EngineUnavailable(
+            f"the signature of {archive.url} is not by {archive.fingerprint}: {_one_line(error)}"
+        ) from error
+    text = checked.bytes
+    signers = {signature.certificate.upper() for signature in checked.valid_sigs}
+    if text is None or archive.fingerprint not in signers:
+        raise EngineUnavailable(f"{archive.url} is not signed by {archive.fingerprint}")
+    return text
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def read_release(text: bytes, archive: Archive, now: datetime) -> Mapping[str, Any]:
+    """The fields of a Release file that has not run out.
+
+    Args:
+        text: the believed text.
+        archive: for messages.
+        now: with a time zone.
+    """
+    from debian.deb822 import Release
+
+    release = Release(text)
+    until = release.get("Valid-Until")
+    if until is not None and parsedate_to_datetime(until) < now:
+        raise EngineUnavailable(f"what {archive.url} has signed was valid until {until}")
+    return release
+
+
+def choose_index(
+    release: Mapping[str, Any], archive: Archive, architecture: str
+) -> tuple[str, str, Callable[[bytes], bytes]]:
+    """The path, the SHA-256 and the unpacking of the list of packages."""
+    checksums = {entry["name"]: entry["sha256"] for entry in release.get("SHA256", ())}
+    for name, expand in _INDEXES:
+        path = f"{archive.component}/binary-{architecture}/{name}"
+        if path in checksums:
+            return path, checksums[path], expand
+    raise EngineUnavailable(f"{archive.url} has no packages for {architecture}")
+
+
+def choose_package(index: bytes, package: Package, architecture: str) -> tuple[str, str]:
+    """The path and the SHA-256 of a package.
+
+    Args:
+        index: the text of a Packages file.
+        package: its name and version.
+        architecture: Debian's name.
+    """
+    from debian.deb822 import Packages
+
+    others = []
+    for entry in Packages.iter_paragraphs(io.BytesIO(index), use_apt_pkg=False):
+        if entry["Package"] != package.name or entry["Architecture"] not in (architecture, "all"):
+            continue
+        if entry["Version"] == package.version:
+            if "SHA256" not in entry:
+                raise EngineUnavailable(f"{package.archive.url} has no SHA-256 of {package.name} {package.version}")
+            return entry["Filename"], entry["SHA256"]
+        others.append(entry["Version"])
+    newest = f"; it has {', '.join(others[-3:])}" if others else ""
+    raise EngineUnavailable(f"{package.archive.url} has no {package.name} {package.version} for {architecture}{newest}")
+
+
+def extract(deb: Path, package: Package, target: Path) -> None:
+    """Lay out the engine of a verified package: one file, or everything under one folder.
+
+    Args:
+        deb: the package.
+        package: says what of it is taken.
+        target: the file, or the folder.
+    """
+    from debian.debfile import DebError, DebFile
+
+    try:
+        with DebFile(str(deb)) as content, content.data.tgz() as members:
+            count = sum(_place(members, member, package.takes, target) for member in members)
+    except (DebError, tarfile.TarError, OSError) as error:
+        raise EngineUnavailable(f"{package.name} {package.version} cannot be unpacked: {error}") from error
+    if not count:
+        raise EngineUnavailable(f"{package.name} {package.version} has no {package.takes}")
+
+
+def _place(members: tarfile.TarFile, member: tarfile.TarInfo, takes: str, target: Path) -> bool:
+    """Write one member where it belongs; False when it is not of the engine. A link becomes what it points to."""
+    path = member.name.removeprefix("./")
+    if takes.endswith("/"):
+        if not path.startswith(takes) or ".." in Path(path).parts:
+            return False
+        target = target / path.removeprefix(takes)
+    elif path != takes:
+        return False
+    if member.isdir():
+        return False
+    source = members.extractfile(member)
+    if source is None:
+        return False
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with source, target.open("wb") as output:
+        shutil.copyfileobj(source, output)
+    target.chmod(0o755 if member.mode & 0o100 or member.issym() else 0o644)
+    return True
+
+
+class Progress:
+    """Tells now and then how much has come; has the methods that pooch calls of a progress bar.
+
+    Args:
+        say: takes words such as ``12 of 58 MB``.
+        timer: monotonic seconds.
+    """
+
+    def __init__(self, say: Callable[[str], None], timer: Callable[[], float]) -> None:
+        self.total = 0
+        self._say = say
+        self._timer = timer
+        self._done = 0
+        self._next = timer() + REPORT_SECONDS
+
+    def update(self, size: int) -> None:
+        """So many bytes have come."""
+        self._done += size
+        if self._timer() >= self._next:
+            self._next = self._timer() + REPORT_SECONDS
+            self._say(f"{self._done / 1e6:.0f} of {self.total / 1e6:.0f} MB")
+
+    def reset(self) -> None:
+        """Pooch resets a bar before it fills it at the end."""
+        self._done = 0
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def _fetch(
+    url: str, sha256: str | None, folder: Path, progress: Progress | None = None, timeout: float = STALL_SECONDS
+) -> Path:
+    """A file from the archive; with a checksum, it is there only when that holds."""
+    import pooch  # type: ignore[import-untyped]
+
+    pooch.get_logger().setLevel("ERROR")  # it logs each file; here only what concerns the operator is said
+    downloader = pooch.HTTPDownloader(progressbar=progress or False, timeout=timeout)
+    name = re.sub(r"\W+", "-", urlsplit(url).path)
+    known = f"sha256:{sha256}" if sha256 else None
+    try:
+        return Path(pooch.retrieve(url, known, fname=name, path=folder, downloader=downloader))
+    except ValueError as error:  # pooch's word for a checksum that does not hold
+        raise EngineUnavailable(f"{url} is not what its signed checksum says: it was altered on the way") from error
+    except OSError as error:  # requests' errors are OSErrors
+        host = urlsplit(url).hostname
+        raise EngineUnavailable(f"{host} does not give {urlsplit(url).path}: {_reason(error)}") from error
+
+
+def _reason(error: OSError) -> str:
+    """The innermost cause, which is the one that a person understands."""
+    words = _one_line(error)
+    inner = re.findall(r"(?:\[Errno -?\d+\] )([^'\")]+)", words)
+    return inner[-1] if inner else words

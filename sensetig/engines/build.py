@@ -1,0 +1,216 @@
+"""The fourth source: Telegraf and InfluxDB built from the Go module ``engines/``, which pins both."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from packaging.version import Version
+
+from sensetig.engines.catalogue import Build, Need, Spec
+from sensetig.engines.engine import EngineUnavailable
+from sensetig.engines.platforms import version_in
+
+#: How often a build says that it is still at work, in seconds.
+REPORT_SECONDS = 30.0
+
+#: Settings of the person's own Go that would change what is built.
+_STRIPPED = (
+    "GOFLAGS",
+    "GOWORK",
+    "GOOS",
+    "GOARCH",
+    "GO111MODULE",
+    "CGO_ENABLED",
+    "CGO_CFLAGS",
+    "CGO_LDFLAGS",
+    "PKG_CONFIG",
+)
+
+
+class Missing(NamedTuple):
+    """A program that a build lacks.
+
+    Args:
+        need: which one.
+        found: the version that is there, too old; None where the program is not there.
+    """
+
+    need: Need
+    found: str | None
+
+    def sentence(self) -> str:
+        """What is missing, and what brings it."""
+        title = self.need.title
+        wanted = f"{title} {self.need.minimum} or later" if self.need.minimum else title
+        has = f" (found {self.found})" if self.found else ""
+        packages = " or ".join(self.need.packages)
+        return f"{wanted}{has}, from the package {packages} or {self.need.otherwise}"
+
+
+def missing(needs: Collection[Need], environ: Mapping[str, str]) -> list[Missing]:
+    """Which of these programs are not on PATH, or are too old.
+
+    Args:
+        needs: the programs.
+        environ: where PATH is.
+    """
+    lacking = []
+    for need in needs:
+        program = shutil.which(need.program, path=environ.get("PATH"))
+        if program is None:
+            lacking.append(Missing(need, None))
+        elif need.minimum is not None:
+            version = _version(program, environ)
+            if version is None or Version(version) < Version(need.minimum):
+                lacking.append(Missing(need, version or "one that does not say its version"))
+    return lacking
+
+
+def _version(program: str, environ: Mapping[str, str]) -> str | None:
+    # Go says its version to "version" and not to "--version"; and it must not change itself for the answer.
+    argument = "version" if Path(program).name == "go" else "--version"
+    run = subprocess.run(
+        [program, argument],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env={**environ, "GOTOOLCHAIN": "local"},
+    )
+    return version_in(run.stdout) if run.returncode == 0 else None
+
+
+def environment(build: Build, environ: Mapping[str, str], *, go: str, wanted: str, rust: str | None) -> dict[str, str]:
+    """The environment of ``go build``: the person's own, without what would change the result.
+
+    Args:
+        build: what is built.
+        environ: the person's environment.
+        go: the version of Go that is installed.
+        wanted: the version that ``go.mod`` asks for.
+        rust: the name of rustup's toolchain that is installed, or None where Rust is not rustup's.
+    """
+    variables = {name: value for name, value in environ.items() if name not in _STRIPPED}
+    # Set, and not merely left out: where the variable is empty, Go reads its own settings file.
+    variables["GOFLAGS"] = "-mod=readonly -buildvcs=false"
+    variables["GOWORK"] = "off"
+    variables["CGO_ENABLED"] = "1" if build.cgo else "0"
+    if Version(go) < Version(wanted):
+        variables.setdefault("GOTOOLCHAIN", "auto")
+    if rust is not None:
+        # libflux pins an exact Rust in a file; newer ones build it as well, and none is downloaded.
+        variables["RUSTUP_TOOLCHAIN"] = rust
+    return variables
+
+
+def arguments(build: Build, plugins: Collection[str]) -> list[str]:
+    """What ``go build`` is told, without the name of its output."""
+    tags = ",".join([*build.tags, *(sorted(plugins) if build.plugins else ())])
+    values = " ".join(f"-X {name}={value}" for name, value in build.variables.items())
+    return ["-trimpath", "-ldflags", f"-s -w {values}", "-tags", tags, build.package]
+
+
+def compile_engine(
+    spec: Spec,
+    module: Path,
+    target: Path,
+    plugins: Collection[str],
+    environ: Mapping[str, str],
+    log: Path,
+    say: Callable[[str], None],
+) -> None:
+    """Build an engine.
+
+    Args:
+        spec: which one; it has a build.
+        module: the folder of ``go.mod``.
+        target: the program to write.
+        plugins: Telegraf's plugins.
+        environ: the person's environment.
+        log: takes what the compilers print.
+        say: takes a sentence from time to time.
+
+    Raises:
+        EngineUnavailable: when the build fails; the sentence quotes the end of the log.
+    """
+    build = spec.build
+    assert build is not None
+    variables = environment(
+        build,
+        environ,
+        go=_version("go", environ) or "0",
+        wanted=wanted_go((module / "go.mod").read_text(encoding="utf-8")),
+        rust=_rust_toolchain(environ) if "rustc" in build.needs else None,
+    )
+    log.write_text("", encoding="utf-8")
+    say(f"{spec.title} {spec.version}: building it from {module} ({build.duration})")
+    if build.pkg_config is not None:
+        helper = target.with_name("pkg-config")
+        _go(spec, ["-trimpath", "-o", str(helper), build.pkg_config], module, variables, log, say)
+        variables["PKG_CONFIG"] = str(helper)
+    _go(spec, ["-o", str(target), *arguments(build, plugins)], module, variables, log, say)
+    if build.pkg_config is not None:
+        target.with_name("pkg-config").unlink()
+
+
+def wanted_go(module: str) -> str:
+    """The version of Go that a ``go.mod`` asks for."""
+    match = re.search(r"^go\s+(\S+)", module, re.MULTILINE)
+    if match is None:
+        raise EngineUnavailable("engines/go.mod does not say which version of Go it needs")
+    return match[1]
+
+
+def _rust_toolchain(environ: Mapping[str, str]) -> str | None:
+    rustup = shutil.which("rustup", path=environ.get("PATH"))
+    if rustup is None:
+        return None
+    run = subprocess.run(
+        [rustup, "show", "active-toolchain"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env=dict(environ),
+    )
+    return run.stdout.split()[0] if run.returncode == 0 and run.stdout.strip() else None
+
+
+def _go(
+    spec: Spec,
+    words: Collection[str],
+    module: Path,
+    variables: Mapping[str, str],
+    log: Path,
+    say: Callable[[str], None],
+) -> None:
+    start = time.monotonic()
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            ["go", "build", *words],
+            cwd=module,
+            env=dict(variables),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            while True:
+                try:
+                    status = process.wait(REPORT_SECONDS)
+                    break
+                except subprocess.TimeoutExpired:
+                    minutes, seconds = divmod(int(time.monotonic() - start), 60)
+                    say(f"{spec.title} {spec.version}: still building, {minutes} min {seconds:02d} s")
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
+    if status != 0:
+        lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+        last = next((line for line in reversed(lines) if line.strip()), "it printed nothing")
+        raise EngineUnavailable(f"{spec.title} could not be built: {last.strip()} (all that was printed is in {log})")

@@ -1,0 +1,116 @@
+"""The second source: a cache outside the tree, keyed by version, so that the next checkout finds everything there.
+
+An engine's folder is made under another name and renamed when it is whole: what is there is complete.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import platformdirs
+from filelock import FileLock, Timeout
+
+from sensetig.engines.catalogue import Spec
+from sensetig.engines.engine import Engine
+from sensetig.engines.installed import program_of
+
+_RECORD = "sensetig.json"
+
+
+def root(environ: Mapping[str, str]) -> Path:
+    """The folder of all engines: under SENSETIG_CACHE, or under the user's cache."""
+    folder = environ.get("SENSETIG_CACHE") or platformdirs.user_cache_dir("sensetig", appauthor=False)
+    return Path(folder) / "engines"
+
+
+class Key(NamedTuple):
+    """What tells one engine in the cache from another.
+
+    Args:
+        name, version: the engine's.
+        system, architecture: of the machine; a home folder may be shared between machines.
+        plugins: the fingerprint of the plugins of a Telegraf built with only these; None where it has all.
+    """
+
+    name: str
+    version: str
+    system: str
+    architecture: str
+    plugins: str | None = None
+
+    @property
+    def folder(self) -> str:
+        """The name of its folder: ``telegraf-1.39.3-0123456789ab-linux-amd64``."""
+        return "-".join(part for part in (*self[:2], self.plugins, *self[2:4]) if part)
+
+
+class Cache:
+    """The engines under one folder.
+
+    Args:
+        folder: need not be there yet.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def find(self, spec: Spec, key: Key) -> Engine | None:
+        """The engine of that key, or None."""
+        home = self.folder / key.folder
+        path = home if spec.home else home / spec.name
+        if not os.access(program_of(spec, path), os.X_OK):
+            return None
+        try:
+            record = json.loads((home / _RECORD).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        return Engine(spec.name, key.version, path, f"the cache ({record['source']})")
+
+    def log(self, key: Key) -> Path:
+        """Where the output of a build of that key goes."""
+        return self.folder / f"{key.folder}.log"
+
+    @contextmanager
+    def lock(self, key: Key, say: Callable[[str], None]) -> Iterator[None]:
+        """Keep other processes from getting the same engine meanwhile; waits until they are done."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / f"{key.name}-{key.version}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            say(f"{key.name}: another process is getting it; waiting for it")
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextmanager
+    def staging(self, key: Key) -> Iterator[Path]:
+        """An empty folder on the cache's file system, gone at the end unless it was installed."""
+        folder = Path(tempfile.mkdtemp(prefix=f".{key.folder}-", dir=self.folder))
+        folder.chmod(0o755)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def install(self, key: Key, staged: Path, source: str) -> None:
+        """Put a complete folder in its place, at once.
+
+        Args:
+            key: what it is.
+            staged: the folder, on the same file system.
+            source: where its content came from, in words.
+        """
+        (staged / _RECORD).write_text(json.dumps({"source": source}) + "\n", encoding="utf-8")
+        target = self.folder / key.folder
+        shutil.rmtree(target, ignore_errors=True)  # a folder without a program or a record; never a whole one
+        staged.rename(target)

@@ -1,0 +1,185 @@
+"""What ``engines.toml`` says: versions, archives, builds, and the packages that bring what is missing."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+
+class Archive(NamedTuple):
+    """A vendor's Debian archive.
+
+    Args:
+        url: its root, without a slash at the end.
+        suite: the folder under ``dists``.
+        component: the folder under the suite.
+        key: where the vendor publishes the public key.
+        fingerprint: the primary key's, 40 hexadecimal digits in upper case.
+    """
+
+    url: str
+    suite: str
+    component: str
+    key: str
+    fingerprint: str
+
+
+class Package(NamedTuple):
+    """An engine in a vendor's archive.
+
+    Args:
+        archive: the archive.
+        name: the Debian package.
+        version: its full Debian version.
+        takes: what of it is the engine: a file, or a folder with a slash at its end.
+    """
+
+    archive: Archive
+    name: str
+    version: str
+    takes: str
+
+
+class Build(NamedTuple):
+    """An engine built from the Go module ``engines/``.
+
+    Args:
+        package: the Go package of its program.
+        tags: the build tags that are always set.
+        plugins: whether the tags go on with the plugins that the configuration names.
+        cgo: whether C is linked in.
+        variables: the values that the linker sets.
+        pkg_config: the Go package of the program that stands in for pkg-config, or None.
+        needs: the keys of :attr:`Catalogue.needs`.
+        duration: how long it takes, in words.
+        extra: plugins beyond those named in the configuration, each with its reason.
+    """
+
+    package: str
+    tags: tuple[str, ...]
+    plugins: bool
+    cgo: bool
+    variables: Mapping[str, str]
+    pkg_config: str | None
+    needs: tuple[str, ...]
+    duration: str
+    extra: Mapping[str, str]
+
+
+class Spec(NamedTuple):
+    """One engine.
+
+    Args:
+        name: its key; a program's own name where it is one program.
+        title: its name in sentences.
+        version: the version that archives and build give.
+        accepts: the versions that will do, as a PEP 440 specifier.
+        programs: the names that it is looked for by on PATH.
+        version_arguments: what makes the program print its version.
+        home: the variable that names its folder, or None where the engine is one program.
+        needed: whether the bundle works at all without it.
+        architectures: Debian's names of the architectures that it exists for.
+        without: what is lost, or to be done, where it is not to be had.
+        package: where the vendor has it.
+        build: how it is built, or None where it is not.
+    """
+
+    name: str
+    title: str
+    version: str
+    accepts: str
+    programs: tuple[str, ...]
+    version_arguments: tuple[str, ...]
+    home: str | None
+    needed: bool
+    architectures: tuple[str, ...]
+    without: str
+    package: Package
+    build: Build | None
+
+
+class Need(NamedTuple):
+    """A program of the operating system.
+
+    Args:
+        program: its name on PATH.
+        title: its name in sentences.
+        minimum: the oldest version that serves, or None where any does.
+        packages: Debian packages that bring it, best first.
+        together: packages that are installed with it.
+        otherwise: where else it is to be had.
+    """
+
+    program: str
+    title: str
+    minimum: str | None
+    packages: tuple[str, ...]
+    together: tuple[str, ...]
+    otherwise: str
+
+
+class Catalogue(NamedTuple):
+    """Everything that the data file says."""
+
+    engines: Mapping[str, Spec]
+    needs: Mapping[str, Need]
+    brokers: Mapping[str, Need]
+
+
+def load() -> Catalogue:
+    """The bundle's own data file."""
+    return parse((files(__package__) / "engines.toml").read_text(encoding="utf-8"))
+
+
+def parse(text: str) -> Catalogue:
+    """A data file of the same form; a key that is missing raises KeyError."""
+    document = tomllib.loads(text)
+    archives = {name: Archive(**entry) for name, entry in document.pop("archives").items()}
+    needs = {name: _need(name, entry) for name, entry in document.pop("needs").items()}
+    brokers = {name: _need(name, entry) for name, entry in document.pop("brokers").items()}
+    return Catalogue({name: _spec(name, entry, archives) for name, entry in document.items()}, needs, brokers)
+
+
+def _spec(name: str, entry: dict[str, Any], archives: Mapping[str, Archive]) -> Spec:
+    archive = entry["archive"]
+    return Spec(
+        name,
+        entry["title"],
+        entry["version"],
+        entry["accepts"],
+        tuple(entry["programs"]),
+        tuple(entry["version_arguments"]),
+        entry.get("home"),
+        entry["needed"],
+        tuple(entry["architectures"]),
+        entry["without"],
+        Package(archives[archive["vendor"]], archive["package"], archive["package_version"], archive["takes"]),
+        _build(entry["build"]) if "build" in entry else None,
+    )
+
+
+def _build(entry: dict[str, Any]) -> Build:
+    return Build(
+        entry["package"],
+        tuple(entry["tags"]),
+        entry["plugins"],
+        entry["cgo"],
+        entry["variables"],
+        entry.get("pkg_config"),
+        tuple(entry["needs"]),
+        entry["duration"],
+        entry.get("extra", {}),
+    )
+
+
+def _need(program: str, entry: dict[str, Any]) -> Need:
+    return Need(
+        program,
+        entry["title"],
+        entry.get("minimum"),
+        tuple(entry["packages"]),
+        tuple(entry.get("with", ())),
+        entry.get("otherwise", entry.get("without", "")),
+    )

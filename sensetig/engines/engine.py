@@ -1,0 +1,26 @@
+"""An engine that is there, and the error where none is to be had."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+
+class EngineUnavailable(Exception):
+    """No source gives the engine; the message says in one sentence why, and what to do."""
+
+
+class Engine(NamedTuple):
+    """An engine on this machine.
+
+    Args:
+        name: ``telegraf``, ``influxd`` or ``grafana``.
+        version: such as ``1.39.3``.
+        path: the program; for Grafana its home folder.
+        source: where it came from, in words that complete "from ...".
+    """
+
+    name: str
+    version: str
+    path: Path
+    source: str

@@ -1,0 +1,185 @@
+"""Packages of the operating system: installed when run as root on a Debian family, otherwise named in one command."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from packaging.version import InvalidVersion, Version
+
+from sensetig.engines.catalogue import Need
+from sensetig.engines.platforms import version_in
+
+#: apt's lists older than this are fetched anew, in seconds; a version on an old list may be gone from the mirror.
+LISTS_AGE = 24 * 3600.0
+
+#: Where daemons are, which ordinary users do not have on PATH.
+_DAEMONS = ("/usr/sbin", "/usr/local/sbin", "/sbin")
+
+
+class PackagesMissing(Exception):
+    """Packages are missing and were not installed; the message has the one command that installs them."""
+
+
+class Outcome(NamedTuple):
+    """How a command ended.
+
+    Args:
+        status: its exit status.
+        text: what it printed, errors included.
+    """
+
+    status: int
+    text: str
+
+
+Run = Callable[[Sequence[str]], Outcome]
+
+
+class System(NamedTuple):
+    """What decides how packages are installed.
+
+    Args:
+        debian: Debian, or a system made from it.
+        root: whether this process may install.
+        lists: apt's folder of package lists.
+        now: seconds since 1970.
+        run: runs a command and waits for it.
+    """
+
+    debian: bool
+    root: bool
+    lists: Path
+    now: float
+    run: Run
+
+
+def run(command: Sequence[str]) -> Outcome:
+    """Run a command that asks nothing."""
+    variables = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=variables
+    )
+    return Outcome(done.returncode, done.stdout)
+
+
+def this_system() -> System:
+    """This machine, as this user."""
+    try:
+        release: Mapping[str, str] = platform.freedesktop_os_release()
+    except OSError:  # no such file: not a Linux distribution
+        release = {}
+    return System(is_debian(release), os.geteuid() == 0, Path("/var/lib/apt/lists"), time.time(), run)
+
+
+def is_debian(release: Mapping[str, str]) -> bool:
+    """Whether an ``os-release`` file speaks of Debian or of a system made from it."""
+    return "debian" in [release.get("ID", ""), *release.get("ID_LIKE", "").split()]
+
+
+def program(name: str, environ: Mapping[str, str]) -> Path | None:
+    """A program on PATH or where daemons are, or None."""
+    found = shutil.which(name, path=os.pathsep.join((environ.get("PATH", ""), *_DAEMONS)))
+    return Path(found) if found else None
+
+
+def ensure(packages: Collection[str], say: Callable[[str], None], system: System | None = None) -> None:
+    """Install what is missing of these packages, or say how.
+
+    Args:
+        packages: Debian's names.
+        say: takes a sentence before anything is installed.
+        system: where; by default this machine.
+
+    Raises:
+        PackagesMissing: where this process may not install, or where apt fails.
+    """
+    system = system or this_system()
+    names = " ".join(packages)
+    if not system.debian:
+        raise PackagesMissing(f"install {names} with this system's package manager")
+    absent = [package for package in packages if not _is_installed(package, system)]
+    if not absent:
+        return
+    names = " ".join(absent)
+    if not system.root:
+        raise PackagesMissing(f"install what is missing with: sudo apt-get install -y {names}")
+    _update(say, system)
+    say(f"installing {names} from the operating system's packages")
+    _apt(("install", "-y", "--no-install-recommends", *absent), system)
+
+
+def bring(need: Need, say: Callable[[str], None], system: System | None = None) -> None:
+    """Install a program by the first of its packages that is new enough.
+
+    Args:
+        need: which program.
+        say: takes a sentence before anything is installed.
+        system: where; by default this machine.
+
+    Raises:
+        PackagesMissing: where this process may not install, where no package is new enough, or where apt fails.
+    """
+    system = system or this_system()
+    if not system.debian:
+        raise PackagesMissing(f"install {need.title} from {need.otherwise}")
+    if system.root:
+        _update(say, system)
+    for package in need.packages:
+        version = candidate(package, system)
+        if version is not None and is_new_enough(version, need.minimum):
+            ensure((package, *need.together), say, system)
+            return
+    raise PackagesMissing(
+        f"the packages of this system ({', '.join(need.packages)}) are older than {need.title} {need.minimum}; "
+        f"get it from {need.otherwise}"
+    )
+
+
+def candidate(package: str, system: System) -> str | None:
+    """The version of a package that apt would install, or None."""
+    match = re.search(r"^\s*Candidate: (\S+)", system.run(("apt-cache", "policy", package)).text, re.MULTILINE)
+    return match[1] if match and match[1] != "(none)" else None
+
+
+def is_new_enough(version: str, minimum: str | None) -> bool:
+    """Whether a Debian version (``2:1.24~2``) is at least a version of the program (``1.21``)."""
+    number = version_in(version.partition(":")[2] or version)
+    try:
+        return minimum is None or (number is not None and Version(number) >= Version(minimum))
+    except InvalidVersion:
+        return False
+
+
+def _is_installed(package: str, system: System) -> bool:
+    outcome = system.run(("dpkg-query", "-W", "-f=${db:Status-Status}", package))
+    return outcome.status == 0 and outcome.text.strip() == "installed"
+
+
+def _update(say: Callable[[str], None], system: System) -> None:
+    ages = [system.now - file.stat().st_mtime for file in system.lists.glob("*InRelease")]
+    # An InRelease has the mirror's date; apt's own folder for downloads has the date of the last update.
+    partial = system.lists / "partial"
+    if partial.is_dir():
+        ages.append(system.now - partial.stat().st_mtime)
+    has_lists = any(system.lists.glob("*_Packages*"))
+    if has_lists and min(ages, default=LISTS_AGE) < LISTS_AGE:
+        return
+    say("fetching the lists of the operating system's packages")
+    _apt(("update",), system)
+
+
+def _apt(words: Sequence[str], system: System) -> None:
+    # Another apt may be at work, as unattended upgrades are after every start.
+    outcome = system.run(("apt-get", "-o", "DPkg::Lock::Timeout=120", *words))
+    if outcome.status != 0:
+        lines = [line for line in outcome.text.splitlines() if line.strip()]
+        last = lines[-1].strip() if lines else "it printed nothing"
+        raise PackagesMissing(f"apt-get {words[0]} failed: {last}")

@@ -1,0 +1,163 @@
+"""The sources of an engine in their order: installed, cached, the vendor's archive, a build."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from sensetig import bundle
+from sensetig.engines import archive, build, installed, os_packages, platforms, plugins
+from sensetig.engines.cache import Cache, Key, root
+from sensetig.engines.catalogue import Catalogue, Spec, load
+from sensetig.engines.engine import Engine, EngineUnavailable
+
+Say = Callable[[str], None]
+
+
+class Place(NamedTuple):
+    """Where engines are looked for and put; all that a test changes.
+
+    Args:
+        catalogue: versions and sources.
+        environ: the environment.
+        cache: the cache.
+        system, architecture: of this machine, as :func:`platforms.here` gives them.
+        bundle: the folder of ``telegraf`` and, in a checkout, ``engines``.
+        packages: how packages of the operating system are installed.
+    """
+
+    catalogue: Catalogue
+    environ: Mapping[str, str]
+    cache: Cache
+    system: str
+    architecture: str
+    bundle: Path
+    packages: os_packages.System
+
+
+def here() -> Place:
+    """This machine, as this user."""
+    environ = os.environ
+    return Place(load(), environ, Cache(root(environ)), *platforms.here(), bundle.root(), os_packages.this_system())
+
+
+def wanted_plugins(spec: Spec, folder: Path) -> frozenset[str]:
+    """The plugins that a Telegraf must have: those that the configuration names, and the extra ones."""
+    if spec.build is None or not spec.build.plugins:
+        return frozenset()
+    return plugins.configured(folder / "telegraf") | spec.build.extra.keys()
+
+
+def locate(name: str, place: Place | None = None) -> Engine | None:
+    """An engine that is there already, installed or cached, or None; no network, no build.
+
+    Args:
+        name: ``telegraf``, ``influxd`` or ``grafana``.
+        place: where to look; by default this machine.
+    """
+    place = place or here()
+    spec = place.catalogue.engines[name]
+    wanted = wanted_plugins(spec, place.bundle)
+    return installed.find(spec, place.environ, wanted).engine or _cached(spec, place, wanted)
+
+
+def obtain(name: str, say: Say, place: Place | None = None) -> Engine:
+    """An engine from the first source that serves.
+
+    Args:
+        name: ``telegraf``, ``influxd`` or ``grafana``.
+        say: takes a sentence whenever there is something to tell.
+        place: where to get it; by default this machine.
+
+    Raises:
+        EngineUnavailable: with one sentence that says why no source serves, and what to do.
+    """
+    place = place or here()
+    spec = place.catalogue.engines[name]
+    wanted = wanted_plugins(spec, place.bundle)
+    found = installed.find(spec, place.environ, wanted)
+    for reason in found.reasons:
+        say(f"{spec.title}: {reason}; going on to the next source")
+    if engine := found.engine or _cached(spec, place, wanted):
+        return engine
+    whole, built = _keys(spec, place, wanted)
+    try:
+        with place.cache.lock(whole, say):
+            # Whoever held the lock may have got it meanwhile.
+            return _cached(spec, place, wanted) or _get(spec, place, wanted, whole, built, say)
+    except OSError as error:
+        raise EngineUnavailable(
+            f"{spec.title} {spec.version} could not be put into the cache {place.cache.folder}: "
+            f"{error.strerror or error}; SENSETIG_CACHE names another folder"
+        ) from error
+
+
+def _keys(spec: Spec, place: Place, wanted: frozenset[str]) -> tuple[Key, Key]:
+    """The keys of the engine as the vendor makes it, and as it is built here."""
+    whole = Key(spec.name, spec.version, place.system, place.architecture)
+    return whole, whole._replace(plugins=plugins.fingerprint(wanted)) if wanted else whole
+
+
+def _cached(spec: Spec, place: Place, wanted: frozenset[str]) -> Engine | None:
+    for key in dict.fromkeys(_keys(spec, place, wanted)):
+        if engine := place.cache.find(spec, key):
+            return engine
+    return None
+
+
+def _get(spec: Spec, place: Place, wanted: frozenset[str], whole: Key, built: Key, say: Say) -> Engine:
+    if place.system == "linux" and place.architecture not in spec.architectures:
+        raise EngineUnavailable(
+            f"{spec.title} {spec.version} does not exist for {place.architecture}, only for "
+            f"{', '.join(spec.architectures)}; {spec.without}"
+        )
+    reasons = []
+    for source, key in ((_from_archive, whole), (_from_build, built)):
+        try:
+            with place.cache.staging(key) as staged:
+                origin = source(spec, place, wanted, key, staged, say)
+                program = installed.program_of(spec, staged if spec.home else staged / spec.name)
+                if installed.output(program, spec.version_arguments) is None:
+                    raise EngineUnavailable(f"what came from {origin} does not run on this machine")
+                place.cache.install(key, staged, origin)
+        except EngineUnavailable as error:
+            reasons.append(str(error))
+            say(f"{spec.title}: {error}")
+            continue
+        engine = place.cache.find(spec, key)
+        assert engine is not None
+        return engine._replace(source=origin)
+    raise EngineUnavailable(f"{spec.title} {spec.version} is not to be had: {'; '.join(reasons)}; {spec.without}")
+
+
+def _from_archive(spec: Spec, place: Place, _: frozenset[str], __: Key, staged: Path, say: Say) -> str:
+    if place.system != "linux":
+        raise EngineUnavailable(f"the vendor's archive is for Linux, and this is {place.system}")
+    target = staged if spec.home else staged / spec.name
+    archive.unpack(spec.package, place.architecture, target, lambda text: say(f"{spec.title}: {text}"))
+    return f"the vendor's archive {spec.package.archive.url}"
+
+
+def _from_build(spec: Spec, place: Place, wanted: frozenset[str], key: Key, staged: Path, say: Say) -> str:
+    if spec.build is None:
+        raise EngineUnavailable("no build of it ships with this bundle")
+    module = place.bundle / "engines"
+    if not (module / "go.mod").is_file():
+        raise EngineUnavailable("a build needs a checkout of this project, with its folder engines")
+    _bring_tools(spec, place, say)
+    build.compile_engine(spec, module, staged / spec.name, wanted, place.environ, place.cache.log(key), say)
+    return "a build from engines/"
+
+
+def _bring_tools(spec: Spec, place: Place, say: Say) -> None:
+    assert spec.build is not None
+    needs = [place.catalogue.needs[name] for name in spec.build.needs]
+    for lacking in build.missing(needs, place.environ):
+        try:
+            os_packages.bring(lacking.need, say, place.packages)
+        except os_packages.PackagesMissing as error:
+            say(f"{spec.title}: {error}")
+    if lacking_still := build.missing(needs, place.environ):
+        raise EngineUnavailable("a build needs " + ", and ".join(lacking.sentence() for lacking in lacking_still))
