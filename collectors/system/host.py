@@ -1,0 +1,122 @@
+"""``system``: load, processors, users, and how long the machine has been up."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+
+from collectors.metric import FieldValue, Metric, Series
+from collectors.schema import Field, Measurement
+from collectors.system.files import read, read_text
+
+MEASUREMENT = Measurement(
+    "system",
+    "Load, processors, users and uptime of the machine.",
+    (),
+    (
+        Field("load1", float, "", "Programs running or waiting to run, averaged over a minute.", 0),
+        Field("load5", float, "", "Programs running or waiting to run, averaged over 5 minutes.", 0),
+        Field("load15", float, "", "Programs running or waiting to run, averaged over 15 minutes.", 0),
+        Field("n_cpus", int, "", "Processors that are online, as the kernel counts them.", 1),
+        Field("n_physical_cpus", int, "", "Cores, each counted once however many threads it runs.", 1),
+        Field("n_users", int, "", "Sessions logged in; absent where the system keeps no record of them.", 0),
+        Field("n_unique_users", int, "", "Users logged in; absent where the system keeps no record of them.", 0),
+        Field("uptime", int, "seconds", "Time since boot.", 0),
+        Field("uptime_format", str, "", "Time since boot for people: 3 days, 4:05."),
+    ),
+)
+
+
+def format_uptime(seconds: int) -> str:
+    """Days, hours and minutes as Telegraf writes them."""
+    days, rest = divmod(seconds, 86400)
+    clock = f"{rest // 3600:2d}:{rest % 3600 // 60:02d}"
+    return f"{days} day{'s' if days > 1 else ''}, {clock}" if days else clock
+
+
+def count_cpus(ranges: str) -> int:
+    """How many numbers a list of the kernel has, such as ``0-3,6``. Raises ValueError when it is none."""
+    total = 0
+    for part in ranges.split(","):
+        first, _, last = part.partition("-")
+        total += int(last or first) - int(first) + 1
+    return total
+
+
+class Users:
+    """Who is logged in. The record changes seldom, and is read again only when it has.
+
+    Args:
+        path: the record (utmp(5)), looked at for whether it is there and has changed.
+        names: reads it, one name for each session.
+    """
+
+    def __init__(self, path: str, names: Callable[[], Iterable[str]]) -> None:
+        self._path = path
+        self._names = names
+        self._version: tuple[int, int] | None = None
+        self._fields: dict[str, FieldValue] = {}
+
+    def fields(self) -> dict[str, FieldValue]:
+        """n_users and n_unique_users; none where there is no record, as on a system that no longer keeps one."""
+        try:
+            status = os.stat(self._path)
+        except FileNotFoundError:
+            return {}
+        version = (status.st_mtime_ns, status.st_size)
+        if version != self._version:
+            names = list(self._names())
+            self._fields = {"n_users": len(names), "n_unique_users": len(set(names))}
+            self._version = version
+        return self._fields
+
+
+class Host:
+    """Reads ``system``."""
+
+    name = MEASUREMENT.name
+    compares = False
+
+    def __init__(self, proc_root: str, sys_root: str, users: Users) -> None:
+        self._proc = proc_root
+        self._cpus = f"{sys_root}/devices/system/cpu"
+        self._users = users
+        self._online = ""
+        self._counts: dict[str, FieldValue] = {}
+        self._series = Series("system")
+
+    def read(self, now: int) -> list[Metric]:
+        """One sample."""
+        fields: dict[str, FieldValue] = {}
+        words = read(f"{self._proc}/loadavg").split()
+        try:
+            fields["load1"], fields["load5"], fields["load15"] = map(float, words[:3])
+        except ValueError:
+            raise ValueError(f"{self._proc}/loadavg has {words!r} where three loads were expected") from None
+        fields.update(self._processors())
+        fields.update(self._users.fields())
+        # Not now less the time of boot: a Pi has no clock of its own, and before the first synchronisation
+        # both are wrong, the time of boot for good.
+        uptime = int(float(read(f"{self._proc}/uptime").split()[0]))
+        fields["uptime"] = uptime
+        fields["uptime_format"] = format_uptime(uptime)
+        return [Metric(self._series, fields, now)]
+
+    def _processors(self) -> dict[str, FieldValue]:
+        online = os.fsdecode(read(f"{self._cpus}/online")).strip()
+        if online != self._online:
+            self._counts = {"n_cpus": count_cpus(online)}
+            cores = {
+                siblings
+                for entry in os.listdir(self._cpus)
+                if entry.startswith("cpu") and entry[3:].isdecimal() and (siblings := self._siblings(entry))
+            }
+            if cores:  # a virtual machine may not say how its processors are laid out
+                self._counts["n_physical_cpus"] = len(cores)
+            self._online = online
+        return self._counts
+
+    def _siblings(self, cpu: str) -> str | None:
+        """The processors that share a core with this one, under the name of today's or of older kernels."""
+        topology = f"{self._cpus}/{cpu}/topology"
+        return read_text(f"{topology}/core_cpus_list") or read_text(f"{topology}/thread_siblings_list")

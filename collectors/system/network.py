@@ -1,0 +1,86 @@
+"""``net``: what each network interface sent, received, lost."""
+
+from __future__ import annotations
+
+from collectors.metric import Metric, Series
+from collectors.schema import Field, Measurement, Tag
+from collectors.system.files import read
+
+#: Field, its column in /proc/net/dev (proc_pid_net(5)), unit, and what it is.
+_COLUMNS = (
+    ("bytes_recv", 0, "bytes", "Bytes received since the interface came up."),
+    ("packets_recv", 1, "", "Packets received."),
+    ("err_in", 2, "", "Packets received with an error."),
+    ("drop_in", 3, "", "Packets received and dropped."),
+    ("bytes_sent", 8, "bytes", "Bytes sent."),
+    ("packets_sent", 9, "", "Packets sent."),
+    ("err_out", 10, "", "Packets that could not be sent for an error."),
+    ("drop_out", 11, "", "Packets dropped before they were sent."),
+)
+_WIDTH = 13
+
+# Of include/uapi/linux/if.h.
+_IFF_UP = 0x1
+_IFF_LOOPBACK = 0x8
+
+MEASUREMENT = Measurement(
+    "net",
+    "Traffic of each network interface that is up, loopback left out.",
+    (Tag("interface", "The interface's name."),),
+    (
+        *(Field(name, int, unit, help, 0) for name, _, unit, help in _COLUMNS),
+        Field("speed", int, "megabits_per_second", "Speed of the link; -1 where the driver knows none.", -1),
+    ),
+)
+
+
+def parse_interfaces(content: bytes) -> dict[str, dict[str, int]]:
+    """Interface to its counters, from /proc/net/dev. Raises ValueError for a line that is none."""
+    found: dict[str, dict[str, int]] = {}
+    for line in content.splitlines()[2:]:
+        name, _, counters = line.rpartition(b":")
+        columns = counters.split()
+        try:
+            if len(columns) < _WIDTH:
+                raise ValueError
+            fields = {field: int(columns[column]) for field, column, _, _ in _COLUMNS}
+        except ValueError:
+            raise ValueError(f"/proc/net/dev has {line[:80]!r} where counters were expected") from None
+        found[name.strip().decode("utf-8", "replace")] = fields
+    return found
+
+
+class Net:
+    """Reads ``net``."""
+
+    name = MEASUREMENT.name
+    compares = False
+
+    def __init__(self, proc_root: str, sys_root: str) -> None:
+        self._path = f"{proc_root}/net/dev"
+        self._interfaces = f"{sys_root}/class/net"
+        self._series: dict[str, Series] = {}
+
+    def read(self, now: int) -> list[Metric]:
+        """One sample of each interface that is up."""
+        metrics = []
+        for name, counters in parse_interfaces(read(self._path)).items():
+            try:
+                flags = int(read(f"{self._interfaces}/{name}/flags"), 16)
+            except FileNotFoundError:
+                continue  # it was unplugged after the counters had been read
+            if not flags & _IFF_UP or flags & _IFF_LOOPBACK:
+                continue
+            fields: dict[str, int] = {**counters, "speed": self._speed(name)}
+            series = self._series.get(name)
+            if series is None:
+                series = self._series[name] = Series("net", {"interface": name})
+            metrics.append(Metric(series, fields, now))
+        return metrics
+
+    def _speed(self, name: str) -> int:
+        """The link's speed; -1 as the kernel and Telegraf write it where there is none: Wi-Fi, or a link down."""
+        try:
+            return int(read(f"{self._interfaces}/{name}/speed"))
+        except (OSError, ValueError):
+            return -1
