@@ -23,7 +23,7 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 from collectors.__main__ import catalogue
 from sensetig import bundle
 from sensetig.declarations import declared
-from sensetig.demo.arrivals import Arrivals, missing, query
+from sensetig.demo.arrivals import Arrivals, missing, query, reporting
 from sensetig.demo.run import Running, applicable, down, sources, up
 from sensetig.demo.state import State, StateError, default_folder
 from sensetig.demo.summary import dashboards, save, summary
@@ -34,6 +34,9 @@ from sensetig.local.processes import EngineFailed
 
 #: How long the first data of every collector may take, in seconds.
 ARRIVAL_SECONDS = 60.0
+
+#: After so long without a word of a collector it is asked whether it finds anything to read on this machine.
+SILENT_SECONDS = 5.0
 
 
 class Duration(click.ParamType[float]):
@@ -119,13 +122,13 @@ def _demo(
     began = time.monotonic()
 
     def say(sentence: str) -> None:
-        console.print(f"[dim]{time.monotonic() - began:5.1f} s[/dim]  {sentence}", highlight=False)
+        console.print(f"[dim]{time.monotonic() - began:5.1f} s[/dim]  {sentence}", highlight=False, soft_wrap=True)
 
     running = up(state, environment, say)
     complete = interrupted = False
     try:
         with InfluxDBClient(running.influxdb_url, running.read_token, org=running.organisation) as client:
-            complete = _follow(running, client, environment, say, duration, report, console)
+            complete = _follow(running, state.logs, client, environment, say, duration, report, console)
     except KeyboardInterrupt:
         interrupted = True
     finally:
@@ -140,6 +143,7 @@ def _demo(
 
 def _follow(
     running: Running,
+    logs: Path,
     client: InfluxDBClient,
     environment: Mapping[str, str],
     say: Callable[[str], None],
@@ -151,25 +155,36 @@ def _follow(
     declarations = declared()
     expected = list(catalogue())
 
+    unasked = set(expected)
+
     def look() -> Arrivals:
         return query(client, running.bucket, running.started)
 
+    def elapsed() -> float:
+        return (datetime.now(UTC) - running.started).total_seconds()
+
     def absent() -> list[str]:
-        return missing(look(), expected, declarations)
+        arrivals = look()
+        silent = unasked - reporting(arrivals) if elapsed() > SILENT_SECONDS else set()
+        for name in sorted(silent):
+            unasked.remove(name)
+            if not applicable(name, environment):
+                expected.remove(name)
+                say(f"{name} finds nothing to read on this machine")
+        return missing(arrivals, expected, declarations)
 
     say("waiting for the first data of every collector")
-    bound = ARRIVAL_SECONDS if duration is None else min(duration, ARRIVAL_SECONDS)
     waiting = Retrying(
         retry=retry_if_result(bool),
-        stop=stop_after_delay(bound),
+        stop=stop_after_delay(ARRIVAL_SECONDS if duration is None else max(1.0, duration - elapsed())),
         wait=wait_fixed(0.5),
         retry_error_callback=lambda state: state.outcome.result() if state.outcome else expected,
     )
-    for name in [name for name in expected if not applicable(name, environment)]:
-        expected.remove(name)
-        say(f"{name} finds nothing to read on this machine")
-    for name in waiting(absent):
-        say(f"no data of {name} has arrived yet; see the logs beside {running.read_token_file.parent}")
+    late = waiting(absent)
+    if late:
+        say(f"no data yet from: {', '.join(late)}; the logs are in {logs}")
+    else:
+        say("data of every collector has arrived")
 
     stdout = Console()
     urls = _urls(running)
@@ -183,8 +198,7 @@ def _follow(
             stdout.print(line, highlight=False, soft_wrap=True)
         signal.pause()
     assert duration is not None
-    left = duration - (datetime.now(UTC) - running.started).total_seconds()
-    time.sleep(max(0.0, left))
+    time.sleep(max(0.0, duration - elapsed()))
     arrivals = look()
     lacking = missing(arrivals, expected, declarations)
     stdout.print(table(arrivals, declarations, datetime.now(UTC)))

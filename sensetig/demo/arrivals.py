@@ -12,7 +12,7 @@ from influxdb_client.client.influxdb_client import InfluxDBClient
 from collectors.schema import COLLECTOR
 from sensetig.declarations import Declared
 
-_BASE = 'from(bucket: bucket) |> range(start: start) |> filter(fn: (r) => r._measurement != "internal")\n'
+_BASE = "from(bucket: bucket) |> range(start: start)\n"
 
 #: Values of different types cannot stand in one table, so they are left behind before tables are put together.
 _COUNTS = _BASE + "|> count()"

@@ -31,6 +31,9 @@ SIGNS = {
     "bits_per_second": "bit/s",
 }
 
+#: Telegraf's measurements of itself are for the dashboards; here they would hide what was measured.
+_TELEGRAFS_OWN = "internal_"
+
 _SHOWN_FIELDS = 3
 _STALE_SECONDS = 30
 
@@ -39,10 +42,12 @@ def table(arrivals: Arrivals, declared: Mapping[str, Declared], now: datetime) -
     """One line a measurement: its points, some values of its newest series, and their age."""
     drawn = Table(box=None, pad_edge=False, header_style="bold")
     drawn.add_column("measurement", no_wrap=True)
-    drawn.add_column("points", justify="right")
+    drawn.add_column("points", justify="right", no_wrap=True)
     drawn.add_column("newest values", overflow="ellipsis", no_wrap=True, ratio=1)
     drawn.add_column("age", justify="right", no_wrap=True)
     for name, arrived in arrivals.measurements.items():
+        if name.startswith(_TELEGRAFS_OWN):
+            continue
         age = max(0.0, (now - arrived.newest).total_seconds())
         drawn.add_row(
             name,
