@@ -1,0 +1,230 @@
+"""From readings to lines: what is valid is emitted, what is not is counted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Protocol
+
+from collectors.metric import FieldValue, Metric, Series
+from collectors.runner import Context
+from collectors.schema import Measurement
+from collectors.sensehat import (
+    COLOUR,
+    DEVICE,
+    ENVIRONMENT,
+    FACTOR,
+    FACTOR_LPS25H,
+    IMU,
+    STALE_AFTER,
+    psychrometrics,
+)
+from collectors.sensehat.orientation import heading
+from collectors.sensehat.readings import Reading, Stuck, Vector, admitted, zeros_removed
+
+_Values = Mapping[str, FieldValue | None]
+
+
+class Source(Protocol):
+    """A backend."""
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """The tags that its lines carry besides the device and the sensor."""
+        ...
+
+    def read(self) -> Iterable[Reading]:
+        """The readings that are due now: one from a board, none, one or several from a recording."""
+        ...
+
+    def close(self) -> None:
+        """Let go of devices and files."""
+        ...
+
+
+class Lines:
+    """Makes the lines of a reading, and remembers what it takes to notice a stuck sensor.
+
+    Args:
+        device: the tag of that name.
+        tags: further tags of every line.
+        factor_hts221, factor_lps25h: of the compensation, or None for none.
+        stale_after: see :class:`~collectors.sensehat.readings.Stuck`.
+        refuse: is told in a sentence of each value that is not valid.
+    """
+
+    def __init__(
+        self,
+        device: str,
+        tags: Mapping[str, str],
+        factor_hts221: float | None,
+        factor_lps25h: float | None,
+        stale_after: int,
+        refuse: Callable[[str], None],
+    ) -> None:
+        tags = {"device": device, **tags}
+        self._hts221 = Series(ENVIRONMENT.name, {**tags, "sensor": "hts221"})
+        self._lps25h = Series(ENVIRONMENT.name, {**tags, "sensor": "lps25h"})
+        self._imu = Series(IMU.name, tags)
+        self._colour = Series(COLOUR.name, tags)
+        self._factor_hts221 = factor_hts221
+        self._factor_lps25h = factor_lps25h
+        self._stuck = Stuck(stale_after)
+        self._refuse = refuse
+
+    def of(self, reading: Reading, now_ns: int) -> Iterator[Metric]:
+        """The lines of a reading, at its own time or, where it has none, at *now_ns*."""
+        reading = zeros_removed(reading)
+        time_ns = now_ns if reading.time_ns is None else reading.time_ns
+        for series, fields in (
+            (self._hts221, self._of_hts221(reading)),
+            (self._lps25h, self._of_lps25h(reading)),
+            (self._imu, self._of_imu(reading)),
+            (self._colour, self._of_colour(reading)),
+        ):
+            if fields:
+                yield Metric(series, fields, time_ns)
+
+    def _valid(self, measurement: Measurement, sensor: str, values: _Values) -> dict[str, FieldValue]:
+        """The values of a sensor that are valid; none of them where it is stuck."""
+        fields = admitted(measurement, sensor, values, self._refuse)
+        if fields and self._stuck.repeats(sensor, tuple(values.values())):
+            self._refuse(
+                f"{sensor} gave the very same reading again and again and is taken as stuck; its readings are left "
+                "out until they change. Restart the collector, and check the board's seat on the header"
+            )
+            return {}
+        return fields
+
+    def _of_hts221(self, reading: Reading) -> dict[str, FieldValue]:
+        fields = self._valid(
+            ENVIRONMENT,
+            "hts221",
+            {
+                "temperature_raw_celsius": reading.temperature_humidity,
+                "humidity_raw_percent": reading.humidity,
+            },
+        )
+        if "humidity_raw_percent" in fields and "temperature_raw_celsius" in fields:
+            raw = float(fields["temperature_raw_celsius"])
+            dew_point = psychrometrics.dew_point(raw, float(fields["humidity_raw_percent"]))
+            fields.update(admitted(ENVIRONMENT, "hts221", {"dew_point_celsius": dew_point}, self._refuse))
+        self._add_cpu(fields, "hts221", reading.temperature_cpu, self._factor_hts221)
+        if "temperature_compensated_celsius" in fields and "dew_point_celsius" in fields:
+            humidity = psychrometrics.humidity_at(
+                float(fields["temperature_compensated_celsius"]), float(fields["dew_point_celsius"])
+            )
+            if humidity > 100:
+                self._refuse(
+                    "the compensated temperature is below the dew point, so the compensation factor is too small "
+                    "for this case; humidity_compensated_percent is left out"
+                )
+            else:
+                fields["humidity_compensated_percent"] = humidity
+        return fields
+
+    def _of_lps25h(self, reading: Reading) -> dict[str, FieldValue]:
+        temperature = reading.temperature_pressure
+        if temperature is not None and not math.isnan(temperature) and not -30 <= temperature <= 105:
+            # Both sensors share the field, which is declared with the wider range of the HTS221.
+            self._refuse(
+                "lps25h gave a temperature_raw_celsius outside its range of -30 to 105 celsius; it is left out"
+            )
+            temperature = None
+        fields = self._valid(
+            ENVIRONMENT,
+            "lps25h",
+            {
+                "temperature_raw_celsius": temperature,
+                "pressure_hpa": reading.pressure,
+            },
+        )
+        self._add_cpu(fields, "lps25h", reading.temperature_cpu, self._factor_lps25h)
+        return fields
+
+    def _add_cpu(self, fields: dict[str, FieldValue], sensor: str, cpu: float | None, factor: float | None) -> None:
+        """The CPU's temperature beside a sensor's own, and the sensor's without the CPU's heat."""
+        if "temperature_raw_celsius" not in fields:
+            return
+        fields.update(admitted(ENVIRONMENT, "the CPU", {"temperature_cpu_celsius": cpu}, self._refuse))
+        if factor is None:
+            return
+        if "temperature_cpu_celsius" not in fields:
+            self._refuse(
+                f"{sensor} has a compensation factor, and there is no CPU temperature to compensate with; see sys_root"
+            )
+            return
+        compensated = psychrometrics.without_cpu_heat(
+            float(fields["temperature_raw_celsius"]), float(fields["temperature_cpu_celsius"]), factor
+        )
+        fields.update(
+            admitted(
+                ENVIRONMENT,
+                f"the compensation of {sensor}",
+                {"temperature_compensated_celsius": compensated, "compensation_factor": factor},
+                self._refuse,
+            )
+        )
+
+    def _of_imu(self, reading: Reading) -> dict[str, FieldValue]:
+        values: dict[str, FieldValue | None] = {}
+        if reading.attitude is not None:
+            values.update(zip(("pitch_degrees", "roll_degrees", "yaw_degrees"), reading.attitude, strict=True))
+        for name, unit, vector in (
+            ("acceleration", "g", reading.acceleration),
+            ("gyro", "radians_per_second", reading.gyro),
+            ("magnetic", "microtesla", reading.magnetic),
+        ):
+            if vector is not None:
+                values.update(zip((f"{name}_{axis}_{unit}" for axis in "xyz"), vector, strict=True))
+        fields = self._valid(IMU, "lsm9ds1", values)
+        acceleration = _vector(fields, "acceleration", "g")
+        magnetic = _vector(fields, "magnetic", "microtesla")
+        if acceleration is not None and magnetic is not None:
+            try:
+                fields["heading_degrees"] = heading(acceleration, magnetic)
+            except ValueError as error:
+                self._refuse(f"{error}")
+        return fields
+
+    def _of_colour(self, reading: Reading) -> dict[str, FieldValue]:
+        if reading.colour is None:
+            return {}
+        # Never taken as stuck: in the dark it reads 0 all night.
+        return admitted(COLOUR, "the colour sensor", reading.colour._asdict(), self._refuse)
+
+
+def _vector(fields: Mapping[str, FieldValue], name: str, unit: str) -> Vector | None:
+    values = [fields.get(f"{name}_{axis}_{unit}") for axis in "xyz"]
+    return None if None in values else Vector(*(float(value) for value in values if value is not None))
+
+
+def lines_of(context: Context, tags: Mapping[str, str]) -> Lines:
+    """The making of lines as the settings want it."""
+    values = context.values
+    return Lines(
+        values[DEVICE] or context.host,
+        tags,
+        values[FACTOR],
+        values[FACTOR_LPS25H],
+        values[STALE_AFTER],
+        context.report.error,
+    )
+
+
+class SenseHat:
+    """The collector: asks its source for the readings that are due, and makes lines of them."""
+
+    def __init__(self, context: Context, source: Source) -> None:
+        self._source = source
+        self._clock_ns = context.clock_ns
+        self._lines = lines_of(context, source.tags)
+
+    def collect(self) -> Iterator[Metric]:
+        """The lines of every reading that is due."""
+        for reading in self._source.read():
+            yield from self._lines.of(reading, self._clock_ns())
+
+    def close(self) -> None:
+        """Let go of the source."""
+        self._source.close()

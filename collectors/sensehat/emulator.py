@@ -1,0 +1,55 @@
+"""The desktop emulator of the Sense HAT, through the sense-emu library.
+
+Whatever drives the emulator (``sense_emu_gui``, ``sense_play``) holds its lock and writes what the sensors are
+to sense into files in shared memory.
+"""
+
+from __future__ import annotations
+
+import os
+
+from collectors.runner import Context, Unavailable
+from collectors.sensehat import SYS_ROOT, thermal
+from collectors.sensehat.hat import Board
+
+
+def open_source(context: Context) -> Board:
+    """The emulated board. Raises Unavailable when the library is missing or no emulator runs.
+
+    The library itself would start the emulator's window when it finds the lock free, which no service wants; so
+    the lock is looked at first.
+    """
+    try:
+        from sense_emu import SenseHat as Opened
+        from sense_emu.lock import EmulatorLock
+        from sense_emu.stick import stick_address
+    except ImportError as error:
+        raise Unavailable(
+            f"the emulator's library is not to be had ({error}); install it with: pip install 'sensetig[emulator]'"
+        ) from None
+    if not EmulatorLock("sensetig").wait(0):
+        raise Unavailable(
+            "no Sense HAT emulator is running; start sense_emu_gui, or sense_play with a recording, and try again"
+        )
+    try:
+        library = Opened()
+    except OSError as error:
+        raise Unavailable(
+            f"the Sense HAT emulator cannot be opened: {error}; its files are rpi-sense-emu-* in /dev/shm, and must "
+            "be readable and writable for this user"
+        ) from None
+    joystick = os.path.join(os.path.dirname(stick_address()[2]), f"rpi-sense-emu-client-{os.getpid()}")
+
+    def remove_joystick() -> None:
+        # The library binds a socket for the joystick by the number of the process, and never removes it.
+        if os.path.exists(joystick):
+            os.unlink(joystick)
+
+    return Board(
+        library,
+        None,
+        thermal.cpu_zone(context.values[SYS_ROOT]),
+        context.report.error,
+        tags={"simulated": "true"},
+        at_close=remove_joystick,
+    )

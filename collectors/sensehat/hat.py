@@ -1,0 +1,250 @@
+"""The board itself, through the sense-hat library; the emulator's library has the same methods.
+
+Only methods that leave the fusion of the orientation as it is are used: ``get_compass``, ``get_gyroscope`` and
+``get_accelerometer`` switch sensors off and on. A contract test holds this module against the library's source.
+"""
+
+from __future__ import annotations
+
+import glob
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
+from typing import Any, Protocol, TypeVar
+
+from collectors.runner import Context, Unavailable
+from collectors.sensehat import COLOUR_CYCLES, COLOUR_GAIN, SYS_ROOT, thermal
+from collectors.sensehat.readings import INVALID, Attitude, Colour, Reading, Vector
+
+#: The name of the board's LED matrix among the frame buffers, by which the library finds the board, too.
+FRAME_BUFFER = "RPi-Sense FB"
+
+#: A fresh process reads nothing valid for 40 to 80 ms, until the sensors have converted once. So long is waited
+#: at the start, in steps of the HTS221's conversions at 12.5 Hz.
+SETTLE_STEPS, SETTLE_STEP_SECONDS = 6, 0.08
+
+T = TypeVar("T")
+
+
+class Library(Protocol):
+    """What is used of ``sense_hat.SenseHat``; the arguments and results are as the library has them.
+
+    The integer 0 stands for a value that is not valid; a valid one is a float.
+    """
+
+    def get_humidity(self) -> float:
+        """Relative humidity, percent."""
+        ...
+
+    def get_temperature_from_humidity(self) -> float:
+        """Degrees Celsius."""
+        ...
+
+    def get_pressure(self) -> float:
+        """Millibars, which are hPa."""
+        ...
+
+    def get_temperature_from_pressure(self) -> float:
+        """Degrees Celsius."""
+        ...
+
+    def get_orientation_radians(self) -> Mapping[str, float]:
+        """``pitch``, ``roll`` and ``yaw``, -pi to pi."""
+        ...
+
+    def get_accelerometer_raw(self) -> Mapping[str, float]:
+        """``x``, ``y`` and ``z``, in g."""
+        ...
+
+    def get_gyroscope_raw(self) -> Mapping[str, float]:
+        """``x``, ``y`` and ``z``, radians per second."""
+        ...
+
+    def get_compass_raw(self) -> Mapping[str, float]:
+        """``x``, ``y`` and ``z``, microtesla."""
+        ...
+
+
+class LibraryWithColour(Library, Protocol):
+    """The colour sensor, which the emulator's library does not know."""
+
+    def has_colour_sensor(self) -> bool:
+        """Whether the board has one; without it, ``colour`` prints a complaint to stdout."""
+        ...
+
+    @property
+    def colour(self) -> Any:
+        """The sensor: ``gain`` and ``integration_cycles`` to set, ``colour_raw`` to read four counts."""
+        ...
+
+
+def present(sys_root: str) -> bool:
+    """Whether the kernel has found a Sense HAT."""
+    for path in glob.glob(os.path.join(sys_root, "class", "graphics", "fb*", "name")):
+        with open(path, encoding="ascii", errors="replace") as file:
+            if file.read().strip() == FRAME_BUFFER:
+                return True
+    return False
+
+
+class Aside:
+    """Sends what C code prints to one descriptor to another, for as long as it is entered.
+
+    RTIMULib, where it is built without HAL_QUIET, tells on stdout of its settings file and of the sensors that
+    it starts (RTIMULib/RTIMUHal.h); stdout is for lines alone.
+    """
+
+    def __init__(self, descriptor: int = 1, other: int = 2) -> None:
+        self._descriptor = descriptor
+        self._other = other
+        self._kept = -1
+
+    def __enter__(self) -> None:
+        self._kept = os.dup(self._descriptor)
+        os.dup2(self._other, self._descriptor)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.dup2(self._kept, self._descriptor)
+        os.close(self._kept)
+
+
+class Board:
+    """A board, real or emulated, as a source of readings.
+
+    Args:
+        library: the opened board.
+        colour: its colour sensor, or None where it has none.
+        zone: the folder of the CPU's thermal zone, or None.
+        refuse: is told in a sentence of each part that fails; the others go on.
+        at_close: called at the end.
+    """
+
+    tags: Mapping[str, str]
+
+    def __init__(
+        self,
+        library: Library,
+        colour: Any,
+        zone: str | None,
+        refuse: Callable[[str], None],
+        *,
+        tags: Mapping[str, str] | None = None,
+        at_close: Callable[[], None] | None = None,
+    ) -> None:
+        self.tags = tags or {}
+        self._library = library
+        self._colour = colour
+        self._zone = zone
+        self._refuse = refuse
+        self._at_close = at_close
+
+    def settle(self, sleep: Callable[[float], None]) -> None:
+        """Start every sensor, and wait until both of the environment have converted once, half a second at most."""
+        try:
+            self._library.get_orientation_radians()
+            for _ in range(SETTLE_STEPS):
+                if self._library.get_humidity() and self._library.get_pressure():
+                    return
+                sleep(SETTLE_STEP_SECONDS)
+        except OSError:
+            return  # a sensor that does not start is told of by the first reading, beside those that do
+
+    def read(self) -> Iterator[Reading]:
+        """One reading, each part of it as far as it could be had."""
+        library = self._library
+        reading = Reading(
+            humidity=self._part("humidity", lambda: _valid(library.get_humidity())),
+            temperature_humidity=self._part(
+                "temperature of the HTS221", lambda: _valid(library.get_temperature_from_humidity())
+            ),
+            pressure=self._part("pressure", lambda: _valid(library.get_pressure())),
+            temperature_pressure=self._part(
+                "temperature of the LPS25H", lambda: _valid(library.get_temperature_from_pressure())
+            ),
+            attitude=self._part("orientation", lambda: _attitude(library.get_orientation_radians())),
+            acceleration=self._part("acceleration", lambda: _vector(library.get_accelerometer_raw())),
+            gyro=self._part("gyroscope", lambda: _vector(library.get_gyroscope_raw())),
+            magnetic=self._part("magnetic field", lambda: _vector(library.get_compass_raw())),
+            colour=None if self._colour is None else self._part("colour", self._read_colour),
+        )
+        zone = self._zone
+        if zone is not None:
+            cpu = self._part("temperature of the CPU", lambda: thermal.read_celsius(zone))
+            reading = reading._replace(temperature_cpu=cpu)
+        yield reading
+
+    def _part(self, name: str, read: Callable[[], T]) -> T | None:
+        try:
+            return read()
+        except Exception as error:  # noqa: BLE001 - the library lets all kinds through, and one part never stops the others
+            self._refuse(f"the {name} cannot be read: {type(error).__name__}: {error}")
+            return None
+
+    def _read_colour(self) -> Colour:
+        red, green, blue, clear = self._colour.colour_raw
+        return Colour(red, green, blue, clear, self._colour.gain)
+
+    def close(self) -> None:
+        """Let go; the library itself has nothing to close."""
+        if self._at_close is not None:
+            self._at_close()
+
+
+def _valid(value: float) -> float:
+    """The value as a float; the library's integer 0 says that the sensor gave none."""
+    return INVALID if type(value) is int and value == 0 else float(value)
+
+
+def _vector(axes: Mapping[str, float]) -> Vector:
+    return Vector(*(_valid(axes[axis]) for axis in "xyz"))
+
+
+def _attitude(axes: Mapping[str, float]) -> Attitude:
+    """Degrees from 0 to 360, as the library's own ``get_orientation`` has them."""
+    return Attitude(*(_turn(math.degrees(_valid(axes[axis]))) for axis in ("pitch", "roll", "yaw")))
+
+
+def _turn(degrees: float) -> float:
+    return degrees + 360 if degrees < 0 else degrees
+
+
+def prepare_colour(library: LibraryWithColour, gain: int, cycles: int, refuse: Callable[[str], None]) -> Any:
+    """The board's colour sensor, set up; None where it has none, or where it refuses, which is told."""
+    if not library.has_colour_sensor():
+        return None
+    sensor = library.colour
+    try:
+        sensor.gain = gain
+        sensor.integration_cycles = cycles
+    except Exception as error:  # noqa: BLE001 - see Board._part; the other sensors are read without it
+        refuse(f"the colour sensor does not take gain {gain} and {cycles} cycles, and is left out: {error}")
+        return None
+    return sensor
+
+
+def open_source(context: Context) -> Board:
+    """The board of this machine. Raises Unavailable when the library is missing or cannot open it."""
+    try:
+        from sense_hat import SenseHat as Opened
+    except ImportError as error:
+        raise Unavailable(
+            f"the Sense HAT's library is not to be had ({error}); install it with: sudo apt install sense-hat, and "
+            "create the environment with --system-site-packages, since its part RTIMU comes only that way"
+        ) from None
+    values = context.values
+    try:
+        with Aside():
+            library = Opened()
+            colour = prepare_colour(library, values[COLOUR_GAIN], values[COLOUR_CYCLES], context.report.error)
+            board = Board(library, colour, thermal.cpu_zone(values[SYS_ROOT]), context.report.error)
+            board.settle(time.sleep)
+    except (OSError, RuntimeError) as error:
+        raise Unavailable(
+            f"the Sense HAT cannot be opened: {error}; check that it sits on the header, that I2C is enabled "
+            "(sudo raspi-config nonint do_i2c 0), and that this user is in the groups i2c, input and video"
+        ) from None
+    return board

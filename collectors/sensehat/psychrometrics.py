@@ -1,0 +1,82 @@
+"""Moist air: dew point, relative humidity at another temperature, and the heat of the CPU taken out of a reading.
+
+Temperatures are in degrees Celsius, pressures of vapour in hPa, relative humidities in percent over water.
+
+Sources:
+    WMO-No. 8, Guide to Instruments and Methods of Observation, Volume I, Annex 4.B: the saturation vapour
+    pressure over water, ``6.112 exp(17.62 t / (243.12 + t))``, for -45 to 60 °C, after D. Sonntag (1990),
+    Zeitschrift für Meteorologie 70, 340-344. Its inverse is the dew point.
+"""
+
+from __future__ import annotations
+
+import math
+
+_HPA, _SLOPE, _CELSIUS = 6.112, 17.62, 243.12
+
+
+def saturation_vapour_pressure(celsius: float) -> float:
+    """Pressure of saturated vapour over water, in hPa.
+
+    >>> round(saturation_vapour_pressure(20.0), 2)
+    23.33
+    """
+    return _HPA * math.exp(_SLOPE * celsius / (_CELSIUS + celsius))
+
+
+def dew_point(celsius: float, humidity: float) -> float:
+    """The temperature to which this air must cool for its vapour to condense, in degrees Celsius.
+
+    It depends on the vapour alone: warming the air (and the sensor in it) does not change it.
+
+    Raises:
+        ValueError: when the humidity is not above 0, since dry air has no dew point.
+
+    >>> round(dew_point(20.0, 50.0), 2)
+    9.26
+    """
+    if not humidity > 0:
+        raise ValueError(f"a relative humidity of {humidity} percent has no dew point; it must be above 0")
+    logarithm = math.log(humidity / 100) + _SLOPE * celsius / (_CELSIUS + celsius)
+    return _CELSIUS * logarithm / (_SLOPE - logarithm)
+
+
+def humidity_at(celsius: float, dew_point_celsius: float) -> float:
+    """The relative humidity, in percent, of air with this dew point at this temperature.
+
+    Above 100 when the temperature is below the dew point, which air does not stay at.
+
+    >>> round(humidity_at(20.0, 9.26), 1)
+    50.0
+    """
+    return 100 * saturation_vapour_pressure(dew_point_celsius) / saturation_vapour_pressure(celsius)
+
+
+def without_cpu_heat(raw: float, cpu: float, factor: float) -> float:
+    """The temperature of the air, from that of a sensor which the CPU beside it warms.
+
+    ``raw - (cpu - raw) / factor``: the sensor stands between the air and the CPU, at a share of the way that
+    the case decides. Published factors run from 0.8 to 2.5, so there is none that suits every Pi; it is found
+    by reading a reference thermometer beside it, see :func:`factor_from_reference`.
+
+    >>> without_cpu_heat(29.0, 47.0, 2.0)
+    20.0
+    """
+    return raw - (cpu - raw) / factor
+
+
+def factor_from_reference(raw: float, cpu: float, reference: float) -> float:
+    """The factor with which :func:`without_cpu_heat` gives what a reference thermometer shows.
+
+    Raises:
+        ValueError: unless the CPU is warmer than the sensor, and the sensor warmer than the reference.
+
+    >>> factor_from_reference(29.0, 47.0, 20.0)
+    2.0
+    """
+    if not cpu > raw > reference:
+        raise ValueError(
+            f"the CPU ({cpu} °C) must be warmer than the sensor ({raw} °C), and that warmer than the reference "
+            f"({reference} °C); let the Pi warm up for half an hour, and read all three at once"
+        )
+    return (cpu - raw) / (raw - reference)

@@ -1,0 +1,215 @@
+"""The rows of a recording: a CSV, or a CSV compressed with gzip, read a row at a time and never as a whole.
+
+Columns are those of the Astro Pi's flight data: ``temp_cpu, temp_h, temp_p, humidity, pressure, pitch, roll,
+yaw, mag_x, mag_y, mag_z, accel_x, accel_y, accel_z, gyro_x, gyro_y, gyro_z, time_stamp``. Temperatures in degrees
+Celsius, humidity in percent, pressure in hPa, angles in degrees, the field in microtesla, acceleration in g,
+rates in radians per second, times as ISO 8601 (UTC unless they say otherwise). ``ROW_ID`` and ``reset`` are known
+and passed over.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import zlib
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import NamedTuple, TextIO
+
+from collectors.runner import Unavailable
+from collectors.sensehat.readings import Attitude, Reading, Vector
+
+REQUIRED = ("temp_h", "temp_p", "humidity", "pressure", "time_stamp")
+OPTIONAL = ("temp_cpu",)
+#: Columns that say something only together.
+GROUPS = (
+    ("pitch", "roll", "yaw"),
+    ("accel_x", "accel_y", "accel_z"),
+    ("gyro_x", "gyro_y", "gyro_z"),
+    ("mag_x", "mag_y", "mag_z"),
+)
+PASSED_OVER = ("ROW_ID", "reset")
+
+#: A line longer than this is no row of numbers.
+_LONGEST_LINE = 4096
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Row(NamedTuple):
+    """A row that was read."""
+
+    line: int
+    reading: Reading
+    time_ns: int
+
+
+class Header(NamedTuple):
+    """Where each known column stands."""
+
+    places: dict[str, int]
+    width: int
+
+
+class Table:
+    """An opened recording.
+
+    Args:
+        path: the file.
+        refuse: is told, with file, line and what was expected, of each row that is passed over.
+
+    Raises:
+        Unavailable: when the file cannot be read, or its first line does not name the columns that are needed.
+    """
+
+    def __init__(self, path: str, refuse: Callable[[str], None]) -> None:
+        self._path = path
+        self._refuse = refuse
+        self._line = 0
+        try:
+            self._text = _open(path)
+            first = self._next_line()
+        except FileNotFoundError:
+            raise Unavailable(
+                f"{path}: there is no such recording; name a CSV or CSV.gz with the setting recording"
+            ) from None
+        except (OSError, EOFError, zlib.error) as error:
+            raise Unavailable(f"{path}: the recording cannot be read: {error}") from None
+        try:
+            if first is None:
+                raise Unavailable(f"{path}: the recording is empty; expected a first line that names the columns")
+            self._header, unknown = read_header(path, _cells(first))
+        except Unavailable:
+            self._text.close()
+            raise
+        if unknown:
+            refuse(
+                f"{path}, line 1: unknown column {', '.join(unknown)} is passed over; known are "
+                f"{', '.join((*REQUIRED, *OPTIONAL, *(name for group in GROUPS for name in group)))}"
+            )
+
+    def rows(self) -> Iterator[Row]:
+        """The rows that can be read, in their order; a file that is cut short ends there, which is told."""
+        while True:
+            try:
+                line = self._next_line()
+            except (OSError, EOFError, zlib.error) as error:
+                self._refuse(
+                    f"{self._path}: the recording breaks off after line {self._line}: {error}; get the file anew"
+                )
+                return
+            if line is None:
+                return
+            if not line.strip():
+                continue
+            try:
+                yield Row(self._line, *read_row(self._header, _cells(line)))
+            except ValueError as error:
+                self._refuse(f"{self._path}, line {self._line}: {error}; the row is passed over")
+
+    def _next_line(self) -> str | None:
+        """The next line, or None at the end. Only the beginning of an overlong one is kept, which no row survives."""
+        line = self._text.readline(_LONGEST_LINE)
+        if not line:
+            return None
+        self._line += 1
+        part = line
+        while part and not part.endswith("\n"):
+            part = self._text.readline(_LONGEST_LINE)
+        return line
+
+    def close(self) -> None:
+        """Close the file."""
+        self._text.close()
+
+
+def _open(path: str) -> TextIO:
+    """The file as text; whether it is compressed is told by its first bytes, whatever it is called."""
+    file = open(path, "rb")  # noqa: SIM115 - the table closes it
+    try:
+        compressed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        binary = gzip.GzipFile(fileobj=file) if compressed else file
+        # Bytes that are no UTF-8 spoil their own row, and no other.
+        return io.TextIOWrapper(binary, encoding="utf-8-sig", errors="replace", newline="\n")
+    except BaseException:
+        file.close()
+        raise
+
+
+def _cells(line: str) -> list[str]:
+    """The cells of one line. Raises ValueError for quotes that are not closed."""
+    try:
+        return [cell.strip() for cell in next(csv.reader([line.rstrip("\r\n")], strict=True), [])]
+    except csv.Error as error:
+        raise ValueError(f"expected cells between commas, and got {line[:40]!r} ({error})") from None
+
+
+def read_header(path: str, names: list[str]) -> tuple[Header, list[str]]:
+    """Where the known columns stand, and the names that are not known.
+
+    Raises:
+        Unavailable: when a column is missing or is there twice.
+    """
+    places: dict[str, int] = {}
+    for place, name in enumerate(names):
+        if name in places:
+            raise Unavailable(f"{path}, line 1: the column {name} is there twice")
+        places[name] = place
+    missing = [name for name in REQUIRED if name not in places]
+    for group in GROUPS:
+        if any(name in places for name in group):
+            missing += [name for name in group if name not in places]
+    if missing:
+        raise Unavailable(
+            f"{path}, line 1: the column {', '.join(missing)} is missing; expected {', '.join(REQUIRED)}, and of each "
+            "of the orientation's columns all three or none"
+        )
+    known = {*REQUIRED, *OPTIONAL, *PASSED_OVER, *(name for group in GROUPS for name in group)}
+    unknown = [name for name in names if name not in known]
+    return Header({name: place for name, place in places.items() if name in known}, len(names)), unknown
+
+
+def read_row(header: Header, cells: list[str]) -> tuple[Reading, int]:
+    """The reading of a row, and its time in nanoseconds. Raises ValueError, saying what was expected."""
+    if len(cells) != header.width:
+        raise ValueError(f"expected {header.width} cells, and got {len(cells)}")
+
+    def number(name: str) -> float:
+        cell = cells[header.places[name]]
+        try:
+            return float(cell)
+        except ValueError:
+            raise ValueError(f"{name}: expected a number, and got {cell[:40]!r}") from None
+
+    def three(group: tuple[str, str, str]) -> tuple[float, float, float] | None:
+        if group[0] not in header.places:
+            return None
+        return number(group[0]), number(group[1]), number(group[2])
+
+    attitude, acceleration, gyro, magnetic = map(three, GROUPS)
+    reading = Reading(
+        humidity=number("humidity"),
+        temperature_humidity=number("temp_h"),
+        pressure=number("pressure"),
+        temperature_pressure=number("temp_p"),
+        temperature_cpu=number("temp_cpu") if "temp_cpu" in header.places else None,
+        attitude=Attitude(*attitude) if attitude else None,
+        acceleration=Vector(*acceleration) if acceleration else None,
+        gyro=Vector(*gyro) if gyro else None,
+        magnetic=Vector(*magnetic) if magnetic else None,
+    )
+    return reading, read_time("time_stamp", cells[header.places["time_stamp"]])
+
+
+def read_time(name: str, text: str) -> int:
+    """Nanoseconds since 1970 of an ISO 8601 time, UTC unless it says otherwise. Raises ValueError."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{name}: expected a time such as 2015-08-20 23:58:30, and got {text[:40]!r}") from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    since = moment - _EPOCH
+    return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
