@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -150,12 +151,27 @@ def compile_engine(
     log.write_text("", encoding="utf-8")
     say(f"{spec.title} {spec.version}: building it from {module} ({build.duration})")
     if build.pkg_config is not None:
-        helper = target.with_name("pkg-config")
+        tools = target.parent / "tools"
+        tools.mkdir()
+        helper = tools / "build-pkg-config"
         _go(spec, ["-trimpath", "-o", str(helper), build.pkg_config], module, variables, log, say)
         variables["PKG_CONFIG"] = str(helper)
+        if real := _pkg_config():
+            # The helper writes a .pc file and has pkg-config read it; the wheel's saves the operator a package.
+            (tools / "pkg-config").symlink_to(real)
+            variables["PATH"] = f"{tools}{os.pathsep}{variables.get('PATH', '')}"
     _go(spec, ["-o", str(target), *arguments(build, plugins)], module, variables, log, say)
     if build.pkg_config is not None:
-        target.with_name("pkg-config").unlink()
+        shutil.rmtree(tools)
+
+
+def _pkg_config() -> Path | None:
+    """The pkg-config that comes as a wheel, or None where the extra is not installed: then the system's serves."""
+    try:
+        import pkgconf
+    except ImportError:
+        return None
+    return Path(pkgconf.get_executable())
 
 
 def wanted_go(module: str) -> str:
