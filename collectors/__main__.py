@@ -6,17 +6,19 @@ each interval starts in the time that its own library takes.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import time
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from collectors.report import Report
 from collectors.runner import Context, Module, NotApplicable, Requests, Runner, Unavailable
 from collectors.settings import DEFAULT_FILE, Setting, SettingsError, Values, resolve, variable
+
+if TYPE_CHECKING:
+    import argparse
 
 #: Exit status for a collector that cannot start: wrong option, setting, or missing device.
 CANNOT_START = 2
@@ -51,7 +53,20 @@ def _load(name: str) -> Module | None:
     return cast("Module", module) if hasattr(module, "create") else None
 
 
+def _options(name: str, module: Module, arguments: Sequence[str]) -> dict[str, Any]:
+    """What the arguments say, by option.
+
+    Telegraf gives no option but --execd. The parser is left out then: to import and build it takes as long as
+    bare Python takes to start.
+    """
+    if all(argument == "--execd" for argument in arguments):
+        return {"execd": bool(arguments)}
+    return vars(_parser(name, module).parse_args(arguments))
+
+
 def _parser(name: str, module: Module) -> argparse.ArgumentParser:
+    import argparse
+
     parser = argparse.ArgumentParser(
         prog=f"python -m collectors {name}",
         description=(sys.modules[module.__name__].__doc__ or "") if hasattr(module, "__name__") else "",
@@ -130,7 +145,7 @@ def main(arguments: Sequence[str]) -> int:
         if module is None:
             _complain(f"E! there is no collector {name!r}; choose one of {', '.join(catalogue())}")
             return CANNOT_START
-        options = vars(_parser(name, module).parse_args(rest))
+        options = _options(name, module, rest)
         once = not options.pop("execd")
         requests = Requests(None if once else 0)
         context = Context(settle(name, module.SETTINGS, options), report, once, os.uname().nodename, time.time_ns)
