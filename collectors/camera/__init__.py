@@ -1,0 +1,46 @@
+"""Motion events with a thumbnail, and the status of the camera, from a device, a file, a stream or a simulated scene.
+
+A streaming collector: Telegraf runs it with ``inputs.execd`` and ``signal = "none"``. One process owns a
+camera, so it is never started for each interval. numpy and OpenCV are imported when it is created, not before.
+
+The parts: :mod:`backends` give pictures with their times; :mod:`detector` says what changed in a picture;
+:mod:`events` makes events of that; :mod:`thumbnail` encodes a picture; :mod:`watch` joins them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from collectors.camera import settings
+from collectors.camera.measurements import CAMERA, CAMERA_EVENT
+
+if TYPE_CHECKING:
+    from collectors.runner import Collector, Context
+
+MEASUREMENTS = (CAMERA, CAMERA_EVENT)
+
+SETTINGS = settings.SETTINGS
+
+
+def create(context: Context, /) -> Collector:
+    """The collector on its backend, which has given its first picture where it is not simulated.
+
+    Raises:
+        Unavailable: there is no such camera, file or stream, or it gives no picture.
+    """
+    import time
+
+    from collectors.camera.backends import open_backend
+    from collectors.camera.watch import Watch
+
+    backend = open_backend(context.values, context.report, context.clock_ns, time.monotonic)
+    return Watch(
+        backend,
+        settings.plan(context.values),
+        context.report,
+        context.clock_ns,
+        timer=time.monotonic,
+        stopwatch=time.perf_counter,
+        # A single run has no requests to wait on, so it has to keep the pace of its source by itself.
+        sleep=time.sleep if context.once else None,
+    )

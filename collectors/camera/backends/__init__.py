@@ -1,0 +1,137 @@
+"""Where pictures come from, behind one small interface."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple, Protocol
+
+from collectors.camera import settings
+from collectors.camera.detector import Image
+from collectors.report import Report
+from collectors.runner import Unavailable
+from collectors.settings import Values
+
+
+class Frame(NamedTuple):
+    """A picture and when it was taken.
+
+    Args:
+        image: grey, or blue, green and red; nobody writes into it, neither the backend nor who gets it.
+        seconds: monotonic time, for durations.
+        time_ns: wall clock, nanoseconds since 1970, for the points.
+    """
+
+    image: Image
+    seconds: float
+    time_ns: int
+
+
+class Backend(Protocol):
+    """A source of pictures. It has been opened when it is made, and raises Unavailable where that fails."""
+
+    @property
+    def name(self) -> str:
+        """What the camera is called: the tag."""
+        ...
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """Tags that say where pictures that no camera sees at the moment come from."""
+        ...
+
+    @property
+    def dropped(self) -> int:
+        """Pictures that nobody took in time, since it was opened."""
+        ...
+
+    def frames(self, wait: Callable[[float], bool]) -> Iterator[Frame | None]:
+        """Pictures in the order of their times; None after a while without one.
+
+        Ends with the source, or soon after *wait* has answered True. Raises Unavailable when the source is
+        lost. A file and a scene begin anew with each call.
+
+        Args:
+            wait: pauses for so many seconds, and answers True as soon as it is time to stop.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the source."""
+        ...
+
+
+#: Drivers whose devices are parts of a camera that only libcamera puts together, or no camera at all.
+_NOT_BY_THEMSELVES = ("unicam", "rp1-cfe", "bcm2835-isp", "bcm2835-codec", "pispbe", "rpivid", "rpi-hevc-dec")
+_LIBCAMERA = ("unicam", "rp1-cfe")
+
+_CHOICES = (
+    "name a video file, a device or a URL with SENSETIG_CAMERA_SOURCE, "
+    "or ask for a simulated scene with SENSETIG_CAMERA_BACKEND=simulated"
+)
+
+
+def open_backend(
+    values: Values,
+    report: Report,
+    clock_ns: Callable[[], int],
+    timer: Callable[[], float],
+    sys_root: str = "/sys",
+) -> Backend:
+    """The backend that the settings ask for. Raises Unavailable, naming the choices, where there is none."""
+    source = values[settings.SOURCE]
+    if values[settings.BACKEND] == "simulated":
+        if source is not None:
+            raise Unavailable(
+                f"the backend is simulated and the source is {without_password(source)}; leave one of the two out"
+            )
+        from collectors.camera.backends.simulated import Simulated
+
+        return Simulated(
+            values[settings.NAME] or "simulated",
+            seed=values[settings.SEED],
+            frame_rate=values[settings.FRAME_RATE],
+            pace=values[settings.PACE],
+            clock_ns=clock_ns,
+            timer=timer,
+        )
+    if source is None:
+        source = find_device(sys_root)
+    from collectors.camera.backends import opencv
+
+    return opencv.open_source(source, values, report, clock_ns, timer)
+
+
+def find_device(sys_root: str) -> str:
+    """The first camera that Video4Linux has. Raises Unavailable, naming the choices, where it has none."""
+    root = os.path.join(sys_root, "class/video4linux")
+    try:
+        nodes = sorted((each for each in os.listdir(root) if re.fullmatch(r"video\d+", each)), key=lambda n: int(n[5:]))
+    except FileNotFoundError:
+        nodes = []
+    ribbon = False
+    for node in nodes:
+        driver = os.path.basename(os.path.realpath(os.path.join(root, node, "device/driver")))
+        ribbon = ribbon or driver in _LIBCAMERA
+        # A USB camera has a second node, for metadata; its index tells.
+        if driver not in _NOT_BY_THEMSELVES and _read(os.path.join(root, node, "index")) in ("0", ""):
+            return f"/dev/{node}"
+    if ribbon:
+        raise Unavailable(
+            f"the camera on the ribbon cable needs libcamera, which this version does not speak; {_CHOICES}"
+        )
+    raise Unavailable(f"no camera is connected; {_CHOICES}")
+
+
+def without_password(source: str) -> str:
+    """A URL without its user and password, for messages; any other text as it is."""
+    return re.sub(r"(?<=://)[^/@]*@", "", source)
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read().strip()
+    except FileNotFoundError:
+        return ""

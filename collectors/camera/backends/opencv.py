@@ -1,0 +1,294 @@
+"""Pictures by OpenCV: a video file, a Video4Linux device, or a stream from the network."""
+
+from __future__ import annotations
+
+import math
+import os
+import queue
+import re
+import stat
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+
+from collectors.camera import settings
+from collectors.camera.backends import Backend, Frame, without_password
+from collectors.camera.detector import Image
+from collectors.report import Report
+from collectors.runner import Unavailable
+from collectors.settings import Values
+
+#: What FFmpeg is let to open over the network; it knows others that read files or start programs.
+SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "udp", "tcp")
+
+#: How long to look out for a picture before it is time to see whether to stop.
+_LOOK_SECONDS = 0.2
+#: A container states the number of its frames, some only nearly; this share may be missing.
+_MISSING_SHARE = 0.02
+#: Where a file does not say its frame rate.
+_USUAL_FRAME_RATE = 25.0
+
+
+def open_source(
+    source: str, values: Values, report: Report, clock_ns: Callable[[], int], timer: Callable[[], float]
+) -> Backend:
+    """The backend for a file, a device or a URL. Raises Unavailable where it gives no picture."""
+    # One thread is enough for small pictures, and the rest of a Pi has other things to do.
+    cv2.setNumThreads(1)
+    _quieten()
+    url = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://(?:[^/@]*@)?([^/:]*)", source)
+    if url is not None:
+        if url[1].lower() not in SCHEMES:
+            raise Unavailable(f"a source cannot be {url[1]}://; it must be a file, a device or {', '.join(SCHEMES)}://")
+        shown = without_password(source)
+        return Live(values[settings.NAME] or url[2], shown, _open_url(source, shown, values), values, clock_ns, timer)
+    if source.isdigit() or source.startswith("/dev/"):
+        path = f"/dev/video{source}" if source.isdigit() else source
+        name = values[settings.NAME] or os.path.basename(path)
+        return Live(name, path, _open_device(path, values), values, clock_ns, timer)
+    name = values[settings.NAME] or os.path.splitext(os.path.basename(source))[0]
+    return Film(name, source, values[settings.PACE], report, clock_ns, timer)
+
+
+def _quieten() -> None:
+    """Keep OpenCV and FFmpeg from writing to stderr: what goes wrong is said in our own sentence."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
+class Film:
+    """A video file, played at its own pace or another. Every frame is given; none is dropped."""
+
+    dropped = 0
+    tags: Mapping[str, str] = {"replayed": "true"}
+
+    def __init__(
+        self,
+        name: str,
+        path: str,
+        pace: float,
+        report: Report,
+        clock_ns: Callable[[], int],
+        timer: Callable[[], float],
+    ) -> None:
+        self.name = name
+        self._path = path
+        self._pace = pace
+        self._report = report
+        self._clock_ns = clock_ns
+        self._timer = timer
+        self._opened: tuple[Any, Image] | None = self._open()
+
+    def frames(self, wait: Callable[[float], bool]) -> Iterator[Frame]:
+        """The film from its beginning; times are the time of its beginning and the position in it."""
+        capture, image = self._opened or self._open()
+        self._opened = None
+        try:
+            yield from self._play(capture, image, wait)
+        finally:
+            capture.release()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._opened is not None:
+            self._opened[0].release()
+            self._opened = None
+
+    def _play(self, capture: Any, image: Image | None, wait: Callable[[float], bool]) -> Iterator[Frame]:
+        start, start_ns = self._timer(), self._clock_ns()
+        clock = Positions(capture.get(cv2.CAP_PROP_FPS))
+        stated = capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        count = 0
+        while image is not None:
+            position = clock.next(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000.0)
+            if self._pace and wait(max(0.0, start + position / self._pace - self._timer())):
+                return
+            count += 1
+            yield Frame(image, start + position, start_ns + round(position * 1e9))
+            image = _read(capture)
+        if stated - count > max(2.0, _MISSING_SHARE * stated):
+            self._report.error(
+                f"{self._path} ends after {count} of {stated:.0f} frames; it may be truncated or damaged, copy it again"
+            )
+
+    def _open(self) -> tuple[Any, Image]:
+        try:
+            with open(self._path, "rb") as file:
+                empty = not file.read(1)
+        except FileNotFoundError:
+            raise Unavailable(f"there is no video file {self._path}; name one that is there as the source") from None
+        except IsADirectoryError:
+            raise Unavailable(f"{self._path} is a folder; name a video file as the source") from None
+        except OSError as error:
+            raise Unavailable(f"the video file {self._path} cannot be read: {error.strerror}") from None
+        if empty:
+            raise Unavailable(f"the video file {self._path} is empty; copy it again")
+        capture = cv2.VideoCapture(self._path, cv2.CAP_FFMPEG)
+        image = _read(capture)
+        if image is None:
+            capture.release()
+            raise Unavailable(f"{self._path} is damaged or not a video: not one picture can be read from it")
+        return capture, image
+
+
+class Positions:
+    """Seconds since the first frame, one frame after another.
+
+    A container's own times are taken while they go forward, since a frame rate can vary; otherwise the stated
+    frame rate.
+    """
+
+    def __init__(self, frame_rate: float) -> None:
+        sane = math.isfinite(frame_rate) and 0.1 <= frame_rate <= 1000
+        self._step = 1.0 / (frame_rate if sane else _USUAL_FRAME_RATE)
+        self._first: float | None = None
+        self._position = -self._step
+
+    def next(self, stated: float) -> float:
+        """The position of the next frame, given the time that the container states for it."""
+        if self._first is None:
+            self._first = stated
+            self._position = 0.0
+            return 0.0
+        position = round(stated - self._first, 6)
+        self._position = position if position > self._position else round(self._position + self._step, 6)
+        return self._position
+
+
+class Live:
+    """A device or a stream: pictures come when they come.
+
+    A thread takes them, so that a slow moment here makes none of them late: what is not taken in time is
+    dropped, oldest first, and counted. More pictures a second than asked for are passed over unconverted.
+    """
+
+    tags: Mapping[str, str] = {}
+
+    def __init__(
+        self,
+        name: str,
+        shown: str,
+        opened: tuple[Any, Image],
+        values: Values,
+        clock_ns: Callable[[], int],
+        timer: Callable[[], float],
+    ) -> None:
+        self.name = name
+        self.dropped = 0
+        self._shown = shown
+        self._capture, self._first = opened
+        self._timeout = values[settings.TIMEOUT_SECONDS]
+        # A camera that gives nearly what was asked for must not lose every other picture.
+        self._least_seconds = 0.75 / values[settings.FRAME_RATE]
+        self._clock_ns = clock_ns
+        self._timer = timer
+        self._frames: queue.Queue[Frame | None] = queue.Queue(maxsize=4)
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def frames(self, wait: Callable[[float], bool]) -> Iterator[Frame | None]:
+        """Pictures as they come. Raises Unavailable when there are no more, or none for too long."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._grab, name=f"camera {self.name}", daemon=True)
+            self._thread.start()
+        heard = self._timer()
+        while not wait(0):
+            try:
+                frame = self._frames.get(timeout=_LOOK_SECONDS)
+            except queue.Empty:
+                if self._timer() - heard > self._timeout:
+                    raise Unavailable(f"{self._shown} has given no picture for {self._timeout:g} s") from None
+                yield None
+                continue
+            if frame is None:
+                raise Unavailable(f"{self._shown} gives no more pictures; it has ended, or was disconnected")
+            heard = self._timer()
+            yield frame
+
+    def close(self) -> None:
+        """Let go of the camera."""
+        self._closing.set()
+        if self._thread is not None:
+            self._thread.join(timeout=_LOOK_SECONDS + self._least_seconds)
+            if self._thread.is_alive():
+                return  # it waits for a picture inside the driver, and lets go when it has it or the process ends
+        self._capture.release()
+
+    def _grab(self) -> None:
+        taken = self._timer()
+        self._put(Frame(self._first, taken, self._clock_ns()))
+        while not self._closing.is_set() and self._capture.grab():
+            now = self._timer()
+            if now - taken < self._least_seconds:
+                continue
+            taken = now
+            found, image = self._capture.retrieve()
+            if found and _is_picture(image):
+                self._put(Frame(image, now, self._clock_ns()))
+        self._put(None)
+
+    def _put(self, frame: Frame | None) -> None:
+        while True:
+            try:
+                self._frames.put_nowait(frame)
+            except queue.Full:
+                try:
+                    self._frames.get_nowait()
+                except queue.Empty:
+                    continue
+                self.dropped += 1
+            else:
+                return
+
+
+def _open_url(url: str, shown: str, values: Values) -> tuple[Any, Image]:
+    milliseconds = int(1000 * values[settings.TIMEOUT_SECONDS])
+    limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, milliseconds, cv2.CAP_PROP_READ_TIMEOUT_MSEC, milliseconds]
+    capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)
+    image = _read(capture)
+    if image is None:
+        capture.release()
+        raise Unavailable(
+            f"{shown} gives no picture within {values[settings.TIMEOUT_SECONDS]:g} s; "
+            "see that its address, user and password are right, and that it can be reached from here"
+        )
+    return capture, image
+
+
+def _open_device(path: str, values: Values) -> tuple[Any, Image]:
+    try:
+        mode = os.stat(path).st_mode
+        if not stat.S_ISCHR(mode):
+            raise Unavailable(f"{path} is not a camera; name a device such as /dev/video0 as the source")
+        os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
+    except FileNotFoundError:
+        raise Unavailable(f"there is no device {path}; connect the camera, or name another as the source") from None
+    except PermissionError:
+        raise Unavailable(f"{path} may not be opened by this user; add the user to the group video") from None
+    except OSError as error:
+        raise Unavailable(f"the device {path} cannot be opened: {error.strerror}") from None
+    capture = cv2.VideoCapture(path, cv2.CAP_V4L2)
+    for what, value in (
+        (cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG")),
+        (cv2.CAP_PROP_FRAME_WIDTH, values[settings.WIDTH]),
+        (cv2.CAP_PROP_FRAME_HEIGHT, values[settings.HEIGHT]),
+        (cv2.CAP_PROP_FPS, values[settings.FRAME_RATE]),
+    ):
+        capture.set(what, value)  # what a camera cannot do it leaves as it is, and that will do
+    image = _read(capture)
+    if image is None:
+        capture.release()
+        raise Unavailable(f"{path} gives no picture; it is no camera, or another program has it open")
+    return capture, image
+
+
+def _read(capture: Any) -> Image | None:
+    found, image = capture.read()
+    return image if found and _is_picture(image) else None
+
+
+def _is_picture(image: object) -> bool:
+    return isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim in (2, 3) and image.size > 0

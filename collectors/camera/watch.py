@@ -1,0 +1,198 @@
+"""The collector: pictures from a backend in, metrics out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from collectors.camera.backends import Backend, Frame
+from collectors.camera.detector import Detector
+from collectors.camera.events import Event, Events
+from collectors.camera.measurements import CAMERA, CAMERA_EVENT
+from collectors.camera.settings import Plan
+from collectors.camera.thumbnail import data_uri
+from collectors.metric import FieldValue, Metric, Series
+from collectors.report import Report
+
+Wait = Callable[[float], bool]
+
+
+class Watch:
+    """Watches one camera.
+
+    Args:
+        backend: gives the pictures.
+        plan: what to do with them.
+        report: takes what goes wrong without ending the stream.
+        clock_ns: wall clock, nanoseconds since 1970.
+        timer: monotonic seconds, the same that the backend's frames are timed by.
+        stopwatch: seconds, for the time that processing takes.
+        sleep: pauses, where *wait* does not; None where it does.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        plan: Plan,
+        report: Report,
+        clock_ns: Callable[[], int],
+        *,
+        timer: Callable[[], float],
+        stopwatch: Callable[[], float],
+        sleep: Callable[[float], None] | None = None,
+    ) -> None:
+        self._backend = backend
+        self._plan = plan
+        self._report = report
+        self._clock_ns = clock_ns
+        self._timer = timer
+        self._stopwatch = stopwatch
+        self._sleep = sleep
+        tags = {"camera": backend.name, **backend.tags}
+        self._series = Series(CAMERA.name, tags)
+        self._event_series = {kind: Series(CAMERA_EVENT.name, {**tags, "kind": kind}) for kind in ("start", "end")}
+        self._events: Events[Frame] = Events(backend.name, plan.consecutive_frames, plan.event_gap_seconds)
+        self._status = Status(backend.dropped)
+
+    def stream(self, wait: Wait) -> Iterator[Iterable[Metric]]:
+        """A batch for each picture, most of them empty, until the source ends or it is time to stop.
+
+        An event that is open then gets its end. Raises Unavailable when the source is lost.
+        """
+        try:
+            yield from self._watch(wait)
+        except Exception:
+            yield self._rest()  # what was seen until then is still to be told
+            raise
+        yield self._rest()
+
+    def close(self) -> None:
+        """Let go of the camera."""
+        self._backend.close()
+
+    def _watch(self, wait: Wait) -> Iterator[list[Metric]]:
+        left = self._plan.frames or None
+        while True:
+            # What comes after the end of a file was not seen from where the file begins.
+            detector = Detector(self._plan.sensitivity)
+            for frame in self._backend.frames(self._pause(wait)):
+                yield self._see(detector, frame)
+                if frame is not None and left is not None:
+                    left -= 1
+                if left == 0 or wait(0):
+                    return
+            if not self._plan.repeat or wait(0):
+                return
+            yield self._ends()
+
+    def _rest(self) -> list[Metric]:
+        return [*self._ends(), *self._status.last(self._series, self._backend.dropped, self._clock_ns())]
+
+    def _pause(self, wait: Wait) -> Wait:
+        sleep = self._sleep
+        if sleep is None:
+            return wait
+
+        def pause(seconds: float) -> bool:
+            if seconds > 0:
+                sleep(seconds)
+            return wait(0)
+
+        return pause
+
+    def _see(self, detector: Detector, frame: Frame | None) -> list[Metric]:
+        """What one picture, or a while without one, brings about."""
+        now = self._timer() if frame is None else frame.seconds
+        time_ns = self._clock_ns() if frame is None else frame.time_ns
+        metrics: list[Metric] = []
+        if self._status.due(now, self._plan.status_seconds):
+            metrics.append(self._status.take(self._series, now, self._backend.dropped, time_ns))
+        if frame is None:
+            return metrics
+        start = self._stopwatch()
+        seen = detector.look(frame.image, frame.seconds)
+        if seen.anew == "size":
+            height, width = frame.image.shape[:2]
+            self._report.error(f"the picture is now {width}x{height}; its background is learned anew")
+        for event in self._events.follow(frame.seconds, frame.time_ns, seen, frame):
+            metrics.append(self._metric(event))
+        self._status.add(now, time_ns, seen.changed_percent, self._stopwatch() - start)
+        return metrics
+
+    def _ends(self) -> list[Metric]:
+        return [self._metric(event) for event in self._events.finish(interrupted=True)]
+
+    def _metric(self, event: Event[Frame]) -> Metric:
+        fields: dict[str, FieldValue] = {
+            "event_id": event.event_id,
+            "start_seconds": round(event.start_ns / 1e9, 6),
+            "score": round(event.score, 2),
+            "area_percent": round(event.area_percent, 3),
+            "box_left_percent": round(event.box.left, 2),
+            "box_top_percent": round(event.box.top, 2),
+            "box_width_percent": round(event.box.width, 2),
+            "box_height_percent": round(event.box.height, 2),
+            "thumbnail": data_uri(event.picture.image, self._plan.thumbnail_width),
+        }
+        time_ns = event.start_ns
+        if event.kind == "end":
+            fields["duration_seconds"] = round(event.duration_seconds, 6)
+            fields["frames"] = event.frames
+            fields["interrupted"] = event.interrupted
+            time_ns += round(event.duration_seconds * 1e9)
+        return Metric(self._event_series[event.kind], fields, time_ns)
+
+
+class Status:
+    """What is counted between one status and the next.
+
+    Args:
+        dropped: what the backend had dropped at the beginning.
+    """
+
+    def __init__(self, dropped: int) -> None:
+        self._since: float | None = None
+        self._seen = 0.0
+        self._seen_ns: int | None = None
+        self._dropped = dropped
+        self._frames = 0
+        self._changed = self._spent = 0.0
+
+    def due(self, now: float, every: float) -> bool:
+        """Whether it is time for a status."""
+        if self._since is None:
+            self._since = self._seen = now
+        # Times of frames are sums of parts of a second, and miss a whole one by a hair.
+        return now - self._since >= every - 1e-6
+
+    def add(self, now: float, time_ns: int, changed_percent: float, spent: float) -> None:
+        """Count a picture."""
+        self._seen, self._seen_ns = now, time_ns
+        self._frames += 1
+        self._changed = max(self._changed, changed_percent)
+        self._spent += spent
+
+    def take(self, series: Series, now: float, dropped: int, time_ns: int) -> Metric:
+        """The status now; counting begins anew."""
+        assert self._since is not None
+        return self._metric(series, self._frames / (now - self._since), now, dropped, time_ns)
+
+    def last(self, series: Series, dropped: int, clock_ns: int) -> Iterator[Metric]:
+        """What is left at the end, timed at the last picture; nothing where nothing has been counted."""
+        if self._since is None or (not self._frames and dropped == self._dropped):
+            return
+        elapsed = self._seen - self._since
+        # The time after the last picture is not known, so one interval less than there were pictures has passed.
+        rate = (self._frames - 1) / elapsed if elapsed > 0 and self._frames > 1 else None
+        yield self._metric(series, rate, self._seen, dropped, self._seen_ns or clock_ns)
+
+    def _metric(self, series: Series, rate: float | None, now: float, dropped: int, time_ns: int) -> Metric:
+        fields: dict[str, FieldValue] = {"frames": self._frames, "dropped": dropped - self._dropped}
+        if rate is not None:
+            fields["frames_per_second"] = round(rate, 3)
+        if self._frames:
+            fields["motion_percent"] = round(self._changed, 3)
+            fields["processing_seconds"] = round(self._spent / self._frames, 7)
+        self._since, self._dropped = now, dropped
+        self._frames = 0
+        self._changed = self._spent = 0.0
+        return Metric(series, fields, time_ns)
