@@ -184,7 +184,8 @@ class Board:
         if "fan1_input" in present:
             self._take(fields, PI, "fan_rpm", f"{folder}/fan1_input", readings.whole_number)
         if "pwm1" in present:
-            self._take(fields, PI, "fan_percent", f"{folder}/pwm1", lambda text: readings.whole_number(text) * 100 / 255)
+            # hwmon drives a fan from 0 to 255.
+            self._take(fields, PI, "fan_percent", f"{folder}/pwm1", lambda text: int(text) * 100 / 255)
 
     def _ask_firmware(self, fields: dict[str, FieldValue]) -> list[Metric]:
         """Add what the firmware says to the board's fields; the rails are metrics of their own."""
