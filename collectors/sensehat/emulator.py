@@ -51,5 +51,8 @@ def open_source(context: Context) -> Board:
         thermal.cpu_zone(context.values[SYS_ROOT]),
         context.report.error,
         tags={"simulated": "true"},
+        # Moved by hand, the emulator answers in degrees a second (sense_emu/imu.py); playing a recording, in the
+        # radians that the library documents. Which it is cannot be told, so its gyroscope is left out.
+        gyro=False,
         at_close=remove_joystick,
     )

@@ -120,6 +120,8 @@ class Board:
         colour: its colour sensor, or None where it has none.
         zone: the folder of the CPU's thermal zone, or None.
         refuse: is told in a sentence of each part that fails; the others go on.
+        tags: what its lines carry besides device and sensor.
+        gyro: whether the gyroscope is read.
         at_close: called at the end.
     """
 
@@ -133,6 +135,7 @@ class Board:
         refuse: Callable[[str], None],
         *,
         tags: Mapping[str, str] | None = None,
+        gyro: bool = True,
         at_close: Callable[[], None] | None = None,
     ) -> None:
         self.tags = tags or {}
@@ -140,6 +143,7 @@ class Board:
         self._colour = colour
         self._zone = zone
         self._refuse = refuse
+        self._gyro = gyro
         self._at_close = at_close
 
     def settle(self, sleep: Callable[[float], None]) -> None:
@@ -167,7 +171,7 @@ class Board:
             ),
             attitude=self._part("orientation", lambda: _attitude(library.get_orientation_radians())),
             acceleration=self._part("acceleration", lambda: _vector(library.get_accelerometer_raw())),
-            gyro=self._part("gyroscope", lambda: _vector(library.get_gyroscope_raw())),
+            gyro=self._part("gyroscope", lambda: _vector(library.get_gyroscope_raw())) if self._gyro else None,
             magnetic=self._part("magnetic field", lambda: _vector(library.get_compass_raw())),
             colour=None if self._colour is None else self._part("colour", self._read_colour),
         )

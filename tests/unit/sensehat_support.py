@@ -1,0 +1,40 @@
+"""What the tests of the Sense HAT share: a context whose clock and errors a test holds in its hands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from collectors.metric import FieldValue, Metric
+from collectors.report import Report
+from collectors.runner import Context
+from collectors.settings import Values
+
+START_NS = 1_750_000_000_000_000_000
+
+
+class Bench:
+    """A context with a clock to turn and a list of what was complained of.
+
+    ``errors`` are the sentences that were written; the number counted is ``report.errors``.
+    """
+
+    def __init__(self, **settings: object) -> None:
+        self.now_ns = START_NS
+        self.errors: list[str] = []
+        self.report = Report("sensehat", self.errors.append)
+        self.context = Context(Values(settings), self.report, False, "pi-1", lambda: self.now_ns)
+
+    def after(self, seconds: float) -> None:
+        """Turn the clock on."""
+        self.now_ns += round(seconds * 1e9)
+
+
+def fields(metrics: Iterable[Metric], measurement: str, sensor: str | None = None) -> dict[str, FieldValue]:
+    """The fields of the one line of a measurement (and sensor) among the metrics; empty where there is none."""
+    found = [
+        metric
+        for metric in metrics
+        if metric.series.measurement == measurement and metric.series.tags.get("sensor") == sensor
+    ]
+    assert len(found) <= 1, found
+    return dict(found[0].fields) if found else {}

@@ -1,0 +1,307 @@
+"""The board through its library: a scripted double, held against the library's own source."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import inspect
+import math
+import os
+from pathlib import Path
+
+import pytest
+
+from collectors.runner import Polled, Unavailable
+from collectors.sensehat import create, thermal
+from collectors.sensehat.collector import SenseHat
+from collectors.sensehat.hat import Aside, Board, Library, LibraryWithColour, prepare_colour, present
+from collectors.sensehat.scripted import ScriptedColour, ScriptedHat
+from tests.unit.sensehat_support import Bench, fields
+
+
+def collector(bench: Bench, hat: ScriptedHat, zone: str | None = None) -> SenseHat:
+    colour = prepare_colour(hat, 16, 64, bench.report.error)
+    return SenseHat(bench.context, Board(hat, colour, zone, bench.report.error))
+
+
+def sys_tree(root: Path, *, cpu: str | None = None, frame_buffer: str | None = None) -> str:
+    """A small sysfs."""
+    for number, kind in enumerate(("gpu-thermal", "cpu-thermal")):
+        zone = root / f"class/thermal/thermal_zone{number}"
+        zone.mkdir(parents=True)
+        (zone / "type").write_text(f"{kind}\n")
+        (zone / "temp").write_text(f"{cpu}\n" if cpu is not None and kind == "cpu-thermal" else "99000\n")
+    if frame_buffer is not None:
+        folder = root / "class/graphics/fb0"
+        folder.mkdir(parents=True)
+        (folder / "name").write_text(f"{frame_buffer}\n")
+    return str(root)
+
+
+# --- what the library is, from its source ----------------------------------------------------------
+
+
+def library_class(module: str, file: str, name: str) -> ast.ClassDef:
+    """A class of an installed library, without importing it: RTIMU, which it needs, comes from the OS alone."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or not spec.submodule_search_locations:
+        pytest.skip(f"the package {module} is not installed, so its source cannot be read")
+    source = Path(spec.submodule_search_locations[0], file).read_text(encoding="utf-8")
+    return next(node for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and node.name == name)
+
+
+def members(node: ast.ClassDef) -> dict[str, ast.FunctionDef]:
+    return {each.name: each for each in node.body if isinstance(each, ast.FunctionDef)}
+
+
+def public(cls: type) -> set[str]:
+    return {name for name in vars(cls) if not name.startswith("_")}
+
+
+LIBRARIES = [("sense_hat", "sense_hat.py"), ("sense_emu", "sense_hat.py")]
+
+
+@pytest.mark.parametrize(("module", "file"), LIBRARIES)
+def test_every_method_that_is_used_is_in_the_library_and_takes_no_argument(module: str, file: str) -> None:
+    found = members(library_class(module, file, "SenseHat"))
+    for name in public(Library):
+        assert name in found, f"{module}.SenseHat has no {name}"
+        assert [argument.arg for argument in found[name].args.args] == ["self"]
+
+
+def test_the_colour_sensor_is_asked_for_as_the_library_has_it() -> None:
+    found = members(library_class("sense_hat", "sense_hat.py", "SenseHat"))
+    assert public(LibraryWithColour) <= set(found)
+    sensor = library_class("sense_hat", "colour.py", "ColourSensor")
+    settable = {
+        node.name
+        for node in sensor.body
+        if isinstance(node, ast.FunctionDef)
+        and any(isinstance(each, ast.Attribute) and each.attr == "setter" for each in node.decorator_list)
+    }
+    assert {"gain", "integration_cycles"} <= settable
+    assert "colour_raw" in members(sensor)
+
+
+def test_the_double_has_the_methods_that_are_used_and_no_public_one_that_the_library_has_not() -> None:
+    used = public(Library) | public(LibraryWithColour)
+    assert used == public(ScriptedHat) & used
+    hat = set(members(library_class("sense_hat", "sense_hat.py", "SenseHat")))
+    assert public(ScriptedHat) <= hat
+    for name in public(Library):
+        assert list(inspect.signature(getattr(ScriptedHat, name)).parameters) == ["self"]
+    sensor = set(members(library_class("sense_hat", "colour.py", "ColourSensor")))
+    assert {name for name in vars(ScriptedColour()) if name not in ("counts", "failure")} <= sensor
+    assert public(ScriptedColour) <= sensor
+
+
+@pytest.mark.parametrize(("module", "file"), LIBRARIES)
+def test_the_library_says_not_valid_with_the_integer_0(module: str, file: str) -> None:
+    methods = members(library_class(module, file, "SenseHat"))
+    for name in ("get_humidity", "get_temperature_from_humidity", "get_pressure", "get_temperature_from_pressure"):
+        initial = next(node for node in methods[name].body if isinstance(node, ast.Assign))
+        assert isinstance(initial.value, ast.Constant)
+        assert type(initial.value.value) is int
+        assert initial.value.value == 0
+
+
+@pytest.mark.parametrize(("module", "file"), LIBRARIES)
+def test_no_method_that_is_used_reconfigures_the_fusion(module: str, file: str) -> None:
+    methods = members(library_class(module, file, "SenseHat"))
+    for name in public(Library):
+        called = {
+            node.func.attr
+            for node in ast.walk(methods[name])
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        }
+        assert "set_imu_config" not in called
+
+
+# --- reading -----------------------------------------------------------------------------------------
+
+
+def test_a_board_of_the_second_edition_gives_all_four_lines(tmp_path: Path) -> None:
+    bench = Bench()
+    zone = thermal.cpu_zone(sys_tree(tmp_path, cpu="47734"))
+    hat = ScriptedHat(
+        colour=ScriptedColour((210, 190, 140, 520)), acceleration=(0.0, 0.0, 1.0), magnetic=(0.0, -20.0, 45.0)
+    )
+    made = collector(bench, hat, zone)
+    assert isinstance(made, Polled)
+    metrics = list(made.collect())
+    made.close()
+    assert fields(metrics, "environment", "hts221")["temperature_cpu_celsius"] == 47.734
+    assert fields(metrics, "environment", "lps25h")["pressure_hpa"] == 1013.25
+    assert fields(metrics, "imu")["heading_degrees"] == 90.0
+    assert fields(metrics, "imu")["roll_degrees"] == pytest.approx(360 - math.degrees(0.02))
+    assert fields(metrics, "colour") == {"red": 210, "green": 190, "blue": 140, "clear": 520, "gain": 16}
+    assert {metric.series.tags["device"] for metric in metrics} == {"pi-1"}
+    assert bench.report.errors == 0
+
+
+def test_each_value_is_asked_for_once_a_reading() -> None:
+    hat = ScriptedHat()
+    list(collector(Bench(), hat).collect())
+    assert sorted(hat.calls) == sorted([*public(Library), "has_colour_sensor"])
+
+
+def test_a_board_of_the_first_edition_has_no_colour_and_no_error() -> None:
+    bench = Bench()
+    metrics = list(collector(bench, ScriptedHat()).collect())
+    assert fields(metrics, "colour") == {}
+    assert bench.report.errors == 0
+
+
+def test_the_zero_of_a_fresh_process_is_no_temperature_and_a_measured_zero_is_one() -> None:
+    bench = Bench()
+    metrics = list(collector(bench, ScriptedHat(temperature_humidity=0, temperature_pressure=0.0)).collect())
+    assert "temperature_raw_celsius" not in fields(metrics, "environment", "hts221")
+    assert fields(metrics, "environment", "lps25h")["temperature_raw_celsius"] == 0.0
+    assert bench.report.errors == 1
+
+
+def test_an_imu_that_has_never_been_read_gives_no_line() -> None:
+    bench = Bench()
+    nothing = (0, 0, 0)
+    hat = ScriptedHat(attitude=nothing, acceleration=nothing, gyro=nothing, magnetic=nothing)
+    assert fields(collector(bench, hat).collect(), "imu") == {}
+    assert bench.report.errors == 12
+
+
+@pytest.mark.parametrize(
+    ("method", "sensor", "gone"),
+    [
+        ("get_humidity", "hts221", "humidity_raw_percent"),
+        ("get_pressure", "lps25h", "pressure_hpa"),
+        ("get_temperature_from_pressure", "lps25h", "temperature_raw_celsius"),
+    ],
+)
+def test_a_part_that_fails_is_counted_and_the_others_go_on(method: str, sensor: str, gone: str) -> None:
+    bench = Bench()
+    hat = ScriptedHat()
+    hat.failures[method] = OSError(121, "Remote I/O error")
+    metrics = list(collector(bench, hat).collect())
+    assert gone not in fields(metrics, "environment", sensor)
+    assert len(metrics) == 3
+    assert len(fields(metrics, "imu")) == 13
+    assert bench.report.errors == 1
+    assert "Remote I/O error" in bench.errors[0]
+
+
+def test_a_colour_sensor_that_drops_off_the_bus_stops_nothing_else() -> None:
+    bench = Bench()
+    sensor = ScriptedColour()
+    made = collector(bench, ScriptedHat(colour=sensor))
+    assert fields(made.collect(), "colour") != {}
+    sensor.failure = OSError(121, "Remote I/O error")
+    metrics = list(made.collect())
+    assert fields(metrics, "colour") == {}
+    assert len(metrics) == 3
+    assert bench.errors == ["E! sensehat: the colour cannot be read: OSError: [Errno 121] Remote I/O error"]
+
+
+def test_a_colour_sensor_without_the_gain_asked_for_is_left_out_and_told() -> None:
+    class WithoutGain(ScriptedColour):
+        def __setattr__(self, name: str, value: object) -> None:
+            if name == "gain" and value == 64:
+                raise ValueError("Cannot set gain to 64")
+            super().__setattr__(name, value)
+
+    bench = Bench()
+    assert prepare_colour(ScriptedHat(colour=WithoutGain()), 64, 64, bench.report.error) is None
+    assert bench.errors == [
+        "E! sensehat: the colour sensor does not take gain 64 and 64 cycles, and is left out: Cannot set gain to 64"
+    ]
+
+
+def test_at_the_start_a_board_is_waited_for_until_it_has_converted() -> None:
+    hat = ScriptedHat(humidity=0, pressure=0)
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        hat.humidity, hat.pressure = 45.0, 1013.0
+
+    Board(hat, None, None, Bench().report.error).settle(sleep)
+    assert slept == [0.08]
+
+
+def test_a_board_that_never_converts_is_waited_for_half_a_second() -> None:
+    slept: list[float] = []
+    Board(ScriptedHat(humidity=0), None, None, Bench().report.error).settle(slept.append)
+    assert sum(slept) == pytest.approx(0.48)
+
+
+def test_a_sensor_that_does_not_start_is_not_waited_for_and_is_told_by_the_reading() -> None:
+    bench = Bench()
+    hat = ScriptedHat()
+    hat.failures["get_humidity"] = OSError("Humidity Init Failed")
+    board = Board(hat, None, None, bench.report.error)
+    board.settle(lambda _: pytest.fail("there is nothing to wait for"))
+    assert fields(SenseHat(bench.context, board).collect(), "environment", "lps25h") != {}
+    assert bench.errors == ["E! sensehat: the humidity cannot be read: OSError: Humidity Init Failed"]
+
+
+def test_a_board_that_repeats_itself_is_stale() -> None:
+    bench = Bench(stale_after=3)
+    made = collector(bench, ScriptedHat())
+    assert [len(list(made.collect())) for _ in range(4)] == [3, 3, 0, 0]
+    assert bench.report.errors == 6
+    assert len(bench.errors) == 3
+
+
+# --- finding it --------------------------------------------------------------------------------------
+
+
+def test_the_board_is_found_by_the_name_of_its_frame_buffer(tmp_path: Path) -> None:
+    assert present(sys_tree(tmp_path / "hat", frame_buffer="RPi-Sense FB"))
+    assert not present(sys_tree(tmp_path / "screen", frame_buffer="vc4drmfb"))
+    assert not present(sys_tree(tmp_path / "none"))
+
+
+def test_auto_without_a_board_names_the_choices_and_invents_nothing(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable) as raised:
+        create(Bench(sys_root=sys_tree(tmp_path)).context)
+    for word in ("no Sense HAT", "SENSETIG_SENSEHAT_BACKEND", "hat", "emulator", "recording", "simulated"):
+        assert word in str(raised.value)
+
+
+def test_a_board_without_its_library_is_told_how_to_install_it(tmp_path: Path) -> None:
+    if importlib.util.find_spec("RTIMU") is not None:
+        pytest.skip("RTIMU is installed, so the library can be had")
+    with pytest.raises(Unavailable, match="sudo apt install sense-hat"):
+        create(Bench(sys_root=sys_tree(tmp_path, frame_buffer="RPi-Sense FB")).context)
+
+
+@pytest.mark.parametrize("kind", ["cpu-thermal", "cpu_thermal", "x86_pkg_temp"])
+def test_the_cpu_is_found_among_the_thermal_zones(tmp_path: Path, kind: str) -> None:
+    for number, name in enumerate(("nvme", kind, "gpu-thermal")):
+        zone = tmp_path / f"class/thermal/thermal_zone{number}"
+        zone.mkdir(parents=True)
+        (zone / "type").write_text(f"{name}\n")
+        (zone / "temp").write_text(f"{number}1234\n")
+    zone_of_cpu = thermal.cpu_zone(str(tmp_path))
+    assert zone_of_cpu is not None
+    assert thermal.read_celsius(zone_of_cpu) == 11.234
+
+
+def test_without_thermal_zones_there_is_no_cpu_temperature(tmp_path: Path) -> None:
+    assert thermal.cpu_zone(str(tmp_path)) is None
+
+
+def test_a_thermal_zone_that_cannot_be_read_is_counted_and_the_board_read_all_the_same(tmp_path: Path) -> None:
+    bench = Bench()
+    zone = thermal.cpu_zone(sys_tree(tmp_path, cpu="not a number"))
+    line = fields(collector(bench, ScriptedHat(), zone).collect(), "environment", "hts221")
+    assert "temperature_cpu_celsius" not in line
+    assert line["temperature_raw_celsius"] == 28.5
+    assert bench.report.errors == 1
+
+
+def test_what_the_library_prints_does_not_reach_the_lines(tmp_path: Path) -> None:
+    with (tmp_path / "lines").open("wb") as lines, (tmp_path / "aside").open("wb") as aside:
+        with Aside(lines.fileno(), aside.fileno()):
+            os.write(lines.fileno(), b"Settings file RTIMULib.ini loaded\n")
+        os.write(lines.fileno(), b"environment t=1\n")
+    assert (tmp_path / "lines").read_text() == "environment t=1\n"
+    assert (tmp_path / "aside").read_text() == "Settings file RTIMULib.ini loaded\n"
