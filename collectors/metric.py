@@ -1,9 +1,9 @@
 """A metric, and InfluxDB line protocol in and out.
 
 Line protocol cannot carry every text: a backslash directly before a special character, a leading
-``#`` of a measurement, and control characters have no spelling that every parser reads back alike.
-:func:`clean_name` and :func:`clean_string` say what is written in their place, so that one metric is
-always exactly one line, and reading a line gives back what was written.
+``#`` of a measurement, control characters and half a surrogate pair have no spelling that every parser
+reads back alike. :func:`clean_name` and :func:`clean_string` say what is written in their place, so that
+one metric is always exactly one line, and reading a line gives back what was written.
 
 Format: https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/
 """
@@ -20,9 +20,15 @@ FieldValue = float | int | bool | str
 MAX_STRING_BYTES = 64 * 1024
 
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
-_FLOAT_MAX = 1.7976931348623157e308
+
+#: InfluxDB keeps the two lowest and the highest of 64 bits for itself: the years 1677 to 2262.
+MIN_TIME_NS, MAX_TIME_NS = _INT64_MIN + 2, _INT64_MAX - 1
+
+#: How many names and series are kept in their spelled form; a machine has some hundred.
+_KEPT = 4096
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _UNSAFE_BACKSLASH = re.compile(r'\\+(?=[,= "\x00-\x1f\x7f]|$)')
 _NAME_SPECIAL = re.compile(r"([,= ])")
 _MEASUREMENT_SPECIAL = re.compile(r"([, ])")
@@ -99,13 +105,15 @@ class Metric:
         return f"Metric({self.series!r}, {dict(self.fields)!r}, {self.time_ns!r})"
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_KEPT)
 def clean_name(text: str) -> str:
     """The spelling of a tag key, tag value or field key that line protocol can carry.
 
-    A control character becomes a space; a backslash before a special character or at the end, a slash.
+    A control character becomes a space; a backslash before a special character or at the end, a slash; half a
+    surrogate pair, which UTF-8 does not have, U+FFFD.
     """
-    return _CONTROL.sub(" ", _UNSAFE_BACKSLASH.sub(lambda run: "/" * len(run[0]), text))
+    whole = _SURROGATE.sub("\ufffd", text)
+    return _CONTROL.sub(" ", _UNSAFE_BACKSLASH.sub(lambda run: "/" * len(run[0]), whole))
 
 
 def clean_measurement(text: str) -> str:
@@ -115,20 +123,31 @@ def clean_measurement(text: str) -> str:
 
 
 def clean_string(text: str) -> str:
-    r"""The spelling of a string field that keeps its metric on one line: a line break becomes ``\n`` or ``\r``."""
+    r"""The spelling of a string field that keeps its metric on one line.
+
+    A line break becomes ``\n`` or ``\r``; half a surrogate pair, which UTF-8 does not have, U+FFFD.
+    """
     if "\n" in text or "\r" in text:
         for character, spelling in _STRING_NEWLINES.items():
             text = text.replace(character, spelling)
-    return text
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
 def _escape(name: str) -> str:
     return _NAME_SPECIAL.sub(r"\\\1", name)
 
 
-@lru_cache(maxsize=4096)
-def _field_key(key: str) -> str:
-    return _escape(clean_name(key))
+class _FieldKeys(dict[str, str]):
+    """Each field's key as it stands in a line: behind a comma, with its equals sign; empty for an empty key."""
+
+    def __missing__(self, key: str) -> str:
+        if len(self) >= _KEPT:
+            self.clear()
+        spelled = self[key] = f",{_escape(clean_name(key))}=" if key else ""
+        return spelled
+
+
+_FIELD_KEYS = _FieldKeys()
 
 
 def _ignore(sentence: str) -> None:
@@ -139,47 +158,74 @@ def encode(metric: Metric, refuse: Callable[[str], None] = _ignore) -> str:
     """One line, without its line break; empty when no field is left.
 
     A value that InfluxDB cannot hold (NaN, infinite, an integer beyond 64 bits, a string above
-    :data:`MAX_STRING_BYTES`, an unnamed field) is left out, and *refuse* is told in a sentence.
+    :data:`MAX_STRING_BYTES`, an unnamed field, another type) is left out, and *refuse* is told in a sentence. A
+    time beyond :data:`MIN_TIME_NS` and :data:`MAX_TIME_NS` leaves out the metric: without its time it would be
+    taken for one of now.
     """
-    parts = []
+    line = ""
     for key, value in metric.fields.items():
-        kind = type(value)
-        if kind is float:
-            if -_FLOAT_MAX <= value <= _FLOAT_MAX:  # type: ignore[operator]  # the line above says it is a float
-                parts.append(f"{_field_key(key)}={value!r}")
-                continue
-        elif kind is int:
-            if _INT64_MIN <= value <= _INT64_MAX:  # type: ignore[operator]
-                parts.append(f"{_field_key(key)}={value}i")
-                continue
-        elif kind is bool:
-            parts.append(f"{_field_key(key)}={'true' if value else 'false'}")
+        # What most fields are; a value that this test does not admit may still be well spelled below.
+        if type(value) is float and value - value == 0.0 and key:
+            line = f"{line}{_FIELD_KEYS[key]}{value!r}"
             continue
-        elif kind is str:
-            text = clean_string(value)  # type: ignore[arg-type]
-            if len(text.encode("utf-8", "replace")) <= MAX_STRING_BYTES:
-                text = text.replace("\\", "\\\\").replace('"', '\\"')
-                parts.append(f'{_field_key(key)}="{text}"')
-                continue
-            value = f"a string of {len(text)} characters"
-        refuse(f"field {key!r} of {metric.series.measurement!r} left out: line protocol cannot carry {value}")
-    if not parts:
+        try:
+            line += _spell(key, value)
+        except ValueError as error:
+            refuse(f"field {key!r} of {metric.series.measurement!r} left out: {error}")
+    if not line:
         return ""
-    fields = ",".join(parts)
-    if metric.time_ns is None:
-        return metric.series.prefix + fields
-    return f"{metric.series.prefix}{fields} {metric.time_ns}"
+    time_ns = metric.time_ns
+    if time_ns is None:
+        return metric.series.prefix + line[1:]
+    if not MIN_TIME_NS <= time_ns <= MAX_TIME_NS:
+        refuse(f"{metric.series.measurement!r} left out: its time is beyond the years 1677 to 2262")
+        return ""
+    return f"{metric.series.prefix}{line[1:]} {time_ns}"
+
+
+def _spell(key: str, value: object) -> str:
+    """A field behind its comma. Subclasses count as what they are made of. ValueError says what stands against it."""
+    if not key:
+        raise ValueError("it has no name")
+    if isinstance(value, bool):
+        return f"{_FIELD_KEYS[key]}{'true' if value else 'false'}"
+    if isinstance(value, int):
+        if not _INT64_MIN <= value <= _INT64_MAX:
+            raise ValueError("it is an integer beyond 64 bits")
+        return f"{_FIELD_KEYS[key]}{int(value)}i"
+    if isinstance(value, float):
+        number = float(value)
+        if number - number != 0.0:
+            raise ValueError(f"line protocol cannot carry {number}")
+        return f"{_FIELD_KEYS[key]}{number!r}"
+    if isinstance(value, str):
+        text = clean_string(str.__str__(value))
+        # A character is four bytes at most: only a long text is worth counting.
+        if len(text) > MAX_STRING_BYTES // 4 and len(text.encode()) > MAX_STRING_BYTES:
+            raise ValueError(f"it is a string of {len(text.encode())} bytes, and {MAX_STRING_BYTES} is the most")
+        text = text.replace("\\", "\\\\").replace('"', '\\"')
+        return f'{_FIELD_KEYS[key]}"{text}"'
+    raise ValueError(f"it is a {type(value).__name__}, and a field is a float, an int, a bool or a str")
 
 
 # --- reading -------------------------------------------------------------------------------------
+#
+# Names end where Telegraf's parser ends them (plugins/parsers/influx/machine.go.rl): in measurements and field
+# keys a backslash takes the next character with it, whatever it is; in tags a backslash before another stands
+# for itself, and that other is looked at anew.
 
-_NAME = r"(?:[^,= \\]|\\.)+"
-_PAIR = re.compile(rf"({_NAME})=({_NAME})(,| |$)")
-_MEASUREMENT = re.compile(r"((?:[^, \\]|\\.)+)(,| )")
-_FIELD = re.compile(rf'({_NAME})=("(?:[^"\\]|\\.)*"|[^," ]+)(,| |$)', re.DOTALL)
-_INTEGER = re.compile(r"[-+]?\d+i\Z")
-_UNSIGNED = re.compile(r"\d+u\Z")
-_FLOAT = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\Z")
+_SPACE = r"[ \t\v\f]+"
+_TAG_TEXT = r"(?:[^,= \\\t\n\v\f\r]|\\(?!\\)[^\t\n\v\f\r]|\\(?=\\))+"
+_KEY_TEXT = r"(?:[^,= \\\t\n\v\f\r]|\\[^\t\n\v\f\r])+"
+_HEAD_MEASUREMENT = r"(?:[^, \\\t\n\v\f\r]|\\[^\t\n\v\f\r])+"
+_HEAD = re.compile(rf"({_HEAD_MEASUREMENT}(?:,(?:[^ \\\t\n\v\f\r]|\\(?!\\)[^\t\n\v\f\r]|\\(?=\\))*)?){_SPACE}")
+_MEASUREMENT = re.compile(rf"({_HEAD_MEASUREMENT})(,|$)")
+_PAIR = re.compile(rf"({_TAG_TEXT})=({_TAG_TEXT})(,|$)")
+_FIELD = re.compile(rf'({_KEY_TEXT})=("(?:[^"\\\n]|\\.)*"|[^,"\s]+)(,|{_SPACE}|$)')
+_INTEGER = re.compile(r"[-+]?[0-9]+i\Z")
+_UNSIGNED = re.compile(r"[0-9]+u\Z")
+_FLOAT = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?\Z")
+_TIME = re.compile(r"-?[0-9]{1,19}\Z")
 _BOOLEANS = {"t": True, "T": True, "true": True, "True": True, "TRUE": True} | {
     "f": False,
     "F": False,
@@ -187,6 +233,7 @@ _BOOLEANS = {"t": True, "T": True, "true": True, "True": True, "TRUE": True} | {
     "False": False,
     "FALSE": False,
 }
+_NUMBER_START, _NUMBER_END = frozenset("0123456789.-+"), frozenset("0123456789.")
 
 
 def _unescape(name: str) -> str:
@@ -208,20 +255,69 @@ def _value(text: str) -> FieldValue:
         ) from None
 
 
-def decode(line: str) -> Metric:
-    """Read one line. Raises ParseError with the column where reading stopped."""
-    line = line.strip("\r\n ")
-    match = _MEASUREMENT.match(line)
+@lru_cache(maxsize=_KEPT)
+def _series(head: str) -> Series:
+    """The series that the head of a line names. Raises ParseError with the column."""
+    match = _MEASUREMENT.match(head)
     if match is None:
-        raise ParseError(f"column 1: expected a measurement followed by tags or fields: {line[:80]!r}")
+        raise ParseError(f"column 1: expected a measurement followed by tags or fields: {head[:80]!r}")
     measurement, end, position = match[1], match[2], match.end()
     tags: dict[str, str] = {}
     while end == ",":
-        match = _PAIR.match(line, position)
-        if match is None or match[3] == "":
-            raise ParseError(f"column {position + 1}: expected tag=value: {line[position : position + 80]!r}")
+        match = _PAIR.match(head, position)
+        if match is None:
+            raise ParseError(f"column {position + 1}: expected tag=value: {head[position : position + 80]!r}")
         tags[_unescape(match[1])] = _unescape(match[2])
         end, position = match[3], match.end()
+    return Series(_unescape(measurement), tags)
+
+
+def decode(line: str) -> Metric:
+    """Read one line. Raises ParseError with the column where reading stopped."""
+    line = line.strip("\r\n ")
+    return _decode_plain(line) or _decode_any(line)
+
+
+def _decode_plain(line: str) -> Metric | None:
+    """Read a line of numbers in ASCII without quotes and escapes, which most are; None for any other, and any doubt."""
+    if '"' in line or "\\" in line or not line.isascii():
+        return None
+    head, _, rest = line.partition(" ")
+    pairs, _, stamp = rest.partition(" ")
+    if stamp and not stamp.isdigit():
+        return None
+    fields: dict[str, FieldValue] = {}
+    for pair in pairs.split(","):
+        key, _, text = pair.partition("=")
+        if not key or not text or not key.isprintable():
+            return None
+        last = text[-1]
+        if last in _NUMBER_END:
+            if text[0] not in _NUMBER_START or "_" in text:
+                return None
+            try:
+                fields[key] = float(text)
+            except ValueError:
+                return None
+        elif last == "i" and (text[:-1].isdigit() or (text[0] == "-" and text[1:-1].isdigit())):
+            fields[key] = int(text[:-1])
+        elif text in _BOOLEANS:
+            fields[key] = _BOOLEANS[text]
+        else:
+            return None
+    if len(stamp) > 19 or not head.isprintable():
+        return None
+    try:
+        return Metric(_series(head), fields, int(stamp) if stamp else None)
+    except ParseError:
+        return None
+
+
+def _decode_any(line: str) -> Metric:
+    match = _HEAD.match(line)
+    if match is None:
+        raise ParseError(f"column 1: expected a measurement followed by tags or fields: {line[:80]!r}")
+    series, position = _series(match[1]), match.end()
     fields: dict[str, FieldValue] = {}
     end = ","
     while end == ",":
@@ -230,12 +326,10 @@ def decode(line: str) -> Metric:
             raise ParseError(f"column {position + 1}: expected field=value: {line[position : position + 80]!r}")
         fields[_unescape(match[1])] = _value(match[2])
         end, position = match[3], match.end()
-    stamp = line[position:].strip() if end == " " else ""
-    try:
-        time_ns = int(stamp) if stamp else None
-    except ValueError:
-        raise ParseError(f"column {position + 1}: expected a time in nanoseconds: {stamp[:80]!r}") from None
-    return Metric(Series(_unescape(measurement), tags), fields, time_ns)
+    stamp = line[position:]
+    if stamp and not _TIME.match(stamp):
+        raise ParseError(f"column {position + 1}: expected a time in nanoseconds: {stamp[:80]!r}")
+    return Metric(series, fields, int(stamp) if stamp else None)
 
 
 def decode_lines(text: str) -> Iterator[Metric]:

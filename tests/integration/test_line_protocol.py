@@ -1,0 +1,132 @@
+"""What the collectors write is what the real Telegraf reads: names, kinds, values and times, whatever they hold."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, seed, settings
+
+from collectors.metric import Metric, Series, decode_lines, encode
+from tests.arbitrary import METRICS, carried
+
+#: How many metrics go through Telegraf in one run.
+EXAMPLES = 3000
+
+#: By then a Telegraf that works has written them all.
+DEADLINE_SECONDS = 60
+
+_AGENT = """
+[agent]
+  omit_hostname = true
+  precision = "1ns"
+  flush_interval = "200ms"
+  metric_buffer_limit = 100000
+
+[[outputs.file]]
+  files = ["{out}"]
+  data_format = "influx"
+"""
+_EXEC = """
+[[inputs.exec]]
+  commands = [["cat", "{lines}"]]
+  data_format = "influx"
+"""
+_EXECD = """
+[[inputs.execd]]
+  command = ["{python}", "-c", "{script}", "{lines}"]
+  signal = "none"
+  data_format = "influx"
+"""
+#: Writes the lines, and stays until Telegraf closes its input, as a collector does.
+_SCRIPT = "import sys; sys.stdout.write(open(sys.argv[1], newline='').read()); sys.stdout.flush(); sys.stdin.read()"
+
+
+@pytest.fixture(scope="module")
+def metrics() -> list[Metric]:
+    """Metrics of arbitrary content, each with a time of its own, by which it is found again."""
+    found: list[Metric] = []
+
+    @seed(20260101)
+    @settings(
+        max_examples=EXAMPLES,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(METRICS)
+    def keep(metric: Metric) -> None:
+        found.append(Metric(metric.series, metric.fields, 1_700_000_000_000_000_000 + len(found)))
+
+    keep()
+    return found
+
+
+def by_time(metrics: list[Metric]) -> dict[int, Metric]:
+    return {metric.time_ns: metric for metric in metrics if metric.time_ns is not None}
+
+
+def compare(written: list[Metric], text: str) -> None:
+    expected = by_time([metric for each in written if (metric := carried(each)) is not None])
+    got = by_time(list(decode_lines(text)))
+    assert sorted(expected.keys() - got.keys()) == [], "metrics that Telegraf did not read"
+    for time_ns, metric in expected.items():
+        read = got[time_ns]
+        assert read == metric
+        assert {key: type(value) for key, value in read.fields.items()} == {
+            key: type(value) for key, value in metric.fields.items()
+        }
+
+
+def lines_of(metrics: list[Metric], folder: Path) -> Path:
+    path = folder / "lines"
+    path.write_bytes("".join(f"{line}\n" for metric in metrics if (line := encode(metric))).encode("utf-8"))
+    return path
+
+
+def test_telegraf_reads_from_exec_what_was_written(telegraf: Path, metrics: list[Metric], tmp_path: Path) -> None:
+    out, config = tmp_path / "out", tmp_path / "telegraf.conf"
+    config.write_text((_AGENT + _EXEC).format(out=out, lines=lines_of(metrics, tmp_path)))
+    done = subprocess.run(
+        [telegraf, "--config", config, "--once"], capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False
+    )
+    assert "E!" not in done.stderr, done.stderr
+    assert done.returncode == 0, done.stderr
+    compare(metrics, out.read_text(encoding="utf-8"))
+
+
+def test_telegraf_reads_from_execd_what_was_written(telegraf: Path, metrics: list[Metric], tmp_path: Path) -> None:
+    out, config = tmp_path / "out", tmp_path / "telegraf.conf"
+    lines = lines_of(metrics, tmp_path)
+    config.write_text((_AGENT + _EXECD).format(out=out, lines=lines, python=sys.executable, script=_SCRIPT))
+    count = lines.read_bytes().count(b"\n")
+    with (tmp_path / "log").open("w") as log, subprocess.Popen([telegraf, "--config", config], stderr=log) as process:
+        try:
+            deadline = time.monotonic() + DEADLINE_SECONDS
+            while not (out.exists() and out.read_bytes().count(b"\n") >= count) and time.monotonic() < deadline:
+                assert process.poll() is None, (tmp_path / "log").read_text()
+                time.sleep(0.05)  # between two looks, bounded by the deadline
+        finally:
+            process.terminate()
+            process.wait(timeout=DEADLINE_SECONDS)
+    assert "E!" not in (tmp_path / "log").read_text()
+    compare(metrics, out.read_text(encoding="utf-8"))
+
+
+def test_a_value_that_is_no_number_never_breaks_a_line(telegraf: Path, tmp_path: Path) -> None:
+    batch = [
+        Metric(Series("a"), {"f": float("nan"), "g": 1.0}, 1),
+        Metric(Series("b"), {"f": float("inf")}, 2),
+        Metric(Series("c"), {"f": float("-inf"), "": 2, "g": 2**70, "h": True}, 3),
+    ]
+    out, config = tmp_path / "out", tmp_path / "telegraf.conf"
+    config.write_text((_AGENT + _EXEC).format(out=out, lines=lines_of(batch, tmp_path)))
+    done = subprocess.run(
+        [telegraf, "--config", config, "--once"], capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(out.read_text().splitlines()) == ["a g=1 1", "c h=true 3"]
