@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import csv
 import gzip
-import io
 import zlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import NamedTuple, TextIO
+from typing import NamedTuple, TextIO, cast
 
 from collectors.runner import Unavailable
 from collectors.sensehat.readings import Attitude, Reading, Vector
@@ -69,17 +68,23 @@ class Table:
         self._line = 0
         try:
             self._text = _open(path)
-            first = self._next_line()
         except FileNotFoundError:
             raise Unavailable(
                 f"{path}: there is no such recording; name a CSV or CSV.gz with the setting recording"
             ) from None
-        except (OSError, EOFError, zlib.error) as error:
+        except OSError as error:
             raise Unavailable(f"{path}: the recording cannot be read: {error}") from None
         try:
+            first = self._next_line()
             if first is None:
                 raise Unavailable(f"{path}: the recording is empty; expected a first line that names the columns")
             self._header, unknown = read_header(path, _cells(first))
+        except (OSError, EOFError, zlib.error) as error:
+            self._text.close()
+            raise Unavailable(f"{path}: the recording cannot be read: {error}") from None
+        except ValueError as error:
+            self._text.close()
+            raise Unavailable(f"{path}, line 1: {error}") from None
         except Unavailable:
             self._text.close()
             raise
@@ -126,16 +131,12 @@ class Table:
 
 def _open(path: str) -> TextIO:
     """The file as text; whether it is compressed is told by its first bytes, whatever it is called."""
-    file = open(path, "rb")  # noqa: SIM115 - the table closes it
-    try:
+    with open(path, "rb") as file:
         compressed = file.read(2) == b"\x1f\x8b"
-        file.seek(0)
-        binary = gzip.GzipFile(fileobj=file) if compressed else file
-        # Bytes that are no UTF-8 spoil their own row, and no other.
-        return io.TextIOWrapper(binary, encoding="utf-8-sig", errors="replace", newline="\n")
-    except BaseException:
-        file.close()
-        raise
+    # Bytes that are no UTF-8 spoil their own row, and no other.
+    if compressed:
+        return cast("TextIO", gzip.open(path, "rt", encoding="utf-8-sig", errors="replace", newline="\n"))
+    return open(path, encoding="utf-8-sig", errors="replace", newline="\n")
 
 
 def _cells(line: str) -> list[str]:
