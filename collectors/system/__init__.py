@@ -93,6 +93,7 @@ class System:
         error: takes a sentence for each part that fails.
         clock_ns: wall clock, the time of every metric of a batch.
         watch: pauses between two samples in a one-shot run; None where batch follows batch.
+        close: lets go of what stays between batches.
     """
 
     def __init__(
@@ -101,11 +102,13 @@ class System:
         error: Callable[[str], None],
         clock_ns: Callable[[], int],
         watch: Callable[[], None] | None,
+        close: Callable[[], None],
     ) -> None:
         self._parts = parts
         self._error = error
         self._clock_ns = clock_ns
         self._watch = watch
+        self.close = close
 
     def collect(self) -> list[Metric]:
         """One batch. Raises Unavailable when no part could be read."""
@@ -129,9 +132,6 @@ class System:
                 error(f"{part.name}: {sentence(problem)}")
                 failed += 1
         return metrics, failed
-
-    def close(self) -> None:
-        """Nothing stays open between batches."""
 
 
 def _session_names() -> list[str]:
@@ -159,13 +159,12 @@ def create(context: Context) -> System:
             f"there is no {proc}, which this collector reads; without Linux, use Telegraf's own inputs instead"
         )
     ignored = frozenset(_names(values[IGNORE_FS]))
+    patience = disk.Patience(os.statvfs, values[DISK_TIMEOUT_SECONDS])
     makers: dict[str, Callable[[], Part]] = {
         "cpu": lambda: cpu.Cpu(proc, error),
         "mem": lambda: memory.Mem(proc),
         "swap": lambda: memory.Swap(proc, os.sysconf("SC_PAGE_SIZE")),
-        "disk": lambda: disk.Disk(
-            proc, sys, run, ignored, disk.Patience(os.statvfs, values[DISK_TIMEOUT_SECONDS]), error
-        ),
+        "disk": lambda: disk.Disk(proc, sys, run, ignored, patience, error),
         "diskio": lambda: diskio.DiskIo(proc, sys, time.monotonic),
         "net": lambda: network.Net(proc, sys),
         "system": lambda: host.Host(proc, sys, host.Users(f"{run}/utmp", _session_names)),
@@ -174,4 +173,5 @@ def create(context: Context) -> System:
     }
     seconds = values[CPU_SAMPLE_SECONDS]
     watch = (lambda: time.sleep(seconds)) if context.once and seconds else None
-    return System(tuple(makers[name]() for name in _PARTS if name in chosen), error, context.clock_ns, watch)
+    parts = tuple(makers[name]() for name in _PARTS if name in chosen)
+    return System(parts, error, context.clock_ns, watch, patience.close)

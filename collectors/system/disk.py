@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from queue import SimpleQueue
 
 from collectors.metric import Metric, Series
 from collectors.schema import Field, Measurement, Tag
@@ -55,7 +56,7 @@ def usage(status: os.statvfs_result) -> dict[str, int | float]:
 
 
 class _Round:
-    """Paths asked one after the other by a thread, which stops when nobody waits for it any more."""
+    """Paths to ask one after the other, until nobody waits for the answers any more."""
 
     def __init__(self, paths: list[str]) -> None:
         self.paths = paths
@@ -69,7 +70,8 @@ class Patience:
 
     The server of a network file system that is away keeps the one who asks waiting, without an end. So a thread
     asks; where it waits too long it is left behind, and another goes on with the rest. A path that has kept a
-    thread is not asked again before that thread is back.
+    thread is not asked again before that thread is back. As long as all answer, one thread serves batch after
+    batch: to start one takes longer than to ask.
 
     Args:
         ask: os.statvfs, or what stands for it.
@@ -81,6 +83,7 @@ class Patience:
         self._seconds = seconds
         self._waiting: set[str] = set()
         self._lock = threading.Lock()
+        self._requests: SimpleQueue[_Round | None] | None = None
 
     def answers(self, paths: Iterable[str]) -> dict[str, Answer]:
         """Path to what it answered: its status, the error, or None for silence."""
@@ -90,7 +93,7 @@ class Patience:
         left = [path for path in left if path not in found]
         while left:
             asked = _Round(left)
-            threading.Thread(target=self._work, args=(asked,), daemon=True).start()
+            self._worker().put(asked)
             answered = 0
             while not asked.done.wait(self._seconds) and answered < len(asked.answers):
                 answered = len(asked.answers)  # slow, but it gets on
@@ -102,9 +105,27 @@ class Patience:
                     silent = left.pop(0)
                     found[silent] = None
                     self._waiting.add(silent)
+                    self._requests = None
         return found
 
-    def _work(self, asked: _Round) -> None:
+    def close(self) -> None:
+        """Let the thread end."""
+        if self._requests is not None:
+            self._requests.put(None)
+            self._requests = None
+
+    def _worker(self) -> SimpleQueue[_Round | None]:
+        if self._requests is None:
+            self._requests = SimpleQueue()
+            threading.Thread(target=self._work, args=(self._requests,), daemon=True).start()
+        return self._requests
+
+    def _work(self, requests: SimpleQueue[_Round | None]) -> None:
+        while (asked := requests.get()) is not None and self._finish(asked):
+            pass
+
+    def _finish(self, asked: _Round) -> bool:
+        """Ask until all have answered; False when nobody waits any more."""
         for path in asked.paths:
             try:
                 answer: os.statvfs_result | OSError = self._ask(path)
@@ -113,9 +134,10 @@ class Patience:
             with self._lock:
                 if asked.abandoned:
                     self._waiting.discard(path)
-                    return
+                    return False
                 asked.answers.append(answer)
         asked.done.set()
+        return True
 
 
 class Disk:

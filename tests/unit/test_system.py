@@ -1,0 +1,272 @@
+"""The collector ``system`` as a whole, on a small fake /proc and /sys."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from collectors import system
+from collectors.metric import Metric, Series
+from collectors.report import Report
+from collectors.runner import Context, Unavailable
+from collectors.schema import violations
+from collectors.settings import Values
+
+STAT = """\
+cpu  100 10 50 800 20 5 5 10 0 0
+cpu0 60 5 25 390 10 5 5 0 0 0
+cpu1 40 5 25 410 10 0 0 10 0 0
+intr 1
+"""
+LATER = """\
+cpu  150 10 75 820 20 5 5 15 0 0
+cpu0 90 5 40 395 10 5 5 0 0 0
+cpu1 60 5 35 425 10 0 0 15 0 0
+intr 1
+"""
+MEMINFO = """\
+MemTotal:        1000 kB
+MemFree:          300 kB
+MemAvailable:     600 kB
+Buffers:           10 kB
+Cached:           200 kB
+SReclaimable:      50 kB
+SwapTotal:        400 kB
+SwapFree:         100 kB
+HugePages_Total:    3
+Hugepagesize:    2048 kB
+"""
+MOUNTINFO = """\
+22 1 179:2 / / rw,noatime shared:1 - ext4 /dev/root rw
+23 22 0:21 / /proc rw,nosuid - proc proc rw
+24 22 0:22 / /run rw,nosuid - tmpfs tmpfs rw
+"""
+DISKSTATS = """\
+   7       0 loop0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0
+ 179       0 mmcblk0 100 5 2000 50 40 2 800 70 0 90 120 0 0 0 0 0 0
+"""
+NET = """\
+Inter-|   Receive                            |  Transmit
+ face |bytes packets errs drop fifo frame ...|bytes packets errs drop fifo colls ...
+    lo:  500    5    0    0    0    0    0    0   500    5    0    0    0    0    0    0
+  eth0: 1000   10    1    2    0    0    0    0  2000   20    3    4    0    0    0    0
+ wlan0:    0    0    0    0    0    0    0    0     0    0    0    0    0    0    0    0
+"""
+
+
+def write(root: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Path:
+    """A Pi with an SD card, two processors, a cable, two processes and a sensor."""
+    write(
+        tmp_path,
+        {
+            "proc/stat": STAT,
+            "proc/meminfo": MEMINFO,
+            "proc/vmstat": "pgpgin 7\npswpin 2\npswpout 3\n",
+            "proc/1/mountinfo": MOUNTINFO,
+            "proc/1/stat": "1 (init) S 0 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 9 0 0",
+            "proc/42/stat": "42 (a) b (c) R 1 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 3 0 9 0 0",
+            "proc/diskstats": DISKSTATS,
+            "proc/net/dev": NET,
+            "proc/loadavg": "0.10 0.20 0.30 1/2 42\n",
+            "proc/uptime": "93784.56 100.00\n",
+            "sys/devices/system/cpu/online": "0-1\n",
+            "sys/devices/system/cpu/cpu0/topology/core_cpus_list": "0\n",
+            "sys/devices/system/cpu/cpu1/topology/core_cpus_list": "1\n",
+            "sys/class/net/lo/flags": "0x9\n",
+            "sys/class/net/eth0/flags": "0x1003\n",
+            "sys/class/net/eth0/speed": "1000\n",
+            "sys/class/net/wlan0/flags": "0x1002\n",
+            "sys/class/block/mmcblk0p2/dev": "179:2\n",
+            "sys/class/hwmon/hwmon0/name": "cpu_thermal\n",
+            "sys/class/hwmon/hwmon0/temp1_input": "48312\n",
+            "run/udev/data/b179:2": "S:disk/by-label/rootfs\nE:ID_FS_LABEL=rootfs\n",
+        },
+    )
+    (tmp_path / "sys/dev/block").mkdir(parents=True)
+    (tmp_path / "sys/dev/block/179:2").symlink_to("../../devices/mmcblk0/mmcblk0p2")
+    return tmp_path
+
+
+class Bench:
+    """A collector on a fake machine, with what it complains of."""
+
+    def __init__(self, machine: Path, *, once: bool = False, **values: object) -> None:
+        self.said: list[str] = []
+        self.report = Report("system", self.said.append)
+        roots = {f"{name}_root": str(machine / name) for name in ("proc", "sys", "run")}
+        context = Context(Values({**roots, **values}), self.report, once, "pi", lambda: 1_000)
+        self.collector = system.create(context)
+
+    def batch(self) -> dict[Series, Metric]:
+        metrics = self.collector.collect()
+        for metric in metrics:
+            assert list(violations(metric, system.MEASUREMENTS)) == []
+        return {metric.series: metric for metric in metrics}
+
+    def close(self) -> None:
+        self.collector.close()
+
+
+def names(batch: dict[Series, Metric]) -> list[str]:
+    return sorted({series.measurement for series in batch})
+
+
+def test_a_batch_has_every_measurement_but_the_usage_of_processors_which_needs_a_batch_before(machine: Path) -> None:
+    bench = Bench(machine)
+    first = bench.batch()
+    (machine / "proc/stat").write_text(LATER)
+    second = bench.batch()
+    bench.close()
+    rest = ["disk", "diskio", "mem", "net", "processes", "swap", "system", "temp"]
+    assert names(first) == rest
+    assert names(second) == ["cpu", *rest]
+    assert bench.said == []
+
+
+def test_tags_are_those_of_the_native_inputs(machine: Path) -> None:
+    bench = Bench(machine)
+    found = bench.batch()
+    bench.close()
+    disk = {"device": "mmcblk0p2", "fstype": "ext4", "mode": "rw", "path": "/", "label": "rootfs"}
+    for series in (
+        Series("disk", disk),
+        Series("diskio", {"name": "mmcblk0"}),
+        Series("net", {"interface": "eth0"}),
+        Series("temp", {"sensor": "cpu_thermal"}),
+    ):
+        assert series in found
+    assert len([series for series in found if series.measurement in ("disk", "diskio", "net", "temp")]) == 4
+
+
+def test_a_batch_has_one_time(machine: Path) -> None:
+    bench = Bench(machine)
+    assert {metric.time_ns for metric in bench.batch().values()} == {1_000}
+    bench.close()
+
+
+def test_a_one_shot_run_watches_the_processors_for_a_while_and_has_their_usage(machine: Path) -> None:
+    watched: list[str] = []
+
+    def watch() -> None:
+        watched.append("watched")
+        (machine / "proc/stat").write_text(LATER)
+
+    part = system.cpu.Cpu(str(machine / "proc"), watched.append)
+    collector = system.System((part,), watched.append, lambda: 1_000, watch, lambda: None)
+    found = {metric.series.tags["cpu"]: metric.fields for metric in collector.collect()}
+    assert watched == ["watched"]
+    assert list(found) == ["cpu-total", "cpu0", "cpu1"]
+    assert found["cpu-total"]["usage_user"] == pytest.approx(50)
+
+
+@pytest.mark.parametrize(
+    ("file", "part", "words"),
+    [
+        ("proc/meminfo", "mem", "cannot be read: No such file or directory"),
+        ("proc/net/dev", "net", "cannot be read: No such file or directory"),
+        ("proc/diskstats", "diskio", "cannot be read: No such file or directory"),
+        ("proc/loadavg", "system", "cannot be read: No such file or directory"),
+        ("proc/1/mountinfo", "disk", "cannot be read: No such file or directory"),
+    ],
+)
+def test_a_part_that_fails_is_counted_in_one_sentence_and_the_others_go_on(
+    machine: Path, file: str, part: str, words: str
+) -> None:
+    whole = Bench(machine)
+    expected = set(names(whole.batch())) - {part} - ({"swap"} if part == "mem" else set())
+    whole.close()
+    (machine / file).unlink()
+    bench = Bench(machine)
+    assert set(names(bench.batch())) == expected
+    bench.close()
+    assert any(line.startswith(f"E! system: {part}: ") and line.endswith(words) for line in bench.said)
+    assert bench.report.errors == len(bench.said)
+
+
+def test_a_batch_in_which_every_part_fails_has_failed_as_a_whole(machine: Path) -> None:
+    (machine / "proc/meminfo").unlink()
+    bench = Bench(machine, parts="mem,swap")
+    with pytest.raises(Unavailable, match="none of its parts"):
+        bench.batch()
+    bench.close()
+    assert bench.report.errors == 2
+
+
+def test_only_the_parts_that_are_asked_for_are_read(machine: Path) -> None:
+    bench = Bench(machine, parts="temp, mem")
+    assert names(bench.batch()) == ["mem", "temp"]
+    bench.close()
+
+
+@pytest.mark.parametrize(("parts", "words"), [("mem,fan", "'fan', which is no part"), (" , ", "parts is empty")])
+def test_a_part_that_there_is_not_keeps_the_collector_from_starting(machine: Path, parts: str, words: str) -> None:
+    with pytest.raises(Unavailable, match=words):
+        Bench(machine, parts=parts)
+
+
+def test_without_proc_the_collector_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="use Telegraf's own inputs"):
+        Bench(tmp_path / "elsewhere")
+
+
+def test_file_systems_of_the_types_named_are_left_out(machine: Path) -> None:
+    bench = Bench(machine, parts="disk,mem", ignore_fs="ext4,tmpfs")
+    assert names(bench.batch()) == ["mem"]
+    bench.close()
+
+
+@pytest.mark.parametrize("once", [True, False])
+def test_the_machine_that_this_runs_on_has_what_every_machine_has(once: bool) -> None:
+    said: list[str] = []
+    context = Context(Values({"cpu_sample_seconds": 0.05}), Report("system", said.append), once, "pi", lambda: 1)
+    collector = system.create(context)
+    found = [metric for metric in collector.collect() if not list(violations(metric, system.MEASUREMENTS))]
+    collector.close()
+    assert {metric.series.measurement for metric in found} >= {"mem", "swap", "system", "processes"}
+    (processes,) = (metric.fields for metric in found if metric.series.measurement == "processes")
+    states = set(processes) - {"total", "total_threads"}
+    total = processes["total"]
+    assert isinstance(total, int)
+    assert total >= 1
+    assert total == sum(value for name in states if isinstance(value := processes[name], int))
+
+
+def test_users_are_read_again_only_when_their_record_has_changed(tmp_path: Path) -> None:
+    record = tmp_path / "utmp"
+    asked: list[int] = []
+
+    def sessions() -> list[str]:
+        asked.append(1)
+        return ["pi", "pi", "alex"]
+
+    users = system.host.Users(str(record), sessions)
+    assert users.fields() == {}
+    record.write_bytes(b"x")
+    assert users.fields() == users.fields() == {"n_users": 3, "n_unique_users": 2}
+    assert len(asked) == 1
+    os.utime(record, ns=(1, 1))
+    users.fields()
+    assert len(asked) == 2
+
+
+def test_processors_that_come_and_go_are_counted_anew(machine: Path) -> None:
+    users = system.host.Users(str(machine / "none"), list)
+    part = system.host.Host(str(machine / "proc"), str(machine / "sys"), users)
+
+    def counted() -> tuple[object, object]:
+        (metric,) = part.read(0)
+        return metric.fields["n_cpus"], metric.fields["n_physical_cpus"]
+
+    assert counted() == (2, 2)
+    write(machine / "sys/devices/system/cpu", {"online": "0-2\n", "cpu2/topology/core_cpus_list": "1-2\n"})
+    (machine / "sys/devices/system/cpu/cpu1/topology/core_cpus_list").write_text("1-2\n")
+    assert counted() == (3, 2)
