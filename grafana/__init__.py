@@ -1,0 +1,1 @@
+"""What Grafana is given: dashboards as code, and the provisioning that loads them."""

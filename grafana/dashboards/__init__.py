@@ -1,0 +1,34 @@
+"""The dashboards, built from rows: ``python -m grafana.dashboards`` writes the JSON that Grafana loads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+
+#: Where the generated JSON stands: beside this file.
+FOLDER = Path(__file__).parent
+
+
+def fresh() -> dict[str, str]:
+    """Each dashboard's file name and the text that belongs in it."""
+    from grafana.dashboards.lib import boards
+
+    rows = boards.found()
+    keys = {board.key for board in boards.BOARDS}
+    if strays := {row.board for row in rows} - keys:
+        raise ValueError(
+            f"rows name the boards {', '.join(sorted(strays))}, but there are only {', '.join(sorted(keys))}"
+        )
+    return {
+        f"{board.key}.json": json.dumps(
+            boards.build(board, (row for row in rows if row.board == board.key)),
+            cls=JSONEncoder,
+            ensure_ascii=False,
+            indent=2,
+            sort_keys=True,
+        )
+        + "\n"
+        for board in boards.BOARDS
+    }

@@ -1,0 +1,1 @@
+"""What every row is built from: queries, panels, units, thresholds, boards."""

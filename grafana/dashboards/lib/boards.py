@@ -1,0 +1,231 @@
+"""Boards: what each dashboard is called, the variables and links that all have, and how rows are laid on the grid."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import zlib
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from grafana_foundation_sdk.builders.dashboard import (
+    Dashboard,
+    DashboardLink,
+    IntervalVariable,
+    QueryVariable,
+    TimePicker,
+)
+from grafana_foundation_sdk.models.dashboard import Dashboard as BuiltDashboard
+from grafana_foundation_sdk.models.dashboard import (
+    DashboardCursorSync,
+    DashboardLinkType,
+    GridPos,
+    RowPanel,
+    VariableOption,
+    VariableRefresh,
+    VariableSort,
+)
+from grafana_foundation_sdk.models.dashboard import Panel as BuiltPanel
+
+from grafana.dashboards import rows as rows_package
+from grafana.dashboards.lib.panels import Panel
+from grafana.dashboards.lib.query import DATASOURCE, variable
+
+#: Width of Grafana's grid.
+COLUMNS = 24
+
+#: The tag that gathers the dashboards in each other's link menu.
+TAG = "sensetig"
+
+
+class Row(NamedTuple):
+    """A row of a dashboard.
+
+    Args:
+        board: the key of the dashboard it stands on.
+        title: of the row; empty for panels at the very top, without a row of their own.
+        panels: laid from left to right, wrapping where a line is full.
+        order: rows of a board stand in this order.
+        collapsed: shown closed; its panels are queried only when it is opened.
+    """
+
+    board: str
+    title: str
+    panels: Sequence[Panel]
+    order: int
+    collapsed: bool = False
+
+
+class Board(NamedTuple):
+    """A dashboard: its name, what it answers, and the measurement whose hosts it offers to choose from."""
+
+    key: str
+    title: str
+    description: str
+    devices_of: str
+    icon: str
+    since: str = "now-15m"
+
+    @property
+    def uid(self) -> str:
+        return f"sensetig-{self.key}"
+
+
+BOARDS = (
+    Board(
+        "host",
+        "Host",
+        "Is this device well? Processor, memory, disks, network, temperatures, and a Raspberry Pi's power supply.",
+        devices_of="cpu",
+        icon="apps",
+    ),
+    Board(
+        "environment",
+        "Environment",
+        "The air around the Sense HAT: temperature, humidity, pressure, dew point, and how the board lies and moves.",
+        devices_of="environment",
+        icon="cloud",
+    ),
+    Board(
+        "camera",
+        "Camera",
+        "What the camera saw: motion events with their pictures, and whether the camera keeps up.",
+        devices_of="camera",
+        icon="camera",
+    ),
+    Board(
+        "collectors",
+        "Collectors",
+        "Is the monitoring itself well? Each collector: whether it runs, how long it takes, what it refused.",
+        devices_of="collector",
+        icon="heart",
+    ),
+    Board(
+        "your-data",
+        "Your data",
+        "The worked example of adding data of your own: random numbers, pushed straight to InfluxDB.",
+        devices_of="random_data",
+        icon="plus",
+    ),
+)
+
+
+def found() -> tuple[Row, ...]:
+    """The rows of every module in ``rows/``."""
+    result: list[Row] = []
+    for info in sorted(pkgutil.iter_modules(rows_package.__path__), key=lambda info: info.name):
+        module = importlib.import_module(f"{rows_package.__name__}.{info.name}")
+        result.extend(module.rows())
+    return tuple(result)
+
+
+def build(board: Board, rows: Iterable[Row]) -> BuiltDashboard:
+    """The dashboard with its rows in order, and every panel in its place with an id of its own."""
+    dashboard = (
+        Dashboard(board.title)
+        .uid(board.uid)
+        .description(board.description)
+        .tags([TAG, board.key])
+        .timezone("browser")
+        .tooltip(DashboardCursorSync.CROSSHAIR)
+        .time(board.since, "now")
+        .timepicker(TimePicker().refresh_intervals(["5s", "10s", "30s", "1m", "5m"]))
+        .refresh("10s")
+        .readonly()
+        .link(
+            DashboardLink("Dashboards")
+            .type(DashboardLinkType.DASHBOARDS)
+            .tags([TAG])
+            .as_dropdown(False)
+            .keep_time(False)
+            .include_vars(False)
+        )
+    )
+    for each in _variables(board):
+        dashboard.with_variable(each)
+    built = dashboard.build()
+    for link in built.links or []:
+        link.placement = None  # type: ignore[assignment]  # beside the title, not in a menu that hides it
+    built.panels = _laid_out(board, sorted(rows, key=lambda row: (row.order, row.title)))
+    return built
+
+
+def _variables(board: Board) -> list[QueryVariable | IntervalVariable]:
+    chosen = VariableOption(selected=True, text="auto", value="$__auto")
+    return [
+        QueryVariable("site")
+        .label("Site")
+        .description("Where the device stands: the tag that Telegraf adds from SENSETIG_SITE.")
+        .datasource(DATASOURCE)
+        .query(variable("site", board.devices_of))
+        .definition(str(variable("site", board.devices_of)["query"]))
+        .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(VariableSort.ALPHABETICAL_CASE_INSENSITIVE_ASC)
+        .include_all(True)
+        .all_value(".*")
+        .current(VariableOption(selected=True, text="All", value="$__all")),
+        QueryVariable("host")
+        .label("Device")
+        .description("The device whose data is shown.")
+        .datasource(DATASOURCE)
+        .query(variable("host", board.devices_of, '"site" =~ /^$site$/'))
+        .definition(str(variable("host", board.devices_of, '"site" =~ /^$site$/')["query"]))
+        .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(VariableSort.NATURAL_ASC),
+        IntervalVariable("interval")
+        .label("Resolution")
+        .description("How much time one point stands for; auto follows the time range.")
+        .values("10s,30s,1m,5m,15m,1h,6h,1d")
+        .auto(True)
+        .step_count(200)
+        .min_interval("10s")
+        .current(chosen),
+    ]
+
+
+def _laid_out(board: Board, rows: Iterable[Row]) -> list[BuiltPanel | RowPanel]:
+    panels: list[BuiltPanel | RowPanel] = []
+    top = 0
+    for row in rows:
+        if row.title:
+            panels.append(
+                RowPanel(
+                    title=row.title,
+                    collapsed=row.collapsed,
+                    id_val=_id(board.key, row.title, ""),
+                    grid_pos=GridPos(x=0, y=top, w=COLUMNS, h=1),
+                    panels=[],
+                )
+            )
+            top += 1
+        placed, height = _placed(board, row, top)
+        if row.collapsed:
+            holder = panels[-1]
+            assert isinstance(holder, RowPanel)
+            holder.panels = placed
+        else:
+            panels.extend(placed)
+            top += height
+    return panels
+
+
+def _placed(board: Board, row: Row, top: int) -> tuple[list[BuiltPanel], int]:
+    """The row's panels from left to right in lines, and the height of all lines."""
+    placed: list[BuiltPanel] = []
+    left = line_top = line_height = 0
+    for builder in row.panels:
+        panel = builder.build()
+        assert panel.grid_pos is not None
+        if left + panel.grid_pos.w > COLUMNS:
+            left, line_top, line_height = 0, line_top + line_height, 0
+        panel.grid_pos = GridPos(x=left, y=top + line_top, w=panel.grid_pos.w, h=panel.grid_pos.h)
+        panel.id_val = _id(board.key, row.title, panel.title or "")
+        left += panel.grid_pos.w
+        line_height = max(line_height, panel.grid_pos.h)
+        placed.append(panel)
+    return placed, line_top + line_height
+
+
+def _id(board: str, row: str, title: str) -> int:
+    """An id that stays while the panel keeps its place and name, so that links to it and rules about it stay too."""
+    return zlib.crc32(f"{board}/{row}/{title}".encode()) & 0x7FFFFFFF

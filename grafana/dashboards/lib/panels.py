@@ -1,0 +1,326 @@
+"""Panels with the defaults that all share: how a line looks, where the legend stands, what is said where no data is.
+
+Each function gives the SDK's builder, so that a row can still say what is particular to one panel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol, Self, TypeVar
+
+from grafana_foundation_sdk.builders import stat, statetimeline, table, text, timeseries
+from grafana_foundation_sdk.builders.common import (
+    GraphThresholdsStyleConfig,
+    ReduceDataOptions,
+    StackingConfig,
+    TableSortByFieldState,
+    VizLegendOptions,
+    VizTextDisplayOptions,
+    VizTooltipOptions,
+)
+from grafana_foundation_sdk.builders.dashboard import FieldColor
+from grafana_foundation_sdk.cog import builder as cogbuilder
+from grafana_foundation_sdk.models import common
+from grafana_foundation_sdk.models.dashboard import (
+    DataTransformerConfig,
+    DynamicConfigValue,
+    FieldColorModeId,
+    MatcherConfig,
+)
+from grafana_foundation_sdk.models.dashboard import Panel as Built
+from grafana_foundation_sdk.models.text import TextMode
+
+from grafana.dashboards.lib import thresholds
+from grafana.dashboards.lib.query import DATASOURCE, Target
+from grafana.dashboards.lib.style import coloured, fixed, link, value_map
+
+#: A line is drawn through gaps up to this long, in milliseconds; a longer silence shows as a gap.
+GAP_MS = 120_000
+
+#: The column with the time of the first of several joined tables.
+AGE = "Age"
+
+#: What a panel says where a query returns nothing.
+NO_DATA = "No data in this time range"
+
+Panel = cogbuilder.Builder[Built]
+
+
+class _Common(Protocol):
+    """What all of the SDK's panel builders have."""
+
+    def title(self, title: str) -> Self: ...
+    def description(self, description: str) -> Self: ...
+    def datasource(self, datasource: common.DataSourceRef) -> Self: ...
+    def with_target(self, target: cogbuilder.Builder[Any]) -> Self: ...
+    def span(self, w: int) -> Self: ...
+    def height(self, h: int) -> Self: ...
+    def no_value(self, no_value: str) -> Self: ...
+    def links(self, links: list[cogbuilder.Builder[Any]]) -> Self: ...
+
+
+Kind = TypeVar("Kind", bound=_Common)
+
+
+def _with_basics(
+    panel: Kind,
+    title: str,
+    description: str,
+    targets: Sequence[Target],
+    size: tuple[int, int],
+    no_data: str,
+    links: Mapping[str, str] | None,
+) -> Kind:
+    panel.title(title).description(description).span(size[0]).height(size[1]).no_value(no_data)
+    if targets:
+        panel.datasource(DATASOURCE)
+    for index, target in enumerate(targets):
+        target.ref_id = chr(ord("A") + index)
+        panel.with_target(target)
+    if links:
+        panel.links([link(name, url) for name, url in links.items()])
+    return panel
+
+
+def number(
+    title: str,
+    description: str,
+    *targets: Target,
+    steps: thresholds.Steps = thresholds.NONE,
+    unit: str | None = None,
+    decimals: int | None = None,
+    low: float | None = None,
+    high: float | None = None,
+    texts: Mapping[str, tuple[str, str]] | None = None,
+    graph: bool = True,
+    filled: bool = False,
+    time: bool = False,
+    named: bool = False,
+    columns: str = "",
+    size: tuple[int, int] = (3, 4),
+    no_data: str = "no data",
+    links: Mapping[str, str] | None = None,
+) -> stat.Panel:
+    """The newest value, large, in the colour of its threshold, over a faint line of its past.
+
+    Args:
+        texts: values in words, each with its colour.
+        filled: colour the whole panel, for a state that must be seen from across the room.
+        time: show when the newest value was written instead of the value.
+        named: show the series' name instead of its value.
+        columns: a regular expression of the columns to show, where not all that are numbers.
+    """
+    panel = _with_basics(stat.Panel(), title, description, targets, size, no_data, links)
+    panel.unit("dateTimeFromNow" if time else unit or targets[0].unit).thresholds(thresholds.config(steps))
+    panel.color_scheme(FieldColor().mode(FieldColorModeId.THRESHOLDS))
+    panel.reduce_options(
+        ReduceDataOptions().values(False).calcs(["lastNotNull"]).fields("/^Time$/" if time else columns)
+    )
+    panel.graph_mode(common.BigValueGraphMode.AREA if graph and not time else common.BigValueGraphMode.NONE)
+    panel.color_mode(common.BigValueColorMode.BACKGROUND if filled else common.BigValueColorMode.VALUE)
+    panel.justify_mode(common.BigValueJustifyMode.CENTER if filled else common.BigValueJustifyMode.AUTO)
+    panel.text_mode(common.BigValueTextMode.NAME if named else common.BigValueTextMode.AUTO).wide_layout(False)
+    panel.text(VizTextDisplayOptions().title_size(13).value_size(18 if time else 26))
+    _numbers(panel, decimals, low, high)
+    if texts:
+        panel.mappings(value_map(texts))
+    return panel
+
+
+def origin(description: str, target: Target, *, size: tuple[int, int] = (3, 4)) -> stat.Panel:
+    """In a word, whether what is shown was measured, simulated or played from a recording; see ``Source.origin``."""
+    panel = number("Source", description, target, steps=((None, "blue"),), graph=False, named=True, size=size)
+    # Series are renamed in turn: what is left after the two marks is measured.
+    for pattern, name in (("^true,.*$", "simulated"), ("^,true$", "replayed"), ("^,$", "measured")):
+        panel.with_transformation(
+            DataTransformerConfig(id_val="renameByRegex", options={"regex": pattern, "renamePattern": name})
+        )
+    return panel
+
+
+def lines(
+    title: str,
+    description: str,
+    *targets: Target,
+    unit: str | None = None,
+    decimals: int | None = None,
+    low: float | None = None,
+    high: float | None = None,
+    soft_low: float | None = None,
+    soft_high: float | None = None,
+    steps: thresholds.Steps | None = None,
+    colours: Mapping[str, str] | None = None,
+    overrides: Mapping[str, list[DynamicConfigValue]] | None = None,
+    stacked: bool = False,
+    fill: int = 10,
+    calcs: Sequence[str] = (),
+    legend: bool | None = None,
+    bars: bool = False,
+    size: tuple[int, int] = (12, 8),
+    no_data: str = NO_DATA,
+    links: Mapping[str, str] | None = None,
+) -> timeseries.Panel:
+    """Values over time.
+
+    Args:
+        steps: drawn as dashed lines at the values from which a look is due.
+        calcs: makes the legend a table with these, such as ``min``, ``mean``, ``max``.
+        legend: whether there is one; by default where more than one line can be.
+    """
+    panel = _with_basics(timeseries.Panel(), title, description, targets, size, no_data, links)
+    panel.unit(unit or targets[0].unit)
+    panel.line_width(0 if stacked else 2).fill_opacity(55 if stacked else fill)
+    panel.line_interpolation(common.LineInterpolation.LINEAR).gradient_mode(
+        common.GraphGradientMode.NONE if stacked else common.GraphGradientMode.OPACITY
+    )
+    panel.show_points(common.VisibilityMode.NEVER).point_size(4).span_nulls(GAP_MS).axis_border_show(False)
+    panel.color_scheme(FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC))
+    panel.stacking(
+        StackingConfig().mode(common.StackingMode.NORMAL if stacked else common.StackingMode.NONE).group("A")
+    )
+    panel.tooltip(
+        VizTooltipOptions().mode(common.TooltipDisplayMode.MULTI).sort(common.SortOrder.DESCENDING).hide_zeros(False)
+    )
+    panel.legend(
+        VizLegendOptions()
+        .display_mode(common.LegendDisplayMode.TABLE if calcs else common.LegendDisplayMode.LIST)
+        .placement(common.LegendPlacement.BOTTOM)
+        .show_legend(len(targets) > 1 or targets[0].several if legend is None else legend)
+        .calcs(list(calcs))
+    )
+    if bars:
+        panel.draw_style(common.GraphDrawStyle.BARS).fill_opacity(70).line_width(0)
+    if steps is not None:
+        panel.thresholds(
+            thresholds.config(
+                tuple(
+                    (at, colour if colour in (thresholds.LOOK, thresholds.ACT) else "transparent")
+                    for at, colour in steps
+                )
+            )
+        )
+        panel.thresholds_style(GraphThresholdsStyleConfig().mode(common.GraphThresholdsStyleMode.DASHED))
+    _numbers(panel, decimals, low, high)
+    if soft_low is not None:
+        panel.axis_soft_min(soft_low)
+    if soft_high is not None:
+        panel.axis_soft_max(soft_high)
+    for name, values in {**coloured(colours or {}), **(overrides or {})}.items():
+        panel.override_by_name(name, values)
+    return panel
+
+
+def states(
+    title: str,
+    description: str,
+    *targets: Target,
+    texts: Mapping[str, tuple[str, str]] | None = None,
+    steps: thresholds.Steps = thresholds.NONE,
+    unit: str | None = None,
+    legend: bool = False,
+    show_value: bool = False,
+    size: tuple[int, int] = (24, 6),
+    no_data: str = NO_DATA,
+    links: Mapping[str, str] | None = None,
+) -> statetimeline.Panel:
+    """States over time, a lane each."""
+    panel = _with_basics(statetimeline.Panel(), title, description, targets, size, no_data, links)
+    panel.unit(unit or targets[0].unit).thresholds(thresholds.config(steps))
+    # With colours by threshold Grafana leaves the mappings' colours of numbers out.
+    panel.color_scheme(fixed(thresholds.PLAIN) if texts else FieldColor().mode(FieldColorModeId.THRESHOLDS))
+    panel.show_value(common.VisibilityMode.AUTO if show_value else common.VisibilityMode.NEVER)
+    panel.row_height(0.75).fill_opacity(80).line_width(0).merge_values(True).span_nulls(GAP_MS).disable_pagination()
+    panel.tooltip(VizTooltipOptions().mode(common.TooltipDisplayMode.SINGLE).sort(common.SortOrder.NONE))
+    panel.legend(
+        VizLegendOptions()
+        .display_mode(common.LegendDisplayMode.LIST)
+        .placement(common.LegendPlacement.BOTTOM)
+        .show_legend(legend)
+        .calcs([])
+    )
+    if texts:
+        panel.mappings(value_map(texts))
+    return panel
+
+
+def listing(
+    title: str,
+    description: str,
+    *targets: Target,
+    columns: Mapping[str, list[DynamicConfigValue]] | None = None,
+    hidden: Iterable[str] = (),
+    order: Sequence[str] = (),
+    renamed: Mapping[str, str] | None = None,
+    sort: str = "",
+    descending: bool = False,
+    tall: bool = False,
+    joined_by: str = "",
+    size: tuple[int, int] = (24, 8),
+    no_data: str = NO_DATA,
+    links: Mapping[str, str] | None = None,
+) -> table.Panel:
+    """A table.
+
+    Args:
+        columns: what is particular to a column, by its shown name.
+        hidden: columns left out.
+        order: the columns' order, by their names before renaming.
+        renamed: shown names, by the names before.
+        tall: rows high enough for pictures.
+        joined_by: the column on which the targets' tables become one; the first one's time is then called ``Age``.
+    """
+    panel = _with_basics(table.Panel(), title, description, targets, size, no_data, links)
+    panel.cell_height(common.TableCellHeight.LG if tall else common.TableCellHeight.SM).show_header(True)
+    panel.color_scheme(FieldColor().mode(FieldColorModeId.THRESHOLDS)).thresholds(thresholds.config(thresholds.NONE))
+    if joined_by:
+        # Only the first target keeps its time; the others' would be columns of the same name.
+        for change in (
+            DataTransformerConfig(
+                id_val="organize",
+                filter_val=MatcherConfig(id_val="byRefId", options="A"),
+                options={"excludeByName": {}, "indexByName": {}, "renameByName": {"Time": AGE}},
+            ),
+            DataTransformerConfig(
+                id_val="filterFieldsByName",
+                filter_val=MatcherConfig(id_val="byRefId", options="/^[^A]$/"),
+                options={"exclude": {"names": ["Time"]}},
+            ),
+            DataTransformerConfig(id_val="joinByField", options={"byField": joined_by, "mode": "outer"}),
+        ):
+            panel.with_transformation(change)
+    panel.with_transformation(
+        DataTransformerConfig(
+            id_val="organize",
+            options={
+                "excludeByName": dict.fromkeys(hidden, True),
+                "indexByName": {name: index for index, name in enumerate(order)},
+                "renameByName": dict(renamed or {}),
+            },
+        )
+    )
+    if sort:
+        panel.sort_by([TableSortByFieldState().display_name(sort).desc(descending)])
+    for name, values in (columns or {}).items():
+        panel.override_by_name(name, values)
+    return panel
+
+
+def words(title: str, content: str, *, size: tuple[int, int]) -> text.Panel:
+    """Text in Markdown; an empty title shows none."""
+    panel = _with_basics(text.Panel(), title, "", (), size, "", None)
+    return panel.mode(TextMode.MARKDOWN).content(content)
+
+
+class _Numeric(Protocol):
+    def decimals(self, decimals: float) -> Self: ...
+    def min(self, min_val: float) -> Self: ...
+    def max(self, max_val: float) -> Self: ...
+
+
+def _numbers(panel: _Numeric, decimals: int | None, low: float | None, high: float | None) -> None:
+    if decimals is not None:
+        panel.decimals(decimals)
+    if low is not None:
+        panel.min(low)
+    if high is not None:
+        panel.max(high)

@@ -1,0 +1,230 @@
+"""InfluxQL targets, written against the declarations: a field or tag that no collector declares does not build.
+
+>>> from collectors.schema import COLLECTOR
+>>> Source((COLLECTOR,)).mean("collector", "duration_seconds", by=("collector",)).unit
+'s'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from grafana_foundation_sdk.cog import builder as cogbuilder
+from grafana_foundation_sdk.cog import variants as cogvariants
+from grafana_foundation_sdk.models.common import DataSourceRef
+
+from collectors.schema import PIPELINE_TAGS, Measurement
+from grafana.dashboards.lib import units
+
+#: The provisioned datasource that every target reads.
+DATASOURCE = DataSourceRef(type_val="influxdb", uid="sensetig-influxql")
+
+#: Every target is held to one device and one site; the dashboard's variables say which.
+SCOPE = ('"host" =~ /^$host$/', '"site" =~ /^$site$/')
+
+
+class Target(cogvariants.Dataquery, cogbuilder.Builder[cogvariants.Dataquery]):
+    """One InfluxQL query of a panel. The SDK has no model of it, so this is its own builder.
+
+    Args:
+        query: the InfluxQL text, with Grafana's variables in it.
+        alias: the legend, in which ``$tag_NAME`` and ``$col`` stand for a tag's value and the column.
+        unit: Grafana's id of the values' unit.
+        table: one table for all series, its tags as columns, instead of a line for each series.
+        several: whether there can be more than one series, so that a legend is needed.
+    """
+
+    def __init__(
+        self, query: str, *, alias: str = "", unit: str = "short", table: bool = False, several: bool = True
+    ) -> None:
+        self.query = query
+        self.alias = alias
+        self.unit = unit
+        self.table = table
+        self.several = several
+        self.ref_id = "A"
+
+    def build(self) -> Target:
+        return self
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "alias": self.alias,
+            "datasource": DATASOURCE,
+            "query": self.query,
+            "rawQuery": True,
+            "refId": self.ref_id,
+            "resultFormat": "table" if self.table else "time_series",
+        }
+
+
+class Source:
+    """The measurements that a module's targets may read."""
+
+    def __init__(self, *declared: Iterable[Measurement]) -> None:
+        self._measurements = {each.name: each for group in declared for each in group}
+
+    def mean(
+        self,
+        measurement: str,
+        *fields: str,
+        by: Iterable[str] = (),
+        where: Mapping[str, str] | None = None,
+        alias: str = "",
+        function: str = "mean",
+        formula: str = "{}",
+        names: Iterable[str] = (),
+        fill: str = "null",
+    ) -> Target:
+        """The fields over time, one point an interval.
+
+        Args:
+            by: the tags that make separate series.
+            where: tags and the regular expression that each must match as a whole, or not match after a ``!``.
+            alias: the legend; by default the tags that make the series, or the columns' names.
+            function: the InfluxQL aggregate: mean, max, min, sum, count, last.
+            formula: arithmetic around each aggregate, such as ``100 - {}``.
+            names: the columns' names, in the order of the fields.
+        """
+        self._check(measurement, fields, (*by, *(where or {})))
+        titles = tuple(names) or fields
+        columns = ", ".join(
+            f"{formula.format(f'{function}({_quoted(field)})')} AS {_quoted(title)}"
+            for field, title in zip(fields, titles, strict=True)
+        )
+        unit = "short" if function == "count" else self.unit(measurement, fields[0])
+        return Target(
+            f"SELECT {columns} {self._scope(measurement, where)} GROUP BY {_groups(by)} fill({fill})",
+            alias=alias or _alias(by),
+            unit=unit,
+            several=bool(tuple(by)) or len(fields) > 1,
+        )
+
+    def rate(
+        self,
+        measurement: str,
+        *fields: str,
+        by: Iterable[str] = (),
+        where: Mapping[str, str] | None = None,
+        alias: str = "",
+        names: Iterable[str] = (),
+        scale: float = 1,
+        unit: str = "",
+    ) -> Target:
+        """How fast counters grow, per second; one that starts again (a reboot) gives no value, not a negative one."""
+        self._check(measurement, fields, (*by, *(where or {})))
+        titles = tuple(names) or fields
+        factor = "" if scale == 1 else f" * {scale:g}"
+        columns = ", ".join(
+            f"non_negative_derivative(max({_quoted(field)}), 1s){factor} AS {_quoted(title)}"
+            for field, title in zip(fields, titles, strict=True)
+        )
+        return Target(
+            f"SELECT {columns} {self._scope(measurement, where)} GROUP BY {_groups(by)} fill(none)",
+            alias=alias or _alias(by),
+            unit=units.grafana(unit or units.rate(self._declared(measurement).field(fields[0]).unit)),
+            several=bool(tuple(by)) or len(fields) > 1,
+        )
+
+    def newest(
+        self,
+        measurement: str,
+        *fields: str,
+        by: Iterable[str] = (),
+        where: Mapping[str, str] | None = None,
+        names: Iterable[str] = (),
+    ) -> Target:
+        """A table of the newest value of each field, a row for each group.
+
+        Of one field the table's ``Time`` is when it was written; of several it is not.
+        """
+        self._check(measurement, fields, (*by, *(where or {})))
+        titles = tuple(names) or fields
+        columns = ", ".join(
+            f"last({_quoted(field)}) AS {_quoted(title)}" for field, title in zip(fields, titles, strict=True)
+        )
+        groups = ", ".join(_quoted(tag) for tag in by)
+        return Target(
+            f"SELECT {columns} {self._scope(measurement, where)}" + (f" GROUP BY {groups}" if groups else ""),
+            unit=self.unit(measurement, fields[0]),
+            table=True,
+        )
+
+    def points(
+        self, measurement: str, columns: Mapping[str, str], *, where: Mapping[str, str] | None = None, limit: int
+    ) -> Target:
+        """A table of the newest points as they were written: fields and tags, each under the name it is mapped to."""
+        declared = self._declared(measurement)
+        known = {field.name for field in declared.fields} | self._tags(measurement)
+        _refuse(measurement, "field or tag", set(columns) - known)
+        chosen = ", ".join(f"{_quoted(column)} AS {_quoted(title)}" for column, title in columns.items())
+        return Target(f"SELECT {chosen} {self._scope(measurement, where)} ORDER BY time DESC LIMIT {limit}", table=True)
+
+    def origin(self, measurement: str, field: str) -> Target:
+        """A series for each origin, named ``SIMULATED,REPLAYED`` with each mark ``true`` or empty."""
+        target = self.mean(measurement, field, by=("simulated", "replayed"), function="last")
+        target.alias = "$tag_simulated,$tag_replayed"
+        return target
+
+    def written(self, query: str, *, alias: str = "", unit: str = "", table: bool = False) -> Target:
+        """A query in words of its own, for what the other forms cannot say; ``$scope`` is the usual conditions."""
+        scope = " AND ".join((*SCOPE, "$timeFilter"))
+        return Target(query.replace("$scope", scope), alias=alias, unit=units.grafana(unit), table=table)
+
+    def unit(self, measurement: str, field: str) -> str:
+        """Grafana's id of the declared unit."""
+        return units.grafana(self._declared(measurement).field(field).unit)
+
+    def has(self, measurement: str, field: str) -> bool:
+        """Whether the field is declared."""
+        return any(each.name == field for each in self._declared(measurement).fields)
+
+    def _declared(self, measurement: str) -> Measurement:
+        if measurement not in self._measurements:
+            raise KeyError(f"no collector declares the measurement {measurement!r}")
+        return self._measurements[measurement]
+
+    def _tags(self, measurement: str) -> set[str]:
+        return {tag.name for tag in (*self._declared(measurement).tags, *PIPELINE_TAGS)}
+
+    def _check(self, measurement: str, fields: Iterable[str], tags: Iterable[str]) -> None:
+        _refuse(measurement, "field", set(fields) - {field.name for field in self._declared(measurement).fields})
+        _refuse(measurement, "tag", set(tags) - self._tags(measurement))
+
+    def _scope(self, measurement: str, where: Mapping[str, str] | None) -> str:
+        conditions = [*SCOPE, *(_matches(tag, pattern) for tag, pattern in (where or {}).items())]
+        return f"FROM {_quoted(measurement)} WHERE {' AND '.join(conditions)} AND $timeFilter"
+
+
+def variable(tag: str, measurement: str, conditions: str = "") -> dict[str, Any]:
+    """The query of a variable that lists a tag's values."""
+    where = f" WHERE {conditions}" if conditions else ""
+    return {
+        "query": f'SHOW TAG VALUES FROM "{measurement}" WITH KEY = "{tag}"{where}',
+        "rawQuery": True,
+        "refId": "variable",
+    }
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
+
+
+def _matches(tag: str, pattern: str) -> str:
+    if pattern.startswith("!"):
+        return f"{_quoted(tag)} !~ /^{pattern[1:]}$/"
+    return f"{_quoted(tag)} =~ /^{pattern}$/"
+
+
+def _groups(by: Iterable[str]) -> str:
+    return ", ".join(("time($interval)", *(_quoted(tag) for tag in by)))
+
+
+def _alias(by: Iterable[str]) -> str:
+    return " ".join(f"$tag_{tag}" for tag in by) or "$col"
+
+
+def _refuse(measurement: str, kind: str, unknown: set[str]) -> None:
+    if unknown:
+        raise KeyError(f"measurement {measurement!r} declares no {kind} {', '.join(sorted(unknown))}")

@@ -1,0 +1,78 @@
+"""Colours, overrides, value texts and links: what panels are dressed with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from grafana_foundation_sdk.builders.dashboard import DashboardLink, FieldColor
+from grafana_foundation_sdk.models.dashboard import (
+    DashboardLinkType,
+    DynamicConfigValue,
+    FieldColorModeId,
+    ValueMap,
+    ValueMapping,
+    ValueMappingResult,
+)
+
+from grafana.dashboards.lib import thresholds
+
+
+def link(title: str, url: str) -> DashboardLink:
+    """A link that keeps the time range and the variables."""
+    return (
+        DashboardLink(title)
+        .type(DashboardLinkType.LINK)
+        .url(url)
+        .keep_time(True)
+        .include_vars(True)
+        .icon("external link")
+    )
+
+
+def fixed(colour: str) -> FieldColor:
+    """One colour, whatever the value."""
+    return FieldColor().mode(FieldColorModeId.FIXED).fixed_color(colour)
+
+
+def value_map(texts: Mapping[str, tuple[str, str]]) -> list[ValueMapping]:
+    """Values in words: value -> (text, colour)."""
+    return [
+        ValueMap(
+            options={
+                value: ValueMappingResult(text=words, color=colour, index=index)
+                for index, (value, (words, colour)) in enumerate(texts.items())
+            }
+        )
+    ]
+
+
+def properties(**values: object) -> list[DynamicConfigValue]:
+    """Properties of an override; a double underscore stands for the dot in names such as ``custom.width``."""
+    return [DynamicConfigValue(id_val=name.replace("__", "."), value=value) for name, value in values.items()]
+
+
+def coloured(colours: Mapping[str, str]) -> dict[str, list[DynamicConfigValue]]:
+    """Overrides that give series their colours by name."""
+    return {name: properties(color={"mode": "fixed", "fixedColor": colour}) for name, colour in colours.items()}
+
+
+def shaded(colour: str, *, below: bool = False) -> list[DynamicConfigValue]:
+    """Series in shades of one colour; ``below`` draws them downwards from the zero line."""
+    values: dict[str, object] = {"color": {"mode": "shades", "fixedColor": colour}}
+    return properties(**values, **({"custom__transform": "negative-Y"} if below else {}))
+
+
+def gauge_cell(
+    steps: thresholds.Steps, *, unit: str = "percent", high: float = 100, width: int = 200
+) -> list[DynamicConfigValue]:
+    """A table's column as bars in the colours of the steps."""
+    return properties(
+        unit=unit,
+        decimals=0,
+        min=0,
+        max=high,
+        color={"mode": "thresholds"},
+        thresholds={"mode": "absolute", "steps": [{"value": value, "color": colour} for value, colour in steps]},
+        custom__cellOptions={"type": "gauge", "mode": "basic", "valueDisplayMode": "text"},
+        custom__width=width,
+    )

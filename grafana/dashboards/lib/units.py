@@ -1,0 +1,51 @@
+"""Units: what the declarations call them, and what Grafana calls them. The only place that knows both."""
+
+from __future__ import annotations
+
+#: The declared unit (``collectors.schema.Field.unit``) to Grafana's unit id.
+GRAFANA = {
+    "": "short",
+    "amperes": "amp",
+    "bits_per_second": "bps",
+    "bytes": "bytes",
+    "bytes_per_second": "binBps",
+    "celsius": "celsius",
+    "dbm": "dBm",
+    "degrees": "degree",
+    "frames_per_second": "suffix:fps",
+    "g": "suffix:g",
+    "hertz": "hertz",
+    "hpa": "pressurehpa",
+    "lux": "lux",
+    "microtesla": "suffix:µT",
+    "milliseconds": "ms",
+    "nanoseconds": "ns",
+    "percent": "percent",
+    "megabits_per_second": "Mbits",
+    "operations_per_second": "iops",
+    "packets_per_second": "suffix:packets/s",
+    "pages": "suffix:pages",
+    "per_second": "suffix:/s",
+    "radians_per_second": "suffix:rad/s",
+    "rpm": "rotrpm",
+    "seconds": "s",
+    "volts": "volt",
+    "watts": "watt",
+}
+
+#: What a counter in this unit becomes when its rate per second is taken.
+_RATES = {"bytes": "bytes_per_second", "": "per_second"}
+
+
+def grafana(unit: str) -> str:
+    """Grafana's id of a declared unit. Raises KeyError, with the place to add it, when it is unknown."""
+    if unit not in GRAFANA:
+        raise KeyError(f"no Grafana unit for {unit!r}: add it to GRAFANA in {__name__}")
+    return GRAFANA[unit]
+
+
+def rate(unit: str) -> str:
+    """The declared unit of a counter's rate per second. Raises KeyError when there is none."""
+    if unit not in _RATES:
+        raise KeyError(f"no rate of {unit!r}: add it to _RATES in {__name__}")
+    return _RATES[unit]

@@ -1,0 +1,148 @@
+"""The Collectors dashboard: the self-metrics that the runner adds to every collector."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from collectors.schema import COLLECTOR
+from grafana.dashboards.lib import thresholds
+from grafana.dashboards.lib.boards import Row
+from grafana.dashboards.lib.panels import Panel, lines, listing, number, states
+from grafana.dashboards.lib.query import Source
+from grafana.dashboards.lib.style import properties, value_map
+
+_SOURCE = Source((COLLECTOR,))
+
+#: In words, what ``up`` says.
+_UP = {"0": ("failing", thresholds.ACT), "1": ("up", thresholds.GOOD)}
+
+
+def rows() -> Iterable[Row]:
+    yield Row("collectors", "", _glance(), order=0)
+    yield Row("collectors", "Over time", _over_time(), order=10)
+
+
+def _glance() -> list[Panel]:
+    return [
+        number(
+            "Last report",
+            "When any collector last reported. More than a minute ago means that Telegraf is stopped or cut off.",
+            _SOURCE.newest("collector", "up"),
+            time=True,
+            size=(5, 4),
+            no_data="silent in this time range",
+        ),
+        number(
+            "Collectors",
+            "How many collectors have reported in the time range.",
+            _SOURCE.written(
+                'SELECT count("up") AS "Collectors" FROM '
+                '(SELECT last("up") AS "up" FROM "collector" WHERE $scope GROUP BY "collector") WHERE $timeFilter',
+                table=True,
+            ),
+            graph=False,
+            size=(5, 4),
+        ),
+        number(
+            "Failing now",
+            "Collectors whose newest report says that the whole batch failed. The reason is in Telegraf's log.",
+            _SOURCE.written(
+                'SELECT count("up") - sum("up") AS "Failing" FROM '
+                '(SELECT last("up") AS "up" FROM "collector" WHERE $scope GROUP BY "collector") WHERE $timeFilter',
+                table=True,
+            ),
+            steps=thresholds.NEVER,
+            graph=False,
+            size=(5, 4),
+        ),
+        number(
+            "Readings refused",
+            "Readings that failed or were out of range, in the whole time range. A few are normal after a start.",
+            _SOURCE.written('SELECT sum("errors") AS "Errors" FROM "collector" WHERE $scope', table=True),
+            steps=thresholds.SELDOM,
+            graph=False,
+            size=(5, 4),
+        ),
+        number(
+            "Lines per minute",
+            "Lines of line protocol that all collectors emit, without those about themselves.",
+            _SOURCE.written(
+                'SELECT sum("samples") AS "Lines" FROM "collector" WHERE $scope GROUP BY time(1m) fill(none)',
+            ),
+            decimals=0,
+            size=(4, 4),
+        ),
+        listing(
+            "Each collector",
+            "The newest report of each collector. An age far above its interval means that it has stopped; "
+            "duration is empty for collectors that follow events.",
+            _SOURCE.newest("collector", "up", by=("collector",), names=("State",)),
+            _SOURCE.newest("collector", "duration_seconds", by=("collector",), names=("Duration",)),
+            _SOURCE.written(
+                'SELECT sum("samples") AS "Lines", sum("errors") AS "Errors" FROM "collector" WHERE $scope '
+                'GROUP BY "collector"',
+                table=True,
+            ),
+            columns={
+                "Collector": properties(custom__width=200),
+                "Age": properties(unit="dateTimeFromNow"),
+                "State": properties(
+                    mappings=value_map(_UP),
+                    custom__cellOptions={"type": "color-text"},
+                    custom__align="left",
+                ),
+                "Duration": properties(unit="s", decimals=1, noValue="–"),
+                "Errors": properties(
+                    thresholds={
+                        "mode": "absolute",
+                        "steps": [
+                            {"value": value, "color": colour} for value, colour in ((None, "text"), (1, "orange"))
+                        ],
+                    },
+                    custom__cellOptions={"type": "color-text"},
+                ),
+            },
+            order=("collector", "State", "Age", "Duration", "Lines", "Errors"),
+            renamed={"collector": "Collector"},
+            joined_by="collector",
+            size=(24, 9),
+            links={"Host": "/d/sensetig-host"},
+        ),
+    ]
+
+
+def _over_time() -> list[Panel]:
+    return [
+        states(
+            "Up",
+            "When each collector worked. Red means that whole batches failed, a gap that nothing was reported.",
+            _SOURCE.mean("collector", "up", by=("collector",), function="min"),
+            texts=_UP,
+            size=(24, 7),
+        ),
+        lines(
+            "Duration",
+            "How long a batch takes. It must stay well below the interval at which Telegraf asks.",
+            _SOURCE.mean("collector", "duration_seconds", by=("collector",), function="max"),
+            low=0,
+            decimals=1,
+        ),
+        lines(
+            "Lines",
+            "Lines emitted per report. A collector that falls to 0 has lost what it reads.",
+            _SOURCE.mean("collector", "samples", by=("collector",)),
+            low=0,
+            decimals=0,
+            size=(6, 8),
+        ),
+        lines(
+            "Errors",
+            "Readings that failed or were refused, per interval. The sentences are in Telegraf's log.",
+            _SOURCE.mean("collector", "errors", by=("collector",), function="sum"),
+            low=0,
+            soft_high=1,
+            decimals=0,
+            bars=True,
+            size=(6, 8),
+        ),
+    ]

@@ -1,0 +1,192 @@
+"""The Host dashboard's rows of the ``pi`` collector: power supply, throttling, clocks, fan, card and Wi-Fi."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from collectors.pi import MEASUREMENTS
+from grafana.dashboards.lib import thresholds
+from grafana.dashboards.lib.boards import Row
+from grafana.dashboards.lib.panels import Panel, lines, listing, number, states
+from grafana.dashboards.lib.query import Source
+from grafana.dashboards.lib.style import properties, shaded, value_map
+
+_SOURCE = Source(MEASUREMENTS)
+
+_NOT_A_PI = "Not a Raspberry Pi, or the collector pi is off"
+
+#: What the firmware does about heat and a weak supply, and how it is called on the panels.
+_FLAGS = {
+    "under_voltage": "Under-voltage",
+    "throttled": "Throttled",
+    "frequency_capped": "Frequency capped",
+    "soft_temperature_limit": "Soft heat limit",
+}
+
+#: What an eMMC says of its spare blocks.
+_SPARE_BLOCKS = {
+    "1": ("normal", thresholds.GOOD),
+    "2": ("80 % used", thresholds.LOOK),
+    "3": ("90 % used", thresholds.ACT),
+}
+
+
+def rows() -> Iterable[Row]:
+    yield Row("host", "Raspberry Pi: power and throttling", _power(), order=60)
+    yield Row("host", "Raspberry Pi: card and Wi-Fi", _card_and_wifi(), order=70)
+
+
+def _power() -> list[Panel]:
+    return [
+        states(
+            "Now",
+            "When the firmware held the processor back, and why. Red under-voltage: a better supply or cable. "
+            "Red throttling or heat limit: cooling.",
+            _SOURCE.mean("pi", *_FLAGS, function="last", names=_FLAGS.values()),
+            texts={"true": ("yes", thresholds.ACT), "false": ("no", thresholds.GOOD)},
+            size=(16, 6),
+            no_data=_NOT_A_PI,
+        ),
+        number(
+            "Since the start",
+            "What has happened at any time since the device started, even between two readings.",
+            _SOURCE.newest("pi", *(f"{flag}_since_boot" for flag in _FLAGS), names=_FLAGS.values()),
+            texts={"true": ("yes", thresholds.LOOK), "false": ("never", thresholds.GOOD)},
+            columns=f"/^({'|'.join(_FLAGS.values())})$/",
+            graph=False,
+            size=(8, 6),
+            no_data=_NOT_A_PI,
+        ),
+        lines(
+            "Clocks",
+            "Clock of the processor and of the graphics core. A processor clock below its maximum under load is "
+            "throttling.",
+            _SOURCE.mean(
+                "pi",
+                "cpu_clock_hertz",
+                "cpu_clock_max_hertz",
+                "core_clock_hertz",
+                names=("processor", "maximum", "graphics core"),
+            ),
+            low=0,
+            size=(6, 8),
+            fill=4,
+            no_data=_NOT_A_PI,
+            overrides={
+                "maximum": properties(
+                    color={"mode": "fixed", "fixedColor": "text"}, custom__lineStyle={"fill": "dash", "dash": [6, 6]}
+                )
+            },
+            colours={"processor": "blue", "graphics core": "purple"},
+        ),
+        lines(
+            "Temperatures of the chips",
+            "The processor and, on a Pi 5, the chip that drives inputs and outputs. From 80 °C the Pi slows down.",
+            _SOURCE.mean("pi", "cpu_celsius", "rp1_celsius", names=("processor", "RP1")),
+            soft_low=30,
+            soft_high=85,
+            steps=thresholds.PROCESSOR,
+            size=(6, 8),
+            no_data=_NOT_A_PI,
+        ),
+        lines(
+            "Voltages",
+            "What the supply delivers, the core's voltage and the clock's battery, where the board measures them. "
+            "A supply below 4.8 V under load is too weak, or its cable too thin.",
+            _SOURCE.mean("pi", "input_volts", "core_volts", "battery_volts", names=("supply", "core", "clock battery")),
+            low=0,
+            decimals=1,
+            size=(6, 8),
+            fill=4,
+            no_data=_NOT_A_PI,
+        ),
+        lines(
+            "Fan",
+            "Speed of the fan. One that stands still while the processor is hot is blocked or unplugged.",
+            _SOURCE.mean("pi", "fan_rpm", names=("speed",)),
+            _SOURCE.mean("pi", "fan_percent", names=("drive",)),
+            low=0,
+            size=(6, 8),
+            no_data="No fan that the board drives",
+            overrides={
+                "speed": shaded("blue"),
+                "drive": properties(
+                    unit="percent",
+                    max=100,
+                    color={"mode": "fixed", "fixedColor": "purple"},
+                    custom__axisPlacement="right",
+                    custom__fillOpacity=0,
+                ),
+            },
+        ),
+        lines(
+            "Power by rail",
+            "What each supply behind the power management chip delivers (Pi 5). USB devices are not in it.",
+            _SOURCE.mean("pi_rail", "watts", by=("rail",)),
+            stacked=True,
+            low=0,
+            decimals=1,
+            size=(24, 8),
+            no_data="No chip that measures its rails: only a Raspberry Pi 5 and its kin have one",
+        ),
+    ]
+
+
+def _card_and_wifi() -> list[Panel]:
+    return [
+        listing(
+            "Cards",
+            "How much was written since the start and, where the card says so (eMMC), how much of its life is used. "
+            "From 90 % make a copy and replace it.",
+            _SOURCE.newest(
+                "sd_card",
+                "written_bytes",
+                by=("device", "type", "name"),
+                names=("Written since the start",),
+            ),
+            _SOURCE.newest("sd_card", "life_used_percent", by=("device",), names=("Life used",)),
+            _SOURCE.newest("sd_card", "pre_eol", by=("device",), names=("Spare blocks",)),
+            joined_by="device",
+            hidden=("Age",),
+            order=("device", "name", "type", "Written since the start", "Life used", "Spare blocks"),
+            renamed={"device": "Device", "name": "Name", "type": "Type"},
+            columns={
+                "Written since the start": properties(unit="bytes", decimals=1),
+                "Life used": properties(unit="percent", decimals=0, noValue="not told"),
+                "Spare blocks": properties(
+                    mappings=value_map(_SPARE_BLOCKS),
+                    custom__cellOptions={"type": "color-text"},
+                    noValue="not told",
+                ),
+            },
+            size=(12, 6),
+            no_data="No SD card or eMMC",
+        ),
+        lines(
+            "Written to the card",
+            "Bytes written per second. Steady writing wears a card out: look for a program that logs too much.",
+            _SOURCE.rate("sd_card", "written_bytes", by=("device",)),
+            low=0,
+            size=(12, 6),
+            no_data="No SD card or eMMC",
+        ),
+        lines(
+            "Wi-Fi signal",
+            "Strength of the signal. Below the upper dashed line (-67 dBm) video stutters, "
+            "below the lower (-75) links break.",
+            _SOURCE.mean("wifi", "signal_dbm", by=("interface",)),
+            soft_low=-90,
+            soft_high=-40,
+            steps=thresholds.SIGNAL,
+            size=(12, 7),
+            no_data="No wireless connection",
+        ),
+        lines(
+            "Wi-Fi bit rate",
+            "The rate that the link has agreed on, not what is sent.",
+            _SOURCE.mean("wifi", "bit_rate_bits_per_second", by=("interface",)),
+            low=0,
+            size=(12, 7),
+            no_data="No wireless connection that tells its rate",
+        ),
+    ]

@@ -1,0 +1,249 @@
+"""The Environment dashboard: what the Sense HAT's sensors read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from collectors.sensehat import MEASUREMENTS
+from grafana.dashboards.lib import thresholds
+from grafana.dashboards.lib.boards import Row
+from grafana.dashboards.lib.panels import Panel, lines, number, origin
+from grafana.dashboards.lib.query import Source
+from grafana.dashboards.lib.style import properties, shaded
+
+_SOURCE = Source(MEASUREMENTS)
+
+_HUMIDITY_SENSOR = {"sensor": "hts221"}
+_PRESSURE_SENSOR = {"sensor": "lps25h"}
+
+#: The legend's columns on this dashboard: a day is told by its extremes.
+_TABLE = ("min", "mean", "max", "lastNotNull")
+
+_NO_FACTOR = "no factor set"
+
+
+def rows() -> Iterable[Row]:
+    yield Row("environment", "", _glance(), order=0)
+    yield Row("environment", "Air", _air(), order=10)
+    yield Row("environment", "Position and motion", _motion(), order=20)
+    yield Row("environment", "Light", _light(), order=30)
+
+
+def _glance() -> list[Panel]:
+    return [
+        number(
+            "Last reading",
+            "When the Sense HAT was last read. More than a minute ago: see the Collectors dashboard.",
+            _SOURCE.newest("environment", "temperature_raw_celsius"),
+            time=True,
+            no_data="silent in this time range",
+        ),
+        number(
+            "Temperature",
+            "As the humidity sensor gives it. The processor below warms the board, so the room is colder than this.",
+            _SOURCE.mean("environment", "temperature_raw_celsius", where=_HUMIDITY_SENSOR, names=("Temperature",)),
+            decimals=1,
+        ),
+        number(
+            "Room",
+            "Temperature with the processor's heat taken out; only where a compensation factor is set, which the "
+            "guide to the Sense HAT tells how to find.",
+            _SOURCE.mean("environment", "temperature_compensated_celsius", where=_HUMIDITY_SENSOR, names=("Room",)),
+            steps=thresholds.ROOM,
+            decimals=1,
+            no_data=_NO_FACTOR,
+        ),
+        number(
+            "Humidity",
+            "Relative humidity as the sensor gives it: lower than the room's, since the board is warmer.",
+            _SOURCE.mean("environment", "humidity_raw_percent", names=("Humidity",)),
+            decimals=0,
+        ),
+        number(
+            "Room humidity",
+            "Relative humidity at the room's temperature; only where a compensation factor is set. People, wood and "
+            "paper are well between 30 and 60 %; mould grows above 70 %.",
+            _SOURCE.mean("environment", "humidity_compensated_percent", names=("Humidity",)),
+            steps=thresholds.HUMIDITY,
+            decimals=0,
+            no_data=_NO_FACTOR,
+        ),
+        number(
+            "Dew point",
+            "The temperature at which dew forms; the processor's heat does not change it. "
+            "Above 16 °C the air feels close.",
+            _SOURCE.mean("environment", "dew_point_celsius", names=("Dew point",)),
+            steps=thresholds.DEW_POINT,
+            decimals=1,
+        ),
+        number(
+            "Pressure",
+            "Air pressure where the board is, not reduced to sea level: 12 hPa less for each 100 m of height.",
+            _SOURCE.mean("environment", "pressure_hpa", names=("Pressure",)),
+            decimals=1,
+        ),
+        origin(
+            "Whether these are readings of a sensor, of a simulation, or of a recording that is played.",
+            _SOURCE.origin("environment", "temperature_raw_celsius"),
+        ),
+    ]
+
+
+def _air() -> list[Panel]:
+    return [
+        lines(
+            "Temperature",
+            "As each sensor gives it, with the processor's heat taken out where a factor is set, the processor's own, "
+            "and the dew point. Raw lines that follow the processor's are warmed by it.",
+            _SOURCE.mean("environment", "temperature_raw_celsius", where=_HUMIDITY_SENSOR, names=("hts221",)),
+            _SOURCE.mean("environment", "temperature_raw_celsius", where=_PRESSURE_SENSOR, names=("lps25h",)),
+            _SOURCE.mean("environment", "temperature_compensated_celsius", where=_HUMIDITY_SENSOR, names=("room",)),
+            _SOURCE.mean("environment", "temperature_cpu_celsius", where=_HUMIDITY_SENSOR, names=("processor",)),
+            _SOURCE.mean("environment", "dew_point_celsius", names=("dew point",)),
+            decimals=1,
+            fill=4,
+            calcs=_TABLE,
+            colours={
+                "hts221": "orange",
+                "lps25h": "yellow",
+                "room": "green",
+                "processor": "red",
+                "dew point": "blue",
+            },
+            size=(14, 12),
+            links={"Host": "/d/sensetig-host"},
+        ),
+        lines(
+            "Humidity",
+            "Relative humidity at the sensor and, where a factor is set, in the room. Above the upper dashed lines "
+            "mould grows.",
+            _SOURCE.mean(
+                "environment",
+                "humidity_raw_percent",
+                "humidity_compensated_percent",
+                where=_HUMIDITY_SENSOR,
+                names=("at the sensor", "in the room"),
+            ),
+            decimals=1,
+            soft_low=25,
+            soft_high=75,
+            fill=4,
+            steps=((None, "transparent"), (60, thresholds.LOOK), (70, thresholds.ACT)),
+            calcs=_TABLE,
+            colours={"at the sensor": "blue", "in the room": "green"},
+            size=(10, 12),
+        ),
+        lines(
+            "Pressure",
+            "Air pressure at the board. Falling by more than 1 hPa an hour: wind and rain are near.",
+            _SOURCE.mean("environment", "pressure_hpa", names=("pressure",)),
+            decimals=2,
+            fill=6,
+            calcs=_TABLE,
+            colours={"pressure": "purple"},
+            legend=True,
+            size=(14, 8),
+        ),
+        lines(
+            "Heat from the processor",
+            "How much warmer the processor is than the sensor above it. The larger and the less steady it is, the more "
+            "of the raw temperature is the board's own heat.",
+            _SOURCE.written(
+                'SELECT mean("temperature_cpu_celsius") - mean("temperature_raw_celsius") AS "processor above sensor" '
+                'FROM "environment" WHERE $scope AND "sensor" = \'hts221\' GROUP BY time($interval) fill(null)',
+                alias="$col",
+                unit="celsius",
+            ),
+            decimals=1,
+            low=0,
+            colours={"processor above sensor": "red"},
+            legend=False,
+            size=(10, 8),
+        ),
+    ]
+
+
+def _axes(prefix: str, unit: str) -> tuple[str, str, str]:
+    return (f"{prefix}_x_{unit}", f"{prefix}_y_{unit}", f"{prefix}_z_{unit}")
+
+
+def _motion() -> list[Panel]:
+    axes = {"x": "red", "y": "green", "z": "blue"}
+    return [
+        lines(
+            "Orientation",
+            "How the board lies: pitch, roll and yaw. Steps where nobody moved it: something did.",
+            _SOURCE.mean(
+                "imu", "pitch_degrees", "roll_degrees", "yaw_degrees", function="last", names=("pitch", "roll", "yaw")
+            ),
+            low=0,
+            high=360,
+            fill=0,
+            colours={"pitch": "red", "roll": "green", "yaw": "blue"},
+            size=(8, 8),
+        ),
+        lines(
+            "Acceleration",
+            "In multiples of gravity: 1 g on z where the board lies flat. Spikes are knocks.",
+            _SOURCE.mean("imu", *_axes("acceleration", "g"), names=axes),
+            fill=0,
+            soft_low=-1,
+            soft_high=1,
+            decimals=1,
+            colours=axes,
+            size=(8, 8),
+        ),
+        lines(
+            "Rate of turning",
+            "How fast the board turns about each axis; near 0 at rest.",
+            _SOURCE.mean("imu", *_axes("gyro", "radians_per_second"), names=axes),
+            fill=0,
+            soft_low=-0.1,
+            soft_high=0.1,
+            colours=axes,
+            size=(8, 8),
+        ),
+        lines(
+            "Magnetic field",
+            "Along each axis; the Earth's is 25 to 65 µT in all. More: iron, a magnet or a motor is near.",
+            _SOURCE.mean("imu", *_axes("magnetic", "microtesla"), names=axes),
+            fill=0,
+            colours=axes,
+            size=(16, 8),
+        ),
+        lines(
+            "Heading",
+            "Where the board's x axis points, from magnetic north.",
+            _SOURCE.mean("imu", "heading_degrees", function="last", names=("heading",)),
+            low=0,
+            high=360,
+            fill=0,
+            overrides={"heading": shaded("purple")},
+            size=(8, 8),
+        ),
+    ]
+
+
+def _light() -> list[Panel]:
+    return [
+        lines(
+            "Colour",
+            "Counts of the colour sensor behind its filters, and without one (clear). At 65535 it is "
+            "blinded: lower the gain.",
+            _SOURCE.mean("colour", "red", "green", "blue", "clear"),
+            low=0,
+            fill=4,
+            colours={"red": "red", "green": "green", "blue": "blue"},
+            overrides={"clear": properties(color={"mode": "fixed", "fixedColor": "text"})},
+            size=(16, 8),
+            no_data="No colour sensor: the second edition of the Sense HAT has one",
+        ),
+        lines(
+            "Gain",
+            "The gain that the counts were taken with; counts compare only at the same gain.",
+            _SOURCE.mean("colour", "gain", function="last"),
+            low=0,
+            size=(8, 8),
+            no_data="No colour sensor",
+        ),
+    ]

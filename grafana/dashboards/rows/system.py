@@ -1,0 +1,360 @@
+"""The Host dashboard's rows of the ``system`` collector, or of Telegraf's own inputs: their names are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from collectors.pi import PI
+from collectors.system import MEASUREMENTS
+from grafana.dashboards.lib import thresholds
+from grafana.dashboards.lib.boards import Row
+from grafana.dashboards.lib.panels import Panel, lines, listing, number
+from grafana.dashboards.lib.query import Source
+from grafana.dashboards.lib.style import gauge_cell, properties, shaded
+
+_SOURCE = Source(MEASUREMENTS, (PI,))
+
+#: File systems in memory or read-only images: always full or never, so they say nothing of a disk.
+_DISKS = {"fstype": "!(tmpfs|devtmpfs|squashfs|overlay|ramfs|iso9660)"}
+
+#: Partitions, loops and memory disks repeat or are not what wears out.
+_DRIVES = {"name": "!(loop|ram|zram|dm-).*"}
+
+#: Interfaces that only this machine sees; ``all`` is the sum of protocols that Telegraf's own input adds.
+_INTERFACES = {"interface": "!(all|lo|veth.*|docker.*|br-.*)"}
+
+
+def rows() -> Iterable[Row]:
+    yield Row("host", "", _glance(), order=0)
+    yield Row("host", "Processor", _processor(), order=10)
+    yield Row("host", "Memory", _memory(), order=20)
+    yield Row("host", "Disks", _disks(), order=30)
+    yield Row("host", "Network", _network(), order=40)
+    yield Row("host", "Temperatures and processes", _rest(), order=50)
+
+
+def _glance() -> list[Panel]:
+    """Whether all is well, within five seconds."""
+    return [
+        number(
+            "Last seen",
+            "When this device last wrote a value. More than a minute ago means that it is off, cut off, or that "
+            "Telegraf has stopped; see the Collectors dashboard.",
+            _SOURCE.newest("system", "uptime"),
+            time=True,
+            no_data="silent in this time range",
+        ),
+        number(
+            "Up for",
+            "Time since the device started. A short time that nobody asked for points at the power supply.",
+            _SOURCE.newest("system", "uptime"),
+            unit="s",
+            decimals=1,
+            graph=False,
+        ),
+        number(
+            "CPU",
+            "Share of all cores that is busy. Above 75 % for long, see which mode it is below.",
+            _SOURCE.mean("cpu", "usage_idle", where={"cpu": "cpu-total"}, formula="100 - {}", names=("CPU",)),
+            steps=thresholds.BUSY,
+            unit="percent",
+            decimals=0,
+            low=0,
+            high=100,
+        ),
+        number(
+            "Memory",
+            "Share of memory in use that cannot be given back at once. Above 90 % programs get killed.",
+            _SOURCE.mean("mem", "used_percent", names=("Memory",)),
+            steps=thresholds.BUSY,
+            decimals=0,
+            low=0,
+            high=100,
+        ),
+        number(
+            "Disk",
+            "Used share of the file system that is fullest; Disks below says which. Above 90 % make room.",
+            _SOURCE.mean("disk", "used_percent", function="max", where=_DISKS, names=("Disk",)),
+            steps=thresholds.DISK,
+            decimals=0,
+            low=0,
+            high=100,
+        ),
+        number(
+            "Hottest",
+            "The highest temperature that any sensor reports. A Raspberry Pi slows down from 80 °C.",
+            _SOURCE.mean("temp", "temp", function="max", names=("Temperature",)),
+            steps=thresholds.PROCESSOR,
+            unit="celsius",
+            decimals=1,
+            no_data="no sensor",
+        ),
+        number(
+            "Load/core",
+            "Processes that run or wait, divided by the cores. Above 1 some of them wait.",
+            _SOURCE.written(
+                'SELECT mean("load1") / mean("n_cpus") AS "Load" FROM "system" WHERE $scope '
+                "GROUP BY time($interval) fill(null)",
+            ),
+            steps=thresholds.LOAD,
+            decimals=2,
+            low=0,
+        ),
+        number(
+            "Power",
+            "Whether a Raspberry Pi gets enough voltage now. Low voltage corrupts cards: use the supply made for the "
+            "board, and a short, thick cable. What happened since the start is shown at the bottom.",
+            _SOURCE.newest("pi", "under_voltage", names=("Power",)),
+            texts={"true": ("too low", thresholds.ACT), "false": ("fine", thresholds.GOOD)},
+            columns="/^Power$/",
+            graph=False,
+            no_data="not a Pi",
+        ),
+    ]
+
+
+def _processor() -> list[Panel]:
+    modes = {
+        "user": ("usage_user", "blue"),
+        "system": ("usage_system", "orange"),
+        "waiting for disk": ("usage_iowait", "red"),
+        "interrupts": ("usage_softirq", "purple"),
+        "nice": ("usage_nice", "green"),
+        "stolen": ("usage_steal", "dark-red"),
+    }
+    return [
+        lines(
+            "CPU by mode",
+            "What the cores do, all together. Much waiting for disk means a slow SD card; stolen time means that "
+            "the host of a virtual machine is short of CPU.",
+            _SOURCE.mean(
+                "cpu",
+                *(field for field, _ in modes.values()),
+                where={"cpu": "cpu-total"},
+                names=modes,
+            ),
+            colours={name: colour for name, (_, colour) in modes.items()},
+            links={"Collectors": "/d/sensetig-collectors"},
+            stacked=True,
+            low=0,
+            soft_high=20,
+        ),
+        lines(
+            "Cores",
+            "Busy share of each core. One core at 100 % and idle others: a program that cannot use more than one.",
+            _SOURCE.mean("cpu", "usage_idle", by=("cpu",), where={"cpu": "cpu[0-9]+"}, formula="100 - {}"),
+            unit="percent",
+            low=0,
+            soft_high=20,
+            decimals=1,
+            fill=4,
+            size=(6, 8),
+        ),
+        lines(
+            "Load",
+            "Processes that run or wait, averaged over 1, 5 and 15 minutes. Above the dashed number of "
+            "cores they wait.",
+            _SOURCE.mean("system", "load1", "load5", "load15", "n_cpus", names=("1 min", "5 min", "15 min", "cores")),
+            decimals=2,
+            low=0,
+            fill=4,
+            size=(6, 8),
+            colours={"1 min": "blue", "5 min": "light-blue", "15 min": "purple"},
+            overrides={
+                "cores": properties(
+                    color={"mode": "fixed", "fixedColor": "red"},
+                    decimals=0,
+                    custom__lineStyle={"fill": "dash", "dash": [6, 6]},
+                    custom__fillOpacity=0,
+                )
+            },
+        ),
+    ]
+
+
+def _memory() -> list[Panel]:
+    return [
+        lines(
+            "Memory",
+            "Where the memory is. Cache is given back when programs need it; only what is in use counts.",
+            _SOURCE.written(
+                'SELECT mean("total") - mean("available") AS "in use", mean("available") - mean("free") AS "cache", '
+                'mean("free") AS "free" FROM "mem" WHERE $scope GROUP BY time($interval) fill(null)',
+                alias="$col",
+                unit="bytes",
+            ),
+            overrides={
+                "in use": properties(color={"mode": "fixed", "fixedColor": "blue"}, custom__fillOpacity=70),
+                "cache": properties(color={"mode": "fixed", "fixedColor": "light-blue"}, custom__fillOpacity=30),
+                "free": properties(color={"mode": "fixed", "fixedColor": "#8e8e8e"}, custom__fillOpacity=8),
+            },
+            stacked=True,
+            low=0,
+        ),
+        lines(
+            "Swap",
+            "Used share of the swap space. On an SD card swapping is slow and wears the card.",
+            _SOURCE.mean("swap", "used_percent", names=("used",)),
+            low=0,
+            high=100,
+            decimals=0,
+            steps=thresholds.SWAP,
+            size=(6, 8),
+            colours={"used": "purple"},
+            no_data="No swap space",
+        ),
+        lines(
+            "Swapping",
+            "Memory moved to swap (below the line) and back (above). Steady traffic means too little memory.",
+            _SOURCE.rate("swap", "in", "out", names=("in", "out")),
+            size=(6, 8),
+            decimals=1,
+            overrides={"in": shaded("blue"), "out": shaded("orange", below=True)},
+            no_data="No swap space",
+        ),
+    ]
+
+
+def _disks() -> list[Panel]:
+    return [
+        listing(
+            "File systems",
+            "The newest reading of each file system. Above 90 % make room: a full disk stops the database. Inodes "
+            "run out where very many small files are kept.",
+            _SOURCE.newest(
+                "disk",
+                "used_percent",
+                "used",
+                "free",
+                "total",
+                "inodes_used_percent",
+                by=("path", "fstype"),
+                where=_DISKS,
+                names=("Full", "Used", "Free", "Size", "Inodes used"),
+            ),
+            hidden=("Time",),
+            order=("path", "fstype", "Full", "Used", "Free", "Size", "Inodes used"),
+            renamed={"path": "Mounted on", "fstype": "Type"},
+            columns={
+                "Full": gauge_cell(thresholds.DISK, width=220),
+                "Used": properties(unit="bytes", decimals=1),
+                "Free": properties(unit="bytes", decimals=1),
+                "Size": properties(unit="bytes", decimals=1),
+                "Inodes used": properties(unit="percent", decimals=0),
+                "Type": properties(custom__width=80),
+            },
+            size=(16, 7),
+        ),
+        lines(
+            "Busy",
+            "Share of the time that each drive was at work. Near 100 % everything that reads or writes waits.",
+            _SOURCE.rate("diskio", "io_time", by=("name",), where=_DRIVES, scale=0.1, unit="percent"),
+            low=0,
+            soft_high=20,
+            decimals=1,
+            size=(8, 7),
+        ),
+        lines(
+            "Read and written",
+            "Bytes read (above the line) and written (below) per second. Steady writing wears an SD card.",
+            _SOURCE.rate("diskio", "read_bytes", by=("name",), where=_DRIVES, alias="$tag_name read"),
+            _SOURCE.rate("diskio", "write_bytes", by=("name",), where=_DRIVES, alias="$tag_name written"),
+        )
+        .override_by_regexp("/ read$/", shaded("blue"))
+        .override_by_regexp("/ written$/", shaded("orange", below=True)),
+        lines(
+            "Operations",
+            "Reads (above the line) and writes (below) per second. Many small writes wear a card "
+            "more than few large ones.",
+            _SOURCE.rate(
+                "diskio", "reads", by=("name",), where=_DRIVES, alias="$tag_name reads", unit="operations_per_second"
+            ),
+            _SOURCE.rate(
+                "diskio", "writes", by=("name",), where=_DRIVES, alias="$tag_name writes", unit="operations_per_second"
+            ),
+        )
+        .override_by_regexp("/ reads$/", shaded("blue"))
+        .override_by_regexp("/ writes$/", shaded("orange", below=True)),
+    ]
+
+
+def _network() -> list[Panel]:
+    return [
+        lines(
+            "Traffic",
+            "Received (above the line) and sent (below), in bits per second.",
+            _SOURCE.rate(
+                "net",
+                "bytes_recv",
+                by=("interface",),
+                where=_INTERFACES,
+                alias="$tag_interface received",
+                scale=8,
+                unit="bits_per_second",
+            ),
+            _SOURCE.rate(
+                "net",
+                "bytes_sent",
+                by=("interface",),
+                where=_INTERFACES,
+                alias="$tag_interface sent",
+                scale=8,
+                unit="bits_per_second",
+            ),
+        )
+        .override_by_regexp("/ received$/", shaded("blue"))
+        .override_by_regexp("/ sent$/", shaded("orange", below=True)),
+        lines(
+            "Errors and drops",
+            "Packets per second that were damaged or dropped. Anything but 0 points at a "
+            "cable, a driver or a bad link.",
+            _SOURCE.written(
+                'SELECT non_negative_derivative(max("err_in"), 1s) + non_negative_derivative(max("err_out"), 1s) '
+                'AS "errors", '
+                'non_negative_derivative(max("drop_in"), 1s) + non_negative_derivative(max("drop_out"), 1s) AS "drops" '
+                'FROM "net" WHERE $scope AND "interface" !~ /^(all|lo|veth.*|docker.*|br-.*)$/ '
+                'GROUP BY time($interval), "interface" fill(none)',
+                alias="$tag_interface $col",
+                unit="packets_per_second",
+            ),
+            low=0,
+            soft_high=1,
+        ),
+    ]
+
+
+def _rest() -> list[Panel]:
+    return [
+        lines(
+            "Temperatures",
+            "Every sensor that the kernel knows. From the dashed lines on a Raspberry Pi is too warm, then slows down.",
+            _SOURCE.mean("temp", "temp", by=("sensor",)),
+            unit="celsius",
+            decimals=1,
+            soft_low=20,
+            soft_high=85,
+            steps=thresholds.PROCESSOR,
+            links={"Environment": "/d/sensetig-environment"},
+            no_data="This machine has no temperature sensor that the kernel knows",
+        ),
+        lines(
+            "Processes",
+            "How many processes there are. A number that only climbs is a program that leaves its children behind.",
+            _SOURCE.mean("processes", "total", names=("processes",)),
+            decimals=0,
+            size=(6, 8),
+        ),
+        lines(
+            "Processes at work",
+            "Running, blocked on a device, and zombies: ended, but not yet taken note of. Blocked "
+            "ones point at a slow disk.",
+            _SOURCE.mean(
+                "processes", "running", "blocked", "zombies", function="max", names=("running", "blocked", "zombies")
+            ),
+            low=0,
+            soft_high=5,
+            decimals=0,
+            size=(6, 8),
+            colours={"running": "green", "blocked": "orange", "zombies": "red"},
+        ),
+    ]
