@@ -12,7 +12,6 @@ import pytest
 
 from collectors.system import disk, mounts
 
-
 #: Long enough for a thread to start on a busy machine.
 PATIENCE = 0.5
 
