@@ -103,11 +103,11 @@ def read_volatile(collector: str, file: Path = CASES / "volatile.toml") -> tuple
     return (*document["common"], *document.get(collector, ()))
 
 
-def run(case: Case, scratch: Path) -> Outcome:
-    """Run the case's collector in a process of its own, with no setting of this machine.
+def prepare(case: Case, scratch: Path) -> tuple[list[str], dict[str, str]]:
+    """The case's arguments, and an environment with its settings and with none of this machine.
 
     Args:
-        scratch: an empty folder for the case's tree.
+        scratch: an empty folder, which gets the case's tree.
     """
     if (case.folder / "tree.txt").exists():
         plant((case.folder / "tree.txt").read_text(encoding="utf-8"), scratch)
@@ -117,7 +117,17 @@ def run(case: Case, scratch: Path) -> Outcome:
     environment["SENSETIG_SETTINGS"] = "settings.toml" if settings.exists() else os.devnull
     environment["PYTHONPATH"] = str(ROOT)
     environment.update({name: _replace(value, places) for name, value in case.environment.items()})
-    command = [sys.executable, "-m", "collectors", case.collector, *(_replace(text, places) for text in case.arguments)]
+    return [_replace(text, places) for text in case.arguments], environment
+
+
+def run(case: Case, scratch: Path) -> Outcome:
+    """Run the case's collector in a process of its own.
+
+    Args:
+        scratch: an empty folder for the case's tree.
+    """
+    arguments, environment = prepare(case, scratch)
+    command = [sys.executable, "-m", "collectors", case.collector, *arguments]
     if case.requests is not None:
         command.append("--execd")
     done = subprocess.run(
