@@ -41,6 +41,4 @@ def create(context: Context, /) -> Collector:
         context.clock_ns,
         timer=time.monotonic,
         stopwatch=time.perf_counter,
-        # A single run has no requests to wait on, so it has to keep the pace of its source by itself.
-        sleep=time.sleep if context.once else None,
     )

@@ -18,6 +18,8 @@ SOURCE: Setting[str | None] = Setting(
 )
 NAME: Setting[str | None] = Setting("name", str, None, "The camera's name, its tag; by default after its source.")
 
+SYS_ROOT = Setting("sys_root", str, "/sys", "Where sysfs is, which lists the devices.")
+
 WIDTH = Setting("width", int, 640, "Width asked of a device, in pixels.", low=64, high=8192)
 HEIGHT = Setting("height", int, 480, "Height asked of a device, in pixels.", low=48, high=8192)
 FRAME_RATE = Setting(
@@ -98,6 +100,7 @@ SETTINGS: tuple[Setting[Any], ...] = (
     BACKEND,
     SOURCE,
     NAME,
+    SYS_ROOT,
     WIDTH,
     HEIGHT,
     FRAME_RATE,

@@ -26,7 +26,6 @@ class Watch:
         clock_ns: wall clock, nanoseconds since 1970.
         timer: monotonic seconds, the same that the backend's frames are timed by.
         stopwatch: seconds, for the time that processing takes.
-        sleep: pauses, where *wait* does not; None where it does.
     """
 
     def __init__(
@@ -38,7 +37,6 @@ class Watch:
         *,
         timer: Callable[[], float],
         stopwatch: Callable[[], float],
-        sleep: Callable[[float], None] | None = None,
     ) -> None:
         self._backend = backend
         self._plan = plan
@@ -46,7 +44,6 @@ class Watch:
         self._clock_ns = clock_ns
         self._timer = timer
         self._stopwatch = stopwatch
-        self._sleep = sleep
         tags = {"camera": backend.name, **backend.tags}
         self._series = Series(CAMERA.name, tags)
         self._event_series = {kind: Series(CAMERA_EVENT.name, {**tags, "kind": kind}) for kind in ("start", "end")}
@@ -74,7 +71,7 @@ class Watch:
         while True:
             # What comes after the end of a file was not seen from where the file begins.
             detector = Detector(self._plan.sensitivity)
-            for frame in self._backend.frames(self._pause(wait)):
+            for frame in self._backend.frames(wait):
                 yield self._see(detector, frame)
                 if frame is not None and left is not None:
                     left -= 1
@@ -86,18 +83,6 @@ class Watch:
 
     def _rest(self) -> list[Metric]:
         return [*self._ends(), *self._status.last(self._series, self._backend.dropped, self._clock_ns())]
-
-    def _pause(self, wait: Wait) -> Wait:
-        sleep = self._sleep
-        if sleep is None:
-            return wait
-
-        def pause(seconds: float) -> bool:
-            if seconds > 0:
-                sleep(seconds)
-            return wait(0)
-
-        return pause
 
     def _see(self, detector: Detector, frame: Frame | None) -> list[Metric]:
         """What one picture, or a while without one, brings about."""

@@ -77,7 +77,6 @@ def open_backend(
     report: Report,
     clock_ns: Callable[[], int],
     timer: Callable[[], float],
-    sys_root: str = "/sys",
 ) -> Backend:
     """The backend that the settings ask for. Raises Unavailable, naming the choices, where there is none."""
     source = values[settings.SOURCE]
@@ -97,7 +96,7 @@ def open_backend(
             timer=timer,
         )
     if source is None:
-        source = find_device(sys_root)
+        source = find_device(values[settings.SYS_ROOT])
     from collectors.camera.backends import opencv
 
     return opencv.open_source(source, values, report, clock_ns, timer)

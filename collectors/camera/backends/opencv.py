@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-import queue
 import re
 import stat
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -26,6 +26,8 @@ SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "udp", "tcp")
 
 #: How long to look out for a picture before it is time to see whether to stop.
 _LOOK_SECONDS = 0.2
+#: Pictures that may wait to be looked at; more would only be seen later.
+_MOST_WAITING = 4
 #: A container states the number of its frames, some only nearly; this share may be missing.
 _MISSING_SHARE = 0.02
 #: Where a file does not say its frame rate.
@@ -185,8 +187,9 @@ class Live:
         self._least_seconds = 0.75 / values[settings.FRAME_RATE]
         self._clock_ns = clock_ns
         self._timer = timer
-        self._frames: queue.Queue[Frame | None] = queue.Queue(maxsize=4)
-        self._closing = threading.Event()
+        self._waiting: deque[Frame] = deque()
+        self._changed = threading.Condition()
+        self._closing = self._over = False
         self._thread: threading.Thread | None = None
 
     def frames(self, wait: Callable[[float], bool]) -> Iterator[Frame | None]:
@@ -196,21 +199,21 @@ class Live:
             self._thread.start()
         heard = self._timer()
         while not wait(0):
-            try:
-                frame = self._frames.get(timeout=_LOOK_SECONDS)
-            except queue.Empty:
-                if self._timer() - heard > self._timeout:
-                    raise Unavailable(f"{self._shown} has given no picture for {self._timeout:g} s") from None
-                yield None
-                continue
-            if frame is None:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._over, timeout=_LOOK_SECONDS)
+                frame = self._waiting.popleft() if self._waiting else None
+                over = self._over
+            if frame is not None:
+                heard = self._timer()
+            elif over:
                 raise Unavailable(f"{self._shown} gives no more pictures; it has ended, or was disconnected")
-            heard = self._timer()
+            elif self._timer() - heard > self._timeout:
+                raise Unavailable(f"{self._shown} has given no picture for {self._timeout:g} s")
             yield frame
 
     def close(self) -> None:
         """Let go of the camera."""
-        self._closing.set()
+        self._closing = True
         if self._thread is not None:
             self._thread.join(timeout=_LOOK_SECONDS + self._least_seconds)
             if self._thread.is_alive():
@@ -220,7 +223,7 @@ class Live:
     def _grab(self) -> None:
         taken = self._timer()
         self._put(Frame(self._first, taken, self._clock_ns()))
-        while not self._closing.is_set() and self._capture.grab():
+        while not self._closing and self._capture.grab():
             now = self._timer()
             if now - taken < self._least_seconds:
                 continue
@@ -228,20 +231,17 @@ class Live:
             found, image = self._capture.retrieve()
             if found and _is_picture(image):
                 self._put(Frame(image, now, self._clock_ns()))
-        self._put(None)
+        with self._changed:
+            self._over = True
+            self._changed.notify()
 
-    def _put(self, frame: Frame | None) -> None:
-        while True:
-            try:
-                self._frames.put_nowait(frame)
-            except queue.Full:
-                try:
-                    self._frames.get_nowait()
-                except queue.Empty:
-                    continue
+    def _put(self, frame: Frame) -> None:
+        with self._changed:
+            if len(self._waiting) >= _MOST_WAITING:
+                self._waiting.popleft()
                 self.dropped += 1
-            else:
-                return
+            self._waiting.append(frame)
+            self._changed.notify()
 
 
 def _open_url(url: str, shown: str, values: Values) -> tuple[Any, Image]:

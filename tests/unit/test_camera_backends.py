@@ -1,0 +1,427 @@
+"""Sources of pictures: real files, a real server on loopback, and what is said where there is none."""
+
+from __future__ import annotations
+
+import http.server
+import itertools
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from collectors.camera import settings
+from collectors.camera.backends import Backend, Frame, find_device, open_backend, without_password
+from collectors.camera.backends.opencv import Live, Positions
+from collectors.camera.backends.simulated import Scene, Simulated
+from collectors.camera.detector import Image
+from collectors.report import Report
+from collectors.runner import Unavailable
+from collectors.settings import Values
+
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "camera"
+
+
+class Opener:
+    """Opens a backend and keeps the errors that it tells of."""
+
+    def __init__(self) -> None:
+        self.errors: list[str] = []
+
+    def __call__(self, **values: object) -> Backend:
+        report = Report("camera", self.errors.append)
+        return open_backend(Values({"pace": 0.0, **values}), report, lambda: 10**18, time.monotonic)
+
+
+@pytest.fixture
+def opener() -> Opener:
+    return Opener()
+
+
+def never(_seconds: float) -> bool:
+    return False
+
+
+def film(path: Path, frames: int = 40, size: tuple[int, int] = (160, 120), rate: float = 10.0) -> Path:
+    """A video file whose pictures grow brighter one by one."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), rate, size)
+    assert writer.isOpened()
+    for number in range(frames):
+        writer.write(np.full((size[1], size[0], 3), 5 * (number % 50), np.uint8))
+    writer.release()
+    return path
+
+
+# --- files -----------------------------------------------------------------------------------------
+
+
+def test_every_frame_of_a_file_comes_once_at_its_time(opener: Opener, tmp_path: Path) -> None:
+    backend = opener(source=str(film(tmp_path / "Hall.avi", rate=8.0)))
+    frames = [frame for frame in backend.frames(never) if frame is not None]
+    assert [round(frame.image.mean() / 5) for frame in frames] == list(range(40))
+    assert [round(frame.seconds - frames[0].seconds, 6) for frame in frames] == [number / 8 for number in range(40)]
+    assert [frame.time_ns - 10**18 for frame in frames] == [number * 125_000_000 for number in range(40)]
+    assert (backend.name, dict(backend.tags), backend.dropped) == ("Hall", {"replayed": "true"}, 0)
+    assert opener.errors == []
+
+
+def test_a_file_begins_anew_each_time_it_is_asked_for(opener: Opener, tmp_path: Path) -> None:
+    backend = opener(source=str(film(tmp_path / "hall.avi", frames=5)))
+    assert [len(list(backend.frames(never))) for _ in range(3)] == [5, 5, 5]
+
+
+@pytest.mark.parametrize(("pace", "last"), [(1.0, 3.9), (4.0, 0.975)])
+def test_a_file_is_played_at_its_pace(opener: Opener, tmp_path: Path, pace: float, last: float) -> None:
+    pauses: list[float] = []
+
+    def wait(seconds: float) -> bool:
+        pauses.append(seconds)
+        return False
+
+    backend = opener(source=str(film(tmp_path / "hall.avi")), pace=pace)
+    assert len(list(backend.frames(wait))) == 40
+    # No pause really passes here, so each is nearly as long as the whole way from the beginning.
+    assert pauses[-1] == pytest.approx(last, abs=0.5)
+    assert pauses == sorted(pauses)
+
+
+def test_a_file_stops_when_it_is_told_to(opener: Opener, tmp_path: Path) -> None:
+    answers = iter([False, False, True])
+    backend = opener(source=str(film(tmp_path / "hall.avi")), pace=1.0)
+    assert len(list(backend.frames(lambda _seconds: next(answers)))) == 2
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda path: path.parent.stat(), "there is no video file .*; name one that is there as the source"),
+        (lambda path: path.mkdir(), "is a folder; name a video file as the source"),
+        (lambda path: path.touch(), "is empty; copy it again"),
+        (lambda path: path.write_bytes(b"no video at all" * 500), "is damaged or not a video"),
+        (lambda path: path.write_bytes(b"RIFF\xff\xff\x00\x00AVI LIST"), "is damaged or not a video"),
+    ],
+    ids=["missing", "folder", "empty", "text", "head only"],
+)
+def test_a_file_that_cannot_be_played_is_said_in_one_sentence(
+    opener: Opener, tmp_path: Path, make: Callable[[Path], object], sentence: str
+) -> None:
+    path = tmp_path / "film.avi"
+    make(path)
+    with pytest.raises(Unavailable, match=sentence):
+        opener(source=str(path))
+
+
+def test_a_file_behind_something_that_is_no_folder_is_said_with_the_reason(opener: Opener, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Unavailable, match="cannot be read: Not a directory"):
+        opener(source=str(tmp_path / "file" / "film.avi"))
+
+
+def test_a_truncated_file_is_played_as_far_as_it_goes_and_counted(opener: Opener, tmp_path: Path) -> None:
+    whole = film(tmp_path / "whole.avi").read_bytes()
+    (tmp_path / "half.avi").write_bytes(whole[: len(whole) // 2])
+    frames = list(opener(source=str(tmp_path / "half.avi")).frames(never))
+    assert 5 < len(frames) < 35
+    (error,) = opener.errors
+    assert f"half.avi ends after {len(frames)} of 40 frames; it may be truncated" in error
+
+
+def test_a_file_with_damaged_bytes_within_is_played_on(opener: Opener, tmp_path: Path) -> None:
+    body = bytearray(film(tmp_path / "whole.avi", frames=60).read_bytes())
+    middle = len(body) // 2
+    body[middle : middle + 200] = b"\xa5" * 200
+    (tmp_path / "hurt.avi").write_bytes(body)
+    frames = [frame for frame in opener(source=str(tmp_path / "hurt.avi")).frames(never) if frame is not None]
+    assert len(frames) > 25
+    times = [frame.seconds for frame in frames]
+    assert times == sorted(set(times))
+
+
+def test_the_pedestrians_are_all_there(opener: Opener) -> None:
+    path = DATA / "pedestrians.avi"
+    if not path.is_file():
+        pytest.skip("no recordings: ../shared/data/camera/pedestrians.avi is not there")
+    frames = [frame for frame in opener(source=str(path)).frames(never) if frame is not None]
+    assert len(frames) == 795
+    assert frames[-1].seconds - frames[0].seconds == pytest.approx(79.4)
+
+
+def test_positions_follow_the_container_while_its_times_go_forward() -> None:
+    positions = Positions(10.0)
+    assert [positions.next(stated) for stated in (0.2, 0.3, 0.5, 0.4, 0.0, 0.9)] == [0, 0.1, 0.3, 0.4, 0.5, 0.7]
+
+
+@pytest.mark.parametrize("frame_rate", [0.0, float("nan"), float("inf"), -3.0, 90_000.0])
+def test_a_frame_rate_that_cannot_be_is_not_believed(frame_rate: float) -> None:
+    positions = Positions(frame_rate)
+    assert [positions.next(0.0) for _ in range(3)] == [0, 0.04, 0.08]
+
+
+# --- devices ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("97", "there is no device /dev/video97; connect the camera"),
+        ("/dev/no-camera", "there is no device /dev/no-camera"),
+        ("/dev/null", "/dev/null gives no picture; it is no camera, or another program has it open"),
+        ("/dev/fd", "/dev/fd is not a camera; name a device such as /dev/video0"),
+    ],
+)
+def test_a_device_that_is_no_camera_is_said_in_one_sentence(opener: Opener, source: str, sentence: str) -> None:
+    with pytest.raises(Unavailable, match=sentence):
+        opener(source=source)
+
+
+def plant(root: Path, **drivers: tuple[str, str]) -> str:
+    """A tree as sysfs shows video devices: name to driver and index."""
+    for name, (driver, index) in drivers.items():
+        node = root / "class" / "video4linux" / name
+        (node / "device").mkdir(parents=True)
+        (root / "bus" / "drivers" / driver).mkdir(parents=True, exist_ok=True)
+        (node / "device" / "driver").symlink_to(root / "bus" / "drivers" / driver)
+        (node / "index").write_text(f"{index}\n")
+    return str(root)
+
+
+def test_auto_finds_the_first_camera_and_passes_over_nodes_that_give_no_pictures(tmp_path: Path) -> None:
+    root = plant(
+        tmp_path,
+        video0=("unicam", "0"),
+        video10=("bcm2835-codec", "0"),
+        video2=("uvcvideo", "1"),
+        video3=("uvcvideo", "0"),
+        video11=("uvcvideo", "0"),
+    )
+    assert find_device(root) == "/dev/video3"
+
+
+def test_auto_without_a_camera_names_the_choices_and_invents_nothing(opener: Opener, tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match=r"no camera is connected; .*SENSETIG_CAMERA_SOURCE.*=simulated"):
+        opener(sys_root=str(tmp_path))
+
+
+def test_auto_with_a_camera_for_libcamera_alone_says_so(opener: Opener, tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match=r"on the ribbon cable needs libcamera.*SENSETIG_CAMERA_SOURCE"):
+        opener(sys_root=plant(tmp_path, video0=("rp1-cfe", "0"), video1=("pispbe", "0")))
+
+
+# --- streams ---------------------------------------------------------------------------------------
+
+
+class Camera(http.server.BaseHTTPRequestHandler):
+    """A network camera: pictures one after another, and then the end, or silence until the test is over."""
+
+    pictures: tuple[Image, ...] = ()
+    silent: threading.Event | None = None
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
+        self.end_headers()
+        for picture in self.pictures:
+            body = cv2.imencode(".jpg", picture)[1].tobytes()
+            self.wfile.write(b"--next\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(body))
+            self.wfile.write(body + b"\r\n")
+            self.wfile.flush()
+        if self.silent is not None:
+            self.silent.wait(60)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: what the server does is the test's own doing."""
+
+
+@contextmanager
+def network_camera(pictures: list[Image], *, silent: bool) -> Iterator[str]:
+    over = threading.Event()
+    handler = type("Handler", (Camera,), {"pictures": tuple(pictures), "silent": over if silent else None})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/stream.mjpg"
+    finally:
+        over.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_a_stream_that_ends_gives_its_pictures_and_is_then_lost(opener: Opener) -> None:
+    pictures = [np.full((120, 160, 3), 20 * number, np.uint8) for number in range(10)]
+    with network_camera(pictures, silent=False) as url:
+        backend = opener(source=url, frame_rate=120.0)
+        seen: list[Frame] = []
+        with pytest.raises(Unavailable, match="gives no more pictures; it has ended, or was disconnected"):
+            seen.extend(frame for frame in backend.frames(never) if frame is not None)
+        backend.close()
+    assert seen
+    assert all(frame.image.shape == (120, 160, 3) for frame in seen)
+    assert backend.name == "127.0.0.1"
+    assert backend.tags == {}
+
+
+def test_a_stream_that_falls_silent_is_lost_after_the_timeout(opener: Opener) -> None:
+    pictures = [np.full((120, 160, 3), 20 * number, np.uint8) for number in range(10)]
+    with network_camera(pictures, silent=True) as url:
+        backend = opener(source=url, timeout_seconds=1.0)
+        begun = time.monotonic()
+        with pytest.raises(Unavailable, match=r"has given no picture for 1 s|gives no more pictures"):
+            list(backend.frames(never))
+        assert time.monotonic() - begun < 10
+        backend.close()
+
+
+def test_a_server_that_never_answers_is_given_up_after_the_timeout(opener: Opener) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://user:secret@127.0.0.1:{server.getsockname()[1]}/stream"
+        begun = time.monotonic()
+        with pytest.raises(Unavailable, match="gives no picture within 1 s; see that its address") as caught:
+            opener(source=url, timeout_seconds=1.0)
+        assert time.monotonic() - begun < 10
+    assert "secret" not in str(caught.value)
+
+
+def test_a_server_that_is_not_there_is_said_in_one_sentence(opener: Opener) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(Unavailable, match=f"http://127.0.0.1:{port}/ gives no picture"):
+        opener(source=f"http://127.0.0.1:{port}/")
+
+
+def test_a_scheme_that_is_no_stream_is_refused_by_name(opener: Opener) -> None:
+    with pytest.raises(Unavailable, match="a source cannot be ftp://; it must be a file, a device or rtsp"):
+        opener(source="ftp://somewhere/film.avi")
+
+
+def test_messages_name_a_url_without_its_password() -> None:
+    assert without_password("rtsp://me:secret@front.local:554/live") == "rtsp://front.local:554/live"
+    assert without_password("film@home.avi") == "film@home.avi"
+
+
+class Device:
+    """A camera that gives its pictures at once, one a time step, and then ends."""
+
+    def __init__(self, count: int, clock: Callable[[], float]) -> None:
+        self.left = count
+        self.converted = 0
+        self.ended = threading.Event()
+        self.released = False
+        self._clock = clock
+
+    def grab(self) -> bool:
+        self._clock()
+        if self.left == 0:
+            self.ended.set()
+            return False
+        self.left -= 1
+        return True
+
+    def retrieve(self) -> tuple[bool, Image]:
+        self.converted += 1
+        return True, np.zeros((12, 16, 3), np.uint8)
+
+    def release(self) -> None:
+        self.released = True
+
+
+def live(count: int, *, step: float, frame_rate: float) -> tuple[Live, Device]:
+    ticks = itertools.count()
+    lock = threading.Lock()
+    now = 0.0
+
+    def clock() -> float:
+        return now
+
+    def tick() -> float:
+        nonlocal now
+        with lock:
+            now = next(ticks) * step
+        return now
+
+    device = Device(count, tick)
+    values = Values({"frame_rate": frame_rate, "timeout_seconds": 1e9})
+    first = np.zeros((12, 16, 3), np.uint8)
+    return Live("door", "/dev/video0", (device, first), values, lambda: 10**18, clock), device
+
+
+def test_pictures_that_nobody_takes_in_time_are_dropped_oldest_first_and_counted() -> None:
+    backend, device = live(20, step=1.0, frame_rate=1.0)
+    frames = backend.frames(never)
+    first = next(frames)
+    assert first is not None
+    assert device.ended.wait(10)
+    rest: list[Frame] = []
+    with pytest.raises(Unavailable):
+        rest.extend(frame for frame in frames if frame is not None)
+    backend.close()
+    assert device.released
+    # Of the 20, the first comes at the same time as the one that opening took, and is passed over.
+    assert backend.dropped + 1 + len(rest) == 20
+    assert len(rest) in (3, 4), "four may wait, and the first may have been one of them"
+
+
+def test_more_pictures_a_second_than_asked_for_are_passed_over_unconverted() -> None:
+    backend, device = live(300, step=1 / 30, frame_rate=10.0)
+    frames = backend.frames(never)
+    next(frames)
+    assert device.ended.wait(10)
+    assert 95 <= device.converted <= 105
+    backend.close()
+
+
+def test_a_live_source_stops_when_it_is_told_to() -> None:
+    backend, device = live(5, step=1.0, frame_rate=1.0)
+    assert list(backend.frames(lambda _seconds: True)) == []
+    backend.close()
+    assert device.ended.wait(10)
+
+
+# --- the simulated scene ---------------------------------------------------------------------------
+
+
+def test_the_same_seed_and_time_give_the_same_picture() -> None:
+    one, other = Scene(7), Scene(7)
+    assert all((one.draw(seconds) == other.draw(seconds)).all() for seconds in (0.0, 6.5, 25.0, 37.0))
+    assert not (one.draw(6.5) == Scene(8).draw(6.5)).all()
+
+
+def test_somebody_comes_within_the_first_ten_seconds_and_then_every_half_minute() -> None:
+    for seed in range(20):
+        scene = Scene(seed)
+        present = [seconds / 2 for seconds in range(240) if scene.truth(seconds / 2).figure is not None]
+        assert {int(seconds // 30) for seconds in present} == {0, 1, 2, 3}
+        assert min(present) < 6
+
+
+def test_the_light_goes_off_and_on_between_visits() -> None:
+    scene = Scene(1)
+    assert scene.truth(26.0).light < 0.5 < scene.truth(23.0).light
+    assert scene.draw(26.0).mean() < 0.5 * scene.draw(23.0).mean()
+    assert all(scene.truth(seconds / 10).figure is None for seconds in range(230, 310))
+
+
+def test_simulated_frames_carry_the_pace_of_the_scene_whatever_the_pace_of_the_clock() -> None:
+    backend = Simulated("s", seed=1, frame_rate=5.0, pace=0.0, clock_ns=lambda: 10**18, timer=lambda: 100.0)
+    frames = list(itertools.islice(backend.frames(never), 11))
+    assert [frame.seconds for frame in frames] == pytest.approx([100 + number / 5 for number in range(11)])
+    assert frames[-1].time_ns == 10**18 + 2 * 10**9
+
+
+def test_a_simulated_scene_with_a_source_is_a_contradiction(opener: Opener) -> None:
+    with pytest.raises(Unavailable, match=r"the backend is simulated and the source is film\.avi; leave one"):
+        opener(backend="simulated", source="film.avi")
+
+
+def test_the_name_can_be_chosen(opener: Opener, tmp_path: Path) -> None:
+    path = str(film(tmp_path / "hall.avi", frames=3))
+    assert opener(source=path, name="Front door").name == "Front door"
+    assert opener(backend="simulated", name="Front door").name == "Front door"
+    assert opener(backend="simulated").name == "simulated"
+    assert settings.NAME.default is None
