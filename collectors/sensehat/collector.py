@@ -24,6 +24,9 @@ from collectors.sensehat.readings import Reading, Stuck, Vector, admitted, zeros
 
 _Values = Mapping[str, FieldValue | None]
 
+#: What is computed from readings is rounded to so many digits; no sensor of the board resolves more.
+DIGITS = 3
+
 
 class Source(Protocol):
     """A backend."""
@@ -108,7 +111,9 @@ class Lines:
         if "humidity_raw_percent" in fields and "temperature_raw_celsius" in fields:
             raw = float(fields["temperature_raw_celsius"])
             dew_point = psychrometrics.dew_point(raw, float(fields["humidity_raw_percent"]))
-            fields.update(admitted(ENVIRONMENT, "hts221", {"dew_point_celsius": dew_point}, self._refuse))
+            fields.update(
+                admitted(ENVIRONMENT, "hts221", {"dew_point_celsius": round(dew_point, DIGITS)}, self._refuse)
+            )
         self._add_cpu(fields, "hts221", reading.temperature_cpu, self._factor_hts221)
         if "temperature_compensated_celsius" in fields and "dew_point_celsius" in fields:
             humidity = psychrometrics.humidity_at(
@@ -120,7 +125,7 @@ class Lines:
                     "for this case; humidity_compensated_percent is left out"
                 )
             else:
-                fields["humidity_compensated_percent"] = humidity
+                fields["humidity_compensated_percent"] = round(humidity, DIGITS)
         return fields
 
     def _of_lps25h(self, reading: Reading) -> dict[str, FieldValue]:
@@ -161,7 +166,7 @@ class Lines:
             admitted(
                 ENVIRONMENT,
                 f"the compensation of {sensor}",
-                {"temperature_compensated_celsius": compensated, "compensation_factor": factor},
+                {"temperature_compensated_celsius": round(compensated, DIGITS), "compensation_factor": factor},
                 self._refuse,
             )
         )
@@ -182,7 +187,7 @@ class Lines:
         magnetic = _vector(fields, "magnetic", "microtesla")
         if acceleration is not None and magnetic is not None:
             try:
-                fields["heading_degrees"] = heading(acceleration, magnetic)
+                fields["heading_degrees"] = round(heading(acceleration, magnetic), DIGITS)
             except ValueError as error:
                 self._refuse(f"{error}")
         return fields

@@ -216,7 +216,7 @@ def _at_rest(seed: int, noise: Random) -> _Rest:
     gravity = (-math.sin(pitch), math.sin(roll) * math.cos(pitch), math.cos(roll) * math.cos(pitch))
 
     def angle(radians: float, spread: float) -> float:
-        return (math.degrees(radians) + noise.gauss(0, spread)) % 360
+        return round((math.degrees(radians) + noise.gauss(0, spread)) % 360, 3)
 
     return _Rest(
         Attitude(angle(pitch, NOISE_PITCH), angle(roll, NOISE_PITCH), angle(yaw, NOISE_YAW)),
