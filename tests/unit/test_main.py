@@ -1,0 +1,288 @@
+"""``python -m collectors``, run as Telegraf runs it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from collectors.__main__ import catalogue
+from collectors.metric import decode_lines
+from tests.golden import ROOT
+
+PROBE = Path(__file__).parent / "probe"
+
+#: Runs the collectors with one more among them, which the tests bring along.
+_WITH_PROBE = (
+    "import collectors, sys; collectors.__path__.append(sys.argv[1]); "
+    "from collectors.__main__ import main; sys.exit(main(sys.argv[2:]))"
+)
+_SECONDS = 30
+
+
+def environment(**extra: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SENSETIG_")}
+    return {**kept, "SENSETIG_SETTINGS": os.devnull, "PYTHONPATH": str(ROOT), **extra}
+
+
+def start(
+    *arguments: str, stdin: int | None = subprocess.PIPE, stdout: int = subprocess.PIPE
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", _WITH_PROBE, str(PROBE), *arguments],
+        stdin=stdin,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    )
+
+
+def run(*arguments: str, given: str = "", env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", _WITH_PROBE, str(PROBE), *arguments],
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+        env=environment(**(env or {})),
+        check=False,
+    )
+
+
+def numbers(out: str) -> list[object]:
+    return [metric.fields["number"] for metric in decode_lines(out) if metric.series.measurement == "probe"]
+
+
+def reports(out: str) -> list[object]:
+    return [metric.fields["up"] for metric in decode_lines(out) if metric.series.measurement == "collector"]
+
+
+# --- the list ---------------------------------------------------------------------------------------
+
+
+def test_without_a_name_every_collector_is_listed_with_its_line_of_help() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "collectors"], capture_output=True, text=True, timeout=_SECONDS, check=True, cwd=ROOT
+    )
+    lines = [line.split(maxsplit=1) for line in done.stdout.splitlines() if line.startswith("  ")]
+    assert dict((name, summary) for name, summary in lines) == catalogue()  # noqa: C402 - pairs of unknown length
+    assert all(summary.strip() for summary in catalogue().values())
+
+
+def test_the_list_imports_no_collector() -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "collectors", "--help"],
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+        check=True,
+        cwd=ROOT,
+    )
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "collectors.settings" in imported
+    assert not imported & {f"collectors.{name}" for name in catalogue()}
+
+
+@pytest.mark.parametrize("name", ["weather", "metric", "runner", "../pi", "pi.board", "__main__", "-x", ""])
+def test_what_is_no_collector_is_refused_with_the_choices(name: str) -> None:
+    done = run(name)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"E! there is no collector {name!r}; choose one of ")
+    assert "pi" in done.stderr
+
+
+# --- one batch --------------------------------------------------------------------------------------
+
+
+def test_once_gives_one_batch_and_closes_the_collector() -> None:
+    done = run("probe", "--count", "2")
+    assert (done.returncode, numbers(done.stdout), reports(done.stdout)) == (0, [1, 2], [1])
+    assert done.stderr == "closed\n"
+
+
+def test_a_batch_that_fails_is_said_and_counts_in_the_exit_status() -> None:
+    done = run("probe", "--mode", "failing")
+    assert (done.returncode, numbers(done.stdout), reports(done.stdout)) == (1, [1], [0])
+    assert done.stderr == "E! probe: OSError: the device is gone\nclosed\n"
+
+
+def test_a_refused_reading_is_said_and_no_failure() -> None:
+    done = run("probe", "--mode", "refusing")
+    assert (done.returncode, reports(done.stdout)) == (0, [1])
+    assert done.stderr == "E! probe: the reading 0 is no data\nclosed\n"
+
+
+@pytest.mark.parametrize("execd", [(), ("--execd",)])
+def test_a_collector_that_cannot_start_says_why_and_ends_with_2(execd: tuple[str, ...]) -> None:
+    done = run("probe", "--mode", "unavailable", *execd)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "E! probe: there is no device; plug one in\n"
+
+
+def test_a_missing_library_is_named_with_what_brings_it() -> None:
+    done = run("probe", "--mode", "lacking")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "a_library_that_is_not_installed" in done.stderr
+    assert "pip install 'sensetig[probe]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_where_there_is_nothing_to_read_nothing_is_emitted_and_it_is_no_error() -> None:
+    done = run("probe", "--mode", "not_applicable")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+# --- batch after batch ------------------------------------------------------------------------------
+
+
+def test_each_line_gets_a_batch_also_when_several_come_at_once() -> None:
+    done = run("probe", "--execd", given="\n\n\n")
+    assert (done.returncode, numbers(done.stdout), reports(done.stdout)) == (0, [1, 2, 3], [1, 1, 1])
+    assert done.stderr == "closed\n"
+
+
+def test_a_failed_batch_does_not_end_it_and_is_said_once_until_it_clears() -> None:
+    done = run("probe", "--execd", "--mode", "failing", given="\n\n\n")
+    assert (done.returncode, reports(done.stdout)) == (0, [0, 1, 0])
+    assert done.stderr == "E! probe: OSError: the device is gone\n" * 2 + "closed\n"
+
+
+def test_each_batch_is_out_before_the_next_is_asked_for() -> None:
+    with start("probe", "--execd") as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for number in (1, 2):
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+            assert numbers(process.stdout.readline().decode()) == [number]
+            assert reports(process.stdout.readline().decode()) == [1]
+        process.communicate(timeout=_SECONDS)
+        assert process.returncode == 0
+
+
+@pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("mode", ["steady", "streaming"])
+def test_a_signal_ends_it_cleanly(which: signal.Signals, mode: str) -> None:
+    with start("probe", "--execd", "--mode", mode) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        assert numbers(process.stdout.readline().decode()) == [1]
+        process.send_signal(which)
+        _, err = process.communicate(timeout=_SECONDS)
+    assert (process.returncode, err) == (0, b"closed\n")
+
+
+def test_events_come_without_being_asked_for_and_end_with_the_input() -> None:
+    with start("probe", "--execd", "--mode", "streaming") as process:
+        assert process.stdout is not None
+        first = process.stdout.readline() + process.stdout.readline()
+        out, err = process.communicate(timeout=_SECONDS)
+    assert numbers(first.decode()) == [1]
+    assert reports((first + out).decode()) == [1, 1]
+    assert (process.returncode, err) == (0, b"closed\n")
+
+
+def test_a_stream_whose_source_is_lost_ends_with_1_so_that_telegraf_starts_it_again() -> None:
+    done = run("probe", "--execd", "--mode", "breaking")
+    assert (done.returncode, reports(done.stdout)) == (1, [1, 0])
+    assert done.stderr == "E! probe: OSError: the source is gone\nclosed\n"
+
+
+def test_where_there_is_nothing_to_read_it_stays_until_its_input_ends() -> None:
+    with start("probe", "--execd", "--mode", "not_applicable") as process:
+        assert process.stdin is not None
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=0.3)
+        out, err = process.communicate(timeout=_SECONDS)
+    assert (process.returncode, out, err) == (0, b"", b"")
+
+
+@pytest.mark.parametrize("execd", [(), ("--execd",)])
+def test_a_reader_that_is_gone_ends_it_without_a_word(execd: tuple[str, ...]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        process = start("probe", *execd, stdout=writing)
+    finally:
+        os.close(writing)
+    _, err = process.communicate(b"\n", timeout=_SECONDS)
+    assert (process.returncode, err) == (1, b"closed\n")
+
+
+# --- settings ---------------------------------------------------------------------------------------
+
+
+def test_an_option_prevails_over_the_variable() -> None:
+    env = {"SENSETIG_PROBE_COUNT": "3"}
+    assert numbers(run("probe", env=env).stdout) == [1, 2, 3]
+    assert numbers(run("probe", "--count", "2", env=env).stdout) == [1, 2]
+
+
+def test_a_wrong_option_is_named_with_what_was_expected() -> None:
+    done = run("probe", "--count", "10")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "E! probe: --count is '10'; it must be a whole number from 1 to 9\n"
+
+
+def test_an_unknown_option_is_refused() -> None:
+    done = run("probe", "--cuont", "10")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--cuont" in done.stderr
+
+
+def test_help_shows_each_setting_with_its_variable_and_default() -> None:
+    done = run("probe", "--help")
+    assert done.returncode == 0
+    said = " ".join(done.stdout.split())
+    assert "A whole number from 1 to 9 [SENSETIG_PROBE_COUNT; 1]" in said
+    assert "100 % of them new." in said
+
+
+def test_the_settings_file_is_read_and_a_wrong_value_named_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "sensetig.toml"
+    file.write_text('[pi]\nfirmware_interval = "often"\n')
+    for arguments, env in ((("--settings", str(file)), {}), ((), {"SENSETIG_SETTINGS": str(file)})):
+        done = run("pi", *arguments, env=env)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == (
+            f"E! pi: {file}, line 2: [pi] firmware_interval is 'often'; it must be a number from 0 to 86400\n"
+        )
+
+
+def test_a_settings_file_that_was_named_must_be_there(tmp_path: Path) -> None:
+    done = run("pi", "--settings", str(tmp_path / "none.toml"))
+    assert done.returncode == 2
+    assert (
+        done.stderr == f"E! pi: {tmp_path}/none.toml: there is no such settings file; name another, or leave it out\n"
+    )
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+def test_a_settings_file_that_cannot_be_read_is_named(content: bytes | None, tmp_path: Path) -> None:
+    file = tmp_path / "sensetig.toml"
+    if content is None:
+        file.mkdir()
+    else:
+        file.write_bytes(content)
+    done = run("pi", "--settings", str(file))
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"E! pi: {file}: the settings cannot be read: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unknown_section_is_refused_with_the_known_ones(tmp_path: Path) -> None:
+    file = tmp_path / "sensetig.toml"
+    file.write_text("[sensehta]\n")
+    done = run("pi", "--settings", str(file))
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"E! pi: {file}, line 1: unknown section [sensehta]; there are ")

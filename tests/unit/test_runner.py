@@ -1,0 +1,255 @@
+"""Running a collector: once, on request, or as events happen."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pytest
+
+from collectors.metric import Metric, Series, decode_lines
+from collectors.report import Report
+from collectors.runner import REPORT_SECONDS, Collector, Requests, Runner, Unavailable
+from collectors.schema import COLLECTOR, violations
+
+
+class Polled:
+    """Gives prepared batches; a batch that is an exception is raised."""
+
+    def __init__(self, *batches: Iterable[Metric] | Exception) -> None:
+        self.batches = list(batches)
+
+    def collect(self) -> Iterable[Metric]:
+        batch = self.batches.pop(0)
+        if isinstance(batch, Exception):
+            raise batch
+        return batch
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Streaming:
+    """Streams prepared batches; one that is an exception is raised."""
+
+    def __init__(self, *batches: Iterable[Metric] | Exception, before: Callable[[], None] = lambda: None) -> None:
+        self.batches = batches
+        self.before = before
+
+    def stream(self, wait: Callable[[float], bool]) -> Iterator[Iterable[Metric]]:
+        for batch in self.batches:
+            self.before()
+            if isinstance(batch, Exception):
+                raise batch
+            yield batch
+            if wait(0):
+                return
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Stage:
+    """A runner with all that it is given: what it wrote, what it said, and its clocks."""
+
+    def __init__(self, collector: Collector) -> None:
+        self.written = b""
+        self.writes = 0
+        self.said: list[str] = []
+        self.seconds = 100.0
+        self.report = Report("room", self.said.append)
+        self.runner = Runner("room", collector, self.report, self._write, lambda: 42, lambda: self.seconds)
+
+    def _write(self, data: bytes) -> None:
+        self.written += data
+        self.writes += 1
+
+    @property
+    def metrics(self) -> list[Metric]:
+        return list(decode_lines(self.written.decode()))
+
+    @property
+    def reports(self) -> list[dict[str, Any]]:
+        return [dict(metric.fields) for metric in self.metrics if metric.series.measurement == "collector"]
+
+
+def number(value: float | int, time_ns: int | None = None) -> Metric:
+    return Metric(Series("room"), {"number": value}, time_ns)
+
+
+@pytest.fixture
+def requests_of() -> Iterator[Callable[[], tuple[Requests, int]]]:
+    """Requests on a pipe, with the pipe's end for writing; the process's signals are as before afterwards."""
+    before = {which: signal.getsignal(which) for which in (signal.SIGTERM, signal.SIGINT)}
+    wakeup = signal.set_wakeup_fd(-1)
+    opened: list[int] = []
+
+    def make() -> tuple[Requests, int]:
+        reading, writing = os.pipe()
+        opened.append(reading)
+        return Requests(reading), writing
+
+    yield make
+    signal.set_wakeup_fd(wakeup)
+    for which, handler in before.items():
+        signal.signal(which, handler)
+    for descriptor in opened:
+        os.close(descriptor)
+
+
+# --- batches ----------------------------------------------------------------------------------------
+
+
+def test_a_batch_is_written_whole_with_the_collector_s_report_behind_it(requests_of: Any) -> None:
+    stage = Stage(Polled([number(1, 7), number(2, 8)]))
+    assert stage.runner.once(requests_of()[0]) == 0
+    assert [metric.series.measurement for metric in stage.metrics] == ["room", "room", "collector"]
+    assert stage.writes == 1
+    assert stage.reports == [{"samples": 2, "errors": 0, "up": 1, "duration_seconds": 0.0}]
+    assert list(violations(stage.metrics[-1], (COLLECTOR,))) == []
+
+
+def test_a_metric_without_a_time_gets_the_clock_s(requests_of: Any) -> None:
+    stage = Stage(Polled([number(1), number(2, 8)]))
+    stage.runner.once(requests_of()[0])
+    assert [metric.time_ns for metric in stage.metrics] == [42, 8, 42]
+
+
+def test_the_duration_is_the_batch_s_own(requests_of: Any) -> None:
+    def slow() -> Iterator[Metric]:
+        stage.seconds += 2.5
+        yield number(1)
+
+    stage = Stage(Polled(slow()))
+    stage.runner.once(requests_of()[0])
+    assert stage.reports[0]["duration_seconds"] == 2.5
+
+
+def test_no_data_is_an_empty_batch_and_no_failure(requests_of: Any) -> None:
+    stage = Stage(Polled([]))
+    assert stage.runner.once(requests_of()[0]) == 0
+    assert stage.reports == [{"samples": 0, "errors": 0, "up": 1, "duration_seconds": 0.0}]
+
+
+def test_a_value_that_is_no_number_is_left_out_and_counted(requests_of: Any) -> None:
+    stage = Stage(Polled([number(float("nan")), number(2)]))
+    assert stage.runner.once(requests_of()[0]) == 0
+    assert stage.reports[0]["samples"] == 1
+    assert stage.reports[0]["errors"] == 1
+    assert stage.said == ["E! room: field 'number' of 'room' left out: line protocol cannot carry nan"]
+
+
+def test_a_batch_that_fails_keeps_what_it_has_and_is_reported_as_down(requests_of: Any) -> None:
+    def failing() -> Iterator[Metric]:
+        yield number(1)
+        raise OSError("the device is gone")
+
+    stage = Stage(Polled(failing()))
+    assert stage.runner.once(requests_of()[0]) == 1
+    assert stage.reports == [{"samples": 1, "errors": 1, "up": 0, "duration_seconds": 0.0}]
+    assert stage.said == ["E! room: OSError: the device is gone"]
+
+
+@pytest.mark.parametrize("error", [Unavailable("plug it in"), ValueError("plug it in")])
+def test_an_exception_that_speaks_for_itself_is_said_in_its_own_words(error: Exception, requests_of: Any) -> None:
+    stage = Stage(Polled(error))
+    stage.runner.once(requests_of()[0])
+    assert stage.said == ["E! room: plug it in"]
+
+
+# --- requests ---------------------------------------------------------------------------------------
+
+
+def test_each_line_is_answered_with_a_batch_and_the_end_of_input_ends_it(requests_of: Any) -> None:
+    requests, writing = requests_of()
+    os.write(writing, b"\n\n\n")
+    os.close(writing)
+    stage = Stage(Polled([number(1)], ValueError("gone"), [number(3)]))
+    assert stage.runner.serve(requests) == 0
+    assert [report["up"] for report in stage.reports] == [1, 0, 1]
+    assert [report["errors"] for report in stage.reports] == [0, 1, 0]
+
+
+def test_a_line_without_its_end_is_no_request_yet(requests_of: Any) -> None:
+    requests, writing = requests_of()
+    os.write(writing, b"gather")
+    os.close(writing)
+    assert requests.next() is False
+
+
+@pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_waiting_and_drops_what_was_asked(which: signal.Signals, requests_of: Any) -> None:
+    requests, writing = requests_of()
+    os.write(writing, b"\n\n\n")
+    assert requests.next() is True
+    signal.raise_signal(which)
+    assert requests.next() is False
+    assert requests.stopped
+    os.close(writing)
+
+
+def test_a_pause_ends_at_once_when_the_input_ends(requests_of: Any) -> None:
+    requests, writing = requests_of()
+    assert requests.wait(0) is False
+    os.close(writing)
+    assert requests.wait(3600) is True
+
+
+def test_lines_that_come_during_a_pause_are_not_answered(requests_of: Any) -> None:
+    requests, writing = requests_of()
+    os.write(writing, b"\n")
+    assert requests.wait(3600) is False
+    os.close(writing)
+    assert requests.next() is False
+
+
+def test_without_an_input_only_signals_count(requests_of: Any) -> None:
+    requests_of()
+    requests = Requests(None)
+    assert requests.wait(0) is False
+    signal.raise_signal(signal.SIGTERM)
+    assert requests.wait(3600) is True
+
+
+# --- events -----------------------------------------------------------------------------------------
+
+
+def test_events_are_written_as_they_happen_and_the_collector_reports_now_and_then() -> None:
+    def pass_time() -> None:
+        stage.seconds += REPORT_SECONDS / 2
+
+    batches = [[number(each)] for each in range(5)]
+    stage = Stage(Streaming(*batches, before=pass_time))
+    assert stage.runner.follow(lambda _seconds: False) == 0
+    names = [metric.series.measurement for metric in stage.metrics]
+    assert names == ["room", "collector", "room", "room", "collector", "room", "room", "collector", "collector"]
+    assert [report["samples"] for report in stage.reports] == [1, 2, 2, 0]
+    assert all("duration_seconds" not in report for report in stage.reports)
+
+
+def test_an_event_is_not_held_back_for_the_report() -> None:
+    stage = Stage(Streaming([number(1)], [number(2)]))
+    stream = stage.runner
+    stream.follow(lambda _seconds: stage.writes == 2)
+    assert stage.writes == 3
+
+
+def test_a_stream_stops_when_it_is_time() -> None:
+    stage = Stage(Streaming([number(1)], [number(2)]))
+    assert stage.runner.follow(lambda _seconds: True) == 0
+    assert sum(report["samples"] for report in stage.reports) == 1
+
+
+def test_a_source_that_is_lost_is_said_and_reported_as_down() -> None:
+    stage = Stage(Streaming([number(1)], OSError("unplugged")))
+    assert stage.runner.follow(lambda _seconds: False) == 1
+    assert stage.reports[-1] == {"samples": 0, "errors": 1, "up": 0}
+    assert stage.said == ["E! room: OSError: unplugged"]
+
+
+def test_a_reader_that_is_gone_is_not_taken_for_a_lost_source() -> None:
+    stage = Stage(Streaming(BrokenPipeError()))
+    with pytest.raises(BrokenPipeError):
+        stage.runner.follow(lambda _seconds: False)
