@@ -142,6 +142,7 @@ def up(state: State, environment: Mapping[str, str], say: Say) -> Running:
                 "SENSETIG_TELEGRAF_TOKEN": outcome.tokens.telegraf,
                 "SENSETIG_INTERVAL": "2s",
                 "SENSETIG_FLUSH_INTERVAL": "1s",
+                "SENSETIG_RANDOM_DATA_SITE": SITE,
                 "SENSETIG_RANDOM_DATA_URL": url,
                 "SENSETIG_RANDOM_DATA_TOKEN": outcome.tokens.telegraf,
                 **environment,

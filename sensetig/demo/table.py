@@ -41,13 +41,13 @@ _STALE_SECONDS = 30
 def table(arrivals: Arrivals, declared: Mapping[str, Declared], now: datetime) -> Table:
     """One line a measurement: its points, some values of its newest series, and their age."""
     drawn = Table(box=None, pad_edge=False, header_style="bold")
-    drawn.add_column("measurement", no_wrap=True)
-    drawn.add_column("points", justify="right", no_wrap=True)
+    names = [name for name in arrivals.measurements if not name.startswith(_TELEGRAFS_OWN)]
+    drawn.add_column("measurement", no_wrap=True, min_width=max(map(len, names), default=0))
+    drawn.add_column("points", justify="right", no_wrap=True, min_width=6)
     drawn.add_column("newest values", overflow="ellipsis", no_wrap=True, ratio=1)
-    drawn.add_column("age", justify="right", no_wrap=True)
-    for name, arrived in arrivals.measurements.items():
-        if name.startswith(_TELEGRAFS_OWN):
-            continue
+    drawn.add_column("age", justify="right", no_wrap=True, min_width=4)
+    for name in names:
+        arrived = arrivals.measurements[name]
         age = max(0.0, (now - arrived.newest).total_seconds())
         drawn.add_row(
             name,
