@@ -67,7 +67,7 @@ def unpack(
     archive = package.archive
     with tempfile.TemporaryDirectory(prefix="sensetig-") as name:
         folder = Path(name)
-        key = _first_answer(archive, folder, patience)
+        key = _first_answer(archive, patience)
         base = f"{archive.url}/dists/{archive.suite}"
         signed = _fetch(f"{base}/InRelease", None, folder).read_bytes()
         release = read_release(believed(archive, key, signed), archive, now or datetime.now(UTC))
@@ -84,16 +84,18 @@ def unpack(
         extract(deb, package, target)
 
 
-def _first_answer(archive: Archive, folder: Path, patience: float) -> bytes:
+def _first_answer(archive: Archive, patience: float) -> bytes:
     """The key, or an error within seconds: the resolver's own patience, with several servers, is half a minute."""
     host = urlsplit(archive.key).hostname
     answer: list[bytes | EngineUnavailable] = []
 
     def ask() -> None:
-        try:
-            answer.append(_fetch(archive.key, None, folder, timeout=patience).read_bytes())
-        except EngineUnavailable as error:
-            answer.append(error)
+        # A folder of its own: an answer that comes too late finds the caller's folder gone.
+        with tempfile.TemporaryDirectory(prefix="sensetig-") as folder:
+            try:
+                answer.append(_fetch(archive.key, None, Path(folder), timeout=patience).read_bytes())
+            except EngineUnavailable as error:
+                answer.append(error)
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
@@ -125,8 +127,8 @@ def believed(archive: Archive, keys: bytes, signed: bytes) -> bytes:
 
     try:
         certificates = Cert.split_bytes(keys)
-    except Exception as error:  # pysequoia raises Exception itself
-        raise EngineUnavailable(f"{archive.key} is no public key: {_one_line(error)}") from error
+    except RuntimeError as error:
+        raise EngineUnavailable(f"{archive.key} is no public key: {_first_line(error)}") from error
     known = [certificate for certificate in certificates if certificate.fingerprint.upper() == archive.fingerprint]
     if not known:
         found = ", ".join(certificate.fingerprint.upper() for certificate in certificates) or "none"
@@ -135,9 +137,9 @@ def believed(archive: Archive, keys: bytes, signed: bytes) -> bytes:
         )
     try:
         checked = verify(bytes=signed, store=lambda _: known)
-    except Exception as error:  # pysequoia raises Exception itself
+    except RuntimeError as error:
         raise EngineUnavailable(
-            f"the signature of {archive.url} is not by {archive.fingerprint}: {_one_line(error)}"
+            f"the signature of {archive.url} is not by {archive.fingerprint}: {_first_line(error)}"
         ) from error
     text = checked.bytes
     signers = {signature.certificate.upper() for signature in checked.valid_sigs}
@@ -146,8 +148,9 @@ def believed(archive: Archive, keys: bytes, signed: bytes) -> bytes:
     return text
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def _first_line(error: Exception) -> str:
+    # A trace of the library's own may follow.
+    return str(error).partition("\n")[0].rstrip(".")
 
 
 def read_release(text: bytes, archive: Archive, now: datetime) -> Mapping[str, Any]:
@@ -210,12 +213,13 @@ def extract(deb: Path, package: Package, target: Path) -> None:
         package: says what of it is taken.
         target: the file, or the folder.
     """
+    from debian.arfile import ArError
     from debian.debfile import DebError, DebFile
 
     try:
         with DebFile(str(deb)) as content, content.data.tgz() as members:
             count = sum(_place(members, member, package.takes, target) for member in members)
-    except (DebError, tarfile.TarError, OSError) as error:
+    except (ArError, DebError, tarfile.TarError, OSError) as error:
         raise EngineUnavailable(f"{package.name} {package.version} cannot be unpacked: {error}") from error
     if not count:
         raise EngineUnavailable(f"{package.name} {package.version} has no {package.takes}")
@@ -276,7 +280,12 @@ def _fetch(
     url: str, sha256: str | None, folder: Path, progress: Progress | None = None, timeout: float = STALL_SECONDS
 ) -> Path:
     """A file from the archive; with a checksum, it is there only when that holds."""
-    import pooch  # type: ignore[import-untyped]
+    try:
+        import pooch  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise EngineUnavailable(
+            "the vendors' archives are fetched with pooch; install sensetig with its extra engines"
+        ) from error
 
     pooch.get_logger().setLevel("ERROR")  # it logs each file; here only what concerns the operator is said
     downloader = pooch.HTTPDownloader(progressbar=progress or False, timeout=timeout)
@@ -287,12 +296,16 @@ def _fetch(
     except ValueError as error:  # pooch's word for a checksum that does not hold
         raise EngineUnavailable(f"{url} is not what its signed checksum says: it was altered on the way") from error
     except OSError as error:  # requests' errors are OSErrors
-        host = urlsplit(url).hostname
-        raise EngineUnavailable(f"{host} does not give {urlsplit(url).path}: {_reason(error)}") from error
+        host, path = urlsplit(url).hostname, urlsplit(url).path
+        response = getattr(error, "response", None)
+        if response is not None:
+            response.close()  # pooch leaves it open
+            raise EngineUnavailable(f"{host} answers {response.status_code} to {path}") from error
+        raise EngineUnavailable(f"{host} cannot be reached: {_reason(error)}") from error
 
 
 def _reason(error: OSError) -> str:
     """The innermost cause, which is the one that a person understands."""
-    words = _one_line(error)
+    words = " ".join(str(error).split())
     inner = re.findall(r"(?:\[Errno -?\d+\] )([^'\")]+)", words)
     return inner[-1] if inner else words

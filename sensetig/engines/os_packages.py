@@ -110,7 +110,7 @@ def ensure(packages: Collection[str], say: Callable[[str], None], system: System
         return
     names = " ".join(absent)
     if not system.root:
-        raise PackagesMissing(f"install what is missing with: sudo apt-get install -y {names}")
+        raise PackagesMissing(f"install it with: sudo apt-get install -y {names}")
     _update(say, system)
     say(f"installing {names} from the operating system's packages")
     _apt(("install", "-y", "--no-install-recommends", *absent), system)
@@ -132,11 +132,16 @@ def bring(need: Need, say: Callable[[str], None], system: System | None = None) 
         raise PackagesMissing(f"install {need.title} from {need.otherwise}")
     if system.root:
         _update(say, system)
-    for package in need.packages:
-        version = candidate(package, system)
+    versions = {package: candidate(package, system) for package in need.packages}
+    for package, version in versions.items():
         if version is not None and is_new_enough(version, need.minimum):
             ensure((package, *need.together), say, system)
             return
+    if not any(versions.values()) and not system.root:
+        names = " ".join((need.packages[0], *need.together))
+        raise PackagesMissing(f"install it with: sudo apt-get update && sudo apt-get install -y {names}")
+    if not any(versions.values()):
+        raise PackagesMissing(f"the lists of this system have no package {' or '.join(need.packages)}")
     raise PackagesMissing(
         f"the packages of this system ({', '.join(need.packages)}) are older than {need.title} {need.minimum}; "
         f"get it from {need.otherwise}"

@@ -113,8 +113,11 @@ def _get(spec: Spec, place: Place, wanted: frozenset[str], whole: Key, built: Ke
             f"{spec.title} {spec.version} does not exist for {place.architecture}, only for "
             f"{', '.join(spec.architectures)}; {spec.without}"
         )
-    reasons = []
-    for source, key in ((_from_archive, whole), (_from_build, built)):
+    sources = [(_from_archive, whole), *([(_from_build, built)] if spec.build else [])]
+    reasons: list[str] = []
+    for source, key in sources:
+        if reasons:
+            say(f"{spec.title}: {reasons[-1]}; going on to the next source")
         try:
             with place.cache.staging(key) as staged:
                 origin = source(spec, place, wanted, key, staged, say)
@@ -124,12 +127,11 @@ def _get(spec: Spec, place: Place, wanted: frozenset[str], whole: Key, built: Ke
                 place.cache.install(key, staged, origin)
         except EngineUnavailable as error:
             reasons.append(str(error))
-            say(f"{spec.title}: {error}")
             continue
         engine = place.cache.find(spec, key)
         assert engine is not None
         return engine._replace(source=origin)
-    raise EngineUnavailable(f"{spec.title} {spec.version} is not to be had: {'; '.join(reasons)}; {spec.without}")
+    raise EngineUnavailable(f"{spec.title} {spec.version} is not to be had ({'; '.join(reasons)}): {spec.without}")
 
 
 def _from_archive(spec: Spec, place: Place, _: frozenset[str], __: Key, staged: Path, say: Say) -> str:
@@ -141,8 +143,6 @@ def _from_archive(spec: Spec, place: Place, _: frozenset[str], __: Key, staged: 
 
 
 def _from_build(spec: Spec, place: Place, wanted: frozenset[str], key: Key, staged: Path, say: Say) -> str:
-    if spec.build is None:
-        raise EngineUnavailable("no build of it ships with this bundle")
     module = place.bundle / "engines"
     if not (module / "go.mod").is_file():
         raise EngineUnavailable("a build needs a checkout of this project, with its folder engines")

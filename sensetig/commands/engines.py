@@ -1,0 +1,85 @@
+"""``sensetig engines``: Telegraf, InfluxDB, Grafana and the broker, each from the first source that serves."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+
+from sensetig.engines import EngineUnavailable, os_packages, sources
+from sensetig.engines.catalogue import Need, Spec
+
+Say = Callable[[str], None]
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--check", is_flag=True, help="Only look, without network and without a build.")
+def command(names: tuple[str, ...], check: bool) -> None:
+    """Get Telegraf, InfluxDB, Grafana and Mosquitto, or those that are named.
+
+    Each engine comes from the first source that serves: what is installed already (on PATH, or in
+    GRAFANA_HOME), the cache, the vendor's archive, a build. The cache is in the user's cache folder;
+    SENSETIG_CACHE names another. What is missing ends it with status 1, except for Grafana and the
+    broker: without them everything else works.
+    """
+    place = sources.here()
+    known = [*place.catalogue.engines, *place.catalogue.brokers]
+    for name in names:
+        if name not in known:
+            raise click.BadParameter(f"there is no engine {name!r}; there are {', '.join(known)}", param_hint="NAME")
+    complete = True
+    with _progress() as say:
+        for name in names or known:
+            if name in place.catalogue.brokers:
+                _broker(place.catalogue.brokers[name], place, check, say)
+            else:
+                complete &= _engine(place.catalogue.engines[name], place, check, say)
+    if not complete:
+        sys.exit(1)
+
+
+def _engine(spec: Spec, place: sources.Place, check: bool, say: Say) -> bool:
+    """Get one engine and say where it is; False when the bundle cannot do without it and it is not there."""
+    try:
+        engine = sources.locate(spec.name, place) if check else sources.obtain(spec.name, say, place)
+    except EngineUnavailable as error:
+        click.echo(str(error), err=True)
+        return not spec.needed
+    if engine is None:
+        click.echo(f"{spec.title} is not here; {spec.without}", err=True)
+        return not spec.needed
+    click.echo(f"{spec.title} {engine.version} from {engine.source}: {engine.path}")
+    return True
+
+
+def _broker(need: Need, place: sources.Place, check: bool, say: Say) -> None:
+    program = os_packages.program(need.program, place.environ)
+    if program is None and not check:
+        try:
+            os_packages.bring(need, say, place.packages)
+        except os_packages.PackagesMissing as error:
+            click.echo(f"{need.title} is missing: {error}; {need.otherwise}", err=True)
+            return
+        program = os_packages.program(need.program, place.environ)
+    if program is None:
+        click.echo(f"{need.title} is not here; {need.otherwise}", err=True)
+    else:
+        click.echo(f"{need.title} from the operating system: {program}")
+
+
+@contextmanager
+def _progress() -> Iterator[Say]:
+    """What takes the sentences: a line with a clock that changes in a terminal, and plain lines elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda text: click.echo(text, err=True)
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("looking for the engines", total=None)
+        yield lambda text: progress.update(task, description=text)

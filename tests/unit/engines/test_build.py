@@ -1,0 +1,139 @@
+"""A build: its tools are checked, the person's own settings do not change it, and its failure is said."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sensetig.engines import build, catalogue
+from sensetig.engines.catalogue import Build, Need
+from sensetig.engines.engine import EngineUnavailable
+from tests.unit.engines.programs import prints, script
+
+CATALOGUE = catalogue.load()
+TELEGRAF, INFLUXD = CATALOGUE.engines["telegraf"], CATALOGUE.engines["influxd"]
+GO = CATALOGUE.needs["go"]
+
+
+def of(spec: catalogue.Spec) -> Build:
+    assert spec.build is not None
+    return spec.build
+
+
+def test_a_tool_that_is_missing_is_named_with_the_package_that_brings_it(tmp_path: Path) -> None:
+    lacking = build.missing([GO], {"PATH": str(tmp_path)})
+    assert [each.sentence() for each in lacking] == [
+        "Go 1.21 or later, from the package golang-go or https://go.dev/dl"
+    ]
+
+
+def test_a_tool_that_is_too_old_is_named_with_its_version(tmp_path: Path) -> None:
+    prints(tmp_path / "go", "go version go1.19.8 linux/amd64")
+    lacking = build.missing([GO], {"PATH": f"{tmp_path}:/bin"})
+    assert [each.sentence() for each in lacking] == [
+        "Go 1.21 or later (found 1.19.8), from the package golang-go or https://go.dev/dl"
+    ]
+
+
+def test_a_tool_that_cannot_say_its_version_is_missing(tmp_path: Path) -> None:
+    script(tmp_path / "rustc", "echo 'no toolchain' >&2; exit 1")
+    lacking = build.missing([CATALOGUE.needs["rustc"]], {"PATH": f"{tmp_path}:/bin"})
+    assert [each.found for each in lacking] == ["one that does not say its version"]
+
+
+def test_tools_that_are_new_enough_are_not_missing(tmp_path: Path) -> None:
+    prints(tmp_path / "go", "go version go1.21.0 linux/amd64")
+    prints(tmp_path / "rustc", "rustc 1.83.0 (90b35a623 2024-11-26)")
+    prints(tmp_path / "cargo", "cargo 1.83.0 (5ffbef321 2024-10-29)")
+    prints(tmp_path / "cc", "whatever")
+    needs: list[Need] = [CATALOGUE.needs[name] for name in of(INFLUXD).needs]
+    assert build.missing(needs, {"PATH": f"{tmp_path}:/bin"}) == []
+
+
+def test_influxdb_needs_go_rust_and_a_c_compiler_and_nothing_else() -> None:
+    assert set(of(INFLUXD).needs) == {"go", "rustc", "cargo", "cc"}
+    assert set(of(TELEGRAF).needs) == {"go"}
+
+
+def test_the_persons_own_go_settings_do_not_change_the_build() -> None:
+    own = {"GOFLAGS": "-race", "GOOS": "plan9", "GOARCH": "mips", "GOWORK": "/w", "CGO_CFLAGS": "-O0", "HOME": "/h"}
+    made = build.environment(of(TELEGRAF), own, go="1.26.8", wanted="1.26.0", rust=None)
+    assert made == {"GOFLAGS": "-mod=readonly -buildvcs=false", "GOWORK": "off", "CGO_ENABLED": "0", "HOME": "/h"}
+
+
+def test_c_and_the_installed_rust_are_used_where_they_are_needed() -> None:
+    made = build.environment(of(INFLUXD), {}, go="1.26.8", wanted="1.26.0", rust="stable-x86_64-unknown-linux-gnu")
+    assert made["CGO_ENABLED"] == "1"
+    assert made["RUSTUP_TOOLCHAIN"] == "stable-x86_64-unknown-linux-gnu"
+
+
+def test_an_older_go_is_let_fetch_the_wanted_one_unless_the_person_forbids_it() -> None:
+    older = build.environment(of(TELEGRAF), {}, go="1.24.4", wanted="1.26.0", rust=None)
+    assert older["GOTOOLCHAIN"] == "auto"
+    forbidden = build.environment(of(TELEGRAF), {"GOTOOLCHAIN": "local"}, go="1.24.4", wanted="1.26.0", rust=None)
+    assert forbidden["GOTOOLCHAIN"] == "local"
+
+
+def test_telegraf_is_built_with_the_given_plugins_and_says_its_version() -> None:
+    words = build.arguments(of(TELEGRAF), ["inputs.mem", "inputs.cpu"])
+    assert words[words.index("-tags") + 1] == "custom,inputs.cpu,inputs.mem"
+    assert "-X github.com/influxdata/telegraf/internal.Version=1.39.3" in words[words.index("-ldflags") + 1]
+    assert words[-1] == "github.com/influxdata/telegraf/cmd/telegraf"
+
+
+def test_influxdb_is_built_without_plugins() -> None:
+    words = build.arguments(of(INFLUXD), ["inputs.cpu"])
+    assert words[words.index("-tags") + 1] == "sqlite_foreign_keys,sqlite_json"
+
+
+def test_the_wanted_go_is_read_from_the_module() -> None:
+    assert build.wanted_go("module x\n\ngo 1.26.0\n") == "1.26.0"
+    with pytest.raises(EngineUnavailable, match=r"go\.mod does not say"):
+        build.wanted_go("module x\n")
+
+
+def module(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "go.mod").write_text("module x\n\ngo 1.21\n")
+    return folder
+
+
+def test_a_build_that_fails_says_the_last_line_and_where_all_of_it_is(tmp_path: Path) -> None:
+    script(
+        tmp_path / "bin" / "go",
+        '[ "$1" = version ] && echo go1.26.8 || { echo first; echo "no such package"; exit 1; }',
+    )
+    log = tmp_path / "log"
+    with pytest.raises(EngineUnavailable) as caught:
+        build.compile_engine(
+            TELEGRAF, module(tmp_path / "m"), tmp_path / "out", [], {"PATH": f"{tmp_path}/bin:/bin"}, log, print
+        )
+    assert str(caught.value) == f"Telegraf could not be built: no such package (all that was printed is in {log})"
+    assert log.read_text() == "first\nno such package\n"
+
+
+def test_a_build_says_that_it_begins_and_how_long_it_takes(tmp_path: Path) -> None:
+    script(tmp_path / "bin" / "go", 'echo go1.26.8; [ "$1" = version ] || touch "$3"')
+    said: list[str] = []
+    folder, out = module(tmp_path / "m"), tmp_path / "out"
+    build.compile_engine(
+        TELEGRAF, folder, out, [], {"PATH": f"{tmp_path}/bin:/bin:/usr/bin"}, tmp_path / "log", said.append
+    )
+    assert out.exists()
+    assert said == [f"Telegraf 1.39.3: building it from {folder} (about a minute on two cores)"]
+
+
+def test_a_real_module_is_compiled_by_the_real_go(tmp_path: Path) -> None:
+    go = shutil.which("go")
+    if go is None:
+        pytest.skip("no Go on this machine: builds cannot be tried")
+    folder = module(tmp_path / "m")
+    (folder / "main.go").write_text('package main\n\nvar version string\n\nfunc main() { print("it is ", version) }\n')
+    small = of(TELEGRAF)._replace(package=".", variables={"main.version": "7.8.9"}, plugins=False)
+    environ = {"PATH": f"{Path(go).parent}:/usr/bin:/bin", "HOME": str(Path.home()), "GOFLAGS": "-nonsense"}
+    build.compile_engine(
+        TELEGRAF._replace(build=small), folder, tmp_path / "out", [], environ, tmp_path / "log", lambda _: None
+    )
+    assert b"7.8.9" in (tmp_path / "out").read_bytes()
