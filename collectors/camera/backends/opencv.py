@@ -26,6 +26,8 @@ SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "udp", "tcp")
 
 #: How long to look out for a picture before it is time to see whether to stop.
 _LOOK_SECONDS = 0.2
+#: How long a device may take to give back the call that waits for its next picture.
+_CLOSE_SECONDS = 0.5
 #: Pictures that may wait to be looked at; more would only be seen later.
 _MOST_WAITING = 4
 #: A container states the number of its frames, some only nearly; this share may be missing.
@@ -183,8 +185,7 @@ class Live:
         self._shown = shown
         self._capture, self._first = opened
         self._timeout = values[settings.TIMEOUT_SECONDS]
-        # A camera that gives nearly what was asked for must not lose every other picture.
-        self._least_seconds = 0.75 / values[settings.FRAME_RATE]
+        self._frame_rate = values[settings.FRAME_RATE]
         self._clock_ns = clock_ns
         self._timer = timer
         self._waiting: deque[Frame] = deque()
@@ -215,19 +216,23 @@ class Live:
         """Let go of the camera."""
         self._closing = True
         if self._thread is not None:
-            self._thread.join(timeout=_LOOK_SECONDS + self._least_seconds)
+            self._thread.join(timeout=_CLOSE_SECONDS)
             if self._thread.is_alive():
                 return  # it waits for a picture inside the driver, and lets go when it has it or the process ends
         self._capture.release()
 
     def _grab(self) -> None:
-        taken = self._timer()
-        self._put(Frame(self._first, taken, self._clock_ns()))
+        before = self._timer()
+        self._put(Frame(self._first, before, self._clock_ns()))
+        # A stream comes in bursts, so pictures not taken before may be taken now, as many as may wait.
+        credit = float(_MOST_WAITING)
         while not self._closing and self._capture.grab():
             now = self._timer()
-            if now - taken < self._least_seconds:
+            credit = min(credit + (now - before) * self._frame_rate, float(_MOST_WAITING))
+            before = now
+            if credit < 1.0:
                 continue
-            taken = now
+            credit -= 1.0
             found, image = self._capture.retrieve()
             if found and _is_picture(image):
                 self._put(Frame(image, now, self._clock_ns()))
