@@ -15,6 +15,8 @@ def read(path: str) -> bytes:
         while chunk:
             chunk = os.read(descriptor, _CHUNK)
             content += chunk
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None  # reading does not know its file's name
     finally:
         os.close(descriptor)
     return content

@@ -7,7 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from collectors.system import cpu, diskio, host, memory, network, processes, temperature
+from collectors.system import cpu, diskio, files, host, memory, network, processes, temperature
+
+
+def test_a_file_that_opens_but_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="Is a directory") as caught:
+        files.read(str(tmp_path))
+    assert files.sentence(caught.value) == f"{tmp_path} cannot be read: Is a directory"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [(ValueError("no line"), "no line"), (ValueError(), "ValueError: "), (KeyError("a"), "KeyError: 'a'")],
+)
+def test_an_error_is_said_in_words(error: Exception, words: str) -> None:
+    assert files.sentence(error) == words
 
 
 def times(**ticks: int) -> list[int]:
