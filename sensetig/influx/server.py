@@ -167,8 +167,9 @@ class Server:
             raise self._foreign() from None
         except SetupError as error:
             raise (self._foreign() if "status 404" in str(error) else error) from None
-        allowed = answer.allowed
-        return bool(allowed)
+        if not isinstance(answer.allowed, bool):
+            raise self._foreign()
+        return answer.allowed
 
     def _foreign(self) -> SetupError:
         return SetupError(f"what answers at {self.url} is not InfluxDB 2; name the right address with --url")
@@ -321,14 +322,14 @@ class Server:
     def create_task(self, task: Task) -> None:
         """Make a task. Raises SetupError with the task's file where InfluxDB finds a fault in it."""
         request = _influx.TaskCreateRequest(org_id=self.organisation_id, flux=task.flux, status="active")
-        api = self._client.tasks_api()
-        self._call(f"run the task in {task.file}", api.create_task, task_create_request=request)
+        purpose = f"run the task in {task.file}"
+        self._call(purpose, self._client.tasks_api().create_task, task_create_request=request)
 
     def change_task(self, task_id: str, task: Task) -> None:
         """Give a task this text, and let it run. Raises SetupError as :meth:`create_task`."""
         request = _influx.TaskUpdateRequest(flux=task.flux, status="active")
-        api = self._client.tasks_api()
-        self._call(f"run the task in {task.file}", api.update_task_request, task_id, request)
+        purpose = f"run the task in {task.file}"
+        self._call(purpose, self._client.tasks_api().update_task_request, task_id, request)
 
     def delete_task(self, task_id: str) -> None:
         """Delete a task."""
