@@ -1,0 +1,132 @@
+"""Every part of the house has its companions, found by their names; what is missing is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from collectors.__main__ import catalogue
+from collectors.schema import COLLECTOR, PIPELINE_TAGS
+from sensetig.commands.reference import build, command
+from sensetig.declarations import collector_module, declared
+from sensetig.reference import heading
+from tests.golden import CASES, ROOT, find_cases
+
+REFERENCE = ROOT / "docs" / "metrics.md"
+
+#: The kinds that line protocol has.
+KINDS = {float, int, bool, str}
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_a_collector_has_all_its_parts(name: str) -> None:
+    parts = {
+        f"its snippet telegraf/telegraf.d/{name}.conf": (ROOT / "telegraf" / "telegraf.d" / f"{name}.conf").is_file(),
+        f"its row grafana/dashboards/rows/{name}.py": (
+            ROOT / "grafana" / "dashboards" / "rows" / f"{name}.py"
+        ).is_file(),
+        f"a golden case tests/cases/{name}/<case>/case.toml": any(case.collector == name for case in find_cases()),
+        f"its section in docs/metrics.md ({heading(name)})": heading(name) in REFERENCE.read_text().splitlines(),
+        "a line of help, the first of its docstring": bool(catalogue()[name].strip(" .")),
+        "MEASUREMENTS": bool(collector_module(name).MEASUREMENTS),
+        "SETTINGS": isinstance(collector_module(name).SETTINGS, tuple),
+    }
+    missing = [part for part, there in parts.items() if not there]
+    assert missing == [], f"collector {name} lacks {'; '.join(missing)}"
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_a_collector_s_snippet_runs_it_and_no_other(name: str) -> None:
+    snippet = (ROOT / "telegraf" / "telegraf.d" / f"{name}.conf").read_text(encoding="utf-8")
+    active = "\n".join(line for line in snippet.splitlines() if not line.lstrip().startswith("#"))
+    assert f'"-m", "collectors", "{name}"' in active
+    others = [other for other in catalogue() if other != name and f'"collectors", "{other}"' in active]
+    assert others == []
+
+
+def test_every_case_and_row_belongs_to_something() -> None:
+    collectors = set(catalogue())
+    snippets = {path.stem for path in (ROOT / "telegraf" / "telegraf.d").glob("*.conf")}
+    strays = [
+        *(path.name for path in CASES.iterdir() if path.is_dir() and path.name not in collectors),
+        *(
+            path.name
+            for path in (ROOT / "grafana" / "dashboards" / "rows").glob("*.py")
+            if path.stem not in collectors | snippets | {"__init__", COLLECTOR.name}
+        ),
+    ]
+    assert strays == []
+
+
+def test_no_two_collectors_emit_the_same_measurement() -> None:
+    emitted = [measurement.name for name in catalogue() for measurement in collector_module(name).MEASUREMENTS]
+    assert sorted(emitted) == sorted(set(emitted) - {COLLECTOR.name})
+
+
+@pytest.mark.parametrize("name", declared())
+def test_a_declaration_says_all_that_its_readers_need(name: str) -> None:
+    measurement = declared()[name].measurement
+    names = [field.name for field in measurement.fields] + [tag.name for tag in measurement.tags]
+    assert measurement.fields
+    assert measurement.help.endswith("."), measurement.help
+    assert sorted(names) == sorted(set(names))
+    assert not {tag.name for tag in measurement.tags} & {tag.name for tag in PIPELINE_TAGS}
+    for field in measurement.fields:
+        assert field.kind in KINDS, field.name
+        assert field.help.endswith("."), f"{field.name}: {field.help}"
+        assert field.low is None or field.high is None or field.low <= field.high, field.name
+    for tag in measurement.tags:
+        assert tag.help.endswith("."), f"{tag.name}: {tag.help}"
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_a_collector_s_settings_are_said_once_and_in_sentences(name: str) -> None:
+    settings = collector_module(name).SETTINGS
+    names = [setting.name for setting in settings]
+    assert sorted(names) == sorted(set(names))
+    assert not {"execd", "settings", "help"} & set(names), "the runner has these options itself"
+    for setting in settings:
+        assert setting.help.endswith("."), f"{setting.name}: {setting.help}"
+        if setting.default is not None:
+            assert setting.check(setting.default) == setting.default, setting.name
+
+
+# --- the metrics reference --------------------------------------------------------------------------
+
+
+def test_the_committed_reference_is_what_the_collectors_declare() -> None:
+    assert REFERENCE.read_text(encoding="utf-8") == build(REFERENCE.parent), "run: sensetig reference"
+
+
+def test_the_reference_names_every_tag_field_and_setting() -> None:
+    lines = REFERENCE.read_text(encoding="utf-8").splitlines()
+    expected = [
+        *(field.name for each in declared().values() for field in each.measurement.fields),
+        *(tag.name for each in declared().values() for tag in each.measurement.tags),
+        *(setting.name for name in catalogue() for setting in collector_module(name).SETTINGS),
+    ]
+    assert [name for name in expected if not any(line.startswith(f"| `{name}` |") for line in lines)] == []
+
+
+def test_check_says_how_a_stale_reference_differs_and_changes_nothing(tmp_path: Path) -> None:
+    stale = tmp_path / "metrics.md"
+    stale.write_text("# Metrics reference\n", encoding="utf-8")
+    done = CliRunner().invoke(command, ["--file", str(stale), "--check"])
+    assert stale.read_text(encoding="utf-8") == "# Metrics reference\n"
+    assert done.exit_code == 1
+    assert "+## pi" in done.output
+    assert "run: sensetig reference" in done.output
+
+
+def test_the_reference_is_written_and_then_agrees(tmp_path: Path) -> None:
+    fresh = str(tmp_path / "metrics.md")
+    assert CliRunner().invoke(command, ["--file", fresh]).exit_code == 0
+    assert CliRunner().invoke(command, ["--file", fresh, "--check"]).exit_code == 0
+
+
+def test_a_reference_that_cannot_be_written_is_named() -> None:
+    done = CliRunner().invoke(command, ["--file", "/no-such-folder/metrics.md"])
+    assert done.exit_code == 1
+    assert "Error: /no-such-folder/metrics.md cannot be read or written: No such file or directory" in done.output
