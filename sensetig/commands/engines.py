@@ -31,20 +31,23 @@ def command(names: tuple[str, ...], check: bool) -> None:
         if name not in known:
             raise click.BadParameter(f"there is no engine {name!r}; there are {', '.join(known)}", param_hint="NAME")
     complete = True
-    with _progress() as say:
-        for name in names or known:
-            if name in place.catalogue.brokers:
-                _broker(place.catalogue.brokers[name], place, check, say)
-            else:
-                complete &= _engine(place.catalogue.engines[name], place, check, say)
+    for name in names or known:
+        if name in place.catalogue.brokers:
+            _broker(place.catalogue.brokers[name], place, check)
+        else:
+            complete &= _engine(place.catalogue.engines[name], place, check)
     if not complete:
         sys.exit(1)
 
 
-def _engine(spec: Spec, place: sources.Place, check: bool, say: Say) -> bool:
+def _engine(spec: Spec, place: sources.Place, check: bool) -> bool:
     """Get one engine and say where it is; False when the bundle cannot do without it and it is not there."""
     try:
-        engine = sources.locate(spec.name, place) if check else sources.obtain(spec.name, say, place)
+        if check:
+            engine = sources.locate(spec.name, place)
+        else:
+            with _progress(f"looking for {spec.title}") as say:
+                engine = sources.obtain(spec.name, say, place)
     except EngineUnavailable as error:
         click.echo(str(error), err=True)
         return not spec.needed
@@ -55,11 +58,12 @@ def _engine(spec: Spec, place: sources.Place, check: bool, say: Say) -> bool:
     return True
 
 
-def _broker(need: Need, place: sources.Place, check: bool, say: Say) -> None:
+def _broker(need: Need, place: sources.Place, check: bool) -> None:
     program = os_packages.program(need.program, place.environ)
     if program is None and not check:
         try:
-            os_packages.bring(need, say, place.packages)
+            with _progress(f"looking for {need.title}") as say:
+                os_packages.bring(need, say, place.packages)
         except os_packages.PackagesMissing as error:
             click.echo(f"{need.title} is missing: {error}; {need.otherwise}", err=True)
             return
@@ -71,7 +75,7 @@ def _broker(need: Need, place: sources.Place, check: bool, say: Say) -> None:
 
 
 @contextmanager
-def _progress() -> Iterator[Say]:
+def _progress(beginning: str) -> Iterator[Say]:
     """What takes the sentences: a line with a clock that changes in a terminal, and plain lines elsewhere."""
     if not sys.stderr.isatty():
         yield lambda text: click.echo(text, err=True)
@@ -81,5 +85,5 @@ def _progress() -> Iterator[Say]:
 
     columns = (SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("looking for the engines", total=None)
+        task = progress.add_task(beginning, total=None)
         yield lambda text: progress.update(task, description=text)

@@ -149,7 +149,7 @@ def compile_engine(
         rust=_rust_toolchain(environ) if "rustc" in build.needs else None,
     )
     log.write_text("", encoding="utf-8")
-    say(f"{spec.title} {spec.version}: building it from {module} ({build.duration})")
+    say(f"{spec.title} {spec.version}: building it ({build.duration})")
     if build.pkg_config is not None:
         tools = target.parent / "tools"
         tools.mkdir()

@@ -27,7 +27,7 @@ _RECORD = "sensetig.json"
 def root(environ: Mapping[str, str]) -> Path:
     """The folder of all engines: under SENSETIG_CACHE, or under the user's cache."""
     folder = environ.get("SENSETIG_CACHE") or platformdirs.user_cache_dir("sensetig", appauthor=False)
-    return Path(folder) / "engines"
+    return Path(folder).absolute() / "engines"  # compilers run in another folder
 
 
 class Key(NamedTuple):

@@ -147,8 +147,10 @@ def _from_build(spec: Spec, place: Place, wanted: frozenset[str], key: Key, stag
     if not (module / "go.mod").is_file():
         raise EngineUnavailable("a build needs a checkout of this project, with its folder engines")
     _bring_tools(spec, place, say)
-    build.compile_engine(spec, module, staged / spec.name, wanted, place.environ, place.cache.log(key), say)
-    return "a build from engines/"
+    log = place.cache.log(key)
+    build.compile_engine(spec, module, staged / spec.name, wanted, place.environ, log, say)
+    log.unlink()
+    return "a build of engines/"
 
 
 def _bring_tools(spec: Spec, place: Place, say: Say) -> None:

@@ -207,6 +207,31 @@ def test_what_the_archive_gave_is_in_the_cache_and_needs_no_network_again(vendor
     assert again.path == got.path
 
 
+def test_a_grafana_from_the_archive_is_its_whole_folder(vendor: Vendor, tmp_path: Path) -> None:
+    vendor.write_deb(
+        deb({"usr/share/grafana/bin/grafana": PROGRAM, "usr/share/grafana/conf/defaults.ini": b"[server]\n"})
+    )
+    here = place(vendor, tmp_path)
+    grafana = here.catalogue.engines["grafana"]._replace(package=vendor.package(takes="usr/share/grafana/"))
+    here = here._replace(catalogue=here.catalogue._replace(engines={"grafana": grafana}))
+    got = sources.obtain("grafana", lambda _: None, here)
+    assert got.path == tmp_path / "cache" / "grafana-12.4.1-linux-amd64"
+    assert (got.path / "conf" / "defaults.ini").read_bytes() == b"[server]\n"
+    assert sources.locate("grafana", here) == got._replace(source=f"the cache ({got.source})")
+
+
+def test_a_grafana_that_is_not_to_be_had_is_one_sentence_that_says_how_to_get_it(
+    vendor: Vendor, tmp_path: Path
+) -> None:
+    vendor.release.unlink()
+    here = place(vendor, tmp_path)
+    grafana = here.catalogue.engines["grafana"]._replace(package=vendor.package(takes="usr/share/grafana/"))
+    here = here._replace(catalogue=here.catalogue._replace(engines={"grafana": grafana}))
+    sentence = r"^Grafana 12\.4\.1 is not to be had \(.*404.*\): everything but the dashboards works .* GRAFANA_HOME$"
+    with pytest.raises(EngineUnavailable, match=sentence):
+        sources.obtain("grafana", pytest.fail, here)
+
+
 def test_a_refused_package_leaves_the_cache_empty_and_the_next_source_is_asked(vendor: Vendor, tmp_path: Path) -> None:
     vendor.deb.write_bytes(b"tampered")
     here = place(vendor, tmp_path)

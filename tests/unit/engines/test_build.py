@@ -122,7 +122,7 @@ def test_a_build_says_that_it_begins_and_how_long_it_takes(tmp_path: Path) -> No
         TELEGRAF, folder, out, [], {"PATH": f"{tmp_path}/bin:/bin:/usr/bin"}, tmp_path / "log", said.append
     )
     assert out.exists()
-    assert said == [f"Telegraf 1.39.3: building it from {folder} (about a minute on two cores)"]
+    assert said == ["Telegraf 1.39.3: building it (about a minute on two cores)"]
 
 
 def test_a_real_module_is_compiled_by_the_real_go(tmp_path: Path) -> None:
