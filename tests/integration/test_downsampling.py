@@ -1,0 +1,212 @@
+"""The downsampling task on a real InfluxDB, compared with what Python computes from the same points."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from statistics import fmean
+from typing import Any, NamedTuple
+
+import pytest
+import urllib3
+from influxdb_client.client.influxdb_client import InfluxDBClient
+from influxdb_client.client.write_api import SYNCHRONOUS
+from influxdb_client.rest import ApiException
+
+from collectors.metric import FieldValue, Metric, Series, encode
+from tests.integration.conftest import InfluxDB
+
+pytestmark = pytest.mark.engines
+
+#: A run of the task that takes longer has hung.
+RUN_SECONDS = 120.0
+
+#: The hour that is running now; the task leaves it out, as it is not over.
+NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+
+Rows = dict[datetime, dict[str, FieldValue]]
+
+
+class Store(NamedTuple):
+    """The InfluxDB of the tests, by the operator's token."""
+
+    client: Any
+    influxdb: InfluxDB
+
+    def write(self, series: Series, points: Mapping[datetime, Mapping[str, FieldValue]]) -> None:
+        """Write points to the bucket raw."""
+        lines = [
+            encode(Metric(series, fields, int(when.timestamp()) * 1_000_000_000)) for when, fields in points.items()
+        ]
+        api = self.client.write_api(write_options=SYNCHRONOUS)
+        api.write(self.influxdb.raw, self.influxdb.org, lines)
+
+    def downsample(self) -> None:
+        """Run the task now, to its end."""
+        tasks = self.client.tasks_api()
+        task = tasks.find_tasks(name="downsample_hourly")[0]
+        run = tasks.run_manually(task.id)
+        end = time.monotonic() + RUN_SECONDS
+        status = "started"
+        while status in ("scheduled", "started"):
+            assert time.monotonic() < end, f"the task is {status} for {RUN_SECONDS} s"
+            time.sleep(0.05)
+            try:
+                status = tasks.get_run(task.id, run.id).status
+            except ApiException as error:  # between its running and its being logged, a run is nowhere
+                assert error.status == 404, error
+        logs = [log.message for log in tasks.get_run_logs(task.id, run.id)]
+        assert status == "success", logs
+
+    def hourly(self, measurement: str, *, where: str = "") -> Rows:
+        """What the bucket hourly holds of a measurement, read by InfluxQL as a dashboard reads it."""
+        status, answer = _influxql(self.influxdb, f'SELECT * FROM "hourly"."{measurement}" {where}')  # noqa: S608
+        assert status == 200, answer
+        rows: Rows = {}
+        for series in answer["results"][0].get("series", ()):
+            for values in series["values"]:
+                named = dict(zip(series["columns"], values, strict=True))
+                when = datetime.fromisoformat(named.pop("time"))
+                rows[when] = {key: value for key, value in named.items() if value is not None}
+        return rows
+
+
+def _influxql(influxdb: InfluxDB, query: str) -> tuple[int, Any]:
+    answer = urllib3.request(
+        "GET",
+        f"{influxdb.url}/query",
+        fields={"q": query, "db": "sensetig"},
+        headers={"Authorization": f"Token {influxdb.read_token}"},
+    )
+    return answer.status, answer.json()
+
+
+def _summary(field: str, mean: object, least: float, greatest: float, count: int) -> dict[str, object]:
+    return {field: mean, f"{field}__min": least, f"{field}__max": greatest, f"{field}__count": count}
+
+
+@pytest.fixture(scope="module")
+def store(influxdb: InfluxDB) -> Iterator[Store]:
+    with InfluxDBClient(influxdb.url, influxdb.operator_token, org=influxdb.org, timeout=60_000) as client:
+        yield Store(client, influxdb)
+
+
+def _every_minute(hours_ago: int) -> list[datetime]:
+    start = NOW - timedelta(hours=hours_ago)
+    return [start + timedelta(minutes=minute) for minute in range(60)]
+
+
+def test_three_hours_are_summarised_as_python_does_it(store: Store) -> None:
+    series = Series("downsampled", {"host": "pi", "device": "shelf"})
+    points: dict[datetime, dict[str, FieldValue]] = {}
+    for hours_ago in (3, 2, 1):
+        for minute, when in enumerate(_every_minute(hours_ago)):
+            points[when] = {
+                "temperature_celsius": 20 + hours_ago + math.sin(minute),
+                "used_bytes": 10**9 * hours_ago + minute**2,
+                "throttled": minute % (4 * hours_ago) == 0,
+                "note": f"minute {minute}",
+            }
+    store.write(series, points)
+    store.downsample()
+
+    rows = store.hourly("downsampled")
+
+    assert sorted(rows) == [NOW - timedelta(hours=hours) for hours in (3, 2, 1)], "an hour is named by its beginning"
+    for start, row in rows.items():
+        inside = [fields for when, fields in points.items() if start <= when < start + timedelta(hours=1)]
+        expected: dict[str, object] = {"host": "pi", "device": "shelf"}
+        for name in ("temperature_celsius", "used_bytes", "throttled"):
+            values = [float(fields[name]) for fields in inside]
+            expected |= _summary(name, pytest.approx(fmean(values)), min(values), max(values), len(values))
+        assert row == expected, "numbers and truth values, with their tags; no text"
+
+
+def test_every_summary_is_a_float_so_that_no_field_changes_its_type(store: Store) -> None:
+    store.write(Series("downsampled_types"), {_every_minute(1)[0]: {"whole": 1, "number": 1.5, "truth": True}})
+    store.downsample()
+    status, answer = _influxql(store.influxdb, 'SHOW FIELD KEYS FROM "hourly"."downsampled_types"')
+    assert status == 200
+    types = dict(answer["results"][0]["series"][0]["values"])
+    assert len(types) == 3 * 4
+    assert set(types.values()) == {"float"}
+
+
+def test_a_point_that_comes_a_day_late_gets_into_its_hour(store: Store) -> None:
+    hour = _every_minute(25)
+    series = Series("downsampled_late", {"host": "pi"})
+    store.write(series, {hour[0]: {"value": 1.0}, hour[1]: {"value": 2.0}})
+    store.downsample()
+    before = store.hourly("downsampled_late")
+    store.write(series, {hour[30]: {"value": 9.0}})
+    store.downsample()
+    after = store.hourly("downsampled_late")
+    assert before == {
+        hour[0]: {"host": "pi", **_summary("value", 1.5, 1, 2, 2)},
+    }
+    assert after == {
+        hour[0]: {"host": "pi", **_summary("value", 4, 1, 9, 3)},
+    }
+
+
+def test_running_again_changes_nothing(store: Store) -> None:
+    store.write(Series("downsampled_again"), {when: {"value": float(when.minute)} for when in _every_minute(2)})
+    store.downsample()
+    once = store.hourly("downsampled_again")
+    store.downsample()
+    assert store.hourly("downsampled_again") == once
+    assert len(once) == 1
+
+
+def test_the_hour_that_is_not_over_waits_for_its_end(store: Store) -> None:
+    store.write(Series("downsampled_now"), {NOW: {"value": 1.0}, NOW - timedelta(seconds=1): {"value": 2.0}})
+    store.downsample()
+    assert sorted(store.hourly("downsampled_now")) == [NOW - timedelta(hours=1)]
+
+
+def test_a_name_that_is_a_number_here_and_a_text_or_a_truth_value_there_is_summarised_where_it_is_a_number(
+    store: Store,
+) -> None:
+    first, second, *_ = _every_minute(1)
+    store.write(Series("downsampled_number"), {first: {"state": 3, "level": 1.0}, second: {"state": 5, "level": 2.0}})
+    store.write(Series("downsampled_text"), {first: {"state": "on", "level": "high"}})
+    store.write(Series("downsampled_truth"), {first: {"state": True}, second: {"state": False}})
+    store.downsample()
+    assert store.hourly("downsampled_number")[first] == {
+        **_summary("state", 4, 3, 5, 2),
+        **_summary("level", 1.5, 1, 2, 2),
+    }
+    assert store.hourly("downsampled_truth")[first] == _summary("state", 0.5, 0, 1, 2)
+    assert store.hourly("downsampled_text") == {}
+
+
+def test_names_that_mean_something_in_a_pattern_are_left_alone(store: Store) -> None:
+    first = _every_minute(1)[0]
+    store.write(Series("downsampled_pattern"), {first: {"a.b": "text", "axb": 1.0, "c|(d": True, "c": 2.0, "e/f": "x"}})
+    store.downsample()
+    row = store.hourly("downsampled_pattern")[first]
+    assert {name for name in row if "__" not in name} == {"axb", "c|(d", "c"}
+
+
+def test_series_are_kept_apart_by_their_tags(store: Store) -> None:
+    first = _every_minute(1)[0]
+    for site, value in (("north", 1.0), ("south", 2.0)):
+        store.write(Series("downsampled_tags", {"site": site}), {first: {"value": value, "on": value > 1}})
+    store.downsample()
+    for site, value in (("north", 1.0), ("south", 2.0)):
+        row = store.hourly("downsampled_tags", where=f"WHERE site = '{site}'")[first]
+        assert (row["value"], row["on"]) == (value, value - 1)
+
+
+def test_a_month_is_read_by_influxql_with_the_policy_alone_changed(store: Store) -> None:
+    store.write(Series("downsampled_query"), {when: {"value": float(when.minute)} for when in _every_minute(2)})
+    store.downsample()
+    means = []
+    for policy in ("raw", "hourly"):
+        query = f'SELECT mean("value") FROM "{policy}"."downsampled_query" WHERE time > now() - 30d GROUP BY time(7d)'  # noqa: S608
+        status, answer = _influxql(store.influxdb, f"{query} fill(none)")
+        assert status == 200
+        means.append(answer["results"][0]["series"][0]["values"][0][1])
+    assert means == [pytest.approx(29.5), pytest.approx(29.5)]
