@@ -98,8 +98,9 @@ class Stuck:
     """Notices a sensor that repeats itself.
 
     The valid flag of the library never clears, so a sensor that has stopped converting looks like one whose
-    values do not change. Noise tells them apart: at full resolution two readings in a row are the same once in
-    hundreds, and of 24,604 recorded readings rounded to 0.01 the longest run was of 8.
+    values do not change. Noise tells them apart: in the Astro Pi's flight data of August 2015, 24,604 readings rounded
+    to 0.01, the HTS221 repeats itself once in 87 readings and three times at most; the LPS25H, whose values move more
+    slowly, eight times at most; the IMU never. The library gives more digits than that.
 
     Args:
         after: so many equal readings in a row are a stuck sensor; 0 to never say so.
