@@ -4,7 +4,7 @@ The measurements ``cpu mem swap disk diskio net system processes temp`` have the
 Telegraf's native inputs of the same names, so that dashboards made for those work unchanged.
 
 Most of it is read straight from /proc and /sys: psutil knows fewer fields than the native inputs have (of
-memory 11 of 33), and to import it costs more than a whole batch. It reads who is logged in, whose record has
+memory 11 of 34), and to import it costs more than a whole batch. It reads who is logged in, whose record has
 another layout on each architecture.
 """
 
@@ -112,8 +112,8 @@ class System:
 
     def collect(self) -> list[Metric]:
         """One batch. Raises Unavailable when no part could be read."""
-        if self._watch is not None:
-            first = tuple(part for part in self._parts if part.compares)
+        first = tuple(part for part in self._parts if part.compares)
+        if first and self._watch is not None:
             self._read(first, lambda _: None)  # what fails now fails again, and is told then
             self._watch()
         metrics, failed = self._read(self._parts, self._error)

@@ -168,6 +168,14 @@ def test_a_one_shot_run_watches_the_processors_for_a_while_and_has_their_usage(m
     assert found["cpu-total"]["usage_user"] == pytest.approx(50)
 
 
+def test_a_one_shot_run_does_not_wait_where_nothing_is_compared(machine: Path) -> None:
+    said: list[str] = []
+    part = system.processes.Processes(str(machine / "proc"))
+    collector = system.System((part,), said.append, lambda: 1_000, lambda: said.append("waited"), lambda: None)
+    assert len(collector.collect()) == 1
+    assert said == []
+
+
 @pytest.mark.parametrize(
     ("file", "part", "words"),
     [

@@ -54,7 +54,7 @@ def test_mounts_are_those_of_the_kernel_with_their_names_read_back(tmp_path: Pat
         "36 35 8:1 / /media/my\\040stick rw,noatime shared:1 master:2 - vfat /dev/sda1 rw,errors=remount-ro\n"
         "37 35 8:2 / /mnt ro - ext4 /dev/sda2 rw\n"
         "38 35 8:3 / /data rw - ext4 /dev/sda3 ro\n"
-        "39 35 8:1 /music /music rw - vfat /dev/sda1 rw\n"
+        "39 35 8:1 /music /music rw - vfat /dev/disk/by-label/stick rw\n"
         "40 35 0:4 net:[4026531840] /run/netns/a rw - nsfs nsfs rw\n"
         "41 35 0:5 / /odd relatime - fuse.odd odd\n",
         tmp_path,
