@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+
+import pytest
 
 from sensetig import bundle
 from sensetig.engines import catalogue, plugins, sources
@@ -74,3 +77,15 @@ def test_the_bundles_own_list_has_what_its_files_name_and_the_stated_extras() ->
     assert {"outputs.influxdb_v2", "inputs.execd", "parsers.influx"} <= wanted
     assert wanted == plugins.configured(bundle.root() / "telegraf") | set(spec.build.extra)
     assert all(reason.strip() for reason in spec.build.extra.values())
+
+
+@pytest.mark.parametrize("folder", ["tests", "docs"])
+def test_what_tests_and_documentation_configure_is_in_the_list(folder: str) -> None:
+    spec = catalogue.load().engines["telegraf"]
+    wanted = sources.wanted_plugins(spec, bundle.root())
+    table = re.compile(r"\[\[((?:inputs|outputs|processors|aggregators|secretstores)\.\w+)\]\]")
+    files = [file for file in (bundle.root() / folder).rglob("*.*") if file.suffix in {".py", ".md", ".conf", ".toml"}]
+    here = Path(__file__).parent  # these tests name plugins that nobody configures
+    named = {name for file in files if here not in file.parents for name in table.findall(file.read_text("utf-8"))}
+    assert named <= wanted
+    assert named
