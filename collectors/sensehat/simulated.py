@@ -23,6 +23,8 @@ class Simulated:
         self._clock_ns = context.clock_ns
         self._seed = context.values[SEED]
         self._pace = context.values[PACE]
+        if self._pace == 0:
+            raise Unavailable("the setting pace is 0, which is for recordings alone: a simulation would stand still")
         self._started_ns: int | None = None
         start = context.values[START]
         self._origin_ns: int | None = None

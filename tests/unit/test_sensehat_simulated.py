@@ -206,3 +206,8 @@ def test_a_day_goes_by_in_a_minute_at_its_pace_from_its_start() -> None:
 def test_a_start_that_is_no_time_cannot_start() -> None:
     with pytest.raises(Unavailable, match=r"the setting start: expected a time such as .* and got 'noon'"):
         create(Bench(backend="simulated", start="noon").context)
+
+
+def test_a_simulation_that_would_stand_still_cannot_start() -> None:
+    with pytest.raises(Unavailable, match="the setting pace is 0, which is for recordings alone"):
+        create(Bench(backend="simulated", pace=0.0).context)
