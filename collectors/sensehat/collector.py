@@ -108,17 +108,17 @@ class Lines:
                 "humidity_raw_percent": reading.humidity,
             },
         )
-        if "humidity_raw_percent" in fields and "temperature_raw_celsius" in fields:
-            raw = float(fields["temperature_raw_celsius"])
-            dew_point = psychrometrics.dew_point(raw, float(fields["humidity_raw_percent"]))
-            fields.update(
-                admitted(ENVIRONMENT, "hts221", {"dew_point_celsius": round(dew_point, DIGITS)}, self._refuse)
-            )
         self._add_cpu(fields, "hts221", reading.temperature_cpu, self._factor_hts221)
-        if "temperature_compensated_celsius" in fields and "dew_point_celsius" in fields:
-            humidity = psychrometrics.humidity_at(
-                float(fields["temperature_compensated_celsius"]), float(fields["dew_point_celsius"])
+        if "humidity_raw_percent" not in fields or "temperature_raw_celsius" not in fields:
+            return fields
+        raw = float(fields["temperature_raw_celsius"])
+        dew_point = psychrometrics.dew_point(raw, float(fields["humidity_raw_percent"]))
+        fields.update(admitted(ENVIRONMENT, "hts221", {"dew_point_celsius": round(dew_point, DIGITS)}, self._refuse))
+        if "temperature_compensated_celsius" in fields:
+            compensated = psychrometrics.without_cpu_heat(
+                raw, float(fields["temperature_cpu_celsius"]), float(fields["compensation_factor"])
             )
+            humidity = psychrometrics.humidity_at(compensated, dew_point)
             if humidity > 100:
                 self._refuse(
                     "the compensated temperature is below the dew point, so the compensation factor is too small "
