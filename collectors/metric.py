@@ -24,6 +24,12 @@ _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 #: InfluxDB keeps the two lowest and the highest of 64 bits for itself: the years 1677 to 2262.
 MIN_TIME_NS, MAX_TIME_NS = _INT64_MIN + 2, _INT64_MAX - 1
 
+#: InfluxDB refuses a series with its field's name above 64 KiB; half of it is for each.
+MAX_NAME_BYTES = 32 * 1024 - 1
+
+#: Names that InfluxDB keeps for itself, and refuses as a tag or as a field.
+RESERVED_TAGS, RESERVED_FIELDS = frozenset(("time", "_field", "_measurement")), frozenset(("time",))
+
 #: How many names and series are kept in their spelled form; a machine has some hundred.
 _KEPT = 4096
 
@@ -43,8 +49,9 @@ class ParseError(ValueError):
 class Series:
     """One measurement with one set of tags; keeps its encoded prefix, so that a line costs only its fields.
 
-    Raises ValueError when the measurement or a tag's key is empty. A tag with an empty value is left out,
-    since line protocol has no spelling for it.
+    Raises ValueError when the measurement or a tag's key is empty, when a tag's key is one of
+    :data:`RESERVED_TAGS`, and when all of it is above :data:`MAX_NAME_BYTES`: with one such point InfluxDB refuses
+    all that came with it. A tag with an empty value is left out, since line protocol has no spelling for it.
     """
 
     __slots__ = ("measurement", "prefix", "tags")
@@ -57,6 +64,10 @@ class Series:
         for key, value in (tags or {}).items():
             if not key:
                 raise ValueError(f"measurement {measurement!r} has a tag without a key; its value is {value!r}")
+            if key in RESERVED_TAGS:
+                raise ValueError(
+                    f"measurement {measurement!r} has a tag {key!r}, a name that InfluxDB keeps for itself"
+                )
             if value:
                 cleaned[clean_name(key)] = clean_name(value)
         self.measurement = measurement
@@ -64,6 +75,8 @@ class Series:
         escaped = _MEASUREMENT_SPECIAL.sub(r"\\\1", measurement)
         pairs = "".join(f",{_escape(key)}={_escape(cleaned[key])}" for key in sorted(cleaned))
         self.prefix = f"{escaped}{pairs} "
+        if _is_too_long(self.prefix):
+            raise ValueError(f"measurement {measurement[:80]!r} with its tags is above {MAX_NAME_BYTES} bytes")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Series) and self.prefix == other.prefix
@@ -137,13 +150,25 @@ def _escape(name: str) -> str:
     return _NAME_SPECIAL.sub(r"\\\1", name)
 
 
+def _is_too_long(name: str) -> bool:
+    # A character is four bytes at most: only a long text is worth counting.
+    return len(name) > MAX_NAME_BYTES // 4 and len(name.encode()) > MAX_NAME_BYTES
+
+
 class _FieldKeys(dict[str, str]):
-    """Each field's key as it stands in a line: behind a comma, with its equals sign; empty for an empty key."""
+    """Each field's key as it stands in a line: behind a comma, with its equals sign. ValueError says what is wrong."""
 
     def __missing__(self, key: str) -> str:
+        if not key:
+            raise ValueError("it has no name")
+        if key in RESERVED_FIELDS:
+            raise ValueError("InfluxDB keeps that name for itself")
+        spelled = f",{_escape(clean_name(key))}="
+        if _is_too_long(spelled):
+            raise ValueError(f"its name is above {MAX_NAME_BYTES} bytes")
         if len(self) >= _KEPT:
             self.clear()
-        spelled = self[key] = f",{_escape(clean_name(key))}=" if key else ""
+        self[key] = spelled
         return spelled
 
 
@@ -157,21 +182,21 @@ def _ignore(sentence: str) -> None:
 def encode(metric: Metric, refuse: Callable[[str], None] = _ignore) -> str:
     """One line, without its line break; empty when no field is left.
 
-    A value that InfluxDB cannot hold (NaN, infinite, an integer beyond 64 bits, a string above
-    :data:`MAX_STRING_BYTES`, an unnamed field, another type) is left out, and *refuse* is told in a sentence. A
-    time beyond :data:`MIN_TIME_NS` and :data:`MAX_TIME_NS` leaves out the metric: without its time it would be
-    taken for one of now.
+    A field is left out, and *refuse* told in a sentence, when InfluxDB cannot hold its value (NaN, infinite, an
+    integer beyond 64 bits, a string above :data:`MAX_STRING_BYTES`, another type) or refuses its name (none, one
+    of :data:`RESERVED_FIELDS`, one above :data:`MAX_NAME_BYTES`). A time beyond :data:`MIN_TIME_NS` and
+    :data:`MAX_TIME_NS` leaves out the metric: without its time it would be taken for one of now.
     """
     line = ""
     for key, value in metric.fields.items():
-        # What most fields are; a value that this test does not admit may still be well spelled below.
-        if type(value) is float and value - value == 0.0 and key:
-            line = f"{line}{_FIELD_KEYS[key]}{value!r}"
-            continue
         try:
-            line += _spell(key, value)
+            # What most fields are: a float that is neither infinite nor NaN, since those give NaN here.
+            if type(value) is float and value - value == 0.0:
+                line = f"{line}{_FIELD_KEYS[key]}{value!r}"
+            else:
+                line += _spell(key, value)
         except ValueError as error:
-            refuse(f"field {key!r} of {metric.series.measurement!r} left out: {error}")
+            refuse(f"field {key[:80]!r} of {metric.series.measurement!r} left out: {error}")
     if not line:
         return ""
     time_ns = metric.time_ns
@@ -185,8 +210,6 @@ def encode(metric: Metric, refuse: Callable[[str], None] = _ignore) -> str:
 
 def _spell(key: str, value: object) -> str:
     """A field behind its comma. Subclasses count as what they are made of. ValueError says what stands against it."""
-    if not key:
-        raise ValueError("it has no name")
     if isinstance(value, bool):
         return f"{_FIELD_KEYS[key]}{'true' if value else 'false'}"
     if isinstance(value, int):
@@ -269,7 +292,10 @@ def _series(head: str) -> Series:
             raise ParseError(f"column {position + 1}: expected tag=value: {head[position : position + 80]!r}")
         tags[_unescape(match[1])] = _unescape(match[2])
         end, position = match[3], match.end()
-    return Series(_unescape(measurement), tags)
+    try:
+        return Series(_unescape(measurement), tags)
+    except ValueError as error:
+        raise ParseError(f"column 1: {error}") from None
 
 
 def decode(line: str) -> Metric:

@@ -7,17 +7,28 @@ import math
 import numpy
 from hypothesis import strategies as st
 
-from collectors.metric import MAX_TIME_NS, MIN_TIME_NS, FieldValue, Metric, Series, clean_name, clean_string
+from collectors.metric import (
+    MAX_TIME_NS,
+    MIN_TIME_NS,
+    RESERVED_FIELDS,
+    RESERVED_TAGS,
+    FieldValue,
+    Metric,
+    Series,
+    clean_name,
+    clean_string,
+)
 
 #: Anything that a Python string may hold, with what is special to line protocol more often than by chance.
 TEXTS = st.text(st.one_of(st.sampled_from('\\, ="#\n\r\t\x00\u2028\ud800'), st.characters()), max_size=12)
 NAMES = TEXTS.filter(bool)
+TAG_KEYS = NAMES.filter(lambda key: key not in RESERVED_TAGS)
 VALUES = st.one_of(st.floats(), st.integers(-(2**64), 2**64), st.booleans(), TEXTS, st.floats().map(numpy.float64))
 TIMES = st.one_of(st.none(), st.integers(MIN_TIME_NS, MAX_TIME_NS))
 METRICS = st.builds(
     Metric,
-    st.builds(Series, NAMES, st.dictionaries(NAMES, TEXTS, max_size=4)),
-    st.dictionaries(TEXTS, VALUES, min_size=1, max_size=4),
+    st.builds(Series, NAMES, st.dictionaries(TAG_KEYS, TEXTS, max_size=4)),
+    st.dictionaries(st.one_of(NAMES, NAMES, TEXTS), VALUES, min_size=1, max_size=4),
     TIMES,
 )
 
@@ -26,7 +37,7 @@ def carried(metric: Metric) -> Metric | None:
     """What is left of a metric on its way through a line, or None when no field is."""
     fields: dict[str, FieldValue] = {}
     for key, value in metric.fields.items():
-        if not key or (isinstance(value, float) and not math.isfinite(value)):
+        if not key or key in RESERVED_FIELDS or (isinstance(value, float) and not math.isfinite(value)):
             continue
         if type(value) is int and not -(2**63) <= value < 2**63:
             continue

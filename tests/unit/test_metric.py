@@ -12,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from collectors.metric import (
+    MAX_NAME_BYTES,
     MAX_STRING_BYTES,
     MAX_TIME_NS,
     MIN_TIME_NS,
@@ -59,6 +60,21 @@ def test_a_series_needs_a_measurement() -> None:
 def test_a_tag_needs_a_key_and_the_message_names_its_value() -> None:
     with pytest.raises(ValueError, match="'cpu' has a tag without a key; its value is 'x'"):
         Series("cpu", {"": "x"})
+
+
+@pytest.mark.parametrize("key", ["time", "_field", "_measurement"])
+def test_a_tag_that_influxdb_would_refuse_is_refused_by_name(key: str) -> None:
+    with pytest.raises(ValueError, match=f"measurement 'cpu' has a tag '{key}', a name that InfluxDB keeps"):
+        Series("cpu", {key: "x"})
+    with pytest.raises(ParseError, match=f"column 1: measurement 'cpu' has a tag '{key}'"):
+        decode(f"cpu,{key}=x f=1")
+
+
+def test_a_series_that_influxdb_would_refuse_for_its_length_is_refused() -> None:
+    assert Series("m", {"t": "x" * (MAX_NAME_BYTES - 5)})
+    for value in ("x" * MAX_NAME_BYTES, "€" * (MAX_NAME_BYTES // 3)):
+        with pytest.raises(ValueError, match="measurement 'm' with its tags is above 32767 bytes"):
+            Series("m", {"t": value})
 
 
 def test_a_tag_with_an_empty_value_is_left_out() -> None:
@@ -162,6 +178,17 @@ def test_the_longest_string_is_carried() -> None:
 def test_a_field_without_a_name_is_left_out_whatever_its_kind() -> None:
     for value in (1.0, 1, True, "x"):
         assert refusals({"": value}) == ("", ["field '' of 'm' left out: it has no name"])
+
+
+def test_a_field_that_influxdb_would_refuse_for_its_name_is_left_out() -> None:
+    assert refusals({"time": 1.0, "g": 1}) == (
+        "m g=1i",
+        ["field 'time' of 'm' left out: InfluxDB keeps that name for itself"],
+    )
+    assert refusals({"x" * MAX_NAME_BYTES: 1, "g": 1}) == (
+        "m g=1i",
+        [f"field '{'x' * 80}' of 'm' left out: its name is above 32767 bytes"],
+    )
 
 
 def test_a_metric_without_a_field_left_is_no_line() -> None:
