@@ -61,7 +61,7 @@ $(VENV)/.python:
 
 $(VENV)/.demo: $(VENV)/.python pyproject.toml constraints.txt
 	@echo "installing SenseTIG and what it needs (a few minutes at the first time)"
-	@$(PIP) install --constraint constraints.txt --editable '.[camera]'
+	@$(PIP) install --constraint constraints.txt --editable '.[camera,engines]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.demo

@@ -153,13 +153,18 @@ def compile_engine(
     if build.pkg_config is not None:
         tools = target.parent / "tools"
         tools.mkdir()
-        helper = tools / "build-pkg-config"
-        _go(spec, ["-trimpath", "-o", str(helper), build.pkg_config], module, variables, log, say)
-        variables["PKG_CONFIG"] = str(helper)
-        if real := _pkg_config():
+        real = _pkg_config()
+        if real is None and shutil.which("pkg-config", path=environ.get("PATH")) is None:
+            raise EngineUnavailable(
+                f"a build of {spec.title} needs pkg-config; install sensetig with its extra engines, or the package pkg-config"
+            )
+        if real is not None:
             # The helper writes a .pc file and has pkg-config read it; the wheel's saves the operator a package.
             (tools / "pkg-config").symlink_to(real)
             variables["PATH"] = f"{tools}{os.pathsep}{variables.get('PATH', '')}"
+        helper = tools / "build-pkg-config"
+        _go(spec, ["-trimpath", "-o", str(helper), build.pkg_config], module, variables, log, say)
+        variables["PKG_CONFIG"] = str(helper)
     _go(spec, ["-o", str(target), *arguments(build, plugins)], module, variables, log, say)
     if build.pkg_config is not None:
         shutil.rmtree(tools)

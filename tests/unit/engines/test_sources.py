@@ -1,0 +1,108 @@
+"""The sources in their order, on a machine of the test's own: no archive answers, and Go is a script."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from sensetig.engines import catalogue, os_packages, plugins, sources
+from sensetig.engines.cache import Cache
+from sensetig.engines.engine import EngineUnavailable
+from tests.unit.engines.programs import script
+
+#: Writes a program that says Telegraf's version; it gets the name of its output behind the first -o.
+GO = """if [ "$1" = version ]; then echo go version go1.26.8 linux/amd64; exit; fi
+printf '#!/bin/sh\\necho Telegraf 1.39.3\\n' > "$3"
+chmod +x "$3"
+"""
+
+
+def run(command: object) -> os_packages.Outcome:
+    """No package manager answers."""
+    del command
+    return os_packages.Outcome(1, "")
+
+
+def machine(folder: Path, *, go: bool = True) -> sources.Place:
+    """A machine that is no Debian, with a checkout."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    known = catalogue.load()
+    engines = {
+        name: spec._replace(
+            package=spec.package._replace(archive=spec.package.archive._replace(url=url, key=f"{url}/archive.key"))
+        )
+        for name, spec in known.engines.items()
+    }
+    (folder / "telegraf").mkdir(parents=True)
+    (folder / "telegraf" / "telegraf.conf").write_text("[[outputs.influxdb_v2]]\n")
+    (folder / "engines").mkdir()
+    (folder / "engines" / "go.mod").write_text("module x\n\ngo 1.26.0\n")
+    (folder / "bin").mkdir()
+    if go:
+        script(folder / "bin" / "go", GO)
+    return sources.Place(
+        known._replace(engines=engines),
+        {"PATH": f"{folder}/bin:/usr/bin:/bin" if go else f"{folder}/bin"},
+        Cache(folder / "cache"),
+        "linux",
+        "amd64",
+        folder,
+        os_packages.System(False, False, folder, 0.0, run),
+    )
+
+
+def test_where_no_archive_answers_it_is_built_and_cached(tmp_path: Path) -> None:
+    place = machine(tmp_path)
+    said: list[str] = []
+    engine = sources.obtain("telegraf", said.append, place)
+    wanted = sources.wanted_plugins(place.catalogue.engines["telegraf"], tmp_path)
+    assert engine.source == "a build of engines/"
+    assert engine.path.parent.name == f"telegraf-1.39.3-{plugins.fingerprint(wanted)}-linux-amd64"
+    assert said == [
+        "Telegraf: 127.0.0.1 cannot be reached: Connection refused; going on to the next source",
+        "Telegraf 1.39.3: building it (about a minute on two cores)",
+    ]
+    assert sources.obtain("telegraf", pytest.fail, place) == sources.locate("telegraf", place)
+
+
+def test_a_telegraf_that_was_built_for_fewer_plugins_is_not_taken(tmp_path: Path) -> None:
+    place = machine(tmp_path)
+    first = sources.obtain("telegraf", lambda _: None, place)
+    (tmp_path / "telegraf" / "mqtt.conf").write_text("[[inputs.mqtt_consumer]]\n")
+    assert sources.locate("telegraf", place) is None
+    second = sources.obtain("telegraf", lambda _: None, place)
+    assert second.path != first.path
+    (tmp_path / "telegraf" / "mqtt.conf").unlink()
+    found = sources.locate("telegraf", place)
+    assert found is not None
+    assert found.path == first.path
+
+
+def test_without_go_the_sentence_names_it_and_what_brings_it(tmp_path: Path) -> None:
+    place = machine(tmp_path, go=False)
+    sentence = (
+        r"^Telegraf 1\.39\.3 is not to be had \(127\.0\.0\.1 cannot be reached: Connection refused; a build needs "
+        r"Go 1\.21 or later, from the package golang-go or https://go\.dev/dl\): without it no collector runs$"
+    )
+    with pytest.raises(EngineUnavailable, match=sentence):
+        sources.obtain("telegraf", lambda _: None, place)
+    assert [entry.name for entry in (tmp_path / "cache").iterdir()] == ["telegraf-1.39.3.lock"]
+
+
+def test_an_installed_one_that_will_not_do_is_said_before_the_next_source_is_asked(tmp_path: Path) -> None:
+    place = machine(tmp_path)
+    old = script(tmp_path / "bin" / "telegraf", "echo Telegraf 1.2.3")
+    said: list[str] = []
+    assert sources.obtain("telegraf", said.append, place).source == "a build of engines/"
+    assert said[0] == (f"Telegraf: {old} is version 1.2.3, and it takes >=1.39.3,<1.40; going on to the next source")
+
+
+def test_another_operating_system_has_no_archive_and_is_built(tmp_path: Path) -> None:
+    place = machine(tmp_path)._replace(system="darwin", architecture="arm64")
+    said: list[str] = []
+    engine = sources.obtain("telegraf", said.append, place)
+    assert engine.path.parent.name.endswith("-darwin-arm64")
+    assert said[0] == "Telegraf: the vendor's archive is for Linux, and this is darwin; going on to the next source"
