@@ -156,7 +156,7 @@ def compile_engine(
         real = _pkg_config()
         if real is None and shutil.which("pkg-config", path=environ.get("PATH")) is None:
             raise EngineUnavailable(
-                f"a build of {spec.title} needs pkg-config; install sensetig with its extra engines, or the package pkg-config"
+                "a build needs pkg-config: install sensetig with its extra engines, or the package pkg-config"
             )
         if real is not None:
             # The helper writes a .pc file and has pkg-config read it; the wheel's saves the operator a package.
