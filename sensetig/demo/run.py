@@ -19,6 +19,9 @@ from sensetig.local import grafana, influxdb, ports, processes, telegraf
 #: The tag that says where a demo's points come from.
 SITE = "demo"
 
+#: How much faster than it was made a recording plays, so that one with a reading every 10 s moves on each interval.
+RECORDING_PACE = 5
+
 #: Hardware as the kernel shows it on a Pi: a HAT by its EEPROM, a camera by its driver.
 _HAT_PRODUCT = Path("/proc/device-tree/hat/product")
 _MODEL = Path("/proc/device-tree/model")
@@ -52,6 +55,8 @@ def sources(environ: Mapping[str, str], recording: Path | None, video: Path | No
     if recording is not None:
         chosen["SENSETIG_SENSEHAT_BACKEND"] = "recording"
         chosen["SENSETIG_SENSEHAT_RECORDING"] = str(recording.resolve())
+        if "SENSETIG_SENSEHAT_PACE" not in environ:
+            chosen["SENSETIG_SENSEHAT_PACE"] = str(RECORDING_PACE)
     elif "SENSETIG_SENSEHAT_BACKEND" not in environ:
         chosen["SENSETIG_SENSEHAT_BACKEND"] = "hat" if _contains(_HAT_PRODUCT, "Sense HAT") else "simulated"
     if video is not None:
@@ -142,9 +147,6 @@ def up(state: State, environment: Mapping[str, str], say: Say) -> Running:
                 "SENSETIG_TELEGRAF_TOKEN": outcome.tokens.telegraf,
                 "SENSETIG_INTERVAL": "2s",
                 "SENSETIG_FLUSH_INTERVAL": "1s",
-                "SENSETIG_RANDOM_DATA_SITE": SITE,
-                "SENSETIG_RANDOM_DATA_URL": url,
-                "SENSETIG_RANDOM_DATA_TOKEN": outcome.tokens.telegraf,
                 **environment,
             },
             state.log("telegraf"),

@@ -40,7 +40,7 @@ _STALE_SECONDS = 30
 
 def table(arrivals: Arrivals, declared: Mapping[str, Declared], now: datetime) -> Table:
     """One line a measurement: its points, some values of its newest series, and their age."""
-    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    drawn = Table(box=None, pad_edge=False, header_style="bold", expand=True)
     names = [name for name in arrivals.measurements if not name.startswith(_TELEGRAFS_OWN)]
     drawn.add_column("measurement", no_wrap=True, min_width=max(map(len, names), default=0))
     drawn.add_column("points", justify="right", no_wrap=True, min_width=6)
