@@ -42,6 +42,8 @@ def main(arguments: Sequence[str]) -> int:
     if unknown := sorted(set(chosen) - set(known)):
         parser.error(f"there is no benchmark {unknown[0]!r}; choose from {', '.join(known)}")
     console = Console()
+    if not console.is_terminal:
+        console.width = 120  # a file has no width of its own, and rich takes it for a narrow terminal
     table = Table("benchmark", "measured", "value", "target", "", header_style="bold")
     failed = False
     for name in chosen:
