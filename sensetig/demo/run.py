@@ -10,6 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from collectors.camera.backends import find_device
+from collectors.runner import Unavailable
+from collectors.sensehat import hat
 from sensetig import bundle
 from sensetig.demo.state import State
 from sensetig.engines import Engine, EngineUnavailable, obtain
@@ -22,10 +25,7 @@ SITE = "demo"
 #: How much faster than it was made a recording plays, so that one with a reading every 10 s moves on each interval.
 RECORDING_PACE = 5
 
-#: Hardware as the kernel shows it on a Pi: a HAT by its EEPROM, a camera by its driver.
-_HAT_PRODUCT = Path("/proc/device-tree/hat/product")
 _MODEL = Path("/proc/device-tree/model")
-_CAMERA = Path("/dev/video0")
 
 Say = Callable[[str], None]
 
@@ -51,33 +51,34 @@ def sources(environ: Mapping[str, str], recording: Path | None, video: Path | No
     Pi, then a simulation. A laptop's own camera is never switched on unasked.
     """
     chosen: dict[str, str] = {}
-    on_a_pi = _contains(_MODEL, "Raspberry Pi")
     if recording is not None:
         chosen["SENSETIG_SENSEHAT_BACKEND"] = "recording"
         chosen["SENSETIG_SENSEHAT_RECORDING"] = str(recording.resolve())
         if "SENSETIG_SENSEHAT_PACE" not in environ:
             chosen["SENSETIG_SENSEHAT_PACE"] = str(RECORDING_PACE)
     elif "SENSETIG_SENSEHAT_BACKEND" not in environ:
-        chosen["SENSETIG_SENSEHAT_BACKEND"] = "hat" if _contains(_HAT_PRODUCT, "Sense HAT") else "simulated"
+        chosen["SENSETIG_SENSEHAT_BACKEND"] = "hat" if hat.present("/sys") else "simulated"
     if video is not None:
         chosen["SENSETIG_CAMERA_BACKEND"] = "opencv"
         chosen["SENSETIG_CAMERA_SOURCE"] = str(video.resolve())
     elif "SENSETIG_CAMERA_BACKEND" not in environ and "SENSETIG_CAMERA_SOURCE" not in environ:
-        chosen["SENSETIG_CAMERA_BACKEND"] = "opencv" if on_a_pi and _is_capture_device(_CAMERA) else "simulated"
+        chosen["SENSETIG_CAMERA_BACKEND"] = "auto" if _is_a_pi() and _has_camera() else "simulated"
     return chosen
 
 
-def _contains(path: Path, word: str) -> bool:
+def _is_a_pi() -> bool:
     try:
-        return word in path.read_text(errors="replace")
-    except OSError:
+        return "Raspberry Pi" in _MODEL.read_text(errors="replace")
+    except FileNotFoundError:
         return False
 
 
-def _is_capture_device(device: Path) -> bool:
-    """Whether a video device is a camera: on a Pi, most of them are codecs."""
-    name = Path("/sys/class/video4linux") / device.name / "name"
-    return device.exists() and not _contains(name, "bcm2835") and not _contains(name, "rpi")
+def _has_camera() -> bool:
+    try:
+        find_device("/sys")
+    except Unavailable:
+        return False
+    return True
 
 
 def applicable(collector: str, environment: Mapping[str, str]) -> bool:
