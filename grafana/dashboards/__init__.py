@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
+
+with warnings.catch_warnings():
+    # The SDK would rather have the second schema; Grafana's file provisioning takes the classic one everywhere.
+    warnings.filterwarnings("ignore", "Prefer using dashboardv2", DeprecationWarning)
+    import grafana_foundation_sdk.builders.dashboard
+    import grafana_foundation_sdk.builders.stat  # noqa: F401 - imported for the warnings that they give once
 
 #: Where the generated JSON stands: beside this file.
 FOLDER = Path(__file__).parent

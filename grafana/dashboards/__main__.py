@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -11,24 +12,30 @@ from grafana.dashboards import FOLDER, fresh
 
 @click.command(name="grafana.dashboards")
 @click.option("--check", is_flag=True, help="Write nothing; fail when a file differs from a fresh build.")
-def main(check: bool) -> None:
-    """Write grafana/dashboards/*.json from the rows."""
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    default=FOLDER,
+    help="Where the JSON stands.  [default: beside the rows]",
+)
+def main(check: bool, folder: Path) -> None:
+    """Write the dashboards' JSON from the rows."""
     texts = fresh()
     stale = [
         name
         for name, text in texts.items()
-        if not (FOLDER / name).is_file() or (FOLDER / name).read_text(encoding="utf-8") != text
+        if not (folder / name).is_file() or (folder / name).read_text(encoding="utf-8") != text
     ]
-    strays = sorted(path.name for path in FOLDER.glob("*.json") if path.name not in texts)
+    strays = sorted(path.name for path in folder.glob("*.json") if path.name not in texts)
     if check:
         for name in [*stale, *strays]:
             click.echo(f"E! {name} is not what its rows build; run python -m grafana.dashboards", err=True)
         sys.exit(1 if stale or strays else 0)
     for name in stale:
-        (FOLDER / name).write_text(texts[name], encoding="utf-8")
+        (folder / name).write_text(texts[name], encoding="utf-8")
         click.echo(f"wrote {name}")
     for name in strays:
-        (FOLDER / name).unlink()
+        (folder / name).unlink()
         click.echo(f"removed {name}: no board builds it")
 
 

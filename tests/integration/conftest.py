@@ -18,6 +18,7 @@ from sensetig.engines import locate
 from sensetig.influx import setup
 from sensetig.local import influxdb as local_influxdb
 from sensetig.local import ports, processes
+from tests.integration.dashboard_data import filled as filled
 
 
 def _program(name: str) -> Path:

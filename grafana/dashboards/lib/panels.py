@@ -86,7 +86,7 @@ def number(
     title: str,
     description: str,
     *targets: Target,
-    steps: thresholds.Steps = thresholds.NONE,
+    steps: thresholds.Steps | None = None,
     unit: str | None = None,
     decimals: int | None = None,
     low: float | None = None,
@@ -97,7 +97,8 @@ def number(
     time: bool = False,
     named: bool = False,
     columns: str = "",
-    size: tuple[int, int] = (3, 4),
+    calc: str = "lastNotNull",
+    size: tuple[int, int] = (3, 3),
     no_data: str = "no data",
     links: Mapping[str, str] | None = None,
 ) -> stat.Panel:
@@ -108,15 +109,17 @@ def number(
         filled: colour the whole panel, for a state that must be seen from across the room.
         time: show when the newest value was written instead of the value.
         named: show the series' name instead of its value.
+        calc: what becomes of the values over time; the newest by default.
         columns: a regular expression of the columns to show, where not all that are numbers.
     """
     panel = _with_basics(stat.Panel(), title, description, targets, size, no_data, links)
+    graph = graph and not (time or named or texts)
+    if steps is None:
+        steps = thresholds.NEUTRAL if graph else thresholds.NONE
     panel.unit("dateTimeFromNow" if time else unit or targets[0].unit).thresholds(thresholds.config(steps))
     panel.color_scheme(FieldColor().mode(FieldColorModeId.THRESHOLDS))
-    panel.reduce_options(
-        ReduceDataOptions().values(False).calcs(["lastNotNull"]).fields("/^Time$/" if time else columns)
-    )
-    panel.graph_mode(common.BigValueGraphMode.AREA if graph and not time else common.BigValueGraphMode.NONE)
+    panel.reduce_options(ReduceDataOptions().values(False).calcs([calc]).fields("/^Time$/" if time else columns))
+    panel.graph_mode(common.BigValueGraphMode.AREA if graph else common.BigValueGraphMode.NONE)
     panel.color_mode(common.BigValueColorMode.BACKGROUND if filled else common.BigValueColorMode.VALUE)
     panel.justify_mode(common.BigValueJustifyMode.CENTER if filled else common.BigValueJustifyMode.AUTO)
     panel.text_mode(common.BigValueTextMode.NAME if named else common.BigValueTextMode.AUTO).wide_layout(False)
@@ -127,7 +130,7 @@ def number(
     return panel
 
 
-def origin(description: str, target: Target, *, size: tuple[int, int] = (3, 4)) -> stat.Panel:
+def origin(description: str, target: Target, *, size: tuple[int, int] = (3, 3)) -> stat.Panel:
     """In a word, whether what is shown was measured, simulated or played from a recording; see ``Source.origin``."""
     panel = number("Source", description, target, steps=((None, "blue"),), graph=False, named=True, size=size)
     # Series are renamed in turn: what is left after the two marks is measured.
@@ -189,7 +192,8 @@ def lines(
         .calcs(list(calcs))
     )
     if bars:
-        panel.draw_style(common.GraphDrawStyle.BARS).fill_opacity(70).line_width(0)
+        panel.draw_style(common.GraphDrawStyle.BARS).fill_opacity(80).line_width(0)
+        panel.gradient_mode(common.GraphGradientMode.NONE)
     if steps is not None:
         panel.thresholds(
             thresholds.config(
@@ -255,6 +259,8 @@ def listing(
     descending: bool = False,
     tall: bool = False,
     joined_by: str = "",
+    grouped_by: str = "",
+    kept: Mapping[str, str] | None = None,
     size: tuple[int, int] = (24, 8),
     no_data: str = NO_DATA,
     links: Mapping[str, str] | None = None,
@@ -267,6 +273,8 @@ def listing(
         order: the columns' order, by their names before renaming.
         renamed: shown names, by the names before.
         tall: rows high enough for pictures.
+        grouped_by: the column whose equal values make one row.
+        kept: which value of a group each of the other columns shows, such as ``firstNotNull`` or ``last``.
         joined_by: the column on which the targets' tables become one; the first one's time is then called ``Age``.
     """
     panel = _with_basics(table.Panel(), title, description, targets, size, no_data, links)
@@ -288,13 +296,21 @@ def listing(
             DataTransformerConfig(id_val="joinByField", options={"byField": joined_by, "mode": "outer"}),
         ):
             panel.with_transformation(change)
+    named = dict(renamed or {})
+    if grouped_by:
+        wanted = {grouped_by: {"aggregations": [], "operation": "groupby"}}
+        for column, calc in (kept or {}).items():
+            wanted[column] = {"aggregations": [calc], "operation": "aggregate"}
+            named[f"{column} ({calc})"] = named.get(column, column)
+        panel.with_transformation(DataTransformerConfig(id_val="groupBy", options={"fields": wanted}))
+        order = [next((made for made in named if made.startswith(f"{name} (")), name) for name in order]
     panel.with_transformation(
         DataTransformerConfig(
             id_val="organize",
             options={
                 "excludeByName": dict.fromkeys(hidden, True),
                 "indexByName": {name: index for index, name in enumerate(order)},
-                "renameByName": dict(renamed or {}),
+                "renameByName": named,
             },
         )
     )

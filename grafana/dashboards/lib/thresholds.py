@@ -15,6 +15,9 @@ GOOD, LOOK, ACT, PLAIN = "green", "orange", "red", "text"
 
 NONE: Steps = ((None, PLAIN),)
 
+#: A value that is neither good nor bad.
+NEUTRAL: Steps = ((None, "blue"),)
+
 #: CPU and memory: a Pi answers slowly from about nine tenths.
 BUSY: Steps = ((None, PLAIN), (0, GOOD), (75, LOOK), (90, ACT))
 

@@ -29,7 +29,7 @@ def _glance() -> list[Panel]:
             "program, or at the end of its recording.",
             _SOURCE.newest("camera", "frames"),
             time=True,
-            size=(4, 4),
+            size=(4, 3),
             no_data="silent in this time range",
         ),
         number(
@@ -40,15 +40,15 @@ def _glance() -> list[Panel]:
                 table=True,
             ),
             graph=False,
-            size=(4, 4),
+            size=(4, 3),
             no_data="none",
         ),
         number(
             "Last event",
-            "When something last moved.",
+            "When something last moved, and for long enough to count.",
             _SOURCE.newest("camera_event", "area_percent"),
             time=True,
-            size=(4, 4),
+            size=(4, 3),
             no_data="none",
         ),
         number(
@@ -57,7 +57,7 @@ def _glance() -> list[Panel]:
             _SOURCE.mean("camera", "motion_percent", function="max", names=("Motion",)),
             decimals=1,
             low=0,
-            size=(4, 4),
+            size=(4, 3),
         ),
         number(
             "Frames",
@@ -66,12 +66,12 @@ def _glance() -> list[Panel]:
             decimals=1,
             low=0,
             unit="suffix:fps",
-            size=(4, 4),
+            size=(4, 3),
         ),
         origin(
             "Whether these pictures come from a camera, from a simulation, or from a file that is played.",
             _SOURCE.origin("camera", "frames_per_second"),
-            size=(4, 4),
+            size=(4, 3),
         ),
     ]
 
@@ -102,8 +102,8 @@ def _events() -> list[Panel]:
         ),
         listing(
             "Events and their pictures",
-            "The newest motion events that have ended, each with the picture in which most of it moved. "
-            "Intensity is how far what moves stands out, in multiples of the threshold.",
+            "The newest motion events, each with the picture in which most of it moved. Intensity is how far what "
+            "moves stands out, in multiples of the threshold.",
             _SOURCE.points(
                 "camera_event",
                 {
@@ -115,18 +115,24 @@ def _events() -> list[Panel]:
                     "frames": "Frames",
                     "event_id": "Event",
                 },
-                where={"kind": "end"},
-                limit=12,
+                # An event is two points, its start and its end, of which the newer stands first.
+                limit=24,
             ),
+            grouped_by="Event",
+            kept={
+                "Time": "last",
+                **dict.fromkeys(("Picture", "Duration", "Area", "Intensity", "Frames", "Camera"), "firstNotNull"),
+            },
             order=("Picture", "Time", "Duration", "Area", "Intensity", "Frames", "Camera", "Event"),
+            renamed={"Time": "Began"},
             columns={
                 # Grafana 12.2 and later let the row grow to the picture; others show it as high as a tall row.
                 "Picture": properties(custom__cellOptions={"type": "image", "dynamicHeight": True}, custom__width=190),
-                "Time": properties(unit="dateTimeFromNow", custom__width=170),
-                "Duration": properties(unit="s", decimals=1, custom__width=100),
+                "Began": properties(unit="dateTimeFromNow", custom__width=170),
+                "Duration": properties(unit="s", decimals=1, custom__width=110, noValue="still moving"),
                 "Area": gauge_cell(((None, "blue"),), high=50, width=180),
                 "Intensity": properties(decimals=1, custom__width=90),
-                "Frames": properties(custom__width=80),
+                "Frames": properties(custom__width=80, noValue="–"),
                 "Camera": properties(custom__width=120),
             },
             tall=True,

@@ -29,7 +29,7 @@ def _glance() -> list[Panel]:
             "When any collector last reported. More than a minute ago means that Telegraf is stopped or cut off.",
             _SOURCE.newest("collector", "up"),
             time=True,
-            size=(5, 4),
+            size=(5, 3),
             no_data="silent in this time range",
         ),
         number(
@@ -41,7 +41,7 @@ def _glance() -> list[Panel]:
                 table=True,
             ),
             graph=False,
-            size=(5, 4),
+            size=(5, 3),
         ),
         number(
             "Failing now",
@@ -53,7 +53,7 @@ def _glance() -> list[Panel]:
             ),
             steps=thresholds.NEVER,
             graph=False,
-            size=(5, 4),
+            size=(5, 3),
         ),
         number(
             "Readings refused",
@@ -61,16 +61,17 @@ def _glance() -> list[Panel]:
             _SOURCE.written('SELECT sum("errors") AS "Errors" FROM "collector" WHERE $scope', table=True),
             steps=thresholds.SELDOM,
             graph=False,
-            size=(5, 4),
+            size=(5, 3),
         ),
         number(
             "Lines per minute",
-            "Lines of line protocol that all collectors emit, without those about themselves.",
+            "Lines of line protocol that all collectors emit in a typical minute, without those about themselves.",
             _SOURCE.written(
                 'SELECT sum("samples") AS "Lines" FROM "collector" WHERE $scope GROUP BY time(1m) fill(none)',
             ),
             decimals=0,
-            size=(4, 4),
+            calc="median",
+            size=(4, 3),
         ),
         listing(
             "Each collector",

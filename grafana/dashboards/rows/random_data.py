@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from collectors.random_data import MEASUREMENTS
-from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.panels import Panel, lines, number, words
 from grafana.dashboards.lib.query import Source
@@ -37,18 +36,17 @@ def _glance() -> list[Panel]:
             "When the application last wrote. More than a minute ago: it is stopped, or InfluxDB refuses its token.",
             _SOURCE.newest("random_data", "value"),
             time=True,
-            size=(4, 4),
+            size=(4, 3),
             no_data="silent in this time range",
         ),
         number(
             "Value",
             "Where the walk is now, between 0 and 100.",
             _SOURCE.mean("random_data", "value", function="last", names=("Value",)),
-            steps=((None, thresholds.PLAIN), (0, "blue")),
             decimals=1,
             low=0,
             high=100,
-            size=(4, 4),
+            size=(4, 3),
         ),
         number(
             "Steps",
@@ -56,7 +54,7 @@ def _glance() -> list[Panel]:
             _SOURCE.newest("random_data", "step_count", names=("Steps",)),
             decimals=0,
             graph=False,
-            size=(4, 4),
+            size=(4, 3),
         ),
         number(
             "Acknowledged",
@@ -65,10 +63,10 @@ def _glance() -> list[Panel]:
             _SOURCE.newest("random_data", "acknowledged_count", names=("Acknowledged",)),
             decimals=0,
             graph=False,
-            size=(4, 4),
+            size=(4, 3),
             no_data="not told",
         ),
-        words("", _GUIDE, size=(8, 12)),
+        words("", _GUIDE, size=(8, 11)),
         lines(
             "Walk",
             "A random walk that turns back at 0 and 100. A gap: the application stood still.",

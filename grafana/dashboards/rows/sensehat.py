@@ -58,6 +58,8 @@ def _glance() -> list[Panel]:
             "Relative humidity as the sensor gives it: lower than the room's, since the board is warmer.",
             _SOURCE.mean("environment", "humidity_raw_percent", names=("Humidity",)),
             decimals=0,
+            low=0,
+            high=100,
         ),
         number(
             "Room humidity",
@@ -66,6 +68,8 @@ def _glance() -> list[Panel]:
             _SOURCE.mean("environment", "humidity_compensated_percent", names=("Humidity",)),
             steps=thresholds.HUMIDITY,
             decimals=0,
+            low=0,
+            high=100,
             no_data=_NO_FACTOR,
         ),
         number(

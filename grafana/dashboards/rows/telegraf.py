@@ -1,0 +1,137 @@
+"""The Collectors dashboard's rows of what Telegraf knows of itself, by its input ``internal``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from collectors.schema import Field, Measurement, Tag
+from grafana.dashboards.lib import thresholds
+from grafana.dashboards.lib.boards import Row
+from grafana.dashboards.lib.panels import Panel, lines, number
+from grafana.dashboards.lib.query import Source
+from grafana.dashboards.lib.style import properties
+
+#: Of what ``inputs.internal`` of Telegraf 1.39 emits, what is shown; no collector of this bundle declares it.
+MEASUREMENTS = (
+    Measurement(
+        "internal_agent",
+        "Telegraf as a whole.",
+        (),
+        (
+            Field("metrics_gathered", int, "", "Points collected since Telegraf started.", 0),
+            Field("gather_errors", int, "", "Gatherings that failed since Telegraf started.", 0),
+        ),
+    ),
+    Measurement(
+        "internal_write",
+        "Each output and its buffer.",
+        (Tag("output", "The output plugin."),),
+        (
+            Field("buffer_size", int, "", "Points that wait in the buffer.", 0),
+            Field("buffer_limit", int, "", "Points that the buffer holds at most.", 0),
+            Field("metrics_written", int, "", "Points written since Telegraf started.", 0),
+            Field("metrics_dropped", int, "", "Points lost from a full buffer since Telegraf started.", 0),
+            Field("metrics_rejected", int, "", "Points that the service refused since Telegraf started.", 0),
+            Field("write_errors", int, "", "Writes that failed since Telegraf started.", 0),
+            Field("write_time_ns", int, "nanoseconds", "Time that the newest write took.", 0),
+        ),
+    ),
+)
+
+_SOURCE = Source(MEASUREMENTS)
+
+_OFF = "Telegraf's input internal is off"
+
+
+def rows() -> Iterable[Row]:
+    yield Row("collectors", "Telegraf", _telegraf(), order=20)
+
+
+def _telegraf() -> list[Panel]:
+    return [
+        number(
+            "Points lost",
+            "Points that a full buffer had to let go since Telegraf started. Anything but 0 is data that is gone: "
+            "InfluxDB was away for longer than the buffer lasts.",
+            _SOURCE.written(
+                'SELECT sum("lost") AS "Lost" FROM (SELECT last("metrics_dropped") AS "lost" FROM "internal_write" '
+                'WHERE $scope GROUP BY "output") WHERE $timeFilter',
+                table=True,
+            ),
+            steps=thresholds.NEVER,
+            graph=False,
+            size=(6, 3),
+            no_data=_OFF,
+        ),
+        number(
+            "Points refused",
+            "Points that InfluxDB refused since Telegraf started, mostly for a field that changed its type. Telegraf's "
+            "log says which.",
+            _SOURCE.written(
+                'SELECT sum("refused") AS "Refused" FROM (SELECT last("metrics_rejected") AS "refused" '
+                'FROM "internal_write" WHERE $scope GROUP BY "output") WHERE $timeFilter',
+                table=True,
+            ),
+            steps=thresholds.NEVER,
+            graph=False,
+            size=(6, 3),
+            no_data=_OFF,
+        ),
+        number(
+            "Failed writes",
+            "Writes that failed since Telegraf started; their points wait in the buffer and are tried again.",
+            _SOURCE.written(
+                'SELECT sum("errors") AS "Failed" FROM (SELECT last("write_errors") AS "errors" FROM "internal_write" '
+                'WHERE $scope GROUP BY "output") WHERE $timeFilter',
+                table=True,
+            ),
+            steps=thresholds.SELDOM,
+            graph=False,
+            size=(6, 3),
+            no_data=_OFF,
+        ),
+        number(
+            "Failed gatherings",
+            "Times that an input failed as a whole since Telegraf started; the table above says which collector.",
+            _SOURCE.newest("internal_agent", "gather_errors", names=("Failed",)),
+            steps=thresholds.SELDOM,
+            graph=False,
+            size=(6, 3),
+            no_data=_OFF,
+        ),
+        lines(
+            "Points gathered and written",
+            "Points per second that come in and go out. Written below gathered for long: the buffer fills.",
+            _SOURCE.rate("internal_agent", "metrics_gathered", names=("gathered",)),
+            _SOURCE.rate("internal_write", "metrics_written", by=("output",), alias="written to $tag_output"),
+            low=0,
+            size=(8, 8),
+            no_data=_OFF,
+            colours={"gathered": "blue"},
+        ),
+        lines(
+            "Buffer",
+            "Points that wait to be written. A line that climbs: InfluxDB is away or too slow; at the dashed limit the "
+            "oldest are lost.",
+            _SOURCE.mean("internal_write", "buffer_size", by=("output",), function="max", alias="waiting: $tag_output"),
+            _SOURCE.mean("internal_write", "buffer_limit", by=("output",), function="max", alias="limit: $tag_output"),
+            low=0,
+            size=(8, 8),
+            no_data=_OFF,
+        ).override_by_regexp(
+            "/^limit: /",
+            properties(
+                color={"mode": "fixed", "fixedColor": "red"},
+                custom__lineStyle={"fill": "dash", "dash": [6, 6]},
+                custom__fillOpacity=0,
+            ),
+        ),
+        lines(
+            "Time for a write",
+            "How long InfluxDB takes to accept a batch. Above a second: its disk is slow, or the network is.",
+            _SOURCE.mean("internal_write", "write_time_ns", by=("output",), function="max"),
+            low=0,
+            size=(8, 8),
+            no_data=_OFF,
+        ),
+    ]

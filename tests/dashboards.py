@@ -1,0 +1,102 @@
+"""What the tests of the dashboards share: their targets, and the queries that Grafana makes of them.
+
+The values of variables are put in as Grafana's InfluxQL datasource does it:
+https://grafana.com/docs/grafana/latest/datasources/influxdb/template-variables/
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from grafana.dashboards import FOLDER
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class Target(NamedTuple):
+    """One query of a panel."""
+
+    dashboard: str
+    panel: str
+    ref: str
+    query: str
+
+    def __str__(self) -> str:
+        return f"{self.dashboard}/{self.panel}/{self.ref}"
+
+
+def committed() -> dict[str, dict[str, Any]]:
+    """The committed dashboards by their file names."""
+    return {path.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))}
+
+
+def panels(dashboard: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """All panels, those of collapsed rows too, without the rows themselves."""
+    for panel in dashboard["panels"]:
+        if panel["type"] == "row":
+            yield from panel["panels"]
+        else:
+            yield panel
+
+
+def targets(dashboard: Mapping[str, Any]) -> Iterator[Target]:
+    """All targets of all panels."""
+    for panel in panels(dashboard):
+        for target in panel.get("targets") or []:
+            yield Target(dashboard["uid"], panel["title"], target["refId"], target["query"])
+
+
+def seconds(text: str) -> int:
+    """Seconds of a duration such as ``15m``. Raises ValueError for another form."""
+    match = re.fullmatch(r"(\d+)([smhd])", text)
+    if match is None:
+        raise ValueError(f"{text!r} is no duration")
+    return int(match[1]) * _SECONDS[match[2]]
+
+
+def variables(dashboard: Mapping[str, Any], range_seconds: int, ask: Callable[[str], list[str]]) -> dict[str, str]:
+    """Each variable's value as a fresh visitor has it: what is chosen in the JSON, or else the first on offer.
+
+    Args:
+        range_seconds: length of the time range, which the automatic interval follows.
+        ask: runs a variable's query and gives the values on offer.
+    """
+    chosen: dict[str, str] = {}
+    for variable in dashboard["templating"]["list"]:
+        name = variable["name"]
+        if variable["type"] == "interval":
+            rough = max(range_seconds / variable["auto_count"], seconds(variable["auto_min"]))
+            offered = [seconds(text) for text in variable["query"].split(",")]
+            chosen[name] = f"{min(offered, key=lambda each: abs(each - rough))}s"
+            continue
+        offered_values = ask(filled(variable["query"]["query"], chosen))
+        if variable.get("current", {}).get("value") == "$__all":
+            chosen[name] = variable["allValue"]
+        else:
+            chosen[name] = re.sub(r"[\\^$*+?.()|\[\]{}/]", r"\\\g<0>", offered_values[0]) if offered_values else ""
+    return chosen
+
+
+def filled(query: str, values: Mapping[str, str], *, begin_ms: int = 0, end_ms: int = 0) -> str:
+    """The query with the variables' values in it. Raises ValueError when one is left over."""
+    query = query.replace("$timeFilter", f"time >= {begin_ms}ms and time <= {end_ms}ms")
+    for name, value in values.items():
+        query = re.sub(rf"\${name}\b|\$\{{{name}\}}", value.replace("\\", r"\\"), query)
+    # A dollar before a slash ends a regular expression; any other still begins a variable.
+    if left := re.search(r"\$\w+|\$\{", query):
+        raise ValueError(f"nothing fills in {left[0]} in: {query}")
+    return query
+
+
+def names(query: str) -> tuple[set[str], set[str]]:
+    """The measurements that a query reads, and the fields and tags that it names."""
+    bare = re.sub(r"/\^.*?\$/", "", query)
+    measurements = set(re.findall(r'FROM "([^"]+)"', bare))
+    given = set(re.findall(r'AS "([^"]+)"', bare))
+    bare = re.sub(r'(FROM|AS) "[^"]+"', "", bare)
+    inner = re.sub(r"^SELECT .*? FROM \(", "", bare) if "FROM (" in bare else bare
+    outer_only = given if inner != bare else set()
+    return measurements, set(re.findall(r'"([^"]+)"', bare)) - (outer_only - set(re.findall(r'"([^"]+)"', inner)))

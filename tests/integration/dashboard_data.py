@@ -1,0 +1,143 @@
+"""An InfluxDB in which every dashboard finds something: what the demo has brought, and the hardware that is not here.
+
+A machine without a Raspberry Pi's hardware has some measurements less. They come from the same collectors, which
+Telegraf runs over the recorded trees of boards that have it; :data:`DECLARED_ONLY` names the fields that no
+recorded board has.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlencode
+
+import pytest
+import urllib3
+
+from collectors.metric import FieldValue, Metric, Series, encode
+from sensetig import bundle
+from sensetig.declarations import declared
+from sensetig.local import processes
+from tests.golden import CASES
+from tests.trees import plant
+
+if TYPE_CHECKING:
+    from tests.integration.conftest import Demo
+
+#: Fields that no recorded board has, each with the reason; they get one point as declared, through Telegraf.
+DECLARED_ONLY = {
+    ("sd_card", "life_used_percent"): "only eMMC modules tell it; the recorded boards have SD cards",
+    ("sd_card", "pre_eol"): "only eMMC modules tell it; the recorded boards have SD cards",
+    ("wifi", "bit_rate_bits_per_second"): "asked of a real wireless interface, not read from a file",
+}
+
+#: What comes last: a rate, which needs points in two intervals of ten seconds, and the end of a motion event.
+_LAST = (
+    'SELECT count("duration_seconds") FROM "camera_event" WHERE "camera" = \'simulated\' AND time > now() - 5m',
+    'SELECT non_negative_derivative(max("written_bytes"), 1s) FROM "sd_card" WHERE time > now() - 5m '
+    "GROUP BY time(10s) fill(none)",
+)
+
+
+class Filled(NamedTuple):
+    """An InfluxDB with data of every kind of hardware, and the device whose data it is."""
+
+    url: str
+    token: str
+    begin_ms: int
+    end_ms: int
+
+    def ask(self, query: str) -> list[dict[str, Any]]:
+        """The series that InfluxQL answers with. Raises AssertionError for a refused query."""
+        answer = urllib3.request(
+            "POST",
+            f"{self.url}/query",
+            body=urlencode({"db": "raw", "q": query, "epoch": "ms"}),
+            headers={
+                "Authorization": f"Token {self.token}",
+                "Content-Type": "application/x-www-form-urlencoded",
+            },
+            retries=False,
+            timeout=30,
+        )
+        body = json.loads(answer.data)
+        assert answer.status == 200, f"{body}: {query}"
+        assert "error" not in body["results"][0], f"{body}: {query}"
+        series: list[dict[str, Any]] = body["results"][0].get("series", [])
+        return series
+
+    def values(self, query: str) -> list[str]:
+        """What a variable's query offers."""
+        return sorted({row[1] for series in self.ask(query) for row in series["values"]})
+
+
+def execd(collector: str, *arguments: str, environment: dict[str, str] | None = None) -> str:
+    """A section of Telegraf's configuration that runs a collector as the bundle's snippets do."""
+    return (
+        "[[inputs.execd]]\n"
+        f"  command = {json.dumps([sys.executable, '-m', 'collectors', collector, '--execd', *arguments])}\n"
+        f"  environment = {json.dumps([f'{name}={value}' for name, value in (environment or {}).items()])}\n"
+        '  signal = "STDIN"\n  data_format = "influx"\n'
+    )
+
+
+def declared_line(measurement: str, field: str) -> str:
+    """A line with one field, which is in the middle of what it may be, and with tags that name nothing real."""
+    schema = declared()[measurement].measurement
+    each = schema.field(field)
+    middle = ((each.low or 0) + (each.high or 2 * (each.low or 1))) / 2
+    value: FieldValue = each.kind(middle)
+    tags = {tag.name: "mmcblk0" if tag.name == "device" else "wlan0" for tag in schema.tags if not tag.optional}
+    return encode(Metric(Series(measurement, tags), {field: value}, time.time_ns()))
+
+
+@pytest.fixture(scope="session")
+def filled(demo: Demo, telegraf: Path, tmp_path_factory: pytest.TempPathFactory) -> Filled:
+    """The demo's InfluxDB, with the hardware that this machine lacks beside what the demo has brought."""
+    folder = tmp_path_factory.mktemp("hardware")
+    influxdb = demo.summary["influxdb"]
+    begin_ms = int(time.time() * 1000) - 15 * 60 * 1000
+    reader = Filled(influxdb["url"], demo.read_token, begin_ms, begin_ms)
+    (host,) = reader.values('SHOW TAG VALUES FROM "cpu" WITH KEY = "host"')
+    (site,) = reader.values('SHOW TAG VALUES FROM "cpu" WITH KEY = "site"')
+    tree = plant((CASES / "pi" / "pi-5" / "tree.txt").read_text(encoding="utf-8"), folder / "tree")
+    points = folder / "declared.lines"
+    points.write_text("".join(declared_line(*each) + "\n" for each in DECLARED_ONLY), encoding="utf-8")
+    configuration = folder / "telegraf.conf"
+    configuration.write_text(
+        f'[global_tags]\n  site = "{site}"\n'
+        f'[agent]\n  interval = "2s"\n  flush_interval = "2s"\n  hostname = "{host}"\n'
+        "  skip_processors_after_aggregators = true\n"
+        f'[[outputs.influxdb_v2]]\n  urls = ["{influxdb["url"]}"]\n  token = "${{SENSETIG_TELEGRAF_TOKEN}}"\n'
+        f'  organization = "{influxdb["organisation"]}"\n  bucket = "raw"\n'
+        f'[[inputs.file]]\n  files = ["{points}"]\n  data_format = "influx"\n'
+        + execd("sensehat", "--backend", "simulated", "--compensation-factor", "1.6")
+        + execd("camera", "--backend", "simulated")
+        + execd("system", "--parts", "temp", "--sys-root", f"{tree}/sys")
+        + execd(
+            "pi",
+            *("--sys-root", f"{tree}/sys", "--proc-root", f"{tree}/proc"),
+            *("--vcgencmd", str(CASES / "pi" / "vcgencmd"), "--firmware-interval", "2"),
+            environment={"VCGENCMD_ANSWERS": f"{tree}/answers"},
+        ),
+        encoding="utf-8",
+    )
+    token = (demo.state / "tokens" / "telegraf.token").read_text(encoding="utf-8").strip()
+    log = folder / "telegraf.log"
+    identity = processes.start(
+        "Telegraf",
+        [telegraf, "--config", configuration],
+        log=log,
+        environment={"SENSETIG_TELEGRAF_TOKEN": token},
+        folder=bundle.root(),
+    )
+    try:
+        processes.await_ready(identity, lambda: all(reader.ask(query) for query in _LAST), log=log, seconds=60)
+    finally:
+        processes.stop([identity])
+    told = log.read_text(encoding="utf-8")
+    assert " E! " not in told, told
+    return reader._replace(end_ms=int(time.time() * 1000))

@@ -1,0 +1,213 @@
+"""The dashboards as committed: fresh, complete, and true to what the collectors declare."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from collectors.__main__ import catalogue
+from collectors.schema import COLLECTOR, PIPELINE_TAGS, Measurement
+from grafana.dashboards import FOLDER, fresh
+from grafana.dashboards.__main__ import main
+from grafana.dashboards.lib import boards, units
+from grafana.dashboards.lib.panels import lines
+from grafana.dashboards.lib.query import Source
+from grafana.dashboards.rows import telegraf
+from sensetig.declarations import declared
+from tests import dashboards
+
+COMMITTED = dashboards.committed()
+PANELS = [(name, panel) for name, dashboard in COMMITTED.items() for panel in dashboards.panels(dashboard)]
+FILLED = [(name, panel) for name, panel in PANELS if panel["type"] != "text"]
+TARGETS = [target for dashboard in COMMITTED.values() for target in dashboards.targets(dashboard)]
+PROVISIONING = FOLDER.parent / "provisioning"
+
+
+def known() -> dict[str, Measurement]:
+    """Every measurement that a dashboard may read: the collectors', and Telegraf's own."""
+    return {
+        **{name: each.measurement for name, each in declared().items()},
+        **{each.name: each for each in telegraf.MEASUREMENTS},
+    }
+
+
+def test_the_committed_json_is_what_the_rows_build() -> None:
+    assert {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.json")} == fresh()
+
+
+def test_two_builds_are_equal() -> None:
+    assert fresh() == fresh()
+
+
+def test_the_check_names_a_stale_file_and_one_that_nobody_builds(tmp_path: Path) -> None:
+    for name, text in fresh().items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / "host.json").write_text("{}\n", encoding="utf-8")
+    (tmp_path / "old.json").write_text("{}\n", encoding="utf-8")
+
+    checked = CliRunner().invoke(main, ["--check", "--folder", str(tmp_path)])
+
+    assert checked.exit_code == 1
+    assert re.findall(r"E! (\S+) is not what its rows build", checked.output) == ["host.json", "old.json"]
+    assert (tmp_path / "host.json").read_text(encoding="utf-8") == "{}\n"
+
+
+def test_a_build_writes_what_is_stale_and_removes_what_nobody_builds(tmp_path: Path) -> None:
+    (tmp_path / "host.json").write_text("{}\n", encoding="utf-8")
+    (tmp_path / "old.json").write_text("{}\n", encoding="utf-8")
+
+    assert CliRunner().invoke(main, ["--folder", str(tmp_path)]).exit_code == 0
+
+    assert {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()} == fresh()
+    assert CliRunner().invoke(main, ["--check", "--folder", str(tmp_path)]).exit_code == 0
+
+
+def test_every_collector_has_a_row() -> None:
+    shown = {path.stem for path in (FOLDER / "rows").glob("*.py")}
+    assert set(catalogue()) <= shown
+
+
+def test_every_declared_measurement_is_on_a_dashboard() -> None:
+    read: set[str] = set()
+    for dashboard in COMMITTED.values():
+        for target in dashboards.targets(dashboard):
+            read |= dashboards.names(target.query)[0]
+    assert set(known()) <= read
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_a_dashboard_says_what_it_is_and_leads_to_the_others(name: str) -> None:
+    dashboard = COMMITTED[name]
+    assert dashboard["uid"] == f"sensetig-{name.removesuffix('.json')}"
+    assert "sensetig" in dashboard["tags"]
+    assert dashboard["description"].endswith(".")
+    assert dashboard["refresh"] == "10s"
+    assert dashboard["timezone"] == "browser"
+    assert dashboard["graphTooltip"] == 1
+    assert [variable["name"] for variable in dashboard["templating"]["list"]] == ["site", "host", "interval"]
+    assert [link["type"] for link in dashboard["links"]] == ["dashboards"]
+    assert dashboard["links"][0]["tags"] == ["sensetig"]
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_panels_have_ids_of_their_own_and_do_not_overlap(name: str) -> None:
+    dashboard = COMMITTED[name]
+    ids = [panel["id"] for panel in dashboard["panels"]]
+    assert len(set(ids)) == len(ids)
+    taken: set[tuple[int, int]] = set()
+    for panel in dashboard["panels"]:
+        place = panel["gridPos"]
+        assert place["x"] + place["w"] <= boards.COLUMNS
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken, panel["title"]
+        taken |= cells
+
+
+@pytest.mark.parametrize(("name", "panel"), FILLED, ids=[f"{name}-{panel['title']}" for name, panel in FILLED])
+def test_a_panel_says_what_it_shows_in_which_unit_and_when_there_is_nothing(name: str, panel: dict[str, Any]) -> None:
+    defaults = panel["fieldConfig"]["defaults"]
+    assert panel["title"], name
+    assert len(panel["description"].split()) >= 5
+    assert panel["description"].endswith(".")
+    assert defaults["noValue"]
+    assert panel["datasource"]["uid"] == "sensetig-influxql"
+    if panel["type"] != "table":
+        assert defaults["unit"] in {*units.GRAFANA.values(), "dateTimeFromNow"}
+    if defaults.get("unit") == "percent" and panel["type"] == "stat":
+        assert defaults["min"] == 0
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=str)
+def test_a_target_is_held_to_its_device_its_site_and_the_time_range(target: dashboards.Target) -> None:
+    for condition in ('"host" =~ /^$host$/', '"site" =~ /^$site$/', "$timeFilter"):
+        assert condition in target.query
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=str)
+def test_a_target_names_only_what_is_declared(target: dashboards.Target) -> None:
+    measurements, columns = dashboards.names(target.query)
+    assert len(measurements) == 1
+    (measurement,) = measurements
+    schema = known()[measurement]
+    fields, tags = {field.name for field in schema.fields}, {tag.name for tag in (*schema.tags, *PIPELINE_TAGS)}
+    assert columns <= fields | tags
+
+
+def test_the_names_in_a_query_are_found_in_an_inner_query_too() -> None:
+    query = (
+        'SELECT count("n") AS "Count" FROM (SELECT last("up") AS "n" FROM "collector" '
+        'WHERE "host" =~ /^$host$/ GROUP BY "collector") WHERE $timeFilter'
+    )
+    assert dashboards.names(query) == ({"collector"}, {"up", "host", "collector"})
+
+
+def test_a_field_that_nobody_declares_does_not_build() -> None:
+    with pytest.raises(KeyError, match="declares no field uptime"):
+        Source((COLLECTOR,)).mean("collector", "uptime")
+
+
+def test_a_tag_that_nobody_declares_does_not_build() -> None:
+    with pytest.raises(KeyError, match="declares no tag colour"):
+        Source((COLLECTOR,)).mean("collector", "up", by=("colour",))
+
+
+def test_a_measurement_that_nobody_declares_does_not_build() -> None:
+    with pytest.raises(KeyError, match="no collector declares the measurement 'cpu'"):
+        Source((COLLECTOR,)).mean("cpu", "usage_idle")
+
+
+def test_every_declared_unit_has_a_unit_in_grafana() -> None:
+    for measurement in known().values():
+        for field in measurement.fields:
+            assert units.grafana(field.unit)
+
+
+def test_a_unit_that_is_not_known_is_refused_with_the_place_to_add_it() -> None:
+    with pytest.raises(KeyError, match=r"no Grafana unit for 'furlongs': add it to GRAFANA in grafana\.dashboards"):
+        units.grafana("furlongs")
+
+
+def test_a_panel_keeps_its_id_when_another_comes_before_it() -> None:
+    def panel(title: str) -> object:
+        return lines(title, "What it shows.", Source((COLLECTOR,)).mean("collector", "up"))
+
+    def ids(*titles: str) -> dict[str, int]:
+        row = boards.Row("host", "Row", [panel(title) for title in titles], order=0)  # type: ignore[misc]
+        built = boards.build(boards.BOARDS[0], [row])
+        assert built.panels is not None
+        return {each.title or "": each.id_val or 0 for each in built.panels}
+
+    assert ids("First", "Second")["Second"] == ids("Second")["Second"]
+
+
+def test_every_datasource_that_is_read_is_provisioned() -> None:
+    provisioned = set(
+        re.findall(r"^    uid: (\S+)$", (PROVISIONING / "datasources" / "sensetig.yaml").read_text(), re.M)
+    )
+    read = {panel["datasource"]["uid"] for _, panel in FILLED}
+    read |= {
+        variable["datasource"]["uid"]
+        for dashboard in COMMITTED.values()
+        for variable in dashboard["templating"]["list"]
+        if variable["type"] == "query"
+    }
+    assert read <= provisioned
+    assert {"sensetig-influxql", "sensetig-flux"} <= provisioned
+
+
+def test_no_token_and_no_address_stands_in_the_provisioning() -> None:
+    lines_read = (PROVISIONING / "datasources" / "sensetig.yaml").read_text().splitlines()
+    told = [line.strip() for line in lines_read if re.match(r"\s+(url|token|httpHeaderValue1):", line)]
+    assert set(told) == {
+        "url: ${SENSETIG_INFLUXDB_URL}",
+        "token: ${SENSETIG_GRAFANA_TOKEN}",
+        "httpHeaderValue1: Token ${SENSETIG_GRAFANA_TOKEN}",
+    }
