@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 from collectors.camera.backends import Backend, Frame
-from collectors.camera.detector import Detector
+from collectors.camera.detector import Detection, Detector
 from collectors.camera.events import Event, Events
 from collectors.camera.measurements import CAMERA, CAMERA_EVENT
 from collectors.camera.settings import Plan
@@ -14,6 +15,22 @@ from collectors.metric import FieldValue, Metric, Series
 from collectors.report import Report
 
 Wait = Callable[[float], bool]
+
+
+class Companion(Protocol):
+    """What goes along with the detection, such as the recording of clips: told of every picture and every event."""
+
+    def see(self, frame: Frame, seen: Detection) -> None:
+        """Take a picture and what was found in it, before the events that it brings about; nothing may wait here."""
+        ...
+
+    def event(self, event: Event[Frame]) -> Mapping[str, FieldValue]:
+        """Take the start or the end of an event; the fields that its point gets besides."""
+        ...
+
+    def close(self) -> None:
+        """Finish what was begun."""
+        ...
 
 
 class Watch:
@@ -26,6 +43,7 @@ class Watch:
         clock_ns: wall clock, nanoseconds since 1970.
         timer: monotonic seconds, the same that the backend's frames are timed by.
         stopwatch: seconds, for the time that processing takes.
+        companions: what goes along, in this order; closed with the camera.
     """
 
     def __init__(
@@ -37,7 +55,9 @@ class Watch:
         *,
         timer: Callable[[], float],
         stopwatch: Callable[[], float],
+        companions: Sequence[Companion] = (),
     ) -> None:
+        self._companions = companions
         self._backend = backend
         self._plan = plan
         self._report = report
@@ -63,7 +83,9 @@ class Watch:
         yield self._rest()
 
     def close(self) -> None:
-        """Let go of the camera."""
+        """Let go of the camera, and of what goes along with it."""
+        for companion in self._companions:
+            companion.close()
         self._backend.close()
 
     def _watch(self, wait: Wait) -> Iterator[list[Metric]]:
@@ -98,6 +120,8 @@ class Watch:
         if seen.anew == "size":
             height, width = frame.image.shape[:2]
             self._report.error(f"the picture is now {width}x{height}; its background is learned anew")
+        for companion in self._companions:
+            companion.see(frame, seen)
         for event in self._events.follow(frame.seconds, frame.time_ns, seen, frame):
             metrics.append(self._metric(event))
         self._status.add(now, time_ns, seen.changed_percent, self._stopwatch() - start)
@@ -124,6 +148,8 @@ class Watch:
             fields["frames"] = event.frames
             fields["interrupted"] = event.interrupted
             time_ns += round(event.duration_seconds * 1e9)
+        for companion in self._companions:
+            fields.update(companion.event(event))
         return Metric(self._event_series[event.kind], fields, time_ns)
 
 
