@@ -18,6 +18,7 @@ CAMERA = Measurement(
         Field("frames", int, "", "Pictures looked at since the last status.", 0),
         Field("frames_per_second", float, "", "Pictures a second since the last status.", 0),
         Field("dropped", int, "", "Pictures that came faster than they could be looked at, since the last status.", 0),
+        Field("detection", bool, "", "Whether motion is looked for; a command can switch it off and on."),
         Field(
             "motion_percent",
             float,

@@ -10,6 +10,7 @@ from collectors.camera.detector import Detection, Detector
 from collectors.camera.events import Event, Events
 from collectors.camera.measurements import CAMERA, CAMERA_EVENT
 from collectors.camera.settings import Plan
+from collectors.camera.switch import Switch
 from collectors.camera.thumbnail import data_uri
 from collectors.metric import FieldValue, Metric, Series
 from collectors.report import Report
@@ -44,6 +45,8 @@ class Watch:
         timer: monotonic seconds, the same that the backend's frames are timed by.
         stopwatch: seconds, for the time that processing takes.
         companions: what goes along, in this order; closed with the camera.
+        detection: whether motion is looked for. While it is off, pictures are shown to the companions all the
+            same; an event that was open has its end, and the background is learned anew afterwards.
     """
 
     def __init__(
@@ -56,7 +59,9 @@ class Watch:
         timer: Callable[[], float],
         stopwatch: Callable[[], float],
         companions: Sequence[Companion] = (),
+        detection: Switch | None = None,
     ) -> None:
+        self._detection = detection or Switch()
         self._companions = companions
         self._backend = backend
         self._plan = plan
@@ -68,7 +73,7 @@ class Watch:
         self._series = Series(CAMERA.name, tags)
         self._event_series = {kind: Series(CAMERA_EVENT.name, {**tags, "kind": kind}) for kind in ("start", "end")}
         self._events: Events[Frame] = Events(backend.name, plan.consecutive_frames, plan.event_gap_seconds)
-        self._status = Status(backend.dropped)
+        self._status = Status(backend.dropped, self._detection)
 
     def stream(self, wait: Wait) -> Iterator[Iterable[Metric]]:
         """A batch for each picture, most of them empty, until the source ends or it is time to stop.
@@ -92,8 +97,12 @@ class Watch:
         left = self._plan.frames or None
         while True:
             # What comes after the end of a file was not seen from where the file begins.
-            detector = Detector(self._plan.sensitivity)
+            detector: Detector | None = None
             for frame in self._backend.frames(wait):
+                if not self._detection.on:
+                    detector = None
+                elif detector is None:
+                    detector = Detector(self._plan.sensitivity)
                 yield self._see(detector, frame)
                 if frame is not None and left is not None:
                     left -= 1
@@ -106,7 +115,7 @@ class Watch:
     def _rest(self) -> list[Metric]:
         return [*self._ends(), *self._status.last(self._series, self._backend.dropped, self._clock_ns())]
 
-    def _see(self, detector: Detector, frame: Frame | None) -> list[Metric]:
+    def _see(self, detector: Detector | None, frame: Frame | None) -> list[Metric]:
         """What one picture, or a while without one, brings about."""
         now = self._timer() if frame is None else frame.seconds
         time_ns = self._clock_ns() if frame is None else frame.time_ns
@@ -116,7 +125,11 @@ class Watch:
         if frame is None:
             return metrics
         start = self._stopwatch()
-        seen = detector.look(frame.image, frame.seconds)
+        if detector is None:
+            metrics.extend(self._ends())
+            seen = Detection()
+        else:
+            seen = detector.look(frame.image, frame.seconds)
         if seen.anew == "size":
             height, width = frame.image.shape[:2]
             self._report.error(f"the picture is now {width}x{height}; its background is learned anew")
@@ -158,9 +171,11 @@ class Status:
 
     Args:
         dropped: what the backend had dropped at the beginning.
+        detection: whether motion is looked for.
     """
 
-    def __init__(self, dropped: int) -> None:
+    def __init__(self, dropped: int, detection: Switch) -> None:
+        self._detection = detection
         self._since: float | None = None
         self._seen = 0.0
         self._seen_ns: int | None = None
@@ -198,6 +213,7 @@ class Status:
 
     def _metric(self, series: Series, rate: float | None, now: float, dropped: int, time_ns: int) -> Metric:
         fields: dict[str, FieldValue] = {"frames": self._frames, "dropped": dropped - self._dropped}
+        fields["detection"] = self._detection.on
         if rate is not None:
             fields["frames_per_second"] = round(rate, 3)
         if self._frames:
