@@ -66,6 +66,8 @@ CAMERA_EVENT = Measurement(
             "",
             "Whether the source ended, or the collector was stopped, before the motion did; at the end only.",
         ),
+        Field("snapshot_path", str, "", "The picture with the largest area, below `media_dir`; at the end only."),
+        Field("clip_path", str, "", "The clip, below `media_dir`; at the end only."),
         Field("thumbnail", str, "", "The picture with the largest area, as the data URI of a JPEG of at most 12 KiB."),
     ),
 )

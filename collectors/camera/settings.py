@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from collectors.camera import media_settings
 from collectors.settings import Setting, Values
 
 BACKEND = Setting(
@@ -120,6 +121,7 @@ SETTINGS: tuple[Setting[Any], ...] = (
     LEAST_DIFFERENCE,
     BACKGROUND_SECONDS,
     THUMBNAIL_WIDTH,
+    *media_settings.SETTINGS,
 )
 
 
