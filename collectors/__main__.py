@@ -20,6 +20,13 @@ from collectors.settings import DEFAULT_FILE, Setting, SettingsError, Values, re
 if TYPE_CHECKING:
     import argparse
 
+    from collectors.spool.writer import Writer
+
+#: Of every collector: where its lines go. A service of its own writes to a spool, which Telegraf's collector reads.
+SPOOL: Setting[str | None] = Setting(
+    "spool", str, None, "Write to the spool in this folder, which `python -m collectors spool` delivers, not to stdout."
+)
+
 #: Exit status for a collector that cannot start: wrong option, setting, or missing device.
 CANNOT_START = 2
 
@@ -75,7 +82,9 @@ def _parser(name: str, module: Module) -> argparse.ArgumentParser:
     )
     parser.add_argument("--execd", action="store_true", help="one batch for each line on standard input, until it ends")
     parser.add_argument("--settings", metavar="FILE", help=f"settings file [SENSETIG_SETTINGS; {DEFAULT_FILE}]")
-    for setting in module.SETTINGS:
+    for setting in (*module.SETTINGS, SPOOL):
+        if setting.positional:
+            parser.add_argument(setting.name, nargs="?", default=argparse.SUPPRESS, metavar=setting.name.upper())
         default = "" if setting.default is None else f"; {setting.default}"
         parser.add_argument(
             "--" + setting.name.replace("_", "-"),
@@ -125,6 +134,28 @@ def _write_all(descriptor: int) -> Callable[[bytes], None]:
     return write
 
 
+def _spool(directory: str, events: Sequence[str], report: Report) -> Writer:
+    """The spool's end that is written to, with the settings of the collector `spool`."""
+    from collectors import spool
+    from collectors.spool.folder import Busy
+    from collectors.spool.writer import Writer
+
+    values = settle("spool", spool.SETTINGS, {})
+    try:
+        return Writer(
+            directory,
+            events=events,
+            max_bytes=values[spool.MAX_BYTES],
+            sync_seconds=values[spool.SYNC_SECONDS],
+            complain=report.error,
+            timer=time.monotonic,
+        )
+    except Busy as error:
+        raise Unavailable(str(error)) from None
+    except OSError as error:
+        raise Unavailable(f"the spool {directory} cannot be written: {error}") from None
+
+
 def _complain(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
@@ -140,6 +171,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     name, rest = arguments[0], arguments[1:]
     report = Report(name, _complain)
+    spool: Writer | None = None
     try:
         module = _load(name)
         if module is None:
@@ -148,7 +180,11 @@ def main(arguments: Sequence[str]) -> int:
         options = _options(name, module, rest)
         once = not options.pop("execd")
         requests = Requests(None if once else 0)
-        context = Context(settle(name, module.SETTINGS, options), report, once, os.uname().nodename, time.time_ns)
+        values = settle(name, (*module.SETTINGS, SPOOL), options)
+        context = Context(values, report, once, os.uname().nodename, time.time_ns)
+        directory = values[SPOOL]
+        if directory is not None:
+            spool = _spool(directory, [each.name for each in module.MEASUREMENTS if each.event], report)
         collector = module.create(context)
     except NotApplicable:
         return 0 if once else _idle(requests)
@@ -158,13 +194,16 @@ def main(arguments: Sequence[str]) -> int:
     except ImportError as error:
         _complain(f"E! {name}: {error}; install what it needs: pip install 'sensetig[{name}]'")
         return CANNOT_START
-    runner = Runner(name, collector, report, _write_all(1), time.time_ns, time.monotonic)
+    write = _write_all(1) if spool is None else spool.append
+    runner = Runner(name, collector, report, write, time.time_ns, time.monotonic)
     try:
         return runner.once(requests) if once else runner.serve(requests)
     except BrokenPipeError:
         return 1  # whoever read the lines is gone; there is nobody left to tell
     finally:
         collector.close()
+        if spool is not None:
+            spool.close()
 
 
 def _idle(requests: Requests) -> int:

@@ -86,7 +86,7 @@ def test_a_collector_s_settings_are_said_once_and_in_sentences(name: str) -> Non
     settings = collector_module(name).SETTINGS
     names = [setting.name for setting in settings]
     assert sorted(names) == sorted(set(names))
-    assert not {"execd", "settings", "help"} & set(names), "the runner has these options itself"
+    assert not {"execd", "settings", "help", "spool"} & set(names), "the runner has these options itself"
     for setting in settings:
         assert setting.help.endswith("."), f"{setting.name}: {setting.help}"
         if setting.default is not None:

@@ -70,4 +70,5 @@ CAMERA_EVENT = Measurement(
         Field("clip_path", str, "", "The clip, below `media_dir`; at the end only."),
         Field("thumbnail", str, "", "The picture with the largest area, as the data URI of a JPEG of at most 12 KiB."),
     ),
+    event=True,
 )
