@@ -4,7 +4,8 @@ A streaming collector: Telegraf runs it with ``inputs.execd`` and ``signal = "no
 camera, so it is never started for each interval. numpy and OpenCV are imported when it is created, not before.
 
 The parts: :mod:`backends` give pictures with their times; :mod:`detector` says what changed in a picture;
-:mod:`events` makes events of that; :mod:`thumbnail` encodes a picture; :mod:`watch` joins them.
+:mod:`events` makes events of that; :mod:`thumbnail` encodes a picture; :mod:`watch` joins
+them, and :mod:`media`, where a folder is set, keeps snapshots and clips.
 """
 
 from __future__ import annotations
@@ -39,9 +40,15 @@ def create(context: Context, /) -> Collector:
         os.environ.setdefault(name, value)
 
     from collectors.camera.backends import open_backend
+    from collectors.camera.media import Media
     from collectors.camera.watch import Watch
 
     backend = open_backend(context.values, context.report, context.clock_ns, time.monotonic)
+    try:
+        media = Media(backend, context.values, context.report, context.clock_ns)
+    except Exception:
+        backend.close()
+        raise
     return Watch(
         backend,
         settings.plan(context.values),
@@ -49,4 +56,5 @@ def create(context: Context, /) -> Collector:
         context.clock_ns,
         timer=time.monotonic,
         stopwatch=time.perf_counter,
+        companions=(media,),
     )

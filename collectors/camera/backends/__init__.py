@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from collectors.camera import settings
 from collectors.camera.detector import Image
@@ -59,6 +59,36 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Let go of the source."""
+        ...
+
+
+@runtime_checkable
+class Stills(Protocol):
+    """A backend whose pictures for detection are smaller than what the camera can give."""
+
+    def still(self) -> Image:
+        """The picture of this moment in colour and full size, while the others go on; from any thread.
+
+        Raises Unavailable when the camera gives none.
+        """
+        ...
+
+
+@runtime_checkable
+class Encodes(Protocol):
+    """A backend that encodes video by itself, and always has the last few seconds of it."""
+
+    @property
+    def before_seconds(self) -> float:
+        """How much of the time before it a clip begins with, and by how much a clip is written late."""
+        ...
+
+    def begin_clip(self, path: str) -> None:
+        """Begin an MP4 file. Raises OSError, or Unavailable when the camera gives no video."""
+        ...
+
+    def end_clip(self) -> None:
+        """Finish it. Raises OSError when it is not whole."""
         ...
 
 

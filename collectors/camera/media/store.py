@@ -94,8 +94,8 @@ class Store:
             self._bytes += self._kept[relative]
 
     @property
-    def bytes(self) -> int:
-        """What the media take."""
+    def size(self) -> int:
+        """Bytes that the media take."""
         return self._bytes
 
     def close(self) -> None:
@@ -137,6 +137,7 @@ class Store:
 
     def write(self, relative: str, data: bytes) -> None:
         """Keep a file. Raises MediaError when it cannot be kept; then nothing of it is left."""
+        self.make_room(len(data))
         part = self.begin(relative)
         try:
             with open(part, "wb") as file:
@@ -146,28 +147,40 @@ class Store:
             self.give_up(part)
             raise MediaError(f"{os.path.join(self.root, relative)} cannot be written: {error.strerror}") from None
 
-    def make_room(self) -> None:
-        """Remove what is too old or too much. Raises MediaError when the disk is too full all the same."""
+    def make_room(self, begun: int = 0) -> None:
+        """Remove what is too old or too much, the oldest first.
+
+        Args:
+            begun: bytes of the file that is being written, which is no part of the media yet.
+
+        Raises:
+            MediaError: there is no room all the same.
+        """
         with self._lock:
-            if not self._make_room():
+            self._make_room(begun)
+            if begun > self._most_bytes:
+                raise MediaError(
+                    f"one file takes more than all media in {self.root} may, which is {self._most_bytes // 10**6} MB"
+                )
+            if self._lacking() > 0:
                 raise MediaError(
                     f"the disk of {self.root} is full but for {FREE_SHARE:.0%}, which is left free; "
                     "nothing is recorded until there is room"
                 )
 
-    def _make_room(self) -> bool:
+    def _make_room(self, begun: int = 0) -> None:
         oldest_day = self.relative(self._clock_ns() - self._most_days * _DAY_NS, "")
-        while self._kept and (next(iter(self._kept)) < oldest_day or self._bytes > self._most_bytes):
+        while self._kept and (next(iter(self._kept)) < oldest_day or self._bytes + begun > self._most_bytes):
             self._drop_oldest()
-        while not self._enough_free():
-            if not self._kept:
-                return False
-            self._drop_oldest()
-        return True
+        # Where others have filled the disk, all media together may be too little; then they had better stay.
+        if self._lacking() <= self._bytes:
+            while self._kept and self._lacking() > 0:
+                self._drop_oldest()
 
-    def _enough_free(self) -> bool:
+    def _lacking(self) -> float:
+        """Bytes that the disk lacks until enough of it is free."""
         usage = self._disk_usage(self.root)
-        return usage.free >= FREE_SHARE * usage.total
+        return FREE_SHARE * usage.total - usage.free
 
     def _drop_oldest(self) -> None:
         relative, size = self._kept.popitem(last=False)
