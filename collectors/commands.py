@@ -21,6 +21,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
+from collectors.broker import topic_level
+
 #: Bytes of a command at most.
 PAYLOAD_BYTES_MOST = 4096
 #: How far ahead a command may expire, in seconds. It bounds how long an id has to be kept in mind, and a device
@@ -67,23 +69,14 @@ class ArgumentError(ValueError):
     """An argument is missing, unknown or out of range; the message says so in one sentence."""
 
 
-def device_in_topic(name: str) -> str:
-    """A device's name as a level of a topic: what has a meaning there, and what is not printable, is a dash.
-
-    >>> device_in_topic("Front/Door #1")
-    'Front-Door--1'
-    """
-    return re.sub(r"[^A-Za-z0-9._-]", "-", name) or "-"
-
-
 def command_topic(device: str, name: str) -> str:
     """Where a command is sent to; with ``+`` for the name, what is subscribed to."""
-    return f"sensetig/{device_in_topic(device)}/command/{name}"
+    return f"sensetig/{topic_level(device)}/command/{name}"
 
 
 def result_topic(device: str, command_id: str) -> str:
     """Where the answer to a command is sent to."""
-    return f"sensetig/{device_in_topic(device)}/result/{command_id}"
+    return f"sensetig/{topic_level(device)}/result/{command_id}"
 
 
 def result(command_id: str, name: str, status: Status, message: str, details: Mapping[str, Any] | None = None) -> bytes:
