@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from collectors.spool.record import segment_first, segment_name
 
@@ -79,11 +79,19 @@ class Short(Exception):
         self.written = written
 
 
-def write_all(descriptor: int, data: bytes) -> None:
+class Disk(Protocol):
+    """What the writer asks of the operating system: the module ``os``, unless a test breaks the disk."""
+
+    def write(self, descriptor: int, data: bytes, /) -> int: ...
+    def ftruncate(self, descriptor: int, length: int, /) -> None: ...
+    def fdatasync(self, descriptor: int, /) -> None: ...
+
+
+def write_all(disk: Disk, descriptor: int, data: bytes) -> None:
     """Append bytes. Raises Short when not all of them could be written."""
     written = 0
     try:
         while written < len(data):
-            written += os.write(descriptor, data[written:] if written else data)
+            written += disk.write(descriptor, data[written:] if written else data)
     except OSError as error:
         raise Short(error, written) from error

@@ -2,7 +2,7 @@
 
 A record is a line of its own::
 
-    b2f1c0d4 17 camera,camera=hall frames=100i 1700000000000000000
+    f8a3c17e 17 camera,camera=hall frames=100i 1700000000000000000
 
 The checksum (CRC-32 of what follows it, eight hexadecimal digits), the number of the line, counted from 1 for the
 life of the spool, and the line. A crash leaves at worst a record without its line break, and a damaged record is

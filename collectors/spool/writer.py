@@ -13,6 +13,7 @@ from collectors.spool.folder import (
     SHARED,
     WRITER,
     Busy,
+    Disk,
     Segment,
     Short,
     lock,
@@ -39,6 +40,7 @@ class Writer:
         sync_seconds: how long other lines may wait until they are on the disk; 0 is not at all.
         complain: takes a sentence for each error.
         timer: monotonic seconds.
+        disk: writes to the segments.
 
     Raises:
         Busy: another process writes to this spool.
@@ -54,6 +56,7 @@ class Writer:
         sync_seconds: float,
         complain: Callable[[str], None],
         timer: Callable[[], float],
+        disk: Disk = os,
     ) -> None:
         self._directory = directory
         self._events = tuple(f"{name}{end}".encode() for name in events for end in ", ")
@@ -62,6 +65,7 @@ class Writer:
         self._sync_seconds = sync_seconds
         self._complain = complain
         self._timer = timer
+        self._disk = disk
         self._active = -1  # the descriptor of the newest segment, once there is one
         self._unsynced_since: float | None = None
         self._lost = 0
@@ -114,7 +118,8 @@ class Writer:
             self._segments[-1] = Segment(first, found.end)
             self._complain(f"the spool {self._directory} ended in half a line, as after a power cut; it was cut off")
         last = found.records[-1].number if found.records else first - 1
-        return last + found.damaged + 1
+        # Damaged lines have their numbers, too.
+        return max(last + 1, first + len(found.records) + found.damaged)
 
     def _chunks(self, records: Sequence[bytes], first: int) -> Iterable[tuple[bytes, int]]:
         """The records in pieces that fit a segment, each with the number of its first record."""
@@ -205,7 +210,7 @@ class Writer:
         del self._segments[0]
 
     def _write(self, data: bytes) -> None:
-        write_all(self._active, data)
+        write_all(self._disk, self._active, data)
         first, size = self._segments[-1]
         self._segments[-1] = Segment(first, size + len(data))
 
@@ -216,7 +221,7 @@ class Writer:
         kept = written.rfind(b"\n") + 1
         first, size = self._segments[-1]
         try:
-            os.ftruncate(self._active, size + kept)
+            self._disk.ftruncate(self._active, size + kept)
         except OSError:
             # Half a record stays; the next one begins a segment, and the reader passes over the half.
             os.close(self._active)
@@ -230,7 +235,7 @@ class Writer:
     def _sync(self) -> None:
         if self._unsynced_since is not None and self._active >= 0:
             try:
-                os.fdatasync(self._active)
+                self._disk.fdatasync(self._active)
             except OSError as error:
                 self._complain(
                     f"the spool {self._directory} cannot be put on the disk: {error.strerror}; "
