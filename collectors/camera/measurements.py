@@ -34,6 +34,17 @@ CAMERA = Measurement(
             "Mean time from a decoded picture to its result, since the last status.",
             0,
         ),
+        Field("brightness_percent", float, "percent", "Mean brightness of the last picture.", 0, 100),
+        Field("covered", bool, "", "Whether the picture has been dark or without detail for `covered_seconds`."),
+        Field("frozen", bool, "", "Whether pictures have been identical for `frozen_seconds`."),
+        Field(
+            "shake_percent",
+            float,
+            "percent",
+            "How far the camera has shaken, in per cent of the picture's width: the most since the last status.",
+            0,
+            100,
+        ),
     ),
 )
 

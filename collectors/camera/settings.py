@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from collectors.camera import media_settings
+from collectors.camera import backend_settings, control_settings, detection_settings, media_settings, publish_settings
+from collectors.camera.detection_settings import SCENE as SCENE
+from collectors.camera.masks import Polygon, polygons
 from collectors.settings import Setting, Values
 
 BACKEND = Setting(
@@ -12,7 +14,7 @@ BACKEND = Setting(
     str,
     "auto",
     "Where pictures come from; auto takes the source, or the first camera found.",
-    choices=("auto", "opencv", "simulated"),
+    choices=("auto", "picamera2", "opencv", "simulated"),
 )
 SOURCE: Setting[str | None] = Setting(
     "source", str, None, "A video file, a device (/dev/video0, or its number), or a URL (rtsp, http)."
@@ -122,6 +124,9 @@ SETTINGS: tuple[Setting[Any], ...] = (
     BACKGROUND_SECONDS,
     THUMBNAIL_WIDTH,
     *media_settings.SETTINGS,
+    *backend_settings.SETTINGS,
+    *control_settings.SETTINGS,
+    *publish_settings.SETTINGS,
 )
 
 
@@ -135,6 +140,10 @@ class Sensitivity(NamedTuple):
     noise_factor: float = NOISE_FACTOR.default
     least_difference: float = LEAST_DIFFERENCE.default
     background_seconds: float = BACKGROUND_SECONDS.default
+    mask: tuple[Polygon, ...] = ()
+    shake_percent: float = detection_settings.SHAKE_PERCENT.default
+    covered_seconds: float = detection_settings.COVERED_SECONDS.default
+    frozen_seconds: float = detection_settings.FROZEN_SECONDS.default
 
 
 class Plan(NamedTuple):
@@ -150,7 +159,7 @@ class Plan(NamedTuple):
 
 
 def plan(values: Values) -> Plan:
-    """What the settings ask for."""
+    """What the settings ask for. Raises Unavailable for a mask that is none."""
     return Plan(
         Sensitivity(
             width=values[DETECT_WIDTH],
@@ -160,6 +169,10 @@ def plan(values: Values) -> Plan:
             noise_factor=values[NOISE_FACTOR],
             least_difference=values[LEAST_DIFFERENCE],
             background_seconds=values[BACKGROUND_SECONDS],
+            mask=polygons(values[detection_settings.MASK]),
+            shake_percent=values[detection_settings.SHAKE_PERCENT],
+            covered_seconds=values[detection_settings.COVERED_SECONDS],
+            frozen_seconds=values[detection_settings.FROZEN_SECONDS],
         ),
         consecutive_frames=values[CONSECUTIVE_FRAMES],
         event_gap_seconds=values[EVENT_GAP_SECONDS],

@@ -74,6 +74,7 @@ class Watch:
         self._event_series = {kind: Series(CAMERA_EVENT.name, {**tags, "kind": kind}) for kind in ("start", "end")}
         self._events: Events[Frame] = Events(backend.name, plan.consecutive_frames, plan.event_gap_seconds)
         self._status = Status(backend.dropped, self._detection)
+        self._alarmed = Detection()
 
     def stream(self, wait: Wait) -> Iterator[Iterable[Metric]]:
         """A batch for each picture, most of them empty, until the source ends or it is time to stop.
@@ -133,12 +134,27 @@ class Watch:
         if seen.anew == "size":
             height, width = frame.image.shape[:2]
             self._report.error(f"the picture is now {width}x{height}; its background is learned anew")
+        self._tell(seen)
         for companion in self._companions:
             companion.see(frame, seen)
         for event in self._events.follow(frame.seconds, frame.time_ns, seen, frame):
             metrics.append(self._metric(event))
-        self._status.add(now, time_ns, seen.changed_percent, self._stopwatch() - start)
+        self._status.add(now, time_ns, seen, self._stopwatch() - start)
         return metrics
+
+    def _tell(self, seen: Detection) -> None:
+        """Count an alarm when it begins."""
+        if seen.covered and not self._alarmed.covered:
+            self._report.error(
+                f"the picture of {self._backend.name} has been dark or without detail for "
+                f"{self._plan.sensitivity.covered_seconds:g} s; see whether something covers the lens"
+            )
+        if seen.frozen and not self._alarmed.frozen:
+            self._report.error(
+                f"the picture of {self._backend.name} has been exactly the same for "
+                f"{self._plan.sensitivity.frozen_seconds:g} s; the camera may hang, restart it"
+            )
+        self._alarmed = seen
 
     def _ends(self) -> list[Metric]:
         return [self._metric(event) for event in self._events.finish(interrupted=True)]
@@ -181,7 +197,8 @@ class Status:
         self._seen_ns: int | None = None
         self._dropped = dropped
         self._frames = 0
-        self._changed = self._spent = 0.0
+        self._last = Detection()
+        self._changed = self._shaken = self._spent = 0.0
 
     def due(self, now: float, every: float) -> bool:
         """Whether it is time for a status."""
@@ -190,11 +207,13 @@ class Status:
         # Times of frames are sums of parts of a second, and miss a whole one by a hair.
         return now - self._since >= every - 1e-6
 
-    def add(self, now: float, time_ns: int, changed_percent: float, spent: float) -> None:
+    def add(self, now: float, time_ns: int, seen: Detection, spent: float) -> None:
         """Count a picture."""
         self._seen, self._seen_ns = now, time_ns
         self._frames += 1
-        self._changed = max(self._changed, changed_percent)
+        self._last = seen
+        self._changed = max(self._changed, seen.changed_percent)
+        self._shaken = max(self._shaken, seen.shift_percent)
         self._spent += spent
 
     def take(self, series: Series, now: float, dropped: int, time_ns: int) -> Metric:
@@ -219,7 +238,11 @@ class Status:
         if self._frames:
             fields["motion_percent"] = round(self._changed, 3)
             fields["processing_seconds"] = round(self._spent / self._frames, 7)
+            fields["brightness_percent"] = round(self._last.brightness_percent, 2)
+            fields["covered"] = self._last.covered
+            fields["frozen"] = self._last.frozen
+            fields["shake_percent"] = round(self._shaken, 3)
         self._since, self._dropped = now, dropped
         self._frames = 0
-        self._changed = self._spent = 0.0
+        self._changed = self._shaken = self._spent = 0.0
         return Metric(series, fields, time_ns)

@@ -77,7 +77,7 @@ def test_steps_whose_squares_overflow_a_byte_are_seen_like_any_other(step: int) 
     room = flat(100)
     look_at(detector, [room] * 10)
     seen = look_at(detector, [with_square(room, 10 + 8 * number, 100 + step) for number in range(10)], start=1.0)
-    assert all(each.moving for each in seen)
+    assert all(each.moving for each in seen[1:]), "what appears all at once is motion when it moves on"
     assert seen[-1].area_percent == pytest.approx(100 * 900 / room.size, rel=0.25)
 
 

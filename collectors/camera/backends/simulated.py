@@ -197,9 +197,7 @@ class Scene:
         return image
 
     def _shift(self, seconds: float) -> tuple[float, float]:
-        if not (
-            self._script.shake and _during(seconds, SHAKE_FROM_SECONDS, SHAKE_TO_SECONDS, _SHAKE_EVERY_SECONDS)
-        ):
+        if not (self._script.shake and _during(seconds, SHAKE_FROM_SECONDS, SHAKE_TO_SECONDS, _SHAKE_EVERY_SECONDS)):
             return 0.0, 0.0
         # Two swings each way whose periods have no common multiple look irregular, and are smooth all the same.
         right = 0.6 * math.sin(7.1 * seconds) + 0.4 * math.sin(2.3 * seconds)
