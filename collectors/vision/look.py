@@ -191,11 +191,11 @@ class Vision:
             number = before[label] = before.get(label, -1) + 1
             fields: dict[str, FieldValue] = {
                 "event_id": picture.event_id,
-                "confidence": round(min(1.0, max(0.0, each.confidence)), 4),
+                "confidence": round(min(1.0, max(0.0, float(each.confidence))), 4),
             }
             if each.box is not None:
                 for name, value in each.box._asdict().items():
-                    fields[f"box_{name}_percent"] = round(value, 2)
+                    fields[f"box_{name}_percent"] = round(float(value), 2)
             series = Series(CAMERA_DETECTION.name, {**tags, "label": label, "model": self._engine.model})
             yield Metric(series, fields, picture.time_ns + number)
 
