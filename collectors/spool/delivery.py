@@ -101,10 +101,10 @@ class Delivery:
         damaged, self._damaged = reader.damaged - self._damaged, reader.damaged
         if dropped:
             self._report.error(
-                f"{dropped} lines are missing from the spool: it or the disk was full for a while, or a file is damaged"
+                f"lines missing from the spool: {dropped}; it or the disk was full for a while, or a file is damaged"
             )
         if damaged:
-            self._report.error(f"{damaged} pieces of the spool are damaged, and were passed over")
+            self._report.error(f"damaged pieces of the spool that were passed over: {damaged}")
         delivered, self._delivered = self._delivered, 0
         fields: dict[str, FieldValue] = {
             "waiting_lines": waiting_lines + len(at_hand),

@@ -8,6 +8,7 @@ recorded board has.
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -106,6 +107,11 @@ def filled(demo: Demo, telegraf: Path, tmp_path_factory: pytest.TempPathFactory)
     tree = plant((CASES / "pi" / "pi-5" / "tree.txt").read_text(encoding="utf-8"), folder / "tree")
     points = folder / "declared.lines"
     points.write_text("".join(declared_line(*each) + "\n" for each in DECLARED_ONLY), encoding="utf-8")
+    subprocess.run(
+        [sys.executable, "-m", "collectors", "pi", "--sys-root", f"{tree}/sys", "--spool", folder / "spool"],
+        cwd=bundle.root(),
+        check=True,
+    )
     configuration = folder / "telegraf.conf"
     configuration.write_text(
         f'[global_tags]\n  site = "{site}"\n'
@@ -116,6 +122,7 @@ def filled(demo: Demo, telegraf: Path, tmp_path_factory: pytest.TempPathFactory)
         f'[[inputs.file]]\n  files = ["{points}"]\n  data_format = "influx"\n'
         + execd("sensehat", "--backend", "simulated", "--compensation-factor", "1.6")
         + execd("camera", "--backend", "simulated")
+        + execd("spool", str(folder / "spool"))
         + execd("system", "--parts", "temp", "--sys-root", f"{tree}/sys")
         + execd(
             "pi",
