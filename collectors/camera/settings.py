@@ -53,7 +53,7 @@ STATUS_SECONDS = Setting("status_seconds", float, 10.0, "How often the status is
 DETECT_WIDTH = Setting(
     "detect_width",
     int,
-    320,
+    160,
     "About how wide the picture is that motion is looked for in, in pixels.",
     low=64,
     high=1920,
@@ -123,6 +123,7 @@ SETTINGS: tuple[Setting[Any], ...] = (
     LEAST_DIFFERENCE,
     BACKGROUND_SECONDS,
     THUMBNAIL_WIDTH,
+    *detection_settings.SETTINGS,
     *media_settings.SETTINGS,
     *backend_settings.SETTINGS,
     *control_settings.SETTINGS,

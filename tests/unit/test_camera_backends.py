@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.server
 import itertools
 import socket
@@ -17,7 +18,7 @@ import pytest
 
 from collectors.camera import settings
 from collectors.camera.backends import Backend, Frame, find_device, open_backend, without_password
-from collectors.camera.backends.opencv import Live, Positions
+from collectors.camera.backends.opencv import Live, Positions, is_taken
 from collectors.camera.backends.simulated import Scene, Simulated
 from collectors.camera.detector import Image
 from collectors.report import Report
@@ -35,7 +36,7 @@ class Opener:
 
     def __call__(self, **values: object) -> Backend:
         report = Report("camera", self.errors.append)
-        return open_backend(Values({"pace": 0.0, **values}), report, lambda: 10**18, time.monotonic)
+        return open_backend(Values({"pace": 0.0, "reconnect_seconds": 0.0, **values}), report, lambda: 10**18, time.monotonic)
 
 
 @pytest.fixture
@@ -193,7 +194,7 @@ def plant(root: Path, **drivers: tuple[str, str]) -> str:
 def test_auto_finds_the_first_camera_and_passes_over_nodes_that_give_no_pictures(tmp_path: Path) -> None:
     root = plant(
         tmp_path,
-        video0=("unicam", "0"),
+        video0=("bcm2835-isp", "0"),
         video10=("bcm2835-codec", "0"),
         video2=("uvcvideo", "1"),
         video3=("uvcvideo", "0"),
@@ -207,9 +208,34 @@ def test_auto_without_a_camera_names_the_choices_and_invents_nothing(opener: Ope
         opener(sys_root=str(tmp_path))
 
 
-def test_auto_with_a_camera_for_libcamera_alone_says_so(opener: Opener, tmp_path: Path) -> None:
-    with pytest.raises(Unavailable, match=r"on the ribbon cable needs libcamera.*SENSETIG_CAMERA_SOURCE"):
-        opener(sys_root=plant(tmp_path, video0=("rp1-cfe", "0"), video1=("pispbe", "0")))
+def test_auto_takes_the_camera_on_the_ribbon_cable_before_others(opener: Opener, tmp_path: Path) -> None:
+    root = plant(tmp_path, video0=("rp1-cfe", "0"), video1=("pispbe", "0"), video2=("uvcvideo", "0"))
+    assert find_device(root) is None
+    assert find_device(root, ribbon=False) == "/dev/video2"
+    try:
+        import picamera2 as _  # noqa: F401
+    except ImportError:
+        with pytest.raises(Unavailable, match="on the ribbon cable needs picamera2"):
+            opener(sys_root=root)
+
+
+def test_a_device_whose_buffers_another_program_has_is_told_apart() -> None:
+    asked: list[tuple[int, int, bytes]] = []
+
+    def ioctl(error: int) -> Callable[[int, int, bytes], object]:
+        def answer(descriptor: int, request: int, argument: bytes) -> object:
+            asked.append((descriptor, request, argument))
+            raise OSError(error, "no")
+
+        return answer
+
+    assert is_taken(7, ioctl(errno.EBUSY))
+    assert not is_taken(7, ioctl(errno.ENOTTY))
+    assert not is_taken(7, lambda *_: 0)
+    # VIDIOC_REQBUFS is _IOWR('V', 8, struct v4l2_requestbuffers), whose count of 0 asks for none.
+    (_, request, argument) = asked[0]
+    assert request == (3 << 30) | (len(argument) << 16) | (ord("V") << 8) | 8
+    assert argument[:4] == b"\0\0\0\0"
 
 
 # --- streams ---------------------------------------------------------------------------------------

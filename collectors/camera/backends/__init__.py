@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from collectors.camera import settings
+from collectors.camera import backend_settings, settings
 from collectors.camera.detector import Image
 from collectors.report import Report
 from collectors.runner import Unavailable
@@ -115,41 +115,78 @@ def open_backend(
             raise Unavailable(
                 f"the backend is simulated and the source is {without_password(source)}; leave one of the two out"
             )
-        from collectors.camera.backends.simulated import Simulated
+        from collectors.camera.backends.simulated import SCRIPTS, Simulated
 
         return Simulated(
             values[settings.NAME] or "simulated",
             seed=values[settings.SEED],
+            script=SCRIPTS[values[settings.SCENE]],
             frame_rate=values[settings.FRAME_RATE],
             pace=values[settings.PACE],
             clock_ns=clock_ns,
             timer=timer,
         )
+    backend = values[settings.BACKEND]
+    if backend == "picamera2" and source is not None:
+        raise Unavailable(
+            f"the backend is picamera2 and the source is {without_password(source)}; leave one of them out"
+        )
+    if source is None and backend != "picamera2":
+        source = find_device(values[settings.SYS_ROOT], ribbon=backend == "auto")
     if source is None:
-        source = find_device(values[settings.SYS_ROOT])
+        return _open_ribbon(values, report, clock_ns, timer)
+    return _open_source(source, values, report, clock_ns, timer)
+
+
+def _open_ribbon(values: Values, report: Report, clock_ns: Callable[[], int], timer: Callable[[], float]) -> Backend:
+    from collectors.camera.backends import picamera2
+    from collectors.camera.backends.reconnect import ReconnectingRibbon
+
+    library = picamera2.load()
+
+    def reopen() -> Backend:
+        return picamera2.Ribbon(library, values, report, clock_ns, timer)
+
+    most = values[backend_settings.RECONNECT_SECONDS]
+    return ReconnectingRibbon(reopen(), reopen, report, most) if most else reopen()
+
+
+def _open_source(
+    source: str, values: Values, report: Report, clock_ns: Callable[[], int], timer: Callable[[], float]
+) -> Backend:
     from collectors.camera.backends import opencv
+    from collectors.camera.backends.reconnect import Reconnecting
 
-    return opencv.open_source(source, values, report, clock_ns, timer)
+    def reopen() -> Backend:
+        return opencv.open_source(source, values, report, clock_ns, timer)
+
+    most = values[backend_settings.RECONNECT_SECONDS]
+    first = reopen()
+    return Reconnecting(first, reopen, report, most) if most and isinstance(first, opencv.Live) else first
 
 
-def find_device(sys_root: str) -> str:
-    """The first camera that Video4Linux has. Raises Unavailable, naming the choices, where it has none."""
+def find_device(sys_root: str, *, ribbon: bool = True) -> str | None:
+    """The camera to take: None for the one on the ribbon cable, or else the first that Video4Linux has.
+
+    Args:
+        sys_root: where sysfs is.
+        ribbon: whether the ribbon cable's camera may be taken.
+
+    Raises:
+        Unavailable: there is none; it names the choices.
+    """
     root = os.path.join(sys_root, "class/video4linux")
     try:
         nodes = sorted((each for each in os.listdir(root) if re.fullmatch(r"video\d+", each)), key=lambda n: int(n[5:]))
     except FileNotFoundError:
         nodes = []
-    ribbon = False
-    for node in nodes:
-        driver = os.path.basename(os.path.realpath(os.path.join(root, node, "device/driver")))
-        ribbon = ribbon or driver in _LIBCAMERA
+    drivers = {node: os.path.basename(os.path.realpath(os.path.join(root, node, "device/driver"))) for node in nodes}
+    if ribbon and any(driver in _LIBCAMERA for driver in drivers.values()):
+        return None
+    for node, driver in drivers.items():
         # A USB camera has a second node, for metadata; its index tells.
         if driver not in _NOT_BY_THEMSELVES and _read(os.path.join(root, node, "index")) in ("0", ""):
             return f"/dev/{node}"
-    if ribbon:
-        raise Unavailable(
-            f"the camera on the ribbon cable needs libcamera, which this version does not speak; {_CHOICES}"
-        )
     raise Unavailable(f"no camera is connected; {_CHOICES}")
 
 
