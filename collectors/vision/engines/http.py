@@ -165,6 +165,8 @@ class Http:
             finally:
                 if not response.closed:
                     response.close()
+        except urllib3.exceptions.NewConnectionError as error:  # to urllib3 it is a kind of time limit
+            raise _Passing(f"{self._place} cannot be asked: {_reason(error)}") from None
         except urllib3.exceptions.TimeoutError:
             raise _Passing(f"{self._place} has not answered within {limit:g} s") from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
