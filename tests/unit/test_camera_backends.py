@@ -36,7 +36,8 @@ class Opener:
 
     def __call__(self, **values: object) -> Backend:
         report = Report("camera", self.errors.append)
-        return open_backend(Values({"pace": 0.0, "reconnect_seconds": 0.0, **values}), report, lambda: 10**18, time.monotonic)
+        defaults = {"pace": 0.0, "reconnect_seconds": 0.0}
+        return open_backend(Values({**defaults, **values}), report, lambda: 10**18, time.monotonic)
 
 
 @pytest.fixture
