@@ -41,12 +41,13 @@ _MOVING_SLOWNESS, _MOVING_LEARN_SECONDS = 10.0, 1.0
 #: More changed at once than so many times the least area, and so many times what had changed in the picture
 #: before, is no walk into the picture; to be told between pictures that lie no further apart than this.
 _LEAP_AREAS, _LEAP_TIMES, _LEAP_SECONDS = 2.0, 3.0, 0.5
-#: A patch of so much of the picture is looked at for whether it is only light.
-_LIGHT_PERCENT = 2.0
+#: A patch of so much of the picture is looked at for whether it is only light, unless something has moved so
+#: short a time ago: then it is part of that.
+_LIGHT_PERCENT, _LIGHT_SECONDS = 2.0, 0.5
 #: A camera that shakes changes so much of the picture at least, in so many of its 4 x 4 parts, each by so much.
 _SHAKE_PERCENT, _SHAKE_PARTS, _PART_PERCENT = 1.0, 5, 0.5
 #: Where no shift was found, none is sought for so long, unless twice as much has changed.
-_STEADY_SECONDS = 1.0
+_STEADY_SECONDS = 2.0
 #: A shift is believed when at most this share of what had changed remains.
 _UNEXPLAINED_SHARE = 0.5
 #: A camera that has been shifted by the same for so long has been moved.
@@ -128,6 +129,7 @@ class Detector:
         self._visible = 1
         self._began = self._learned = self._listened = self._looked = 0.0
         self._owed = 0.0
+        self._moved = -_LIGHT_SECONDS
         self._pictures = 0
         self._recent: deque[tuple[float, Image]] = deque()
         self._noise = 0.0
@@ -155,6 +157,8 @@ class Detector:
         state = self._alarms.look(small, seconds)
         found = self._find(image, cv2.blur(small, (3, 3)), seconds)
         self._looked = seconds
+        if found.moving:
+            self._moved = seconds
         return found._replace(covered=state.covered, frozen=state.frozen, brightness_percent=state.brightness / 2.55)
 
     def _find(self, image: Image, grey: Image, seconds: float) -> Detection:
@@ -246,7 +250,7 @@ class Detector:
         )
 
     def _is_light(self, area: int, blob: Rectangle) -> bool:
-        if 100.0 * area < _LIGHT_PERCENT * self._changed.size:
+        if 100.0 * area < _LIGHT_PERCENT * self._changed.size or self._looked - self._moved < _LIGHT_SECONDS:
             return False
         grey, level, changed = (within(each, blob) for each in (self._grey, self._level, self._changed))
         return pixels.only_light(grey, level, changed, self._noise)
@@ -276,7 +280,8 @@ class Detector:
         strip = math.ceil(max(abs(right), abs(down))) + 1
         for edge in (difference[:strip], difference[-strip:], difference[:, :strip], difference[:, -strip:]):
             edge[:] = 0
-        changed = self._above(difference)
+        # What is left of edges is thin, and nobody is.
+        changed = np.asarray(cv2.morphologyEx(self._above(difference), cv2.MORPH_OPEN, REACH), np.uint8)
         if cv2.countNonZero(changed) > _UNEXPLAINED_SHARE * count:
             return None
         self._difference, self._changed = difference, changed

@@ -160,7 +160,7 @@ def only_light(grey: Image, background: Image, changed: Image, noise: float) -> 
 
 def shift_between(before: Image, now: Image) -> tuple[float, float]:
     """How far the picture has moved to the right and down, in pixels, as a whole."""
-    step = 2 if min(before.shape) >= 120 else 1
+    step = 2 if min(before.shape) >= 200 else 1
     first, second = (np.ascontiguousarray(each[::step, ::step]).astype(np.float32) for each in (before, now))
     height, width = first.shape
     window = cv2.createHanningWindow((width, height), cv2.CV_32F)
