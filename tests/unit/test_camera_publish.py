@@ -1,0 +1,143 @@
+"""The picture of an event on its way to the broker: small enough, never waited for, counted when dropped."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+import pytest
+
+from collectors.broker import Broker, Told, read_broker, topic_level
+from collectors.camera.backends import Frame
+from collectors.camera.detector import Box, Detector, Image
+from collectors.camera.events import Event
+from collectors.camera.publish import Publisher, picture
+from collectors.camera.settings import Sensitivity
+from collectors.report import Report
+from collectors.runner import Unavailable
+from collectors.vision import jpeg
+from collectors.vision.snapshot import MAX_PICTURE_BYTES
+
+NOISE = np.random.default_rng(1)
+
+
+def event(kind: str, image: Image) -> Event[Frame]:
+    frame = Frame(image, 1.0, 10**18)
+    return Event(kind, "20260101T000000.000000Z-hall", 10**18, 2.5, 3.0, 4.0, Box(1, 2, 3, 4), 5, False, frame)
+
+
+@pytest.fixture
+def nobody() -> Iterator[Broker]:
+    """A broker that is not there: a port that is taken, and that nobody listens on."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield Broker("127.0.0.1", taken.getsockname()[1], tls=False)
+
+
+@pytest.mark.parametrize("shape", [(480, 640, 3), (480, 640), (1944, 2592, 3)])
+def test_a_picture_full_of_noise_is_made_small_enough(shape: tuple[int, ...]) -> None:
+    made = picture(NOISE.integers(0, 255, shape, np.uint8))
+    assert len(made) <= MAX_PICTURE_BYTES
+    width, height = jpeg.size(made)
+    assert width / height == pytest.approx(shape[1] / shape[0], rel=0.05)
+
+
+def test_a_plain_picture_keeps_its_size_and_its_quality() -> None:
+    image = cv2.GaussianBlur(NOISE.integers(0, 255, (480, 640, 3), np.uint8), (31, 31), 0)
+    made = picture(image)
+    assert jpeg.size(made) == (640, 480)
+    again = cv2.imdecode(np.frombuffer(made, np.uint8), cv2.IMREAD_COLOR)
+    assert again is not None
+    assert np.abs(again.astype(int) - image).mean() < 2
+
+
+def test_a_picture_that_fits_at_no_size_is_refused() -> None:
+    with pytest.raises(ValueError, match="a picture of 640x480 does not fit 100 bytes"):
+        picture(np.zeros((480, 640, 3), np.uint8), limit=100)
+
+
+def test_while_the_broker_is_away_pictures_wait_up_to_a_bound_and_nothing_else_waits(nobody: Broker) -> None:
+    errors: list[str] = []
+    publisher = Publisher(nobody, "pi", "hall", (), "both", 3, Report("camera", errors.append))
+    try:
+        image = np.zeros((480, 640, 3), np.uint8)
+        began = time.monotonic()
+        for _ in range(5):
+            assert publisher.event(event("start", image)) == {}
+        assert time.monotonic() - began < 5
+    finally:
+        publisher.close()
+    dropped = [sentence for sentence in errors if "is dropped: too many wait for the broker" in sentence]
+    assert len(dropped) == 1, "said once"
+
+
+def test_a_broker_that_is_away_is_told_in_a_sentence(nobody: Broker) -> None:
+    errors: list[str] = []
+    frame = Frame(np.zeros((48, 64), np.uint8), 0.0, 0)
+    publisher = Publisher(nobody, "pi", "hall", (), "both", 3, Report("camera", errors.append))
+    try:
+        end = time.monotonic() + 10
+        while not errors and time.monotonic() < end:
+            time.sleep(0.01)
+            publisher.see(frame, Detector(Sensitivity()).look(frame.image, frame.seconds))
+    finally:
+        publisher.close()
+    assert errors == [f"E! camera: the broker {nobody.place} cannot be reached; trying again"]
+
+
+def test_a_picture_that_does_not_fit_is_counted_and_the_camera_goes_on(nobody: Broker) -> None:
+    errors: list[str] = []
+    publisher = Publisher(nobody, "pi", "hall", (), "both", 3, Report("camera", errors.append))
+    try:
+        assert publisher.event(event("start", np.zeros((4, 4, 3), np.uint8))) == {}
+    finally:
+        publisher.close()
+    assert errors == ["E! camera: the picture of an event is not published: a picture of 4x4 does not fit 204800 bytes"]
+
+
+# --- brokers ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "broker"),
+    [
+        ("mqtt://hub", Broker("hub", 1883, False)),
+        ("mqtts://hub:1234/", Broker("hub", 1234, True)),
+        ("mqtt://me:p%40ss@[::1]:99", Broker("::1", 99, False, "me", "p@ss")),
+    ],
+)
+def test_a_broker_is_read_from_a_url(url: str, broker: Broker) -> None:
+    assert read_broker(url) == broker
+    assert "p@ss" not in broker.place
+
+
+@pytest.mark.parametrize("url", ["", "hub", "hub:1883", "http://hub", "mqtt://", "mqtt://hub/topic", "mqtt://hub:x"])
+def test_what_is_no_broker_is_refused(url: str) -> None:
+    with pytest.raises(Unavailable, match="the broker's URL must be mqtt://HOST"):
+        read_broker(url)
+
+
+def test_a_password_without_a_user_is_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
+    file = tmp_path_factory.mktemp("secret") / "password"
+    file.write_text("of-the-broker\n")
+    assert read_broker("mqtt://me@hub", str(file)).password == "of-the-broker"  # noqa: S105 - made up
+    with pytest.raises(Unavailable, match="there is a password for hub, but no user"):
+        read_broker("mqtt://hub", str(file))
+
+
+def test_a_name_with_signs_that_topics_use_makes_one_level() -> None:
+    assert topic_level("a/b+c#d$e") == "a-b-c-d-e"
+    assert topic_level("") == "-"
+
+
+def test_what_a_thread_tells_is_bounded() -> None:
+    told = Told()
+    said: list[str] = []
+    for number in range(100):
+        told.add(str(number))
+    told.tell(said.append)
+    told.tell(said.append)
+    assert said == [str(number) for number in range(84, 100)]
