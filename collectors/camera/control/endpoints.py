@@ -140,6 +140,7 @@ COMMON = {
     400: "The request is no HTTP, or its address is not this server's.",
     401: "The token is missing or wrong.",
     413: "The request has a body; all that is asked is in the URL.",
+    431: "The request is too long.",
     500: "The camera's program has failed; its log says how.",
 }
 

@@ -23,6 +23,10 @@ HEADERS = {
 }
 
 
+#: How long a request's line and headers may be.
+HEADER_BYTES_MOST = 16 * 1024
+
+
 def problem(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """An error as every endpoint tells it."""
     return JSONResponse({"error": sentence}, status, headers)
@@ -69,6 +73,8 @@ class Guard:
 
     def _refusal(self, scope: Scope) -> JSONResponse | None:
         headers = Headers(scope=scope)
+        if _size(scope) > HEADER_BYTES_MOST:  # Uvicorn refuses only those that come in pieces
+            return problem(431, f"a request has at most {HEADER_BYTES_MOST} bytes here", {"Connection": "close"})
         if self._token is None:
             if not is_loopback(_host(headers.get("host", ""))):
                 return problem(400, "without a token, only requests to localhost, 127.0.0.1 or [::1] are answered")
@@ -79,6 +85,11 @@ class Guard:
         if scope["path"] in self._act and headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
             return problem(403, "a page of another site may not make the camera do anything")
         return None
+
+
+def _size(scope: Scope) -> int:
+    line = len(scope["raw_path"]) + len(scope["query_string"])
+    return line + sum(len(name) + len(value) for name, value in scope["headers"])
 
 
 def _bearer(headers: Any) -> bytes:
