@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-Job = Callable[[], None]
+Job = Callable[[], object]
 
 
 class Worker:
@@ -82,7 +82,7 @@ class Worker:
             else:
                 more = self._try(self._spare)
 
-    def _try(self, do: Callable[[], bool | None]) -> bool:
+    def _try(self, do: Job) -> bool:
         try:
             return bool(do())
         except Exception as error:  # noqa: BLE001 - whatever one picture meets, the next is tried, and it is counted
