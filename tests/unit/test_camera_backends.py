@@ -305,6 +305,25 @@ def test_a_stream_that_falls_silent_is_lost_after_the_timeout(opener: Opener) ->
         backend.close()
 
 
+def test_a_stream_whose_pictures_change_their_size_goes_on(opener: Opener) -> None:
+    small = [np.full((120, 160, 3), 60, np.uint8)] * 10
+    large = [np.full((240, 320, 3), 180, np.uint8)] * 10
+    with network_camera([*small, *large], silent=True) as url:
+        backend = opener(source=url, timeout_seconds=2.0, frame_rate=120.0)
+        levels: set[int] = set()
+        sizes: set[tuple[int, ...]] = set()
+        for frame in backend.frames(never):
+            if frame is not None:
+                levels.add(round(frame.image.mean() / 60))
+                sizes.add(frame.image.shape)
+            if 3 in levels:
+                break
+        backend.close()
+    assert levels == {1, 3}
+    # OpenCV 5 makes all as large as the first; others give them as they come, which detection and media take, too.
+    assert sizes <= {(120, 160, 3), (240, 320, 3)}
+
+
 def test_a_server_that_never_answers_is_given_up_after_the_timeout(opener: Opener) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://user:secret@127.0.0.1:{server.getsockname()[1]}/stream"

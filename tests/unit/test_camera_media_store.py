@@ -212,7 +212,7 @@ def test_a_job_that_fails_is_told_and_the_next_is_done() -> None:
     told: list[str] = []
     done = threading.Event()
     worker = Worker("test", told.append)
-    worker.put(lambda: [].index(1))
+    worker.put(lambda: [0].index(1))
     worker.put(done.set)
     assert worker.close(30)
     assert done.is_set()
