@@ -46,12 +46,14 @@ _LEAP_AREAS, _LEAP_TIMES, _LEAP_SECONDS = 2.0, 3.0, 0.5
 _LIGHT_PERCENT, _LIGHT_SECONDS = 2.0, 0.5
 #: A camera that shakes changes so much of the picture at least, in so many of its 4 x 4 parts, each by so much.
 _SHAKE_PERCENT, _SHAKE_PARTS, _PART_PERCENT = 1.0, 5, 0.5
-#: Where no shift was found, none is sought for so long, unless twice as much has changed.
+#: Where no shift was found, none is sought for so long, unless twice as much or more parts have changed.
 _STEADY_SECONDS = 2.0
 #: A shift is believed when at most this share of what had changed remains.
 _UNEXPLAINED_SHARE = 0.5
 #: A camera that has been shifted by the same for so long has been moved.
 _MOVED_SECONDS = 3.0
+#: What lies about a pixel that moves, moves with it, as the inside of a coat does.
+_AROUND = cv2.getStructuringElement(cv2.MORPH_RECT, (7, 7))
 #: Narrower or lower pictures are too small to see a shift in.
 _LEAST_SIDE = 32
 
@@ -116,6 +118,17 @@ class Working(NamedTuple):
     noise: float
 
 
+class _Steady(NamedTuple):
+    """When no shift was found, with how many pixels changed, in how many parts of the picture."""
+
+    seconds: float
+    pixels: int
+    parts: int
+
+
+_STEADY = _Steady(-_STEADY_SECONDS, 0, 0)
+
+
 class Detector:
     """Finds motion in one picture after another."""
 
@@ -123,7 +136,7 @@ class Detector:
         self._with = sensitivity
         self._background: NDArray[np.float32] | None = None
         self._level: Image = np.zeros((0, 0), np.uint8)
-        self._grey = self._difference = self._changed = self._level
+        self._grey = self._difference = self._changed = self._moved_now = self._level
         self._size: tuple[int, ...] = ()
         self._seen: Image | None = None
         self._visible = 1
@@ -136,7 +149,7 @@ class Detector:
         self._before = 0.0
         self._shift: tuple[float, float] | None = None
         self._shifted_since = 0.0
-        self._steady = (-_STEADY_SECONDS, 0)
+        self._steady = _STEADY
         self._alarms = Alarms(sensitivity.covered_seconds, sensitivity.frozen_seconds)
 
     @property
@@ -182,14 +195,14 @@ class Detector:
         if 100.0 * count >= _SHAKE_PERCENT * self._visible and self._may_shake(count, seconds):
             shift = self._shaken(grey, count)
             if shift is not None:
+                self._steady = _STEADY
                 return self._shake(grey, seconds, shift)
-            self._steady = (seconds, count)
         self._shift = None
         if 100.0 * count >= self._with.light_switch_percent * max(1, self._visible):
             self._begin(grey, seconds)
             return Detection(changed_percent=100.0 * count / grey.size, anew="light")
         found = self._judge(grey, count, seconds)
-        self._learn(grey, seconds, self._changed if found.moving else None)
+        self._learn(grey, seconds, self._moved_now if found.moving else None)
         return found
 
     def _above(self, difference: Image) -> Image:
@@ -216,6 +229,7 @@ class Detector:
         if not blobs:
             return quiet
         moved = cv2.bitwise_and(above(cv2.absdiff(grey, earlier), self.threshold), self._changed)
+        self._moved_now = np.asarray(moved, np.uint8)
         moving = [
             (area, blob)
             for area, blob in blobs
@@ -262,11 +276,16 @@ class Detector:
         """
         if self._with.shake_percent <= 0 or min(self._changed.shape) < _LEAST_SIDE:
             return False
-        when, before = self._steady
-        if seconds - when < _STEADY_SECONDS and count < 2 * before:
+        each = cv2.resize(self._changed, (4, 4), interpolation=cv2.INTER_AREA)
+        parts = int(np.count_nonzero(each >= 2.55 * _PART_PERCENT))
+        before = self._steady
+        if parts < _SHAKE_PARTS:
             return False
-        parts = cv2.resize(self._changed, (4, 4), interpolation=cv2.INTER_AREA)
-        return int(np.count_nonzero(parts >= 2.55 * _PART_PERCENT)) >= _SHAKE_PARTS
+        if seconds - before.seconds < _STEADY_SECONDS and count < 2 * before.pixels and parts < before.parts + 2:
+            return False
+        # Taken for steady from here on, unless a shift is found.
+        self._steady = _Steady(seconds, count, parts)
+        return True
 
     def _shaken(self, grey: Image, count: int) -> tuple[float, float] | None:
         """How far the picture has shifted, where that explains most of the change.
@@ -344,7 +363,8 @@ class Detector:
             return
         # What moves must not become background while it moves; but slowly, so that it does not last for ever.
         assert self._background is not None
-        still = cv2.bitwise_not(cv2.dilate(moving, REACH))
+        moving = np.asarray(cv2.dilate(moving, _AROUND), np.uint8)
+        still = cv2.bitwise_not(moving)
         self._owed += elapsed
         if self._owed >= _MOVING_LEARN_SECONDS:
             slow = 1.0 - math.exp(-self._owed / (_MOVING_SLOWNESS * self._with.background_seconds))
