@@ -23,6 +23,10 @@ from collectors.runner import Unavailable
 _SEND_BYTES = 128 * 1024
 
 
+#: How long what was cancelled at the end may take to close what it had open.
+_CLOSE_SECONDS = 0.3
+
+
 class Bounds(NamedTuple):
     """How much a client may hold.
 
@@ -146,6 +150,13 @@ class Server:
         self._loop = loop
         self._ready.set()
         await self._server.serve(sockets=[self._socket])
+        # What was cancelled, since its client took nothing, has a file to close yet.
+        state = self._server.server_state
+        for connection in list(state.connections):
+            connection.transport.abort()
+        if state.tasks:
+            await asyncio.wait(list(state.tasks), timeout=_CLOSE_SECONDS)
+        await asyncio.sleep(0)
 
     def _lost(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         del loop
