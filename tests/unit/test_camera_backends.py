@@ -307,7 +307,7 @@ def test_a_stream_that_falls_silent_is_lost_after_the_timeout(opener: Opener) ->
 
 def test_a_stream_whose_pictures_change_their_size_goes_on(opener: Opener) -> None:
     small = [np.full((120, 160, 3), 60, np.uint8)] * 10
-    large = [np.full((240, 320, 3), 180, np.uint8)] * 10
+    large = [np.full((240, 320, 3), 180, np.uint8)] * 600  # some of which are passed over, since they come too fast
     with network_camera([*small, *large], silent=True) as url:
         backend = opener(source=url, timeout_seconds=2.0, frame_rate=120.0)
         levels: set[int] = set()
