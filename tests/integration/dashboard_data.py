@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 DECLARED_ONLY = {
     ("sd_card", "life_used_percent"): "only eMMC modules tell it; the recorded boards have SD cards",
     ("sd_card", "pre_eol"): "only eMMC modules tell it; the recorded boards have SD cards",
+    ("vision", "kept"): "told of a queue at a broker, and not of pictures in files",
     ("wifi", "bit_rate_bits_per_second"): "asked of a real wireless interface, not read from a file",
 }
 
@@ -95,6 +96,22 @@ def declared_line(measurement: str, field: str) -> str:
     return encode(Metric(Series(measurement, tags), {field: value}, time.time_ns()))
 
 
+def seen_in_pictures(folder: Path) -> str:
+    """What vision prints of a picture that has just been taken, through a model that finds something in anything."""
+    case = CASES / "vision" / "onnx"
+    folder.mkdir()
+    (folder / "1.jpg").write_bytes((case / "hall" / "1.jpg").read_bytes())
+    options = {
+        "--pictures": folder,
+        "--engine": "onnx",
+        "--onnx-model": case / "always.onnx",
+        "--onnx-labels": case / "labels.txt",
+        "--onnx-size": 16,
+    }
+    command = [sys.executable, "-m", "collectors", "vision", *(str(word) for pair in options.items() for word in pair)]
+    return subprocess.run(command, cwd=bundle.root(), check=True, capture_output=True, text=True).stdout
+
+
 @pytest.fixture(scope="session")
 def filled(demo: Demo, telegraf: Path, tmp_path_factory: pytest.TempPathFactory) -> Filled:
     """The demo's InfluxDB, with the hardware that this machine lacks beside what the demo has brought."""
@@ -107,6 +124,8 @@ def filled(demo: Demo, telegraf: Path, tmp_path_factory: pytest.TempPathFactory)
     tree = plant((CASES / "pi" / "pi-5" / "tree.txt").read_text(encoding="utf-8"), folder / "tree")
     points = folder / "declared.lines"
     points.write_text("".join(declared_line(*each) + "\n" for each in DECLARED_ONLY), encoding="utf-8")
+    with points.open("a", encoding="utf-8") as lines:
+        lines.write(seen_in_pictures(folder / "pictures"))
     subprocess.run(
         [sys.executable, "-m", "collectors", "pi", "--sys-root", f"{tree}/sys", "--spool", folder / "spool"],
         cwd=bundle.root(),
