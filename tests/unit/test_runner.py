@@ -197,6 +197,18 @@ def test_a_pause_ends_at_once_when_the_input_ends(requests_of: Any) -> None:
     assert requests.wait(3600) is True
 
 
+def test_a_pause_ends_when_there_is_something_to_read_elsewhere_and_leaves_it_there(requests_of: Any) -> None:
+    requests, writing = requests_of()
+    reading, other = os.pipe()
+    os.write(other, b"x")
+    assert requests.wait(3600, reading) is False
+    assert os.read(reading, 2) == b"x"
+    assert requests.wait(0, reading) is False
+    for descriptor in (writing, reading, other):
+        os.close(descriptor)
+    assert requests.wait(3600) is True
+
+
 def test_lines_that_come_during_a_pause_are_not_answered(requests_of: Any) -> None:
     requests, writing = requests_of()
     os.write(writing, b"\n")

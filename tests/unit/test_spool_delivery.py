@@ -1,0 +1,305 @@
+"""The collector that delivers a spool: its batches, what it puts down and when, and its command line."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from collectors.metric import Metric, decode_lines
+from collectors.report import Report
+from collectors.runner import Unavailable
+from collectors.schema import COLLECTOR, violations
+from collectors.spool import SPOOL
+from collectors.spool.delivery import LOOK_SECONDS, REPORT_SECONDS, Delivery
+from collectors.spool.reader import Reader
+from collectors.spool.record import decode_position, encode, segment_name
+from collectors.spool.writer import Writer
+from tests.golden import ROOT
+
+_SECONDS = 30
+
+
+class Stage:
+    """A spool, a clock that the test moves, and a delivery; what it is told to wait for is kept."""
+
+    def __init__(self, folder: Path, *, redeliver_seconds: float = 60.0, once: bool = False) -> None:
+        self.folder = folder
+        self.seconds = 100.0
+        self.said: list[str] = []
+        self.waits: list[tuple[float, int | None]] = []
+        self.writer = self.open_writer()
+        self.reader = Reader(str(folder))
+        self.delivery = Delivery(
+            self.reader,
+            "hall",
+            redeliver_seconds,
+            once,
+            Report("spool", self.said.append),
+            lambda: 17,
+            lambda: self.seconds,
+        )
+        self.batches: Iterator[list[Metric]] = map(list, self.delivery.stream(self.wait))
+
+    def open_writer(self) -> Writer:
+        return Writer(
+            str(self.folder),
+            events=(),
+            max_bytes=1 << 20,
+            sync_seconds=60,
+            complain=self.said.append,
+            timer=lambda: self.seconds,
+        )
+
+    def wait(self, seconds: float, descriptor: int | None = None, /) -> bool:
+        """Time passes as long as it is waited for; nothing rings."""
+        self.waits.append((seconds, descriptor))
+        self.seconds += seconds
+        return False
+
+    def write(self, *values: int) -> None:
+        self.writer.append("".join(f"probe number={value}i {value}\n" for value in values).encode())
+
+    @property
+    def position(self) -> int | None:
+        return decode_position((self.folder / "position").read_bytes())
+
+    def close(self) -> None:
+        self.delivery.close()
+        self.writer.close()
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    opened = Stage(tmp_path / "spool")
+    yield opened
+    opened.close()
+
+
+def numbers(batch: list[Metric]) -> list[object]:
+    return [metric.fields.get("number") for metric in batch]
+
+
+def states(batches: list[list[Metric]]) -> list[dict[str, object]]:
+    return [dict(metric.fields) for batch in batches for metric in batch if metric.series.measurement == "spool"]
+
+
+def test_what_waits_is_told_before_it_is_delivered(stage: Stage) -> None:
+    stage.write(1, 2)
+    stage.write(3)
+    first, second, third = next(stage.batches), next(stage.batches), next(stage.batches)
+    ((state,),) = (first,)
+    assert [*violations(state, (SPOOL,))] == []
+    assert state.series.tags == {"spool": "hall"}
+    assert state.fields["waiting_lines"] == 3
+    assert numbers(second) == [1, 2, 3]
+    assert third[0].fields == {"waiting_lines": 0, "waiting_bytes": 0, "delivered": 3, "dropped": 0}
+
+
+def test_lines_keep_their_own_times_and_tags(stage: Stage) -> None:
+    stage.writer.append(
+        b'camera_event,camera=Front\\ door,kind=start score=1.5,thumbnail="a,b c=\\"d\\"" 1700000000000000001\n'
+    )
+    next(stage.batches)
+    (metric,) = next(stage.batches)
+    assert metric.series.tags == {"camera": "Front door", "kind": "start"}
+    assert metric.fields == {"score": 1.5, "thumbnail": 'a,b c="d"'}
+    assert metric.time_ns == 1700000000000000001
+
+
+def test_nothing_is_put_down_before_it_was_written_and_is_old_enough(stage: Stage) -> None:
+    stage.write(1)
+    next(stage.batches)
+    next(stage.batches)
+    begun = stage.seconds
+    while stage.position == 0:
+        next(stage.batches)
+    assert stage.position == 1
+    assert 60 < stage.seconds - begun <= 60 + 2 * REPORT_SECONDS
+    assert all(seconds == 0 or descriptor == stage.reader.bell for seconds, descriptor in stage.waits)
+
+
+def test_a_batch_is_put_down_only_after_the_next_is_asked_for(tmp_path: Path) -> None:
+    stage = Stage(tmp_path / "spool", redeliver_seconds=0, once=True)
+    stage.write(1)
+    next(stage.batches)
+    assert numbers(next(stage.batches)) == [1]
+    assert stage.position == 0, "the runner may not have written it yet"
+    rest = list(stage.batches)
+    assert stage.position == 1
+    assert states(rest)[-1]["delivered"] == 1
+    stage.close()
+
+
+def test_once_ends_when_there_is_nothing_left_and_waits_for_nothing(tmp_path: Path) -> None:
+    stage = Stage(tmp_path / "spool", redeliver_seconds=0, once=True)
+    assert [state["waiting_lines"] for state in states(list(stage.batches))] == [0]
+    assert stage.waits == []
+    stage.close()
+
+
+def test_without_a_bell_it_looks_by_itself(tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    folder.mkdir()
+    (folder / segment_name(1)).write_bytes(encode(1, b"probe number=1i 1"))
+    reader = Reader(str(folder))
+    waits: list[tuple[float, int | None]] = []
+
+    def wait(seconds: float, descriptor: int | None = None, /) -> bool:
+        waits.append((seconds, descriptor))
+        return len(waits) == 2
+
+    delivery = Delivery(reader, "x", 60, False, Report("spool", pytest.fail), lambda: 17, lambda: 0.0)
+    assert len(list(delivery.stream(wait))) == 2
+    assert waits == [(0, None), (LOOK_SECONDS, None)]
+    delivery.close()
+
+
+def test_what_is_no_line_protocol_is_counted_and_passed_over(stage: Stage) -> None:
+    stage.writer.append(b"probe number=1i 1\nnonsense\nprobe number=3i 3\n")
+    next(stage.batches)
+    assert numbers(next(stage.batches)) == [1, 3]
+    assert len(stage.said) == 1
+    assert "no line of line protocol: column 1" in stage.said[0]
+
+
+def test_lost_and_damaged_lines_are_told_and_counted(stage: Stage) -> None:
+    stage.write(1, 2, 3)
+    (segment,) = stage.folder.glob("*.lines")
+    segment.write_bytes(segment.read_bytes().replace(b"number=2i", b"number=9i"))
+    assert next(stage.batches)[0].fields["dropped"] == 1
+    assert numbers(next(stage.batches)) == [1, 3]
+    assert stage.said == [
+        "E! spool: lines missing from the spool: 1; it or the disk was full for a while, or a file is damaged",
+        "E! spool: damaged pieces of the spool that were passed over: 1",
+    ]
+    assert next(stage.batches)[0].fields["dropped"] == 0
+
+
+def test_a_spool_that_was_removed_ends_the_collector(stage: Stage) -> None:
+    next(stage.batches)
+    for path in stage.folder.iterdir():
+        path.unlink()
+    with pytest.raises(Unavailable, match="the spool was removed"):
+        next(stage.batches)
+
+
+# --- the command line -------------------------------------------------------------------------------
+
+
+def environment(**extra: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SENSETIG_")}
+    return {**kept, "SENSETIG_SETTINGS": os.devnull, "PYTHONPATH": str(ROOT), **extra}
+
+
+def start(*arguments: object, **extra: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "collectors", *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(**extra),
+    )
+
+
+def run(*arguments: object, **extra: str) -> tuple[int, str, str]:
+    with start(*arguments, **extra) as process:
+        out, err = process.communicate(timeout=_SECONDS)
+    return process.returncode, out, err
+
+
+#: A collector that has one line in each run, about itself: this tree is no Raspberry Pi.
+PROBE = ("system", "--parts", "swap")
+
+
+def test_any_collector_writes_to_a_spool_and_another_delivers_it(tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    for _ in range(2):
+        assert run(*PROBE, "--spool", folder) == (0, "", "")
+    status, out, err = run("spool", folder)
+    assert (status, err) == (0, "")
+    metrics = list(decode_lines(out))
+    assert [m.series.tags["collector"] for m in metrics if m.series.measurement == COLLECTOR.name] == [
+        "spool",
+        "system",
+        "system",
+        "spool",
+    ]
+    assert [m.series.measurement for m in metrics].count("swap") == 2 * len(
+        [m for m in decode_lines(run(*PROBE)[1]) if m.series.measurement == "swap"]
+    )
+    assert states([list(decode_lines(run("spool", "--directory", folder)[1]))])[0]["waiting_lines"] == 0
+
+
+def test_the_folder_may_come_from_the_environment_or_the_settings_file(tmp_path: Path) -> None:
+    folder, file = tmp_path / "spool", tmp_path / "sensetig.toml"
+    file.write_text(f'[system]\nparts = "swap"\nspool = "{folder}"\n[spool]\ndirectory = "{folder}"\n')
+    assert run("system", SENSETIG_SETTINGS=str(file)) == (0, "", "")
+    assert ",collector=system" in run("spool", SENSETIG_SETTINGS=str(file))[1]
+    assert run(*PROBE, SENSETIG_SYSTEM_SPOOL=str(folder)) == (0, "", "")
+    assert ",collector=system" in run("spool", SENSETIG_SPOOL_DIRECTORY=str(folder))[1]
+
+
+def test_a_second_writer_and_a_second_reader_are_told_and_end_with_2(tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    with start(*PROBE, "--execd", "--spool", folder) as writer:
+        assert writer.stdin is not None
+        writer.stdin.write("\n")
+        writer.stdin.flush()
+        assert wait_for(folder / "bell")
+        with start("spool", "--execd", folder) as reader:
+            assert reader.stdout is not None
+            assert reader.stdout.readline().startswith("spool,")
+            status, out, err = run(*PROBE, "--spool", folder)
+            assert (status, out) == (2, "")
+            assert err == (
+                f"E! system: the process {writer.pid} writes to the spool {folder}; "
+                "give each collector a folder of its own\n"
+            )
+            assert run("spool", folder) == (
+                2,
+                "",
+                f"E! spool: another process reads the spool {folder}; each spool has one reader\n",
+            )
+            reader.communicate(timeout=_SECONDS)
+        writer.communicate(timeout=_SECONDS)
+    assert (writer.returncode, reader.returncode) == (0, 0)
+
+
+def wait_for(path: Path) -> bool:
+    """Whether the file came to be, in good time."""
+    with subprocess.Popen(["sh", "-c", f'until [ -e "{path}" ]; do sleep 0.02; done']) as process:
+        return process.wait(_SECONDS) == 0
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    status, out, err = run(*PROBE, "--spool", tmp_path / "file" / "spool")
+    assert (status, out) == (2, "")
+    assert err.startswith(f"E! system: the spool {tmp_path}/file/spool cannot be written: ")
+
+
+@pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGKILL])
+def test_lines_arrive_while_they_are_written_and_again_after_the_reader_was_ended(
+    which: signal.Signals, tmp_path: Path
+) -> None:
+    folder = tmp_path / "spool"
+    assert run(*PROBE, "--spool", folder)[0] == 0
+    for expected in (2, 3):
+        with start("spool", "--execd", folder) as reader:
+            assert reader.stdout is not None
+            lines = [reader.stdout.readline() for _ in range(2)]
+            assert lines[0].startswith("spool,")
+            assert run(*PROBE, "--spool", folder)[0] == 0
+            while len(seen := [line for line in lines if line.startswith("collector,collector=system")]) < expected:
+                lines.append(reader.stdout.readline())
+            reader.send_signal(which)
+            reader.communicate(timeout=_SECONDS)
+        assert reader.returncode == (0 if which is signal.SIGTERM else -which)
+        assert len(set(seen)) == expected
