@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         """The media: a source of files, and a companion."""
 
 
-#: How long each part of control may take to end, in seconds.
+#: How long control may take to end, in seconds.
 STOP_SECONDS = 2.0
 
 #: A token has at least so many characters.
@@ -68,6 +68,7 @@ class Control:
     ) -> None:
         self._media = media
         self._report: Report = context.report
+        self._timer = timer
         self._told = Told()
         self._feed = Feed(timer, max(_STALE_SECONDS, 3 / context.values[FRAME_RATE]))
         self._journal = Journal(camera)
@@ -105,12 +106,19 @@ class Control:
         return fields
 
     def close(self) -> None:
-        """End what is asked from outside, within two seconds where nothing hangs, and then the media."""
-        if self._server is not None and not self._server.stop(STOP_SECONDS):
-            self._report.error(f"the HTTP control has not ended within {STOP_SECONDS:g} s; it ends with the process")
-        self._desk.close(STOP_SECONDS)
-        if self._commands is not None:
-            self._commands.stop()
+        """End what is asked from outside, within two seconds, and then the media."""
+        end = self._timer() + STOP_SECONDS
+
+        def left() -> float:
+            return max(0.0, end - self._timer())
+
+        late = "has not ended in time; it ends with the process"
+        if self._server is not None and not self._server.stop(left()):
+            self._report.error(f"the HTTP control {late}")
+        if not self._desk.close(left()):
+            self._report.error("the camera was still at what it had been asked for when it was stopped")
+        if self._commands is not None and not self._commands.stop(left()):
+            self._report.error(f"the connection to the MQTT broker {late}")
         self._told.tell(self._report.error)
         self._media.close()
 

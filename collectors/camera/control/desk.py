@@ -76,8 +76,8 @@ class Desk:
         """Look for motion, or not, from the next picture on."""
         self._detection.on = on
 
-    def close(self, seconds: float) -> None:
-        """Take nothing in any more, cancel what waits, and wait so long for what is being done."""
+    def close(self, seconds: float) -> bool:
+        """Take nothing in any more, cancel what waits, and wait so long for what is being done; whether it is."""
         with self._lock:
             self._closed = True
             try:
@@ -86,6 +86,7 @@ class Desk:
             except queue.Empty:
                 self._queue.put_nowait(None)
         self._thread.join(seconds)
+        return not self._thread.is_alive()
 
     def _ask(self, work: Callable[[], str]) -> Future[str]:
         future: Future[str] = Future()

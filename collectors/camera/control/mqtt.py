@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any
@@ -22,6 +23,9 @@ from collectors.runner import Unavailable
 
 #: Answers that wait for a broker that is away; what comes after them is lost, and counted.
 ANSWERS_MOST = 100
+
+#: What the broker may send: how long a message is (it throws a longer one away), and how many wait to be confirmed.
+PACKET_BYTES_MOST, RECEIVE_MOST = 16 * 1024, 10
 
 
 def command_broker(url: str, password_file: str | None, ca_file: str | None) -> Broker:
@@ -76,6 +80,8 @@ class Commands:
         self._clock = clock
         self._told = told
         self._gate = commands.Gate(device, allowed)
+        #: Set while the broker hands on commands.
+        self.subscribed = threading.Event()
         self._client = client = make_client(where, f"sensetig-camera-{topic_level(device)}", told)
         client.connect_timeout = 2
         client.max_queued_messages_set(ANSWERS_MOST)
@@ -89,20 +95,27 @@ class Commands:
         # holds for longer than this.
         session = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         session.SessionExpiryInterval = int(commands.EXPIRES_SECONDS_MOST)
+        session.MaximumPacketSize = PACKET_BYTES_MOST
+        session.ReceiveMaximum = RECEIVE_MOST
         self._client.connect_async(
             self._where.host, self._where.port, keepalive=30, clean_start=False, properties=session
         )
         self._client.loop_start()
 
-    def stop(self) -> None:
-        """Say goodbye and end the thread. The session stays with the broker."""
+    def stop(self, seconds: float) -> bool:
+        """Say goodbye, and end the thread; whether that was done in so many seconds. The session stays."""
         self._client.disconnect()
-        self._client.loop_stop()
+        # Paho waits without end for its thread, which may be connecting to a broker that does not answer.
+        waiting = threading.Thread(target=self._client.loop_stop, name="camera-commands-end", daemon=True)
+        waiting.start()
+        waiting.join(seconds)
+        return not waiting.is_alive()
 
     def _on_connect(
         self, client: Client, userdata: object, flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
     ) -> None:
         del userdata, flags, properties
+        self.subscribed.clear()
         if reason.is_failure:
             self._told.add(refusal(self._where, reason))
         else:
@@ -112,9 +125,11 @@ class Commands:
         self, client: Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: Properties | None
     ) -> None:
         del client, userdata, mid, properties
+        self.subscribed.set()
         for reason in reasons:
             if reason.is_failure:
                 topic = commands.command_topic(self._device, "+")
+                self.subscribed.clear()
                 self._told.add(f"the broker {self._where.place} does not let the camera subscribe to {topic}")
 
     def _on_message(self, client: Client, userdata: object, message: MQTTMessage) -> None:
