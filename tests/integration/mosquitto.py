@@ -16,13 +16,13 @@ from sensetig.local import ports, processes
 class Mosquitto:
     """One broker, which keeps its port and its folder from start to start."""
 
-    def __init__(self, program: str, folder: Path) -> None:
+    def __init__(self, program: str, folder: Path, *, open_to_all: bool = True) -> None:
         self._program = program
         self._folder = folder
         self.port = ports.any_free()
         self._process: processes.Identity | None = None
         (folder / "mosquitto.conf").write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\n"
+            f"listener {self.port} 127.0.0.1\nallow_anonymous {str(open_to_all).lower()}\n"
             f"persistence true\npersistence_location {folder}/\nuser {getpass.getuser()}\n"
             "autosave_on_changes true\nautosave_interval 1\n",
             encoding="utf-8",
@@ -45,12 +45,16 @@ class Mosquitto:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Mosquitto]:
-    """A broker that runs, and is stopped at the end; without one, the test is skipped."""
+def running(folder: Path, *, open_to_all: bool = True) -> Iterator[Mosquitto]:
+    """A broker that runs, and is stopped at the end; without one, the test is skipped.
+
+    Args:
+        open_to_all: whether one needs no name.
+    """
     program = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/sbin")
     if program is None:
         pytest.skip("no mosquitto on this machine: install the package mosquitto to try a real queue")
-    broker = Mosquitto(program, folder)
+    broker = Mosquitto(program, folder, open_to_all=open_to_all)
     broker.start()
     try:
         yield broker

@@ -255,6 +255,18 @@ def test_a_broker_that_is_not_there_is_told_once_and_waited_for(
         collector.end()
 
 
+def test_a_broker_that_lets_nobody_in_is_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir()
+    with mosquitto.running(tmp_path / "closed", open_to_all=False) as closed, serving(says(200, GOOD)) as server:
+        collector = Collector(tmp_path, closed, *endpoint(server.url))
+        collector.start()
+        try:
+            sentence = f"the broker 127.0.0.1:{closed.port} refuses the connection: Not authorized"
+            collector.until(lambda: sentence in collector.errors.read_text())
+        finally:
+            collector.end()
+
+
 def test_what_the_camera_sees_comes_back_as_detections_of_its_events(
     broker: Mosquitto, make: Callable[..., Collector], tmp_path: Path
 ) -> None:
