@@ -45,6 +45,14 @@ CAMERA = Measurement(
             0,
             100,
         ),
+        Field(
+            "exposure_seconds",
+            float,
+            "seconds",
+            "For how long the newest picture was exposed; from a ribbon camera only.",
+            0,
+        ),
+        Field("gain", float, "", "By how much the newest picture was amplified; from a ribbon camera only.", 0),
     ),
 )
 

@@ -93,7 +93,7 @@ class Publisher:
             time_ns = event.start_ns
             if event.kind == "end":
                 time_ns += round(event.duration_seconds * 1e9)
-            self._send(event.event_id, time_ns, event.picture.image)
+            self._send(event.event_id, time_ns, event.picture.colour())
         return {}
 
     def close(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from collectors.camera.backends import Backend, Frame
+from collectors.camera.backends import Backend, Exposes, Frame
 from collectors.camera.detector import Detection, Detector
 from collectors.camera.events import Event, Events
 from collectors.camera.measurements import CAMERA, CAMERA_EVENT
@@ -73,7 +73,7 @@ class Watch:
         self._series = Series(CAMERA.name, tags)
         self._event_series = {kind: Series(CAMERA_EVENT.name, {**tags, "kind": kind}) for kind in ("start", "end")}
         self._events: Events[Frame] = Events(backend.name, plan.consecutive_frames, plan.event_gap_seconds)
-        self._status = Status(backend.dropped, self._detection)
+        self._status = Status(backend.dropped, self._detection, backend if isinstance(backend, Exposes) else None)
         self._alarmed = Detection()
 
     def stream(self, wait: Wait) -> Iterator[Iterable[Metric]]:
@@ -169,7 +169,7 @@ class Watch:
             "box_top_percent": round(event.box.top, 2),
             "box_width_percent": round(event.box.width, 2),
             "box_height_percent": round(event.box.height, 2),
-            "thumbnail": data_uri(event.picture.image, self._plan.thumbnail_width),
+            "thumbnail": data_uri(event.picture.colour(), self._plan.thumbnail_width),
         }
         time_ns = event.start_ns
         if event.kind == "end":
@@ -188,10 +188,12 @@ class Status:
     Args:
         dropped: what the backend had dropped at the beginning.
         detection: whether motion is looked for.
+        exposes: tells how pictures are exposed, where the camera does.
     """
 
-    def __init__(self, dropped: int, detection: Switch) -> None:
+    def __init__(self, dropped: int, detection: Switch, exposes: Exposes | None) -> None:
         self._detection = detection
+        self._exposes = exposes
         self._since: float | None = None
         self._seen = 0.0
         self._seen_ns: int | None = None
@@ -242,6 +244,10 @@ class Status:
             fields["covered"] = self._last.covered
             fields["frozen"] = self._last.frozen
             fields["shake_percent"] = round(self._shaken, 3)
+            if self._exposes is not None and self._exposes.exposure_seconds is not None:
+                fields["exposure_seconds"] = self._exposes.exposure_seconds
+            if self._exposes is not None and self._exposes.gain is not None:
+                fields["gain"] = round(self._exposes.gain, 3)
         self._since, self._dropped = now, dropped
         self._frames = 0
         self._changed = self._shaken = self._spent = 0.0

@@ -10,13 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from collectors.camera import MEASUREMENTS
 from collectors.camera.backends import Encodes, Frame, Stills, open_backend
 from collectors.camera.backends.picamera2 import Library, Ribbon
 from collectors.camera.backends.reconnect import ReconnectingRibbon
 from collectors.camera.detector import Detection
 from collectors.camera.media import Media
+from collectors.camera.settings import Plan
+from collectors.camera.watch import Watch
 from collectors.report import Report
 from collectors.runner import Unavailable
+from collectors.schema import violations
 from collectors.settings import Values
 from tests.doubles import picamera2 as double
 from tests.unit.camera_media_support import BASE_NS, MOVING, Usage, shown, sizes
@@ -28,7 +32,7 @@ class Bench:
     def __init__(self, script: Iterable[int | Exception | None], values: dict[str, Any], **world: Any) -> None:
         self.errors: list[str] = []
         self.report = Report("camera", self.errors.append)
-        self.values = Values({"detect_width": 300, **values})
+        self.values = Values({"detect_width": 150, **values})
 
         class Camera(double.Picamera2):
             pass
@@ -69,6 +73,8 @@ def test_pictures_for_detection_are_the_grey_plane_without_its_padding() -> None
     assert [frame.image.shape for frame in frames] == [(168, 300)] * 3
     assert [set(np.unique(frame.image).tolist()) for frame in frames] == [{10}, {20}, {30}]
     assert [frame.seconds for frame in frames] == pytest.approx([1000.1, 1000.2, 1000.3])
+    assert [frame.colour().shape for frame in frames] == [(168, 300, 3)] * 3
+    assert [frame.colour().std() for frame in frames] == [0, 0, 0], "no padding"
     assert made.config["lores"]["stride"] == 320
     made.ribbon.close()
     assert made.world.opened[0].closed
@@ -222,9 +228,7 @@ def test_without_picamera2_the_sentence_names_the_package() -> None:
 
 
 def test_a_source_beside_picamera2_is_refused() -> None:
-    with pytest.raises(
-        Unavailable, match=r"is picamera2 and the source is hall\.avi; leave one of them out"
-    ):
+    with pytest.raises(Unavailable, match=r"is picamera2 and the source is hall\.avi; leave one of them out"):
         open_backend(
             Values({"backend": "picamera2", "source": "hall.avi"}), Report("c", print), lambda: BASE_NS, lambda: 0.0
         )
@@ -303,6 +307,72 @@ def test_a_clip_that_the_disk_refuses_is_an_error() -> None:
     some(made.ribbon, 25)
     with pytest.raises(OSError, match="No such file"):
         made.ribbon.end_clip()
+
+
+def test_a_clip_that_the_end_of_the_collector_cuts_short_shows_all_until_then(tmp_path: Path) -> None:
+    made = bench([10 + number for number in range(60)], media_dir=str(tmp_path), pre_capture_seconds=1.0)
+    media = Media(made.ribbon, made.values, made.report, lambda: BASE_NS, lambda _: Usage())
+    frames = made.ribbon.frames(never)
+    for number in range(60):
+        frame = next(frames)
+        assert frame is not None
+        media.see(frame, Detection())
+        if number == 30:
+            path = media.video(60)
+        if number == 35:
+            settle(media)
+    media.close()
+    made.ribbon.close()
+    levels = [round((told * 10 + 10) / 1.164 + 16) for _, told in shown(tmp_path / path)]
+    assert levels[-1] == pytest.approx(69, abs=2)
+    assert made.errors == []
+
+
+def settle(media: Media) -> None:
+    """Wait until the thread has done all that it was given."""
+    done = threading.Event()
+    assert media._recording is not None
+    assert media._recording.ask(done.set)
+    assert done.wait(30)
+
+
+def test_a_clip_during_which_the_camera_is_lost_is_kept_until_then(tmp_path: Path) -> None:
+    script: list[int | Exception | None] = [*[50] * 40, RuntimeError("the cable is out"), *[90] * 40]
+    made = bench(script, media_dir=str(tmp_path), pre_capture_seconds=1.0, post_capture_seconds=1.0)
+    again = ReconnectingRibbon(made.ribbon, made.open, made.report, 0.02)
+    media = Media(again, made.values, made.report, lambda: BASE_NS, lambda _: Usage())
+    count, path = 0, ""
+    for frame in again.frames(threading.Event().wait):
+        if frame is None:
+            continue
+        media.see(frame, Detection())
+        count += 1
+        if count == 30:
+            path = media.video(2)
+        if count == 31:
+            settle(media)
+        if count == 80:
+            break
+    media.close()
+    again.close()
+    levels = {round(((told * 10 + 10) / 1.164 + 16) / 10) for _, told in shown(tmp_path / path)}
+    assert levels == {5}, "the pictures before the loss, and none after it"
+
+
+def test_the_status_tells_how_pictures_are_exposed() -> None:
+    made = bench([10] * 30)
+    watch = Watch(
+        made.ribbon,
+        Plan(frames=25, status_seconds=1.0),
+        made.report,
+        lambda: BASE_NS,
+        timer=made.world.clock,
+        stopwatch=lambda: 0.0,
+    )
+    metrics = [metric for batch in watch.stream(never) for metric in batch]
+    watch.close()
+    assert {(metric.fields["exposure_seconds"], metric.fields["gain"]) for metric in metrics} == {(0.02, 2.5)}
+    assert [each for metric in metrics for each in violations(metric, MEASUREMENTS)] == []
 
 
 # --- had back ----------------------------------------------------------------------------------------

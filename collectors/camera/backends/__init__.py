@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
+
 from collectors.camera import backend_settings, settings
 from collectors.camera.detector import Image
 from collectors.report import Report
@@ -21,11 +23,23 @@ class Frame(NamedTuple):
         image: grey, or blue, green and red; nobody writes into it, neither the backend nor who gets it.
         seconds: monotonic time, for durations.
         time_ns: wall clock, nanoseconds since 1970, for the points.
+        planes: where the image is only the grey of a picture with colours, all of it: YUV 4:2:0, each plane below
+            the other, rows perhaps longer than the picture is wide.
     """
 
     image: Image
     seconds: float
     time_ns: int
+    planes: Image | None = None
+
+    def colour(self) -> Image:
+        """The picture for people to look at: in colour, where it has any."""
+        if self.planes is None:
+            return self.image
+        import cv2
+
+        height, width = self.image.shape[:2]
+        return np.ascontiguousarray(cv2.cvtColor(self.planes, cv2.COLOR_YUV2BGR_I420)[:height, :width])
 
 
 class Backend(Protocol):
@@ -87,8 +101,23 @@ class Encodes(Protocol):
         """Begin an MP4 file. Raises OSError, or Unavailable when the camera gives no video."""
         ...
 
-    def end_clip(self) -> None:
-        """Finish it. Raises OSError when it is not whole."""
+    def end_clip(self, *, last: bool = False) -> None:
+        """Finish it; the *last* of all with what is still to be written. Raises OSError when it is not whole."""
+        ...
+
+
+@runtime_checkable
+class Exposes(Protocol):
+    """A backend that knows how the newest picture was exposed."""
+
+    @property
+    def exposure_seconds(self) -> float | None:
+        """For how long; None before the first picture."""
+        ...
+
+    @property
+    def gain(self) -> float | None:
+        """By how much its signal was amplified; None before the first picture."""
         ...
 
 

@@ -161,7 +161,7 @@ class Ribbon:
                 request.release()
             # The next one is asked for before this one is looked at, so that none is missed meanwhile.
             job = camera.capture_request(wait=False)
-            yield Frame(np.ascontiguousarray(planes[:height, :width]), heard, self._clock_ns())
+            yield Frame(np.ascontiguousarray(planes[:height, :width]), heard, self._clock_ns(), planes)
 
     def close(self) -> None:
         """Let go of the camera."""
@@ -172,10 +172,15 @@ class Ribbon:
         camera = self._camera
         camera.cancel_all_and_flush()  # a picture that is still waited for would never come
         try:
-            if self._circular is not None:
-                camera.stop_encoder()
+            self._stop_encoder()
         finally:
             camera.close()
+
+    def _stop_encoder(self) -> None:
+        """Encode no more; what is in the buffer goes into the clip that is open, and that is closed."""
+        if self._circular is not None:
+            self._circular = None
+            self._camera.stop_encoder()
 
     # --- stills ---
 
@@ -212,14 +217,20 @@ class Ribbon:
         failed: list[Exception] = []
         output = self._library.PyavOutput(path, format="mp4")
         output.error_callback = failed.append
+        if self._circular is None:
+            raise OSError(errno.EIO, "the camera encodes nothing")
         self._circular.open_output(output)
         self._clip = path, failed
 
-    def end_clip(self) -> None:
-        """Finish it. Raises OSError when it is not whole."""
-        assert self._clip is not None
+    def end_clip(self, *, last: bool = False) -> None:
+        """Finish it; the *last* of all with what is still in the buffer. Raises OSError when it is not whole."""
+        if self._clip is None:
+            raise OSError(errno.EIO, "the camera was lost before the clip began")
         (path, failed), self._clip = self._clip, None
-        self._circular.close_output()
+        if last:
+            self._stop_encoder()
+        elif self._circular is not None:  # otherwise the camera was closed, and the file with it
+            self._circular.close_output()
         if failed:
             error = failed[0]
             raise error if isinstance(error, OSError) else OSError(errno.EIO, str(error))
@@ -236,7 +247,8 @@ class Ribbon:
         wide, high = camera.sensor_resolution
         sensor, size = known or ((wide, high), (wide * _USUAL_HEIGHT // high, _USUAL_HEIGHT))
         size = values[backend_settings.MAIN_WIDTH] or size[0], values[backend_settings.MAIN_HEIGHT] or size[1]
-        small = min(values[settings.DETECT_WIDTH], size[0])
+        # Twice what detection needs, which halves it at once: thumbnails and the snapshots for vision gain by it.
+        small = min(2 * values[settings.DETECT_WIDTH], size[0])
         limit = round(1e6 / self._frame_rate)
         flip = int(values[backend_settings.UPSIDE_DOWN])
         camera.configure(

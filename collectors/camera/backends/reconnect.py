@@ -111,6 +111,9 @@ class Reconnecting:
 class ReconnectingRibbon(Reconnecting):
     """The same for a camera that has stills and an encoder of its own."""
 
+    #: The camera with which the clip that is open was begun: it finishes it, even when it was lost meanwhile.
+    _recording: Ribbon | None = None
+
     def still(self) -> Image:
         """See :class:`~collectors.camera.backends.Stills`."""
         return self._ribbon().still()
@@ -122,11 +125,24 @@ class ReconnectingRibbon(Reconnecting):
 
     def begin_clip(self, path: str) -> None:
         """See :class:`~collectors.camera.backends.Encodes`."""
-        self._ribbon().begin_clip(path)
+        ribbon = self._ribbon()
+        ribbon.begin_clip(path)
+        self._recording = ribbon
 
-    def end_clip(self) -> None:
+    def end_clip(self, *, last: bool = False) -> None:
         """See :class:`~collectors.camera.backends.Encodes`."""
-        self._ribbon().end_clip()
+        ribbon, self._recording = self._recording, None
+        (ribbon or self._ribbon()).end_clip(last=last)
+
+    @property
+    def exposure_seconds(self) -> float | None:
+        """See :class:`~collectors.camera.backends.Exposes`."""
+        return self._camera.exposure_seconds if isinstance(self._camera, Ribbon) else None
+
+    @property
+    def gain(self) -> float | None:
+        """See :class:`~collectors.camera.backends.Exposes`."""
+        return self._camera.gain if isinstance(self._camera, Ribbon) else None
 
     def _ribbon(self) -> Ribbon:
         camera = self._camera

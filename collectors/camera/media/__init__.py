@@ -166,7 +166,7 @@ class Media:
                     self._takes.start(began, self._newest.seconds, relative)
             return {}
         snapshot = self._store.relative(event.start_ns, f"{event.event_id}.jpg")
-        self._recording.keep(snapshot, event.picture.image if self._best is None else self._best)
+        self._recording.keep(snapshot, event.picture.colour() if self._best is None else self._best)
         self._best, self._best_area = None, 0.0
         fields: dict[str, FieldValue] = {"snapshot_path": snapshot}
         if self._takes is not None:
@@ -195,7 +195,7 @@ class Media:
 
     def _still(self, newest: Frame) -> Image:
         if not isinstance(self._backend, Stills):
-            return newest.image
+            return newest.colour()
         try:
             return self._backend.still()
         except Unavailable as error:

@@ -45,12 +45,13 @@ class HardwareRecorder(Keeper):
             self._looked = frame.seconds
             self.ask(self._see_to_room)
 
-    def end(self, clip: Clip, since: float) -> None:  # noqa: ARG002 - the encoder knows
-        """That was the last picture of the clip."""
+    def end(self, clip: Clip, since: float, *, last: bool) -> None:  # noqa: ARG002 - the encoder knows
+        """That was the last picture of the clip, or the last of all."""
         if clip is not self._wanted:
             self._worker.put(lambda: self._begin(clip))
         self._wanted = None
-        self._worker.put(lambda: self._end(clip))
+        if not last:  # otherwise closing finishes it, with what the encoder has not given yet
+            self._worker.put(lambda: self._end(clip))
 
     # --- in the thread ---
 
@@ -76,14 +77,17 @@ class HardwareRecorder(Keeper):
 
     def _end(self, clip: Clip) -> None:
         if not clip.failed:
-            self._finish()
+            self._close_file(last=False)
 
     def _finish(self) -> None:
+        self._close_file(last=True)
+
+    def _close_file(self, *, last: bool) -> None:
         if self._open is None:
             return
         _, part, relative = self._open
         try:
-            self._camera.end_clip()
+            self._camera.end_clip(last=last)
             self._store.finish(part, relative)
             self._open = None
         except Exception as error:  # noqa: BLE001 - as above

@@ -49,8 +49,8 @@ class Recording(Protocol):
         """The next picture, the clip that it is for, and from when on the pictures before it are, too."""
         ...
 
-    def end(self, clip: Clip, since: float) -> None:
-        """That was the last picture of the clip, to which those from that time on belong, too."""
+    def end(self, clip: Clip, since: float, *, last: bool) -> None:
+        """That was the last picture of the clip, to which those from that time on belong, too; or the last of all."""
         ...
 
     def ask(self, job: Callable[[], None]) -> bool:

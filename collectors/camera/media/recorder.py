@@ -116,8 +116,8 @@ class Recorder(Keeper):
         if not self._worker.put(lambda: self._add(frame, clip, since), most=_MOST_WAITING, wait=self._patient):
             self._lose(clip)
 
-    def end(self, clip: Clip, since: float) -> None:
-        """That was the last picture of the clip, to which those from that time on belong, too."""
+    def end(self, clip: Clip, since: float, *, last: bool) -> None:  # noqa: ARG002 - all that waits is encoded anyway
+        """That was the last picture of the clip, to which those from that time on belong, too; or the last of all."""
         self._worker.put(lambda: self._end(clip, since))
 
     # --- in the thread ---

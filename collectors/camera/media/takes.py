@@ -74,7 +74,7 @@ class Takes:
     def close(self) -> None:
         """There are no more pictures."""
         if self.clip is not None:
-            self._end()
+            self._end(last=True)
 
     @property
     def _until(self) -> float:
@@ -93,8 +93,8 @@ class Takes:
         if over or self._shown >= self._most:
             self._end()
 
-    def _end(self) -> None:
+    def _end(self, *, last: bool = False) -> None:
         assert self.clip is not None
-        self._recording.end(self.clip, self._since if self._last is None else math.inf)
+        self._recording.end(self.clip, self._since if self._last is None else math.inf, last=last)
         self.clip = None
         self._asked_until = -math.inf
