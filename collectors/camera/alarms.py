@@ -9,7 +9,7 @@ import numpy as np
 
 from collectors.camera.pixels import Image
 
-#: How often detail is looked at.
+#: How often detail is looked at, and the picture compared with the one of the last time.
 _LOOK_SECONDS = 0.5
 #: A picture with less contrast between its parts than this, in grey levels, shows nothing.
 _LEAST_CONTRAST = 3.0
@@ -19,8 +19,6 @@ _LOST_SHARE = 0.15
 _USUAL_SECONDS = 600.0
 #: Into so many parts, across and down, the picture is averaged before its contrast is taken: noise averages out.
 _PARTS = (32, 24)
-#: Every so many pixels one is compared first; all are, only where these are the same.
-_SPARSE = 8
 
 
 class State(NamedTuple):
@@ -49,37 +47,26 @@ class Alarms:
         self._covered_after = covered_seconds
         self._frozen_after = frozen_seconds
         self._picture: Image | None = None
-        self._sample = b""
-        self._same_since = 0.0
-        self._looked = -_LOOK_SECONDS
+        self._same_since = self._looked = self._brightness = 0.0
         self._usual: float | None = None
         self._nothing_since: float | None = None
         self.state = State()
 
     def look(self, grey: Image, seconds: float) -> State:
         """The state with this picture, seen at a monotonic time in seconds."""
-        frozen = self._frozen_after > 0 and self._is_frozen(grey, seconds)
-        covered, brightness = self.state.covered, self.state.brightness
         if self._picture is None or seconds - self._looked >= _LOOK_SECONDS - 1e-6:
-            covered, brightness = self._is_covered(grey, seconds)
-        if self.state != (covered, frozen, brightness):
-            self.state = State(covered, frozen, brightness)
-        self._picture = grey
+            if self._picture is None or not np.array_equal(grey, self._picture):
+                self._same_since = seconds
+            frozen = 0 < self._frozen_after <= seconds - self._same_since + 1e-6
+            self.state = State(self._is_covered(grey, seconds), frozen, self._brightness)
+            self._picture, self._looked = grey, seconds
         return self.state
 
-    def _is_frozen(self, grey: Image, seconds: float) -> bool:
-        sample = grey[::_SPARSE, ::_SPARSE].tobytes()
-        if sample != self._sample or self._picture is None or not np.array_equal(grey, self._picture):
-            self._sample = sample
-            self._same_since = seconds
-        return seconds - self._same_since >= self._frozen_after
-
-    def _is_covered(self, grey: Image, seconds: float) -> tuple[bool, float]:
+    def _is_covered(self, grey: Image, seconds: float) -> bool:
         elapsed = seconds - self._looked if self._usual is not None else 0.0
-        self._looked = seconds
         size = (min(_PARTS[0], grey.shape[1]), min(_PARTS[1], grey.shape[0]))
         mean, deviation = cv2.meanStdDev(cv2.resize(grey, size, interpolation=cv2.INTER_AREA))
-        contrast, brightness = float(deviation[0, 0]), float(mean[0, 0])
+        contrast, self._brightness = float(deviation[0, 0]), float(mean[0, 0])
         if self._usual is None:
             self._usual = contrast
         if contrast >= max(_LEAST_CONTRAST, _LOST_SHARE * self._usual):
@@ -87,7 +74,7 @@ class Alarms:
             quick = 0.5 if contrast > self._usual else min(1.0, elapsed / _USUAL_SECONDS)
             self._usual += quick * (contrast - self._usual)
             self._nothing_since = None
-            return False, brightness
+            return False
         if self._nothing_since is None:
             self._nothing_since = seconds
-        return 0 < self._covered_after <= seconds - self._nothing_since, brightness
+        return 0 < self._covered_after <= seconds - self._nothing_since + 1e-6

@@ -33,7 +33,7 @@ _AGO_SECONDS, _KEEP_SECONDS = 0.4, 0.1
 #: Share of the least area that has to differ from the picture of a moment ago.
 _MOVING_SHARE = 0.2
 #: How often the background and the noise are learned; more often costs time and changes nothing.
-_LEARN_SECONDS, _NOISE_SECONDS = 0.1, 1.0
+_LEARN_SECONDS, _NOISE_SECONDS = 0.2, 1.0
 #: So many grey levels brighter or darker as a whole is daylight, and not noise.
 _DAYLIGHT_LEVELS = 0.3
 #: What moves is learned so many times slower than what does not, and so often.
@@ -41,15 +41,15 @@ _MOVING_SLOWNESS, _MOVING_LEARN_SECONDS = 10.0, 1.0
 #: More changed at once than so many times the least area, and so many times what had changed in the picture
 #: before, is no walk into the picture; to be told between pictures that lie no further apart than this.
 _LEAP_AREAS, _LEAP_TIMES, _LEAP_SECONDS = 2.0, 3.0, 0.5
-#: A patch of so much of the picture is looked at for whether it is only light, unless something has moved so
-#: short a time ago: then it is part of that.
-_LIGHT_PERCENT, _LIGHT_SECONDS = 2.0, 0.5
+#: What moves is looked at for whether it is only light, unless something has moved so short a time ago: then it
+#: is part of that.
+_LIGHT_SECONDS = 0.5
 #: A camera that shakes changes so much of the picture at least, in so many of its 4 x 4 parts, each by so much.
 _SHAKE_PERCENT, _SHAKE_PARTS, _PART_PERCENT = 1.0, 5, 0.5
-#: Where no shift was found, none is sought for so long, unless twice as much or more parts have changed.
-_STEADY_SECONDS = 2.0
+#: Where no shift was found, none is sought for so long, or for longer while something moves, unless twice as much or more parts have changed.
+_STEADY_SECONDS, _STEADY_MOVING_SECONDS = 2.0, 6.0
 #: A shift is believed when at most this share of what had changed remains.
-_UNEXPLAINED_SHARE = 0.5
+_UNEXPLAINED_SHARE = 0.8
 #: A camera that has been shifted by the same for so long has been moved.
 _MOVED_SECONDS = 3.0
 #: What lies about a pixel that moves, moves with it, as the inside of a coat does.
@@ -126,7 +126,7 @@ class _Steady(NamedTuple):
     parts: int
 
 
-_STEADY = _Steady(-_STEADY_SECONDS, 0, 0)
+_STEADY = _Steady(-_STEADY_MOVING_SECONDS, 0, 0)
 
 
 class Detector:
@@ -233,7 +233,7 @@ class Detector:
         moving = [
             (area, blob)
             for area, blob in blobs
-            if cv2.countNonZero(within(moved, blob)) >= _MOVING_SHARE * least and not self._is_light(area, blob)
+            if cv2.countNonZero(within(moved, blob)) >= _MOVING_SHARE * least and not self._is_light(blob)
         ]
         return self._motion(quiet, moving) if moving else quiet
 
@@ -263,8 +263,8 @@ class Detector:
             and seconds - self._looked <= _LEAP_SECONDS
         )
 
-    def _is_light(self, area: int, blob: Rectangle) -> bool:
-        if 100.0 * area < _LIGHT_PERCENT * self._changed.size or self._looked - self._moved < _LIGHT_SECONDS:
+    def _is_light(self, blob: Rectangle) -> bool:
+        if self._looked - self._moved < _LIGHT_SECONDS:
             return False
         grey, level, changed = (within(each, blob) for each in (self._grey, self._level, self._changed))
         return pixels.only_light(grey, level, changed, self._noise)
@@ -281,7 +281,8 @@ class Detector:
         before = self._steady
         if parts < _SHAKE_PARTS:
             return False
-        if seconds - before.seconds < _STEADY_SECONDS and count < 2 * before.pixels and parts < before.parts + 2:
+        long = _STEADY_MOVING_SECONDS if self._looked - self._moved < _LIGHT_SECONDS else _STEADY_SECONDS
+        if seconds - before.seconds < long and count < 2 * before.pixels and parts < before.parts + 2:
             return False
         # Taken for steady from here on, unless a shift is found.
         self._steady = _Steady(seconds, count, parts)

@@ -26,10 +26,10 @@ _MOST_NOISE = 20.0
 #: So many separate pieces at once are rain or snow, and only what is wider than a streak is looked at.
 _PIECES = 16
 #: Share of a patch that has to lie at edges of its own for it to be more than light.
-_NEW_EDGES = 0.11
+_NEW_EDGES = 0.12
 #: An edge rises by so many times the noise, and by this share of the change, within its reach.
 _EDGE_NOISE, _EDGE_SHARE = 4.5, 0.4
-_EDGE_REACH = cv2.getStructuringElement(cv2.MORPH_RECT, (5, 5))
+_EDGE_REACH = cv2.getStructuringElement(cv2.MORPH_RECT, (3, 3))
 
 
 def shrink(image: Image, width: int) -> Image:
@@ -111,10 +111,11 @@ def blobs(changed: Image, least: float) -> list[tuple[int, Rectangle]]:
         outlines = _outlines(cv2.morphologyEx(solid, cv2.MORPH_OPEN, REACH))
     found = []
     for outline in outlines:
-        left, top, width, height = (2 * int(each) for each in cv2.boundingRect(outline))
-        if width * height < least:
+        left, top, width, height = cv2.boundingRect(outline)
+        if 4 * width * height < least:
             continue
-        rectangle = (left, top, min(width, wide - left), min(height, high - top))
+        left, top = 2 * left, 2 * top
+        rectangle = (left, top, min(2 * width, wide - left), min(2 * height, high - top))
         area = cv2.countNonZero(within(changed, rectangle))
         if area >= least:
             found.append((area, rectangle))
@@ -128,6 +129,9 @@ def _outlines(solid: Any) -> Sequence[Any]:
 
 def around(rectangles: Sequence[Rectangle]) -> Rectangle:
     """Left, top, right and bottom of all rectangles together."""
+    if len(rectangles) == 1:
+        left, top, width, height = rectangles[0]
+        return left, top, left + width, top + height
     return (
         min(left for left, _, _, _ in rectangles),
         min(top for _, top, _, _ in rectangles),
@@ -150,7 +154,8 @@ def new_edges(grey: Image, background: Image, changed: Image, noise: float) -> f
     change = now - gain * before
     edges = cv2.subtract(cv2.dilate(change, _EDGE_REACH), cv2.erode(change, _EDGE_REACH))
     least = max(_EDGE_NOISE * noise, _EDGE_SHARE * cv2.mean(np.abs(now - before), changed)[0])
-    return cv2.countNonZero(cv2.bitwise_and(above(edges, least).astype(np.uint8), changed)) / count
+    # An outline may lie just outside of what is above the threshold, where that is faint.
+    return cv2.countNonZero(cv2.bitwise_and(above(edges, least).astype(np.uint8), cv2.dilate(changed, REACH))) / count
 
 
 def only_light(grey: Image, background: Image, changed: Image, noise: float) -> bool:
