@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -303,3 +305,101 @@ def test_lines_arrive_while_they_are_written_and_again_after_the_reader_was_ende
             reader.communicate(timeout=_SECONDS)
         assert reader.returncode == (0 if which is signal.SIGTERM else -which)
         assert len(set(seen)) == expected
+
+
+# --- real processes, killed while they write; two users ---------------------------------------------
+
+#: Appends numbered lines to a spool as fast as it can, and says each number once it has been appended.
+_APPENDER = """
+import os, sys, time
+from collectors.spool.writer import Writer
+writer = Writer(sys.argv[1], events=("event",), max_bytes=1 << 24, sync_seconds=60, complain=lambda s: None,
+                timer=time.monotonic)
+number = int(sys.argv[2])
+while True:
+    number += 1
+    writer.append(b"%s number=%di %d\\n" % (b"probe" if number % 20 else b"event", number, number))
+    os.write(1, b"%d\\n" % number)
+"""
+
+
+def test_a_writer_killed_at_any_instant_has_kept_every_line_that_it_had_appended(tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    last = 0
+    for round_ in range(8):
+        with subprocess.Popen(
+            [sys.executable, "-c", _APPENDER, str(folder), str(last)], stdout=subprocess.PIPE, env=environment()
+        ) as process:
+            assert process.stdout is not None
+            for _ in range(1 + 97 * round_):  # so many lines are sure; the kill comes amid those that follow
+                said = int(process.stdout.readline())
+            process.kill()
+            said = max([said, *map(int, process.stdout.read().split(b"\n")[:-1])])
+        reader = Reader(str(folder))
+        kept = []
+        while lines := reader.read():
+            kept += [int(line.rpartition(b" ")[2]) for line in lines]
+        assert (reader.missing, reader.damaged) == (0, 0)
+        assert kept == list(range(last + 1, kept[-1] + 1))
+        # What was said is kept; of what is kept, one line may not have been said.
+        assert kept[-1] - said in range(2)
+        last = kept[-1]
+        reader.commit(reader.number)
+        reader.close()
+    assert last > 97 * 28
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that other users can get to."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def test_a_user_of_the_group_delivers_the_spool_and_can_change_nothing_else_in_it(open_folder: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can run programs as two other users")
+    camera, telegraf, stranger = 61001, 61002, 61003
+    home = open_folder / "state"
+    home.mkdir(mode=0o750)
+    os.chown(home, camera, camera)
+    folder = home / "spool"
+    # The project, and this Python, may lie where nobody else may look.
+    shutil.copytree(ROOT / "collectors", open_folder / "collectors", ignore=shutil.ignore_patterns("__pycache__"))
+    python = sys.executable
+
+    def as_user(user: int, groups: list[int], *arguments: object) -> tuple[int, str, str]:
+        done = subprocess.run(
+            [python, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            env=environment(PYTHONDONTWRITEBYTECODE="1", PYTHONPATH=str(open_folder)),
+            user=user,
+            group=user,
+            extra_groups=groups,
+            umask=0o027,
+            cwd="/",
+            timeout=_SECONDS,
+            check=False,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    try:
+        as_user(camera, [], "-c", "")
+    except PermissionError:
+        python = "/usr/bin/python3"
+        if not Path(python).exists() or as_user(camera, [], "-c", "import tomllib")[0]:
+            pytest.skip("another user can run no Python of version 3.11 here")
+    assert as_user(camera, [], "-m", "collectors", *PROBE, "--spool", folder) == (0, "", "")
+    status, out, err = as_user(telegraf, [camera], "-m", "collectors", "spool", folder)
+    assert (status, err) == (0, "")
+    assert ",collector=system" in out
+    assert ",collector=system" not in as_user(telegraf, [camera], "-m", "collectors", "spool", folder)[1]
+    (segment,) = folder.glob("*.lines")
+    for forbidden in (f"open({str(segment)!r}, 'a')", f"__import__('os').unlink({str(segment)!r})"):
+        assert "PermissionError" in as_user(telegraf, [camera], "-c", forbidden)[2]
+    status, out, err = as_user(stranger, [], "-m", "collectors", "spool", folder)
+    assert (status, out) == (2, "")
+    assert "cannot be read" in err
+    assert "Permission denied" in err
