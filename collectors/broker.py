@@ -96,10 +96,13 @@ def make_client(broker: Broker, client_id: str, told: Told, *, manual_ack: bool 
     """An MQTT 5 client for the broker, with what goes wrong told in sentences; it is not connected yet.
 
     Raises:
-        Unavailable: the file with certificates cannot be used.
+        Unavailable: the library is not there, or the file with certificates cannot be used.
     """
-    from paho.mqtt.client import Client, MQTTv5
-    from paho.mqtt.enums import CallbackAPIVersion
+    try:
+        from paho.mqtt.client import Client, MQTTv5
+        from paho.mqtt.enums import CallbackAPIVersion
+    except ImportError:
+        raise Unavailable("MQTT needs the library paho-mqtt 2: pip install 'sensetig[vision]'") from None
 
     client = Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=MQTTv5, manual_ack=manual_ack)
     if broker.user is not None:

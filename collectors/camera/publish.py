@@ -6,11 +6,12 @@ because the broker is away for long, the picture is dropped and counted.
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import cv2
-from paho.mqtt.enums import MQTTErrorCode
 
 from collectors.broker import KEEPALIVE_SECONDS, Broker, Told, make_client, read_broker, refusal, topic_level
 from collectors.camera import publish_settings as settings
@@ -20,8 +21,6 @@ from collectors.settings import Values
 from collectors.vision.snapshot import MAX_PICTURE_BYTES, TOPIC, Snapshot, write
 
 if TYPE_CHECKING:
-    from paho.mqtt.client import MQTTMessageInfo
-
     from collectors.camera.backends import Frame
     from collectors.camera.detector import Detection, Image
     from collectors.camera.events import Event
@@ -75,10 +74,12 @@ class Publisher:
         self._kinds = ("start", "end") if at == "both" else (at,)
         self._report = report
         self._told = Told()
-        self._last: MQTTMessageInfo | None = None
+        self._waiting = 0
+        self._left = threading.Semaphore(0)  # of those that wait, what has left; told by the client's thread
         self._client = make_client(broker, "", self._told)
         self._client.max_queued_messages_set(queue)
         self._client.on_connect = self._connected
+        self._client.on_publish = self._published
         self._client.connect_async(broker.host, broker.port, keepalive=KEEPALIVE_SECONDS)
         self._client.loop_start()
 
@@ -97,28 +98,37 @@ class Publisher:
         return {}
 
     def close(self) -> None:
-        """Let the last pictures leave, for a moment, and disconnect."""
-        if self._last is not None and self._client.is_connected():
-            try:
-                self._last.wait_for_publish(_LEAVE_SECONDS)
-            except (RuntimeError, ValueError) as error:
-                self._report.error(f"the last picture was not published: {error}")
+        """Let the last pictures leave, for a moment, say how many could not, and disconnect."""
+        end = time.monotonic() + _LEAVE_SECONDS
+        while self._waiting and self._client.is_connected():
+            if not self._left.acquire(timeout=max(0.0, end - time.monotonic())):
+                break
+            self._waiting -= 1
+        if self._waiting:
+            self._report.error(f"pictures of events that were never sent: {self._waiting}")
         self._client.disconnect()
         self._client.loop_stop()
 
     def _send(self, event_id: str, time_ns: int, image: Image) -> None:
+        from paho.mqtt.client import MQTT_ERR_QUEUE_SIZE
+
         try:
             message = write(Snapshot(event_id, self._camera, time_ns, picture(image), self._origin))
         except ValueError as error:
             self._report.error(f"the picture of an event is not published: {error}")
             return
+        while self._left.acquire(blocking=False):
+            self._waiting -= 1
         sent = self._client.publish(self._topic, message, qos=1)
-        if sent.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:
+        if sent.rc == MQTT_ERR_QUEUE_SIZE:
             self._report.error(
                 f"the picture of an event is dropped: too many wait for the broker {self._broker.place} already"
             )
         else:  # without a connection it waits in the client's queue
-            self._last = sent
+            self._waiting += 1
+
+    def _published(self, *_: object) -> None:
+        self._left.release()
 
     def _connected(self, _client: object, _data: object, _flags: object, reason: object, _properties: object) -> None:
         if getattr(reason, "is_failure", True):

@@ -11,6 +11,7 @@ pictures; :mod:`kept` holds those that could not be looked at; :mod:`look` joins
 from __future__ import annotations
 
 import os
+from errno import EACCES
 from typing import TYPE_CHECKING
 
 from collectors.vision import settings
@@ -62,6 +63,8 @@ def create(context: Context, /) -> Collector:
             kept = Kept(folder, limit, values[settings.KEEP_DAYS], context.clock_ns)
             if values[settings.ENGINE] == "http":
                 os.makedirs(folder, mode=0o700, exist_ok=True)
+                if not os.access(folder, os.W_OK | os.X_OK):
+                    raise PermissionError(EACCES, os.strerror(EACCES))
         except OSError as error:
             raise Unavailable(
                 f"pictures cannot be kept in {folder}: {error.strerror}; name a folder of this user with the setting "

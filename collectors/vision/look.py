@@ -26,7 +26,7 @@ _REMEMBERED = 1000
 
 #: Labels, and cameras, that become series; an endpoint or a stranger may send any number.
 MAX_LABELS, MAX_CAMERAS = 200, 500
-_MAX_LABEL_SIGNS = 64
+_MAX_LABEL_SIGNS, _MAX_DEVICE_SIGNS = 64, 200
 OTHER_LABEL = "other"
 
 
@@ -131,7 +131,7 @@ class Vision:
 
     def _deal_with(self, taken: Taken, wait: Wait) -> list[Metric] | None:
         """The points of what was taken; None when it has to be tried again before anything else is taken."""
-        key = sha256(taken.payload).digest()
+        key = sha256(taken.device.encode() + b"\n" + taken.payload).digest()
         if key in self._dealt_with:
             self._counts.repeated += 1
             return []
@@ -173,7 +173,9 @@ class Vision:
             raise Failed(f"the engine stumbles over a picture: {type(error).__name__}: {error}") from error
 
     def _host(self, device: str, picture: Snapshot) -> dict[str, str]:
-        """The tags that say whose picture it is. Raises Refused above a number of cameras."""
+        """The tags that say whose picture it is. Raises Refused for a strange device, and above a number of cameras."""
+        if len(device) > _MAX_DEVICE_SIGNS or not device.isprintable():
+            raise Refused(f"a topic names no device in printable text of at most {_MAX_DEVICE_SIGNS} signs")
         camera = (device, picture.camera)
         if camera not in self._cameras:
             if len(self._cameras) >= MAX_CAMERAS:

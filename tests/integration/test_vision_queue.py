@@ -14,11 +14,18 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from paho.mqtt.client import Client, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 
+from collectors.broker import Broker
+from collectors.camera.backends import Frame
+from collectors.camera.detector import Box
+from collectors.camera.events import Event
+from collectors.camera.publish import Publisher
 from collectors.metric import Metric, decode_lines
+from collectors.report import Report
 from collectors.schema import COLLECTOR, violations
 from collectors.vision import MEASUREMENTS
 from collectors.vision.snapshot import MAX_MESSAGE_BYTES
@@ -255,6 +262,32 @@ def test_a_broker_that_is_not_there_is_told_once_and_waited_for(
         collector.end()
 
 
+def test_pictures_that_a_camera_could_not_send_wait_for_the_broker_and_are_seen(
+    broker: Mosquitto, make: Callable[..., Collector]
+) -> None:
+    errors: list[str] = []
+    with serving(says(200, GOOD)) as server:
+        collector = make(*endpoint(server.url))
+        collector.start()
+        collector.until(lambda: "pictures" in collector.status())
+        broker.stop()
+        publisher = Publisher(
+            Broker("127.0.0.1", broker.port, tls=False), "garden", "hall", (), "end", 8, Report("camera", errors.append)
+        )
+        try:
+            for number in range(3):
+                frame = Frame(np.full((48, 64, 3), number, np.uint8), 0.0, 0)
+                for kind in ("start", "end"):
+                    publisher.event(Event(kind, f"e{number}", 10**18, 2.5, 3.0, 4.0, Box(1, 2, 3, 4), 5, False, frame))
+            broker.start()
+            collector.until(lambda: ids(collector.seen) == {"e0", "e1", "e2"})
+        finally:
+            publisher.close()
+        collector.end()
+    assert {metric.time_ns for metric in collector.seen} == {10**18 + 2_500_000_000}
+    assert errors == []
+
+
 def test_a_broker_that_lets_nobody_in_is_told_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir()
     with mosquitto.running(tmp_path / "closed", open_to_all=False) as closed, serving(says(200, GOOD)) as server:
@@ -270,8 +303,6 @@ def test_a_broker_that_lets_nobody_in_is_told_in_a_sentence(tmp_path: Path) -> N
 def test_what_the_camera_sees_comes_back_as_detections_of_its_events(
     broker: Mosquitto, make: Callable[..., Collector], tmp_path: Path
 ) -> None:
-    import numpy as np
-
     model = onnx_models.fixed(tmp_path / "always.onnx", np.array([[[8], [8], [4], [8], [0.8]]], np.float32))
     (tmp_path / "labels.txt").write_text("person\n")
     options = {"engine": "onnx", "onnx-model": model, "onnx-labels": tmp_path / "labels.txt", "onnx-size": 16}

@@ -72,6 +72,7 @@ def test_while_the_broker_is_away_pictures_wait_up_to_a_bound_and_nothing_else_w
         publisher.close()
     dropped = [sentence for sentence in errors if "is dropped: too many wait for the broker" in sentence]
     assert len(dropped) == 1, "said once"
+    assert errors[-1] == "E! camera: pictures of events that were never sent: 3"
 
 
 def test_a_broker_that_is_away_is_told_in_a_sentence(nobody: Broker) -> None:

@@ -95,6 +95,13 @@ def test_a_picture_of_another_machine_has_that_machine_as_its_host() -> None:
     assert metric.series.tags["host"] == "garden-pi"
 
 
+@pytest.mark.parametrize("device", ["x" * 40_000, "a\x00b"])
+def test_a_device_that_cannot_be_a_host_is_refused(device: str) -> None:
+    run = Run(Scripted([PERSON]), Given([message()], device=device))
+    assert statuses(run.run())["refused"] == 1
+    assert run.errors == ["E! vision: a topic names no device in printable text of at most 200 signs"]
+
+
 def test_a_simulated_picture_gives_simulated_detections() -> None:
     (metric,) = detections(Run(Scripted([PERSON]), Given([message(simulated=True)])).run())
     assert metric.series.tags["simulated"] == "true"
