@@ -217,6 +217,8 @@ class Picamera2:
         """The picture that was asked for."""
         if job.cancelled:
             raise CancelledError
+        if timeout == 0:
+            raise TimeoutError
         item = next(self.world.script, None)
         step = self.camera_config["controls"]["FrameDurationLimits"][0] / 1e6
         if item is None:

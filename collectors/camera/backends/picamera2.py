@@ -8,6 +8,7 @@ and picamera2 takes libx264 under the same name.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import threading
@@ -67,6 +68,8 @@ class Library(NamedTuple):
 
 def load() -> Library:
     """The library, as the operating system has it. Raises Unavailable where it has not."""
+    # It tells all that it does; what goes wrong is enough.
+    os.environ.setdefault("LIBCAMERA_LOG_LEVELS", "*:ERROR")
     try:
         from libcamera import Transform
         from picamera2 import Picamera2
@@ -137,31 +140,43 @@ class Ribbon:
         width, height = camera.stream_configuration("lores")["size"]
         heard = self._timer()
         job = camera.capture_request(wait=False)
-        while not wait(0):
-            try:
-                request = camera.wait(job, timeout=_LOOK_SECONDS)
-            except TimeoutError:
-                if self._timer() - heard > self._timeout:
-                    raise Unavailable(
-                        f"the camera on the ribbon cable has given no picture for {self._timeout:g} s; "
-                        "see that the cable is seated at both ends"
-                    ) from None
-                yield None
-                continue
-            except CancelledError:
-                return
-            except Exception as error:  # noqa: BLE001 - as above
-                raise Unavailable(f"the camera on the ribbon cable is lost: {_innermost(error)}") from None
-            heard = self._timer()
-            try:
-                planes = request.make_array("lores")
-                self._note(request.get_metadata())
-                self._answer(request)
-            finally:
-                request.release()
-            # The next one is asked for before this one is looked at, so that none is missed meanwhile.
-            job = camera.capture_request(wait=False)
-            yield Frame(np.ascontiguousarray(planes[:height, :width]), heard, self._clock_ns(), planes)
+        try:
+            while not wait(0):
+                try:
+                    request = camera.wait(job, timeout=_LOOK_SECONDS)
+                except TimeoutError:
+                    self._see_to_silence(heard)
+                    yield None
+                    continue
+                except CancelledError:
+                    return
+                except Exception as error:  # noqa: BLE001 - as above
+                    raise Unavailable(f"the camera on the ribbon cable is lost: {_innermost(error)}") from None
+                heard = self._timer()
+                # The next one is asked for before this one is looked at, so that none is missed meanwhile.
+                job = camera.capture_request(wait=False)
+                planes = self._take(request)
+                yield Frame(np.ascontiguousarray(planes[:height, :width]), heard, self._clock_ns(), planes)
+        finally:
+            with contextlib.suppress(Exception):  # mostly it has not come, and then there is none to give back
+                camera.wait(job, timeout=0).release()
+
+    def _take(self, request: Any) -> Image:
+        """What is wanted of a picture, which is then given back: the camera has only a few of them."""
+        try:
+            self._note(request.get_metadata())
+            self._answer(request)
+            planes: Image = request.make_array("lores")
+        finally:
+            request.release()
+        return planes
+
+    def _see_to_silence(self, heard: float) -> None:
+        if self._timer() - heard > self._timeout:
+            raise Unavailable(
+                f"the camera on the ribbon cable has given no picture for {self._timeout:g} s; "
+                "see that the cable is seated at both ends"
+            )
 
     def close(self) -> None:
         """Let go of the camera."""
