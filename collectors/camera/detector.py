@@ -46,7 +46,8 @@ _LEAP_AREAS, _LEAP_TIMES, _LEAP_SECONDS = 2.0, 3.0, 0.5
 _LIGHT_SECONDS = 0.5
 #: A camera that shakes changes so much of the picture at least, in so many of its 4 x 4 parts, each by so much.
 _SHAKE_PERCENT, _SHAKE_PARTS, _PART_PERCENT = 1.0, 5, 0.5
-#: Where no shift was found, none is sought for so long, or for longer while something moves, unless twice as much or more parts have changed.
+#: Where no shift was found, none is sought for so long, or for longer while something moves, unless twice as much
+#: or more parts have changed.
 _STEADY_SECONDS, _STEADY_MOVING_SECONDS = 2.0, 6.0
 #: A shift is believed when at most this share of what had changed remains.
 _UNEXPLAINED_SHARE = 0.8

@@ -106,13 +106,12 @@ def blobs(changed: Image, least: float) -> list[tuple[int, Rectangle]]:
     high, wide = changed.shape
     half = cv2.resize(changed, (max(1, wide // 2), max(1, high // 2)), interpolation=cv2.INTER_AREA)
     solid = above(half, 127)
-    outlines = _outlines(solid)
-    if len(outlines) >= _PIECES:
-        outlines = _outlines(cv2.morphologyEx(solid, cv2.MORPH_OPEN, REACH))
+    pieces = _pieces(solid)
+    if len(pieces) >= _PIECES:
+        pieces = _pieces(cv2.morphologyEx(solid, cv2.MORPH_OPEN, REACH))
     found = []
-    for outline in outlines:
-        left, top, width, height = cv2.boundingRect(outline)
-        if 4 * width * height < least:
+    for left, top, width, height, size in pieces:
+        if 4 * size < least:
             continue
         left, top = 2 * left, 2 * top
         rectangle = (left, top, min(2 * width, wide - left), min(2 * height, high - top))
@@ -122,9 +121,12 @@ def blobs(changed: Image, least: float) -> list[tuple[int, Rectangle]]:
     return found
 
 
-def _outlines(solid: Any) -> Sequence[Any]:
-    found: Any = cv2.findContours(cv2.dilate(solid, REACH), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]
-    return list(found)
+def _pieces(solid: Any) -> list[list[int]]:
+    """Left, top, width, height and size of what hangs together, or nearly so."""
+    joined = cv2.dilate(solid, REACH)
+    stats: Any = cv2.connectedComponentsWithStats(joined, connectivity=8, ltype=cv2.CV_16U)[2]
+    pieces: list[list[int]] = stats[1:].tolist()
+    return pieces
 
 
 def around(rectangles: Sequence[Rectangle]) -> Rectangle:
