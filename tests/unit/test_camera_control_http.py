@@ -476,6 +476,16 @@ def test_a_page_of_another_site_cannot_take_photos(site_of_page: str, status: in
 
 
 @pytest.mark.parametrize(
+    ("origin", "status"),
+    [("http://localhost", 201), ("http://evil.example", 403), ("http://localhost:3000", 403), ("null", 403), ("", 403)],
+)
+def test_neither_in_an_older_browser(origin: str, status: int) -> None:
+    with site() as on:
+        assert on.ask("/take_photo", "POST", Origin=origin, Host="localhost").status == status
+        assert on.media.asked == (["photo"] if status == 201 else [])
+
+
+@pytest.mark.parametrize(
     "body",
     [b"Content-Length: 5\r\n\r\nhello", b"Content-Length: 99999999999\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n"],
 )
