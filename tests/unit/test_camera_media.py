@@ -6,6 +6,7 @@ import errno
 import itertools
 import os
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,8 +15,12 @@ import numpy as np
 import pytest
 
 from collectors.camera.media import Media, MediaError
+from collectors.camera.media.keeper import Clip
+from collectors.camera.media.pictures import Packed
+from collectors.camera.media.recorder import Recorder
+from collectors.camera.media.store import Store
 from collectors.runner import Unavailable
-from tests.unit.camera_media_support import MOVING, Bench, Usage, picture, shown, sizes
+from tests.unit.camera_media_support import BASE_NS, MOVING, Bench, Usage, picture, shown, sizes
 
 EVENT = "2026/11/21/20261121T080005.000000Z-front-door"
 
@@ -146,6 +151,54 @@ def test_an_encoder_that_is_not_there_is_one_counted_sentence_and_the_event_goes
     (error,) = bench.errors
     assert "is lost: the encoder h264_nowhere cannot be used" in error
     assert bench.files() == [f"{EVENT}.jpg"]
+
+
+class SlowFilm:
+    """A file that takes no picture until it is let to."""
+
+    def __init__(self, go: threading.Event, begun: threading.Event) -> None:
+        self.seconds: list[float] = []
+        self.go = go
+        self.begun = begun
+
+    def add(self, packed: Packed, seconds: float) -> None:  # noqa: ARG002 - only the time matters
+        self.begun.set()
+        assert self.go.wait(60)
+        self.seconds.append(seconds)
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+def test_a_live_camera_never_waits_for_the_encoder_and_what_is_left_out_is_counted(tmp_path: Path) -> None:
+    go, begun = threading.Event(), threading.Event()
+    film = SlowFilm(go, begun)
+
+    def open_film(path: str, _width: int, _height: int) -> SlowFilm:
+        Path(path).touch()
+        return film
+
+    told: list[str] = []
+    store = Store(str(tmp_path), most_bytes=10**9, most_days=9, clock_ns=lambda: BASE_NS, disk_usage=lambda _: Usage())
+    recorder = Recorder(
+        store, open_film, told.append, pre_seconds=1.0, frame_rate=10, most_bytes=40 * 28_800, patient=False
+    )
+    clip = Clip("2026/11/21/20261121T080000.000000Z-door.mp4")
+    recorder.take(picture(0), clip, 0.0)
+    assert begun.wait(30)
+    for number in range(1, 300):
+        recorder.take(picture(number / 10), clip, 0.0)
+    assert recorder.waiting_bytes <= 40 * 28_800
+    recorder.end(clip, float("inf"), last=True)
+    go.set()
+    recorder.close()
+    assert film.seconds[0] == 100.0
+    assert film.seconds == sorted(film.seconds)
+    assert len(film.seconds) + recorder.dropped == 300
+    assert told == [
+        f"{recorder.dropped} pictures are missing in {clip.relative}; they came faster than they could be encoded"
+    ]
+    assert (tmp_path / clip.relative).exists()
 
 
 # --- what control asks for ---------------------------------------------------------------------------
