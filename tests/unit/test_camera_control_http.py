@@ -20,13 +20,35 @@ from tests.unit.camera_control_support import Answer, ScriptedMedia, Site, Viewe
 TOKEN = "0123456789abcdef" * 2
 
 
+def stocked(folder: Path) -> ScriptedMedia:
+    """Media on disk."""
+    (folder / "2026/11/21").mkdir(parents=True)
+    (folder / "2026/11/21/photo.jpg").write_bytes(b"0123456789")
+    (folder / "2026/11/21/video.mp4").write_bytes(bytes(range(256)) * 1024)
+    return ScriptedMedia(str(folder))
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A server with media on disk, for all tests that leave it as it was: to end one takes a fifth of a second."""
+    with site(stocked(tmp_path_factory.mktemp("media"))) as made:
+        yield made
+
+
 @pytest.fixture
-def on(tmp_path: Path) -> Iterator[Site]:
-    """A server with media on disk."""
-    (tmp_path / "2026/11/21").mkdir(parents=True)
-    (tmp_path / "2026/11/21/photo.jpg").write_bytes(b"0123456789")
-    (tmp_path / "2026/11/21/video.mp4").write_bytes(bytes(range(256)) * 1024)
-    with site(ScriptedMedia(str(tmp_path))) as made:
+def on(shared: Site) -> Site:
+    """The shared server, of which nothing has been asked yet."""
+    shared.media.failure = None
+    shared.media.asked.clear()
+    shared.complaints.clear()
+    shared.show()
+    return shared
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Site]:
+    """A server of the test's own."""
+    with site(stocked(tmp_path)) as made:
         yield made
 
 
@@ -82,12 +104,12 @@ def test_what_the_media_find_out_of_range_is_told(on: Site) -> None:
     assert (answer.status, answer.error) == (422, "a clip has at most 5 s")
 
 
-def test_the_snapshot_is_the_newest_picture(on: Site) -> None:
-    on.show(2)
-    answer = on.ask("/snapshot.jpg")
+def test_the_snapshot_is_the_newest_picture(fresh: Site) -> None:
+    fresh.show(2)
+    answer = fresh.ask("/snapshot.jpg")
     assert (answer.status, answer.headers["content-type"]) == (200, "image/jpeg")
     assert answer.body.strip() == b"picture 3"
-    assert on.ask("/snapshot.jpg", "HEAD").body == b""
+    assert fresh.ask("/snapshot.jpg", "HEAD").body == b""
 
 
 def test_before_the_first_picture_and_long_after_the_last_there_is_none() -> None:
@@ -178,13 +200,13 @@ def test_a_stream_whose_pictures_fail_ends_and_the_failure_is_told() -> None:
         again.close()
 
 
-def test_events_come_newest_first_with_links_to_their_media(on: Site) -> None:
-    on.journal.add(event("start", 1), {})
-    started = on.ask("/events").json["events"][0]
+def test_events_come_newest_first_with_links_to_their_media(fresh: Site) -> None:
+    fresh.journal.add(event("start", 1), {})
+    started = fresh.ask("/events").json["events"][0]
     assert (started["open"], started["snapshot"], started["clip"]) == (True, None, None)
-    on.journal.add(event("start", 2), {})
-    on.journal.add(event("end", 1), {"snapshot_path": "2026/11/21/a.jpg", "clip_path": "2026/11/21/a.mp4"})
-    answer = on.ask("/events").json
+    fresh.journal.add(event("start", 2), {})
+    fresh.journal.add(event("end", 1), {"snapshot_path": "2026/11/21/a.jpg", "clip_path": "2026/11/21/a.mp4"})
+    answer = fresh.ask("/events").json
     assert answer["next"] is None
     assert [found["event_id"] for found in answer["events"]] == [
         "20261121T080002.000000Z-door",
@@ -206,18 +228,18 @@ def test_events_come_newest_first_with_links_to_their_media(on: Site) -> None:
     }
 
 
-def test_events_are_paged_and_the_oldest_forgotten(on: Site) -> None:
+def test_events_are_paged_and_the_oldest_forgotten(fresh: Site) -> None:
     for number in range(7):
-        on.journal.add(event("end", number), {})
+        fresh.journal.add(event("end", number), {})
     seen: list[str] = []
     path = "/events?limit=2"
     while path:
-        page = on.ask(path).json
+        page = fresh.ask(path).json
         assert len(page["events"]) <= 2
         seen += [found["event_id"][13:15] for found in page["events"]]
         path = page["next"]
     assert seen == ["06", "05", "04", "03", "02"]
-    assert on.ask("/events?before=2020").json == {"events": [], "next": None}
+    assert fresh.ask("/events?before=2020").json == {"events": [], "next": None}
 
 
 @pytest.mark.parametrize("limit", ["0", "201", "-1", "1.5", "x", "", "٣", "9" * 5000])
@@ -468,33 +490,30 @@ def test_without_a_token_a_page_cannot_reach_the_camera_by_a_name_of_its_own(
 @pytest.mark.parametrize(
     ("site_of_page", "status"), [("none", 201), ("same-origin", 201), ("same-site", 403), ("cross-site", 403)]
 )
-def test_a_page_of_another_site_cannot_take_photos(site_of_page: str, status: int) -> None:
-    with site() as on:
-        assert on.ask("/take_photo", Sec_Fetch_Site=site_of_page).status == status
-        assert on.media.asked == (["photo"] if status == 201 else [])
-        assert on.ask("/snapshot.jpg", Sec_Fetch_Site=site_of_page).status == 200
+def test_a_page_of_another_site_cannot_take_photos(on: Site, site_of_page: str, status: int) -> None:
+    assert on.ask("/take_photo", Sec_Fetch_Site=site_of_page).status == status
+    assert on.media.asked == (["photo"] if status == 201 else [])
+    assert on.ask("/snapshot.jpg", Sec_Fetch_Site=site_of_page).status == 200
 
 
 @pytest.mark.parametrize(
     ("origin", "status"),
     [("http://localhost", 201), ("http://evil.example", 403), ("http://localhost:3000", 403), ("null", 403), ("", 403)],
 )
-def test_neither_in_an_older_browser(origin: str, status: int) -> None:
-    with site() as on:
-        assert on.ask("/take_photo", "POST", Origin=origin, Host="localhost").status == status
-        assert on.media.asked == (["photo"] if status == 201 else [])
+def test_neither_in_an_older_browser(on: Site, origin: str, status: int) -> None:
+    assert on.ask("/take_photo", "POST", Origin=origin, Host="localhost").status == status
+    assert on.media.asked == (["photo"] if status == 201 else [])
 
 
 @pytest.mark.parametrize(
     "body",
     [b"Content-Length: 5\r\n\r\nhello", b"Content-Length: 99999999999\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n"],
 )
-def test_a_request_with_a_body_is_refused_unread(body: bytes) -> None:
-    with site() as on:
-        answer = on.send(b"POST /take_photo HTTP/1.1\r\nHost: localhost\r\n" + body)
-        assert answer.startswith(b"HTTP/1.1 413 ")
-        assert b'{"error":"a request has no body here' in answer
-        assert on.media.asked == []
+def test_a_request_with_a_body_is_refused_unread(on: Site, body: bytes) -> None:
+    answer = on.send(b"POST /take_photo HTTP/1.1\r\nHost: localhost\r\n" + body)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b'{"error":"a request has no body here' in answer
+    assert on.media.asked == []
 
 
 @pytest.mark.parametrize(
@@ -505,11 +524,10 @@ def test_a_request_with_a_body_is_refused_unread(body: bytes) -> None:
         b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n",
     ],
 )
-def test_what_is_no_request_is_refused_and_the_connection_closed(raw: bytes) -> None:
-    with site() as on:
-        assert on.send(raw).startswith(b"HTTP/1.1 400 ")
-        assert on.ask("/healthz").status == 200
-        assert on.complaints == []
+def test_what_is_no_request_is_refused_and_the_connection_closed(on: Site, raw: bytes) -> None:
+    assert on.send(raw).startswith(b"HTTP/1.1 400 ")
+    assert on.ask("/healthz").status == 200
+    assert on.complaints == []
 
 
 @pytest.mark.parametrize(
@@ -521,10 +539,9 @@ def test_what_is_no_request_is_refused_and_the_connection_closed(raw: bytes) -> 
         b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 4000 + b"\r\n",
     ],
 )
-def test_a_request_that_is_too_long_is_refused(raw: bytes) -> None:
-    with site() as on:
-        assert re.match(rb"HTTP/1\.1 (400|431) ", on.send(raw))
-        assert on.ask("/healthz").status == 200
+def test_a_request_that_is_too_long_is_refused(on: Site, raw: bytes) -> None:
+    assert re.match(rb"HTTP/1\.1 (400|431) ", on.send(raw))
+    assert on.ask("/healthz").status == 200
 
 
 def test_requests_follow_each_other_on_one_connection() -> None:
