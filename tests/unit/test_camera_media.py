@@ -201,6 +201,36 @@ def test_a_live_camera_never_waits_for_the_encoder_and_what_is_left_out_is_count
     assert (tmp_path / clip.relative).exists()
 
 
+def test_the_memory_for_pictures_is_bounded_and_the_oldest_go_first(tmp_path: Path) -> None:
+    go, held = threading.Event(), threading.Event()
+    go.set()
+    film = SlowFilm(go, threading.Event())
+
+    def open_film(path: str, _width: int, _height: int) -> SlowFilm:
+        Path(path).touch()
+        return film
+
+    def hold() -> None:
+        held.set()
+        assert release.wait(60)
+
+    release = threading.Event()
+    told: list[str] = []
+    store = Store(str(tmp_path), most_bytes=10**9, most_days=9, clock_ns=lambda: BASE_NS, disk_usage=lambda _: Usage())
+    recorder = Recorder(store, open_film, told.append, pre_seconds=0.1, frame_rate=10, most_bytes=80_000, patient=False)
+    clip = Clip("2026/11/21/20261121T080000.000000Z-door.mp4")
+    assert recorder.ask(hold)
+    assert held.wait(30)
+    for number in range(6):
+        recorder.take(picture(number / 10), clip, 0.0)
+    recorder.end(clip, float("inf"), last=True)
+    release.set()
+    recorder.close()
+    # All six were there before one could be encoded, and two of them, 28,800 bytes each, have room.
+    assert film.seconds == pytest.approx([100.4, 100.5])
+    assert told == [f"4 pictures are missing in {clip.relative}; they came faster than they could be encoded"]
+
+
 # --- what control asks for ---------------------------------------------------------------------------
 
 
