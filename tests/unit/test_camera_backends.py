@@ -220,6 +220,15 @@ def test_auto_takes_the_camera_on_the_ribbon_cable_before_others(opener: Opener,
             opener(sys_root=root)
 
 
+def test_without_a_source_the_camera_is_looked_for_each_time_it_is_opened(opener: Opener, tmp_path: Path) -> None:
+    root = plant(tmp_path, video97=("uvcvideo", "0"))
+    with pytest.raises(Unavailable, match="there is no device /dev/video97"):
+        opener(sys_root=root)
+    (tmp_path / "class" / "video4linux" / "video97").rename(tmp_path / "class" / "video4linux" / "video98")
+    with pytest.raises(Unavailable, match="there is no device /dev/video98"):
+        opener(sys_root=root)
+
+
 def test_a_device_whose_buffers_another_program_has_is_told_apart() -> None:
     asked: list[tuple[int, int, bytes]] = []
 

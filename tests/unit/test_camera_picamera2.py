@@ -375,6 +375,22 @@ def test_the_status_tells_how_pictures_are_exposed() -> None:
     assert [each for metric in metrics for each in violations(metric, MEASUREMENTS)] == []
 
 
+def test_a_camera_that_cannot_be_closed_is_counted_and_had_back_all_the_same() -> None:
+    made = bench([10, RuntimeError("the cable is out"), 20])
+    first = made.world.opened[0]
+
+    def close() -> None:
+        raise RuntimeError("Failed to release camera")
+
+    first.close = close  # type: ignore[method-assign]
+    again = ReconnectingRibbon(made.ribbon, made.open, made.report, 0.02)
+    frames = (frame for frame in again.frames(threading.Event().wait) if frame is not None)
+    assert [int(next(frames).image[0, 0]) for _ in range(2)] == [10, 20]
+    assert any("could not be closed: RuntimeError: Failed to release camera" in error for error in made.errors)
+    frames.close()
+    again.close()
+
+
 # --- had back ----------------------------------------------------------------------------------------
 
 

@@ -160,11 +160,13 @@ def open_backend(
         raise Unavailable(
             f"the backend is picamera2 and the source is {without_password(source)}; leave one of them out"
         )
-    if source is None and backend != "picamera2":
-        source = find_device(values[settings.SYS_ROOT], ribbon=backend == "auto")
-    if source is None:
+    sys_root = values[settings.SYS_ROOT]
+    if source is not None:
+        return _open_source(lambda: source, values, report, clock_ns, timer)
+    if backend == "picamera2" or (backend == "auto" and find_device(sys_root) is None):
         return _open_ribbon(values, report, clock_ns, timer)
-    return _open_source(source, values, report, clock_ns, timer)
+    # A camera that is plugged in again may have another number.
+    return _open_source(lambda: find_device(sys_root, ribbon=False) or "", values, report, clock_ns, timer)
 
 
 def _open_ribbon(values: Values, report: Report, clock_ns: Callable[[], int], timer: Callable[[], float]) -> Backend:
@@ -181,13 +183,17 @@ def _open_ribbon(values: Values, report: Report, clock_ns: Callable[[], int], ti
 
 
 def _open_source(
-    source: str, values: Values, report: Report, clock_ns: Callable[[], int], timer: Callable[[], float]
+    find: Callable[[], str],
+    values: Values,
+    report: Report,
+    clock_ns: Callable[[], int],
+    timer: Callable[[], float],
 ) -> Backend:
     from collectors.camera.backends import opencv
     from collectors.camera.backends.reconnect import Reconnecting
 
     def reopen() -> Backend:
-        return opencv.open_source(source, values, report, clock_ns, timer)
+        return opencv.open_source(find(), values, report, clock_ns, timer)
 
     most = values[backend_settings.RECONNECT_SECONDS]
     first = reopen()

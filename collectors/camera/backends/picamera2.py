@@ -185,11 +185,12 @@ class Ribbon:
         for each in asked:
             each.set_exception(Unavailable("the camera was closed"))
         camera = self._camera
-        camera.cancel_all_and_flush()  # a picture that is still waited for would never come
         try:
+            camera.cancel_all_and_flush()  # a picture that is still waited for would never come
             self._stop_encoder()
-        finally:
             camera.close()
+        except Exception as error:  # noqa: BLE001 - a camera that was torn out cannot be closed in good order
+            self._report.error(f"the camera on the ribbon cable could not be closed: {_innermost(error)}")
 
     def _stop_encoder(self) -> None:
         """Encode no more; what is in the buffer goes into the clip that is open, and that is closed."""
