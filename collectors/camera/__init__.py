@@ -67,7 +67,7 @@ def create(context: Context, /) -> Collector:
         from collectors.camera.publish import open_publisher
 
         try:
-            companions.append(open_publisher(context.values, context.host, backend.name, backend.tags, context.report))
+            companions.append(open_publisher(context.values, context.host, backend, context.report))
         except Exception:
             along.close()
             backend.close()

@@ -285,7 +285,7 @@ def test_pictures_that_a_camera_could_not_send_wait_for_the_broker_and_are_seen(
             publisher.close()
         collector.end()
     assert {metric.time_ns for metric in collector.seen} == {10**18 + 2_500_000_000}
-    assert errors == []
+    assert [sentence for sentence in errors if "cannot be reached; trying again" not in sentence] == []
 
 
 def test_a_broker_that_lets_nobody_in_is_told_in_a_sentence(tmp_path: Path) -> None:

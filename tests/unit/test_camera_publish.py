@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import socket
+import threading
 import time
 from collections.abc import Iterator
 
@@ -67,12 +69,52 @@ def test_while_the_broker_is_away_pictures_wait_up_to_a_bound_and_nothing_else_w
         began = time.monotonic()
         for _ in range(5):
             assert publisher.event(event("start", image)) == {}
+            publisher._jobs.join()  # encoded, each before the next
         assert time.monotonic() - began < 5
     finally:
         publisher.close()
     dropped = [sentence for sentence in errors if "is dropped: too many wait for the broker" in sentence]
     assert len(dropped) == 1, "said once"
     assert errors[-1] == "E! camera: pictures of events that were never sent: 3"
+
+
+def test_pictures_come_faster_than_they_are_encoded_and_the_detection_does_not_wait(nobody: Broker) -> None:
+    errors: list[str] = []
+    goes_on = threading.Event()
+
+    def still() -> Image:
+        goes_on.wait(30)
+        return np.zeros((480, 640, 3), np.uint8)
+
+    publisher = Publisher(nobody, "pi", "hall", (), "start", 10, Report("camera", errors.append), still)
+    try:
+        began = time.monotonic()
+        for _ in range(10):
+            publisher.event(event("start", np.zeros((48, 64), np.uint8)))
+        assert time.monotonic() - began < 5
+    finally:
+        goes_on.set()
+        publisher.close()
+    assert errors[0] == "E! camera: the picture of an event is dropped: those before it are still being encoded"
+    assert re.fullmatch("E! camera: pictures of events that were never sent: [34]", errors[-1])
+
+
+def test_a_full_size_picture_that_cannot_be_had_is_replaced_by_the_small_one(nobody: Broker) -> None:
+    errors: list[str] = []
+
+    def still() -> Image:
+        raise Unavailable("the camera on the ribbon cable has given no picture")
+
+    publisher = Publisher(nobody, "pi", "hall", (), "both", 10, Report("camera", errors.append), still)
+    try:
+        for kind in ("start", "end"):
+            publisher.event(event(kind, np.zeros((96, 128), np.uint8)))
+    finally:
+        publisher.close()
+    assert [sentence for sentence in errors if "cannot be reached" not in sentence] == [
+        "E! camera: the picture of an event is published in small: the camera on the ribbon cable has given no picture",
+        "E! camera: pictures of events that were never sent: 2",
+    ]
 
 
 def test_a_broker_that_is_away_is_told_in_a_sentence(nobody: Broker) -> None:
@@ -96,7 +138,9 @@ def test_a_picture_that_does_not_fit_is_counted_and_the_camera_goes_on(nobody: B
         assert publisher.event(event("start", np.zeros((4, 4, 3), np.uint8))) == {}
     finally:
         publisher.close()
-    assert errors == ["E! camera: the picture of an event is not published: a picture of 4x4 does not fit 204800 bytes"]
+    assert [sentence for sentence in errors if "cannot be reached" not in sentence] == [
+        "E! camera: the picture of an event is not published: a picture of 4x4 does not fit 204800 bytes"
+    ]
 
 
 # --- brokers ------------------------------------------------------------------------------------------
