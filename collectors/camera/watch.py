@@ -17,6 +17,9 @@ from collectors.report import Report
 
 Wait = Callable[[float], bool]
 
+#: After so long without a picture, as when the camera was lost, what has changed meanwhile is no motion.
+_STALE_SECONDS = 30.0
+
 
 class Companion(Protocol):
     """What goes along with the detection, such as the recording of clips: told of every picture and every event."""
@@ -99,7 +102,12 @@ class Watch:
         while True:
             # What comes after the end of a file was not seen from where the file begins.
             detector: Detector | None = None
+            last: float | None = None
             for frame in self._backend.frames(wait):
+                if frame is not None:
+                    if last is not None and frame.seconds - last > _STALE_SECONDS:
+                        detector = None
+                    last = frame.seconds
                 if not self._detection.on:
                     detector = None
                 elif detector is None:

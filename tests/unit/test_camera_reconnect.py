@@ -197,6 +197,27 @@ def test_a_stop_before_anything_is_lost_ends_the_pictures() -> None:
     assert list(backend.frames(lambda _seconds: True)) == []
 
 
+@pytest.mark.parametrize(("away", "events"), [(60.0, 0), (1.0, 1)])
+def test_what_has_changed_while_the_camera_was_away_is_no_motion(away: float, events: int) -> None:
+    class Room(Scripted):
+        """A room, in which something walks about after a while."""
+
+        def frames(self, wait: Callable[[float], bool]) -> Iterator[Frame | None]:  # noqa: ARG002
+            for number in range(100):
+                image = np.full((240, 320), 90, np.uint8)
+                seconds = number / 10
+                if number >= 50:
+                    image[50:200, 100 + 2 * number % 20 : 180 + 2 * number % 20] = 220
+                    seconds += away
+                yield Frame(image, seconds, NOW_NS + round(seconds * 1e9))
+
+    report = Report("camera", lambda _: None)
+    watch = Watch(Room(0), Plan(frames=62), report, lambda: NOW_NS, timer=lambda: 0.0, stopwatch=lambda: 0.0)
+    metrics = [metric for batch in watch.stream(never) for metric in batch]
+    starts = [each for each in metrics if each.series.tags.get("kind") == "start"]
+    assert len(starts) == events
+
+
 def test_the_status_goes_on_with_no_frames_while_the_camera_is_away() -> None:
     now = 0.0
     errors: list[str] = []
