@@ -41,10 +41,11 @@ def shrink(image: Image, width: int) -> Image:
     """
     factor = max(1, round(image.shape[1] / width))
     if image.ndim == 3:
+        channel = min(1, image.shape[2] - 1)
         if factor == 1:
-            return np.asarray(cv2.extractChannel(image, 1), np.uint8)
+            return np.asarray(cv2.extractChannel(image, channel), np.uint8)
         step = factor if factor <= 3 else factor // 2
-        grey = np.ascontiguousarray(image[::step, ::step, 1])
+        grey = np.ascontiguousarray(image[::step, ::step, channel])
     else:
         step = 1 if factor <= 4 else factor // 2
         grey = np.ascontiguousarray(image[::step, ::step])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from collectors.camera import pixels
+from collectors.camera.backends import open_backend
 from collectors.camera.backends.simulated import (
     HEIGHT,
     SCRIPTS,
@@ -21,6 +22,8 @@ from collectors.camera.detection_settings import SCENE
 from collectors.camera.detector import Detection, Detector, Image
 from collectors.camera.events import Events
 from collectors.camera.settings import Sensitivity
+from collectors.report import Report
+from collectors.settings import Values
 
 
 def play(script: Script, seconds: float, seed: int = 1) -> list[tuple[float, Detection, Truth]]:
@@ -35,6 +38,15 @@ def test_every_scene_can_be_chosen_and_the_mixed_one_is_the_default() -> None:
     first = Simulated("a", seed=3, frame_rate=10, pace=0, clock_ns=lambda: 0, timer=lambda: 0.0)
     mixed = next(iter(first.frames(lambda _seconds: False))).image
     assert (mixed == Scene(3).draw(0.0)).all()
+
+
+def test_the_setting_chooses_the_scene() -> None:
+    values = Values({"backend": "simulated", "scene": "rain", "seed": 2, "pace": 0.0})
+    backend = open_backend(values, Report("camera", print), lambda: 0, lambda: 0.0)
+    picture = next(iter(backend.frames(lambda _seconds: False)))
+    assert picture is not None
+    assert (picture.image == Scene(2, SCRIPTS["rain"]).draw(0.0)).all()
+    assert not (picture.image == Scene(2).draw(0.0)).all()
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
