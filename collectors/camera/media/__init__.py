@@ -100,11 +100,14 @@ class Media:
         return self._takes is not None and self._takes.clip is not None
 
     def snapshot_jpeg(self) -> bytes:
-        """The newest picture, encoded once however often it is asked for. Raises MediaError before the first."""
+        """The newest picture that detection saw, encoded once however often it is asked for; never waits for one.
+
+        Raises MediaError before the first.
+        """
         with self._encoding:
             newest = self._any()
             if self._encoded is None or self._encoded[0] != newest.seconds:
-                self._encoded = newest.seconds, jpeg(self._still(newest), quality=80)
+                self._encoded = newest.seconds, jpeg(newest.colour(), quality=80)
             return self._encoded[1]
 
     def photo(self) -> str:
