@@ -56,7 +56,7 @@ def test_the_camera_s_service_writes_where_the_snippet_reads_and_in_its_own_fold
     snippet = (ROOT / "telegraf" / "alternatives" / "camera-spool.conf").read_text(encoding="utf-8")
     folder = "/var/lib/sensetig-camera/spool"
     assert f" -m collectors camera --spool {folder}\n" in unit
-    assert f'"spool", "--execd", "${{SENSETIG_SPOOL_DIRECTORY:-{folder}}}"]' in snippet
+    assert f'"spool", "--execd", "--name", "camera", "${{SENSETIG_SPOOL_DIRECTORY:-{folder}}}"]' in snippet
     assert "StateDirectory=sensetig-camera\n" in unit
 
 
