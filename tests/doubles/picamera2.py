@@ -146,7 +146,7 @@ class Picamera2:
         self,
         main: Mapping[str, Any] = {},
         lores: Mapping[str, Any] | None = None,
-        raw: Mapping[str, Any] = {},
+        raw: Mapping[str, Any] | None = {},
         transform: Transform | None = None,
         colour_space: object = None,
         buffer_count: int = 6,

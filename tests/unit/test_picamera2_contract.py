@@ -140,7 +140,7 @@ def test_streams_and_sensor_are_described_by_the_words_that_the_package_reads(pa
             given[node.arg] = {str(key.value) for key in node.value.keys if isinstance(key, ast.Constant)}
     assert given["main"] == given["lores"] == {"size", "format"}
     assert given["main"] <= stream
-    assert given["sensor"] == {"output_size", "bit_depth"} <= sensor
+    assert given["sensor"] == {"output_size"} <= sensor
 
 
 def test_a_picture_that_is_waited_for_in_vain_is_told_by_the_exceptions_that_the_backend_knows(

@@ -271,12 +271,13 @@ class Ribbon:
             camera.create_video_configuration(
                 main={"size": (size[0] & ~1, size[1] & ~1), "format": "YUV420"},
                 lores={"size": (small & ~1, round(small * size[1] / size[0]) & ~1), "format": "YUV420"},
+                raw=None,
                 transform=self._library.Transform(hflip=flip, vflip=flip),
                 buffer_count=_BUFFERS,
                 controls={"FrameDurationLimits": (limit, limit), **self._controls(values)},
                 display=None,
                 encode="main",
-                sensor={"output_size": sensor, "bit_depth": 10},
+                sensor={"output_size": sensor},
             )
         )
 
