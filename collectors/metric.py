@@ -156,14 +156,19 @@ def _is_too_long(name: str) -> bool:
 
 
 class _FieldKeys(dict[str, str]):
-    """Each field's key as it stands in a line: behind a comma, with its equals sign. ValueError says what is wrong."""
+    """Each field's key as it stands in a line: behind a comma, with its equals sign.
+
+    Raises ValueError, with what is wrong, for a name that cannot stand there as it is.
+    """
 
     def __missing__(self, key: str) -> str:
         if not key:
             raise ValueError("it has no name")
         if key in RESERVED_FIELDS:
             raise ValueError("InfluxDB keeps that name for itself")
-        spelled = f",{_escape(clean_name(key))}="
+        if key != clean_name(key):
+            raise ValueError("line protocol cannot carry its name")
+        spelled = f",{_escape(key)}="
         if _is_too_long(spelled):
             raise ValueError(f"its name is above {MAX_NAME_BYTES} bytes")
         if len(self) >= _KEPT:
@@ -184,8 +189,9 @@ def encode(metric: Metric, refuse: Callable[[str], None] = _ignore) -> str:
 
     A field is left out, and *refuse* told in a sentence, when InfluxDB cannot hold its value (NaN, infinite, an
     integer beyond 64 bits, a string above :data:`MAX_STRING_BYTES`, another type) or refuses its name (none, one
-    of :data:`RESERVED_FIELDS`, one above :data:`MAX_NAME_BYTES`). A time beyond :data:`MIN_TIME_NS` and
-    :data:`MAX_TIME_NS` leaves out the metric: without its time it would be taken for one of now.
+    of :data:`RESERVED_FIELDS`, one above :data:`MAX_NAME_BYTES`, one that once cleaned is another field's). A
+    time beyond :data:`MIN_TIME_NS` and :data:`MAX_TIME_NS` leaves out the metric: without its time it would be
+    taken for one of now.
     """
     line = ""
     for key, value in metric.fields.items():
@@ -196,7 +202,7 @@ def encode(metric: Metric, refuse: Callable[[str], None] = _ignore) -> str:
             else:
                 line += _spell(key, value)
         except ValueError as error:
-            refuse(f"field {key[:80]!r} of {metric.series.measurement!r} left out: {error}")
+            line += _spell_cleaned(metric, key, error, refuse)
     if not line:
         return ""
     time_ns = metric.time_ns
@@ -206,6 +212,22 @@ def encode(metric: Metric, refuse: Callable[[str], None] = _ignore) -> str:
         refuse(f"{metric.series.measurement!r} left out: its time is beyond the years 1677 to 2262")
         return ""
     return f"{metric.series.prefix}{line[1:]} {time_ns}"
+
+
+def _spell_cleaned(metric: Metric, key: str, error: ValueError, refuse: Callable[[str], None]) -> str:
+    """A field that cannot stand as it is: with a cleaned name if that helps, or else empty, and *refuse* is told."""
+    cleaned = clean_name(key)
+    if cleaned != key:
+        # Twice the same name in a line would be one field of two values, which InfluxDB refuses with all around it.
+        if any(clean_name(other) == cleaned for other in metric.fields if other != key):
+            error = ValueError(f"its name would be written as {cleaned[:80]!r}, as another field's is")
+        else:
+            try:
+                return _spell(cleaned, metric.fields[key])
+            except ValueError as again:
+                error = again
+    refuse(f"field {key[:80]!r} of {metric.series.measurement!r} left out: {error}")
+    return ""
 
 
 def _spell(key: str, value: object) -> str:

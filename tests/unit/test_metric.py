@@ -191,6 +191,18 @@ def test_a_field_that_influxdb_would_refuse_for_its_name_is_left_out() -> None:
     )
 
 
+def test_a_field_s_name_is_cleaned_as_a_tag_s_is() -> None:
+    assert refusals({"a\tb": 1.0, "c\\": 2}) == ("m a\\ b=1.0,c/=2i", [])
+
+
+def test_a_field_whose_cleaned_name_is_another_s_is_left_out() -> None:
+    assert refusals({"a b": 1.0, "a\tb": True, "c": 2}) == (
+        "m a\\ b=1.0,c=2i",
+        ["field 'a\\tb' of 'm' left out: its name would be written as 'a b', as another field's is"],
+    )
+    assert refusals({"a\nb": 1.0, "a\tb": True})[0] == ""
+
+
 def test_a_metric_without_a_field_left_is_no_line() -> None:
     assert line({}) == ""
     assert line({"f": math.nan}, 17) == ""
