@@ -63,7 +63,10 @@ HOST: Setting[str | None] = Setting("host", str, None, "The tag host of points t
 SITE = Setting("site", str, "home", "The tag site of points that do not go through Telegraf.")
 SEED: Setting[int | None] = Setting("seed", int, None, "Makes the walk repeatable.")
 BATCH_SIZE = Setting("batch_size", int, 60, "Points that make a batch full.", low=1, high=5000)
-FLUSH_SECONDS = Setting("flush_seconds", float, 5.0, "Time after which a batch goes out, full or not.", low=0.1)
+# A timer of influxdb-client outlives its use by this time, and the process with it. Telegraf kills after 5 s.
+FLUSH_SECONDS = Setting(
+    "flush_seconds", float, 4.0, "Time after which a batch goes out, full or not.", low=0.1, high=60
+)
 RETRY_SECONDS = Setting("retry_seconds", float, 3600.0, "Time for which a batch is tried again.", low=1)
 BUFFER_SIZE = Setting("buffer_size", int, 3600, "Points that wait at most while InfluxDB is away.", low=1)
 SETTINGS: tuple[Setting[Any], ...] = (

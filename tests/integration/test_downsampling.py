@@ -44,10 +44,10 @@ class Store(NamedTuple):
         api.write(self.influxdb.raw, self.influxdb.org, lines)
 
     def downsample(self) -> None:
-        """Run the task now, to its end."""
+        """Run the task as if it were the full hour, to its end."""
         tasks = self.client.tasks_api()
         task = tasks.find_tasks(name="downsample_hourly")[0]
-        run = tasks.run_manually(task.id)
+        run = tasks.run_manually(task.id, scheduled_for=NOW)
         end = time.monotonic() + RUN_SECONDS
         status = "started"
         while status in ("scheduled", "started"):
@@ -56,7 +56,8 @@ class Store(NamedTuple):
             try:
                 status = tasks.get_run(task.id, run.id).status
             except ApiException as error:  # between its running and its being logged, a run is nowhere
-                assert error.status == 404, error
+                if error.status != 404:
+                    raise
         logs = [log.message for log in tasks.get_run_logs(task.id, run.id)]
         assert status == "success", logs
 
