@@ -190,7 +190,13 @@ def test_telegraf_supervises_it_and_carries_its_self_metric_while_its_points_go_
         "SENSETIG_HOST": "supervised",
         "SENSETIG_SITE": "school",
     }
-    command = [telegraf, "--config", files / "telegraf.conf", "--config", files / "telegraf.d" / "random_data.conf"]
+    command: list[str | Path] = [
+        telegraf,
+        "--config",
+        files / "telegraf.conf",
+        "--config",
+        files / "telegraf.d" / "random_data.conf",
+    ]
     log = tmp_path / "telegraf.log"
     with log.open("wb") as file:
         process = subprocess.Popen(command, cwd=bundle.root(), env=environment, stdout=file, stderr=file)
