@@ -211,3 +211,18 @@ def test_a_month_is_read_by_influxql_with_the_policy_alone_changed(store: Store)
         assert status == 200
         means.append(answer["results"][0]["series"][0]["values"][0][1])
     assert means == [pytest.approx(29.5), pytest.approx(29.5)]
+
+
+def test_a_mean_over_hours_can_weigh_each_point_the_same(store: Store) -> None:
+    full, sparse = _every_minute(2), _every_minute(1)[:6]
+    points: dict[datetime, dict[str, FieldValue]] = {when: {"value": 1.0} for when in full}
+    points |= {when: {"value": 12.0} for when in sparse}
+    store.write(Series("downsampled_weights"), points)
+    store.downsample()
+    status, answer = _influxql(
+        store.influxdb,
+        'SELECT sum("s") / sum("n") FROM (SELECT "value" * "value__count" AS "s", "value__count" AS "n" '
+        'FROM "hourly"."downsampled_weights" WHERE time > now() - 30d)',
+    )
+    assert status == 200, answer
+    assert answer["results"][0]["series"][0]["values"][0][1] == pytest.approx((60 * 1 + 6 * 12) / 66)
