@@ -89,10 +89,16 @@ def test_the_table_shows_declared_fields_of_the_newest_series_with_their_units_a
         (5 * 1024**5, "bytes", "5120 TiB"),
         (1234567, "", "1,234,567"),
         (True, "", "yes"),
+        (90.0, "seconds", "90 s"),
     ],
 )
 def test_an_amount_is_written_as_people_write_it(value: float | bool, unit: str, words: str) -> None:
     assert amount(value, unit) == words
+
+
+def test_a_time_is_written_by_the_clock_of_this_machine() -> None:
+    noon = datetime(2026, 1, 2, 12, 34, 56).astimezone()
+    assert amount(noon.timestamp(), "seconds") == "12:34:56"
 
 
 @pytest.mark.parametrize(
