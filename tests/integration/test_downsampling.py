@@ -183,6 +183,26 @@ def test_a_name_that_is_a_number_here_and_a_text_or_a_truth_value_there_is_summa
     assert store.hourly("downsampled_text") == {}
 
 
+def test_a_field_that_changes_its_type_from_one_day_to_the_next_does_not_stop_the_others(store: Store) -> None:
+    yesterday, today = _every_minute(25)[0], _every_minute(1)[0]
+    changes: dict[str, tuple[FieldValue, FieldValue]] = {
+        "text": ("text", 1.0),
+        "number": (1.0, "text"),
+        "whole": (1, 1.5),
+        "truth": (True, 2.0),
+        "not": (2.0, True),
+    }
+    for name, (before, after) in changes.items():
+        series = Series(f"downsampled_from_{name}")
+        store.write(series, {yesterday: {"value": before}})
+        store.write(series, {today: {"value": after, "same": 3.0}})
+    store.downsample()
+    for name, earlier in {"text": None, "number": 1, "whole": 1, "truth": 1, "not": 2}.items():
+        rows = store.hourly(f"downsampled_from_{name}")
+        assert rows[today]["same"] == 3
+        assert rows.get(yesterday, {}).get("value") == earlier, name
+
+
 def test_names_that_mean_something_in_a_pattern_are_left_alone(store: Store) -> None:
     first = _every_minute(1)[0]
     store.write(Series("downsampled_pattern"), {first: {"a.b": "text", "axb": 1.0, "c|(d": True, "c": 2.0, "e/f": "x"}})
