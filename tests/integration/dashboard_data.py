@@ -136,8 +136,9 @@ def filled(demo: Demo, telegraf: Path, tmp_path_factory: pytest.TempPathFactory)
     )
     try:
         processes.await_ready(identity, lambda: all(reader.ask(query) for query in _LAST), log=log, seconds=60)
+        # Read before the stop: Telegraf may call it an error that a collector's pipe closes then.
+        told = log.read_text(encoding="utf-8")
     finally:
         processes.stop([identity])
-    told = log.read_text(encoding="utf-8")
     assert " E! " not in told, told
     return reader._replace(end_ms=int(time.time() * 1000))
