@@ -310,7 +310,8 @@ def _network() -> list[Panel]:
             _SOURCE.written(
                 'SELECT last("errors") AS "errors", last("drops") AS "drops" FROM ('
                 'SELECT non_negative_derivative(max("err_in"), 1s) + non_negative_derivative(max("err_out"), 1s) '
-                'AS "errors", non_negative_derivative(max("drop_in"), 1s) + non_negative_derivative(max("drop_out"), 1s) '
+                'AS "errors", '
+                'non_negative_derivative(max("drop_in"), 1s) + non_negative_derivative(max("drop_out"), 1s) '
                 'AS "drops" FROM "net" WHERE $scope AND "interface" !~ /^(all|lo|veth.*|docker.*|br-.*)$/ '
                 'GROUP BY time($interval), "interface" fill(none)) WHERE $timeFilter '
                 'GROUP BY time($interval), "interface" fill(null)',
