@@ -1,7 +1,7 @@
 """A metric, and InfluxDB line protocol in and out.
 
-The way in (``decode``, ``decode_lines``, ``ParseError``) is in :mod:`collectors.decoding`, and loaded when it is first
-asked for: a collector only writes, and a one-shot run need not pay for compiling the patterns of reading.
+The way in is in :mod:`collectors.decoding`: a collector only writes, and a one-shot run need not pay for compiling
+the patterns of reading.
 
 Line protocol cannot carry every text: a backslash directly before a special character, a leading
 ``#`` of a measurement, control characters and half a surrogate pair have no spelling that every parser
@@ -16,12 +16,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collectors.decoding import ParseError as ParseError
-    from collectors.decoding import decode as decode
-    from collectors.decoding import decode_lines as decode_lines
 
 FieldValue = float | int | bool | str
 
@@ -263,11 +257,3 @@ def _spell(key: str, value: object) -> str:
         text = text.replace("\\", "\\\\").replace('"', '\\"')
         return f'{_FIELD_KEYS[key]}"{text}"'
     raise ValueError(f"it is a {type(value).__name__}, and a field is a float, an int, a bool or a str")
-
-
-def __getattr__(name: str) -> object:
-    if name in ("ParseError", "decode", "decode_lines"):
-        from collectors import decoding
-
-        return getattr(decoding, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

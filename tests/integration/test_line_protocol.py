@@ -12,7 +12,8 @@ import urllib3
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from influxdb_client.client.influxdb_client import InfluxDBClient
 
-from collectors.metric import Metric, Series, decode_lines, encode
+from collectors.decoding import decode_lines
+from collectors.metric import Metric, Series, encode
 from tests.arbitrary import METRICS, carried
 from tests.integration.conftest import InfluxDB
 

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import urllib3
 
-from collectors.metric import Metric, decode
+from collectors.decoding import decode
+from collectors.metric import Metric
 from sensetig import bundle
 from sensetig.influx import setup
 from sensetig.local import influxdb as local_influxdb

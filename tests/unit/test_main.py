@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from collectors.__main__ import catalogue
-from collectors.metric import decode_lines
+from collectors.decoding import decode_lines
 from tests.golden import ROOT
 
 PROBE = Path(__file__).parent / "probe"

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from collectors.decoding import ParseError, decode, decode_lines
 from collectors.metric import (
     MAX_NAME_BYTES,
     MAX_STRING_BYTES,
@@ -18,12 +19,9 @@ from collectors.metric import (
     MIN_TIME_NS,
     FieldValue,
     Metric,
-    ParseError,
     Series,
     clean_measurement,
     clean_name,
-    decode,
-    decode_lines,
     encode,
 )
 from tests.arbitrary import METRICS, carried

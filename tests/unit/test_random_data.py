@@ -8,7 +8,8 @@ from random import Random
 import pytest
 
 from collectors import random_data
-from collectors.metric import Metric, Series, decode
+from collectors.decoding import decode
+from collectors.metric import Metric, Series
 from collectors.random_data import Printed, Pushed, Target, Walk, read_token
 from collectors.report import Report
 from collectors.runner import Context, Polled, Unavailable
