@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import urllib3
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 from tests import dashboards
@@ -106,6 +107,13 @@ def visit(context: BrowserContext, grafana_url: str, request: pytest.FixtureRequ
 def text_of(page: Page, panel: dict[str, Any]) -> list[str]:
     """The lines of text that a panel shows."""
     return page.locator(f'[data-viz-panel-key="panel-{panel["id"]}"]').inner_text().splitlines()
+
+
+@pytest.mark.parametrize("uid", ["sensetig-influxql", "sensetig-influxql-hourly", "sensetig-flux"])
+def test_a_provisioned_datasource_reaches_influxdb(uid: str, grafana_url: str) -> None:
+    answer = urllib3.request("GET", f"{grafana_url}/api/datasources/uid/{uid}/health", retries=False, timeout=30)
+    assert answer.status == 200, answer.data
+    assert answer.json()["status"] == "OK", answer.data
 
 
 @pytest.mark.parametrize("size", SIZES)
