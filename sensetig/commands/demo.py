@@ -86,7 +86,7 @@ def command(
     System metrics are this machine's. The Sense HAT and the camera are the hardware of a Pi where it is
     there, and simulated otherwise, which their data says in a tag. Ctrl-C stops everything.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # SIGINT, too: a shell may have started us deaf to it
         signal.signal(number, _interrupt)
     console = Console(stderr=True)
     try:
