@@ -320,6 +320,34 @@ def read_token(environ: Mapping[str, str], file: str | None) -> str:
     return token
 
 
+def check_url(url: str) -> None:
+    """Raise Unavailable, with what is wrong, unless this is the address of a server."""
+    if wrong := _wrong_with(url):
+        raise Unavailable(f"url is {url!r}, {wrong}; it must be one such as http://127.0.0.1:8086")
+
+
+def _wrong_with(url: str) -> str | None:
+    from urllib.parse import urlsplit
+
+    if not all("!" <= character <= "~" for character in url):
+        return "which has a character that no address has"
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        return f"whose host is none ({error})"
+    if parts.scheme not in ("http", "https"):
+        return "which does not begin with http:// or https://"
+    if not parts.hostname:
+        return "which names no host"
+    if parts.query or parts.fragment:
+        return "which goes on behind a ? or a #"
+    try:
+        fits = parts.port != 0
+    except ValueError:
+        fits = False
+    return None if fits else "whose port is not a number from 1 to 65535"
+
+
 def create(context: Context) -> Collector:
     """The application, ready to push or to print."""
     values = context.values
@@ -327,8 +355,7 @@ def create(context: Context) -> Collector:
     tags = {"device": values[DEVICE] or context.host, "simulated": "true"}
     if values[OUTPUT] == "telegraf":
         return Printed(walk, Series("random_data", tags))
-    if not values[URL].startswith(("http://", "https://")):
-        raise Unavailable(f"url is {values[URL]!r}; it must be one such as http://127.0.0.1:8086")
+    check_url(values[URL])
     target = Target(values[URL], values[ORGANISATION], values[BUCKET], read_token(os.environ, values[TOKEN_FILE]))
     import logging
 

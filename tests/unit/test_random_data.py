@@ -10,7 +10,7 @@ import pytest
 from collectors import random_data
 from collectors.decoding import decode
 from collectors.metric import Metric, Series
-from collectors.random_data import Printed, Pushed, Target, Walk, read_token
+from collectors.random_data import Printed, Pushed, Target, Walk, check_url, read_token
 from collectors.report import Report
 from collectors.runner import Context, Polled, Unavailable
 from collectors.schema import violations
@@ -136,8 +136,42 @@ def test_a_target_does_not_show_its_token() -> None:
 def test_the_address_must_be_one() -> None:
     values = Values({"url": "localhost:8086"})
     context = Context(values, Report("random_data", _ignore), once=True, host="pi", clock_ns=lambda: 0)
-    with pytest.raises(Unavailable, match="url is 'localhost:8086'; it must be one such as http://127"):
+    with pytest.raises(Unavailable) as caught:
         random_data.create(context)
+    assert str(caught.value) == (
+        "url is 'localhost:8086', which does not begin with http:// or https://; "
+        "it must be one such as http://127.0.0.1:8086"
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "wrong"),
+    [
+        ("ftp://127.0.0.1:8086", "which does not begin with http:// or https://"),
+        ("http://", "which names no host"),
+        ("http://:8086", "which names no host"),
+        ("http:8086", "which names no host"),
+        ("http://[::1", "whose host is none (Invalid IPv6 URL)"),
+        ("http://127.0.0.1:80x6", "whose port is not a number from 1 to 65535"),
+        ("http://127.0.0.1:99999", "whose port is not a number from 1 to 65535"),
+        ("http://127.0.0.1:0", "whose port is not a number from 1 to 65535"),
+        ("http://my pi:8086", "which has a character that no address has"),
+        ("http://127.0.0.1:8086/?org=a", "which goes on behind a ? or a #"),
+    ],
+)
+def test_what_is_wrong_with_an_address_is_said(url: str, wrong: str) -> None:
+    with pytest.raises(Unavailable) as caught:
+        check_url(url)
+    assert str(caught.value) == f"url is {url!r}, {wrong}; it must be one such as http://127.0.0.1:8086"
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8086", "https://hub.local", "http://[::1]:8086/", "HTTP://hub:1/in"])
+def test_an_address_that_is_one_is_taken_and_the_token_asked_for(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SENSETIG_RANDOM_DATA_TOKEN", raising=False)
+    with pytest.raises(Unavailable, match="there is no token"):
+        random_data.create(
+            Context(Values({"url": url}), Report("random_data", _ignore), once=True, host="pi", clock_ns=lambda: 0)
+        )
 
 
 def test_through_telegraf_neither_token_nor_library_is_needed() -> None:
