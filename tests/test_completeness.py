@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -17,7 +15,6 @@ from sensetig.reference import heading
 from tests.golden import CASES, ROOT, find_cases
 
 REFERENCE = ROOT / "docs" / "metrics.md"
-SNIPPETS = ROOT / "telegraf" / "telegraf.d"
 
 #: The kinds that line protocol has.
 KINDS = {float, int, bool, str}
@@ -47,20 +44,6 @@ def test_a_collector_s_snippet_runs_it_and_no_other(name: str) -> None:
     assert f'"-m", "collectors", "{name}"' in active
     others = [other for other in catalogue() if other != name and f'"collectors", "{other}"' in active]
     assert others == []
-
-
-@pytest.mark.parametrize("name", [each for each in catalogue() if (SNIPPETS / f"{each}.conf").is_file()])
-def test_a_snippet_has_the_form_for_exec_unless_its_collector_follows_events(name: str) -> None:
-    snippet = (SNIPPETS / f"{name}.conf").read_text(encoding="utf-8")
-    follows = re.search(r'^\s*signal = "none"', snippet, re.MULTILINE) is not None
-    assert ("# [[inputs.exec]]" in snippet) is not follows
-
-
-def test_the_documents_give_telegrafs_buffer_the_size_that_it_has() -> None:
-    configuration = tomllib.loads((ROOT / "telegraf" / "telegraf.conf").read_text(encoding="utf-8"))
-    size = f"{configuration['agent']['metric_buffer_limit']:,}"
-    for document in ("README.md", "docs/telegraf.md"):
-        assert size in (ROOT / document).read_text(encoding="utf-8"), document
 
 
 def test_every_case_and_row_belongs_to_something() -> None:
