@@ -11,10 +11,10 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from collectors.report import Report
-from collectors.runner import Context, Module, NotApplicable, Requests, Runner, Unavailable
+from collectors.runner import Context, Module, NotApplicable, Requests, Runner, Unavailable, Unwritable
 from collectors.settings import DEFAULT_FILE, Setting, SettingsError, Values, resolve, variable
 
 if TYPE_CHECKING:
@@ -74,7 +74,16 @@ def _options(name: str, module: Module, arguments: Sequence[str]) -> dict[str, A
 def _parser(name: str, module: Module) -> argparse.ArgumentParser:
     import argparse
 
-    parser = argparse.ArgumentParser(
+    class Parser(argparse.ArgumentParser):
+        def error(self, message: str) -> NoReturn:
+            # One sentence, as for every other error, instead of the lines of usage that argparse prints.
+            options = ", ".join(action.option_strings[-1] for action in self._actions if action.option_strings)
+            unknown = message.removeprefix("unrecognized arguments: ")
+            if unknown != message:
+                message = f"there is no option {unknown.split()[0].partition('=')[0]}"
+            raise SettingsError(f"{message}; the options are {options}")
+
+    parser = Parser(
         prog=f"python -m collectors {name}",
         description=(sys.modules[module.__name__].__doc__ or "") if hasattr(module, "__name__") else "",
         allow_abbrev=False,
@@ -128,8 +137,13 @@ def settle(name: str, settings: Sequence[Setting[Any]], options: dict[str, str |
 def _write_all(descriptor: int) -> Callable[[bytes], None]:
     def write(data: bytes) -> None:
         view = memoryview(data)
-        while view:
-            view = view[os.write(descriptor, view) :]
+        try:
+            while view:
+                view = view[os.write(descriptor, view) :]
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise Unwritable(f"standard output cannot be written: {error.strerror or error}") from None
 
     return write
 
@@ -160,6 +174,27 @@ def _complain(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def _check_streams(*, once: bool) -> None:
+    """Raise Unavailable where a standard stream is closed; its descriptor would become that of the next file."""
+    if sys.stdout is None:
+        raise Unavailable("standard output is closed, and the lines go there; open it")
+    if sys.stdin is None and not once:
+        raise Unavailable(
+            "standard input is closed, and with --execd it asks for each batch; open it, or leave --execd out"
+        )
+
+
+def requirement(name: str) -> str:
+    """What pip installs for a collector: the bundle, with the collector's extra where it has one."""
+    from importlib.metadata import PackageNotFoundError, metadata
+
+    try:
+        extras = metadata("sensetig").get_all("Provides-Extra") or []
+    except PackageNotFoundError:  # a checkout that is run in its place
+        extras = []
+    return f"sensetig[{name}]" if name in extras else "sensetig"
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run one collector; the exit status."""
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -179,6 +214,7 @@ def main(arguments: Sequence[str]) -> int:
             return CANNOT_START
         options = _options(name, module, rest)
         once = not options.pop("execd")
+        _check_streams(once=once)
         requests = Requests(None if once else 0)
         values = settle(name, (*module.SETTINGS, SPOOL), options)
         context = Context(values, report, once, os.uname().nodename, time.time_ns)
@@ -192,7 +228,7 @@ def main(arguments: Sequence[str]) -> int:
         _complain(f"E! {name}: {error}")
         return CANNOT_START
     except ImportError as error:
-        _complain(f"E! {name}: {error}; install what it needs: pip install 'sensetig[{name}]'")
+        _complain(f"E! {name}: {error}; install what it needs: pip install '{requirement(name)}'")
         return CANNOT_START
     write = _write_all(1) if spool is None else spool.append
     runner = Runner(name, collector, report, write, time.time_ns, time.monotonic)
@@ -200,6 +236,9 @@ def main(arguments: Sequence[str]) -> int:
         return runner.once(requests) if once else runner.serve(requests)
     except BrokenPipeError:
         return 1  # whoever read the lines is gone; there is nobody left to tell
+    except Unwritable as error:
+        _complain(f"E! {name}: {error}")
+        return 1
     finally:
         collector.close()
         if spool is not None:

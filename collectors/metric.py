@@ -1,5 +1,8 @@
 """A metric, and InfluxDB line protocol in and out.
 
+The way in is in :mod:`collectors.decoding`: a collector only writes, and a one-shot run need not pay for compiling
+the patterns of reading.
+
 Line protocol cannot carry every text: a backslash directly before a special character, a leading
 ``#`` of a measurement, control characters and half a surrogate pair have no spelling that every parser
 reads back alike. :func:`clean_name` and :func:`clean_string` say what is written in their place, so that
@@ -11,7 +14,7 @@ Format: https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 FieldValue = float | int | bool | str
@@ -36,14 +39,10 @@ _KEPT = 4096
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _UNSAFE_BACKSLASH = re.compile(r'\\+(?=[,= "\x00-\x1f\x7f]|$)')
+_UNSAFE_IN_MEASUREMENT = re.compile(r"\\+(?=[, \x00-\x1f\x7f]|$)")
 _NAME_SPECIAL = re.compile(r"([,= ])")
 _MEASUREMENT_SPECIAL = re.compile(r"([, ])")
-_NAME_ESCAPED = re.compile(r"\\([,= ])")
 _STRING_NEWLINES = {"\n": "\\n", "\r": "\\r"}
-
-
-class ParseError(ValueError):
-    """A line is not line protocol; the message says what was expected and where."""
 
 
 class Series:
@@ -125,14 +124,21 @@ def clean_name(text: str) -> str:
     A control character becomes a space; a backslash before a special character or at the end, a slash; half a
     surrogate pair, which UTF-8 does not have, U+FFFD.
     """
-    whole = _SURROGATE.sub("\ufffd", text)
-    return _CONTROL.sub(" ", _UNSAFE_BACKSLASH.sub(lambda run: "/" * len(run[0]), whole))
+    return _clean(text, _UNSAFE_BACKSLASH)
 
 
 def clean_measurement(text: str) -> str:
-    """As :func:`clean_name`; and a leading ``#``, which would make the line a comment, becomes a slash."""
-    cleaned = clean_name(text)
+    """As :func:`clean_name`, where only comma and space are special.
+
+    A leading ``#``, which would make the line a comment, becomes a slash.
+    """
+    cleaned = _clean(text, _UNSAFE_IN_MEASUREMENT)
     return "/" + cleaned[1:] if cleaned.startswith("#") else cleaned
+
+
+def _clean(text: str, unsafe: re.Pattern[str]) -> str:
+    whole = _SURROGATE.sub("\ufffd", text)
+    return _CONTROL.sub(" ", unsafe.sub(lambda run: "/" * len(run[0]), whole))
 
 
 def clean_string(text: str) -> str:
@@ -156,14 +162,19 @@ def _is_too_long(name: str) -> bool:
 
 
 class _FieldKeys(dict[str, str]):
-    """Each field's key as it stands in a line: behind a comma, with its equals sign. ValueError says what is wrong."""
+    """Each field's key as it stands in a line: behind a comma, with its equals sign.
+
+    Raises ValueError, with what is wrong, for a name that cannot stand there as it is.
+    """
 
     def __missing__(self, key: str) -> str:
         if not key:
             raise ValueError("it has no name")
         if key in RESERVED_FIELDS:
             raise ValueError("InfluxDB keeps that name for itself")
-        spelled = f",{_escape(clean_name(key))}="
+        if key != clean_name(key):
+            raise ValueError("line protocol cannot carry its name")
+        spelled = f",{_escape(key)}="
         if _is_too_long(spelled):
             raise ValueError(f"its name is above {MAX_NAME_BYTES} bytes")
         if len(self) >= _KEPT:
@@ -184,8 +195,9 @@ def encode(metric: Metric, refuse: Callable[[str], None] = _ignore) -> str:
 
     A field is left out, and *refuse* told in a sentence, when InfluxDB cannot hold its value (NaN, infinite, an
     integer beyond 64 bits, a string above :data:`MAX_STRING_BYTES`, another type) or refuses its name (none, one
-    of :data:`RESERVED_FIELDS`, one above :data:`MAX_NAME_BYTES`). A time beyond :data:`MIN_TIME_NS` and
-    :data:`MAX_TIME_NS` leaves out the metric: without its time it would be taken for one of now.
+    of :data:`RESERVED_FIELDS`, one above :data:`MAX_NAME_BYTES`, one that once cleaned is another field's). A
+    time beyond :data:`MIN_TIME_NS` and :data:`MAX_TIME_NS` leaves out the metric: without its time it would be
+    taken for one of now.
     """
     line = ""
     for key, value in metric.fields.items():
@@ -196,7 +208,7 @@ def encode(metric: Metric, refuse: Callable[[str], None] = _ignore) -> str:
             else:
                 line += _spell(key, value)
         except ValueError as error:
-            refuse(f"field {key[:80]!r} of {metric.series.measurement!r} left out: {error}")
+            line += _spell_cleaned(metric, key, error, refuse)
     if not line:
         return ""
     time_ns = metric.time_ns
@@ -206,6 +218,22 @@ def encode(metric: Metric, refuse: Callable[[str], None] = _ignore) -> str:
         refuse(f"{metric.series.measurement!r} left out: its time is beyond the years 1677 to 2262")
         return ""
     return f"{metric.series.prefix}{line[1:]} {time_ns}"
+
+
+def _spell_cleaned(metric: Metric, key: str, error: ValueError, refuse: Callable[[str], None]) -> str:
+    """A field that cannot stand as it is: with a cleaned name if that helps, or else empty, and *refuse* is told."""
+    cleaned = clean_name(key)
+    if cleaned != key:
+        # Twice the same name in a line would be one field of two values, which InfluxDB refuses with all around it.
+        if any(clean_name(other) == cleaned for other in metric.fields if other != key):
+            error = ValueError(f"its name would be written as {cleaned[:80]!r}, as another field's is")
+        else:
+            try:
+                return _spell(cleaned, metric.fields[key])
+            except ValueError as again:
+                error = again
+    refuse(f"field {key[:80]!r} of {metric.series.measurement!r} left out: {error}")
+    return ""
 
 
 def _spell(key: str, value: object) -> str:
@@ -229,140 +257,3 @@ def _spell(key: str, value: object) -> str:
         text = text.replace("\\", "\\\\").replace('"', '\\"')
         return f'{_FIELD_KEYS[key]}"{text}"'
     raise ValueError(f"it is a {type(value).__name__}, and a field is a float, an int, a bool or a str")
-
-
-# --- reading -------------------------------------------------------------------------------------
-#
-# Names end where Telegraf's parser ends them (plugins/parsers/influx/machine.go.rl): in measurements and field
-# keys a backslash takes the next character with it, whatever it is; in tags a backslash before another stands
-# for itself, and that other is looked at anew.
-
-_SPACE = r"[ \t\v\f]+"
-_TAG_TEXT = r"(?:[^,= \\\t\n\v\f\r]|\\(?!\\)[^\t\n\v\f\r]|\\(?=\\))+"
-_KEY_TEXT = r"(?:[^,= \\\t\n\v\f\r]|\\[^\t\n\v\f\r])+"
-_HEAD_MEASUREMENT = r"(?:[^, \\\t\n\v\f\r]|\\[^\t\n\v\f\r])+"
-_HEAD = re.compile(rf"({_HEAD_MEASUREMENT}(?:,(?:[^ \\\t\n\v\f\r]|\\(?!\\)[^\t\n\v\f\r]|\\(?=\\))*)?){_SPACE}")
-_MEASUREMENT = re.compile(rf"({_HEAD_MEASUREMENT})(,|$)")
-_PAIR = re.compile(rf"({_TAG_TEXT})=({_TAG_TEXT})(,|$)")
-_FIELD = re.compile(rf'({_KEY_TEXT})=("(?:[^"\\\n]|\\.)*"|[^,"\s]+)(,|{_SPACE}|$)')
-_INTEGER = re.compile(r"[-+]?[0-9]+i\Z")
-_UNSIGNED = re.compile(r"[0-9]+u\Z")
-_FLOAT = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?\Z")
-_TIME = re.compile(r"-?[0-9]{1,19}\Z")
-_BOOLEANS = {"t": True, "T": True, "true": True, "True": True, "TRUE": True} | {
-    "f": False,
-    "F": False,
-    "false": False,
-    "False": False,
-    "FALSE": False,
-}
-_NUMBER_START, _NUMBER_END = frozenset("0123456789.-+"), frozenset("0123456789.")
-
-
-def _unescape(name: str) -> str:
-    return _NAME_ESCAPED.sub(r"\1", name) if "\\" in name else name
-
-
-def _value(text: str) -> FieldValue:
-    if text[0] == '"':
-        return text[1:-1].replace('\\"', '"').replace("\\\\", "\\") if "\\" in text else text[1:-1]
-    if _FLOAT.match(text):
-        return float(text)
-    if _INTEGER.match(text) or _UNSIGNED.match(text):
-        return int(text[:-1])
-    try:
-        return _BOOLEANS[text]
-    except KeyError:
-        raise ParseError(
-            f"{text!r} is no field value: expected a number, 12i, true, false or a quoted string"
-        ) from None
-
-
-@lru_cache(maxsize=_KEPT)
-def _series(head: str) -> Series:
-    """The series that the head of a line names. Raises ParseError with the column."""
-    match = _MEASUREMENT.match(head)
-    if match is None:
-        raise ParseError(f"column 1: expected a measurement followed by tags or fields: {head[:80]!r}")
-    measurement, end, position = match[1], match[2], match.end()
-    tags: dict[str, str] = {}
-    while end == ",":
-        match = _PAIR.match(head, position)
-        if match is None:
-            raise ParseError(f"column {position + 1}: expected tag=value: {head[position : position + 80]!r}")
-        tags[_unescape(match[1])] = _unescape(match[2])
-        end, position = match[3], match.end()
-    try:
-        return Series(_unescape(measurement), tags)
-    except ValueError as error:
-        raise ParseError(f"column 1: {error}") from None
-
-
-def decode(line: str) -> Metric:
-    """Read one line. Raises ParseError with the column where reading stopped."""
-    line = line.strip("\r\n ")
-    return _decode_plain(line) or _decode_any(line)
-
-
-def _decode_plain(line: str) -> Metric | None:
-    """Read a line of numbers in ASCII without quotes and escapes, which most are; None for any other, and any doubt."""
-    if '"' in line or "\\" in line or not line.isascii():
-        return None
-    head, _, rest = line.partition(" ")
-    pairs, _, stamp = rest.partition(" ")
-    if stamp and not stamp.isdigit():
-        return None
-    fields: dict[str, FieldValue] = {}
-    for pair in pairs.split(","):
-        key, _, text = pair.partition("=")
-        if not key or not text or not key.isprintable():
-            return None
-        last = text[-1]
-        if last in _NUMBER_END:
-            if text[0] not in _NUMBER_START or "_" in text:
-                return None
-            try:
-                fields[key] = float(text)
-            except ValueError:
-                return None
-        elif last == "i" and (text[:-1].isdigit() or (text[0] == "-" and text[1:-1].isdigit())):
-            fields[key] = int(text[:-1])
-        elif text in _BOOLEANS:
-            fields[key] = _BOOLEANS[text]
-        else:
-            return None
-    if len(stamp) > 19 or not head.isprintable():
-        return None
-    try:
-        return Metric(_series(head), fields, int(stamp) if stamp else None)
-    except ParseError:
-        return None
-
-
-def _decode_any(line: str) -> Metric:
-    match = _HEAD.match(line)
-    if match is None:
-        raise ParseError(f"column 1: expected a measurement followed by tags or fields: {line[:80]!r}")
-    series, position = _series(match[1]), match.end()
-    fields: dict[str, FieldValue] = {}
-    end = ","
-    while end == ",":
-        match = _FIELD.match(line, position)
-        if match is None:
-            raise ParseError(f"column {position + 1}: expected field=value: {line[position : position + 80]!r}")
-        fields[_unescape(match[1])] = _value(match[2])
-        end, position = match[3], match.end()
-    stamp = line[position:]
-    if stamp and not _TIME.match(stamp):
-        raise ParseError(f"column {position + 1}: expected a time in nanoseconds: {stamp[:80]!r}")
-    return Metric(series, fields, int(stamp) if stamp else None)
-
-
-def decode_lines(text: str) -> Iterator[Metric]:
-    """Read a batch: blank lines and ``#`` comments are passed over. Raises ParseError with the line's number."""
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip() and not line.startswith("#"):
-            try:
-                yield decode(line)
-            except ParseError as error:
-                raise ParseError(f"line {number}, {error}") from None

@@ -63,7 +63,10 @@ HOST: Setting[str | None] = Setting("host", str, None, "The tag host of points t
 SITE = Setting("site", str, "home", "The tag site of points that do not go through Telegraf.")
 SEED: Setting[int | None] = Setting("seed", int, None, "Makes the walk repeatable.")
 BATCH_SIZE = Setting("batch_size", int, 60, "Points that make a batch full.", low=1, high=5000)
-FLUSH_SECONDS = Setting("flush_seconds", float, 5.0, "Time after which a batch goes out, full or not.", low=0.1)
+# A timer of influxdb-client outlives its use by this time, and the process with it. Telegraf kills after 5 s.
+FLUSH_SECONDS = Setting(
+    "flush_seconds", float, 4.0, "Time after which a batch goes out, full or not.", low=0.1, high=60
+)
 RETRY_SECONDS = Setting("retry_seconds", float, 3600.0, "Time for which a batch is tried again.", low=1)
 BUFFER_SIZE = Setting("buffer_size", int, 3600, "Points that wait at most while InfluxDB is away.", low=1)
 SETTINGS: tuple[Setting[Any], ...] = (
@@ -317,6 +320,34 @@ def read_token(environ: Mapping[str, str], file: str | None) -> str:
     return token
 
 
+def check_url(url: str) -> None:
+    """Raise Unavailable, with what is wrong, unless this is the address of a server."""
+    if wrong := _wrong_with(url):
+        raise Unavailable(f"url is {url!r}, {wrong}; it must be one such as http://127.0.0.1:8086")
+
+
+def _wrong_with(url: str) -> str | None:
+    from urllib.parse import urlsplit
+
+    if not all("!" <= character <= "~" for character in url):
+        return "which has a character that no address has"
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        return f"whose host is none ({error})"
+    if parts.scheme not in ("http", "https"):
+        return "which does not begin with http:// or https://"
+    if not parts.hostname:
+        return "which names no host"
+    if parts.query or parts.fragment:
+        return "which goes on behind a ? or a #"
+    try:
+        fits = parts.port != 0
+    except ValueError:
+        fits = False
+    return None if fits else "whose port is not a number from 1 to 65535"
+
+
 def create(context: Context) -> Collector:
     """The application, ready to push or to print."""
     values = context.values
@@ -324,8 +355,7 @@ def create(context: Context) -> Collector:
     tags = {"device": values[DEVICE] or context.host, "simulated": "true"}
     if values[OUTPUT] == "telegraf":
         return Printed(walk, Series("random_data", tags))
-    if not values[URL].startswith(("http://", "https://")):
-        raise Unavailable(f"url is {values[URL]!r}; it must be one such as http://127.0.0.1:8086")
+    check_url(values[URL])
     target = Target(values[URL], values[ORGANISATION], values[BUCKET], read_token(os.environ, values[TOKEN_FILE]))
     import logging
 

@@ -26,6 +26,10 @@ class NotApplicable(Exception):
     """The machine has nothing for this collector to read: nothing at all is emitted, and it is no error."""
 
 
+class Unwritable(Exception):
+    """What the lines are written to takes none any more; the message says what it was, and why."""
+
+
 class Unavailable(Exception):
     """The collector cannot start; the message says in one sentence why, and what to do."""
 
@@ -238,7 +242,7 @@ class Runner:
                     samples = 0
                 elif lines:
                     self._send(lines)
-        except BrokenPipeError:
+        except (BrokenPipeError, Unwritable):
             raise
         except Exception as error:  # noqa: BLE001 - the source is lost as a whole: say so, and let Telegraf start it again
             self._report.error(_sentence(error))

@@ -81,7 +81,13 @@ COLLECTOR = Measurement(
     "How each run of a collector went.",
     (Tag("collector", "The collector's name."),),
     (
-        Field("duration_seconds", float, "seconds", "Time that the batch took; absent where events are followed.", 0),
+        Field(
+            "duration_seconds",
+            float,
+            "seconds",
+            "Time that the batch took; absent where events are followed, since that time is mostly waiting for them.",
+            0,
+        ),
         Field("samples", int, "", "Lines emitted since the last report.", 0),
         Field("errors", int, "", "Readings refused or failed since the last report.", 0),
         Field("up", int, "", "1 when the batch was collected, 0 when it failed as a whole.", 0, 1),

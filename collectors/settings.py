@@ -80,6 +80,8 @@ class Setting(Generic[T]):
         """The value as its kind. Raises ValueError, without words, when it does not fit."""
         value: Any = float(given) if self.kind is float and type(given) is int else given
         fits = type(value) is self.kind and (not self.choices or value in self.choices)
+        if self.kind is float and fits:
+            fits = abs(value) < float("inf")  # which nan is not, either
         if not fits:
             raise ValueError
         if (self.low is not None and not value >= self.low) or (self.high is not None and not value <= self.high):

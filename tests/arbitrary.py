@@ -34,10 +34,15 @@ METRICS = st.builds(
 
 
 def carried(metric: Metric) -> Metric | None:
-    """What is left of a metric on its way through a line, or None when no field is."""
+    """What is left of a metric on its way through a line, or None when no field is.
+
+    Of two fields whose names line protocol spells alike, the one that is spelled as it is stays.
+    """
     fields: dict[str, FieldValue] = {}
     for key, value in metric.fields.items():
         if not key or key in RESERVED_FIELDS or (isinstance(value, float) and not math.isfinite(value)):
+            continue
+        if key != clean_name(key) and [clean_name(other) for other in metric.fields].count(clean_name(key)) > 1:
             continue
         if type(value) is int and not -(2**63) <= value < 2**63:
             continue

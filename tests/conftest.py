@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
+
+# A busy machine makes an example slow, and no property wrong.
+settings.register_profile("sensetig", deadline=None)
+settings.load_profile("sensetig")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

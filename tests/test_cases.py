@@ -14,7 +14,8 @@ from typing import cast
 
 import pytest
 
-from collectors.metric import Metric, Series, decode_lines
+from collectors.decoding import decode_lines
+from collectors.metric import Metric, Series
 from collectors.runner import Module
 from collectors.schema import COLLECTOR, violations
 from tests.golden import CASES, DATA, Case, find_cases, mask, read_case, read_volatile, run

@@ -21,19 +21,22 @@ start = date.sub(d: 26h, from: stop)
 
 // InfluxDB summarises numbers while it reads them, which takes about a hundredth of the time and a tenth of
 // the memory that Flux needs for it. But a text or a truth value among them makes the whole query fail. So
-// the names of such fields are looked up first, from the last point of each series.
+// the names of such fields are looked up first, from the first and the last point of each series: a series
+// may change its type from one day to the next.
+first = from(bucket: "raw") |> range(start: start, stop: stop) |> first()
 last = from(bucket: "raw") |> range(start: start, stop: stop) |> last()
 
 isNumber = (v) =>
     types.isType(v: v, type: "float") or types.isType(v: v, type: "int") or types.isType(v: v, type: "uint")
 
-names = (of) =>
-    last
+named = (of, tables=<-) =>
+    tables
         |> filter(fn: (r) => of(v: r._value))
         |> keep(columns: ["_field"])
         |> group()
         |> distinct(column: "_field")
         |> findColumn(fn: (key) => true, column: "_value")
+names = (of) => array.concat(arr: first |> named(of: of), v: last |> named(of: of))
 
 oneOf = (names) =>
     regexp.compile(

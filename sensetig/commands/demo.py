@@ -4,39 +4,26 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NamedTuple
 
 import click
 from influxdb_client.client.influxdb_client import InfluxDBClient
-from rich.console import Console, Group
-from rich.live import Live
-from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+from rich.console import Console
+from rich.text import Text
 
-from collectors.__main__ import catalogue
-from sensetig import bundle
-from sensetig.declarations import declared
-from sensetig.demo.arrivals import Arrivals, missing, query, reporting
-from sensetig.demo.run import Running, applicable, down, sources, up
+from sensetig.demo.interrupts import Interrupts
+from sensetig.demo.run import Running, down, sources, up
 from sensetig.demo.state import State, StateError, default_folder
-from sensetig.demo.summary import dashboards, save, summary
+from sensetig.demo.summary import save, summary
 from sensetig.demo.table import table
+from sensetig.demo.watch import ARRIVAL_SECONDS, Watch
 from sensetig.engines import EngineUnavailable
 from sensetig.influx import SetupError
 from sensetig.local.processes import EngineFailed
-
-#: How long the first data of every collector may take, in seconds.
-ARRIVAL_SECONDS = 60.0
-
-#: After so long without a word of a collector it is asked whether it finds anything to read on this machine.
-SILENT_SECONDS = 5.0
 
 
 class Duration(click.ParamType[float]):
@@ -54,17 +41,39 @@ class Duration(click.ParamType[float]):
         return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
 
 
+class Wishes(NamedTuple):
+    """What the options ask for."""
+
+    recording: Path | None
+    video: Path | None
+    duration: float | None
+    report: Path | None
+    keep: bool
+
+
 _file = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 
 
 @click.command()
 @click.option("--recording", type=_file, metavar="FILE", help="Play a Sense HAT recording (CSV, also gzipped).")
 @click.option("--video", type=_file, metavar="FILE", help="Play a video as the camera.")
-@click.option("--for", "duration", type=Duration(), help="Run for so long without a terminal, such as 40s.")
-@click.option("--json", "report", type=click.Path(dir_okay=False, path_type=Path), help="Write a summary to this file.")
+@click.option(
+    "--for",
+    "duration",
+    type=Duration(),
+    envvar="SENSETIG_DEMO_FOR",
+    help="Run for so long without a terminal, such as 40s.",
+)
+@click.option(
+    "--json",
+    "report",
+    type=click.Path(dir_okay=False, path_type=Path),
+    envvar="SENSETIG_DEMO_JSON",
+    help="With --for: write a summary to this file.",
+)
 @click.option("--keep", is_flag=True, help="Leave the engines running, and say how to stop them.")
 @click.option("--stop", is_flag=True, help="Stop the engines that --keep has left, and end.")
-@click.option("--clean", is_flag=True, help="Stop them, remove the state folder with all its data, and end.")
+@click.option("--clean", is_flag=True, help="Stop them, remove the demo's data, tokens and logs, and end.")
 @click.option(
     "--state",
     type=click.Path(file_okay=False, path_type=Path),
@@ -86,139 +95,82 @@ def command(
     System metrics are this machine's. The Sense HAT and the camera are the hardware of a Pi where it is
     there, and simulated otherwise, which their data says in a tag. Ctrl-C stops everything.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
-    console = Console(stderr=True)
+    if report is not None and duration is None:
+        raise click.UsageError("--json goes with --for: the summary is written when the time is up")
+    console = Console(stderr=True, markup=False, highlight=False)
     try:
+        if stop or clean:
+            _end(state, console, clean=clean)
+            return
         place = State(state)
         with place.locked():
-            if stop or clean:
-                down(place, place.running())
-                if clean:
-                    shutil.rmtree(state)
-                    console.print(f"removed {state}", highlight=False)
-                return
-            complete = _demo(place, console, recording, video, duration, report, keep)
-    except (StateError, EngineUnavailable, EngineFailed, SetupError) as error:
+            complete = _demo(place, console, Wishes(recording, video, duration, report, keep))
+    except SetupError as error:
+        raise click.ClickException(f"{error}; to begin anew, run: sensetig demo --clean --state {state}") from None
+    except (StateError, EngineUnavailable, EngineFailed) as error:
         raise click.ClickException(str(error)) from None
+    except KeyboardInterrupt:
+        raise click.ClickException("interrupted while it was being started; what had been started is stopped") from None
     sys.exit(0 if complete else 1)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    del number, frame
-    raise KeyboardInterrupt
+def _end(folder: Path, console: Console, *, clean: bool) -> None:
+    state = State.existing(folder)
+    if state is None:
+        console.print(f"there is no demo in {folder}", soft_wrap=True)
+        return
+    with state.locked():
+        down(state, state.running())
+        if clean:
+            state.remove()
+            console.print(f"removed the demo's data, tokens and logs in {folder}", soft_wrap=True)
 
 
-def _demo(
-    state: State,
-    console: Console,
-    recording: Path | None,
-    video: Path | None,
-    duration: float | None,
-    report: Path | None,
-    keep: bool,
-) -> bool:
-    environment = sources(os.environ, recording, video)
+def _demo(state: State, console: Console, wishes: Wishes) -> bool:
+    """Run the demo as wished, and answer whether all that was to come has come."""
+    interrupts = Interrupts()
+    environment = sources(os.environ, wishes.recording, wishes.video)
     began = time.monotonic()
 
     def say(sentence: str) -> None:
-        console.print(f"[dim]{time.monotonic() - began:5.1f} s[/dim]  {sentence}", highlight=False, soft_wrap=True)
+        console.print(Text.assemble((f"{time.monotonic() - began:5.1f} s  ", "dim"), sentence), soft_wrap=True)
 
-    running = up(state, environment, say)
-    complete = interrupted = False
+    running = up(state, environment, interrupts, say)
+    ran = False
     try:
         with InfluxDBClient(running.influxdb_url, running.read_token, org=running.organisation) as client:
-            complete = _follow(running, state.logs, client, environment, say, duration, report, console)
+            complete = _follow(running, Watch(running, client, environment, state.logs, say), wishes, console)
+        ran = True
+        return complete
     except KeyboardInterrupt:
-        interrupted = True
+        return wishes.duration is None
     finally:
-        if keep and not interrupted:
+        if ran and wishes.keep:
             say(f"the engines are left running; stop them with: sensetig demo --stop --state {state.folder}")
         else:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not cut the stopping short
+            interrupts.ignore()  # a second Ctrl-C must not cut the stopping short
             say("stopping Telegraf, InfluxDB and Grafana")
             down(state, running.identities)
-    return complete or (interrupted and duration is None)
 
 
-def _follow(
-    running: Running,
-    logs: Path,
-    client: InfluxDBClient,
-    environment: Mapping[str, str],
-    say: Callable[[str], None],
-    duration: float | None,
-    report: Path | None,
-    console: Console,
-) -> bool:
-    """Wait for the data, show it, and answer whether all of it has come."""
-    declarations = declared()
-    expected = list(catalogue())
-
-    unasked = set(expected)
-
-    def look() -> Arrivals:
-        return query(client, running.bucket, running.started)
-
-    def elapsed() -> float:
-        return (datetime.now(UTC) - running.started).total_seconds()
-
-    def absent() -> list[str]:
-        arrivals = look()
-        silent = unasked - reporting(arrivals) if elapsed() > SILENT_SECONDS else set()
-        for name in sorted(silent):
-            unasked.remove(name)
-            if not applicable(name, environment):
-                expected.remove(name)
-                say(f"{name} finds nothing to read on this machine")
-        return missing(arrivals, expected, declarations)
-
-    say("waiting for the first data of every collector")
-    waiting = Retrying(
-        retry=retry_if_result(bool),
-        stop=stop_after_delay(ARRIVAL_SECONDS if duration is None else max(1.0, duration - elapsed())),
-        wait=wait_fixed(0.5),
-        retry_error_callback=lambda state: state.outcome.result() if state.outcome else expected,
-    )
-    late = waiting(absent)
-    if late:
-        say(f"no data yet from: {', '.join(late)}; the logs are in {logs}")
-    else:
-        say("data of every collector has arrived")
-
-    stdout = Console()
-    urls = _urls(running)
-    if duration is None and stdout.is_terminal:
-        with Live(console=stdout, refresh_per_second=1) as live:
-            while True:
-                live.update(Group(table(look(), declarations, datetime.now(UTC)), "", *urls))
-                time.sleep(2)
-    if duration is None:
-        for line in urls:
-            stdout.print(line, highlight=False, soft_wrap=True)
-        signal.pause()
-    assert duration is not None
-    time.sleep(max(0.0, duration - elapsed()))
-    arrivals = look()
-    lacking = missing(arrivals, expected, declarations)
-    stdout.print(table(arrivals, declarations, datetime.now(UTC)))
-    for line in urls:
-        stdout.print(line, highlight=False, soft_wrap=True)
-    if report is not None:
-        content = summary(running, arrivals, expected, lacking, declarations, datetime.now(UTC))
+def _follow(running: Running, watch: Watch, wishes: Wishes, console: Console) -> bool:
+    stdout = Console(markup=False, highlight=False)
+    if wishes.duration is None:
+        watch.await_data(ARRIVAL_SECONDS)
+        watch.show(stdout)
+    watch.await_data(max(1.0, wishes.duration - watch.elapsed))
+    arrivals = watch.let_run(wishes.duration)
+    lacking = watch.absent(arrivals)
+    now = datetime.now(UTC)
+    stdout.print(table(arrivals, watch.declared, now))
+    for line in watch.addresses():
+        stdout.print(line, soft_wrap=True)
+    if wishes.report is not None:
+        content = summary(running, arrivals, watch.expected, lacking, watch.declared, now)
         try:
-            save(content, report)
+            save(content, wishes.report)
         except OSError as error:
-            raise click.ClickException(f"the summary {report} cannot be written: {error.strerror}") from None
+            raise click.ClickException(f"the summary {wishes.report} cannot be written: {error.strerror}") from None
     if lacking:
-        console.print(f"E! no data has arrived through Telegraf from: {', '.join(lacking)}", highlight=False)
+        console.print(f"E! no data has arrived through Telegraf from: {', '.join(lacking)}", soft_wrap=True)
     return not lacking
-
-
-def _urls(running: Running) -> list[str]:
-    lines = []
-    if running.grafana_url:
-        for title, path in dashboards(bundle.root() / "grafana" / "dashboards"):
-            lines.append(f"{title:14} {running.grafana_url}{path}")
-    lines.append(f"{'InfluxDB':14} {running.influxdb_url}  (token to read: {running.read_token_file})")
-    return lines

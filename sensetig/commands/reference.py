@@ -26,17 +26,28 @@ def build(docs: Path) -> str:
     return render(found)
 
 
+def kept_in(root: Path) -> Path:
+    """Where a checkout keeps the reference. Raises ClickException where *root* is none, but an installed bundle."""
+    if not (root / "docs").is_dir():
+        raise click.ClickException(
+            "this SenseTIG is installed without its documentation, which only a checkout has; "
+            "name a file with --file, or print the reference with --file -"
+        )
+    return root / "docs" / "metrics.md"
+
+
 @click.command("reference")
 @click.option(
     "--file",
     type=click.Path(dir_okay=False, path_type=Path),
-    default=lambda: bundle.root() / "docs" / "metrics.md",
+    default=None,
     show_default="docs/metrics.md of the checkout",
     help="Where the reference is kept; - prints it.",
 )
 @click.option("--check", is_flag=True, help="Write nothing; say how the file differs, and end with 1 if it does.")
-def command(file: Path, check: bool) -> None:
+def command(file: Path | None, check: bool) -> None:
     """Write the metrics reference from what the collectors declare."""
+    file = kept_in(bundle.root()) if file is None else file
     if str(file) == "-":
         click.echo(build(bundle.root() / "docs"), nl=False)
         return

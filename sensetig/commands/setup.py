@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import click
@@ -11,6 +12,13 @@ from sensetig import bundle
 from sensetig.influx import SetupError
 from sensetig.influx import setup as set_up
 from sensetig.influx.prepare import WAIT_SECONDS
+
+
+def _ending(_: click.Context, __: click.Parameter, seconds: float) -> float:
+    """A time that comes to an end."""
+    if not 0 <= seconds < math.inf:
+        raise click.BadParameter(f"{seconds:g} is no number of seconds to wait; give one of 0 or more, such as 30")
+    return seconds
 
 
 @click.command("setup")
@@ -45,7 +53,9 @@ from sensetig.influx.prepare import WAIT_SECONDS
 )
 @click.option(
     "--wait",
-    type=click.FloatRange(min=0),
+    type=float,
+    metavar="SECONDS",
+    callback=_ending,
     default=WAIT_SECONDS,
     show_default=True,
     show_envvar=True,

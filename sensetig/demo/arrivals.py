@@ -18,6 +18,9 @@ _BASE = "from(bucket: bucket) |> range(start: start)\n"
 _COUNTS = _BASE + "|> count()"
 _NEWEST = _BASE + "|> last()"
 
+#: The tag that the demo's Telegraf puts on all that it brings, and nothing else does.
+BROUGHT_BY = "brought_by"
+
 _TIME_AND_VALUE = {"_start", "_stop", "_time", "_value", "_field", "_measurement", "result", "table"}
 
 Value = float | int | bool | str
@@ -61,8 +64,7 @@ def query(client: InfluxDBClient, bucket: str, start: datetime) -> Arrivals:
 def gather(counts: Iterable[FluxRecord], newest: Iterable[FluxRecord]) -> Arrivals:
     """Put the counts of each field of each series, and their newest values, together by measurement.
 
-    A series has as many points as its most frequent field; a measurement, the sum over its series. Only
-    Telegraf adds the tag ``site``, so a series that has it came through Telegraf.
+    A series has as many points as its most frequent field; a measurement, the sum over its series.
     """
     readings = tuple(
         Reading(
@@ -87,7 +89,7 @@ def gather(counts: Iterable[FluxRecord], newest: Iterable[FluxRecord]) -> Arriva
                 sum(points[name].values()),
                 tuple(sorted({reading.field for reading in own})),
                 max(reading.time for reading in own),
-                any("site" in reading.tags for reading in own),
+                all(BROUGHT_BY in reading.tags for reading in own),
             )
     return Arrivals(measurements, readings)
 
@@ -98,15 +100,32 @@ def _tags(record: FluxRecord) -> dict[str, str]:
 
 def reporting(arrivals: Arrivals) -> set[str]:
     """The collectors whose own ``collector`` metric came through Telegraf."""
-    return {
-        reading.tags["collector"]
+    return {reading.tags["collector"] for reading in _own_metrics(arrivals)}
+
+
+def _own_metrics(arrivals: Arrivals) -> list[Reading]:
+    return [
+        reading
         for reading in arrivals.readings
-        if reading.measurement == COLLECTOR.name and "site" in reading.tags and "collector" in reading.tags
-    }
+        if reading.measurement == COLLECTOR.name and reading.tags.keys() >= {BROUGHT_BY, "collector"}
+    ]
 
 
 def missing(arrivals: Arrivals, expected: Iterable[str], declared: Mapping[str, Declared]) -> list[str]:
-    """The collectors of *expected* that have not reported through Telegraf, or whose data is not there."""
+    """The collectors of *expected* whose data has not arrived through Telegraf.
+
+    A collector has arrived when its own metric came through Telegraf, and a measurement of its own as well.
+    One that prints nothing itself, since it writes to InfluxDB on its own, has arrived when what it writes has.
+    """
     there = reporting(arrivals)
-    with_data = {declared[name].collector for name in arrivals.measurements if name in declared}
+    printing_nothing = {
+        reading.tags["collector"]
+        for reading in _own_metrics(arrivals)
+        if reading.field == "samples" and reading.value == 0
+    }
+    with_data = {
+        declared[name].collector
+        for name, arrived in arrivals.measurements.items()
+        if name in declared and (arrived.through_telegraf or declared[name].collector in printing_nothing)
+    }
     return [name for name in expected if name not in there or name not in with_data]

@@ -14,13 +14,16 @@ from collectors.camera.backends import find_device
 from collectors.runner import Unavailable
 from collectors.sensehat import hat
 from sensetig import bundle
-from sensetig.demo.state import State
+from sensetig.demo.arrivals import BROUGHT_BY
+from sensetig.demo.interrupts import Interrupts
+from sensetig.demo.state import State, StateError
 from sensetig.engines import Engine, EngineUnavailable, obtain
 from sensetig.influx import setup
 from sensetig.local import grafana, influxdb, ports, processes, telegraf
 
-#: The tag that says where a demo's points come from.
+#: The tag that says where a demo's points come from, and the bucket that they go to.
 SITE = "demo"
+BUCKET = "raw"
 
 #: How much faster than it was made a recording plays, so that one with a reading every 10 s moves on each interval.
 RECORDING_PACE = 5
@@ -94,17 +97,19 @@ def applicable(collector: str, environment: Mapping[str, str]) -> bool:
     return bool(asked.returncode or asked.stdout)
 
 
-def up(state: State, environment: Mapping[str, str], say: Say) -> Running:
+def up(state: State, environment: Mapping[str, str], interrupts: Interrupts, say: Say) -> Running:
     """Start everything; what was started is stopped again when a part of it fails.
 
     Args:
         state: the state folder, locked by the caller.
         environment: variables for the collectors.
+        interrupts: held back while an engine is started and not yet written down.
         say: takes progress, a sentence at a time.
 
     Raises:
         EngineUnavailable: Telegraf or InfluxDB cannot be had.
-        EngineFailed: an engine ended, or did not answer in time.
+        EngineFailed: Telegraf or InfluxDB ended, or did not answer in time.
+        StateError: the state folder is full or damaged.
         sensetig.influx.SetupError: InfluxDB could not be prepared.
     """
     files = bundle.root()
@@ -120,15 +125,16 @@ def up(state: State, environment: Mapping[str, str], say: Say) -> Running:
     started = datetime.now(UTC)
     identities: list[processes.Identity] = []
 
-    def remember(identity: processes.Identity, *, first: bool = False) -> None:
-        identities.insert(0 if first else len(identities), identity)
-        state.remember(identities)
+    def remember(identity: processes.Identity) -> None:
+        identities.append(identity)
+        state.remember(_to_stop(identities))
+        interrupts.release()
 
     try:
         say("starting InfluxDB")
         port = _port(8086, say)
-        identity, url = influxdb.start(engines["influxd"].path, state.influxdb, port, state.log("influxdb"))
-        remember(identity)
+        interrupts.hold()
+        _, url = influxdb.start(engines["influxd"].path, state.influxdb, port, state.log("influxdb"), remember)
         outcome = setup(
             url,
             organisation="sensetig",
@@ -138,6 +144,8 @@ def up(state: State, environment: Mapping[str, str], say: Say) -> Running:
             say=say,
         )
         say("starting Telegraf with the collectors")
+        state.tags.write_text(f'[global_tags]\n  {BROUGHT_BY} = "telegraf"\n')
+        interrupts.hold()
         identity = telegraf.start(
             engines["telegraf"].path,
             files,
@@ -145,52 +153,65 @@ def up(state: State, environment: Mapping[str, str], say: Say) -> Running:
                 "SENSETIG_SITE": SITE,
                 "SENSETIG_INFLUXDB_URL": url,
                 "SENSETIG_ORGANISATION": outcome.organisation,
+                "SENSETIG_BUCKET": BUCKET,
                 "SENSETIG_TELEGRAF_TOKEN": outcome.tokens.telegraf,
                 "SENSETIG_INTERVAL": "2s",
                 "SENSETIG_FLUSH_INTERVAL": "1s",
                 **environment,
             },
             state.log("telegraf"),
+            tags=state.tags,
         )
-        remember(identity, first=True)  # it is stopped first, so that its last points still find InfluxDB
+        remember(identity)
         grafana_url = None
         if "grafana" in engines:
             say("starting Grafana")
-            identity, grafana_url = grafana.start(
-                engines["grafana"].path,
-                files,
-                state.grafana,
-                _port(3000, say),
-                {
-                    "SENSETIG_INFLUXDB_URL": url,
-                    "SENSETIG_ORGANISATION": outcome.organisation,
-                    "SENSETIG_GRAFANA_TOKEN": outcome.tokens.grafana,
-                    "GF_SECURITY_SECRET_KEY": state.secret("grafana"),
-                },
-                state.log("grafana"),
-            )
-            remember(identity)
+            port = _port(3000, say)
+            variables = {
+                "SENSETIG_INFLUXDB_URL": url,
+                "SENSETIG_ORGANISATION": outcome.organisation,
+                "SENSETIG_GRAFANA_TOKEN": outcome.tokens.grafana,
+                "GF_SECURITY_SECRET_KEY": state.secret("grafana"),
+            }
+            interrupts.hold()
+            try:
+                home, log = engines["grafana"].path, state.log("grafana")
+                _, grafana_url = grafana.start(home, files, state.grafana, port, variables, log, remember)
+            except processes.EngineFailed as error:
+                say(f"going on without the dashboards: {error}")
+    except OSError as error:
+        _give_up(state, identities, interrupts)
+        raise StateError(f"the state folder {state.folder} cannot be used: {error}") from None
     except BaseException:
-        processes.stop(identities)
-        state.remember([])
+        _give_up(state, identities, interrupts)
         raise
     return Running(
-        tuple(identities),
+        _to_stop([identity for identity in identities if identity.process()]),
         engines,
         started,
         url,
         outcome.organisation,
-        "raw",
+        BUCKET,
         outcome.folder / "grafana.token",
         outcome.tokens.grafana,
         grafana_url,
     )
 
 
+def _to_stop(identities: Iterable[processes.Identity]) -> tuple[processes.Identity, ...]:
+    """Telegraf before the others, so that its last points still find InfluxDB."""
+    return tuple(sorted(identities, key=lambda identity: identity.name != "Telegraf"))
+
+
+def _give_up(state: State, identities: Iterable[processes.Identity], interrupts: Interrupts) -> None:
+    interrupts.ignore()
+    down(state, _to_stop(identities))
+
+
 def down(state: State, identities: Iterable[processes.Identity]) -> None:
-    """Stop what a demo has started, Telegraf first."""
+    """Stop what a demo has started, in this order."""
     processes.stop(list(identities))
-    state.remember([])
+    state.forget()
 
 
 def _port(preferred: int, say: Say) -> int:

@@ -28,16 +28,23 @@ def default_folder() -> Path:
     return Path(platformdirs.user_state_dir("sensetig", appauthor=False)) / "demo"
 
 
+#: Marks a folder as a demo's own, which it may fill and remove.
+_MARK = ".sensetig-demo"
+
+
 class State:
-    """A state folder, created for its owner alone. Raises StateError when it cannot be written to."""
+    """A state folder, created for its owner alone.
+
+    Raises StateError when it cannot be written to, lacks room, or holds what is not a demo's.
+    """
 
     def __init__(self, folder: Path, needed: int = NEEDED_BYTES) -> None:
-        self.folder = folder
+        self._lay_out(folder)
         try:
+            if folder.exists() and not (folder / _MARK).exists() and any(folder.iterdir()):
+                raise StateError(f"{folder} holds other things than a demo's: name a new folder with --state")
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            probe = folder / ".writable"
-            probe.write_bytes(b"\0")
-            probe.unlink()
+            (folder / _MARK).write_text("The state of a SenseTIG demo: data, tokens and logs.\n")
             room = shutil.disk_usage(folder).free
         except OSError as error:
             raise StateError(
@@ -49,10 +56,25 @@ class State:
                 f"the state folder {folder} has {room // 2**20} MiB of room left, and the demo needs "
                 f"{needed // 2**20}: free some, or name another with --state"
             )
+
+    @classmethod
+    def existing(cls, folder: Path) -> State | None:
+        """A state folder that is there, however full its disk is, or None. Raises StateError when it is no demo's."""
+        if not folder.exists():
+            return None
+        if not (folder / _MARK).exists():
+            raise StateError(f"{folder} is not the state folder of a demo, so nothing in it is touched")
+        state = cls.__new__(cls)
+        state._lay_out(folder)
+        return state
+
+    def _lay_out(self, folder: Path) -> None:
+        self.folder = folder
         self.influxdb = folder / "influxdb"
         self.tokens = folder / "tokens"
         self.grafana = folder / "grafana"
         self.logs = folder / "logs"
+        self.tags = folder / "tags.conf"
         self._running = folder / "running.json"
 
     @contextmanager
@@ -83,15 +105,44 @@ class State:
         return path.read_text()
 
     def remember(self, identities: Sequence[Identity]) -> None:
-        """Write down which engines run, in the order in which they are to be stopped."""
+        """Write down which engines run, in the order in which they are to be stopped. Raises StateError."""
         draft = self._running.with_suffix(".new")
-        draft.write_text(json.dumps(identities))
-        os.replace(draft, self._running)
+        try:
+            with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+                json.dump(identities, file)
+            os.replace(draft, self._running)
+        except OSError as error:
+            raise StateError(f"{self._running} cannot be written: {error.strerror}") from None
+
+    def forget(self) -> None:
+        """No engine of this folder runs any more; this needs no room on the disk."""
+        self._running.unlink(missing_ok=True)
 
     def running(self) -> list[Identity]:
         """The engines of this folder that still run, in the order in which they are to be stopped."""
         try:
-            entries = json.loads(self._running.read_text())
+            identities = [Identity(*entry) for entry in json.loads(self._running.read_text())]
         except FileNotFoundError:
             return []
-        return [identity for entry in entries if (identity := Identity(*entry)).process()]
+        except (ValueError, TypeError):
+            raise StateError(
+                f"{self._running} is damaged, so which engines an earlier run has left is not known: "
+                "end any that still run (ps shows influxd, telegraf and grafana), and remove that file"
+            ) from None
+        return [identity for identity in identities if identity.process()]
+
+    def remove(self) -> None:
+        """Remove what a demo keeps here, and the folder where nothing else is in it."""
+        for folder in (self.influxdb, self.tokens, self.grafana, self.logs):
+            if folder.exists():
+                shutil.rmtree(folder)
+        for file in (
+            *self.folder.glob("*.secret"),
+            self.tags,
+            self._running,
+            self.folder / "lock",
+            self.folder / _MARK,
+        ):
+            file.unlink(missing_ok=True)
+        if not any(self.folder.iterdir()):
+            self.folder.rmdir()

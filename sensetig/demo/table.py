@@ -34,6 +34,9 @@ SIGNS = {
 #: Telegraf's measurements of itself are for the dashboards; here they would hide what was measured.
 _TELEGRAFS_OWN = "internal_"
 
+#: Seconds above this are no duration but a time, counted from 1970.
+_YEAR_2000 = 946_684_800
+
 _SHOWN_FIELDS = 3
 _STALE_SECONDS = 30
 
@@ -82,7 +85,7 @@ def _freshness(reading: Reading) -> tuple[datetime, int]:
 
 
 def amount(value: float | int | bool, unit: str) -> str:
-    """A number as people write it: bytes with a prefix, others to four digits, with the sign of the unit."""
+    """A number as people write it: bytes with a prefix, times by the clock, others to four digits with their unit."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if unit == "bytes":
@@ -91,5 +94,7 @@ def amount(value: float | int | bool, unit: str) -> str:
                 return f"{value:.4g} {prefix}B"
             value /= 1024
         return f"{value:.4g} TiB"
+    if unit == "seconds" and value > _YEAR_2000:
+        return datetime.fromtimestamp(value).astimezone().strftime("%H:%M:%S")
     number = f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
     return f"{number} {SIGNS.get(unit, '')}".rstrip()

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +22,9 @@ from sensetig.engines.platforms import version_in
 
 #: How often a build says that it is still at work, in seconds.
 REPORT_SECONDS = 30.0
+
+#: How long compilers that were told to end may take to do so, in seconds.
+END_SECONDS = 10.0
 
 #: Settings of the person's own Go that would change what is built.
 _STRIPPED = (
@@ -39,16 +45,20 @@ class Missing(NamedTuple):
 
     Args:
         need: which one.
-        found: the version that is there, too old; None where the program is not there.
+        found: the version that is there, too old; None where the program is not there, or does not run.
+        broken: the program that is there and does not run, and what it says, or None.
     """
 
     need: Need
     found: str | None
+    broken: str | None = None
 
     def sentence(self) -> str:
         """What is missing, and what brings it."""
         title = self.need.title
         wanted = f"{title} {self.need.minimum} or later" if self.need.minimum else title
+        if self.broken:
+            return f"{wanted} ({self.broken}; make it run, or take its folder off PATH)"
         has = f" (found {self.found})" if self.found else ""
         packages = " or ".join(self.need.packages)
         return f"{wanted}{has}, from the package {packages} or {self.need.otherwise}"
@@ -67,23 +77,46 @@ def missing(needs: Collection[Need], environ: Mapping[str, str]) -> list[Missing
         if program is None:
             lacking.append(Missing(need, None))
         elif need.minimum is not None:
-            version = _version(program, environ)
+            try:
+                version = _version(program, environ)
+            except _DoesNotRun as error:
+                lacking.append(Missing(need, None, str(error)))
+                continue
             if version is None or Version(version) < Version(need.minimum):
                 lacking.append(Missing(need, version or "one that does not say its version"))
     return lacking
 
 
+class _DoesNotRun(EngineUnavailable):
+    """A program that is there does not run; the message has what it says."""
+
+    def __init__(self, program: str, said: str) -> None:
+        super().__init__(f"{program} is there, but does not run: {said}")
+
+
 def _version(program: str, environ: Mapping[str, str]) -> str | None:
-    # Go says its version to "version" and not to "--version"; and it must not change itself for the answer.
+    """The version that a program says, or None where it says none. Raises _DoesNotRun."""
+    # Go says its version to "version" and not to "--version"; it must not change itself for the answer, nor refuse
+    # one because of settings that do not reach the build.
     argument = "version" if Path(program).name == "go" else "--version"
-    run = subprocess.run(
-        [program, argument],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        env={**environ, "GOTOOLCHAIN": "local"},
-    )
-    return version_in(run.stdout) if run.returncode == 0 else None
+    try:
+        run = subprocess.run(
+            [program, argument],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env={**environ, "GOTOOLCHAIN": "local", "GOENV": "off", "GOFLAGS": ""},
+        )
+    except OSError as error:
+        raise _DoesNotRun(program, error.strerror or str(error)) from None
+    if run.returncode != 0:
+        # A rustup without a toolchain says first what is wrong, and then a good deal more.
+        said = next((line.strip() for line in run.stderr.splitlines() if line.strip()), None)
+        raise _DoesNotRun(
+            program, said.removeprefix("error: ").rstrip(".") if said else f"it ends with status {run.returncode}"
+        )
+    return version_in(run.stdout)
 
 
 def environment(build: Build, environ: Mapping[str, str], *, go: str, wanted: str, rust: str | None) -> dict[str, str]:
@@ -210,7 +243,7 @@ def _go(
     say: Callable[[str], None],
 ) -> None:
     start = time.monotonic()
-    with log.open("ab") as output:
+    with log.open("ab") as output, _raised():
         process = subprocess.Popen(
             ["go", "build", *words],
             cwd=module,
@@ -218,6 +251,7 @@ def _go(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            process_group=0,  # by which its compilers are ended with it
         )
         try:
             while True:
@@ -229,9 +263,40 @@ def _go(
                     say(f"{spec.title} {spec.version}: still building, {minutes} min {seconds:02d} s")
         finally:
             if process.poll() is None:
-                process.terminate()
-                process.wait()
+                _end(process)
     if status != 0:
         lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
         last = next((line for line in reversed(lines) if line.strip()), "it printed nothing")
         raise EngineUnavailable(f"{spec.title} could not be built: {last.strip()} (all that was printed is in {log})")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a program with all of its process group."""
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@contextmanager
+def _raised() -> Iterator[None]:
+    """Have the signals that would end this process at once raised instead, so that the build ends with it.
+
+    Where somebody heeds such a signal already, that is left alone.
+    """
+    taken = []
+    if threading.current_thread() is threading.main_thread():
+        taken = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, _leave)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _leave(number: int, _: object) -> None:
+    raise SystemExit(128 + number)

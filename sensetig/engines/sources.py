@@ -90,7 +90,7 @@ def obtain(name: str, say: Say, place: Place | None = None) -> Engine:
     except OSError as error:
         raise EngineUnavailable(
             f"{spec.title} {spec.version} could not be put into the cache {place.cache.folder}: "
-            f"{error.strerror or error}; SENSETIG_CACHE names another folder"
+            f"{error.strerror or error} (SENSETIG_CACHE names another folder): {spec.without}"
         ) from error
 
 
@@ -156,10 +156,14 @@ def _from_build(spec: Spec, place: Place, wanted: frozenset[str], key: Key, stag
 def _bring_tools(spec: Spec, place: Place, say: Say) -> None:
     assert spec.build is not None
     needs = [place.catalogue.needs[name] for name in spec.build.needs]
-    for lacking in build.missing(needs, place.environ):
-        try:
-            os_packages.bring(lacking.need, say, place.packages)
-        except os_packages.PackagesMissing as error:
-            say(f"{spec.title}: {error}")
-    if lacking_still := build.missing(needs, place.environ):
-        raise EngineUnavailable("a build needs " + ", and ".join(lacking.sentence() for lacking in lacking_still))
+    lacking = build.missing(needs, place.environ)
+    # One that does not run would still come first on PATH, before whatever a package brings.
+    if not any(each.broken for each in lacking):
+        for each in lacking:
+            try:
+                os_packages.bring(each.need, say, place.packages)
+            except os_packages.PackagesMissing as error:
+                say(f"{spec.title}: {error}")
+        lacking = build.missing(needs, place.environ)
+    if lacking:
+        raise EngineUnavailable("a build needs " + ", and ".join(each.sentence() for each in lacking))

@@ -32,7 +32,13 @@ _SETTINGS = {
 
 
 def start(
-    home: Path, bundle: Path, folder: Path, port: int, environment: Mapping[str, str], log: Path
+    home: Path,
+    bundle: Path,
+    folder: Path,
+    port: int,
+    environment: Mapping[str, str],
+    log: Path,
+    spawned: processes.Spawned = processes.ignore,
 ) -> tuple[processes.Identity, str]:
     """Start Grafana with its data in *folder*; answers when it does: the process and its URL. Raises EngineFailed.
 
@@ -43,6 +49,7 @@ def start(
         port: of the loopback address.
         environment: what the provisioning reads: InfluxDB's URL, organisation and the read token.
         log: takes its output.
+        spawned: told of the process before it answers.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     program = next(path for name in ("grafana", "grafana-server") if (path := home / "bin" / name).is_file())
@@ -59,10 +66,11 @@ def start(
     }
     command: list[str | Path] = [program, *(["server"] if program.name == "grafana" else []), "--homepath", home]
     identity = processes.start("Grafana", command, log=log, environment=settings, folder=home)
+    spawned(identity)
     url = f"http://{LOOPBACK}:{port}"
     try:
         processes.await_ready(identity, lambda: answers(f"{url}/api/health"), log=log, seconds=90)
-    except processes.EngineFailed:
+    except BaseException:
         processes.stop([identity])
         raise
     return identity, url

@@ -18,7 +18,9 @@ def answers(url: str) -> bool:
         return False
 
 
-def start(influxd: Path, folder: Path, port: int, log: Path) -> tuple[processes.Identity, str]:
+def start(
+    influxd: Path, folder: Path, port: int, log: Path, spawned: processes.Spawned = processes.ignore
+) -> tuple[processes.Identity, str]:
     """Start influxd with its files in *folder*; answers when it does: the process and its URL. Raises EngineFailed."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     command: list[str | Path] = [
@@ -31,10 +33,11 @@ def start(influxd: Path, folder: Path, port: int, log: Path) -> tuple[processes.
         "--log-level=warn",
     ]
     identity = processes.start("InfluxDB", command, log=log)
+    spawned(identity)
     url = f"http://{LOOPBACK}:{port}"
     try:
         processes.await_ready(identity, lambda: answers(f"{url}/health"), log=log, seconds=60)
-    except processes.EngineFailed:
+    except BaseException:
         processes.stop([identity])
         raise
     return identity, url

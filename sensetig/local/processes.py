@@ -17,6 +17,15 @@ class EngineFailed(RuntimeError):
     """An engine ended or did not answer in time; the message says which, and quotes its log's end."""
 
 
+#: Told of an engine as soon as it has been started, before it is known to be well.
+Spawned = Callable[["Identity"], None]
+
+
+def ignore(identity: Identity) -> None:
+    """For those who need not know of an engine before it is ready."""
+    del identity
+
+
 class Identity(NamedTuple):
     """A process, told apart from a later one that got the same id."""
 
@@ -51,7 +60,7 @@ def start(
         environment: variables over the present ones.
         folder: the working directory.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
+    log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         child = subprocess.Popen(

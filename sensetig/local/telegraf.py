@@ -9,7 +9,9 @@ from pathlib import Path
 from sensetig.local import processes
 
 
-def start(telegraf: Path, bundle: Path, environment: Mapping[str, str], log: Path) -> processes.Identity:
+def start(
+    telegraf: Path, bundle: Path, environment: Mapping[str, str], log: Path, *, tags: Path | None = None
+) -> processes.Identity:
     """Start Telegraf with ``telegraf.conf`` and every snippet, the collectors run by this Python.
 
     Args:
@@ -17,6 +19,7 @@ def start(telegraf: Path, bundle: Path, environment: Mapping[str, str], log: Pat
         bundle: the folder that holds ``telegraf/``.
         environment: the variables that the configuration reads, the token among them.
         log: takes its output.
+        tags: a file of configuration besides, such as tags for all points.
     """
     command: list[str | Path] = [
         telegraf,
@@ -26,6 +29,8 @@ def start(telegraf: Path, bundle: Path, environment: Mapping[str, str], log: Pat
         "--config-directory",
         bundle / "telegraf" / "telegraf.d",
     ]
+    if tags is not None:
+        command += ["--config", tags]
     return processes.start(
         "Telegraf", command, log=log, environment={"SENSETIG_PYTHON": sys.executable, **environment}, folder=bundle
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from collectors.metric import Metric, Series, decode, encode
+from collectors.decoding import decode
+from collectors.metric import Metric, Series, encode
 from tests.bench.measure import Result, paired, rate
 
 ROUNDS = 9

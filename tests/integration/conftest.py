@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -101,12 +101,15 @@ class Demo(NamedTuple):
         return Path(self.summary["influxdb"]["read_token_file"]).read_text().strip()
 
 
-def run_demo(state: Path, *options: str, seconds: float = 240) -> subprocess.CompletedProcess[str]:
+def run_demo(
+    state: Path, *options: str, seconds: float = 240, environ: Mapping[str, str] = os.environ
+) -> subprocess.CompletedProcess[str]:
     """Run `sensetig demo` to its end, as a program of its own."""
     return subprocess.run(
         [sys.executable, "-m", "sensetig", "demo", "--state", str(state), *options],
         capture_output=True,
         text=True,
+        env=dict(environ),
         timeout=seconds,
         check=False,
     )

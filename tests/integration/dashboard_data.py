@@ -162,7 +162,7 @@ def filled(demo: Demo, telegraf: Path, tmp_path_factory: pytest.TempPathFactory)
     )
     try:
         processes.await_ready(identity, lambda: all(reader.ask(query) for query in _LAST), log=log, seconds=60)
-        # Read before it is stopped: as it stops, Telegraf may call a pipe that it has closed itself an error.
+        # Read before the stop: Telegraf may call it an error that a collector's pipe closes then.
         told = log.read_text(encoding="utf-8")
     finally:
         processes.stop([identity])

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 from collectors.camera.thumbnail import MAX_BYTES
-from collectors.metric import Metric, ParseError, decode_lines
+from collectors.decoding import ParseError, decode_lines
+from collectors.metric import Metric
 
 ROOT = Path(__file__).resolve().parents[2]
 SNIPPET = ROOT / "telegraf" / "telegraf.d" / "camera.conf"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +18,8 @@ import psutil
 import pytest
 import urllib3
 
+from sensetig.demo.state import State
+from sensetig.engines import locate
 from sensetig.local import ports
 from tests.integration.conftest import Demo, run_demo
 
@@ -65,7 +68,7 @@ def test_no_secret_is_in_a_log_a_command_line_or_a_file_that_others_can_read(dem
             assert not any(secret in word for word in process.cmdline() for secret in secrets)
     for folder, _, files in os.walk(demo.state):
         for path in (Path(folder) / name for name in files if Path(folder).name in ("tokens", "logs", "state")):
-            assert path.stat().st_mode & 0o077 == 0 or path.name in ("lock", "running.json"), path
+            assert path.stat().st_mode & 0o077 == 0 or path.name in (".sensetig-demo", "lock", "tags.conf"), path
             if Path(folder).name == "logs":
                 assert not any(secret in path.read_text(errors="replace") for secret in secrets), path
 
@@ -144,10 +147,112 @@ def test_after_a_kill_the_next_run_stops_what_was_left_and_says_which_ports_are_
         assert not psutil.wait_procs(engines, timeout=5)[1]
 
 
-def test_clean_removes_the_state_folder(tmp_path: Path) -> None:
-    (tmp_path / "state").mkdir()
+@pytest.mark.parametrize("said", ["starting InfluxDB", "starting Telegraf", "starting Grafana", "waiting for"])
+def test_ctrl_c_during_the_start_leaves_nothing_behind(tmp_path: Path, telegraf: Path, said: str) -> None:
+    del telegraf
+    if said == "starting Grafana" and locate("grafana") is None:
+        pytest.skip("no Grafana on this machine: set GRAFANA_HOME to its folder")
+    state = tmp_path / "state"
+    before = set(_named_after(state))
+    with subprocess.Popen(
+        [sys.executable, "-m", "sensetig", "demo", "--state", str(state)], stderr=subprocess.PIPE, text=True
+    ) as demo:
+        assert demo.stderr is not None
+        for line in demo.stderr:
+            if said in line:
+                break
+        demo.send_signal(signal.SIGINT)
+        rest = demo.stderr.read()
+        demo.wait(timeout=60)
+    assert "Traceback" not in rest
+    assert set(_named_after(state)) == before
+    assert not (state / "running.json").exists()
+
+
+def _named_after(state: Path) -> list[int]:
+    """The processes that have the state folder on their command line, among them every engine of that demo."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if any(str(state) in word for word in words) and "sensetig" not in words:
+            found.append(process.pid)
+    return found
+
+
+@pytest.mark.parametrize("name", ["InfluxDB", "Telegraf"])
+def test_an_engine_that_is_killed_ends_the_demo_with_a_sentence(tmp_path: Path, telegraf: Path, name: str) -> None:
+    del telegraf
+    with _started(tmp_path / "state") as demo:
+        engines = _engines(tmp_path / "state")
+        pids = {each: pid for each, pid, _ in json.loads((tmp_path / "state" / "running.json").read_text())}
+        psutil.Process(pids[name]).kill()
+        output, _ = demo.communicate(timeout=60)
+        assert demo.returncode == 1
+        assert f"Error: {name} has ended" in output
+        assert "Traceback" not in output
+        assert not psutil.wait_procs(engines, timeout=5)[1]
+
+
+def test_a_recording_that_is_none_is_told_in_the_collectors_words(tmp_path: Path, telegraf: Path) -> None:
+    del telegraf
+    recording = tmp_path / "readings.csv"
+    recording.write_text("this,is,no,recording\n1,2,3,4\n")
+    ran = run_demo(tmp_path / "state", "--for", "15s", "--recording", str(recording))
+    assert ran.returncode == 1
+    assert re.search(r"no data of sensehat yet: .*readings\.csv", ran.stderr), ran.stderr
+    assert "no data has arrived through Telegraf from: sensehat" in ran.stderr
+
+
+def test_a_full_disk_is_told_and_the_state_can_still_be_cleaned(tmp_path: Path, telegraf: Path) -> None:
+    del telegraf
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount the small file system that this test fills")
+    place = tmp_path / "small"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=220m", "none", str(place)], check=False)
+    if mounted.returncode:
+        pytest.skip("this machine lets nobody mount a file system")
+    try:
+        state = place / "state"
+        with _started(state) as demo:
+            with (
+                Path("/dev/zero").open("rb") as zeros,
+                (place / "filler").open("wb", buffering=0) as filler,
+                pytest.raises(OSError, match="No space left"),
+            ):
+                shutil.copyfileobj(zeros, filler)
+            demo.send_signal(signal.SIGINT)
+            output, _ = demo.communicate(timeout=60)
+            assert "Traceback" not in output
+        refused = run_demo(state, "--for", "5s")
+        assert refused.returncode == 1
+        assert re.search(r"has \d+ MiB of room left, and the demo needs|cannot be written to", refused.stderr)
+        cleaned = run_demo(state, "--clean")
+        assert cleaned.returncode == 0, cleaned.stderr
+        assert not state.exists()
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_grafana_that_does_not_start_is_told_and_the_rest_runs(tmp_path: Path, telegraf: Path) -> None:
+    del telegraf
+    home = tmp_path / "grafana"
+    (home / "bin").mkdir(parents=True)
+    program = home / "bin" / "grafana"
+    program.write_text('#!/bin/sh\n[ "$1" = server ] && exit 1\necho grafana version 12.2.0\n')
+    program.chmod(0o755)
+    ran = run_demo(tmp_path / "state", "--for", "15s", environ={**os.environ, "GRAFANA_HOME": str(home)})
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "going on without the dashboards: Grafana ended" in ran.stderr
+
+
+def test_clean_removes_the_state_folder_and_a_second_time_says_that_there_is_none(tmp_path: Path) -> None:
+    State(tmp_path / "state")
     assert run_demo(tmp_path / "state", "--clean").returncode == 0
     assert not (tmp_path / "state").exists()
+    again = run_demo(tmp_path / "state", "--clean")
+    assert again.returncode == 0
+    assert "there is no demo in" in again.stderr
 
 
 @pytest.mark.parametrize(
@@ -156,6 +261,7 @@ def test_clean_removes_the_state_folder(tmp_path: Path) -> None:
         (["--recording", "absent.csv"], "File 'absent.csv' does not exist"),
         (["--for", "soon"], "'soon' is no duration: write it as 40s, 5m or 1h"),
         (["--for", "0s"], "'0s' is no duration"),
+        (["--json", "summary.json"], "--json goes with --for"),
         (["--state", "/dev/null/state"], "the state folder /dev/null/state cannot be written to"),
     ],
 )

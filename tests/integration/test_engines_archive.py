@@ -256,7 +256,7 @@ def test_a_program_that_does_not_run_here_is_not_installed(vendor: Vendor, tmp_p
 def test_a_cache_that_cannot_be_written_is_said_with_what_to_do(vendor: Vendor, tmp_path: Path) -> None:
     here = place(vendor, tmp_path)
     (tmp_path / "cache").write_text("a file, where a folder should be")
-    with pytest.raises(EngineUnavailable, match=r"could not be put into the cache .*; SENSETIG_CACHE names another"):
+    with pytest.raises(EngineUnavailable, match=r"could not be put into the cache .*SENSETIG_CACHE names another"):
         sources.obtain("telegraf", lambda _: None, here)
 
 

@@ -8,10 +8,14 @@ import time
 from pathlib import Path
 
 import pytest
+import urllib3
 from hypothesis import HealthCheck, Phase, given, seed, settings
+from influxdb_client.client.influxdb_client import InfluxDBClient
 
-from collectors.metric import Metric, Series, decode_lines, encode
+from collectors.decoding import decode_lines
+from collectors.metric import Metric, Series, encode
 from tests.arbitrary import METRICS, carried
+from tests.integration.conftest import InfluxDB
 
 #: How many metrics go through Telegraf in one run.
 EXAMPLES = 3000
@@ -110,11 +114,35 @@ def test_telegraf_reads_from_execd_what_was_written(telegraf: Path, metrics: lis
             while not (out.exists() and out.read_bytes().count(b"\n") >= count) and time.monotonic() < deadline:
                 assert process.poll() is None, (tmp_path / "log").read_text()
                 time.sleep(0.05)  # between two looks, bounded by the deadline
+            said = (tmp_path / "log").read_text()
         finally:
             process.terminate()
             process.wait(timeout=DEADLINE_SECONDS)
-    assert "E!" not in (tmp_path / "log").read_text()
+    assert "E!" not in said, said
     compare(metrics, out.read_text(encoding="utf-8"))
+
+
+def test_influxdb_takes_the_whole_batch_of_what_was_written(influxdb: InfluxDB, metrics: list[Metric]) -> None:
+    """A batch with one line that it refuses comes back as an error; a measurement each keeps fields' types apart."""
+    now = time.time_ns()
+    batch = [
+        Metric(Series(f"{number:06}{metric.series.measurement}", metric.series.tags), metric.fields, now)
+        for number, metric in enumerate(metrics)
+    ]
+    lines = [line for metric in batch if (line := encode(metric))]
+    with InfluxDBClient(influxdb.url, influxdb.operator_token, org=influxdb.org, timeout=60_000) as client:
+        bucket = client.buckets_api().create_bucket(bucket_name=f"arbitrary-{now}", org=influxdb.org)
+        try:
+            answer = urllib3.request(
+                "POST",
+                f"{influxdb.url}/api/v2/write?org={influxdb.org}&bucket={bucket.name}&precision=ns",
+                body="\n".join(lines).encode("utf-8"),
+                headers={"Authorization": f"Token {influxdb.operator_token}"},
+                timeout=60,
+            )
+            assert (answer.status, answer.data) == (204, b"")
+        finally:
+            client.buckets_api().delete_bucket(bucket)
 
 
 def test_a_value_that_is_no_number_never_breaks_a_line(telegraf: Path, tmp_path: Path) -> None:

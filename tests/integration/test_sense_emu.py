@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from collectors.metric import Metric, decode_lines
+from collectors.decoding import decode_lines
+from collectors.metric import Metric
 from collectors.schema import COLLECTOR, violations
 from collectors.sensehat import MEASUREMENTS
 from tests.bench.measure import Execd, environment

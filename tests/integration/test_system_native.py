@@ -20,7 +20,8 @@ from statistics import median
 import psutil
 import pytest
 
-from collectors.metric import FieldValue, decode
+from collectors.decoding import decode
+from collectors.metric import FieldValue
 from collectors.system import MEASUREMENTS
 from sensetig import bundle
 

@@ -16,7 +16,7 @@ import urllib3
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from collectors.__main__ import catalogue
-from collectors.metric import decode_lines
+from collectors.decoding import decode_lines
 from sensetig import bundle
 from sensetig.declarations import collector_module
 from sensetig.influx import setup

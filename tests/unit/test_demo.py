@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +21,7 @@ from sensetig.demo.run import sources
 from sensetig.demo.state import State, StateError
 from sensetig.demo.summary import dashboards, save
 from sensetig.demo.table import amount, values
+from sensetig.demo.watch import last_error
 from sensetig.local import ports
 from sensetig.local.processes import EngineFailed, Identity, await_ready, start, stop
 
@@ -64,10 +68,14 @@ def test_a_collector_has_arrived_when_its_own_metric_came_through_telegraf_and_i
     declared = {"weather": Declared("sky", WEATHER)}
     data = _record("weather", "rain", True, sensor="a", site="demo")
     direct = _record("collector", "up", 1, collector="sky")
-    through = _record("collector", "up", 1, collector="sky", site="demo")
-    assert missing(_arrivals(data, through), ["sky"], declared) == []
-    assert missing(_arrivals(data, direct), ["sky"], declared) == ["sky"]
+    through = _record("collector", "samples", 1, collector="sky", brought_by="telegraf")
+    printing_nothing = _record("collector", "samples", 0, collector="sky", brought_by="telegraf")
+    brought = _record("weather", "rain", True, sensor="a", brought_by="telegraf")
+    assert missing(_arrivals(brought, through), ["sky"], declared) == []
+    assert missing(_arrivals(brought, direct), ["sky"], declared) == ["sky"]
     assert missing(_arrivals(through), ["sky"], declared) == ["sky"]
+    assert missing(_arrivals(data, through), ["sky"], declared) == ["sky"]
+    assert missing(_arrivals(data, printing_nothing), ["sky"], declared) == [], "it writes to InfluxDB on its own"
 
 
 def test_the_table_shows_declared_fields_of_the_newest_series_with_their_units_and_leaves_texts_out() -> None:
@@ -89,10 +97,16 @@ def test_the_table_shows_declared_fields_of_the_newest_series_with_their_units_a
         (5 * 1024**5, "bytes", "5120 TiB"),
         (1234567, "", "1,234,567"),
         (True, "", "yes"),
+        (90.0, "seconds", "90 s"),
     ],
 )
 def test_an_amount_is_written_as_people_write_it(value: float | bool, unit: str, words: str) -> None:
     assert amount(value, unit) == words
+
+
+def test_a_time_is_written_by_the_clock_of_this_machine() -> None:
+    noon = datetime(2026, 1, 2, 12, 34, 56).astimezone()
+    assert amount(noon.timestamp(), "seconds") == "12:34:56"
 
 
 @pytest.mark.parametrize(
@@ -137,6 +151,75 @@ def test_a_secret_stays_the_same_and_is_the_owners_alone(tmp_path: Path) -> None
     secret = State(tmp_path).secret("grafana")
     assert State(tmp_path).secret("grafana") == secret
     assert (tmp_path / "grafana.secret").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_folder_that_holds_other_things_is_neither_used_nor_cleaned(tmp_path: Path) -> None:
+    (tmp_path / "thesis").write_text("mine")
+    with pytest.raises(StateError, match="holds other things than a demo's"):
+        State(tmp_path)
+    with pytest.raises(StateError, match="is not the state folder of a demo, so nothing in it is touched"):
+        State.existing(tmp_path)
+    assert (tmp_path / "thesis").read_text() == "mine"
+
+
+def test_removing_leaves_what_is_not_the_demos(tmp_path: Path) -> None:
+    state = State(tmp_path / "state")
+    state.secret("grafana")
+    state.tokens.mkdir()
+    (state.tokens / "operator.token").write_text("x")
+    (state.folder / "thesis").write_text("mine")
+    state.remove()
+    assert [path.name for path in state.folder.iterdir()] == ["thesis"]
+    (state.folder / "thesis").unlink()
+    State(state.folder).remove()
+    assert not state.folder.exists()
+
+
+def test_a_damaged_list_of_engines_is_told_with_what_to_do(tmp_path: Path) -> None:
+    state = State(tmp_path)
+    (tmp_path / "running.json").write_text('[["InfluxDB"')
+    with pytest.raises(StateError, match=r"running.json is damaged.*remove that file"):
+        state.running()
+
+
+def test_the_list_of_engines_is_the_owners_alone_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        state = State(tmp_path / "state")
+        state.remember([])
+        start("nothing", ["true"], log=state.log("nothing"))
+    finally:
+        os.umask(before)
+    assert (state.folder / "running.json").stat().st_mode & 0o777 == 0o600
+    assert state.logs.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_last_error_of_a_collector_is_found_in_telegrafs_log(tmp_path: Path) -> None:
+    log = tmp_path / "telegraf.log"
+    log.write_text(
+        "2026-01-01T00:00:00Z E! [inputs.execd] sky: first\n"
+        "2026-01-01T00:00:01Z E! [inputs.execd] skyline: another's\n"
+        "2026-01-01T00:00:02Z E! [inputs.execd] sky: the sensor is gone; plug it in\n"
+    )
+    assert last_error(log, "sky") == "the sensor is gone; plug it in"
+    assert last_error(log, "sea") == f"it has said nothing of an error; Telegraf's log is {log}"
+
+
+def test_an_interrupt_that_is_held_back_comes_at_the_release() -> None:
+    program = (
+        "import os, signal\n"
+        "from sensetig.demo.interrupts import Interrupts\n"
+        "interrupts = Interrupts()\n"
+        "interrupts.hold()\n"
+        "os.kill(os.getpid(), signal.SIGTERM)\n"
+        "print('held', flush=True)\n"
+        "try:\n    interrupts.release()\nexcept KeyboardInterrupt:\n    print('came', flush=True)\n"
+        "interrupts.ignore()\n"
+        "os.kill(os.getpid(), signal.SIGINT)\n"
+        "print('ignored')\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["held", "came", "ignored"]
 
 
 def test_an_engine_that_ended_is_not_taken_for_a_later_process_with_its_id(tmp_path: Path) -> None:

@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from collectors.__main__ import catalogue
-from collectors.metric import decode_lines
+from collectors.__main__ import catalogue, requirement
+from collectors.decoding import decode_lines
 from tests.golden import ROOT
 
 PROBE = Path(__file__).parent / "probe"
@@ -129,8 +130,14 @@ def test_a_missing_library_is_named_with_what_brings_it() -> None:
     done = run("probe", "--mode", "lacking")
     assert (done.returncode, done.stdout) == (2, "")
     assert "a_library_that_is_not_installed" in done.stderr
-    assert "pip install 'sensetig[probe]'" in done.stderr
+    assert "pip install 'sensetig'" in done.stderr, "there is no extra of that name"
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_an_extra_is_named_only_where_there_is_one(name: str) -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert requirement(name) == (f"sensetig[{name}]" if name in extras else "sensetig")
 
 
 def test_where_there_is_nothing_to_read_nothing_is_emitted_and_it_is_no_error() -> None:
@@ -219,6 +226,53 @@ def test_a_reader_that_is_gone_ends_it_without_a_word(execd: tuple[str, ...]) ->
     assert (process.returncode, err) == (1, b"closed\n")
 
 
+@pytest.mark.parametrize("execd", [(), ("--execd",)])
+@pytest.mark.parametrize("mode", ["steady", "streaming"])
+def test_an_output_that_takes_nothing_is_one_sentence(mode: str, execd: tuple[str, ...]) -> None:
+    with open("/dev/full", "wb") as full:
+        process = start("probe", "--mode", mode, *execd, stdout=full.fileno())
+    _, err = process.communicate(b"\n", timeout=_SECONDS)
+    assert process.returncode == 1
+    assert err == b"E! probe: standard output cannot be written: No space left on device\nclosed\n"
+
+
+@pytest.mark.parametrize(
+    ("closed", "execd", "said"),
+    [
+        (">&-", (), b"standard output is closed, and the lines go there; open it"),
+        (">&-", ("--execd",), b"standard output is closed, and the lines go there; open it"),
+        (
+            "<&-",
+            ("--execd",),
+            b"standard input is closed, and with --execd it asks for each batch; open it, or leave --execd out",
+        ),
+    ],
+)
+def test_a_stream_that_is_closed_is_one_sentence(closed: str, execd: tuple[str, ...], said: bytes) -> None:
+    command = [sys.executable, "-c", _WITH_PROBE, str(PROBE), "probe", *execd]
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'exec "$@" {closed}', "sh", *command],
+        input=b"\n",
+        capture_output=True,
+        timeout=_SECONDS,
+        env=environment(),
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (2, b"", b"E! probe: " + said + b"\n")
+
+
+def test_one_batch_needs_no_input() -> None:
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$@" <&-', "sh", sys.executable, "-c", _WITH_PROBE, str(PROBE), "probe"],
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+        env=environment(),
+        check=False,
+    )
+    assert (done.returncode, numbers(done.stdout)) == (0, [1])
+
+
 # --- settings ---------------------------------------------------------------------------------------
 
 
@@ -237,7 +291,24 @@ def test_a_wrong_option_is_named_with_what_was_expected() -> None:
 def test_an_unknown_option_is_refused() -> None:
     done = run("probe", "--cuont", "10")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "--cuont" in done.stderr
+    assert done.stderr == (
+        "E! probe: there is no option --cuont; the options are --help, --execd, --settings, --mode, --count\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        ("--cuont=10", "there is no option --cuont"),
+        ("stray", "there is no option stray"),
+        ("--count", "argument --count: expected one argument"),
+        ("--execd=3", "argument --execd: ignored explicit argument '3'"),
+    ],
+)
+def test_wrong_words_are_one_sentence_with_the_options_there_are(argument: str, said: str) -> None:
+    done = run("probe", argument)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"E! probe: {said}; the options are --help, --execd, --settings, --mode, --count\n"
 
 
 def test_help_shows_each_setting_with_its_variable_and_default() -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from collectors.decoding import ParseError, decode, decode_lines
 from collectors.metric import (
     MAX_NAME_BYTES,
     MAX_STRING_BYTES,
@@ -18,12 +19,9 @@ from collectors.metric import (
     MIN_TIME_NS,
     FieldValue,
     Metric,
-    ParseError,
     Series,
     clean_measurement,
     clean_name,
-    decode,
-    decode_lines,
     encode,
 )
 from tests.arbitrary import METRICS, carried
@@ -97,7 +95,7 @@ def test_a_leading_number_sign_which_would_make_a_comment_becomes_a_slash() -> N
         ("tab\tand\nbreak\x00and\x7f", "tab and break and "),
         ("C:\\", "C:/"),
         ("a\\ b", "a/ b"),
-        ("a\\\\=b", "a//=b"),
+        ("a\\\\,b", "a//,b"),
         ("a\\b", "a\\b"),
         ("a\\\\b", "a\\\\b"),
         ("half \ud83d pair", "half \ufffd pair"),
@@ -107,6 +105,14 @@ def test_a_leading_number_sign_which_would_make_a_comment_becomes_a_slash() -> N
 def test_a_name_is_spelled_as_line_protocol_can_carry_it(text: str, cleaned: str) -> None:
     assert clean_name(text) == cleaned
     assert clean_measurement(text) == cleaned
+
+
+def test_an_equals_sign_and_a_quote_are_special_in_tags_and_fields_and_not_in_measurements() -> None:
+    assert clean_name("a\\=b") == "a/=b"
+    assert clean_name('a\\"b') == 'a/"b'
+    assert clean_measurement("a\\=b") == "a\\=b"
+    assert decode(r"a\=b f=1").series.measurement == r"a\=b"
+    assert decode(r"m,a\=b=c f=1").series.tags == {"a=b": "c"}
 
 
 # --- fields -----------------------------------------------------------------------------------------
@@ -191,6 +197,18 @@ def test_a_field_that_influxdb_would_refuse_for_its_name_is_left_out() -> None:
     )
 
 
+def test_a_field_s_name_is_cleaned_as_a_tag_s_is() -> None:
+    assert refusals({"a\tb": 1.0, "c\\": 2}) == ("m a\\ b=1.0,c/=2i", [])
+
+
+def test_a_field_whose_cleaned_name_is_another_s_is_left_out() -> None:
+    assert refusals({"a b": 1.0, "a\tb": True, "c": 2}) == (
+        "m a\\ b=1.0,c=2i",
+        ["field 'a\\tb' of 'm' left out: its name would be written as 'a b', as another field's is"],
+    )
+    assert refusals({"a\nb": 1.0, "a\tb": True})[0] == ""
+
+
 def test_a_metric_without_a_field_left_is_no_line() -> None:
     assert line({}) == ""
     assert line({"f": math.nan}, 17) == ""
@@ -222,8 +240,9 @@ def test_many_different_field_names_do_not_grow_the_memory() -> None:
     ("text", "fields"),
     [
         ("m f=1", {"f": 1.0}),
-        ("m f=-1.5e-7,g=.5,h=5.,i=+2", {"f": -1.5e-7, "g": 0.5, "h": 5.0, "i": 2.0}),
-        ("m f=12i,g=-3i,h=7u", {"f": 12, "g": -3, "h": 7}),
+        ("m f=-1.5e-7,g=.5,h=5.,i=1e+2", {"f": -1.5e-7, "g": 0.5, "h": 5.0, "i": 100.0}),
+        ("m f=12i,g=-3i,h=7u,i=0i", {"f": 12, "g": -3, "h": 7, "i": 0}),
+        ("m f=9223372036854775807i,g=18446744073709551615u", {"f": 2**63 - 1, "g": 2**64 - 1}),
         ("m a=t,b=T,c=true,d=True,e=TRUE", dict.fromkeys("abcde", True)),
         ("m a=f,b=F,c=false,d=False,e=FALSE", dict.fromkeys("abcde", False)),
         (r'm f="say \"hi\", a=b c\\d"', {"f": 'say "hi", a=b c\\d'}),
@@ -239,7 +258,7 @@ def test_a_field_is_read_by_its_spelling(text: str, fields: dict[str, FieldValue
 
 
 def test_blanks_between_the_parts_may_be_many() -> None:
-    assert decode("m,a=b   f=1  17") == Metric(Series("m", {"a": "b"}), {"f": 1.0}, 17)
+    assert decode("\tm,a=b   f=1  17\t ") == Metric(Series("m", {"a": "b"}), {"f": 1.0}, 17)
 
 
 def test_a_time_may_be_negative_or_absent() -> None:
@@ -253,6 +272,8 @@ def test_a_time_may_be_negative_or_absent() -> None:
         ("", "column 1: expected a measurement"),
         ("m", "column 1: expected a measurement"),
         (",a=b f=1", "column 1: expected a measurement"),
+        ("#m f=1", "column 1: expected a measurement"),
+        ('#m f="x"', "column 1: expected a measurement"),
         ("m,a f=1", "column 3: expected tag=value: 'a'"),
         ("m,a= f=1", "column 3: expected tag=value: 'a='"),
         ("m,=b f=1", "column 3: expected tag=value"),
@@ -268,6 +289,12 @@ def test_a_time_may_be_negative_or_absent() -> None:
         ("m f=1_0i", "'1_0i' is no field value"),
         ("m f=\u0661i", "'\u0661i' is no field value"),
         ("m f=0x10", "'0x10' is no field value"),
+        ("m f=+1", "'+1' is no field value"),
+        ("m f=01i", "'01i' is no field value"),
+        ("m f=1e400", "'1e400' is no field value"),
+        ("m f=9223372036854775808i", "'9223372036854775808i' is no field value"),
+        ("m f=18446744073709551616u", "'18446744073709551616u' is no field value"),
+        ("m f=1 9223372036854775808", "column 7: expected a time in nanoseconds"),
         ("m f=1e", "'1e' is no field value"),
         ("m f=1=2", "'1=2' is no field value"),
         ("m f=yes", "'yes' is no field value"),
@@ -284,7 +311,10 @@ def test_what_is_no_line_protocol_is_refused_with_its_place(text: str, message: 
 
 
 def test_a_batch_passes_over_blank_lines_and_comments() -> None:
-    assert [metric.series.measurement for metric in decode_lines("a f=1\n\n# note\n  \nb f=2\r\n")] == ["a", "b"]
+    assert [metric.series.measurement for metric in decode_lines("a f=1\n\n# note\n  \n  # note\nb f=2\r\n")] == [
+        "a",
+        "b",
+    ]
 
 
 def test_an_error_in_a_batch_has_its_line_number() -> None:
@@ -332,7 +362,7 @@ def test_any_text_is_read_or_refused_in_words(text: str) -> None:
 
 @given(st.text(st.sampled_from("m,a=b 1.e+-iutfT_"), max_size=24))
 def test_the_fast_way_of_reading_agrees_with_the_thorough_one(text: str) -> None:
-    from collectors.metric import _decode_any, _decode_plain
+    from collectors.decoding import _decode_any, _decode_plain
 
     stripped = text.strip("\r\n ")
     fast = _decode_plain(stripped)

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from collectors.metric import Metric, Series, decode_lines
+from collectors.decoding import decode_lines
+from collectors.metric import Metric, Series
 from collectors.report import Report
 from collectors.runner import REPORT_SECONDS, Collector, Requests, Runner, Unavailable
 from collectors.schema import COLLECTOR, violations

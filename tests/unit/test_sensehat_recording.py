@@ -148,7 +148,7 @@ def test_an_import_has_every_row_with_its_own_time(tmp_path: Path) -> None:
     bench = Bench(backend="recording", recording=written(tmp_path, *ROWS), keep_times=True)
     made = create(bench.context)
     assert isinstance(made, Streaming)
-    metrics = [metric for batch in made.stream(lambda _: False) for metric in batch]
+    metrics = [metric for batch in made.stream(lambda *_: False) for metric in batch]
     made.close()
     assert [metric.time_ns for metric in metrics[::2]] == [1767225600 * 10**9 + step * 10**10 for step in range(3)]
     assert {metric.series.tags["replayed"] for metric in metrics} == {"true"}
@@ -160,7 +160,7 @@ def test_an_import_stops_between_batches_when_it_is_told_to(tmp_path: Path) -> N
     ]
     made = create(Bench(backend="recording", recording=written(tmp_path, *rows), keep_times=True).context)
     assert isinstance(made, Streaming)
-    assert [len(list(batch)) for batch in made.stream(lambda _: True)] == [1000]
+    assert [len(list(batch)) for batch in made.stream(lambda *_: True)] == [1000]
     made.close()
 
 
@@ -325,7 +325,7 @@ def test_of_the_flight_units_recording_every_row_is_valid_and_a_factor_too_small
     assert isinstance(made, Streaming)
     counts = {"environment": 0, "imu": 0, "humidity_compensated_percent": 0}
     wrong: list[str] = []
-    for batch in made.stream(lambda _: False):
+    for batch in made.stream(lambda *_: False):
         for metric in batch:
             counts[metric.series.measurement] += 1
             counts["humidity_compensated_percent"] += "humidity_compensated_percent" in metric.fields

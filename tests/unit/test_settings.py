@@ -77,6 +77,7 @@ def test_a_whole_number_serves_as_a_number() -> None:
         ("COUNT", "1.5", "must be a whole number from 1 to 9"),
         ("FACTOR", "-1", "must be a number of at least 0"),
         ("FACTOR", "nan", "must be a number of at least 0"),
+        ("FACTOR", "inf", "must be a number of at least 0"),
         ("BACKEND", "usb", "must be one of auto, hat"),
         ("QUIET", "maybe", "must be true or false"),
     ],

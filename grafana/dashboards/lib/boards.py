@@ -137,8 +137,8 @@ def build(board: Board, rows: Iterable[Row]) -> BuiltDashboard:
             .type(DashboardLinkType.DASHBOARDS)
             .tags([TAG])
             .as_dropdown(False)
-            .keep_time(False)
-            .include_vars(False)
+            .keep_time(True)
+            .include_vars(True)
         )
     )
     for each in _variables(board):

@@ -71,7 +71,9 @@ def _with_basics(
     no_data: str,
     links: Mapping[str, str] | None,
 ) -> Kind:
-    panel.title(title).description(description).span(size[0]).height(size[1]).no_value(no_data)
+    panel.title(title).description(description).span(size[0]).height(size[1])
+    if no_data:
+        panel.no_value(no_data)
     if targets:
         panel.datasource(DATASOURCE)
     for index, target in enumerate(targets):
@@ -123,7 +125,7 @@ def number(
     panel.color_mode(common.BigValueColorMode.BACKGROUND if filled else common.BigValueColorMode.VALUE)
     panel.justify_mode(common.BigValueJustifyMode.CENTER if filled else common.BigValueJustifyMode.AUTO)
     panel.text_mode(common.BigValueTextMode.NAME if named else common.BigValueTextMode.AUTO).wide_layout(False)
-    panel.text(VizTextDisplayOptions().title_size(13).value_size(18 if time else 26))
+    panel.text(VizTextDisplayOptions().title_size(13).value_size(18 if time or named else 26))
     _numbers(panel, decimals, low, high)
     if texts:
         panel.mappings(value_map(texts))
@@ -280,6 +282,7 @@ def listing(
     panel = _with_basics(table.Panel(), title, description, targets, size, no_data, links)
     panel.cell_height(common.TableCellHeight.LG if tall else common.TableCellHeight.SM).show_header(True)
     panel.color_scheme(FieldColor().mode(FieldColorModeId.THRESHOLDS)).thresholds(thresholds.config(thresholds.NONE))
+    panel.min_width(80)
     if joined_by:
         # Only the first target keeps its time; the others' would be columns of the same name.
         for change in (

@@ -120,8 +120,11 @@ class Source:
             f"non_negative_derivative(max({_quoted(field)}), 1s){factor} AS {_quoted(title)}"
             for field, title in zip(fields, titles, strict=True)
         )
+        # The outer query brings back the empty intervals, which a derivative leaves out, so that a silence shows.
+        shown = ", ".join(f"last({_quoted(title)}) AS {_quoted(title)}" for title in titles)
+        rates = f"SELECT {columns} {self._scope(measurement, where)} GROUP BY {_groups(by)} fill(none)"
         return Target(
-            f"SELECT {columns} {self._scope(measurement, where)} GROUP BY {_groups(by)} fill(none)",
+            f"SELECT {shown} FROM ({rates}) WHERE $timeFilter GROUP BY {_groups(by)} fill(null)",  # noqa: S608 - no input
             alias=alias or _alias(by),
             unit=units.grafana(unit or units.rate(self._declared(measurement).field(fields[0]).unit)),
             several=bool(tuple(by)) or len(fields) > 1,

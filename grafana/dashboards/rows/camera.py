@@ -81,7 +81,7 @@ def _events() -> list[Panel]:
         lines(
             "Motion",
             "Largest share of the picture that differed from the background. A level that never falls: the camera "
-            "shakes, or its background has changed.",
+            "shakes, or its background has changed. A single jump to 100 %: the light was switched, which is no event.",
             _SOURCE.mean("camera", "motion_percent", by=("camera",), function="max"),
             low=0,
             soft_high=5,

@@ -62,7 +62,7 @@ def _glance() -> list[Panel]:
             high=100,
         ),
         number(
-            "Room humidity",
+            "Room %",
             "Relative humidity at the room's temperature; only where a compensation factor is set. People, wood and "
             "paper are well between 30 and 60 %; mould grows above 70 %.",
             _SOURCE.mean("environment", "humidity_compensated_percent", names=("Humidity",)),
@@ -99,8 +99,8 @@ def _air() -> list[Panel]:
             "Temperature",
             "As each sensor gives it, with the processor's heat taken out where a factor is set, the processor's own, "
             "and the dew point. Raw lines that follow the processor's are warmed by it.",
-            _SOURCE.mean("environment", "temperature_raw_celsius", where=_HUMIDITY_SENSOR, names=("hts221",)),
-            _SOURCE.mean("environment", "temperature_raw_celsius", where=_PRESSURE_SENSOR, names=("lps25h",)),
+            _SOURCE.mean("environment", "temperature_raw_celsius", where=_HUMIDITY_SENSOR, names=("humidity sensor",)),
+            _SOURCE.mean("environment", "temperature_raw_celsius", where=_PRESSURE_SENSOR, names=("pressure sensor",)),
             _SOURCE.mean("environment", "temperature_compensated_celsius", where=_HUMIDITY_SENSOR, names=("room",)),
             _SOURCE.mean("environment", "temperature_cpu_celsius", where=_HUMIDITY_SENSOR, names=("processor",)),
             _SOURCE.mean("environment", "dew_point_celsius", names=("dew point",)),
@@ -108,8 +108,8 @@ def _air() -> list[Panel]:
             fill=4,
             calcs=_TABLE,
             colours={
-                "hts221": "orange",
-                "lps25h": "yellow",
+                "humidity sensor": "orange",
+                "pressure sensor": "yellow",
                 "room": "green",
                 "processor": "red",
                 "dew point": "blue",

@@ -146,7 +146,6 @@ def _processor() -> list[Panel]:
             unit="percent",
             low=0,
             soft_high=20,
-            decimals=1,
             fill=4,
             size=(6, 8),
         ),
@@ -208,7 +207,7 @@ def _memory() -> list[Panel]:
             "Memory moved to swap (below the line) and back (above). Steady traffic means too little memory.",
             _SOURCE.rate("swap", "in", "out", names=("in", "out")),
             size=(6, 8),
-            decimals=1,
+            soft_high=1024,
             overrides={"in": shaded("blue"), "out": shaded("orange", below=True)},
             no_data="No swap space",
         ),
@@ -236,7 +235,7 @@ def _disks() -> list[Panel]:
             order=("path", "fstype", "Full", "Used", "Free", "Size", "Inodes used"),
             renamed={"path": "Mounted on", "fstype": "Type"},
             columns={
-                "Full": gauge_cell(thresholds.DISK, width=220),
+                "Full": gauge_cell(thresholds.DISK, width=180),
                 "Used": properties(unit="bytes", decimals=1),
                 "Free": properties(unit="bytes", decimals=1),
                 "Size": properties(unit="bytes", decimals=1),
@@ -309,11 +308,13 @@ def _network() -> list[Panel]:
             "Packets per second that were damaged or dropped. Anything but 0 points at a "
             "cable, a driver or a bad link.",
             _SOURCE.written(
+                'SELECT last("errors") AS "errors", last("drops") AS "drops" FROM ('
                 'SELECT non_negative_derivative(max("err_in"), 1s) + non_negative_derivative(max("err_out"), 1s) '
                 'AS "errors", '
-                'non_negative_derivative(max("drop_in"), 1s) + non_negative_derivative(max("drop_out"), 1s) AS "drops" '
-                'FROM "net" WHERE $scope AND "interface" !~ /^(all|lo|veth.*|docker.*|br-.*)$/ '
-                'GROUP BY time($interval), "interface" fill(none)',
+                'non_negative_derivative(max("drop_in"), 1s) + non_negative_derivative(max("drop_out"), 1s) '
+                'AS "drops" FROM "net" WHERE $scope AND "interface" !~ /^(all|lo|veth.*|docker.*|br-.*)$/ '
+                'GROUP BY time($interval), "interface" fill(none)) WHERE $timeFilter '
+                'GROUP BY time($interval), "interface" fill(null)',
                 alias="$tag_interface $col",
                 unit="packets_per_second",
             ),

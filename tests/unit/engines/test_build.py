@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from sensetig.engines import build, catalogue
@@ -38,9 +43,34 @@ def test_a_tool_that_is_too_old_is_named_with_its_version(tmp_path: Path) -> Non
 
 
 def test_a_tool_that_cannot_say_its_version_is_missing(tmp_path: Path) -> None:
-    script(tmp_path / "rustc", "echo 'no toolchain' >&2; exit 1")
+    prints(tmp_path / "rustc", "good morning")
     lacking = build.missing([CATALOGUE.needs["rustc"]], {"PATH": f"{tmp_path}:/bin"})
     assert [each.found for each in lacking] == ["one that does not say its version"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("printf 'error: no toolchain is set.\\nhelp: set one\\n' >&2; exit 1", "no toolchain is set"),
+        ("exit 3", "it ends with status 3"),
+    ],
+)
+def test_a_tool_that_does_not_run_is_named_with_what_it_says_and_what_to_do(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    shim = script(tmp_path / "rustc", text)
+    lacking = build.missing([CATALOGUE.needs["rustc"]], {"PATH": f"{tmp_path}:/bin"})
+    assert [each.sentence() for each in lacking] == [
+        f"Rust 1.83 or later ({shim} is there, but does not run: {said}; make it run, or take its folder off PATH)"
+    ]
+
+
+def test_a_tool_for_another_machine_does_not_run(tmp_path: Path) -> None:
+    shim = tmp_path / "cargo"
+    shim.write_bytes(b"\x7fELF of another machine")
+    shim.chmod(0o755)
+    lacking = build.missing([CATALOGUE.needs["cargo"]], {"PATH": str(tmp_path)})
+    assert [each.broken for each in lacking] == [f"{shim} is there, but does not run: Exec format error"]
 
 
 def test_tools_that_are_new_enough_are_not_missing(tmp_path: Path) -> None:
@@ -137,3 +167,45 @@ def test_a_real_module_is_compiled_by_the_real_go(tmp_path: Path) -> None:
         TELEGRAF._replace(build=small), folder, tmp_path / "out", [], environ, tmp_path / "log", lambda _: None
     )
     assert b"7.8.9" in (tmp_path / "out").read_bytes()
+
+
+#: Builds Telegraf with a Go that has a compiler at work, which writes down its process and would go on for a minute.
+_BUILD = """
+import sys
+from pathlib import Path
+from sensetig.engines import build, catalogue
+folder = Path(sys.argv[1])
+build.compile_engine(
+    catalogue.load().engines["telegraf"], folder / "m", folder / "out", [],
+    {"PATH": f"{folder}/bin:/usr/bin:/bin"}, folder / "log", print,
+)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_that_ends_it_ends_the_build_with_all_its_compilers(tmp_path: Path, number: signal.Signals) -> None:
+    module(tmp_path / "m")
+    told = tmp_path / "told"
+    os.mkfifo(told)
+    script(
+        tmp_path / "bin" / "go",
+        f'[ "$1" = version ] && echo go1.26.8 && exit; sleep 60 & echo $! > {told}; wait',
+    )
+    with subprocess.Popen([sys.executable, "-c", _BUILD, str(tmp_path)], stderr=subprocess.PIPE) as process:
+        compiler = psutil.Process(int(told.read_text()))  # which waits until the compiler is at work
+        process.send_signal(number)
+        _, err = process.communicate(timeout=30)
+    compiler_is_gone = not compiler.is_running() or compiler.status() == psutil.STATUS_ZOMBIE
+    assert compiler_is_gone, "the compiler outlived the build"
+    if number is not signal.SIGINT:
+        assert (process.returncode, err) == (128 + number, b"")
+
+
+def test_signals_are_as_before_once_the_build_is_over(tmp_path: Path) -> None:
+    script(tmp_path / "bin" / "go", 'echo go1.26.8; [ "$1" = version ] || touch "$3"')
+    environ = {"PATH": f"{tmp_path}/bin:/bin:/usr/bin"}
+    before = signal.getsignal(signal.SIGTERM)
+    build.compile_engine(
+        TELEGRAF, module(tmp_path / "m"), tmp_path / "out", [], environ, tmp_path / "log", lambda _: None
+    )
+    assert signal.getsignal(signal.SIGTERM) is before

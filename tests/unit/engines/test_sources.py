@@ -106,3 +106,36 @@ def test_another_operating_system_has_no_archive_and_is_built(tmp_path: Path) ->
     engine = sources.obtain("telegraf", said.append, place)
     assert engine.path.parent.name.endswith("-darwin-arm64")
     assert said[0] == "Telegraf: the vendor's archive is for Linux, and this is darwin; going on to the next source"
+
+
+def test_behind_a_tool_that_does_not_run_nothing_is_installed(tmp_path: Path) -> None:
+    asked: list[object] = []
+
+    def run(command: object) -> os_packages.Outcome:
+        asked.append(command)
+        return os_packages.Outcome(0, "")
+
+    # Root on Debian, with Go and a C compiler missing as well: they alone would not make the build possible.
+    place = machine(tmp_path, go=False)._replace(packages=os_packages.System(True, True, tmp_path, 0.0, run))
+    for name in ("rustc", "cargo"):
+        script(tmp_path / "bin" / name, "echo 'error: no default toolchain is set.' >&2; exit 1")
+    said: list[str] = []
+    with pytest.raises(EngineUnavailable) as caught:
+        sources.obtain("influxd", said.append, place)
+    assert asked == []
+    assert not any("installing" in each for each in said)
+    for name in ("rustc", "cargo"):
+        assert f"{tmp_path}/bin/{name} is there, but does not run: no default toolchain is set; make it run, or" in str(
+            caught.value
+        )
+
+
+def test_a_cache_that_cannot_be_written_is_said_with_how_to_get_the_engine_otherwise(tmp_path: Path) -> None:
+    place = machine(tmp_path)
+    (tmp_path / "cache").write_text("a file, where a folder should be")
+    with pytest.raises(EngineUnavailable) as caught:
+        sources.obtain("grafana", lambda _: None, place)
+    said = str(caught.value)
+    assert said.startswith(f"Grafana 12.4.1 could not be put into the cache {tmp_path}/cache: ")
+    assert "(SENSETIG_CACHE names another folder): everything but the dashboards works without it" in said
+    assert "https://grafana.com/grafana/download" in said

@@ -1,0 +1,38 @@
+"""Ctrl-C and its like: raised as KeyboardInterrupt, held back where they would tear something apart."""
+
+from __future__ import annotations
+
+import signal
+
+
+class Interrupts:
+    """SIGINT, SIGTERM and SIGHUP, each of which ends the demo in the same orderly way.
+
+    SIGINT is among them, since a shell may have started the program deaf to it.
+    """
+
+    def __init__(self) -> None:
+        self._held = self._ignored = self._came = False
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._take)
+
+    def _take(self, *_: object) -> None:
+        if self._ignored:
+            return
+        self._came = True
+        if not self._held:
+            raise KeyboardInterrupt
+
+    def hold(self) -> None:
+        """Keep what comes from now on until :meth:`release`."""
+        self._held = True
+
+    def release(self) -> None:
+        """Raise KeyboardInterrupt when something came meanwhile, and from now on at once."""
+        self._held = False
+        if self._came and not self._ignored:
+            raise KeyboardInterrupt
+
+    def ignore(self) -> None:
+        """Pay no heed any more: what is being stopped is stopped to its end."""
+        self._ignored = True

@@ -1,0 +1,145 @@
+"""Watches a running demo: waits for its data, shows it, and notices when an engine has gone."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NoReturn
+
+from influxdb_client.client.influxdb_client import InfluxDBClient
+from influxdb_client.rest import ApiException
+from rich.console import Console, Group
+from rich.live import Live
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+from urllib3.exceptions import HTTPError
+
+from collectors.__main__ import catalogue
+from sensetig import bundle
+from sensetig.declarations import declared
+from sensetig.demo.arrivals import Arrivals, missing, query, reporting
+from sensetig.demo.run import Running, applicable
+from sensetig.demo.summary import dashboards
+from sensetig.demo.table import table
+from sensetig.local.processes import EngineFailed, tail
+
+#: How long the first data of every collector may take, in seconds.
+ARRIVAL_SECONDS = 60.0
+
+#: After so long without a word of a collector it is asked whether it finds anything to read on this machine.
+SILENT_SECONDS = 5.0
+
+#: How often the table is drawn anew and the engines are looked after, in seconds.
+LOOK_SECONDS = 2.0
+
+
+class Watch:
+    """One demo while it runs.
+
+    Args:
+        running: the demo.
+        client: of its InfluxDB, with the read token.
+        environment: what the collectors were given.
+        logs: the folder of the engines' logs.
+        say: takes progress, a sentence at a time.
+    """
+
+    def __init__(
+        self,
+        running: Running,
+        client: InfluxDBClient,
+        environment: Mapping[str, str],
+        logs: Path,
+        say: Callable[[str], None],
+    ) -> None:
+        self._running = running
+        self._client = client
+        self._environment = environment
+        self._logs = logs
+        self._say = say
+        self.declared = declared()
+        self.expected = list(catalogue())
+        self._unasked = set(self.expected)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the demo was started."""
+        return (datetime.now(UTC) - self._running.started).total_seconds()
+
+    def look(self) -> Arrivals:
+        """What has arrived. Raises EngineFailed when an engine has ended or InfluxDB does not answer."""
+        for identity in self._running.identities:
+            if identity.process() is None:
+                raise self._failed(identity.name, "has ended")
+        try:
+            return query(self._client, self._running.bucket, self._running.started)
+        except (HTTPError, ApiException) as error:
+            raise self._failed("InfluxDB", f"does not answer ({type(error).__name__})") from None
+
+    def _failed(self, name: str, what: str) -> EngineFailed:
+        log = self._logs / f"{name.lower()}.log"
+        said = tail(log)
+        return EngineFailed(f"{name} {what}; the end of its log {log}:\n{said}" if said else f"{name} {what}")
+
+    def absent(self, arrivals: Arrivals) -> list[str]:
+        """The collectors whose data has not arrived; those that find nothing to read here are left out."""
+        silent = self._unasked - reporting(arrivals) if self.elapsed > SILENT_SECONDS else set()
+        for name in sorted(silent):
+            self._unasked.remove(name)
+            if not applicable(name, self._environment):
+                self.expected.remove(name)
+                self._say(f"{name} finds nothing to read on this machine")
+        return missing(arrivals, self.expected, self.declared)
+
+    def await_data(self, seconds: float) -> None:
+        """Wait until data of every collector has arrived, or the time is up, and say which."""
+        self._say("waiting for the first data of every collector")
+        late = Retrying(
+            retry=retry_if_result(bool),
+            stop=stop_after_delay(seconds),
+            wait=wait_fixed(0.5),
+            retry_error_callback=lambda state: state.outcome.result() if state.outcome else self.expected,
+        )(lambda: self.absent(self.look()))
+        for name in late:
+            self._say(f"no data of {name} yet: {last_error(self._logs / 'telegraf.log', name)}")
+        if not late:
+            self._say("data of every collector has arrived")
+
+    def show(self, console: Console) -> NoReturn:
+        """Draw the table again and again, until interrupted; without a terminal, only the addresses."""
+        if not console.is_terminal:
+            for line in self.addresses():
+                console.print(line, soft_wrap=True)
+            while True:
+                time.sleep(LOOK_SECONDS)
+                self.look()
+        with Live(console=console, refresh_per_second=1) as live:
+            while True:
+                drawn = table(self.look(), self.declared, datetime.now(UTC))
+                live.update(Group(drawn, "", *self.addresses()))
+                time.sleep(LOOK_SECONDS)
+
+    def let_run(self, seconds: float) -> Arrivals:
+        """Let the demo run until so long after its start, looking after the engines; what has arrived by then."""
+        while (left := seconds - self.elapsed) > 0:
+            self.look()
+            time.sleep(min(LOOK_SECONDS, left))
+        return self.look()
+
+    def addresses(self) -> list[str]:
+        """Where the dashboards and InfluxDB are, a line each."""
+        running = self._running
+        lines = []
+        if running.grafana_url:
+            for title, path in dashboards(bundle.root() / "grafana" / "dashboards"):
+                lines.append(f"{title:14} {running.grafana_url}{path}")
+        lines.append(f"{'InfluxDB':14} {running.influxdb_url}  (token to read: {running.read_token_file})")
+        return lines
+
+
+def last_error(log: Path, collector: str) -> str:
+    """What a collector last said of its errors in Telegraf's log, or where to look."""
+    said = re.findall(rf"E! \[inputs\.execd\] {collector}: (.+)", log.read_text(errors="replace"))
+    return said[-1] if said else f"it has said nothing of an error; Telegraf's log is {log}"

@@ -1,0 +1,140 @@
+"""Every dashboard in a real Grafana, in a real browser: both themes, on a desk and on a phone.
+
+The folder that SENSETIG_SCREENSHOTS names takes a picture of each.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import urllib3
+from playwright.sync_api import BrowserContext, Page, sync_playwright
+
+from tests import dashboards
+from tests.integration.conftest import Demo
+from tests.integration.dashboard_data import Filled
+
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(600)]
+
+COMMITTED = dashboards.committed()
+
+#: Wide enough for the whole grid, or as wide as a phone; so high that every panel is in sight and drawn.
+SIZES = {"desktop": (1400, 4200), "phone": (390, 16000)}
+
+_ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+#: Every panel is there, none still loads, and each has drawn something into its body.
+_DRAWN = """ids => ids.every(id => {
+    const panel = document.querySelector(`[data-viz-panel-key="panel-${id}"]`);
+    return panel && !panel.querySelector('[aria-label="Panel loading bar"]')
+        && panel.querySelector('[data-testid="data-testid panel content"]')?.childElementCount;
+})"""
+
+
+class Visit(NamedTuple):
+    """What a browser met on one dashboard."""
+
+    page: Page
+    console: list[str]
+    outside: list[str]
+
+
+@pytest.fixture(scope="module")
+def grafana_url(demo: Demo, filled: Filled) -> str:
+    """Where the demo's Grafana answers; without one, the test is skipped."""
+    del filled  # what it brings has to be there before the dashboards are looked at
+    url = demo.summary["grafana_url"]
+    if url is None:
+        pytest.skip("no Grafana on this machine: set GRAFANA_HOME to its folder to look at the dashboards in it")
+    return str(url)
+
+
+@pytest.fixture(scope="module")
+def context(chromium: Path) -> Iterator[BrowserContext]:
+    """A browser that keeps what it has fetched of Grafana from page to page."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=_ARGUMENTS)
+        yield browser.new_context()
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder for the pictures."""
+    named = os.environ.get("SENSETIG_SCREENSHOTS")
+    folder = Path(named) if named else tmp_path_factory.mktemp("dashboards")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture
+def visit(context: BrowserContext, grafana_url: str, request: pytest.FixtureRequest) -> Iterator[Visit]:
+    """A dashboard, opened in a page of its own and drawn in full; the parameters are those of the test."""
+    values = request.node.callspec.params
+    width, height = SIZES[values["size"]]
+    page = context.new_page()
+    page.set_viewport_size({"width": width, "height": height})
+    console: list[str] = []
+    outside: list[str] = []
+    page.on("console", lambda message: console.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: console.append(str(error)))
+    page.on(
+        "request",
+        lambda request: (
+            None if request.url.startswith((grafana_url, "data:", "blob:")) else outside.append(request.url)
+        ),
+    )
+    dashboard = COMMITTED[values["name"]]
+    page.goto(f"{grafana_url}/d/{dashboard['uid']}?theme={values['theme']}&kiosk&refresh=")
+    page.wait_for_function(_DRAWN, arg=[panel["id"] for panel in dashboards.panels(dashboard)], timeout=90_000)
+    page.wait_for_load_state("networkidle")
+    yield Visit(page, console, outside)
+    page.close()
+
+
+def text_of(page: Page, panel: dict[str, Any]) -> list[str]:
+    """The lines of text that a panel shows."""
+    return page.locator(f'[data-viz-panel-key="panel-{panel["id"]}"]').inner_text().splitlines()
+
+
+@pytest.mark.parametrize("uid", ["sensetig-influxql", "sensetig-influxql-hourly", "sensetig-flux"])
+def test_a_provisioned_datasource_reaches_influxdb(uid: str, grafana_url: str) -> None:
+    answer = urllib3.request("GET", f"{grafana_url}/api/datasources/uid/{uid}/health", retries=False, timeout=30)
+    assert answer.status == 200, answer.data
+    assert answer.json()["status"] == "OK", answer.data
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("name", COMMITTED)
+def test_a_dashboard_shows_its_data_without_an_error(
+    name: str, theme: str, size: str, visit: Visit, pictures: Path
+) -> None:
+    dashboard = COMMITTED[name]
+    visit.page.screenshot(path=pictures / f"{name.removesuffix('.json')}-{theme}-{size}.png", full_page=True)
+
+    empty = [
+        panel["title"]
+        for panel in dashboards.panels(dashboard)
+        if panel["type"] != "text"
+        and {"No data", panel["fieldConfig"]["defaults"]["noValue"]} & set(text_of(visit.page, panel))
+    ]
+
+    assert empty == []
+    assert visit.page.locator('[data-testid="data-testid Panel status error"]').count() == 0
+    assert visit.page.locator('[data-testid="data-testid Alert error"]').count() == 0
+    assert visit.console == []
+    assert visit.outside == []
+    assert visit.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

@@ -1,0 +1,32 @@
+"""What the operator's commands refuse, each in a sentence that says what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from sensetig import bundle
+from sensetig.__main__ import main
+from sensetig.commands.reference import kept_in
+
+
+@pytest.mark.parametrize("given", ["nan", "inf", "-inf", "-1"])
+def test_setup_waits_for_no_time_that_does_not_end(given: str, tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens"
+    done = CliRunner().invoke(main, ["setup", "--tokens", str(tokens), f"--wait={given}"])
+    assert done.exit_code == 2
+    assert f"'--wait': {given} is no number of seconds to wait; give one of 0 or more, such as 30" in done.stderr
+    assert not tokens.exists()
+
+
+def test_the_reference_of_a_checkout_is_in_its_docs() -> None:
+    assert kept_in(bundle.root()) == bundle.root() / "docs" / "metrics.md"
+
+
+def test_an_installation_without_docs_says_where_the_reference_can_go(tmp_path: Path) -> None:
+    with pytest.raises(click.ClickException) as caught:
+        kept_in(tmp_path)
+    assert "only a checkout has; name a file with --file, or print the reference with --file -" in caught.value.message
