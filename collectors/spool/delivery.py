@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
-from collectors.metric import FieldValue, Metric, ParseError, Series, decode
+from collectors.decoding import ParseError, decode
+from collectors.metric import FieldValue, Metric, Series
 from collectors.report import Report
 from collectors.runner import Unavailable, Wait
 from collectors.spool import SPOOL

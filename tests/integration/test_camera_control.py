@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import cv2
 import pytest
 
-from collectors.metric import Metric, decode_lines
+from collectors.decoding import decode_lines
+from collectors.metric import Metric
 from sensetig.local import ports
 from tests.golden import ROOT
 

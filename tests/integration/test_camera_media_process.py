@@ -13,7 +13,8 @@ from pathlib import Path
 import av
 import pytest
 
-from collectors.metric import FieldValue, decode
+from collectors.decoding import decode
+from collectors.metric import FieldValue
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -21,7 +21,8 @@ from urllib.parse import urlencode
 import pytest
 import urllib3
 
-from collectors.metric import FieldValue, decode
+from collectors.decoding import decode
+from collectors.metric import FieldValue
 from collectors.spool.record import Record, decode_position
 from collectors.spool.record import decode as decode_records
 from tests.integration.conftest import InfluxDB

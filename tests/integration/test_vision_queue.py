@@ -24,7 +24,8 @@ from collectors.camera.backends import Frame
 from collectors.camera.detector import Box
 from collectors.camera.events import Event
 from collectors.camera.publish import Publisher
-from collectors.metric import Metric, decode_lines
+from collectors.decoding import decode_lines
+from collectors.metric import Metric
 from collectors.report import Report
 from collectors.schema import COLLECTOR, violations
 from collectors.vision import MEASUREMENTS

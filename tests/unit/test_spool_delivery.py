@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from collectors.metric import Metric, decode_lines
+from collectors.decoding import decode_lines
+from collectors.metric import Metric
 from collectors.report import Report
 from collectors.runner import Unavailable
 from collectors.schema import COLLECTOR, violations
