@@ -287,6 +287,27 @@ def test_half_a_line_in_an_older_segment_is_passed_over(ends: Ends) -> None:
     assert reader.damaged == 1
 
 
+def test_a_segment_that_the_disk_cannot_read_holds_up_no_other(ends: Ends) -> None:
+    writer = ends.writer(max_bytes=4096)
+    lines = numbered(12, length=100)
+    for line in lines:
+        writer.append(line + b"\n")
+    bad = ends.files()[1]
+
+    def pread(descriptor: int, length: int, offset: int) -> bytes:
+        if os.fstat(descriptor).st_ino == bad.stat().st_ino:
+            raise OSError(EIO, os.strerror(EIO))
+        return os.pread(descriptor, length, offset)
+
+    reader = Reader(str(ends.directory), pread)
+    found = everything(reader)
+    in_bad = bad.read_bytes().count(b"\n")
+    assert len(found) == 12 - in_bad
+    assert found == [line for line in lines if line in found]
+    assert (reader.missing, reader.damaged) == (in_bad, 1)
+    reader.close()
+
+
 def test_lines_that_were_delivered_and_then_lost_with_the_power_leave_no_number_to_be_mistaken(ends: Ends) -> None:
     ends.directory.mkdir()
     (ends.directory / segment_name(1)).write_bytes(batch_of_records(numbered(3)))

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from errno import ENOSPC
 from pathlib import Path
 
 import pytest
@@ -30,13 +31,20 @@ _SECONDS = 30
 class Stage:
     """A spool, a clock that the test moves, and a delivery; what it is told to wait for is kept."""
 
-    def __init__(self, folder: Path, *, redeliver_seconds: float = 60.0, once: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        redeliver_seconds: float = 60.0,
+        once: bool = False,
+        reader: type[Reader] = Reader,
+    ) -> None:
         self.folder = folder
         self.seconds = 100.0
         self.said: list[str] = []
         self.waits: list[tuple[float, int | None]] = []
         self.writer = self.open_writer()
-        self.reader = Reader(str(folder))
+        self.reader = reader(str(folder))
         self.delivery = Delivery(
             self.reader,
             "hall",
@@ -160,6 +168,25 @@ def test_without_a_bell_it_looks_by_itself(tmp_path: Path) -> None:
     assert len(list(delivery.stream(wait))) == 2
     assert waits == [(0, None), (LOOK_SECONDS, None)]
     delivery.close()
+
+
+class FullDisk(Reader):
+    """Its position cannot be written."""
+
+    def commit(self, number: int) -> None:
+        if number:
+            raise OSError(ENOSPC, os.strerror(ENOSPC))
+
+
+def test_a_position_that_cannot_be_put_down_is_counted_and_delivery_goes_on(tmp_path: Path) -> None:
+    stage = Stage(tmp_path / "spool", redeliver_seconds=0, once=True, reader=FullDisk)
+    stage.write(1)
+    assert [numbers(batch) for batch in stage.batches][1] == [1]
+    assert stage.said == [
+        "E! spool: it cannot be put down how far the spool was delivered: No space left on device; "
+        "lines may be delivered again after a restart"
+    ]
+    stage.close()
 
 
 def test_what_is_no_line_protocol_is_counted_and_passed_over(stage: Stage) -> None:
