@@ -128,7 +128,13 @@ class Delivery:
         number = 0
         while self._deliveries and self._timer() - self._deliveries[0][0] >= limit:
             _, number = self._deliveries.popleft()
-        self._reader.commit(number)
+        try:
+            self._reader.commit(number)
+        except OSError as error:
+            self._report.error(
+                f"it cannot be put down how far the spool was delivered: {error.strerror}; "
+                "lines may be delivered again after a restart"
+            )
 
     def _pause(self, due: float) -> float:
         """How long there is nothing to do but to listen; deliveries are put down when the state is reported."""

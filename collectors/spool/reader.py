@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from collectors.spool.folder import BELL, POSITION, SHARED, Busy, lock, path_of, segments
 from collectors.spool.record import decode, decode_position, encode_position
@@ -13,6 +14,10 @@ CHUNK_BYTES = 256 * 1024
 
 class Reader:
     """Reads a spool, of which it is the only reader.
+
+    Args:
+        directory: the spool's folder.
+        pread: reads from a segment, as ``os.pread`` does.
 
     Attributes:
         number: of the last line that :meth:`read` gave, or 0.
@@ -26,8 +31,9 @@ class Reader:
         OSError: it cannot be read, or the position not be written.
     """
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, pread: Callable[[int, int, int], bytes] = os.pread) -> None:
         self._directory = directory
+        self._pread = pread
         segments(directory)  # says whether it can be read at all
         self._position = os.open(os.path.join(directory, POSITION), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, SHARED)
         if not lock(self._position):
@@ -94,9 +100,16 @@ class Reader:
     def _read_here(self) -> list[bytes]:
         """The next lines of the segment that is open."""
         while self._file >= 0:
-            data = os.pread(self._file, CHUNK_BYTES, self._offset)
-            if len(data) == CHUNK_BYTES and b"\n" not in data:
-                data = os.pread(self._file, os.fstat(self._file).st_size - self._offset, self._offset)
+            try:
+                data = self._pread(self._file, CHUNK_BYTES, self._offset)
+                if len(data) == CHUNK_BYTES and b"\n" not in data:
+                    data = self._pread(self._file, os.fstat(self._file).st_size - self._offset, self._offset)
+            except OSError:
+                # A place of the disk that is broken: what comes after this segment is not to wait for it.
+                self.damaged += 1
+                os.close(self._file)
+                self._file = -1
+                return []
             found = decode(data)
             if not found.end:
                 return []

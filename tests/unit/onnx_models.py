@@ -41,12 +41,12 @@ def fixed(path: Path, output: NDArray[np.float32], side: int = 16) -> Path:
     nodes = [
         helper.make_node("GlobalAveragePool", ["input"], ["mean"]),
         helper.make_node("Flatten", ["mean"], ["flat"]),
-        helper.make_node("Gemm", ["flat", "weights", "bias"], ["row"]),
+        helper.make_node("Gemm", ["flat", "weights", "bias"], ["row"], transB=1),
         helper.make_node("Reshape", ["row", "shape"], ["output"]),
     ]
     values = output.astype(np.float32).reshape(1, -1)
     constants: dict[str, NDArray[Any]] = {
-        "weights": np.zeros((3, values.size), np.float32),
+        "weights": np.zeros((values.size, 3), np.float32),
         "bias": values.ravel(),
         "shape": np.array(output.shape, np.int64),
     }

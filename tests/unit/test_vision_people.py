@@ -9,7 +9,7 @@ import pytest
 from collectors.runner import Unavailable
 from collectors.settings import Values
 from collectors.vision.engines import BadPicture, Detection, chosen, open_engine
-from collectors.vision.engines.people import People, confidence
+from collectors.vision.engines.people import People, confidence, looked_at
 from tests.golden import DATA
 from tests.unit import vision_support as support
 
@@ -78,3 +78,16 @@ def test_an_opencv_without_the_detector_is_named_with_what_to_install() -> None:
 
 def test_a_distance_becomes_a_confidence_from_0_to_1() -> None:
     assert [round(confidence(distance), 3) for distance in (-1e9, -2, 0, 2, 1e9)] == [0, 0.119, 0.5, 0.881, 1]
+
+
+@pytest.mark.parametrize("shape", [(1, 60_000), (8, 600), (60_000, 1), (4000, 3000), (3000, 4000), (64, 64)])
+def test_a_picture_of_any_shape_is_looked_at_in_a_bearable_size(shape: tuple[int, int]) -> None:
+    width, height = looked_at(*shape, 720)
+    assert width >= 64
+    assert height >= 128
+    assert width * height <= 2.1 * 720 * 720
+
+
+def test_a_picture_of_a_usual_shape_keeps_it() -> None:
+    assert looked_at(3000, 4000, 720) == (720, 960)
+    assert looked_at(320, 240, 720) == (720, 540)

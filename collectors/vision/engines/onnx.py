@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 import cv2
 import numpy as np
@@ -56,7 +57,7 @@ class Onnx:
         try:
             return self.run(image)
         except (cv2.error, Misread) as error:
-            raise Failed(f"the model {self.model} fails: {_first_line(error)}") from None
+            raise Failed(f"the model {self.model} fails: {_reason(error)}") from None
 
     def run(self, image: Pixels) -> list[Detection]:
         """What the network finds in these pixels. Raises cv2.error, and Misread for an output of another form."""
@@ -88,9 +89,7 @@ def open_onnx(values: Values) -> Onnx:
     try:
         net = cv2.dnn.readNetFromONNX(path)
     except cv2.error as error:
-        raise Unavailable(
-            f"{path} is no ONNX model that OpenCV {cv2.__version__} can run: {_first_line(error)}"
-        ) from None
+        raise Unavailable(f"{path} is no ONNX model that OpenCV {cv2.__version__} can run: {_reason(error)}") from None
     output = values[settings.ONNX_OUTPUT]
     engine = Onnx(
         values[settings.MODEL] or os.path.splitext(os.path.basename(path))[0],
@@ -108,7 +107,7 @@ def open_onnx(values: Values) -> Onnx:
         raise Unavailable(f"{path} cannot be read as {output}: {error}; see the setting onnx_output") from None
     except cv2.error as error:
         raise Unavailable(
-            f"{path} takes no picture of {side}x{side}: {_first_line(error)}; see the setting onnx_size"
+            f"{path} takes no picture of {side}x{side}: {_reason(error)}; see the setting onnx_size"
         ) from None
     return engine
 
@@ -134,7 +133,7 @@ def _mean(text: str) -> tuple[float, float, float]:
     return red, green, blue
 
 
-def _first_line(error: Exception) -> str:
-    """OpenCV's errors have several lines, with places in its own source; the reason is at the end of the first."""
-    text = str(error).strip().splitlines()[0]
-    return text.rpartition("error: ")[2]
+def _reason(error: Exception) -> str:
+    """What an error of OpenCV says, on one line, without the places in its source that it names between."""
+    text = re.sub(r"OpenCV\([^)]*\) \S+ error: |\(-\d+:[^)]*\) ?| ?in function '[^\n]*", "", str(error))
+    return " ".join(text.replace(">", " ").split())[:200] or type(error).__name__

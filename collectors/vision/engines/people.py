@@ -7,7 +7,7 @@ modules have.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import exp
+from math import exp, sqrt
 from typing import Any
 
 import cv2
@@ -25,6 +25,9 @@ _STRIDE, _PADDING, _STEP = (8, 8), (8, 8), 1.05
 
 #: The window that the plane was trained on, in pixels; a smaller picture is enlarged to it.
 _WINDOW_WIDTH, _WINDOW_HEIGHT = 64, 128
+
+#: A picture much higher than wide would become huge when it is made wide: so many squares of its width are enough.
+_MOST_SQUARES, _MOST_SIDE = 2, 4096
 
 
 class People:
@@ -56,14 +59,26 @@ class People:
         del wait  # a picture takes a fraction of a second
         grey = decode(jpeg, cv2.IMREAD_GRAYSCALE)
         height, width = grey.shape[:2]
-        factor = max(self._width / width, _WINDOW_WIDTH / width, _WINDOW_HEIGHT / height)
-        size = (max(_WINDOW_WIDTH, round(width * factor)), max(_WINDOW_HEIGHT, round(height * factor)))
-        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
+        size = looked_at(width, height, self._width)
+        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA if size[0] < width else cv2.INTER_LINEAR)
         boxes, weights = self._detector.detectMultiScale(grey, winStride=_STRIDE, padding=_PADDING, scale=_STEP)
         return [
             Detection("person", confidence(float(weight)), _box(box, size))
             for box, weight in zip(boxes, np.ravel(weights), strict=True)
         ]
+
+
+def looked_at(width: int, height: int, wide: int) -> tuple[int, int]:
+    """The size at which people are looked for in a picture: so wide, and of a bearable size whatever its shape.
+
+    >>> looked_at(480, 360, 720)
+    (720, 540)
+    """
+    factor = min(wide / width, sqrt(_MOST_SQUARES * wide * wide / (width * height)))
+    return (
+        min(_MOST_SIDE, max(_WINDOW_WIDTH, round(width * factor))),
+        min(_MOST_SIDE, max(_WINDOW_HEIGHT, round(height * factor))),
+    )
 
 
 def confidence(weight: float) -> float:
