@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -310,6 +311,20 @@ def test_what_waits_at_a_desk_that_is_closed_is_not_done() -> None:
     desk.close(BOUND_SECONDS)
     assert not desk._thread.is_alive()
     assert media.asked == ["photo"]
+
+
+def test_of_a_client_that_resets_its_connection_nothing_is_kept() -> None:
+    with site() as on:
+        for _ in range(20):
+            with socket.create_connection(("127.0.0.1", on.port), BOUND_SECONDS) as client:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                client.sendall(b"GET /snapshot.jpg HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert client.recv(1)
+        until(lambda: not on.server._server.server_state.connections)
+        loop = on.server._loop
+        assert loop is not None
+        kept = [timer for timer in list(loop._scheduled) if not timer.cancelled()]  # type: ignore[attr-defined]
+        assert len(kept) <= 1  # the server's own tick
 
 
 def test_a_thousand_requests_leave_memory_flat(tmp_path: Path) -> None:

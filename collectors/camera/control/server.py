@@ -198,6 +198,8 @@ def _protocol(bounds: Bounds) -> type[H11Protocol]:
                 if timer is not None:
                     timer.cancel()
             super().connection_lost(exc)
+            # Of a connection that was reset, Uvicorn leaves the timer, which keeps all that belonged to it.
+            self._unset_keepalive_if_required()
 
         def on_response_complete(self) -> None:
             self._wait()
