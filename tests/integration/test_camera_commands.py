@@ -334,7 +334,12 @@ def test_commands_and_answers_outlive_a_restart_of_the_broker(
     answers = [operator.answer()]
     assert (answers[0]["name"], answers[0]["status"]) == ("camera_photo", "ok")
     camera.ready()
-    assert operator.ask("ping")["status"] == "ok"
+    last = operator.send("ping")
+    # What was not confirmed when the broker went comes a second time, and is refused then, not done again.
+    while (found := operator.answer())["id"] != last:
+        assert found["id"] == answers[0]["id"]
+    assert found["status"] == "ok"
+    assert camera.media.asked == ["photo"]
     assert any("the connection to the broker" in sentence for sentence in camera.told())
 
 
