@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 
 import pytest
 import urllib3
+from influxdb_client.client.influxdb_client import InfluxDBClient
 
 from collectors.metric import FieldValue, Metric, Series, encode
 from sensetig import bundle
@@ -51,6 +52,7 @@ class Filled(NamedTuple):
     token: str
     begin_ms: int
     end_ms: int
+    organisation: str
 
     def ask(self, query: str) -> list[dict[str, Any]]:
         """The series that InfluxQL answers with. Raises AssertionError for a refused query."""
@@ -70,6 +72,11 @@ class Filled(NamedTuple):
         assert "error" not in body["results"][0], f"{body}: {query}"
         series: list[dict[str, Any]] = body["results"][0].get("series", [])
         return series
+
+    def ask_flux(self, query: str) -> list[dict[str, Any]]:
+        """The rows that Flux answers with. Raises influxdb_client's ApiException for a refused query."""
+        with InfluxDBClient(self.url, self.token, org=self.organisation) as client:
+            return [record.values for table in client.query_api().query(query) for record in table.records]
 
     def values(self, query: str) -> list[str]:
         """What a variable's query offers."""
@@ -118,7 +125,7 @@ def filled(demo: Demo, telegraf: Path, tmp_path_factory: pytest.TempPathFactory)
     folder = tmp_path_factory.mktemp("hardware")
     influxdb = demo.summary["influxdb"]
     begin_ms = int(time.time() * 1000) - 15 * 60 * 1000
-    reader = Filled(influxdb["url"], demo.read_token, begin_ms, begin_ms)
+    reader = Filled(influxdb["url"], demo.read_token, begin_ms, begin_ms, influxdb["organisation"])
     (host,) = reader.values('SHOW TAG VALUES FROM "cpu" WITH KEY = "host"')
     (site,) = reader.values('SHOW TAG VALUES FROM "cpu" WITH KEY = "site"')
     tree = plant((CASES / "pi" / "pi-5" / "tree.txt").read_text(encoding="utf-8"), folder / "tree")
