@@ -21,6 +21,12 @@ _NO_EVENTS = "No motion in this time range"
 #: So small that the words for a time fit on one line of an eighth of the width.
 _SMALL = VizTextDisplayOptions().title_size(13).value_size(14)
 
+#: So small that the states of two cameras stand beside each other.
+_SIDE_BY_SIDE = VizTextDisplayOptions().title_size(11).value_size(18)
+
+#: The states of all cameras, which are no numbers: one that is covered must not hide behind one that is not.
+_NOT_TIME = "/^(?!Time$)/"
+
 _COVERED = {"true": ("covered", thresholds.ACT), "false": ("fine", thresholds.GOOD)}
 
 _FROZEN = {"true": ("frozen", thresholds.ACT), "false": ("fine", thresholds.GOOD)}
@@ -98,25 +104,25 @@ def _glance() -> list[Panel]:
             "Lens",
             "Whether the picture is dark or without detail for longer than a passer-by needs. Covered: something "
             "hangs before the lens, or the light is off.",
-            _SOURCE.newest("camera", "covered", names=("Lens",)),
+            _SOURCE.mean("camera", "covered", by=("camera",), function="last"),
             texts=_COVERED,
-            columns="/^Lens$/",
+            columns=_NOT_TIME,
             size=(3, 3),
-        ),
+        ).text(_SIDE_BY_SIDE),
         number(
             "Picture",
             "Whether the pictures still change. Frozen: the camera hands on the same one again and again, and sees "
             "no motion; start it anew.",
-            _SOURCE.newest("camera", "frozen", names=("Picture",)),
+            _SOURCE.mean("camera", "frozen", by=("camera",), function="last"),
             texts=_FROZEN,
-            columns="/^Picture$/",
+            columns=_NOT_TIME,
             size=(3, 3),
-        ),
+        ).text(_SIDE_BY_SIDE),
         origin(
             "Whether these pictures come from a camera, from a simulation, or from a file that is played.",
             _SOURCE.origin("camera", "frames_per_second"),
             size=(3, 3),
-        ),
+        ).text(_SMALL),
     ]
 
 
