@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -144,13 +146,41 @@ def test_clips_can_be_left_out(tmp_path: Path) -> None:
     assert bench.files() == [f"{EVENT}.jpg"]
 
 
-def test_an_encoder_that_is_not_there_is_one_counted_sentence_and_the_event_goes_on(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, clip_encoder="h264_nowhere")
+@pytest.mark.parametrize("name", ["nosuch", "", "aac", "libx264rgb"])
+def test_an_encoder_that_there_is_not_for_our_pictures_is_said_at_the_start_with_those_there_are(
+    tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(Unavailable, match=f"no video encoder '{name}' that takes .*; set clip_encoder to .*libx264"):
+        Bench(tmp_path, clip_encoder=name)
+    Bench(tmp_path, clip_encoder=name, clips=False).media.close()
+
+
+@pytest.mark.skipif(bool(list(Path("/dev").glob("video*"))), reason="this machine may have the hardware encoder")
+def test_an_encoder_without_its_hardware_is_one_counted_sentence_and_the_event_goes_on(tmp_path: Path) -> None:
+    name = "h264_v4l2m2m"
+    if name not in av.codecs_available:
+        pytest.skip(f"FFmpeg is built without {name}")
+    bench = Bench(tmp_path, clip_encoder=name)
     visit(bench)
     bench.media.close()
     (error,) = bench.errors
-    assert "is lost: the encoder h264_nowhere cannot be used" in error
+    assert f"is lost: the encoder {name} cannot be used" in error
     assert bench.files() == [f"{EVENT}.jpg"]
+
+
+def test_a_clip_and_photos_go_on_when_somebody_removes_another_day(tmp_path: Path) -> None:
+    old = tmp_path / "2026/11/01"
+    old.mkdir(parents=True)
+    (old / "20261101T080000.000000Z-front-door.jpg").write_bytes(b"x")
+    bench = Bench(tmp_path, media_days=10)
+    bench.show(0, 5)
+    bench.event("start", 5, 0.2, bench.show(5, 5.3, MOVING))
+    shutil.rmtree(old)
+    photo = bench.media.photo()
+    fields = bench.event("end", 5, 2, bench.show(5.3, 7, MOVING))
+    bench.media.close()
+    assert bench.errors == []
+    assert set(bench.files()) == {photo, fields["snapshot_path"], fields["clip_path"]}
 
 
 class SlowFilm:

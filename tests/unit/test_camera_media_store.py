@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from tests.unit.camera_media_support import BASE_NS, Usage
 
 ROOT = Path(__file__).resolve().parents[2]
 DAY_NS = 86_400 * 10**9
+NOBODY = 65_534
 
 
 def store(
@@ -148,6 +151,98 @@ def test_what_somebody_else_has_removed_is_no_error(tmp_path: Path) -> None:
     made.write(made.relative(BASE_NS, name(2)), b"x" * 600)
     assert files(tmp_path) == [f"2026/11/21/{name(2)}"]
     assert made.size == 600
+
+
+def test_a_day_that_somebody_has_removed_is_no_error_and_is_made_again(tmp_path: Path) -> None:
+    made = store(tmp_path, most_bytes=1000)
+    for number in (1, 2):
+        made.write(made.relative(BASE_NS, name(number)), b"x" * 400)
+    shutil.rmtree(tmp_path / "2026/11/21")
+    made.write(made.relative(BASE_NS + DAY_NS, "20261122T080000.000000Z-door.jpg"), b"x" * 700)
+    made.write(made.relative(BASE_NS, name(3)), b"x" * 300)
+    assert files(tmp_path) == [f"2026/11/21/{name(3)}", "2026/11/22/20261122T080000.000000Z-door.jpg"]
+    assert made.size == 1000
+
+
+class Swept(Store):
+    """A store whose folders somebody removes between making one and writing into it."""
+
+    sweeps = 0
+
+    def begin(self, relative: str) -> str:
+        """As the store does, and then the folder is gone, as often as asked for."""
+        part = super().begin(relative)
+        if self.sweeps > 0:
+            self.sweeps -= 1
+            shutil.rmtree(os.path.join(self.root, "2026"))
+        return part
+
+
+def test_a_folder_that_vanishes_while_it_is_written_to_is_made_again_once(tmp_path: Path) -> None:
+    made = Swept(str(tmp_path), most_bytes=1000, most_days=30, clock_ns=lambda: BASE_NS, disk_usage=lambda _: Usage())
+    path = made.relative(BASE_NS, name(1))
+    made.sweeps = 1
+    made.write(path, b"x" * 400)
+    assert files(tmp_path) == [path]
+    made.sweeps = 2
+    with pytest.raises(MediaError, match="cannot be written: No such file or directory"):
+        made.write(made.relative(BASE_NS, name(2)), b"x" * 400)
+
+
+def test_what_cannot_be_removed_is_said_and_still_counted(tmp_path: Path) -> None:
+    made = store(tmp_path, most_bytes=1000)
+    made.write(made.relative(BASE_NS, name(1)), b"x" * 600)
+    path = tmp_path / f"2026/11/21/{name(1)}"
+    path.unlink()
+    path.mkdir()  # not even root can unlink a folder
+    for _ in range(2):
+        with pytest.raises(MediaError, match="cannot be removed to make room: Is a directory"):
+            made.write(made.relative(BASE_NS, name(2)), b"x" * 600)
+        assert made.size == 600
+    path.rmdir()
+    made.write(made.relative(BASE_NS, name(2)), b"x" * 600)
+    assert made.size == 600
+
+
+@pytest.fixture
+def own_folder() -> Iterator[Path]:
+    """A folder of an ordinary user, as whom the test goes on: root may read everything."""
+    with tempfile.TemporaryDirectory() as folder:
+        if os.geteuid() != 0:
+            yield Path(folder)
+            return
+        os.chown(folder, NOBODY, -1)
+        os.seteuid(NOBODY)
+        try:
+            yield Path(folder)
+        finally:
+            os.seteuid(0)
+
+
+def test_a_day_that_cannot_be_read_is_said_at_the_start_and_the_folder_is_free_again(own_folder: Path) -> None:
+    day = own_folder / "2026/11/20"
+    day.mkdir(parents=True)
+    day.chmod(0)
+    try:
+        with pytest.raises(Unavailable, match=r"the media in .* cannot be counted: .*/2026/11/20: Permission denied; "):
+            store(own_folder)
+    finally:
+        day.chmod(0o700)
+    store(own_folder).close()
+
+
+def test_a_half_file_that_cannot_be_removed_is_said_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / f"2026/11/20/.{name(1)}.part").mkdir(parents=True)
+    with pytest.raises(Unavailable, match=r"cannot be counted: .*\.part: Is a directory; "):
+        store(tmp_path)
+
+
+def test_a_file_whose_size_cannot_be_had_is_said_at_the_start(tmp_path: Path) -> None:
+    path = tmp_path / f"2026/11/20/{name(1)}"
+    path.parent.mkdir(parents=True)
+    path.symlink_to(path)
+    with pytest.raises(Unavailable, match=r"cannot be counted: .*\.jpg: Too many levels of symbolic links; "):
+        store(tmp_path)
 
 
 KILLED = """

@@ -45,7 +45,7 @@ class Media:
         disk_usage: tells the sizes of the disk on which a path is.
 
     Raises:
-        Unavailable: ``media_dir`` cannot be used.
+        Unavailable: ``media_dir`` cannot be used, or there is no such ``clip_encoder``.
     """
 
     def __init__(
@@ -73,6 +73,10 @@ class Media:
         root = values[media_settings.MEDIA_DIR]
         if root is None:
             return
+        if values[media_settings.CLIPS] and not isinstance(backend, Encodes):
+            from collectors.camera.media.film import require  # PyAV: only who records clips needs it
+
+            require(values[media_settings.CLIP_ENCODER])
         self._store = Store(
             root,
             most_bytes=values[media_settings.MEDIA_MEGABYTES] * 10**6,

@@ -6,6 +6,7 @@ counted or removed: whatever else lies below the root is somebody else's.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
@@ -56,7 +57,7 @@ class Store:
         disk_usage: tells the sizes of the disk on which a path is.
 
     Raises:
-        Unavailable: the folder cannot be used, or another process uses it.
+        Unavailable: the folder, or one of those in it, cannot be used, or another process uses it.
     """
 
     def __init__(
@@ -89,9 +90,16 @@ class Store:
         #: Relative path to size, oldest first: the names begin with the time.
         self._kept: OrderedDict[str, int] = OrderedDict()
         self._bytes = 0
-        for relative in sorted(self._found()):
-            self._kept[relative] = os.path.getsize(os.path.join(root, relative))
-            self._bytes += self._kept[relative]
+        try:
+            for relative, size in sorted(self._found()):
+                self._kept[relative] = size
+                self._bytes += size
+        except OSError as error:
+            os.close(self._owned)
+            raise Unavailable(
+                f"the media in {root} cannot be counted: {error.filename}: {error.strerror}; "
+                "give the camera's user the right to read and write it, or move it elsewhere"
+            ) from None
 
     @property
     def size(self) -> int:
@@ -138,14 +146,23 @@ class Store:
     def write(self, relative: str, data: bytes) -> None:
         """Keep a file. Raises MediaError when it cannot be kept; then nothing of it is left."""
         self.make_room(len(data))
+        try:
+            try:
+                self._write(relative, data)
+            except FileNotFoundError:
+                self._write(relative, data)  # the folder was removed meanwhile; it is made again
+        except OSError as error:
+            raise MediaError(f"{os.path.join(self.root, relative)} cannot be written: {error.strerror}") from None
+
+    def _write(self, relative: str, data: bytes) -> None:
         part = self.begin(relative)
         try:
             with open(part, "wb") as file:
                 file.write(data)
             self.finish(part, relative)
-        except OSError as error:
+        except OSError:
             self.give_up(part)
-            raise MediaError(f"{os.path.join(self.root, relative)} cannot be written: {error.strerror}") from None
+            raise
 
     def make_room(self, begun: int = 0) -> None:
         """Remove what is too old or too much, the oldest first.
@@ -183,36 +200,44 @@ class Store:
         return FREE_SHARE * usage.total - usage.free
 
     def _drop_oldest(self) -> None:
-        relative, size = self._kept.popitem(last=False)
-        self._bytes -= size
+        relative = next(iter(self._kept))
         path = os.path.join(self.root, relative)
         try:
             os.unlink(path)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             pass  # somebody else removed it, and that made room as well
         except OSError as error:
             raise MediaError(f"{path} cannot be removed to make room: {error.strerror}") from None
+        self._bytes -= self._kept.pop(relative)
         folder = os.path.dirname(relative)
-        while folder and not os.listdir(os.path.join(self.root, folder)):
-            os.rmdir(os.path.join(self.root, folder))
+        while folder:
+            try:
+                os.rmdir(os.path.join(self.root, folder))
+            except FileNotFoundError:
+                pass  # somebody else removed it; the one above may be empty now
+            except OSError:
+                return  # there is something in it, or it is not ours to remove; an empty folder takes no room
             folder = os.path.dirname(folder)
 
-    def _found(self) -> Iterator[str]:
-        """The media that are there; what a kill left half done is removed on the way."""
+    def _found(self) -> Iterator[tuple[str, int]]:
+        """The media that are there, and their sizes; what a kill left half done is removed on the way."""
         for year in _those(self.root, _YEAR):
             for month in _those(os.path.join(self.root, year), _MONTH_OR_DAY):
                 for day in _those(os.path.join(self.root, year, month), _MONTH_OR_DAY):
                     folder = os.path.join(year, month, day)
                     for part in _those(os.path.join(self.root, folder), _PART):
-                        os.unlink(os.path.join(self.root, folder, part))
+                        self.give_up(os.path.join(self.root, folder, part))
                     for name in _those(os.path.join(self.root, folder), _NAME):
-                        yield os.path.join(folder, name)
+                        relative = os.path.join(folder, name)
+                        with contextlib.suppress(FileNotFoundError):  # somebody removed it since it was listed
+                            yield relative, os.path.getsize(os.path.join(self.root, relative))
 
 
 def _those(folder: str, pattern: re.Pattern[str]) -> list[str]:
-    if not os.path.isdir(folder):
-        return []
-    return [name for name in os.listdir(folder) if pattern.fullmatch(name)]
+    try:
+        return [name for name in os.listdir(folder) if pattern.fullmatch(name)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []  # a file with a folder's name is somebody else's, and a folder may be removed at any time
 
 
 def _sync(path: str) -> None:
