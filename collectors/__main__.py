@@ -167,7 +167,11 @@ def _spool(directory: str, events: Sequence[str], report: Report) -> Writer:
     except Busy as error:
         raise Unavailable(str(error)) from None
     except OSError as error:
-        raise Unavailable(f"the spool {directory} cannot be written: {error}") from None
+        # A file in the folder's place is "File exists", and one on the way to it "Not a directory".
+        why = "it is not a folder" if isinstance(error, FileExistsError) else error.strerror
+        raise Unavailable(
+            f"the spool {directory} cannot be written: {why}; mend that, or name another folder"
+        ) from None
 
 
 def _complain(line: str) -> None:
@@ -218,10 +222,15 @@ def main(arguments: Sequence[str]) -> int:
         requests = Requests(None if once else 0)
         values = settle(name, (*module.SETTINGS, SPOOL), options)
         context = Context(values, report, once, os.uname().nodename, time.time_ns)
+        collector = module.create(context)
         directory = values[SPOOL]
         if directory is not None:
-            spool = _spool(directory, [each.name for each in module.MEASUREMENTS if each.event], report)
-        collector = module.create(context)
+            # Only now: a collector that cannot start leaves no spool behind.
+            try:
+                spool = _spool(directory, [each.name for each in module.MEASUREMENTS if each.event], report)
+            except BaseException:
+                collector.close()
+                raise
     except NotApplicable:
         return 0 if once else _idle(requests)
     except (SettingsError, Unavailable) as error:

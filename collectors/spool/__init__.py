@@ -97,10 +97,14 @@ def create(context: Context, /) -> Collector:
         ) from None
     except Busy as error:
         raise Unavailable(str(error)) from None
-    except OSError as error:
+    except NotADirectoryError:
+        raise Unavailable(f"{directory} is not a folder, and a spool is one; name the spool's folder") from None
+    except PermissionError as error:
         raise Unavailable(
-            f"the spool {directory} cannot be read: {error}; its folder's group is to have this user"
+            f"the spool {directory} cannot be read: {error.strerror}; its folder's group is to have this user"
         ) from None
+    except OSError as error:
+        raise Unavailable(f"the spool {directory} cannot be read: {error.strerror}; look after its disk") from None
     name = context.values[NAME] or os.path.basename(os.path.abspath(directory))
     # A single batch ends with its process, whatever Telegraf does with it.
     keep = 0.0 if context.once else context.values[REDELIVER_SECONDS]

@@ -21,6 +21,8 @@ LOOK_SECONDS = 1.0
 #: Lines delivered within this time are put down together.
 _GRAIN_SECONDS = 1.0
 
+_REMOVED = "the spool was removed; it is opened anew when this is started again"
+
 
 class Delivery:
     """Delivers a spool.
@@ -61,11 +63,19 @@ class Delivery:
         """The lines as they come, and the state of the spool now and then."""
         due = self._timer()
         while True:
-            self._reader.heard()
-            lines = self._reader.read()
-            if self._timer() >= due:
-                due = self._timer() + REPORT_SECONDS
-                yield [self._state(lines)]
+            state: list[Metric] = []
+            try:
+                self._reader.heard()
+                lines = self._reader.read()
+                if self._timer() >= due:
+                    due = self._timer() + REPORT_SECONDS
+                    state = [self._state(lines)]
+            except (FileNotFoundError, NotADirectoryError):
+                raise Unavailable(_REMOVED) from None
+            except OSError as error:
+                raise Unavailable(f"the spool cannot be read any more: {error.strerror}") from None
+            if state:
+                yield state
             if lines:
                 # Whatever the runner has been given has been written when it asks for more.
                 yield list(self._metrics(lines))
@@ -95,7 +105,7 @@ class Delivery:
     def _state(self, at_hand: list[bytes]) -> Metric:
         """The state, before the lines at hand are delivered."""
         if self._reader.removed:
-            raise Unavailable("the spool was removed; it is opened anew when this is started again")
+            raise Unavailable(_REMOVED)
         reader = self._reader
         waiting_lines, waiting_bytes = reader.waiting()
         dropped, self._missing = reader.missing - self._missing, reader.missing

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from stat import S_ISFIFO
 
-from collectors.spool.folder import BELL, POSITION, SHARED, Busy, lock, path_of, segments
+from collectors.spool.folder import BELL, POSITION, SHARED, WRITER, Busy, lock, path_of, segments
 from collectors.spool.record import decode, decode_position, encode_position
 
 #: Bytes read at a time; a line longer than that is read as a whole.
@@ -34,8 +35,11 @@ class Reader:
     def __init__(self, directory: str, pread: Callable[[int, int, int], bytes] = os.pread) -> None:
         self._directory = directory
         self._pread = pread
-        segments(directory)  # says whether it can be read at all
-        self._position = os.open(os.path.join(directory, POSITION), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, SHARED)
+        if not segments(directory):
+            # Nor has anybody ever written here: another folder is not to pass for a spool that is always empty.
+            os.stat(os.path.join(directory, WRITER))
+        self._position_path = os.path.join(directory, POSITION)
+        self._position = os.open(self._position_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, SHARED)
         if not lock(self._position):
             os.close(self._position)
             raise Busy(f"another process reads the spool {directory}; each spool has one reader")
@@ -52,7 +56,12 @@ class Reader:
     @property
     def removed(self) -> bool:
         """Whether somebody has removed the spool since it was opened."""
-        return not os.fstat(self._position).st_nlink
+        try:
+            there = os.stat(self._position_path)
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        # Its writer may have made another in its place.
+        return not os.path.samestat(there, os.fstat(self._position))
 
     def read(self) -> list[bytes]:
         """The next lines, a piece at a time; none when there are no more for now."""
@@ -167,7 +176,11 @@ class Reader:
 
 
 def _bell(directory: str) -> int | None:
+    """The pipe; None where there is none, or a file that a backup has left in its place: that always reads as rung."""
+    path = os.path.join(directory, BELL)
     try:
-        return os.open(os.path.join(directory, BELL), os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        if not S_ISFIFO(os.stat(path).st_mode):
+            return None
+        return os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return None

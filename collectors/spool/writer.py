@@ -6,7 +6,9 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Sequence
 from errno import EOPNOTSUPP, EPERM
+from stat import S_ISFIFO
 
+from collectors.runner import Unwritable
 from collectors.spool.folder import (
     BELL,
     POSITION,
@@ -31,7 +33,7 @@ class Writer:
     """Appends lines to a spool, of which it is the only writer.
 
     What cannot be written is told, counted and passed over: the collector goes on. Each line has a number, also one
-    that could not be written, so the reader knows how many are missing.
+    that could not be written, so the reader knows how many are missing. A folder that was removed is made anew.
 
     Args:
         directory: the spool's folder, made where it is missing.
@@ -69,17 +71,23 @@ class Writer:
         self._active = -1  # the descriptor of the newest segment, once there is one
         self._unsynced_since: float | None = None
         self._lost = 0
-        os.makedirs(directory, exist_ok=True)
-        self._lock = _lock(directory)
-        # Open for reading too, so that neither opening nor ringing needs a reader, and the pipe keeps what was rung.
-        self._bell = _bell(directory)
-        self._segments: list[Segment] = segments(directory)
-        # Where the position is lost, it is not known whether the first line that is left was ever delivered.
-        self._position = _shared(directory, POSITION, b"" if self._segments else encode_position(0))
-        self._next = max(self._take_up(), (self._delivered() or 0) + 1)
+        self._lock = self._bell = self._position = -1
+        self._segments: list[Segment] = []
+        self._next = 1
+        try:
+            self._open(0)
+        except BaseException:
+            self._let_go()
+            raise
 
     def append(self, data: bytes) -> None:
-        """Take whole lines. Errors of the disk are told, not raised."""
+        """Take whole lines. Errors of the disk are told, not raised.
+
+        Raises:
+            Unwritable: the folder was removed, and cannot be made again.
+        """
+        if self._removed():
+            self._renew()
         lines = data.split(b"\n")
         if not lines[-1]:
             lines.pop()
@@ -99,10 +107,57 @@ class Writer:
     def close(self) -> None:
         """Put everything on the disk, and let go of the folder."""
         self._sync()
+        self._let_go()
+
+    def _open(self, delivered: int | None) -> None:
+        """Make the folder what it has to be; where it holds nothing, so many lines count as delivered."""
+        os.makedirs(self._directory, exist_ok=True)
+        self._lock = _lock(self._directory)
+        # Open for reading too, so that neither opening nor ringing needs a reader, and the pipe keeps what was rung.
+        self._bell = _bell(self._directory)
+        self._segments = segments(self._directory)
+        # Where the position is lost, it is not known whether the first line that is left was ever delivered.
+        unknown = delivered is None or bool(self._segments)
+        self._position = _shared(self._directory, POSITION, b"" if unknown else encode_position(delivered or 0))
+        self._next = max(self._next, self._take_up(), (self._delivered() or 0) + 1)
+
+    def _let_go(self) -> None:
         for descriptor in (self._active, self._position, self._bell, self._lock):
             if descriptor >= 0:
                 os.close(descriptor)
-        self._active = -1
+        self._active = self._position = self._bell = self._lock = -1
+
+    def _removed(self) -> bool:
+        """Whether the folder, or the lock in it, is no more the one that was opened."""
+        if self._lock < 0:
+            return True
+        try:
+            there = os.stat(os.path.join(self._directory, WRITER))
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:
+            return False  # the disk fails: writing will tell
+        return not os.path.samestat(there, os.fstat(self._lock))
+
+    def _renew(self) -> None:
+        """Go on in a new folder after the last one was removed, and tell what was in that."""
+        delivered, following = self._delivered(), self._next
+        self._let_go()
+        self._unsynced_since = None
+        try:
+            self._open(delivered)
+        except Busy as error:
+            raise Unwritable(str(error)) from None
+        except OSError as error:
+            raise Unwritable(
+                f"the spool {self._directory} was removed, and cannot be made again: {error.strerror}"
+            ) from None
+        oldest = self._segments[0].first if self._segments else following
+        lost = oldest - 1 - (delivered or 0)
+        self._complain(
+            f"the spool {self._directory} was removed, and is made again"
+            + (f"; up to {lost} lines were in it that nobody had fetched" if lost > 0 else "")
+        )
 
     def _take_up(self) -> int:
         """Go on where the writer before this one ended; the number of the next line."""
@@ -278,6 +333,8 @@ def _bell(directory: str) -> int:
     """The pipe; -1 on a file system that has none, such as a USB stick's: the reader then looks by itself."""
     path = os.path.join(directory, BELL)
     try:
+        if os.path.lexists(path) and not S_ISFIFO(os.lstat(path).st_mode):
+            os.unlink(path)  # what a backup has made of it
         os.mkfifo(path, SHARED)
         os.chmod(path, SHARED)
     except FileExistsError:

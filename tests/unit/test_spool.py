@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from collectors.runner import Unwritable
 from collectors.spool.folder import Busy
 from collectors.spool.reader import CHUNK_BYTES, Reader
 from collectors.spool.record import encode, encode_position, segment_name
@@ -127,6 +128,24 @@ def test_a_bell_that_nobody_hears_holds_nobody_up(ends: Ends) -> None:
     assert everything(ends.reader()) == [b"a b=1 1"]
 
 
+def test_a_bell_that_a_backup_has_made_a_file_is_no_bell_until_the_writer_makes_it_again(ends: Ends) -> None:
+    ends.end(ends.writer())
+    bell = ends.directory / "bell"
+    bell.unlink()
+    bell.write_bytes(b"")
+    reader = ends.reader()
+    assert reader.bell is None
+    reader.heard()
+    ends.end(reader)
+    ends.writer().append(b"a b=1 1\n")
+    reader = ends.reader()
+    assert reader.bell is not None
+    assert select.select([reader.bell], [], [], 5)[0] == [reader.bell]
+    reader.heard()
+    assert select.select([reader.bell], [], [], 0)[0] == []
+    assert everything(reader) == [b"a b=1 1"]
+
+
 def test_a_writer_that_ends_is_no_ring(ends: Ends) -> None:
     writer, reader = ends.writer(), ends.reader()
     ends.end(writer)
@@ -233,6 +252,57 @@ def test_a_removed_spool_is_known(ends: Ends) -> None:
     assert reader.removed is True
 
 
+def test_a_spool_that_was_moved_away_is_known_though_another_is_in_its_place(ends: Ends) -> None:
+    writer, reader = ends.writer(), ends.reader()
+    ends.directory.rename(ends.directory.with_name("old"))
+    assert reader.removed is True
+    writer.append(b"a b=1 1\n")
+    assert ends.directory.exists()
+    assert reader.removed is True
+
+
+def test_a_removed_folder_is_made_again_with_the_next_line_and_what_was_lost_is_counted(ends: Ends) -> None:
+    writer, reader = ends.writer(), ends.reader()
+    writer.append(batch(numbered(5)))
+    everything(reader)
+    reader.commit(2)
+    shutil.rmtree(ends.directory)
+    writer.append(batch(numbered(1, first=6)))
+    writer.append(batch(numbered(1, first=7)))
+    assert ends.said == [
+        f"the spool {ends.directory} was removed, and is made again; up to 3 lines were in it that nobody had fetched"
+    ]
+    again = ends.reader()
+    assert everything(again) == numbered(2, first=6)
+    assert (again.number, again.missing) == (7, 3)
+    assert again.bell is not None
+    with pytest.raises(Busy):
+        ends.writer()
+
+
+def test_a_removed_folder_that_held_nothing_more_costs_nothing(ends: Ends) -> None:
+    writer, reader = ends.writer(), ends.reader()
+    writer.append(batch(numbered(5)))
+    everything(reader)
+    reader.commit(5)
+    shutil.rmtree(ends.directory)
+    writer.append(batch(numbered(1, first=6)))
+    assert ends.said == [f"the spool {ends.directory} was removed, and is made again"]
+    again = ends.reader()
+    assert everything(again) == numbered(1, first=6)
+    assert again.missing == 0
+
+
+def test_a_removed_folder_that_cannot_be_made_again_ends_the_writer(ends: Ends) -> None:
+    writer = ends.writer()
+    writer.append(b"a b=1 1\n")
+    shutil.rmtree(ends.directory)
+    ends.directory.touch()
+    for _ in range(2):
+        with pytest.raises(Unwritable, match="was removed, and cannot be made again: File exists"):
+            writer.append(b"a b=2 2\n")
+
+
 # --- one writer, one reader -------------------------------------------------------------------------
 
 
@@ -249,6 +319,19 @@ def test_without_a_spool_there_is_nothing_to_read_and_nothing_is_made(ends: Ends
     with pytest.raises(FileNotFoundError):
         ends.reader()
     assert not ends.directory.exists()
+
+
+def test_a_folder_of_something_else_is_no_spool_and_nothing_is_left_in_it(ends: Ends) -> None:
+    ends.directory.mkdir()
+    (ends.directory / "letter.txt").touch()
+    with pytest.raises(FileNotFoundError):
+        ends.reader()
+    assert [path.name for path in ends.directory.iterdir()] == ["letter.txt"]
+
+
+def test_a_spool_that_holds_no_line_yet_is_one(ends: Ends) -> None:
+    ends.end(ends.writer())
+    assert everything(ends.reader()) == []
 
 
 def test_the_group_may_write_the_position_and_the_bell_and_nothing_else(ends: Ends) -> None:

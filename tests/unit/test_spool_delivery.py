@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
-from errno import ENOSPC
+from errno import EACCES, ENOSPC
 from pathlib import Path
 
 import pytest
@@ -210,3 +211,28 @@ def test_a_spool_that_was_removed_ends_the_collector(stage: Stage) -> None:
         path.unlink()
     with pytest.raises(Unavailable, match="the spool was removed"):
         next(stage.batches)
+
+
+@pytest.mark.parametrize("after", [0.0, REPORT_SECONDS])
+def test_a_spool_that_was_removed_with_its_folder_ends_the_collector_with_the_same_sentence(
+    stage: Stage, after: float
+) -> None:
+    next(stage.batches)
+    shutil.rmtree(stage.folder)
+    stage.seconds += after
+    with pytest.raises(Unavailable, match="the spool was removed; it is opened anew"):
+        next(stage.batches)
+
+
+class Forbidden(Reader):
+    """Its folder's rights were taken away after it was opened."""
+
+    def read(self) -> list[bytes]:
+        raise PermissionError(EACCES, os.strerror(EACCES))
+
+
+def test_a_spool_that_cannot_be_read_any_more_ends_the_collector_with_a_sentence(tmp_path: Path) -> None:
+    stage = Stage(tmp_path / "spool", reader=Forbidden)
+    with pytest.raises(Unavailable, match=r"^the spool cannot be read any more: Permission denied$"):
+        next(stage.batches)
+    stage.close()

@@ -115,7 +115,20 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     status, out, err = run(*PROBE, "--spool", tmp_path / "file" / "spool")
     assert (status, out) == (2, "")
-    assert err.startswith(f"E! system: the spool {tmp_path}/file/spool cannot be written: ")
+    end = "; mend that, or name another folder\n"
+    assert err == f"E! system: the spool {tmp_path}/file/spool cannot be written: Not a directory{end}"
+    assert run(*PROBE, "--spool", tmp_path / "file") == (
+        2,
+        "",
+        f"E! system: the spool {tmp_path}/file cannot be written: it is not a folder{end}",
+    )
+
+
+def test_a_collector_that_cannot_start_leaves_no_spool_behind(tmp_path: Path) -> None:
+    status, out, err = run("spool", "--directory", tmp_path / "none", "--spool", tmp_path / "spool")
+    assert (status, out) == (2, "")
+    assert "there is no spool in" in err
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGKILL])
