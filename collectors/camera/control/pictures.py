@@ -103,10 +103,12 @@ class Pictures:
                     jpeg = await to_thread.run_sync(self._jpeg)
                 except MediaError:
                     jpeg = b""  # there is none yet
-                async with self._changed:
-                    self._number += 1
-                    self._newest = jpeg
-                    self._changed.notify_all()
+                # A picture that came while it was being asked for wakes this again, and is then no news.
+                if jpeg != self._newest:
+                    async with self._changed:
+                        self._number += 1
+                        self._newest = jpeg
+                        self._changed.notify_all()
                 await asyncio.sleep(max(0.0, begun + self._interval - loop.time()))
                 await come.wait()
         except Exception as error:  # noqa: BLE001 - it is raised again in each that watches
