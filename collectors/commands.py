@@ -159,11 +159,21 @@ class Gate:
         return ""
 
 
-def number(arguments: Mapping[str, Any], name: str, low: float, high: float) -> float:
-    """An argument that must be a number. Raises ArgumentError when it is missing, none, or out of range."""
+def number(arguments: Mapping[str, Any], name: str, low: float, high: float, *, above: bool = False) -> float:
+    """An argument that must be a number. Raises ArgumentError when it is missing, none, or out of range.
+
+    Args:
+        above: whether it has to be more than ``low``, rather than at least that.
+    """
     value = arguments.get(name)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-        raise ArgumentError(f"{name} must be a number from {low:g} to {high:g}")
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not low <= value <= high
+        or (above and value == low)
+    ):
+        bounds = f"above {low:g} and up to {high:g}" if above else f"from {low:g} to {high:g}"
+        raise ArgumentError(f"{name} must be a number {bounds}")
     return float(value)
 
 

@@ -71,7 +71,8 @@ def test_a_clip_is_begun_and_its_path_to_be_is_told(on: Site, method: str) -> No
 
 @pytest.mark.parametrize(
     "query",
-    ["", "?seconds=", "?seconds=0", "?seconds=-1", "?seconds=60.01", "?seconds=nan", "?seconds=inf", "?seconds=long"],
+    ["", "?seconds=", "?seconds=0", "?seconds=-1", "?seconds=60.01", "?seconds=nan", "?seconds=inf", "?seconds=long"]
+    + [f"?seconds={odd}" for odd in ("%D9%A3", "%EF%BC%93", "1_0", "%205", "5%0A", "0x5", "1e999")],
 )
 def test_a_clip_too_long_or_of_no_length_is_refused_with_the_bound(on: Site, query: str) -> None:
     answer = on.ask("/take_video" + query, "POST")

@@ -164,6 +164,25 @@ def test_a_number_out_of_range_is_refused(value: object) -> None:
         commands.number({"seconds": value}, "seconds", 1, 60)
 
 
+@pytest.mark.parametrize("value", [None, 0, -1, 0.0, 61, float("nan")])
+def test_a_number_that_has_to_be_above_the_bound_is_refused_at_it(value: object) -> None:
+    with pytest.raises(ArgumentError, match="seconds must be a number above 0 and up to 60"):
+        commands.number({"seconds": value}, "seconds", 0, 60, above=True)
+    assert commands.number({"seconds": 0.1}, "seconds", 0, 60, above=True) == 0.1
+
+
+def test_a_device_that_is_started_again_has_forgotten_ids_and_only_the_expiry_bounds_a_repetition() -> None:
+    longest = message(expires=NOW + commands.EXPIRES_SECONDS_MOST)
+    first = gate()
+    assert isinstance(first.admit(TOPIC, longest, NOW), Command)
+    assert "has been here already" in refused(first.admit(TOPIC, longest, NOW + 1)).message
+    assert isinstance(gate().admit(TOPIC, longest, NOW + 1), Command)
+    late = NOW + commands.EXPIRES_SECONDS_MOST
+    assert "the command has expired" in refused(gate().admit(TOPIC, longest, late)).message
+    endless = json.dumps({"id": "a1"}).encode()
+    assert "expires must be" in refused(gate().admit(TOPIC, endless, NOW)).message
+
+
 def test_arguments_are_read() -> None:
     assert commands.number({"seconds": 5}, "seconds", 1, 60) == 5.0
     assert [commands.switch({"set": value}, "set") for value in ("on", "off", True, False)] == [

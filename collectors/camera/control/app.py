@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from typing import Any, NamedTuple
@@ -27,6 +28,8 @@ from collectors.camera.switch import Switch
 
 #: How long a request waits for the camera.
 ACT_SECONDS = 30.0
+
+_NUMBER = re.compile(r"-?[0-9]{1,16}(\.[0-9]{1,16})?([eE][+-]?[0-9]{1,3})?")
 
 Handler = Callable[[Request], Awaitable[ASGIApp]]
 
@@ -206,10 +209,10 @@ def _route(endpoint: Endpoint, handler: Handler) -> Route:
 
 
 def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
+    """The number that a text is in JSON's own digits; Python would take those of any script, and more."""
+    if not _NUMBER.fullmatch(text):
         return None
+    value = float(text)
     return value if math.isfinite(value) else None
 
 
