@@ -1,4 +1,4 @@
-"""An MQTT broker: its address as a URL, and a client that reconnects by itself and says in sentences what fails.
+"""An MQTT broker: its address, its secrets, and a client that reconnects by itself and says in sentences what fails.
 
 The client's thread keeps the connection; what it meets is put into a bounded list, and told by whoever owns the
 report. Importing this module does not import the MQTT library.
@@ -6,6 +6,8 @@ report. Importing this module does not import the MQTT library.
 
 from __future__ import annotations
 
+import os
+import stat
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
@@ -24,6 +26,9 @@ _RECONNECT_SECONDS = (1, 60)
 #: Seconds after which a silent connection counts as lost.
 KEEPALIVE_SECONDS = 60
 
+#: Bytes of a file with a secret at most: headers may be some kilobytes, and more is a file named by mistake.
+_SECRET_BYTES_MOST = 64 * 1024
+
 
 class Broker(NamedTuple):
     """Where a broker is, and who connects to it."""
@@ -41,13 +46,24 @@ class Broker(NamedTuple):
         return f"{self.host}:{self.port}"
 
 
-def read_broker(url: str, password_file: str | None = None, ca_file: str | None = None) -> Broker:
-    """The broker that a URL names. Raises Unavailable with a sentence for one that names none.
+def read_broker(
+    url: str,
+    password_file: str | None = None,
+    ca_file: str | None = None,
+    *,
+    password_setting: str = "password_file",  # noqa: S107 - the name of a setting
+) -> Broker:
+    """The broker that a URL names.
 
     Args:
-        url: ``mqtt://[user@]host[:port]``, or ``mqtts://`` for TLS.
+        url: ``mqtt://[user@]host[:port]``, or ``mqtts://`` for TLS, which a broker beyond loopback needs.
         password_file: its first line is the password, which therefore stands in no list of processes.
         ca_file: certificates that are trusted instead of the system's.
+        password_setting: what the setting of the password's file is called, for the sentences.
+
+    Raises:
+        Unavailable: the URL names no broker, has a password in it, or leads beyond loopback unencrypted; or the
+            password's file cannot be used.
     """
     try:
         parts = urlsplit(url)
@@ -56,24 +72,62 @@ def read_broker(url: str, password_file: str | None = None, ca_file: str | None 
         parts, port = urlsplit(""), None
     if parts.scheme not in _PORTS or not parts.hostname or parts.path not in ("", "/"):
         raise Unavailable("the broker's URL must be mqtt://HOST[:PORT], or mqtts://HOST[:PORT] for TLS")
-    password = unquote(parts.password) if parts.password else None
+    if parts.password is not None:
+        raise Unavailable(
+            "the broker's URL has a password in it, which the list of processes would show; leave the user there "
+            f"(mqtts://USER@HOST), and put the password into a file that the setting {password_setting} names"
+        )
+    if parts.scheme != "mqtts" and not is_loopback(parts.hostname):
+        raise Unavailable(
+            f"the broker {parts.hostname} is not on this machine and would be spoken to unencrypted, so that anybody "
+            "on the way could read and change what is sent; use mqtts://"
+        )
+    password = None
     if password_file is not None:
-        password = read_secret(password_file).partition("\n")[0].strip()
+        password = read_secret(password_file, password_setting).partition("\n")[0].strip()
     user = unquote(parts.username) if parts.username else None
     if password and not user:
         raise Unavailable(f"there is a password for {parts.hostname}, but no user; name one: mqtt://USER@HOST")
     return Broker(parts.hostname, port or _PORTS[parts.scheme], parts.scheme == "mqtts", user, password, ca_file)
 
 
-def read_secret(path: str) -> str:
-    """The text of a file with a secret. Raises Unavailable, naming the file and nothing of what is in it."""
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine alone, by its name."""
+    from ipaddress import ip_address
+
+    if host.lower() == "localhost":
+        return True
     try:
-        with open(path, encoding="utf-8") as file:
-            return file.read()
-    except OSError as error:
-        raise Unavailable(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise Unavailable(f"{path} is not a text in UTF-8") from None
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def read_secret(path: str, setting: str) -> str:
+    """The text of a file that nobody else may read, without the blanks around it.
+
+    Args:
+        path: the file.
+        setting: the setting that names it, for the sentences.
+
+    Raises:
+        Unavailable: the file cannot be used; the sentence names it, and nothing of what is in it.
+    """
+    try:
+        with open(path, "rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            content = file.read(_SECRET_BYTES_MOST + 1)
+        text = content.decode("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise Unavailable(f"{setting} {path} cannot be read: {reason}") from None
+    if mode & 0o077:
+        raise Unavailable(f"{setting} {path} may be read by others (mode {mode:04o}); chmod 600 {path}")
+    if len(content) > _SECRET_BYTES_MOST:
+        raise Unavailable(f"{setting} {path} has more than {_SECRET_BYTES_MOST} bytes; name the file with the secret")
+    if not text:
+        raise Unavailable(f"{setting} {path} is empty")
+    return text
 
 
 class Told:

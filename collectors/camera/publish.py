@@ -193,7 +193,10 @@ def open_publisher(values: Values, device: str, backend: Backend, report: Report
     from collectors.camera.backends import Stills
 
     broker = read_broker(
-        values[settings.PUBLISH_URL] or "", values[settings.PUBLISH_PASSWORD_FILE], values[settings.PUBLISH_CA_FILE]
+        values[settings.PUBLISH_URL] or "",
+        values[settings.PUBLISH_PASSWORD_FILE],
+        values[settings.PUBLISH_CA_FILE],
+        password_setting=settings.PUBLISH_PASSWORD_FILE.name,
     )
     return Publisher(
         broker,

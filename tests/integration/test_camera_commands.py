@@ -226,9 +226,10 @@ def test_each_command_is_carried_out_and_answered(camera: Camera, operator: Oper
         ("ping", {"expires": None}, "expires must be"),
         ("ping", {"extra": 1}, "'extra' is not an argument"),
         ("reboot", {}, "reboot is not allowed here"),
-        ("camera_video", {}, "seconds must be a number from 0 to 60"),
-        ("camera_video", {"seconds": 61}, "seconds must be a number from 0 to 60"),
-        ("camera_video", {"seconds": "5"}, "seconds must be a number from 0 to 60"),
+        ("camera_video", {}, "seconds must be a number above 0 and up to 60"),
+        ("camera_video", {"seconds": 0}, "seconds must be a number above 0 and up to 60"),
+        ("camera_video", {"seconds": 61}, "seconds must be a number above 0 and up to 60"),
+        ("camera_video", {"seconds": "5"}, "seconds must be a number above 0 and up to 60"),
         ("camera_detection", {"detection": "maybe"}, 'detection must be "on" or "off"'),
         ("camera_photo", {"seconds": 5}, "'seconds' is not an argument"),
     ],
@@ -444,8 +445,12 @@ def test_without_a_broker_the_camera_starts_and_ends_in_time(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("mqtt://broker.example", "commands from broker.example would come unencrypted"),
-        ("mqtt://192.0.2.1:1883", "commands from 192.0.2.1 would come unencrypted"),
+        (
+            "mqtt://broker.example",
+            "the broker broker.example is not on this machine and would be spoken to unencrypted",
+        ),
+        ("mqtt://192.0.2.1:1883", "the broker 192.0.2.1 is not on this machine and would be spoken to unencrypted"),
+        ("mqtts://me:secret@broker.example", "a file that the setting command_password_file names"),
         ("http://localhost", "the broker's URL must be mqtt://HOST"),
         ("localhost", "the broker's URL must be mqtt://HOST"),
     ],

@@ -245,6 +245,29 @@ def test_an_endpoint_that_takes_a_minute_costs_a_picture_the_time_limit_and_no_m
     assert "has not answered within 0.5 s" in collector.errors.read_text()
 
 
+def test_a_collector_that_waits_for_an_endpoint_stops_at_once_and_gets_the_picture_again(
+    broker: Mosquitto, make: Callable[..., Collector], tmp_path: Path
+) -> None:
+    def silent(_: BaseHTTPRequestHandler) -> None:
+        server.released.wait(60)
+
+    with serving(silent, says(200, GOOD)) as server:
+        collector = make(*endpoint(server.url, **{"http-timeout-seconds": 300}))
+        collector.start()
+        collector.until(lambda: "pictures" in collector.status())
+        publish(broker, *numbered(1))
+        collector.until(lambda: len(server.requests) == 1)
+        began = time.monotonic()
+        collector.end()
+        assert time.monotonic() - began < 2
+        assert collector.seen == []
+        assert list(tmp_path.glob("kept/*")) == [], "it waits at the broker"
+
+        collector.start()
+        collector.until(lambda: ids(collector.seen) == {"e0"})
+        collector.end()
+
+
 def test_a_broker_that_is_not_there_is_told_once_and_waited_for(
     broker: Mosquitto, make: Callable[..., Collector]
 ) -> None:

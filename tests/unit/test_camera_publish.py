@@ -7,19 +7,22 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from collectors.broker import Broker, Told, read_broker, topic_level
+from collectors.broker import Broker, Told, read_broker, read_secret, topic_level
 from collectors.camera.backends import Frame
+from collectors.camera.backends.simulated import Simulated
 from collectors.camera.detector import Box, Detector, Image
 from collectors.camera.events import Event
-from collectors.camera.publish import Publisher, picture
+from collectors.camera.publish import Publisher, open_publisher, picture
 from collectors.camera.settings import Sensitivity
 from collectors.report import Report
 from collectors.runner import Unavailable
+from collectors.settings import Values
 from collectors.vision import jpeg
 from collectors.vision.snapshot import MAX_PICTURE_BYTES
 
@@ -149,14 +152,71 @@ def test_a_picture_that_does_not_fit_is_counted_and_the_camera_goes_on(nobody: B
 @pytest.mark.parametrize(
     ("url", "broker"),
     [
-        ("mqtt://hub", Broker("hub", 1883, False)),
+        ("mqtt://localhost", Broker("localhost", 1883, False)),
+        ("mqtts://hub", Broker("hub", 8883, True)),
         ("mqtts://hub:1234/", Broker("hub", 1234, True)),
-        ("mqtt://me:p%40ss@[::1]:99", Broker("::1", 99, False, "me", "p@ss")),
+        ("mqtt://m%40e@[::1]:99", Broker("::1", 99, False, "m@e")),
     ],
 )
 def test_a_broker_is_read_from_a_url(url: str, broker: Broker) -> None:
     assert read_broker(url) == broker
-    assert "p@ss" not in broker.place
+
+
+@pytest.mark.parametrize("url", ["mqtt://hub", "mqtt://192.0.2.1:1883", "mqtt://me@[2001:db8::1]", "mqtt://0.0.0.0"])
+def test_a_broker_beyond_this_machine_is_not_spoken_to_unencrypted(url: str) -> None:
+    with pytest.raises(Unavailable, match=r"is not on this machine and would be spoken to unencrypted.*use mqtts://$"):
+        read_broker(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["mqtt://me:of-the-url@localhost", "mqtts://me:of-the-url@hub", "mqtts://:of-the-url@h"]
+)
+def test_a_password_in_a_url_is_refused_and_not_shown(url: str) -> None:
+    with pytest.raises(
+        Unavailable, match=r"which the list of processes would show.*the setting x_password_file names$"
+    ) as found:
+        read_broker(url, password_setting="x_password_file")  # noqa: S106 - the name of a setting
+    assert "of-the-url" not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "sentence"),
+    [
+        (b"of-the-broker", 0o640, "may be read by others (mode 0640); chmod 600 "),
+        (b"of-the-broker", 0o604, "may be read by others (mode 0604); chmod 600 "),
+        (b" \n", 0o600, "is empty"),
+        (b"\xff\xfe", 0o600, "cannot be read: it is not UTF-8"),
+        (b"x" * (64 * 1024 + 1), 0o600, "has more than 65536 bytes"),
+    ],
+)
+def test_a_file_that_keeps_no_secret_is_refused(tmp_path: Path, content: bytes, mode: int, sentence: str) -> None:
+    file = tmp_path / "secret"
+    file.write_bytes(content)
+    file.chmod(mode)
+    with pytest.raises(Unavailable) as found:
+        read_secret(str(file), "x_file")
+    assert str(found.value).startswith(f"x_file {file} {sentence}")
+    assert "of-the-broker" not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"publish_url": "mqtt://hub"}, "the broker hub is not on this machine and would be spoken to unencrypted"),
+        ({"publish_url": "mqtt://me:x@localhost"}, "a file that the setting publish_password_file names"),
+        ({"publish_url": "mqtt://me@localhost"}, "publish_password_file .* may be read by others"),
+    ],
+)
+def test_what_cannot_be_published_to_is_said_at_the_start(
+    values: dict[str, object], sentence: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "password"
+    file.write_text("of-the-broker\n")
+    file.chmod(0o644)
+    backend = Simulated("s", seed=1, frame_rate=5.0, pace=0.0, clock_ns=lambda: 10**18, timer=lambda: 100.0)
+    settings = Values({"publish_password_file": str(file), **values})
+    with pytest.raises(Unavailable, match=sentence):
+        open_publisher(settings, "pi", backend, Report("camera", print))
 
 
 @pytest.mark.parametrize("url", ["", "hub", "hub:1883", "http://hub", "mqtt://", "mqtt://hub/topic", "mqtt://hub:x"])
@@ -167,10 +227,11 @@ def test_what_is_no_broker_is_refused(url: str) -> None:
 
 def test_a_password_without_a_user_is_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
     file = tmp_path_factory.mktemp("secret") / "password"
-    file.write_text("of-the-broker\n")
-    assert read_broker("mqtt://me@hub", str(file)).password == "of-the-broker"  # noqa: S105 - made up
+    file.write_text("of-the-broker\nand what else there is\n")
+    file.chmod(0o600)
+    assert read_broker("mqtts://me@hub", str(file)).password == "of-the-broker"  # noqa: S105 - made up
     with pytest.raises(Unavailable, match="there is a password for hub, but no user"):
-        read_broker("mqtt://hub", str(file))
+        read_broker("mqtts://hub", str(file))
 
 
 def test_a_name_with_signs_that_topics_use_makes_one_level() -> None:

@@ -239,7 +239,12 @@ def test_without_a_broker_there_is_nothing_to_look_at() -> None:
         ({"url": "http://host"}, "the broker's URL must be mqtt://HOST"),
         ({"url": "mqtt://host:x"}, "the broker's URL must be mqtt://HOST"),
         ({"url": "mqtt://host:99999"}, "the broker's URL must be mqtt://HOST"),
-        ({"url": "mqtt://host", "password_file": "/no/such/file"}, "/no/such/file cannot be read: No such file"),
+        ({"url": "mqtt://host"}, "the broker host is not on this machine and would be spoken to unencrypted"),
+        ({"url": "mqtts://me:x@host"}, "a password in it.* a file that the setting password_file names"),
+        (
+            {"url": "mqtts://host", "password_file": "/no/such/file"},
+            "password_file /no/such/file cannot be read: No such",
+        ),
         ({"url": "mqtts://host", "ca_file": "/no/such/file"}, "cannot be used as the broker's certificates"),
         ({"pictures": "/no/such/picture"}, "/no/such/picture is no picture, and no folder with one"),
     ],
@@ -253,4 +258,4 @@ def test_what_cannot_be_used_is_named_at_the_start(values: dict[str, object], se
 def test_a_folder_that_is_not_this_user_s_is_named_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(Unavailable, match="name a folder of this user with the setting keep_dir"):
-        create(url="mqtt://host", engine="http", http_url="http://host/", keep_dir=str(tmp_path / "file" / "kept"))
+        create(url="mqtts://host", engine="http", http_url="http://host/", keep_dir=str(tmp_path / "file" / "kept"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import threading
 import time
 from base64 import b64decode
 from collections.abc import Callable
@@ -65,10 +66,26 @@ def test_a_picture_is_sent_within_json_of_any_form() -> None:
     assert b64decode(json.loads(body)["requests"][0]["image"]["content"]) == PICTURE
 
 
+def headers_file(folder: Path, text: str, mode: int = 0o600) -> str:
+    path = folder / "headers"
+    path.write_text(text)
+    path.chmod(mode)
+    return str(path)
+
+
+def test_headers_that_others_may_read_are_refused(tmp_path: Path) -> None:
+    path = headers_file(tmp_path, "Authorization: Bearer of-the-key\n", 0o644)
+    with pytest.raises(
+        Unavailable, match=r"^http_headers_file .* may be read by others \(mode 0644\); chmod 600 "
+    ) as found:
+        engine("http://host/", http_headers_file=path)
+    assert "of-the-key" not in str(found.value)
+
+
 def test_headers_come_from_a_file(tmp_path: Path) -> None:
-    (tmp_path / "headers").write_text("## the key of the hall\nAuthorization: Bearer of-the-key\n\nX-Model: small\n")
+    path = headers_file(tmp_path, "## the key of the hall\nAuthorization: Bearer of-the-key\n\nX-Model: small\n")
     with serving(says(200, GOOD)) as endpoint:
-        engine(endpoint.url, http_headers_file=str(tmp_path / "headers")).look(PICTURE, support.never)
+        engine(endpoint.url, http_headers_file=path).look(PICTURE, support.never)
         ((headers, _),) = endpoint.requests
     assert headers["Authorization"] == "Bearer of-the-key"
     assert headers["X-Model"] == "small"
@@ -110,7 +127,15 @@ def test_a_failure_that_does_not_pass_is_given_up_at_once(status: int) -> None:
         (b'{"predictions": [{"label": 7, "confidence": 1}]}', "http_label leads to a number, and not to a text"),
         (b'{"predictions": [{"label": "x"}]}', "http_confidence leads to nothing, and not to a number"),
         (b'{"predictions": [{"label": "x", "confidence": true}]}', "http_confidence leads to true or false"),
-        (b'{"predictions": [{"label": "x", "confidence": NaN}]}', "http_confidence leads to a number, and not"),
+        (
+            b'{"predictions": [{"label": "x", "confidence": NaN}]}',
+            "http_confidence leads to a number that is not finite",
+        ),
+        (
+            b'{"predictions": [{"label": "x", "confidence": -1e999}]}',
+            "http_confidence leads to a number that is not fin",
+        ),
+        (b'{"predictions": [{"label": "x", "confidence": 1' + b"0" * 400 + b"}]}", "a number that is out of any range"),
         (b'{"predictions": [{"label": "x", "confidence": 90}]}', "a confidence is 90; see the setting"),
         (b"x" * (MAX_ANSWER_BYTES + 1), f"answers with more than {MAX_ANSWER_BYTES} bytes"),
     ],
@@ -132,6 +157,23 @@ def test_an_endpoint_that_does_not_answer_is_left_after_the_time_limit() -> None
             engine(endpoint.url, http_timeout_seconds=0.2, http_attempts=2).look(PICTURE, support.never)
         assert time.monotonic() - began < 10
         assert len(endpoint.requests) == 2
+
+
+def test_an_attempt_that_is_under_way_ends_when_it_is_time_to_stop() -> None:
+    asked = threading.Event()
+
+    def silent(_: BaseHTTPRequestHandler) -> None:
+        asked.set()
+        endpoint.released.wait(60)
+
+    with serving(silent) as endpoint:
+        began = time.monotonic()
+        looking = engine(endpoint.url, http_timeout_seconds=300)
+        with pytest.raises(Stopping):
+            looking.look(PICTURE, lambda _: asked.is_set())
+        assert time.monotonic() - began < 10
+        assert looking.available is True, "to be stopped is no failure of the endpoint"
+        assert len(endpoint.requests) == 1
 
 
 def test_an_endpoint_that_answers_drop_by_drop_is_left_after_the_time_limit() -> None:
@@ -175,15 +217,15 @@ def test_a_name_that_nobody_knows_is_given_up() -> None:
 
 
 def test_no_secret_is_ever_told(tmp_path: Path) -> None:
-    (tmp_path / "headers").write_text("Authorization: Bearer of-the-key\n")
+    path = headers_file(tmp_path, "Authorization: Bearer of-the-key\n")
     told = []
     for answer in (says(500), says(401), says(200, b"in-the-answer")):
         with serving(answer) as endpoint, pytest.raises(Failed) as failed:
-            engine(endpoint.url, http_headers_file=str(tmp_path / "headers")).look(PICTURE, support.never)
+            engine(endpoint.url, http_headers_file=path).look(PICTURE, support.never)
         told.append(str(failed.value))
-    (tmp_path / "headers").write_text("of-the-key without a name\n")
+    headers_file(tmp_path, "of-the-key without a name\n")
     with pytest.raises(Unavailable) as unavailable:
-        engine("http://host/", http_headers_file=str(tmp_path / "headers"))
+        engine("http://host/", http_headers_file=path)
     told.append(str(unavailable.value))
     assert "line 1, is no header" in told[-1]
     assert [text for text in told if "of-the-key" in text or "in-the" in text] == []
@@ -196,7 +238,8 @@ def test_pauses_are_drawn_at_random_up_to_a_bound_that_doubles() -> None:
     pauses: list[list[float]] = []
 
     def wait(seconds: float) -> bool:
-        pauses[-1].append(seconds)
+        if seconds:  # without any it is only asked whether to stop
+            pauses[-1].append(seconds)
         return False
 
     with serving(says(500)) as endpoint:

@@ -9,13 +9,11 @@ live stream; :mod:`feed` knows when pictures came and what happened; :mod:`files
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
-from collectors.broker import Told
+from collectors.broker import Told, is_loopback, read_broker, read_secret
 from collectors.camera import control_settings as settings
 from collectors.camera.control.desk import Desk, MediaSource
 from collectors.camera.control.feed import Feed, Journal
@@ -154,13 +152,15 @@ class Control:
         if url is None:
             return None
 
-        from collectors.camera.control.mqtt import Commands, command_broker
+        from collectors.camera.control.mqtt import Commands
 
-        path = values[settings.COMMAND_PASSWORD_FILE]
-        if path is not None:
-            read_secret(path, "command_password_file")
         return Commands(
-            command_broker(url, path, values[settings.COMMAND_CA_FILE]),
+            read_broker(
+                url,
+                values[settings.COMMAND_PASSWORD_FILE],
+                values[settings.COMMAND_CA_FILE],
+                password_setting=settings.COMMAND_PASSWORD_FILE.name,
+            ),
             values[settings.COMMAND_DEVICE] or context.host,
             tuple(name.strip() for name in values[settings.COMMAND_ALLOW].split(",") if name.strip()),
             self._desk,
@@ -172,8 +172,6 @@ class Control:
 
 def _protected(values: Values, token: str | None) -> tuple[str, str | None]:
     """The host to listen on and the certificate. Raises Unavailable where others could reach it unprotected."""
-    from collectors.camera.control.guard import is_loopback
-
     host, certificate = values[settings.CONTROL_HOST], values[settings.CONTROL_CERTIFICATE]
     if values[settings.CONTROL_KEY] is not None and certificate is None:
         raise Unavailable("control_key is set and control_certificate is not; set both, or neither")
@@ -198,19 +196,3 @@ def _token(values: Values) -> str | None:
             f"make one with: openssl rand -hex 32 > {path}"
         )
     return token
-
-
-def read_secret(path: str, setting: str) -> str:
-    """The text of a file that nobody else may read, without the blanks around it. Raises Unavailable."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            text = file.read(4096).strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise Unavailable(f"{setting} {path} cannot be read: {reason}") from None
-    if mode & 0o077:
-        raise Unavailable(f"{setting} {path} may be read by others (mode {mode:04o}); chmod 600 {path}")
-    if not text:
-        raise Unavailable(f"{setting} {path} is empty")
-    return text

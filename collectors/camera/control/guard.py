@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hmac
-import ipaddress
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from collectors.broker import is_loopback
 
 #: A browser takes what it gets for what it is called, keeps none of it, and tells nobody where it has been. Pages of
 #: the same host, such as a dashboard beside, may show pictures; they cannot read them.
@@ -29,16 +30,6 @@ HEADER_BYTES_MOST = 16 * 1024
 def problem(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """An error as every endpoint tells it."""
     return JSONResponse({"error": sentence}, status, headers)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine alone, by its name."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class Guard:

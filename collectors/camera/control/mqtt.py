@@ -14,9 +14,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from collectors import commands
-from collectors.broker import Broker, Told, make_client, read_broker, refusal, topic_level
+from collectors.broker import Broker, Told, make_client, refusal, topic_level
 from collectors.camera.control.desk import Busy, Desk
-from collectors.camera.control.guard import is_loopback
 from collectors.camera.media import MediaError
 from collectors.commands import ArgumentError, Command, Refused
 from collectors.runner import Unavailable
@@ -26,16 +25,6 @@ ANSWERS_MOST = 100
 
 #: What the broker may send: how long a message is (it throws a longer one away), and how many wait to be confirmed.
 PACKET_BYTES_MOST, RECEIVE_MOST = 16 * 1024, 10
-
-
-def command_broker(url: str, password_file: str | None, ca_file: str | None) -> Broker:
-    """The broker of a URL. Raises Unavailable when it is none, or beyond loopback without encryption."""
-    where = read_broker(url, password_file, ca_file)
-    if not where.tls and not is_loopback(where.host):
-        raise Unavailable(
-            f"commands from {where.host} would come unencrypted, and anybody on the way could give them; use mqtts://"
-        )
-    return where
 
 
 class Commands:
@@ -162,7 +151,7 @@ class Commands:
 
     def _video(self, command: Command) -> None:
         commands.only(command.arguments, "seconds")
-        seconds = commands.number(command.arguments, "seconds", 0, self._seconds_most)
+        seconds = commands.number(command.arguments, "seconds", 0, self._seconds_most, above=True)
         self._when_done(command, self._desk.video(seconds), "the clip has begun; its file is there when it has ended")
 
     def _detection(self, command: Command) -> None:

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import time
 from binascii import b2a_base64
 from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -34,6 +37,10 @@ MAX_ANSWER_BYTES = 1024 * 1024
 _PASSING = frozenset((408, 425, 429, *range(500, 600)))
 
 _CHUNK = 64 * 1024
+
+#: How late it is seen during an attempt that it is time to stop.
+_STOP_SECONDS = 0.25
+
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -115,7 +122,7 @@ class Http:
             sleep=pause,
             reraise=True,
         )
-        found: list[Detection] = self._breaker.call(attempts, self._attempt, jpeg)
+        found: list[Detection] = self._breaker.call(attempts, self._attempt, jpeg, wait)
         return found
 
     def _pause_seconds(self, state: RetryCallState) -> float:
@@ -123,8 +130,8 @@ class Http:
         asked = failure.after if isinstance(failure, _Passing) else 0.0
         return max(self._backoff(state), min(asked, self._patience.backoff_max_seconds))
 
-    def _attempt(self, jpeg: bytes) -> list[Detection]:
-        status, text, after = self._post(*self._body(jpeg))
+    def _attempt(self, jpeg: bytes, wait: Wait) -> list[Detection]:
+        status, text, after = self._post_aside(*self._body(jpeg), wait)
         if status in _PASSING:
             raise _Passing(f"{self._place} answers with status {status}", after)
         if status != 200:
@@ -137,6 +144,26 @@ class Http:
             return self._mapping.read(answer, *size(jpeg))
         except Unmapped as error:
             raise Failed(f"the answer of {self._place} is not as expected: {error}") from None
+
+    def _post_aside(self, body: bytes, content_type: str, wait: Wait) -> tuple[int, bytes, float]:
+        """What :meth:`_post` gives. Raises Stopping as soon as it is time to stop.
+
+        The attempt has a thread of its own, since neither a name that is being looked up nor an answer that does not
+        come can be interrupted. A thread that is left behind ends with its time limit, or with the process.
+        """
+        answer: Future[tuple[int, bytes, float]] = Future()
+
+        def post() -> None:
+            try:
+                answer.set_result(self._post(body, content_type))
+            except Exception as error:  # noqa: BLE001 - raised again by whoever waits for the answer
+                answer.set_exception(error)
+
+        threading.Thread(target=post, name="vision-http", daemon=True).start()
+        while not wait_for((answer,), _STOP_SECONDS).done:
+            if wait(0):
+                raise Stopping
+        return answer.result()
 
     def _post(self, body: bytes, content_type: str) -> tuple[int, bytes, float]:
         """Status, body and the pause that is asked for."""
@@ -191,7 +218,7 @@ def open_http(values: Values) -> Http:
     return Http(
         values[settings.MODEL] or parts.hostname or "http",
         url,
-        read_headers(read_secret(file), file) if file else {},
+        read_headers(read_secret(file, settings.HTTP_HEADERS_FILE.name), file) if file else {},
         make_body(values[settings.HTTP_BODY], values[settings.HTTP_FIELD], values[settings.HTTP_JSON]),
         Mapping(values),
         Patience(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jmespath
@@ -14,6 +15,9 @@ from collectors.vision.engines import Box, Detection
 
 #: Things in one answer that are looked at.
 _MAX_LISTED = 1000
+
+#: No confidence and no edge of a box is as large as this.
+_NUMBER_LIMIT = 1e9
 
 
 class Unmapped(ValueError):
@@ -89,8 +93,11 @@ def _search(path: Any, document: object) -> object:
 
 
 def _number(value: object, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e9:
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise Unmapped(f"{name} leads to {_kind(value)}, and not to a number")
+    if not abs(value) < _NUMBER_LIMIT:  # a whole number may be too large to be made a float
+        finite = isinstance(value, int) or math.isfinite(value)
+        raise Unmapped(f"{name} leads to a number that is {'out of any range' if finite else 'not finite'}")
     return float(value)
 
 
