@@ -20,6 +20,13 @@ from collectors.settings import DEFAULT_FILE, Setting, SettingsError, Values, re
 if TYPE_CHECKING:
     import argparse
 
+    from collectors.spool.writer import Writer
+
+#: Of every collector: where its lines go. A service of its own writes to a spool, which Telegraf's collector reads.
+SPOOL: Setting[str | None] = Setting(
+    "spool", str, None, "Write to the spool in this folder, which `python -m collectors spool` delivers, not to stdout."
+)
+
 #: Exit status for a collector that cannot start: wrong option, setting, or missing device.
 CANNOT_START = 2
 
@@ -84,7 +91,9 @@ def _parser(name: str, module: Module) -> argparse.ArgumentParser:
     )
     parser.add_argument("--execd", action="store_true", help="one batch for each line on standard input, until it ends")
     parser.add_argument("--settings", metavar="FILE", help=f"settings file [SENSETIG_SETTINGS; {DEFAULT_FILE}]")
-    for setting in module.SETTINGS:
+    for setting in (*module.SETTINGS, SPOOL):
+        if setting.positional:
+            parser.add_argument(setting.name, nargs="?", default=argparse.SUPPRESS, metavar=setting.name.upper())
         default = "" if setting.default is None else f"; {setting.default}"
         parser.add_argument(
             "--" + setting.name.replace("_", "-"),
@@ -139,6 +148,32 @@ def _write_all(descriptor: int) -> Callable[[bytes], None]:
     return write
 
 
+def _spool(directory: str, events: Sequence[str], report: Report) -> Writer:
+    """The spool's end that is written to, with the settings of the collector `spool`."""
+    from collectors import spool
+    from collectors.spool.folder import Busy
+    from collectors.spool.writer import Writer
+
+    values = settle("spool", spool.SETTINGS, {})
+    try:
+        return Writer(
+            directory,
+            events=events,
+            max_bytes=values[spool.MAX_BYTES],
+            sync_seconds=values[spool.SYNC_SECONDS],
+            complain=report.error,
+            timer=time.monotonic,
+        )
+    except Busy as error:
+        raise Unavailable(str(error)) from None
+    except OSError as error:
+        # A file in the folder's place is "File exists", and one on the way to it "Not a directory".
+        why = "it is not a folder" if isinstance(error, FileExistsError) else error.strerror
+        raise Unavailable(
+            f"the spool {directory} cannot be written: {why}; mend that, or name another folder"
+        ) from None
+
+
 def _complain(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
@@ -175,6 +210,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     name, rest = arguments[0], arguments[1:]
     report = Report(name, _complain)
+    spool: Writer | None = None
     try:
         module = _load(name)
         if module is None:
@@ -184,8 +220,17 @@ def main(arguments: Sequence[str]) -> int:
         once = not options.pop("execd")
         _check_streams(once=once)
         requests = Requests(None if once else 0)
-        context = Context(settle(name, module.SETTINGS, options), report, once, os.uname().nodename, time.time_ns)
+        values = settle(name, (*module.SETTINGS, SPOOL), options)
+        context = Context(values, report, once, os.uname().nodename, time.time_ns)
         collector = module.create(context)
+        directory = values[SPOOL]
+        if directory is not None:
+            # Only now: a collector that cannot start leaves no spool behind.
+            try:
+                spool = _spool(directory, [each.name for each in module.MEASUREMENTS if each.event], report)
+            except BaseException:
+                collector.close()
+                raise
     except NotApplicable:
         return 0 if once else _idle(requests)
     except (SettingsError, Unavailable) as error:
@@ -194,7 +239,8 @@ def main(arguments: Sequence[str]) -> int:
     except ImportError as error:
         _complain(f"E! {name}: {error}; install what it needs: pip install '{requirement(name)}'")
         return CANNOT_START
-    runner = Runner(name, collector, report, _write_all(1), time.time_ns, time.monotonic)
+    write = _write_all(1) if spool is None else spool.append
+    runner = Runner(name, collector, report, write, time.time_ns, time.monotonic)
     try:
         return runner.once(requests) if once else runner.serve(requests)
     except BrokenPipeError:
@@ -204,6 +250,8 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     finally:
         collector.close()
+        if spool is not None:
+            spool.close()
 
 
 def _idle(requests: Requests) -> int:

@@ -34,6 +34,14 @@ class Unavailable(Exception):
     """The collector cannot start; the message says in one sentence why, and what to do."""
 
 
+class Wait(Protocol):
+    """Pauses for so many seconds, and answers True as soon as it is time to stop."""
+
+    def __call__(self, seconds: float, descriptor: int | None = None, /) -> bool:
+        """Called with 0 it costs one system call; with a descriptor, the pause ends once that can be read."""
+        ...
+
+
 @runtime_checkable
 class Polled(Protocol):
     """A collector that is asked for each batch."""
@@ -51,12 +59,10 @@ class Polled(Protocol):
 class Streaming(Protocol):
     """A collector that emits as events happen."""
 
-    def stream(self, wait: Callable[[float], bool]) -> Iterator[Iterable[Metric]]:
-        """Batches, some of them empty, until the source ends.
+    def stream(self, wait: Wait) -> Iterator[Iterable[Metric]]:
+        """Batches, some of them empty, until the source ends or ``wait`` says that it is time to stop.
 
-        Args:
-            wait: pauses for so many seconds, and answers True as soon as it is time to stop; called with 0
-                between frames it costs one system call.
+        A batch has been written when the next one is asked for.
         """
         ...
 
@@ -125,8 +131,10 @@ class Requests:
         self._pending = 0
         self.stopped = True
 
-    def _read(self, timeout: float | None) -> None:
+    def _read(self, timeout: float | None, other: int | None = None) -> None:
         for descriptor, _ in self._poll.poll(None if timeout is None else timeout * 1000):
+            if descriptor == other:
+                continue  # to be read by whoever waits for it
             if descriptor == self._wake_read:
                 os.read(self._wake_read, 512)
             elif received := os.read(descriptor, 4096):
@@ -145,10 +153,18 @@ class Requests:
         self._pending -= 1
         return True
 
-    def wait(self, seconds: float) -> bool:
-        """Pause; True as soon as it is time to stop. Lines that come meanwhile are not answered."""
+    def wait(self, seconds: float, descriptor: int | None = None, /) -> bool:
+        """Pause; True as soon as it is time to stop. Lines that come meanwhile are not answered.
+
+        Args:
+            descriptor: ends the pause, too, once it can be read; it is left unread.
+        """
         if not self.stopped:
-            self._read(seconds)
+            if descriptor is not None:
+                self._poll.register(descriptor, select.POLLIN)
+            self._read(seconds, descriptor)
+            if descriptor is not None:
+                self._poll.unregister(descriptor)
         self._pending = 0
         return self.stopped
 
@@ -160,7 +176,7 @@ class Runner:
         name: the collector's name, the tag of its self-metrics.
         collector: polled or streaming.
         report: counts and says what fails.
-        write: takes whole lines of line protocol for stdout.
+        write: takes whole lines of line protocol, for stdout or a spool.
         clock_ns: wall clock, nanoseconds since 1970.
         timer: monotonic seconds.
     """
@@ -208,7 +224,7 @@ class Runner:
         self._emit(lines, up=up, samples=len(lines), duration=self._timer() - start)
         return up
 
-    def follow(self, wait: Callable[[float], bool]) -> int:
+    def follow(self, wait: Wait) -> int:
         """Emit a streaming collector's events until its source ends or it is time to stop; the exit status."""
         assert isinstance(self._collector, Streaming)
         due = self._timer()

@@ -48,12 +48,18 @@ class Field(NamedTuple):
 
 
 class Measurement(NamedTuple):
-    """A measurement: what one kind of line means."""
+    """A measurement: what one kind of line means.
+
+    Args:
+        event: whether a line tells of what happened once, and will not be told again by the next line. A spool
+            puts such lines on the disk at once.
+    """
 
     name: str
     help: str
     tags: tuple[Tag, ...]
     fields: tuple[Field, ...]
+    event: bool = False
 
     def field(self, name: str) -> Field:
         """The field of that name. Raises KeyError when the measurement has none."""

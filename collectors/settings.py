@@ -36,9 +36,10 @@ class Setting(Generic[T]):
         help: one sentence.
         choices: the texts allowed, where only some are.
         low, high: the inclusive range of a number, or None.
+        positional: whether the first argument without an option's name is its value, too.
     """
 
-    __slots__ = ("choices", "default", "help", "high", "kind", "low", "name")
+    __slots__ = ("choices", "default", "help", "high", "kind", "low", "name", "positional")
 
     def __init__(
         self,
@@ -50,6 +51,7 @@ class Setting(Generic[T]):
         choices: tuple[str, ...] = (),
         low: float | None = None,
         high: float | None = None,
+        positional: bool = False,
     ) -> None:
         self.name = name
         self.kind = kind
@@ -58,6 +60,7 @@ class Setting(Generic[T]):
         self.choices = choices
         self.low = low
         self.high = high
+        self.positional = positional
 
     @property
     def expected(self) -> str:

@@ -49,6 +49,12 @@ def targets(dashboard: Mapping[str, Any]) -> Iterator[Target]:
             yield Target(dashboard["uid"], panel["title"], target["refId"], target["query"])
 
 
+def marks(dashboard: Mapping[str, Any]) -> Iterator[Target]:
+    """The Flux queries of all annotations."""
+    for each in dashboard["annotations"].get("list") or []:
+        yield Target(dashboard["uid"], each["name"], each["target"]["refId"], each["target"]["query"])
+
+
 def seconds(text: str) -> int:
     """Seconds of a duration such as ``15m``. Raises ValueError for another form."""
     match = re.fullmatch(r"(\d+)([smhd])", text)
@@ -89,6 +95,23 @@ def filled(query: str, values: Mapping[str, str], *, begin_ms: int = 0, end_ms: 
     if left := re.search(r"\$\w+|\$\{", query):
         raise ValueError(f"nothing fills in {left[0]} in: {query}")
     return query
+
+
+def filled_flux(query: str, values: Mapping[str, str], *, begin_ms: int, end_ms: int) -> str:
+    """The Flux query with the variables' values in it, and with what Grafana puts in for ``v``."""
+    for name, value in {
+        "v.defaultBucket": '"raw"',
+        "v.timeRangeStart": f"time(v: {begin_ms}000000)",
+        "v.timeRangeStop": f"time(v: {end_ms}000000)",
+    }.items():
+        query = query.replace(name, value)
+    return filled(query, values)
+
+
+def flux_names(query: str) -> tuple[set[str], set[str]]:
+    """The measurements that a Flux query reads, and the fields and tags that it names."""
+    measurements = set(re.findall(r'r\._measurement == "([^"]+)"', query))
+    return measurements, set(re.findall(r"\br\.([a-z]\w*)", query)) | set(re.findall(r'r\._field == "([^"]+)"', query))
 
 
 def names(query: str) -> tuple[set[str], set[str]]:

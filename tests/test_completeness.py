@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,25 @@ REFERENCE = ROOT / "docs" / "metrics.md"
 KINDS = {float, int, bool, str}
 
 
+def snippets_of(name: str) -> list[Path]:
+    """The snippets that run a collector: its own, or, where it takes the place of another, those alternatives."""
+    own = ROOT / "telegraf" / "telegraf.d" / f"{name}.conf"
+    if own.is_file():
+        return [own]
+    alternatives = sorted((ROOT / "telegraf" / "alternatives").glob("*.conf"))
+    return [path for path in alternatives if f'"-m", "collectors", "{name}"' in active(path)]
+
+
+def active(snippet: Path) -> str:
+    """What of a snippet is no comment."""
+    lines = snippet.read_text(encoding="utf-8").splitlines()
+    return "\n".join(line for line in lines if not line.lstrip().startswith("#"))
+
+
 @pytest.mark.parametrize("name", catalogue())
 def test_a_collector_has_all_its_parts(name: str) -> None:
     parts = {
-        f"its snippet telegraf/telegraf.d/{name}.conf": (ROOT / "telegraf" / "telegraf.d" / f"{name}.conf").is_file(),
+        f"its snippet telegraf/telegraf.d/{name}.conf, or one in telegraf/alternatives": bool(snippets_of(name)),
         f"its row grafana/dashboards/rows/{name}.py": (
             ROOT / "grafana" / "dashboards" / "rows" / f"{name}.py"
         ).is_file(),
@@ -39,11 +55,19 @@ def test_a_collector_has_all_its_parts(name: str) -> None:
 
 @pytest.mark.parametrize("name", catalogue())
 def test_a_collector_s_snippet_runs_it_and_no_other(name: str) -> None:
-    snippet = (ROOT / "telegraf" / "telegraf.d" / f"{name}.conf").read_text(encoding="utf-8")
-    active = "\n".join(line for line in snippet.splitlines() if not line.lstrip().startswith("#"))
-    assert f'"-m", "collectors", "{name}"' in active
-    others = [other for other in catalogue() if other != name and f'"collectors", "{other}"' in active]
-    assert others == []
+    for snippet in snippets_of(name):
+        content = active(snippet)
+        assert f'"-m", "collectors", "{name}"' in content
+        others = [other for other in catalogue() if other != name and f'"collectors", "{other}"' in content]
+        assert others == []
+
+
+def test_an_alternative_takes_the_place_of_a_snippet_and_says_of_which() -> None:
+    loaded = {path.name for path in (ROOT / "telegraf" / "telegraf.d").glob("*.conf")}
+    for path in (ROOT / "telegraf" / "alternatives").glob("*.conf"):
+        told = re.search(r"copy it over telegraf\.d/(\S+\.conf)", path.read_text(encoding="utf-8"))
+        assert told is not None, path.name
+        assert told[1] in loaded
 
 
 def test_every_case_and_row_belongs_to_something() -> None:
@@ -86,7 +110,7 @@ def test_a_collector_s_settings_are_said_once_and_in_sentences(name: str) -> Non
     settings = collector_module(name).SETTINGS
     names = [setting.name for setting in settings]
     assert sorted(names) == sorted(set(names))
-    assert not {"execd", "settings", "help"} & set(names), "the runner has these options itself"
+    assert not {"execd", "settings", "help", "spool"} & set(names), "the runner has these options itself"
     for setting in settings:
         assert setting.help.endswith("."), f"{setting.name}: {setting.help}"
         if setting.default is not None:

@@ -18,6 +18,7 @@ CAMERA = Measurement(
         Field("frames", int, "", "Pictures looked at since the last status.", 0),
         Field("frames_per_second", float, "", "Pictures a second since the last status.", 0),
         Field("dropped", int, "", "Pictures that came faster than they could be looked at, since the last status.", 0),
+        Field("detection", bool, "", "Whether motion is looked for; a command can switch it off and on."),
         Field(
             "motion_percent",
             float,
@@ -33,6 +34,25 @@ CAMERA = Measurement(
             "Mean time from a decoded picture to its result, since the last status.",
             0,
         ),
+        Field("brightness_percent", float, "percent", "Mean brightness of the last picture.", 0, 100),
+        Field("covered", bool, "", "Whether the picture has been dark or without detail for `covered_seconds`."),
+        Field("frozen", bool, "", "Whether pictures have been identical for `frozen_seconds`."),
+        Field(
+            "shake_percent",
+            float,
+            "percent",
+            "How far the camera has shaken, in per cent of the picture's width: the most since the last status.",
+            0,
+            100,
+        ),
+        Field(
+            "exposure_seconds",
+            float,
+            "seconds",
+            "For how long the newest picture was exposed; from a ribbon camera only.",
+            0,
+        ),
+        Field("gain", float, "", "By how much the newest picture was amplified; from a ribbon camera only.", 0),
     ),
 )
 
@@ -65,6 +85,9 @@ CAMERA_EVENT = Measurement(
             "",
             "Whether the source ended, or the collector was stopped, before the motion did; at the end only.",
         ),
+        Field("snapshot_path", str, "", "The picture with the largest area, below `media_dir`; at the end only."),
+        Field("clip_path", str, "", "The clip, below `media_dir`; at the end only."),
         Field("thumbnail", str, "", "The picture with the largest area, as the data URI of a JPEG of at most 12 KiB."),
     ),
+    event=True,
 )

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from collectors.camera import backend_settings, control_settings, detection_settings, media_settings, publish_settings
+from collectors.camera.detection_settings import SCENE as SCENE
+from collectors.camera.masks import Polygon, polygons
 from collectors.settings import Setting, Values
 
 BACKEND = Setting(
@@ -11,7 +14,7 @@ BACKEND = Setting(
     str,
     "auto",
     "Where pictures come from; auto takes the source, or the first camera found.",
-    choices=("auto", "opencv", "simulated"),
+    choices=("auto", "picamera2", "opencv", "simulated"),
 )
 SOURCE: Setting[str | None] = Setting(
     "source", str, None, "A video file, a device (/dev/video0, or its number), or a URL (rtsp, http)."
@@ -50,7 +53,7 @@ STATUS_SECONDS = Setting("status_seconds", float, 10.0, "How often the status is
 DETECT_WIDTH = Setting(
     "detect_width",
     int,
-    320,
+    160,
     "About how wide the picture is that motion is looked for in, in pixels.",
     low=64,
     high=1920,
@@ -120,6 +123,11 @@ SETTINGS: tuple[Setting[Any], ...] = (
     LEAST_DIFFERENCE,
     BACKGROUND_SECONDS,
     THUMBNAIL_WIDTH,
+    *detection_settings.SETTINGS,
+    *media_settings.SETTINGS,
+    *backend_settings.SETTINGS,
+    *control_settings.SETTINGS,
+    *publish_settings.SETTINGS,
 )
 
 
@@ -133,6 +141,10 @@ class Sensitivity(NamedTuple):
     noise_factor: float = NOISE_FACTOR.default
     least_difference: float = LEAST_DIFFERENCE.default
     background_seconds: float = BACKGROUND_SECONDS.default
+    mask: tuple[Polygon, ...] = ()
+    shake_percent: float = detection_settings.SHAKE_PERCENT.default
+    covered_seconds: float = detection_settings.COVERED_SECONDS.default
+    frozen_seconds: float = detection_settings.FROZEN_SECONDS.default
 
 
 class Plan(NamedTuple):
@@ -148,7 +160,7 @@ class Plan(NamedTuple):
 
 
 def plan(values: Values) -> Plan:
-    """What the settings ask for."""
+    """What the settings ask for. Raises Unavailable for a mask that is none."""
     return Plan(
         Sensitivity(
             width=values[DETECT_WIDTH],
@@ -158,6 +170,10 @@ def plan(values: Values) -> Plan:
             noise_factor=values[NOISE_FACTOR],
             least_difference=values[LEAST_DIFFERENCE],
             background_seconds=values[BACKGROUND_SECONDS],
+            mask=polygons(values[detection_settings.MASK]),
+            shake_percent=values[detection_settings.SHAKE_PERCENT],
+            covered_seconds=values[detection_settings.COVERED_SECONDS],
+            frozen_seconds=values[detection_settings.FROZEN_SECONDS],
         ),
         consecutive_frames=values[CONSECUTIVE_FRAMES],
         event_gap_seconds=values[EVENT_GAP_SECONDS],

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from collectors.camera.backends import Backend, Frame
+from collectors.camera.backends import Backend, Exposes, Frame
 from collectors.camera.detector import Detection, Detector
 from collectors.camera.events import Event, Events
 from collectors.camera.measurements import CAMERA, CAMERA_EVENT
 from collectors.camera.settings import Plan
+from collectors.camera.switch import Switch
 from collectors.camera.thumbnail import data_uri
 from collectors.metric import FieldValue, Metric, Series
 from collectors.report import Report
 
 Wait = Callable[[float], bool]
+
+#: After so long without a picture, as when the camera was lost, what has changed meanwhile is no motion.
+_STALE_SECONDS = 30.0
 
 
 class Companion(Protocol):
@@ -44,6 +48,8 @@ class Watch:
         timer: monotonic seconds, the same that the backend's frames are timed by.
         stopwatch: seconds, for the time that processing takes.
         companions: what goes along, in this order; closed with the camera.
+        detection: whether motion is looked for. While it is off, pictures are shown to the companions all the
+            same; an event that was open has its end, and the background is learned anew afterwards.
     """
 
     def __init__(
@@ -56,7 +62,9 @@ class Watch:
         timer: Callable[[], float],
         stopwatch: Callable[[], float],
         companions: Sequence[Companion] = (),
+        detection: Switch | None = None,
     ) -> None:
+        self._detection = detection or Switch()
         self._companions = companions
         self._backend = backend
         self._plan = plan
@@ -68,7 +76,8 @@ class Watch:
         self._series = Series(CAMERA.name, tags)
         self._event_series = {kind: Series(CAMERA_EVENT.name, {**tags, "kind": kind}) for kind in ("start", "end")}
         self._events: Events[Frame] = Events(backend.name, plan.consecutive_frames, plan.event_gap_seconds)
-        self._status = Status(backend.dropped)
+        self._status = Status(backend.dropped, self._detection, backend if isinstance(backend, Exposes) else None)
+        self._alarmed = Detection()
 
     def stream(self, wait: Wait) -> Iterator[Iterable[Metric]]:
         """A batch for each picture, most of them empty, until the source ends or it is time to stop.
@@ -92,8 +101,17 @@ class Watch:
         left = self._plan.frames or None
         while True:
             # What comes after the end of a file was not seen from where the file begins.
-            detector = Detector(self._plan.sensitivity)
+            detector: Detector | None = None
+            last: float | None = None
             for frame in self._backend.frames(wait):
+                if frame is not None:
+                    if last is not None and frame.seconds - last > _STALE_SECONDS:
+                        detector = None
+                    last = frame.seconds
+                if not self._detection.on:
+                    detector = None
+                elif detector is None:
+                    detector = Detector(self._plan.sensitivity)
                 yield self._see(detector, frame)
                 if frame is not None and left is not None:
                     left -= 1
@@ -106,7 +124,7 @@ class Watch:
     def _rest(self) -> list[Metric]:
         return [*self._ends(), *self._status.last(self._series, self._backend.dropped, self._clock_ns())]
 
-    def _see(self, detector: Detector, frame: Frame | None) -> list[Metric]:
+    def _see(self, detector: Detector | None, frame: Frame | None) -> list[Metric]:
         """What one picture, or a while without one, brings about."""
         now = self._timer() if frame is None else frame.seconds
         time_ns = self._clock_ns() if frame is None else frame.time_ns
@@ -116,16 +134,35 @@ class Watch:
         if frame is None:
             return metrics
         start = self._stopwatch()
-        seen = detector.look(frame.image, frame.seconds)
+        if detector is None:
+            metrics.extend(self._ends())
+            seen = Detection()
+        else:
+            seen = detector.look(frame.image, frame.seconds)
         if seen.anew == "size":
             height, width = frame.image.shape[:2]
             self._report.error(f"the picture is now {width}x{height}; its background is learned anew")
+        self._tell(seen)
         for companion in self._companions:
             companion.see(frame, seen)
         for event in self._events.follow(frame.seconds, frame.time_ns, seen, frame):
             metrics.append(self._metric(event))
-        self._status.add(now, time_ns, seen.changed_percent, self._stopwatch() - start)
+        self._status.add(now, time_ns, seen, self._stopwatch() - start)
         return metrics
+
+    def _tell(self, seen: Detection) -> None:
+        """Count an alarm when it begins."""
+        if seen.covered and not self._alarmed.covered:
+            self._report.error(
+                f"the picture of {self._backend.name} has been dark or without detail for "
+                f"{self._plan.sensitivity.covered_seconds:g} s; see whether something covers the lens"
+            )
+        if seen.frozen and not self._alarmed.frozen:
+            self._report.error(
+                f"the picture of {self._backend.name} has been exactly the same for "
+                f"{self._plan.sensitivity.frozen_seconds:g} s; the camera may hang, restart it"
+            )
+        self._alarmed = seen
 
     def _ends(self) -> list[Metric]:
         return [self._metric(event) for event in self._events.finish(interrupted=True)]
@@ -140,7 +177,7 @@ class Watch:
             "box_top_percent": round(event.box.top, 2),
             "box_width_percent": round(event.box.width, 2),
             "box_height_percent": round(event.box.height, 2),
-            "thumbnail": data_uri(event.picture.image, self._plan.thumbnail_width),
+            "thumbnail": data_uri(event.picture.colour(), self._plan.thumbnail_width),
         }
         time_ns = event.start_ns
         if event.kind == "end":
@@ -158,15 +195,20 @@ class Status:
 
     Args:
         dropped: what the backend had dropped at the beginning.
+        detection: whether motion is looked for.
+        exposes: tells how pictures are exposed, where the camera does.
     """
 
-    def __init__(self, dropped: int) -> None:
+    def __init__(self, dropped: int, detection: Switch, exposes: Exposes | None) -> None:
+        self._detection = detection
+        self._exposes = exposes
         self._since: float | None = None
         self._seen = 0.0
         self._seen_ns: int | None = None
         self._dropped = dropped
         self._frames = 0
-        self._changed = self._spent = 0.0
+        self._last = Detection()
+        self._changed = self._shaken = self._spent = 0.0
 
     def due(self, now: float, every: float) -> bool:
         """Whether it is time for a status."""
@@ -175,11 +217,13 @@ class Status:
         # Times of frames are sums of parts of a second, and miss a whole one by a hair.
         return now - self._since >= every - 1e-6
 
-    def add(self, now: float, time_ns: int, changed_percent: float, spent: float) -> None:
+    def add(self, now: float, time_ns: int, seen: Detection, spent: float) -> None:
         """Count a picture."""
         self._seen, self._seen_ns = now, time_ns
         self._frames += 1
-        self._changed = max(self._changed, changed_percent)
+        self._last = seen
+        self._changed = max(self._changed, seen.changed_percent)
+        self._shaken = max(self._shaken, seen.shift_percent)
         self._spent += spent
 
     def take(self, series: Series, now: float, dropped: int, time_ns: int) -> Metric:
@@ -198,12 +242,21 @@ class Status:
 
     def _metric(self, series: Series, rate: float | None, now: float, dropped: int, time_ns: int) -> Metric:
         fields: dict[str, FieldValue] = {"frames": self._frames, "dropped": dropped - self._dropped}
+        fields["detection"] = self._detection.on
         if rate is not None:
             fields["frames_per_second"] = round(rate, 3)
         if self._frames:
             fields["motion_percent"] = round(self._changed, 3)
             fields["processing_seconds"] = round(self._spent / self._frames, 7)
+            fields["brightness_percent"] = round(self._last.brightness_percent, 2)
+            fields["covered"] = self._last.covered
+            fields["frozen"] = self._last.frozen
+            fields["shake_percent"] = round(self._shaken, 3)
+            if self._exposes is not None and self._exposes.exposure_seconds is not None:
+                fields["exposure_seconds"] = self._exposes.exposure_seconds
+            if self._exposes is not None and self._exposes.gain is not None:
+                fields["gain"] = round(self._exposes.gain, 3)
         self._since, self._dropped = now, dropped
         self._frames = 0
-        self._changed = self._spent = 0.0
+        self._changed = self._shaken = self._spent = 0.0
         return Metric(series, fields, time_ns)

@@ -22,7 +22,7 @@ def fresh() -> dict[str, str]:
     """Each dashboard's file name and the text that belongs in it."""
     from grafana.dashboards.lib import boards
 
-    rows = boards.found()
+    rows, marks = boards.found(), boards.found_marks()
     keys = {board.key for board in boards.BOARDS}
     if strays := {row.board for row in rows} - keys:
         raise ValueError(
@@ -30,7 +30,7 @@ def fresh() -> dict[str, str]:
         )
     return {
         f"{board.key}.json": json.dumps(
-            boards.build(board, (row for row in rows if row.board == board.key)),
+            boards.build(board, (row for row in rows if row.board == board.key), marks),
             cls=JSONEncoder,
             ensure_ascii=False,
             indent=2,

@@ -60,7 +60,8 @@ class Watch:
         self._logs = logs
         self._say = say
         self.declared = declared()
-        self.expected = list(catalogue())
+        snippets = bundle.root() / "telegraf" / "telegraf.d"
+        self.expected = [name for name in catalogue() if (snippets / f"{name}.conf").is_file()]
         self._unasked = set(self.expected)
 
     @property

@@ -1,81 +1,320 @@
-"""What detecting motion costs beyond decoding, and whether memory stays flat."""
+"""How well motion is told from what is not, how soon, at what cost, and beside Debian's motion and plain MOG2."""
 
 from __future__ import annotations
 
-import itertools
 import os
 import statistics
+import subprocess
+import tempfile
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from tests.bench.measure import BenchUnavailable, Result, private_bytes
+from tests.bench.measure import BenchUnavailable, Result, environment, private_bytes, process_cpu, python
 
 if TYPE_CHECKING:
-    from collectors.camera.detector import Image
+    from collectors.camera.pixels import Image
+    from tests.bench.camera_clips import Clip, Visit
 
 CLIP = Path(__file__).resolve().parents[3] / "shared" / "data" / "camera" / "pedestrians.avi"
-ROUNDS = 5
-#: Frames of the clip; decoded, they are half a megabyte each.
-DECODED = 400
-#: Frames of the simulated scene in which memory may grow, and after which it may not.
-WARM, WATCHED = 2_000, 10_000
+ROUNDS = 7
+#: Frames of the recording that a round takes.
+FRAMES = 400
+#: Frames after which memory may grow no more, and those in which it is watched.
+WARM, WATCHED = 5_000, 100_000
+#: How long the processes run side by side, after as long as they need to start.
+BESIDE_SECONDS, START_SECONDS = 60.0, 8.0
+#: One event ends, for every detector, when nothing has moved for so long.
+GAP_SECONDS = 5.0
+CONSECUTIVE = 3
+#: An event and a visit are the same when they have this share of the time of both in common.
+_SAME_SHARE = 0.5
+
+
+class Found(NamedTuple):
+    """An event: its first and last frame with motion, and the frame with which it was emitted."""
+
+    first: int
+    last: int
+    emitted: int
+
+
+class Score(NamedTuple):
+    """Events that were visits, events that were none, visits without an event."""
+
+    right: int = 0
+    invented: int = 0
+    missed: int = 0
+
+    def __add__(self, other: object) -> Score:
+        assert isinstance(other, Score)
+        return Score(self.right + other.right, self.invented + other.invented, self.missed + other.missed)
+
+    @property
+    def precision(self) -> float:
+        """Share of the events that were visits."""
+        return self.right / max(1, self.right + self.invented)
+
+    @property
+    def recall(self) -> float:
+        """Share of the visits that were events."""
+        return self.right / max(1, self.right + self.missed)
+
+    @property
+    def f1(self) -> float:
+        """The harmonic mean of the two."""
+        return 2 * self.right / max(1, 2 * self.right + self.invented + self.missed)
 
 
 def run() -> list[Result]:
-    """CPU a frame on real pictures and on a quiet room, and the growth of memory on the simulated scene."""
+    """Every figure; without motion installed, all but those beside it."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if not CLIP.is_file():
         raise BenchUnavailable(f"there is no recording {CLIP.name} beside the project")
     import cv2
 
+    cv2.setNumThreads(1)
+    with tempfile.TemporaryDirectory(prefix="sensetig-bench-") as folder:
+        return [*_accuracy(Path(folder)), *_cost(), *_beside(Path(folder)), _growth()]
+
+
+def events_of(frames: Iterable[int], consecutive: int, rate: float) -> list[Found]:
+    """What frames with motion make together, by the rules of the collector's own events."""
+    from collectors.camera.detector import Box, Detection
+    from collectors.camera.events import Events
+
+    moving = set(frames)
+    motion = Detection(moving=True, area_percent=1.0, score=1.0, box=Box(0, 0, 1, 1))
+    tracked: Events[int] = Events("bench", consecutive, GAP_SECONDS)
+    found: list[Found] = []
+    emitted = 0
+
+    def take(number: int, seen: Detection) -> None:
+        nonlocal emitted
+        for event in tracked.follow(number / rate, round(number / rate * 1e9), seen, number):
+            first = round(event.start_ns / 1e9 * rate)
+            if event.kind == "start":
+                emitted = number
+            else:
+                found.append(Found(first, first + round(event.duration_seconds * rate), emitted))
+
+    last = max(moving, default=-1) + round(GAP_SECONDS * rate) + 1
+    for number in range(last + 1):
+        take(number, motion if number in moving else Detection())
+    return found
+
+
+def compare(found: list[Found], visits: Iterable[Visit]) -> tuple[Score, list[tuple[Visit, Found]]]:
+    """Match each visit with an event that has half of the time of both in common with it."""
+    left = list(found)
+    pairs = []
+    visits = list(visits)
+    for visit in visits:
+        for event in left:
+            common = min(visit.last, event.last) - max(visit.first, event.first) + 1
+            whole = max(visit.last, event.last) - min(visit.first, event.first) + 1
+            if common >= _SAME_SHARE * whole:
+                pairs.append((visit, event))
+                left.remove(event)
+                break
+    return Score(len(pairs), len(left), len(visits) - len(pairs)), pairs
+
+
+def _accuracy(folder: Path) -> list[Result]:
+    from tests.bench.camera_clips import RATE, write_all
+    from tests.bench.motion import motion_frames
+
+    clips = write_all(CLIP, folder)
+    detectors: dict[str, tuple[list[list[int]], int]] = {
+        "": ([_ours(clip) for clip in clips], CONSECUTIVE),
+        "plain MOG2: ": ([_mog2(clip) for clip in clips], CONSECUTIVE),
+    }
+    try:
+        detectors["motion 4.5: "] = (motion_frames(clips, folder), 1)
+    except BenchUnavailable as missing:
+        print(f"camera: {missing}")
+    results = []
+    for name, (frames, consecutive) in detectors.items():
+        total = Score()
+        matched: list[tuple[Visit, Found]] = []
+        for clip, each in zip(clips, frames, strict=True):
+            score, pairs = compare(events_of(each, consecutive, RATE), clip.visits)
+            total += score
+            matched += pairs
+            if os.environ.get("SENSETIG_BENCH_CLIPS"):
+                print(f"{name}{clip.name}: {score.right} right, {score.invented} invented, {score.missed} missed")
+        results += [
+            Result(f"camera: {name}event F1", total.f1, "", None if name else 0.98, "more"),
+            Result(f"camera: {name}event precision", total.precision, ""),
+            Result(f"camera: {name}event recall", total.recall, ""),
+        ]
+        if not matched:
+            continue
+        first = statistics.median(event.emitted - visit.first for visit, event in matched)
+        results.append(Result(f"camera: {name}first moving pixel to event, median", first, "frames"))
+        if not name:
+            beyond = [event.emitted - visit.large - (CONSECUTIVE - 1) for visit, event in matched]
+            name = "camera: least area to event, beyond the consecutive frames"
+            results += [
+                Result(f"{name}, median", statistics.median(beyond), "frames", 2),
+                Result(f"{name}, most", max(beyond), "frames", 2),
+            ]
+    return results
+
+
+def _ours(clip: Clip) -> list[int]:
+    from collectors.camera.detector import Detector
+    from collectors.camera.settings import Sensitivity
+    from tests.bench.camera_clips import RATE, read
+
+    detector = Detector(Sensitivity())
+    return [number for number, each in enumerate(read(clip.path)) if detector.look(each, number / RATE).moving]
+
+
+def _mog2(clip: Clip) -> list[int]:
+    """OpenCV's background subtraction as it comes, with the same least area."""
+    import cv2
+
+    from tests.bench.camera_clips import LEAST_PERCENT, RATE, read
+
+    subtractor = cv2.createBackgroundSubtractorMOG2()
+    found = []
+    for number, picture in enumerate(read(clip.path)):
+        grey = cv2.resize(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), (320, 240))
+        foreground = cv2.threshold(subtractor.apply(grey), 200, 255, cv2.THRESH_BINARY)[1]
+        if number >= 2 * RATE and cv2.countNonZero(foreground) >= LEAST_PERCENT / 100 * grey.size:
+            found.append(number)
+    return found
+
+
+def _cost() -> list[Result]:
+    """CPU of decoding alone, and of decoding with each detection, alternately on the same frames."""
+    import cv2
+
+    from collectors.camera.detector import Detector
+    from collectors.camera.settings import Sensitivity
+
+    def decode() -> Callable[[Image, int], object]:
+        return lambda _picture, _number: None
+
+    def ours() -> Callable[[Image, int], object]:
+        detector = Detector(Sensitivity())
+        return lambda picture, number: detector.look(picture, number / 10)
+
+    def mog2() -> Callable[[Image, int], object]:
+        subtractor = cv2.createBackgroundSubtractorMOG2()
+        return lambda picture, _: subtractor.apply(cv2.resize(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), (320, 240)))
+
+    makers = {"decode": decode, "ours": ours, "mog2": mog2}
+    rounds: dict[str, list[float]] = {name: [] for name in makers}
+    for _ in range(ROUNDS):
+        for name, maker in makers.items():
+            rounds[name].append(_decoding(maker()))
+    beyond = {
+        name: statistics.median(both - alone for both, alone in zip(rounds[name], rounds["decode"], strict=True))
+        for name in ("ours", "mog2")
+    }
+    whole = statistics.median(rounds["ours"])
+    return [
+        Result("camera: decoding 480x360", statistics.median(rounds["decode"]), "ms CPU a frame"),
+        Result("camera: detection beyond decoding, people in every frame", beyond["ours"], "ms CPU a frame", 0.25),
+        Result("camera: detection, quiet room 320x240", _quiet(), "ms CPU a frame", 0.25),
+        Result("camera: plain MOG2 beyond decoding", beyond["mog2"], "ms CPU a frame"),
+        Result("camera: decoding and detection on one core", 1000 / whole, "frames a second"),
+    ]
+
+
+def _decoding(look: Callable[[Image, int], object]) -> float:
+    """CPU milliseconds a frame of the recording."""
+    import cv2
+
+    capture = cv2.VideoCapture(str(CLIP), cv2.CAP_FFMPEG)
+    start = time.process_time()
+    for number in range(FRAMES):
+        found, picture = capture.read()
+        assert found
+        look(picture, number)
+    spent = time.process_time() - start
+    capture.release()
+    return spent * 1000 / FRAMES
+
+
+def _quiet() -> float:
     from collectors.camera.backends.simulated import FIRST_VISIT_SECONDS, Scene
     from collectors.camera.detector import Detector
     from collectors.camera.settings import Sensitivity
 
-    cv2.setNumThreads(1)
     scene = Scene(1)
-    quiet = [scene.draw(number / 10) for number in range(int(FIRST_VISIT_SECONDS * 10))]
-    busy, decoding = _decode()
+    pictures = [scene.draw(number / 10) for number in range(int(FIRST_VISIT_SECONDS * 10))]
+    rounds = []
+    for _ in range(ROUNDS):
+        detector = Detector(Sensitivity())
+        start = time.process_time()
+        for number in range(800):
+            detector.look(pictures[number % len(pictures)], number / 10)
+        rounds.append((time.process_time() - start) * 1000 / 800)
+    return statistics.median(rounds)
 
-    def detection(pictures: list[Image], turns: int) -> float:
-        """CPU milliseconds a frame, the median of some rounds."""
-        rounds = []
-        for _ in range(ROUNDS):
-            detector = Detector(Sensitivity())
-            start = time.process_time()
-            for number, picture in enumerate(itertools.chain.from_iterable([pictures] * turns)):
-                detector.look(picture, number / 10)
-            rounds.append((time.process_time() - start) * 1000 / (len(pictures) * turns))
-        return statistics.median(rounds)
 
+def _beside(folder: Path) -> list[Result]:
+    """Whole processes side by side on the same file at its own pace: the collector, motion, motion not detecting."""
+    from tests.bench.camera_clips import RATE
+    from tests.bench.motion import Motion
+
+    command = python("-m", "collectors", "camera", "--source", str(CLIP), "--repeat", "true")
+    ours: subprocess.Popen[bytes] | None = None
+    theirs: list[Motion] = []
+    try:
+        try:
+            theirs.append(Motion(CLIP, 480, 360, folder / "beside"))
+            theirs.append(Motion(CLIP, 480, 360, folder / "beside-not-detecting", detecting=False))
+        except BenchUnavailable:
+            return []  # said already
+        ours = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment()
+        )
+        time.sleep(START_SECONDS)
+        before = (process_cpu(ours.pid), *(each.cpu() for each in theirs))
+        time.sleep(BESIDE_SECONDS)
+        after = (process_cpu(ours.pid), *(each.cpu() for each in theirs))
+        memory = [private_bytes(ours.pid) / 1e6, private_bytes(theirs[0].process.pid) / 1e6]
+        if ours.poll() is not None:
+            raise BenchUnavailable(f"the collector ended with status {ours.returncode}")
+    finally:
+        for each in theirs:
+            each.close()
+        if ours is not None:
+            ours.terminate()
+            ours.wait()
+    frames = BESIDE_SECONDS * RATE
+    mine, motion, idle = ((late - early) * 1000 / frames for early, late in zip(before, after, strict=True))
+    return [
+        Result("camera: collector, all of it", mine, "ms CPU a frame", motion),
+        Result("camera: motion 4.5, all of it", motion, "ms CPU a frame"),
+        Result("camera: motion 4.5, of that for detecting", motion - idle, "ms CPU a frame"),
+        Result("camera: collector, private memory", memory[0], "MB"),
+        Result("camera: motion 4.5, private memory", memory[1], "MB"),
+    ]
+
+
+def _growth() -> Result:
+    """Growth of memory over many frames of the mixed scene, drawn beforehand."""
+    from collectors.camera.backends.simulated import Scene
+    from collectors.camera.detector import Detector
+    from collectors.camera.events import Events
+    from collectors.camera.settings import Sensitivity
+
+    scene = Scene(1)
+    pictures = [scene.draw(number / 10) for number in range(600)]
     detector = Detector(Sensitivity())
+    events: Events[Image] = Events("bench", CONSECUTIVE, GAP_SECONDS)
     before = 0
     for number in range(WARM + WATCHED):
         if number == WARM:
             before = private_bytes(os.getpid())
-        detector.look(scene.draw(number / 10), number / 10)
+        picture, seconds = pictures[number % len(pictures)], number / 10
+        for _ in events.follow(seconds, round(seconds * 1e9), detector.look(picture, seconds), picture):
+            pass
     growth = (private_bytes(os.getpid()) - before) / 1e6
-    return [
-        Result("camera: decoding 480x360", decoding, "ms CPU a frame"),
-        Result("camera: detection, people in every frame", detection(busy, 1), "ms CPU a frame", 0.25),
-        Result("camera: detection, quiet room 320x240", detection(quiet, 20), "ms CPU a frame", 0.25),
-        Result(f"camera: growth over {WATCHED} frames", growth, "MB", 0.5),
-    ]
-
-
-def _decode() -> tuple[list[Image], float]:
-    """The first pictures of the clip, and the CPU milliseconds that each took."""
-    import cv2
-
-    capture = cv2.VideoCapture(str(CLIP), cv2.CAP_FFMPEG)
-    pictures: list[Image] = []
-    start = time.process_time()
-    while len(pictures) < DECODED:
-        found, picture = capture.read()
-        if not found:
-            break
-        pictures.append(picture)
-    spent = time.process_time() - start
-    capture.release()
-    return pictures, spent * 1000 / len(pictures)
+    return Result(f"camera: growth over {WATCHED} frames", growth, "MB", 0.5)

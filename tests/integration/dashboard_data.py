@@ -8,6 +8,7 @@ recorded board has.
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -16,6 +17,7 @@ from urllib.parse import urlencode
 
 import pytest
 import urllib3
+from influxdb_client.client.influxdb_client import InfluxDBClient
 
 from collectors.metric import FieldValue, Metric, Series, encode
 from sensetig import bundle
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 DECLARED_ONLY = {
     ("sd_card", "life_used_percent"): "only eMMC modules tell it; the recorded boards have SD cards",
     ("sd_card", "pre_eol"): "only eMMC modules tell it; the recorded boards have SD cards",
+    ("vision", "kept"): "told of a queue at a broker, and not of pictures in files",
     ("wifi", "bit_rate_bits_per_second"): "asked of a real wireless interface, not read from a file",
 }
 
@@ -49,6 +52,7 @@ class Filled(NamedTuple):
     token: str
     begin_ms: int
     end_ms: int
+    organisation: str
 
     def ask(self, query: str) -> list[dict[str, Any]]:
         """The series that InfluxQL answers with. Raises AssertionError for a refused query."""
@@ -68,6 +72,11 @@ class Filled(NamedTuple):
         assert "error" not in body["results"][0], f"{body}: {query}"
         series: list[dict[str, Any]] = body["results"][0].get("series", [])
         return series
+
+    def ask_flux(self, query: str) -> list[dict[str, Any]]:
+        """The rows that Flux answers with. Raises influxdb_client's ApiException for a refused query."""
+        with InfluxDBClient(self.url, self.token, org=self.organisation) as client:
+            return [record.values for table in client.query_api().query(query) for record in table.records]
 
     def values(self, query: str) -> list[str]:
         """What a variable's query offers."""
@@ -94,18 +103,41 @@ def declared_line(measurement: str, field: str) -> str:
     return encode(Metric(Series(measurement, tags), {field: value}, time.time_ns()))
 
 
+def seen_in_pictures(folder: Path) -> str:
+    """What vision prints of a picture that has just been taken, through a model that finds something in anything."""
+    case = CASES / "vision" / "onnx"
+    folder.mkdir()
+    (folder / "1.jpg").write_bytes((case / "hall" / "1.jpg").read_bytes())
+    options = {
+        "--pictures": folder,
+        "--engine": "onnx",
+        "--onnx-model": case / "always.onnx",
+        "--onnx-labels": case / "labels.txt",
+        "--onnx-size": 16,
+    }
+    command = [sys.executable, "-m", "collectors", "vision", *(str(word) for pair in options.items() for word in pair)]
+    return subprocess.run(command, cwd=bundle.root(), check=True, capture_output=True, text=True).stdout
+
+
 @pytest.fixture(scope="session")
 def filled(demo: Demo, telegraf: Path, tmp_path_factory: pytest.TempPathFactory) -> Filled:
     """The demo's InfluxDB, with the hardware that this machine lacks beside what the demo has brought."""
     folder = tmp_path_factory.mktemp("hardware")
     influxdb = demo.summary["influxdb"]
     begin_ms = int(time.time() * 1000) - 15 * 60 * 1000
-    reader = Filled(influxdb["url"], demo.read_token, begin_ms, begin_ms)
+    reader = Filled(influxdb["url"], demo.read_token, begin_ms, begin_ms, influxdb["organisation"])
     (host,) = reader.values('SHOW TAG VALUES FROM "cpu" WITH KEY = "host"')
     (site,) = reader.values('SHOW TAG VALUES FROM "cpu" WITH KEY = "site"')
     tree = plant((CASES / "pi" / "pi-5" / "tree.txt").read_text(encoding="utf-8"), folder / "tree")
     points = folder / "declared.lines"
     points.write_text("".join(declared_line(*each) + "\n" for each in DECLARED_ONLY), encoding="utf-8")
+    with points.open("a", encoding="utf-8") as lines:
+        lines.write(seen_in_pictures(folder / "pictures"))
+    subprocess.run(
+        [sys.executable, "-m", "collectors", "pi", "--sys-root", f"{tree}/sys", "--spool", folder / "spool"],
+        cwd=bundle.root(),
+        check=True,
+    )
     configuration = folder / "telegraf.conf"
     configuration.write_text(
         f'[global_tags]\n  site = "{site}"\n'
@@ -116,6 +148,7 @@ def filled(demo: Demo, telegraf: Path, tmp_path_factory: pytest.TempPathFactory)
         f'[[inputs.file]]\n  files = ["{points}"]\n  data_format = "influx"\n'
         + execd("sensehat", "--backend", "simulated", "--compensation-factor", "1.6")
         + execd("camera", "--backend", "simulated")
+        + execd("spool", str(folder / "spool"))
         + execd("system", "--parts", "temp", "--sys-root", f"{tree}/sys")
         + execd(
             "pi",

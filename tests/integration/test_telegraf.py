@@ -87,7 +87,8 @@ def _documented_exec_form(collector: str) -> str:
 
 def _polled() -> list[str]:
     """The collectors that Telegraf asks for each batch; the others follow events, and have no form for inputs.exec."""
-    inputs = {name: tomllib.loads((TELEGRAF / "telegraf.d" / f"{name}.conf").read_text()) for name in catalogue()}
+    snippets = {name: TELEGRAF / "telegraf.d" / f"{name}.conf" for name in catalogue()}
+    inputs = {name: tomllib.loads(snippet.read_text()) for name, snippet in snippets.items() if snippet.is_file()}
     return [name for name, content in inputs.items() if content["inputs"]["execd"][0]["signal"] == "STDIN"]
 
 

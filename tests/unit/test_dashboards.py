@@ -24,6 +24,7 @@ COMMITTED = dashboards.committed()
 PANELS = [(name, panel) for name, dashboard in COMMITTED.items() for panel in dashboards.panels(dashboard)]
 FILLED = [(name, panel) for name, panel in PANELS if panel["type"] != "text"]
 TARGETS = [target for dashboard in COMMITTED.values() for target in dashboards.targets(dashboard)]
+MARKS = [mark for dashboard in COMMITTED.values() for mark in dashboards.marks(dashboard)]
 PROVISIONING = FOLDER.parent / "provisioning"
 
 
@@ -141,6 +142,53 @@ def test_a_target_names_only_what_is_declared(target: dashboards.Target) -> None
     assert columns <= fields | tags
 
 
+def test_motion_is_marked_on_the_camera_and_can_be_switched_on_elsewhere() -> None:
+    offered = {
+        name: [(each["name"], each["enable"]) for each in dashboard["annotations"].get("list") or []]
+        for name, dashboard in COMMITTED.items()
+    }
+    assert offered == {
+        "camera.json": [("Motion", True)],
+        "collectors.json": [],
+        "environment.json": [("Motion", False)],
+        "host.json": [("Motion", False)],
+        "your-data.json": [],
+    }
+
+
+@pytest.mark.parametrize("mark", MARKS, ids=str)
+def test_an_annotation_is_held_to_its_device_its_site_and_the_time_range(mark: dashboards.Target) -> None:
+    for condition in ("r.host =~ /^$host$/", "r.site =~ /^$site$/", "v.timeRangeStart", "v.timeRangeStop"):
+        assert condition in mark.query
+
+
+@pytest.mark.parametrize("mark", MARKS, ids=str)
+def test_an_annotation_names_only_what_is_declared(mark: dashboards.Target) -> None:
+    (measurement,), columns = dashboards.flux_names(mark.query)
+    schema = known()[measurement]
+    assert columns <= {field.name for field in schema.fields} | {tag.name for tag in (*schema.tags, *PIPELINE_TAGS)}
+    assert columns >= {"host", "site"}
+
+
+def test_an_annotation_for_some_panels_names_panels_that_are_there() -> None:
+    chosen = {
+        name: each["filter"]["ids"]
+        for name, dashboard in COMMITTED.items()
+        for each in dashboard["annotations"].get("list") or []
+        if "filter" in each
+    }
+    titles = {
+        name: [panel["title"] for panel in dashboards.panels(COMMITTED[name]) if panel["id"] in ids]
+        for name, ids in chosen.items()
+    }
+    assert titles == {"camera.json": ["Motion", "Detections by label"]}
+
+
+def test_an_annotation_of_a_field_that_nobody_declares_does_not_build() -> None:
+    with pytest.raises(KeyError, match="declares no field began"):
+        Source((COLLECTOR,)).spans("collector", "began", "{}", number="up", by="collector", kind="end")
+
+
 def test_the_names_in_a_query_are_found_in_an_inner_query_too() -> None:
     query = (
         'SELECT count("n") AS "Count" FROM (SELECT last("up") AS "n" FROM "collector" '
@@ -199,6 +247,7 @@ def test_every_datasource_that_is_read_is_provisioned() -> None:
         for variable in dashboard["templating"]["list"]
         if variable["type"] == "query"
     }
+    read |= {each["datasource"]["uid"] for board in COMMITTED.values() for each in board["annotations"].get("list", [])}
     assert read <= provisioned
     assert {"sensetig-influxql", "sensetig-flux"} <= provisioned
 

@@ -292,7 +292,7 @@ def test_an_unknown_option_is_refused() -> None:
     done = run("probe", "--cuont", "10")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "E! probe: there is no option --cuont; the options are --help, --execd, --settings, --mode, --count\n"
+        "E! probe: there is no option --cuont; the options are --help, --execd, --settings, --mode, --count, --spool\n"
     )
 
 
@@ -308,7 +308,7 @@ def test_an_unknown_option_is_refused() -> None:
 def test_wrong_words_are_one_sentence_with_the_options_there_are(argument: str, said: str) -> None:
     done = run("probe", argument)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"E! probe: {said}; the options are --help, --execd, --settings, --mode, --count\n"
+    assert done.stderr == f"E! probe: {said}; the options are --help, --execd, --settings, --mode, --count, --spool\n"
 
 
 def test_help_shows_each_setting_with_its_variable_and_default() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import math
 import os
 import re
 import stat
+import struct
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -32,6 +35,8 @@ _CLOSE_SECONDS = 0.5
 _MOST_WAITING = 4
 #: A container states the number of its frames, some only nearly; this share may be missing.
 _MISSING_SHARE = 0.02
+#: Of Video4Linux: asking for no buffers changes nothing, and is refused to all but the one who has some.
+_VIDIOC_REQBUFS, _VIDEO_CAPTURE, _MEMORY_MAPPED = 0xC0145608, 1, 1
 #: Where a file does not say its frame rate.
 _USUAL_FRAME_RATE = 25.0
 
@@ -261,13 +266,20 @@ def _open_device(path: str, values: Values) -> tuple[Any, Image]:
         mode = os.stat(path).st_mode
         if not stat.S_ISCHR(mode):
             raise Unavailable(f"{path} is not a camera; name a device such as /dev/video0 as the source")
-        os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
+        descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK)
     except FileNotFoundError:
         raise Unavailable(f"there is no device {path}; connect the camera, or name another as the source") from None
     except PermissionError:
         raise Unavailable(f"{path} may not be opened by this user; add the user to the group video") from None
     except OSError as error:
-        raise Unavailable(f"the device {path} cannot be opened: {error.strerror}") from None
+        raise Unavailable(
+            _taken(path) if error.errno == errno.EBUSY else f"the device {path} cannot be opened: {error.strerror}"
+        ) from None
+    try:
+        if is_taken(descriptor):
+            raise Unavailable(_taken(path))
+    finally:
+        os.close(descriptor)
     capture = cv2.VideoCapture(path, cv2.CAP_V4L2)
     for what, value in (
         (cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG")),
@@ -281,6 +293,22 @@ def _open_device(path: str, values: Values) -> tuple[Any, Image]:
         capture.release()
         raise Unavailable(f"{path} gives no picture; it is no camera, or another program has it open")
     return capture, image
+
+
+def is_taken(descriptor: int, ioctl: Callable[[int, int, bytes], object] = fcntl.ioctl) -> bool:
+    """Whether another program takes pictures from a device: any may open it, but only one gets its buffers."""
+    try:
+        ioctl(descriptor, _VIDIOC_REQBUFS, struct.pack("=5I", 0, _VIDEO_CAPTURE, _MEMORY_MAPPED, 0, 0))
+    except OSError as error:
+        return error.errno == errno.EBUSY
+    return False
+
+
+def _taken(path: str) -> str:
+    return (
+        f"another program has {path} open, such as motion or another camera collector; "
+        "stop that one, since a camera belongs to one program at a time"
+    )
 
 
 def _read(capture: Any) -> Image | None:

@@ -1,7 +1,7 @@
-"""A scripted scene with known ground truth: a room with noise, visitors, a lamp, and slow dusk.
+"""Scripted scenes with known ground truth: a room with noise, visitors, and what is easily taken for visitors.
 
-The same seed and time give the same picture. In every minute of the scene two people walk through (the first
-after 4 s), and between them somebody switches the light off and on again; daylight fades and returns slowly.
+The same script, seed and time give the same picture. :data:`SCRIPTS` says what happens in each; most have the
+visitors, who come every 30 s (the first after 4 s), so that what is missed shows as well as what is invented.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from collectors.camera.backends import Frame
-from collectors.camera.detector import Image
+from collectors.camera.pixels import Image, shifted
 
 #: Pixels; what a camera's small stream has.
 WIDTH, HEIGHT = 320, 240
@@ -27,12 +27,64 @@ _VISIT_SECONDS = (5.0, 8.0)
 #: The light is off for this part of every minute.
 LIGHT_OFF_SECONDS, LIGHT_ON_SECONDS, _LIGHT_EVERY_SECONDS = 24.0, 29.0, 60.0
 _LIGHT_OFF = 0.35
-#: Daylight goes down by this share and comes back, in so many seconds.
-_DUSK, _DUSK_EVERY_SECONDS = 0.4, 1800.0
+#: A lamp, which lights less than half of the picture, is on for this part of every minute.
+LAMP_ON_SECONDS, LAMP_OFF_SECONDS, _LAMP_EVERY_SECONDS = 14.0, 44.0, 60.0
+_LAMP_LEVEL, _LAMP_AT, _LAMP_REACH = 70.0, (70, 110), 90
+#: Daylight goes down by this share and comes back, in so many seconds; at dusk, faster and further.
+_DAYLIGHT, _DAYLIGHT_EVERY_SECONDS = 0.4, 1800.0
+_DUSK, _DUSK_EVERY_SECONDS = 0.85, 480.0
+#: Streaks of rain in one picture, and how long and bright they are.
+_STREAKS, _STREAK_LENGTH, _STREAK_LEVEL = 60, 11, 45
+#: The camera shakes for this part of every so many seconds, so far at most, in pixels.
+SHAKE_FROM_SECONDS, SHAKE_TO_SECONDS, _SHAKE_EVERY_SECONDS = 10.0, 16.0, 20.0
+SHAKE_PIXELS = 7.0
+#: The lens is covered for this part of every so many seconds.
+COVER_FROM_SECONDS, COVER_TO_SECONDS, _COVER_EVERY_SECONDS = 14.0, 29.0, 60.0
+#: The picture stands still for this part of every so many seconds.
+FREEZE_FROM_SECONDS, FREEZE_TO_SECONDS, _FREEZE_EVERY_SECONDS = 14.0, 59.0, 90.0
 #: Standard deviation of the noise, in grey levels.
 NOISE = 4.0
 
 _SPARE = 64  # the noise is cut from a larger field, at another place for each picture
+
+
+class Script(NamedTuple):
+    """What happens in a scene.
+
+    Args:
+        visits: people walk through.
+        switch: the light is switched off and on.
+        lamp: a lamp that lights a part of the picture is switched on and off.
+        daylight: the share of the light that slowly goes and comes back.
+        daylight_seconds: how long that takes, there and back.
+        rain: it rains all the time.
+        shake: the camera shakes now and then.
+        cover: the lens is covered now and then.
+        freeze: the picture stands still now and then.
+    """
+
+    visits: bool = True
+    switch: bool = False
+    lamp: bool = False
+    daylight: float = 0.0
+    daylight_seconds: float = _DAYLIGHT_EVERY_SECONDS
+    rain: bool = False
+    shake: bool = False
+    cover: bool = False
+    freeze: bool = False
+
+
+#: The scenes that the setting `scene` names.
+SCRIPTS: Mapping[str, Script] = {
+    "mixed": Script(switch=True, daylight=_DAYLIGHT),
+    "person": Script(),
+    "light": Script(visits=False, switch=True, lamp=True),
+    "rain": Script(rain=True),
+    "dusk": Script(daylight=_DUSK, daylight_seconds=_DUSK_EVERY_SECONDS),
+    "shake": Script(shake=True),
+    "covered": Script(cover=True),
+    "frozen": Script(freeze=True),
+}
 
 
 class Visit(NamedTuple):
@@ -52,21 +104,33 @@ class Truth(NamedTuple):
     Args:
         figure: left, top, width, height of the part of a person that is in the picture; None without one.
         light: brightness, 1 by day with the light on.
+        lamp: whether the lamp is on.
+        raining: whether it rains.
+        shift: how far the picture is shifted, to the right and down, in pixels.
+        covered: whether the lens is covered; nothing else is to be seen then.
+        frozen: whether the picture stands still.
     """
 
     figure: tuple[int, int, int, int] | None
     light: float
+    lamp: bool = False
+    raining: bool = False
+    shift: tuple[float, float] = (0.0, 0.0)
+    covered: bool = False
+    frozen: bool = False
 
 
 class Scene:
-    """The script. Times are seconds since its beginning."""
+    """A script with a seed. Times are seconds since its beginning."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, script: Script = SCRIPTS["mixed"]) -> None:
         self._seed = seed
+        self._script = script
         generator = np.random.default_rng(seed)
         field = generator.normal(0.0, NOISE, (HEIGHT + _SPARE, WIDTH + _SPARE, 3))
         self._noise = field.round().astype(np.int16)
         self._room = _room()
+        self._lamp = _lamp() if script.lamp else None
 
     def visit(self, number: int) -> Visit:
         """The visit of that number, counted from 0."""
@@ -83,32 +147,66 @@ class Scene:
 
     def truth(self, seconds: float) -> Truth:
         """What there is to see at that time."""
+        script = self._script
+        frozen = script.freeze and _during(seconds, FREEZE_FROM_SECONDS, FREEZE_TO_SECONDS, _FREEZE_EVERY_SECONDS)
+        if frozen:
+            seconds += FREEZE_FROM_SECONDS - seconds % _FREEZE_EVERY_SECONDS
+        covered = script.cover and _during(seconds, COVER_FROM_SECONDS, COVER_TO_SECONDS, _COVER_EVERY_SECONDS)
         visit = self._present(seconds)
         figure = None
-        if visit is not None:
+        if visit is not None and not covered:
             left, top, width, height = _outline(visit, seconds)
             shown = min(left + width, WIDTH) - max(left, 0)
             if shown > 0:
                 figure = (max(left, 0), top, shown, height)
-        off = LIGHT_OFF_SECONDS <= seconds % _LIGHT_EVERY_SECONDS < LIGHT_ON_SECONDS
-        daylight = 1.0 - _DUSK * math.sin(math.pi * seconds / _DUSK_EVERY_SECONDS) ** 2
-        return Truth(figure, daylight * (_LIGHT_OFF if off else 1.0))
+        off = script.switch and _during(seconds, LIGHT_OFF_SECONDS, LIGHT_ON_SECONDS, _LIGHT_EVERY_SECONDS)
+        daylight = 1.0 - script.daylight * math.sin(math.pi * seconds / script.daylight_seconds) ** 2
+        return Truth(
+            figure,
+            daylight * (_LIGHT_OFF if off else 1.0),
+            script.lamp and _during(seconds, LAMP_ON_SECONDS, LAMP_OFF_SECONDS, _LAMP_EVERY_SECONDS),
+            script.rain,
+            self._shift(seconds),
+            covered,
+            frozen,
+        )
 
     def draw(self, seconds: float) -> Image:
         """The picture at that time."""
-        image = self._room.copy()
-        visit = self._present(seconds)
-        if visit is not None:
-            _draw_person(image, visit, seconds)
-        cv2.convertScaleAbs(image, image, alpha=self.truth(seconds).light)
+        truth = self.truth(seconds)
+        if truth.frozen:
+            seconds += FREEZE_FROM_SECONDS - seconds % _FREEZE_EVERY_SECONDS
         chance = random.Random(f"{self._seed}/noise/{seconds:.3f}")
+        image = np.full_like(self._room, 6) if truth.covered else self._see(truth, seconds, chance)
         down, right = chance.randrange(_SPARE), chance.randrange(_SPARE)
         noise = self._noise[down : down + HEIGHT, right : right + WIDTH]
         return np.asarray(cv2.add(image, noise, dtype=cv2.CV_8U), np.uint8)
 
+    def _see(self, truth: Truth, seconds: float, chance: random.Random) -> Image:
+        image = self._room.copy()
+        visit = self._present(seconds)
+        if visit is not None:
+            _draw_person(image, visit, seconds)
+        cv2.convertScaleAbs(image, image, alpha=truth.light)
+        if truth.lamp and self._lamp is not None:
+            cv2.add(image, self._lamp, image)
+        if truth.raining:
+            _draw_rain(image, chance)
+        if any(truth.shift):
+            image = shifted(image, *truth.shift)
+        return image
+
+    def _shift(self, seconds: float) -> tuple[float, float]:
+        if not (self._script.shake and _during(seconds, SHAKE_FROM_SECONDS, SHAKE_TO_SECONDS, _SHAKE_EVERY_SECONDS)):
+            return 0.0, 0.0
+        # Two swings each way whose periods have no common multiple look irregular, and are smooth all the same.
+        right = 0.6 * math.sin(7.1 * seconds) + 0.4 * math.sin(2.3 * seconds)
+        down = 0.6 * math.sin(5.3 * seconds) + 0.4 * math.sin(3.1 * seconds)
+        return SHAKE_PIXELS * right, 0.6 * SHAKE_PIXELS * down
+
     def _present(self, seconds: float) -> Visit | None:
         number = math.floor((seconds - FIRST_VISIT_SECONDS) / VISIT_EVERY_SECONDS)
-        if number < 0:
+        if number < 0 or not self._script.visits:
             return None
         visit = self.visit(number)
         return visit if seconds < visit.end_seconds else None
@@ -119,7 +217,8 @@ class Simulated:
 
     Args:
         name: the camera's name.
-        seed: which scene.
+        script: what happens.
+        seed: which of its variants.
         frame_rate: pictures a second.
         pace: how many times faster than life; 0 gives pictures as fast as they are taken.
         clock_ns: wall clock, nanoseconds since 1970.
@@ -134,13 +233,14 @@ class Simulated:
         name: str,
         *,
         seed: int,
+        script: Script = SCRIPTS["mixed"],
         frame_rate: float,
         pace: float,
         clock_ns: Callable[[], int],
         timer: Callable[[], float],
     ) -> None:
         self.name = name
-        self._scene = Scene(seed)
+        self._scene = Scene(seed, script)
         self._frame_rate = frame_rate
         self._pace = pace
         self._clock_ns = clock_ns
@@ -172,6 +272,26 @@ def _room() -> Image:
     for left in (30, 95):
         cv2.rectangle(image, (left, 158), (left + 5, 205), (45, 70, 105), cv2.FILLED)
     return image
+
+
+def _lamp() -> Image:
+    """What the lamp adds: a soft cone of light."""
+    down, across = np.mgrid[0:HEIGHT, 0:WIDTH]
+    distance = np.hypot(across - _LAMP_AT[0], down - _LAMP_AT[1])
+    light = _LAMP_LEVEL * np.clip(1.0 - distance / _LAMP_REACH, 0.0, 1.0)
+    return np.repeat(light.astype(np.uint8)[:, :, None], 3, axis=2)
+
+
+def _draw_rain(image: Image, chance: random.Random) -> None:
+    for _ in range(_STREAKS):
+        across, down = chance.randrange(WIDTH), chance.randrange(HEIGHT)
+        end = (across + 2, down + _STREAK_LENGTH)
+        level = min(255, int(image[down, across, 1]) + _STREAK_LEVEL)
+        cv2.line(image, (across, down), end, (level, level, level), 1, cv2.LINE_AA)
+
+
+def _during(seconds: float, begin: float, end: float, every: float) -> bool:
+    return begin <= seconds % every < end
 
 
 def _outline(visit: Visit, seconds: float) -> tuple[int, int, int, int]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import ModuleType
 from typing import NamedTuple
 
 from grafana_foundation_sdk.builders.dashboard import (
+    AnnotationPanelFilter,
+    AnnotationQuery,
     Dashboard,
     DashboardLink,
     IntervalVariable,
@@ -29,7 +32,7 @@ from grafana_foundation_sdk.models.dashboard import Panel as BuiltPanel
 
 from grafana.dashboards import rows as rows_package
 from grafana.dashboards.lib.panels import Panel
-from grafana.dashboards.lib.query import DATASOURCE, variable
+from grafana.dashboards.lib.query import DATASOURCE, FLUX, FluxTarget, variable
 
 #: Width of Grafana's grid.
 COLUMNS = 24
@@ -54,6 +57,24 @@ class Row(NamedTuple):
     panels: Sequence[Panel]
     order: int
     collapsed: bool = False
+
+
+class Mark(NamedTuple):
+    """Annotations: what is drawn into every chart of a dashboard, and can be switched off and on above it.
+
+    Args:
+        boards: the keys of the dashboards that offer it, and whether it is on there at first.
+        title: of the switch.
+        colour: of what is drawn.
+        target: gives the annotations.
+        only: the panels of a dashboard that show it, each by its row and its title; by default all charts.
+    """
+
+    boards: Mapping[str, bool]
+    title: str
+    colour: str
+    target: FluxTarget
+    only: Mapping[str, Sequence[tuple[str, str]]] = {}
 
 
 class Board(NamedTuple):
@@ -113,13 +134,26 @@ BOARDS = (
 def found() -> tuple[Row, ...]:
     """The rows of every module in ``rows/``."""
     result: list[Row] = []
-    for info in sorted(pkgutil.iter_modules(rows_package.__path__), key=lambda info: info.name):
-        module = importlib.import_module(f"{rows_package.__name__}.{info.name}")
+    for module in _modules():
         result.extend(module.rows())
     return tuple(result)
 
 
-def build(board: Board, rows: Iterable[Row]) -> BuiltDashboard:
+def found_marks() -> tuple[Mark, ...]:
+    """The annotations of every module in ``rows/`` that has any."""
+    result: list[Mark] = []
+    for module in _modules():
+        if hasattr(module, "marks"):
+            result.extend(module.marks())
+    return tuple(result)
+
+
+def _modules() -> Iterable[ModuleType]:
+    for info in sorted(pkgutil.iter_modules(rows_package.__path__), key=lambda info: info.name):
+        yield importlib.import_module(f"{rows_package.__name__}.{info.name}")
+
+
+def build(board: Board, rows: Iterable[Row], marks: Iterable[Mark] = ()) -> BuiltDashboard:
     """The dashboard with its rows in order, and every panel in its place with an id of its own."""
     dashboard = (
         Dashboard(board.title)
@@ -143,11 +177,24 @@ def build(board: Board, rows: Iterable[Row]) -> BuiltDashboard:
     )
     for each in _variables(board):
         dashboard.with_variable(each)
+    for mark in marks:
+        if board.key in mark.boards:
+            dashboard.annotation(_annotation(board, mark))
     built = dashboard.build()
+    for annotation in (built.annotations.list_val or []) if built.annotations else []:
+        annotation.placement = None  # type: ignore[assignment]  # beside the variables, not in a menu that hides it
     for link in built.links or []:
         link.placement = None  # type: ignore[assignment]  # beside the title, not in a menu that hides it
     built.panels = _laid_out(board, sorted(rows, key=lambda row: (row.order, row.title)))
     return built
+
+
+def _annotation(board: Board, mark: Mark) -> AnnotationQuery:
+    query = AnnotationQuery().name(mark.title).datasource(FLUX).enable(mark.boards[board.key])
+    query.icon_color(mark.colour).target(mark.target)
+    if shown := mark.only.get(board.key):
+        query.filter(AnnotationPanelFilter().exclude(False).ids([_id(board.key, *panel) for panel in shown]))
+    return query
 
 
 def _variables(board: Board) -> list[QueryVariable | IntervalVariable]:

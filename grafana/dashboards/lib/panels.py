@@ -62,7 +62,7 @@ class _Common(Protocol):
 Kind = TypeVar("Kind", bound=_Common)
 
 
-def _with_basics(
+def with_basics(
     panel: Kind,
     title: str,
     description: str,
@@ -71,6 +71,7 @@ def _with_basics(
     no_data: str,
     links: Mapping[str, str] | None,
 ) -> Kind:
+    """The panel with what every kind of panel has."""
     panel.title(title).description(description).span(size[0]).height(size[1])
     if no_data:
         panel.no_value(no_data)
@@ -114,7 +115,7 @@ def number(
         calc: what becomes of the values over time; the newest by default.
         columns: a regular expression of the columns to show, where not all that are numbers.
     """
-    panel = _with_basics(stat.Panel(), title, description, targets, size, no_data, links)
+    panel = with_basics(stat.Panel(), title, description, targets, size, no_data, links)
     graph = graph and not (time or named or texts)
     if steps is None:
         steps = thresholds.NEUTRAL if graph else thresholds.NONE
@@ -172,7 +173,7 @@ def lines(
         calcs: makes the legend a table with these, such as ``min``, ``mean``, ``max``.
         legend: whether there is one; by default where more than one line can be.
     """
-    panel = _with_basics(timeseries.Panel(), title, description, targets, size, no_data, links)
+    panel = with_basics(timeseries.Panel(), title, description, targets, size, no_data, links)
     panel.unit(unit or targets[0].unit)
     panel.line_width(0 if stacked else 2).fill_opacity(55 if stacked else fill)
     panel.line_interpolation(common.LineInterpolation.LINEAR).gradient_mode(
@@ -230,7 +231,7 @@ def states(
     links: Mapping[str, str] | None = None,
 ) -> statetimeline.Panel:
     """States over time, a lane each."""
-    panel = _with_basics(statetimeline.Panel(), title, description, targets, size, no_data, links)
+    panel = with_basics(statetimeline.Panel(), title, description, targets, size, no_data, links)
     panel.unit(unit or targets[0].unit).thresholds(thresholds.config(steps))
     # With colours by threshold Grafana leaves the mappings' colours of numbers out.
     panel.color_scheme(fixed(thresholds.PLAIN) if texts else FieldColor().mode(FieldColorModeId.THRESHOLDS))
@@ -279,7 +280,7 @@ def listing(
         kept: which value of a group each of the other columns shows, such as ``firstNotNull`` or ``last``.
         joined_by: the column on which the targets' tables become one; the first one's time is then called ``Age``.
     """
-    panel = _with_basics(table.Panel(), title, description, targets, size, no_data, links)
+    panel = with_basics(table.Panel(), title, description, targets, size, no_data, links)
     panel.cell_height(common.TableCellHeight.LG if tall else common.TableCellHeight.SM).show_header(True)
     panel.color_scheme(FieldColor().mode(FieldColorModeId.THRESHOLDS)).thresholds(thresholds.config(thresholds.NONE))
     panel.min_width(80)
@@ -326,7 +327,7 @@ def listing(
 
 def words(title: str, content: str, *, size: tuple[int, int]) -> text.Panel:
     """Text in Markdown; an empty title shows none."""
-    panel = _with_basics(text.Panel(), title, "", (), size, "", None)
+    panel = with_basics(text.Panel(), title, "", (), size, "", None)
     return panel.mode(TextMode.MARKDOWN).content(content)
 
 

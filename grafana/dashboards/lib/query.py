@@ -20,6 +20,9 @@ from grafana.dashboards.lib import units
 #: The provisioned datasource that every target reads.
 DATASOURCE = DataSourceRef(type_val="influxdb", uid="sensetig-influxql")
 
+#: The provisioned datasource that annotations read: only Flux can say both when something began and when it ended.
+FLUX = DataSourceRef(type_val="influxdb", uid="sensetig-flux")
+
 #: Every target is held to one device and one site; the dashboard's variables say which.
 SCOPE = ('"host" =~ /^$host$/', '"site" =~ /^$site$/')
 
@@ -57,6 +60,19 @@ class Target(cogvariants.Dataquery, cogbuilder.Builder[cogvariants.Dataquery]):
             "refId": self.ref_id,
             "resultFormat": "table" if self.table else "time_series",
         }
+
+
+class FluxTarget(cogvariants.Dataquery, cogbuilder.Builder[cogvariants.Dataquery]):
+    """The Flux query of an annotation; see ``Source.spans``."""
+
+    def __init__(self, query: str) -> None:
+        self.query = query
+
+    def build(self) -> FluxTarget:
+        return self
+
+    def to_json(self) -> dict[str, object]:
+        return {"datasource": FLUX, "query": self.query, "refId": "annotation"}
 
 
 class Source:
@@ -169,6 +185,39 @@ class Source:
         target = self.mean(measurement, field, by=("simulated", "replayed"), function="last")
         target.alias = "$tag_simulated,$tag_replayed"
         return target
+
+    def spans(self, measurement: str, begin: str, text: str, *, number: str, by: str, kind: str) -> FluxTarget:
+        """Annotations from when something began to when its point was written.
+
+        InfluxQL always takes a point's own time for the beginning of an annotation, which here is its end.
+
+        Args:
+            begin: the field with the beginning, in seconds since 1970.
+            text: what the annotation says, with ``{}`` for the number.
+            number: a field that the text tells, rounded to a tenth.
+            by: a tag, which becomes the annotation's tag.
+            kind: which kind of the measurement's points, by its tag ``kind``.
+        """
+        self._check(measurement, (begin, number), (by, "kind"))
+        before, after = text.split("{}")
+        conditions = " and ".join(
+            f"r.{each.replace(_quoted(tag), tag)}" for tag, each in zip(("host", "site"), SCOPE, strict=True)
+        )
+        return FluxTarget(
+            "from(bucket: v.defaultBucket)\n"
+            "  |> range(start: v.timeRangeStart, stop: v.timeRangeStop)\n"
+            f'  |> filter(fn: (r) => r._measurement == "{measurement}" and r.kind == "{kind}")\n'
+            f"  |> filter(fn: (r) => {conditions})\n"
+            f'  |> filter(fn: (r) => r._field == "{begin}" or r._field == "{number}")\n'
+            f'  |> pivot(rowKey: ["_time", "{by}"], columnKey: ["_field"], valueColumn: "_value")\n'
+            "  |> group()\n"
+            "  |> map(fn: (r) => ({\n"
+            f"    time: time(v: int(v: r.{begin} * 1000.0) * 1000000),\n"
+            "    timeEnd: r._time,\n"
+            f'    text: "{before}" + string(v: float(v: int(v: r.{number} * 10.0 + 0.5)) / 10.0) + "{after}",\n'
+            f"    tags: r.{by},\n"
+            "  }))\n"
+        )
 
     def written(self, query: str, *, alias: str = "", unit: str = "", table: bool = False) -> Target:
         """A query in words of its own, for what the other forms cannot say; ``$scope`` is the usual conditions."""

@@ -4,21 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from grafana_foundation_sdk.builders.common import VizTextDisplayOptions
+
 from collectors.camera.measurements import CAMERA, CAMERA_EVENT
-from grafana.dashboards.lib.boards import Row
-from grafana.dashboards.lib.panels import Panel, lines, listing, number, origin
+from grafana.dashboards.lib import thresholds
+from grafana.dashboards.lib.boards import Mark, Row
+from grafana.dashboards.lib.heatmap import by_hour
+from grafana.dashboards.lib.panels import Panel, lines, listing, number, origin, states
 from grafana.dashboards.lib.query import Source
-from grafana.dashboards.lib.style import gauge_cell, properties
+from grafana.dashboards.lib.style import fixed, gauge_cell, properties, value_map
 
 _SOURCE = Source((CAMERA, CAMERA_EVENT))
 
 _NO_EVENTS = "No motion in this time range"
+
+#: So small that the words for a time fit on one line of an eighth of the width.
+_SMALL = VizTextDisplayOptions().title_size(13).value_size(14)
+
+#: So small that the states of two cameras stand beside each other.
+_SIDE_BY_SIDE = VizTextDisplayOptions().title_size(11).value_size(18)
+
+#: The states of all cameras, which are no numbers: one that is covered must not hide behind one that is not.
+_NOT_TIME = "/^(?!Time$)/"
+
+_COVERED = {"true": ("covered", thresholds.ACT), "false": ("fine", thresholds.GOOD)}
+
+_FROZEN = {"true": ("frozen", thresholds.ACT), "false": ("fine", thresholds.GOOD)}
+
+_LOOKED_FOR = {"true": ("looked for", thresholds.GOOD), "false": ("switched off", thresholds.LOOK)}
 
 
 def rows() -> Iterable[Row]:
     yield Row("camera", "", _glance(), order=0)
     yield Row("camera", "Events", _events(), order=10)
     yield Row("camera", "The camera itself", _camera(), order=20)
+
+
+def marks() -> Iterable[Mark]:
+    yield Mark(
+        {"camera": True, "environment": False, "host": False},
+        "Motion",
+        "orange",
+        _SOURCE.spans(
+            "camera_event", "start_seconds", "Motion for {} s", number="duration_seconds", by="camera", kind="end"
+        ),
+        # Events one after the other would hide what the small charts show.
+        only={"camera": (("Events", "Motion"), ("What is in the pictures", "Detections by label"))},
+    )
 
 
 def _glance() -> list[Panel]:
@@ -29,9 +61,9 @@ def _glance() -> list[Panel]:
             "program, or at the end of its recording.",
             _SOURCE.newest("camera", "frames"),
             time=True,
-            size=(4, 3),
-            no_data="silent in this time range",
-        ),
+            size=(3, 3),
+            no_data="silent",
+        ).text(_SMALL),
         number(
             "Events",
             "Motion events that began in the time range.",
@@ -40,7 +72,7 @@ def _glance() -> list[Panel]:
                 table=True,
             ),
             graph=False,
-            size=(4, 3),
+            size=(3, 3),
             no_data="none",
         ),
         number(
@@ -48,16 +80,16 @@ def _glance() -> list[Panel]:
             "When something last moved, and for long enough to count.",
             _SOURCE.newest("camera_event", "area_percent"),
             time=True,
-            size=(4, 3),
+            size=(3, 3),
             no_data="none",
-        ),
+        ).text(_SMALL),
         number(
             "Motion",
             "Largest share of the picture that moved since the status before.",
             _SOURCE.mean("camera", "motion_percent", function="max", names=("Motion",)),
             decimals=1,
             low=0,
-            size=(4, 3),
+            size=(3, 3),
         ),
         number(
             "Frames",
@@ -66,13 +98,31 @@ def _glance() -> list[Panel]:
             decimals=1,
             low=0,
             unit="suffix:fps",
-            size=(4, 3),
+            size=(3, 3),
         ),
+        number(
+            "Lens",
+            "Whether the picture is dark or without detail for longer than a passer-by needs. Covered: something "
+            "hangs before the lens, or the light is off.",
+            _SOURCE.mean("camera", "covered", by=("camera",), function="last"),
+            texts=_COVERED,
+            columns=_NOT_TIME,
+            size=(3, 3),
+        ).text(_SIDE_BY_SIDE),
+        number(
+            "Picture",
+            "Whether the pictures still change. Frozen: the camera hands on the same one again and again, and sees "
+            "no motion; start it anew.",
+            _SOURCE.mean("camera", "frozen", by=("camera",), function="last"),
+            texts=_FROZEN,
+            columns=_NOT_TIME,
+            size=(3, 3),
+        ).text(_SIDE_BY_SIDE),
         origin(
             "Whether these pictures come from a camera, from a simulation, or from a file that is played.",
             _SOURCE.origin("camera", "frames_per_second"),
-            size=(4, 3),
-        ),
+            size=(3, 3),
+        ).text(_SMALL),
     ]
 
 
@@ -99,6 +149,19 @@ def _events() -> list[Panel]:
             colours={"events": "orange"},
             size=(8, 7),
             no_data=_NO_EVENTS,
+        ),
+        by_hour(
+            "Events by hour of the day",
+            "How many motion events began in each hour of the last week, a row a day. The busy hours of a house stay "
+            "the same; a hot one among cool ones is worth a look.",
+            _SOURCE.written(
+                'SELECT count("area_percent") AS "Events" FROM "camera_event" WHERE $scope AND "kind" = \'start\' '
+                "GROUP BY time(1h) fill(0)",
+                table=True,
+            ),
+            column="Events",
+            days=7,
+            no_data="No motion in the last week",
         ),
         listing(
             "Events and their pictures",
@@ -169,5 +232,49 @@ def _camera() -> list[Panel]:
             decimals=0,
             bars=True,
             size=(8, 7),
+        ),
+        *_sight(),
+    ]
+
+
+def _sight() -> list[Panel]:
+    """Whether the camera can see at all."""
+    alarms = states(
+        "Alarms",
+        "When the lens was covered, when the pictures were frozen, and when motion was not looked for because a "
+        "command had switched it off.",
+        _SOURCE.mean(
+            "camera",
+            *("covered", "frozen", "detection"),
+            by=("camera",),
+            function="last",
+            names=("lens", "picture", "motion"),
+            alias="$tag_camera: $col",
+        ),
+        show_value=True,
+        size=(12, 7),
+    )
+    for lane, texts in (("lens", _COVERED), ("picture", _FROZEN), ("motion", _LOOKED_FOR)):
+        alarms.override_by_regexp(f"/: {lane}$/", properties(mappings=value_map(texts)))
+    # Without a fixed colour the palette would paint over the mappings' colours.
+    alarms.color_scheme(fixed(thresholds.PLAIN))
+    return [
+        alarms,
+        lines(
+            "Brightness",
+            "Mean brightness of the picture. Near 0 % the camera sees nothing, near 100 % it is dazzled.",
+            _SOURCE.mean("camera", "brightness_percent", by=("camera",)),
+            low=0,
+            high=100,
+            size=(6, 7),
+        ),
+        lines(
+            "Shake",
+            "How far the camera moved, in per cent of the picture's width. What shakes it is no event, but a level "
+            "that stays asks for a firmer mount.",
+            _SOURCE.mean("camera", "shake_percent", by=("camera",), function="max"),
+            low=0,
+            soft_high=2,
+            size=(6, 7),
         ),
     ]

@@ -1,0 +1,198 @@
+"""Control of the camera from outside: HTTP (:mod:`server`, :mod:`app`) and MQTT (:mod:`mqtt`).
+
+A companion around the media: it hands them every picture and every event, and keeps what its endpoints tell. What is
+asked for is carried out at the :mod:`desk`, one thing at a time, so that no client ever holds the detection up.
+
+The parts: :mod:`endpoints` is the table of what is answered; :mod:`guard` stands before it; :mod:`pictures` is the
+live stream; :mod:`feed` knows when pictures came and what happened; :mod:`files` finds media.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from collectors.broker import Told, is_loopback, read_broker, read_secret
+from collectors.camera import control_settings as settings
+from collectors.camera.control.desk import Desk, MediaSource
+from collectors.camera.control.feed import Feed, Journal
+from collectors.camera.media_settings import CLIP_SECONDS_MOST
+from collectors.camera.settings import FRAME_RATE
+from collectors.camera.switch import Switch
+from collectors.runner import Context, Unavailable
+from collectors.settings import Values
+
+if TYPE_CHECKING:
+    from collectors.camera.backends import Frame
+    from collectors.camera.control.mqtt import Commands
+    from collectors.camera.control.server import Server
+    from collectors.camera.detector import Detection
+    from collectors.camera.events import Event
+    from collectors.camera.watch import Companion
+    from collectors.metric import FieldValue
+    from collectors.report import Report
+
+    class MediaCompanion(MediaSource, Companion, Protocol):
+        """The media: a source of files, and a companion."""
+
+
+#: How long control may take to end, in seconds.
+STOP_SECONDS = 2.0
+
+#: A token has at least so many characters.
+TOKEN_LEAST = 32
+
+#: Pictures older than this, and than three times what lies between two, are no live pictures.
+_STALE_SECONDS = 5.0
+
+
+class Control:
+    """Goes along with the detection, around the media.
+
+    Args:
+        camera: its name.
+        media: told of everything first, and closed last.
+        detection: what pauses detection.
+        context: settings, clock, and where errors go.
+        timer: monotonic seconds.
+
+    Raises:
+        Unavailable: it would listen or be commanded unprotected, or cannot listen.
+    """
+
+    def __init__(
+        self, camera: str, media: MediaCompanion, detection: Switch, context: Context, timer: Callable[[], float]
+    ) -> None:
+        self._media = media
+        self._report: Report = context.report
+        self._timer = timer
+        self._told = Told()
+        self._feed = Feed(timer, max(_STALE_SECONDS, 3 / context.values[FRAME_RATE]))
+        self._journal = Journal(camera)
+        self._detection = detection
+        self._desk = Desk(media, detection)
+        try:
+            self._commands = self._made_commands(context)
+            self._server = self._made_server(camera, context.values)
+            if self._server is not None:
+                self._server.start()
+            if self._commands is not None:
+                self._commands.start()
+        except ImportError as error:
+            self._desk.close(0)
+            raise Unavailable(f"{error}; control needs more than the camera: pip install 'sensetig[control]'") from None
+        except BaseException:
+            self._desk.close(0)
+            raise
+
+    @property
+    def port(self) -> int | None:
+        """Where HTTP is answered; None where it is not."""
+        return None if self._server is None else self._server.port
+
+    def see(self, frame: Frame, seen: Detection) -> None:
+        """Take a picture and what was found in it."""
+        self._media.see(frame, seen)
+        self._feed.see()
+        self._told.tell(self._report.error)
+
+    def event(self, event: Event[Frame]) -> Mapping[str, FieldValue]:
+        """Take the start or the end of an event; the fields that its point gets from the media."""
+        fields = self._media.event(event)
+        self._journal.add(event, fields)
+        return fields
+
+    def close(self) -> None:
+        """End what is asked from outside, within two seconds, and then the media."""
+        end = self._timer() + STOP_SECONDS
+
+        def left() -> float:
+            return max(0.0, end - self._timer())
+
+        late = "has not ended in time; it ends with the process"
+        if self._server is not None and not self._server.stop(left()):
+            self._report.error(f"the HTTP control {late}")
+        if not self._desk.close(left()):
+            self._report.error("the camera was still at what it had been asked for when it was stopped")
+        if self._commands is not None and not self._commands.stop(left()):
+            self._report.error(f"the connection to the MQTT broker {late}")
+        self._told.tell(self._report.error)
+        self._media.close()
+
+    def _made_server(self, camera: str, values: Values) -> Server | None:
+        if not values[settings.CONTROL_PORT]:
+            return None
+
+        from collectors.camera.control.app import Parts, build
+        from collectors.camera.control.pictures import Pictures
+        from collectors.camera.control.server import Listener, Server
+
+        token = _token(values)
+        host, certificate = _protected(values, token)
+        streams = values[settings.STREAMS_MOST]
+        pictures = Pictures(self._media.snapshot_jpeg, self._feed, streams, values[settings.STREAM_FRAME_RATE])
+        parts = Parts(
+            camera,
+            self._media,
+            self._desk,
+            self._detection,
+            self._feed,
+            self._journal,
+            pictures,
+            values[CLIP_SECONDS_MOST],
+            streams,
+        )
+        where = Listener(host, values[settings.CONTROL_PORT], certificate, values[settings.CONTROL_KEY])
+        return Server(build(parts, token), where, self._told.add, pictures.stop)
+
+    def _made_commands(self, context: Context) -> Commands | None:
+        values = context.values
+        url = values[settings.COMMAND_URL]
+        if url is None:
+            return None
+
+        from collectors.camera.control.mqtt import Commands
+
+        return Commands(
+            read_broker(
+                url,
+                values[settings.COMMAND_PASSWORD_FILE],
+                values[settings.COMMAND_CA_FILE],
+                password_setting=settings.COMMAND_PASSWORD_FILE.name,
+            ),
+            values[settings.COMMAND_DEVICE] or context.host,
+            tuple(name.strip() for name in values[settings.COMMAND_ALLOW].split(",") if name.strip()),
+            self._desk,
+            seconds_most=values[CLIP_SECONDS_MOST],
+            clock=lambda: context.clock_ns() / 1e9,
+            told=self._told,
+        )
+
+
+def _protected(values: Values, token: str | None) -> tuple[str, str | None]:
+    """The host to listen on and the certificate. Raises Unavailable where others could reach it unprotected."""
+    host, certificate = values[settings.CONTROL_HOST], values[settings.CONTROL_CERTIFICATE]
+    if values[settings.CONTROL_KEY] is not None and certificate is None:
+        raise Unavailable("control_key is set and control_certificate is not; set both, or neither")
+    needed = (("control_token_file", token), ("control_certificate", certificate))
+    missing = [name for name, value in needed if value is None]
+    if missing and not is_loopback(host):
+        raise Unavailable(
+            f"control_host is {host}, which others can reach, so {' and '.join(missing)} must be set too; "
+            "or leave control_host at 127.0.0.1"
+        )
+    return host, certificate
+
+
+def _token(values: Values) -> str | None:
+    path = values[settings.CONTROL_TOKEN_FILE]
+    if path is None:
+        return None
+    token = read_secret(path, "control_token_file")
+    if not re.fullmatch(rf"[!-~]{{{TOKEN_LEAST},}}", token):
+        raise Unavailable(
+            f"control_token_file {path} must have one token of at least {TOKEN_LEAST} characters without blanks in it; "
+            f"make one with: openssl rand -hex 32 > {path}"
+        )
+    return token

@@ -1,0 +1,210 @@
+"""The endpoints as data: the routes, their description in OpenAPI and the page in the docs are held to this table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from collectors import __version__
+
+#: Events on a page at most, and by default.
+EVENTS_MOST, EVENTS_DEFAULT = 200, 50
+
+
+class Parameter(NamedTuple):
+    """A parameter in the query.
+
+    Args:
+        schema: what it must be, in the words of JSON Schema.
+    """
+
+    name: str
+    help: str
+    schema: Mapping[str, Any]
+    required: bool = False
+
+
+class Endpoint(NamedTuple):
+    """A path and what it answers.
+
+    Args:
+        path: as in a URL; a part in braces stands for what varies.
+        methods: all that are answered.
+        summary: one sentence.
+        type: the media type of a good answer.
+        answers: a sentence for each status that is its own; those that all have are in :data:`COMMON`.
+        parameters: in the query; any other is refused.
+        act: whether it makes the camera do something, so that no foreign page may call it.
+    """
+
+    path: str
+    methods: tuple[str, ...]
+    summary: str
+    type: str
+    answers: Mapping[int, str]
+    parameters: tuple[Parameter, ...] = ()
+    act: bool = False
+
+
+_ACTED = {
+    403: "A page of another site has sent the request.",
+    429: "Too many requests wait for the camera; nothing was done.",
+    503: "The camera or the disk cannot do it now; the sentence says why.",
+    504: "The camera did not answer in time.",
+}
+
+ENDPOINTS = (
+    Endpoint(
+        "/take_photo",
+        ("POST", "GET"),
+        "Keep a picture in full size.",
+        "application/json",
+        {201: "It is on disk: its path and its URL.", **_ACTED},
+        act=True,
+    ),
+    Endpoint(
+        "/take_video",
+        ("POST", "GET"),
+        "Begin a clip, with the time before it.",
+        "application/json",
+        {
+            202: "It has begun: the path and the URL that it will have, a moment after it has ended.",
+            422: "The seconds are missing, or too many.",
+            **_ACTED,
+        },
+        (
+            Parameter(
+                "seconds",
+                "How long from now, up to `clip_seconds_most`.",
+                {"type": "number", "exclusiveMinimum": 0},
+                True,
+            ),
+        ),
+        act=True,
+    ),
+    Endpoint(
+        "/snapshot.jpg",
+        ("GET", "HEAD"),
+        "The newest picture.",
+        "image/jpeg",
+        {200: "A JPEG.", 503: "There is no picture yet, or none of late."},
+    ),
+    Endpoint(
+        "/stream.mjpg",
+        ("GET",),
+        "The live pictures, one after another, until the client has enough.",
+        "multipart/x-mixed-replace",
+        {200: "JPEGs, at most `stream_frame_rate` a second.", 503: "As many watch as may (`streams_most`)."},
+    ),
+    Endpoint(
+        "/events",
+        ("GET", "HEAD"),
+        "The events since the start, newest first, with links to their media.",
+        "application/json",
+        {200: "A page of events, and the URL of the next one.", 422: "The limit is out of range."},
+        (
+            Parameter(
+                "limit",
+                "How many at most.",
+                {"type": "integer", "minimum": 1, "maximum": EVENTS_MOST, "default": EVENTS_DEFAULT},
+            ),
+            Parameter("before", "Only events before that of this id.", {"type": "string", "maxLength": 200}),
+        ),
+    ),
+    Endpoint(
+        "/media/{path}",
+        ("GET", "HEAD"),
+        "A file of the media.",
+        "image/jpeg, video/mp4",
+        {
+            200: "The file.",
+            206: "The range of it that was asked for.",
+            404: "There is no such file.",
+            416: "The range begins past its end.",
+        },
+    ),
+    Endpoint(
+        "/healthz",
+        ("GET", "HEAD"),
+        "Whether pictures come.",
+        "application/json",
+        {200: "They do.", 503: "None has come of late; the answer has the same keys."},
+    ),
+    Endpoint(
+        "/openapi.json", ("GET", "HEAD"), "This table, as OpenAPI.", "application/json", {200: "The description."}
+    ),
+)
+
+#: What every endpoint may answer.
+COMMON = {
+    400: "The request is no HTTP, or its address is not this server's.",
+    401: "The token is missing or wrong.",
+    413: "The request has a body; all that is asked is in the URL.",
+    431: "The request is too long.",
+    500: "The camera's program has failed; its log says how.",
+}
+
+
+def openapi(*, token: bool) -> dict[str, Any]:
+    """The table as an OpenAPI document.
+
+    Args:
+        token: whether requests need one.
+    """
+    document: dict[str, Any] = {
+        "openapi": "3.1.0",
+        "info": {"title": "SenseTIG camera control", "version": __version__},
+        "paths": {endpoint.path: _methods(endpoint) for endpoint in ENDPOINTS},
+        "components": {
+            "schemas": {
+                "Error": {
+                    "type": "object",
+                    "required": ["error"],
+                    "properties": {"error": {"type": "string", "description": "One sentence."}},
+                }
+            }
+        },
+    }
+    if token:
+        document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        document["security"] = [{"token": []}]
+    return document
+
+
+def _methods(endpoint: Endpoint) -> dict[str, Any]:
+    parameters = [
+        {"name": each.name, "in": "query", "required": each.required, "description": each.help, "schema": each.schema}
+        for each in endpoint.parameters
+    ]
+    if "{path}" in endpoint.path:
+        parameters.append(
+            {
+                "name": "path",
+                "in": "path",
+                "required": True,
+                "description": "As /events and the event's point have it; it may have slashes in it.",
+                "schema": {"type": "string"},
+            }
+        )
+    answers = {**endpoint.answers, **COMMON, 422: endpoint.answers.get(422, "A parameter is unknown.")}
+    name = endpoint.path.strip("/").split("/")[0].replace(".", "_")
+    return {
+        method.lower(): {
+            "operationId": f"{method.lower()}_{name}",
+            "summary": endpoint.summary,
+            "parameters": parameters,
+            "responses": {
+                str(status): {"description": sentence, "content": _content(endpoint, status)}
+                for status, sentence in sorted(answers.items())
+            },
+        }
+        for method in endpoint.methods
+    }
+
+
+def _content(endpoint: Endpoint, status: int) -> dict[str, Any]:
+    if status < 300:
+        return {each: {} for each in endpoint.type.split(", ")}
+    if endpoint.path == "/healthz" and status == 503:
+        return {"application/json": {}}
+    return {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}

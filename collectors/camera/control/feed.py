@@ -1,0 +1,127 @@
+"""What is known of the camera outside its own thread: when pictures came, and which events there were."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from collectors.camera.events import Event
+from collectors.metric import FieldValue
+
+#: Pictures that the rate is taken over, and for how many seconds at most.
+_PICTURES, _RATE_SECONDS = 64, 10.0
+
+#: Events kept in mind; their history is in the database.
+EVENTS_MOST = 500
+
+#: Fields that a link to the media is made of.
+_LINKS = {"snapshot_path": "snapshot", "clip_path": "clip"}
+
+
+class Feed:
+    """When pictures came.
+
+    Args:
+        timer: monotonic seconds.
+        stale_seconds: how old the newest picture may be.
+    """
+
+    def __init__(self, timer: Callable[[], float], stale_seconds: float) -> None:
+        self._timer = timer
+        self._lock = threading.Lock()
+        self._times: deque[float] = deque(maxlen=_PICTURES)
+        self._waker: Callable[[], None] | None = None
+        self.stale_seconds = stale_seconds
+
+    def see(self) -> None:
+        """A picture has come: called in the camera's thread, and waits for nobody."""
+        with self._lock:
+            self._times.append(self._timer())
+            if self._waker is not None:
+                self._waker()
+
+    def wake(self, waker: Callable[[], None]) -> None:
+        """Call this with each picture, in place of what was called before."""
+        with self._lock:
+            self._waker = waker
+
+    def rest(self, waker: Callable[[], None]) -> None:
+        """Call this no more: once this is back, it is not being called either."""
+        with self._lock:
+            if self._waker is waker:
+                self._waker = None
+
+    def age_seconds(self) -> float | None:
+        """How old the newest picture is; None before the first."""
+        with self._lock:
+            return self._timer() - self._times[-1] if self._times else None
+
+    def frames_per_second(self) -> float | None:
+        """Pictures a second in the last 10 s, up to now; None where fewer than two have come."""
+        with self._lock:
+            now = self._timer()
+            recent = [time for time in self._times if now - time <= _RATE_SECONDS]
+        if len(recent) < 2 or recent[-1] <= recent[0]:
+            return None
+        return (len(recent) - 1) / (recent[-1] - recent[0])
+
+
+class Journal:
+    """The events of late, newest first.
+
+    Args:
+        camera: its name.
+        most: how many are kept.
+    """
+
+    def __init__(self, camera: str, most: int = EVENTS_MOST) -> None:
+        self._camera = camera
+        self._most = most
+        self._lock = threading.Lock()
+        self._events: OrderedDict[str, dict[str, Any]] = OrderedDict()
+
+    def add(self, event: Event[Any], fields: Mapping[str, FieldValue]) -> None:
+        """Take the start or the end of an event, with what its point says besides, such as paths of media."""
+        entry: dict[str, Any] = {
+            "event_id": event.event_id,
+            "camera": self._camera,
+            "open": event.kind == "start",
+            "start": _rfc3339(event.start_ns),
+            "duration_seconds": round(event.duration_seconds, 6),
+            "score": round(event.score, 2),
+            "area_percent": round(event.area_percent, 3),
+            "box_percent": {name: round(value, 2) for name, value in event.box._asdict().items()},
+            "frames": event.frames,
+            "interrupted": event.interrupted,
+        }
+        for field, name in _LINKS.items():
+            path = fields.get(field)
+            entry[name] = media_link(path) if isinstance(path, str) and path else None
+        with self._lock:
+            self._events[event.event_id] = entry
+            while len(self._events) > self._most:
+                self._events.popitem(last=False)
+
+    def page(self, limit: int, before: str | None) -> tuple[list[dict[str, Any]], str | None]:
+        """At most so many events, newest first, and the id that the next page begins before; None on the last.
+
+        Ids sort by time, so a page begins in the right place though its event has been forgotten.
+        """
+        with self._lock:
+            found = [entry for name, entry in reversed(self._events.items()) if before is None or name < before]
+        return found[:limit], found[limit - 1]["event_id"] if len(found) > limit else None
+
+
+def media_link(path: str) -> str:
+    """Where a file below the media root is to be had."""
+    return "/media/" + quote(path)
+
+
+def _rfc3339(time_ns: int) -> str:
+    seconds, nanoseconds = divmod(time_ns, 1_000_000_000)
+    moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=nanoseconds // 1000)
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

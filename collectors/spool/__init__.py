@@ -1,0 +1,111 @@
+"""Delivers what another collector has put into a spool, in its order, with its own times and tags.
+
+A collector that runs as a service of its own, such as the camera, writes to a folder (``--spool DIR``) rather than
+to a pipe of Telegraf's, so that it neither ends nor loses anything when Telegraf is restarted. This collector, run by
+Telegraf, reads that folder: ``python -m collectors spool DIR``.
+
+The parts: :mod:`record` is the format, :mod:`folder` which files there are, :mod:`writer` and :mod:`reader` the two
+ends, :mod:`delivery` this collector.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from collectors.schema import Field, Measurement, Tag
+from collectors.settings import Setting
+
+if TYPE_CHECKING:
+    from collectors.runner import Collector, Context
+
+SPOOL = Measurement(
+    "spool",
+    "How a spool is emptied, every 10 s and at the start.",
+    (Tag("spool", "The spool's name: the setting `name`, or what its folder is called."),),
+    (
+        Field("waiting_lines", int, "", "Lines that were written and not delivered yet.", 0),
+        Field("waiting_bytes", int, "bytes", "What they take on the disk.", 0),
+        Field("delivered", int, "", "Lines delivered since the last report.", 0),
+        Field(
+            "dropped",
+            int,
+            "",
+            "Lines lost to a full spool, a full disk or a damaged file, since the last report.",
+            0,
+        ),
+    ),
+)
+
+MEASUREMENTS = (SPOOL,)
+
+DIRECTORY: Setting[str | None] = Setting(
+    "directory", str, None, "The spool's folder: what the other collector has as --spool.", positional=True
+)
+NAME: Setting[str | None] = Setting(
+    "name", str, None, "The spool's name, its tag; by default what its folder is called."
+)
+REDELIVER_SECONDS = Setting(
+    "redeliver_seconds",
+    float,
+    60.0,
+    "After a restart, lines delivered up to so long before are delivered again, since Telegraf may not have "
+    "written them yet.",
+    low=0,
+    high=86400,
+)
+MAX_BYTES = Setting(
+    "max_bytes",
+    int,
+    64 * 1024 * 1024,
+    "What a spool may take on the disk, for the collector that writes it; the oldest lines give way.",
+    low=256 * 1024,
+)
+SYNC_SECONDS = Setting(
+    "sync_seconds",
+    float,
+    60.0,
+    "How long lines that tell of no event may wait until they are put on the disk, for the collector that writes.",
+    low=0,
+    high=3600,
+)
+
+SETTINGS: tuple[Setting[Any], ...] = (DIRECTORY, NAME, REDELIVER_SECONDS, MAX_BYTES, SYNC_SECONDS)
+
+
+def create(context: Context, /) -> Collector:
+    """The collector, which is the spool's only reader.
+
+    Raises:
+        Unavailable: no folder is named, there is no spool in it, or another process reads it.
+    """
+    import time
+
+    from collectors.runner import Unavailable
+    from collectors.spool.delivery import Delivery
+    from collectors.spool.folder import Busy
+    from collectors.spool.reader import Reader
+
+    directory = context.values[DIRECTORY]
+    if directory is None:
+        raise Unavailable("no spool is named; give its folder, or set SENSETIG_SPOOL_DIRECTORY")
+    try:
+        reader = Reader(directory)
+    except FileNotFoundError:
+        raise Unavailable(
+            f"there is no spool in {directory}; start the service that writes it, or name another folder"
+        ) from None
+    except Busy as error:
+        raise Unavailable(str(error)) from None
+    except NotADirectoryError:
+        raise Unavailable(f"{directory} is not a folder, and a spool is one; name the spool's folder") from None
+    except PermissionError as error:
+        raise Unavailable(
+            f"the spool {directory} cannot be read: {error.strerror}; its folder's group is to have this user"
+        ) from None
+    except OSError as error:
+        raise Unavailable(f"the spool {directory} cannot be read: {error.strerror}; look after its disk") from None
+    name = context.values[NAME] or os.path.basename(os.path.abspath(directory))
+    # A single batch ends with its process, whatever Telegraf does with it.
+    keep = 0.0 if context.once else context.values[REDELIVER_SECONDS]
+    return Delivery(reader, name, keep, context.once, context.report, context.clock_ns, time.monotonic)

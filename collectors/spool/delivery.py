@@ -1,0 +1,152 @@
+"""The collector: a spool's lines in, metrics out."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+
+from collectors.decoding import ParseError, decode
+from collectors.metric import FieldValue, Metric, Series
+from collectors.report import Report
+from collectors.runner import Unavailable, Wait
+from collectors.spool import SPOOL
+from collectors.spool.reader import Reader
+
+#: How often the state of the spool is reported, and looked whether the folder is still there.
+REPORT_SECONDS = 10.0
+
+#: How often it is looked for lines where there is no bell.
+LOOK_SECONDS = 1.0
+
+#: Lines delivered within this time are put down together.
+_GRAIN_SECONDS = 1.0
+
+_REMOVED = "the spool was removed; it is opened anew when this is started again"
+
+
+class Delivery:
+    """Delivers a spool.
+
+    Args:
+        reader: the spool.
+        name: its tag.
+        redeliver_seconds: how old a delivery must be to be put down as done.
+        once: end when there is nothing left, rather than wait.
+        report: takes what goes wrong without ending the stream.
+        clock_ns: wall clock, nanoseconds since 1970.
+        timer: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        name: str,
+        redeliver_seconds: float,
+        once: bool,
+        report: Report,
+        clock_ns: Callable[[], int],
+        timer: Callable[[], float],
+    ) -> None:
+        self._reader = reader
+        self._series = Series(SPOOL.name, {"spool": name})
+        self._redeliver_seconds = redeliver_seconds
+        self._once = once
+        self._report = report
+        self._clock_ns = clock_ns
+        self._timer = timer
+        self._deliveries: deque[tuple[float, int]] = deque()
+        self._delivered = 0
+        self._missing = 0
+        self._damaged = 0
+
+    def stream(self, wait: Wait) -> Iterator[Iterable[Metric]]:
+        """The lines as they come, and the state of the spool now and then."""
+        due = self._timer()
+        while True:
+            state: list[Metric] = []
+            try:
+                self._reader.heard()
+                lines = self._reader.read()
+                if self._timer() >= due:
+                    due = self._timer() + REPORT_SECONDS
+                    state = [self._state(lines)]
+            except (FileNotFoundError, NotADirectoryError):
+                raise Unavailable(_REMOVED) from None
+            except OSError as error:
+                raise Unavailable(f"the spool cannot be read any more: {error.strerror}") from None
+            if state:
+                yield state
+            if lines:
+                # Whatever the runner has been given has been written when it asks for more.
+                yield list(self._metrics(lines))
+                self._note(len(lines))
+            self._commit()
+            if lines:
+                if wait(0):
+                    return
+            elif self._once:
+                if self._delivered:
+                    yield [self._state([])]
+                return
+            elif wait(self._pause(due), self._reader.bell):
+                return
+
+    def close(self) -> None:
+        """Let go of the spool."""
+        self._reader.close()
+
+    def _metrics(self, lines: list[bytes]) -> Iterator[Metric]:
+        for line in lines:
+            try:
+                yield decode(line.decode("utf-8", "replace"))
+            except ParseError as error:
+                self._report.error(f"the spool has something that is no line of line protocol: {error}")
+
+    def _state(self, at_hand: list[bytes]) -> Metric:
+        """The state, before the lines at hand are delivered."""
+        if self._reader.removed:
+            raise Unavailable(_REMOVED)
+        reader = self._reader
+        waiting_lines, waiting_bytes = reader.waiting()
+        dropped, self._missing = reader.missing - self._missing, reader.missing
+        damaged, self._damaged = reader.damaged - self._damaged, reader.damaged
+        if dropped:
+            self._report.error(
+                f"lines missing from the spool: {dropped}; it or the disk was full for a while, or a file is damaged"
+            )
+        if damaged:
+            self._report.error(f"damaged pieces of the spool that were passed over: {damaged}")
+        delivered, self._delivered = self._delivered, 0
+        fields: dict[str, FieldValue] = {
+            "waiting_lines": waiting_lines + len(at_hand),
+            "waiting_bytes": waiting_bytes + sum(map(len, at_hand)),
+            "delivered": delivered,
+            "dropped": dropped,
+        }
+        return Metric(self._series, fields, self._clock_ns())
+
+    def _note(self, lines: int) -> None:
+        self._delivered += lines
+        now = self._timer()
+        if self._deliveries and now - self._deliveries[-1][0] < _GRAIN_SECONDS:
+            now, _ = self._deliveries.pop()
+        self._deliveries.append((now, self._reader.number))
+
+    def _commit(self) -> None:
+        """Put down what was delivered long enough ago."""
+        limit = self._redeliver_seconds + _GRAIN_SECONDS if self._redeliver_seconds else 0.0
+        number = 0
+        while self._deliveries and self._timer() - self._deliveries[0][0] >= limit:
+            _, number = self._deliveries.popleft()
+        try:
+            self._reader.commit(number)
+        except OSError as error:
+            self._report.error(
+                f"it cannot be put down how far the spool was delivered: {error.strerror}; "
+                "lines may be delivered again after a restart"
+            )
+
+    def _pause(self, due: float) -> float:
+        """How long there is nothing to do but to listen; deliveries are put down when the state is reported."""
+        pause = max(0.0, due - self._timer())
+        return pause if self._reader.bell is not None else min(pause, LOOK_SECONDS)

@@ -1,0 +1,186 @@
+"""The reader's end: lines in their order, and how far they need not be delivered again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from stat import S_ISFIFO
+
+from collectors.spool.folder import BELL, POSITION, SHARED, WRITER, Busy, lock, path_of, segments
+from collectors.spool.record import decode, decode_position, encode_position
+
+#: Bytes read at a time; a line longer than that is read as a whole.
+CHUNK_BYTES = 256 * 1024
+
+
+class Reader:
+    """Reads a spool, of which it is the only reader.
+
+    Args:
+        directory: the spool's folder.
+        pread: reads from a segment, as ``os.pread`` does.
+
+    Attributes:
+        number: of the last line that :meth:`read` gave, or 0.
+        missing: lines that were there once, or could not be written, and are no more.
+        damaged: pieces passed over that are no record.
+        bell: a descriptor that can be read once there may be new lines; None where there is no pipe.
+
+    Raises:
+        FileNotFoundError: there is no spool.
+        Busy: another process reads it.
+        OSError: it cannot be read, or the position not be written.
+    """
+
+    def __init__(self, directory: str, pread: Callable[[int, int, int], bytes] = os.pread) -> None:
+        self._directory = directory
+        self._pread = pread
+        if not segments(directory):
+            # Nor has anybody ever written here: another folder is not to pass for a spool that is always empty.
+            os.stat(os.path.join(directory, WRITER))
+        self._position_path = os.path.join(directory, POSITION)
+        self._position = os.open(self._position_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, SHARED)
+        if not lock(self._position):
+            os.close(self._position)
+            raise Busy(f"another process reads the spool {directory}; each spool has one reader")
+        self.bell = _bell(directory)
+        self.missing = 0
+        self.damaged = 0
+        delivered = decode_position(os.pread(self._position, 512, 0))
+        self._known = delivered is not None
+        self.number = self._committed = delivered or 0
+        self._segment: int | None = None
+        self._file = -1
+        self._offset = 0
+
+    @property
+    def removed(self) -> bool:
+        """Whether somebody has removed the spool since it was opened."""
+        try:
+            there = os.stat(self._position_path)
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        # Its writer may have made another in its place.
+        return not os.path.samestat(there, os.fstat(self._position))
+
+    def read(self) -> list[bytes]:
+        """The next lines, a piece at a time; none when there are no more for now."""
+        while True:
+            lines = self._read_here()
+            if lines:
+                return lines
+            following = self._following()
+            if following is None:
+                return []
+            # The writer may have added lines before it began the next segment, after they were looked for here.
+            lines = self._read_here()
+            if lines:
+                return lines
+            self._turn_to(following)
+
+    def heard(self) -> None:
+        """Silence the bell, before reading."""
+        if self.bell is not None:
+            try:
+                os.read(self.bell, 65536)
+            except BlockingIOError:
+                return
+
+    def commit(self, number: int) -> None:
+        """Put down that the lines up to this one need not be delivered again."""
+        if number > self._committed:
+            os.pwrite(self._position, encode_position(number), 0)
+            self._committed = number
+
+    def waiting(self) -> tuple[int, int]:
+        """How many lines and bytes have been written and not been read yet."""
+        found = segments(self._directory)
+        size = sum(each.size for each in found if self._segment is None or each.first > self._segment)
+        size += sum(max(0, each.size - self._offset) for each in found if each.first == self._segment)
+        last = self._last_number(found[-1].first, found[-1].size) if found else 0
+        return max(0, last - self.number), size
+
+    def close(self) -> None:
+        """Let go of the spool."""
+        for descriptor in (self._file, self._position, self.bell):
+            if descriptor is not None and descriptor >= 0:
+                os.close(descriptor)
+
+    def _read_here(self) -> list[bytes]:
+        """The next lines of the segment that is open."""
+        while self._file >= 0:
+            try:
+                data = self._pread(self._file, CHUNK_BYTES, self._offset)
+                if len(data) == CHUNK_BYTES and b"\n" not in data:
+                    data = self._pread(self._file, os.fstat(self._file).st_size - self._offset, self._offset)
+            except OSError:
+                # A place of the disk that is broken: what comes after this segment is not to wait for it.
+                self.damaged += 1
+                os.close(self._file)
+                self._file = -1
+                return []
+            found = decode(data)
+            if not found.end:
+                return []
+            self._offset += found.end
+            self.damaged += found.damaged
+            lines = []
+            for number, line in found.records:
+                if number > self.number:
+                    self._pass_to(number)
+                    lines.append(line)
+            if lines:
+                return lines
+        return []
+
+    def _pass_to(self, number: int) -> None:
+        if self._known:
+            self.missing += number - self.number - 1
+        self._known = True
+        self.number = number
+
+    def _following(self) -> int | None:
+        """The segment to turn to: the next one, or at the beginning the one that has the next line."""
+        firsts = [each.first for each in segments(self._directory)]
+        if self._segment is not None:
+            return next((first for first in firsts if first > self._segment), None)
+        return max((first for first in firsts if first <= self.number + 1), default=min(firsts, default=None))
+
+    def _turn_to(self, first: int) -> None:
+        if self._file >= 0:
+            if os.fstat(self._file).st_size > self._offset:
+                self.damaged += 1  # half a record, which nobody will complete
+            os.close(self._file)
+            self._file = -1
+        self._segment, self._offset = first, 0
+        try:
+            self._file = os.open(path_of(self._directory, first), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return  # the writer has dropped it meanwhile; the numbers tell how many lines are missing
+
+    def _last_number(self, first: int, size: int) -> int:
+        """The number of the newest line."""
+        try:
+            file = os.open(path_of(self._directory, first), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return self.number
+        try:
+            # A piece of the end begins within a record, which then counts as damaged and is not looked at.
+            for length in (4096, CHUNK_BYTES, size):
+                records = decode(os.pread(file, length, max(0, size - length))).records
+                if records:
+                    return records[-1].number
+            return first - 1
+        finally:
+            os.close(file)
+
+
+def _bell(directory: str) -> int | None:
+    """The pipe; None where there is none, or a file that a backup has left in its place: that always reads as rung."""
+    path = os.path.join(directory, BELL)
+    try:
+        if not S_ISFIFO(os.stat(path).st_mode):
+            return None
+        return os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None

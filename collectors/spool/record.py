@@ -1,0 +1,92 @@
+"""The format of a spool, on plain bytes: records with a number and a checksum, and the names of the files they are in.
+
+A record is a line of its own::
+
+    f8a3c17e 17 camera,camera=hall frames=100i 1700000000000000000
+
+The checksum (CRC-32 of what follows it, eight hexadecimal digits), the number of the line, counted from 1 for the
+life of the spool, and the line. A crash leaves at worst a record without its line break, and a damaged record is
+known by its checksum; what is missing is known by its number.
+
+A segment is a file of records, named after the number of its first one, so that names sort as the lines do.
+"""
+
+from __future__ import annotations
+
+from binascii import crc32
+from typing import NamedTuple
+
+#: The end of the name of a segment.
+SUFFIX = ".lines"
+
+#: Digits of the number in a name: as many as the largest number of 64 bit has.
+_DIGITS = 20
+
+_CHECKSUM = 8
+
+
+class Record(NamedTuple):
+    """A line and its number."""
+
+    number: int
+    line: bytes
+
+
+class Decoded(NamedTuple):
+    """What a piece of a segment holds.
+
+    Args:
+        records: those that are whole and undamaged.
+        end: bytes up to and with the last line break; what follows it is not a whole record, or not yet.
+        damaged: lines that are no record.
+    """
+
+    records: list[Record]
+    end: int
+    damaged: int
+
+
+def encode(number: int, line: bytes) -> bytes:
+    """The record of a line that has no line break in it."""
+    body = b"%d %b" % (number, line)
+    return b"%08x %b\n" % (crc32(body), body)
+
+
+def decode(data: bytes) -> Decoded:
+    """The records of a piece that begins where a record does."""
+    end = data.rfind(b"\n") + 1
+    pieces = data[:end].split(b"\n")
+    pieces.pop()
+    found = [_record(piece) for piece in pieces]
+    records = [record for record in found if record is not None]
+    return Decoded(records, end, len(found) - len(records))
+
+
+def _record(piece: bytes) -> Record | None:
+    checksum, body = piece[:_CHECKSUM], piece[_CHECKSUM + 1 :]
+    if checksum != b"%08x" % crc32(body) or piece[_CHECKSUM : _CHECKSUM + 1] != b" ":
+        return None
+    number, space, line = body.partition(b" ")
+    return Record(int(number), line) if space and number.isdigit() else None
+
+
+def segment_name(first: int) -> str:
+    """The name of the segment that begins with the record of this number."""
+    return f"{first:0{_DIGITS}}{SUFFIX}"
+
+
+def segment_first(name: str) -> int | None:
+    """The number of the first record of the segment with this name; None for another file."""
+    digits = name.removesuffix(SUFFIX)
+    return int(digits) if len(name) == _DIGITS + len(SUFFIX) and digits.isdigit() and digits.isascii() else None
+
+
+def encode_position(delivered: int) -> bytes:
+    """What the reader keeps: the number of the last line that need not be delivered again; always of one length."""
+    return encode(delivered, b"delivered".ljust(32 - len(str(delivered))))
+
+
+def decode_position(data: bytes) -> int | None:
+    """The number in a reader's file; None where there is none, or it is damaged."""
+    records = decode(data).records
+    return records[0].number if records and records[0].line.rstrip() == b"delivered" else None

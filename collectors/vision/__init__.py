@@ -1,0 +1,105 @@
+"""What is in the pictures of motion events, told by a detector of people, a model file, or an endpoint.
+
+A streaming collector: Telegraf runs it with ``inputs.execd`` and ``signal = "none"``. Pictures wait in a durable queue
+at an MQTT broker, so that however slow the looking is, the camera never waits for it. Without a broker there is nothing
+to look at, and it stays idle.
+
+The parts: :mod:`snapshot` is the message with a picture; :mod:`sources` the queue; :mod:`engines` what looks at
+pictures; :mod:`kept` holds those that could not be looked at; :mod:`look` joins them.
+"""
+
+from __future__ import annotations
+
+import os
+from errno import EACCES
+from typing import TYPE_CHECKING
+
+from collectors.vision import settings
+from collectors.vision.measurements import CAMERA_DETECTION, VISION
+
+if TYPE_CHECKING:
+    from collectors.runner import Collector, Context
+    from collectors.vision.sources import Source
+
+MEASUREMENTS = (CAMERA_DETECTION, VISION)
+
+SETTINGS = settings.SETTINGS
+
+#: Read by the libraries when they are loaded: what goes wrong is said in our own sentence, and one thread is enough.
+_LIBRARIES = {"OPENCV_LOG_LEVEL": "SILENT", "OPENBLAS_NUM_THREADS": "1"}
+
+_DAY_SECONDS = 86_400
+
+
+def create(context: Context, /) -> Collector:
+    """The collector, with its engine loaded and connecting to its queue.
+
+    Raises:
+        NotApplicable: neither a broker nor a picture is named.
+        Unavailable: the engine or the queue cannot be used as the settings say.
+    """
+    from collectors.runner import NotApplicable, Unavailable
+
+    values = context.values
+    if values[settings.URL] is None and values[settings.PICTURES] is None:
+        raise NotApplicable
+
+    import time
+
+    for name, value in _LIBRARIES.items():
+        os.environ.setdefault(name, value)
+
+    from collectors.broker import topic_level
+    from collectors.vision.engines import open_engine
+    from collectors.vision.kept import Kept
+    from collectors.vision.look import Plan, Vision
+
+    engine = open_engine(values)
+    kept = None
+    if values[settings.PICTURES] is None:
+        folder = values[settings.KEEP_DIR]
+        limit = round(values[settings.KEEP_MEGABYTES] * 1e6)
+        try:
+            kept = Kept(folder, limit, values[settings.KEEP_DAYS], context.clock_ns)
+            if values[settings.ENGINE] == "http":
+                os.makedirs(folder, mode=0o700, exist_ok=True)
+                if not os.access(folder, os.W_OK | os.X_OK):
+                    raise PermissionError(EACCES, os.strerror(EACCES))
+        except OSError as error:
+            raise Unavailable(
+                f"pictures cannot be kept in {folder}: {error.strerror}; name a folder of this user with the setting "
+                "keep_dir"
+            ) from None
+    only = frozenset(label.strip() for label in (values[settings.ONLY] or "").split(",") if label.strip())
+    return Vision(
+        engine,
+        _open_source(context),
+        kept,
+        Plan(
+            values[settings.THRESHOLD],
+            only,
+            values[settings.STATUS_SECONDS],
+            values[settings.KEEP_RETRY_SECONDS],
+        ),
+        context.report,
+        device=topic_level(context.host),
+        timer=time.monotonic,
+        stopwatch=time.perf_counter,
+    )
+
+
+def _open_source(context: Context) -> Source:
+    from collectors.broker import read_broker, topic_level
+    from collectors.vision.sources import Files, Queue
+
+    values = context.values
+    pictures = values[settings.PICTURES]
+    if pictures is not None:
+        return Files(pictures)
+    broker = read_broker(values[settings.URL] or "", values[settings.PASSWORD_FILE], values[settings.CA_FILE])
+    return Queue(
+        broker,
+        values[settings.TOPIC],
+        values[settings.CLIENT_ID] or f"sensetig-vision-{topic_level(context.host)}",
+        round(values[settings.QUEUE_DAYS] * _DAY_SECONDS),
+    )

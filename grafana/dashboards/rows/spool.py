@@ -1,0 +1,55 @@
+"""The Collectors dashboard's row of the spools, through which collectors that are services of their own deliver."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from collectors.spool import MEASUREMENTS
+from grafana.dashboards.lib import thresholds
+from grafana.dashboards.lib.boards import Row
+from grafana.dashboards.lib.panels import Panel, lines, number
+from grafana.dashboards.lib.query import Source
+
+_SOURCE = Source(MEASUREMENTS)
+
+_NONE = "no collector writes to a spool"
+
+
+def rows() -> Iterable[Row]:
+    yield Row("collectors", "Spools", _spools(), order=30)
+
+
+def _spools() -> list[Panel]:
+    return [
+        number(
+            "Lines lost in spools",
+            "Lines that a spool had to let go, in the whole time range: Telegraf was away for longer than the spool "
+            "lasts, or the disk was full.",
+            _SOURCE.written('SELECT sum("dropped") AS "Lost" FROM "spool" WHERE $scope', table=True),
+            steps=thresholds.NEVER,
+            graph=False,
+            size=(6, 8),
+            no_data=_NONE,
+        ),
+        lines(
+            "Lines that wait in spools",
+            "Lines that were written and not yet delivered, every 10 s. A peak after Telegraf was away is normal; "
+            "a line that climbs means that Telegraf does not keep up.",
+            _SOURCE.mean("spool", "waiting_lines", by=("spool",), function="max"),
+            low=0,
+            decimals=0,
+            size=(9, 8),
+            no_data=_NONE,
+        ),
+        lines(
+            "Lines delivered from spools",
+            "Lines that Telegraf was given, per interval. After a restart of Telegraf, those of the minute before come "
+            "again, and stay one point each.",
+            _SOURCE.mean("spool", "delivered", by=("spool",), function="sum"),
+            low=0,
+            decimals=0,
+            bars=True,
+            size=(9, 8),
+            no_data=_NONE,
+        ),
+    ]

@@ -1,0 +1,104 @@
+"""The Camera dashboard's row of the ``vision`` collector: what is in the pictures of motion events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from collectors.vision.measurements import CAMERA_DETECTION, VISION
+from grafana.dashboards.lib.boards import Row
+from grafana.dashboards.lib.panels import Panel, lines, listing
+from grafana.dashboards.lib.query import Source
+from grafana.dashboards.lib.style import gauge_cell, properties
+
+_SOURCE = Source((CAMERA_DETECTION, VISION))
+
+_NOTHING_FOUND = "Nothing found in this time range, or the collector vision is off"
+
+_OFF = "The collector vision is off: name a broker with SENSETIG_VISION_URL"
+
+
+def rows() -> Iterable[Row]:
+    yield Row("camera", "What is in the pictures", _pictures(), order=15)
+
+
+def _pictures() -> list[Panel]:
+    return [
+        lines(
+            "Detections by label",
+            "How many of each kind were found in the pictures of motion events, per interval.",
+            _SOURCE.mean("camera_detection", "confidence", by=("label",), function="count", fill="0"),
+            low=0,
+            decimals=0,
+            bars=True,
+            stacked=True,
+            size=(12, 7),
+            no_data=_NOTHING_FOUND,
+        ),
+        lines(
+            "Pictures",
+            "Pictures looked at, those given up for now, and messages that were no picture, per interval. Failures: "
+            "see what the collector says in Telegraf's log.",
+            _SOURCE.mean(
+                "vision",
+                "pictures",
+                "failed",
+                "refused",
+                function="sum",
+                names=("looked at", "failed", "refused"),
+            ),
+            low=0,
+            decimals=0,
+            bars=True,
+            colours={"looked at": "green", "failed": "red", "refused": "orange"},
+            size=(6, 7),
+            no_data=_OFF,
+        ),
+        lines(
+            "Time for each picture",
+            "Mean time that looking at one picture takes, its pauses and further attempts included. Above the time "
+            "between events, pictures wait at the broker.",
+            _SOURCE.mean("vision", "processing_seconds", by=("model",)),
+            low=0,
+            size=(6, 7),
+            no_data=_OFF,
+        ),
+        listing(
+            "Latest detections",
+            "What was found last, a row for each thing. Box is its share of the picture's width and height.",
+            _SOURCE.points(
+                "camera_detection",
+                {
+                    "label": "Label",
+                    "confidence": "Confidence",
+                    "camera": "Camera",
+                    "model": "Model",
+                    "box_width_percent": "Width",
+                    "box_height_percent": "Height",
+                    "event_id": "Event",
+                },
+                limit=50,
+            ),
+            order=("Time", "Label", "Confidence", "Camera", "Width", "Height", "Model", "Event"),
+            columns={
+                "Time": properties(unit="dateTimeFromNow", custom__width=170),
+                "Label": properties(custom__width=140),
+                "Confidence": gauge_cell(((None, "blue"),), unit="percentunit", high=1, width=180),
+                "Camera": properties(custom__width=140),
+                "Width": properties(unit="percent", decimals=0, custom__width=90, noValue="–"),
+                "Height": properties(unit="percent", decimals=0, custom__width=90, noValue="–"),
+                "Model": properties(custom__width=140),
+            },
+            size=(16, 9),
+            no_data=_NOTHING_FOUND,
+        ),
+        lines(
+            "Waiting for a later try",
+            "Pictures that could not be looked at, kept on disk. They are tried again when the endpoint answers, and "
+            "the oldest go when there is no more room.",
+            _SOURCE.mean("vision", "kept", function="last", names=("kept",)),
+            low=0,
+            decimals=0,
+            size=(8, 9),
+            no_data=_OFF,
+        ),
+    ]

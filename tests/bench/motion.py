@@ -1,0 +1,118 @@
+"""Debian's motion, run on files beside our own detector: with its defaults, at the pace of the file.
+
+Nothing listens; everything that it writes goes into a folder of the bench. What it takes for motion is read off
+the pictures that it saves: each is one frame of the file, found again by comparing.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from tests.bench.camera_clips import RATE, SECONDS, Clip, read
+from tests.bench.measure import BenchUnavailable, process_cpu
+
+#: Its defaults stay, but for what makes a comparison possible: nothing listens, no film is made, no text drawn,
+#: and its rate is that of the file.
+_SETTINGS = """\
+daemon off
+setup_mode off
+log_level 4
+webcontrol_port 0
+stream_port 0
+movie_output off
+text_left
+text_right
+framerate {rate}
+target_dir {folder}
+netcam_url file://{file}
+width {width}
+height {height}
+picture_output {pictures}
+picture_quality 90
+picture_filename %Y%m%d%H%M%S-%q
+"""
+
+
+#: More at once, and a small machine falls behind, which would be held against it.
+_AT_ONCE = 5
+
+
+class Motion:
+    """One motion on one file, from start to close."""
+
+    def __init__(
+        self, file: Path, width: int, height: int, folder: Path, *, pictures: bool = False, detecting: bool = True
+    ) -> None:
+        program = shutil.which("motion")
+        if program is None:
+            raise BenchUnavailable("motion is not installed; apt-get install motion")
+        folder.mkdir()
+        settings = folder / "motion.conf"
+        settings.write_text(
+            _SETTINGS.format(
+                rate=RATE,
+                folder=folder,
+                file=file,
+                width=width,
+                height=height,
+                pictures="on" if pictures else "off",
+            )
+        )
+        self.folder = folder
+        arguments = [program, "-n", "-c", str(settings), "-l", str(folder / "log")]
+        self.process = subprocess.Popen(
+            arguments if detecting else [*arguments, "-m"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
+    def cpu(self) -> float:
+        """Seconds of CPU so far."""
+        return process_cpu(self.process.pid)
+
+    def close(self) -> None:
+        """End it."""
+        self.process.terminate()
+        try:
+            self.process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def motion_frames(clips: list[Clip], folder: Path) -> list[list[int]]:
+    """For each clip the frames that motion takes for motion; a few clips at once, at their own pace."""
+    found = []
+    for begin in range(0, len(clips), _AT_ONCE):
+        some = clips[begin : begin + _AT_ONCE]
+        running: list[Motion] = []
+        try:
+            for clip in some:
+                place = folder / f"motion-{clip.path.stem}"
+                running.append(Motion(clip.path, clip.width, clip.height, place, pictures=True))
+            # What it plays twice is found as the same frames.
+            time.sleep(SECONDS + 3.0)
+        finally:
+            for each in running:
+                each.close()
+        found += [_frames(clip, each.folder) for clip, each in zip(some, running, strict=True)]
+    return found
+
+
+def _frames(clip: Clip, folder: Path) -> list[int]:
+    known = np.stack([_small(picture) for picture in read(clip.path)])
+    found = set()
+    for path in sorted(folder.glob("*.jpg")):
+        picture = cv2.imread(str(path))
+        if picture is not None and picture.shape[:2] == (clip.height, clip.width):
+            found.add(int(np.abs(known - _small(picture)).mean(axis=1).argmin()))
+    return sorted(found)
+
+
+def _small(picture: np.ndarray) -> np.ndarray:
+    """Every fifth pixel: each frame has noise of its own, which tells it from the next."""
+    return picture[::5, ::5, 1].astype(np.int16).ravel()

@@ -1,0 +1,254 @@
+"""What the tests of the camera's control share: media that do as they are told, and a server to ask."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from collectors.camera.backends import Frame
+from collectors.camera.control.app import Parts, build
+from collectors.camera.control.desk import Desk
+from collectors.camera.control.feed import Feed, Journal
+from collectors.camera.control.pictures import Pictures
+from collectors.camera.control.server import Bounds, Listener, Server
+from collectors.camera.detector import Box, Detection
+from collectors.camera.events import Event, event_id
+from collectors.camera.media import MediaError
+from collectors.camera.switch import Switch
+from collectors.metric import FieldValue
+
+#: 2026-11-21 08:00 UTC
+BASE_NS = 1_795_248_000 * 10**9
+#: No test waits longer than this for anything.
+BOUND_SECONDS = 10.0
+
+FRAME = Frame(np.zeros((8, 8), np.uint8), 1.0, BASE_NS)
+
+
+class ScriptedMedia:
+    """Media that write nothing: pictures are texts that count up, and what is asked for can be held up or fail."""
+
+    def __init__(self, root: str = "") -> None:
+        self.root = root
+        self.recording = False
+        self.pictures = 0
+        self.size = 100
+        self.asked: list[str] = []
+        self.failure: Exception | None = None
+        self.go_on = threading.Event()
+        self.go_on.set()
+        self.begun = threading.Semaphore(0)
+        self.closed = False
+        self.fields: Mapping[str, FieldValue] = {}
+
+    def snapshot_jpeg(self) -> bytes:
+        if self.failure is not None:
+            raise self.failure
+        if not self.pictures:
+            raise MediaError("there is no picture yet")
+        return f"picture {self.pictures}".encode().ljust(self.size)
+
+    def photo(self) -> str:
+        return self._do("photo", "2026/11/21/a photo.jpg")
+
+    def video(self, seconds: float) -> str:
+        return self._do(f"video {seconds:g}", "2026/11/21/video.mp4")
+
+    def see(self, frame: Frame, seen: Detection) -> None:
+        del frame, seen
+        self.pictures += 1
+
+    def event(self, event: Event[Frame]) -> Mapping[str, FieldValue]:
+        del event
+        return self.fields
+
+    def close(self) -> None:
+        self.closed = True
+
+    def _do(self, what: str, path: str) -> str:
+        self.begun.release()
+        self.go_on.wait(BOUND_SECONDS)
+        self.asked.append(what)
+        if self.failure is not None:
+            raise self.failure
+        return path
+
+
+def event(kind: str, number: int = 0, **changes: Any) -> Event[Frame]:
+    """An event that begins so many seconds after eight."""
+    start_ns = BASE_NS + number * 10**9
+    values = (event_id(start_ns, "door"), start_ns, 1.5, 3.25, 2.5, Box(1, 2, 3, 4), 9, False, FRAME)
+    return Event(kind, *values)._replace(**changes)
+
+
+class Answer(NamedTuple):
+    """What the server answered."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON."""
+        assert self.headers["content-type"] == "application/json"
+        return json.loads(self.body)
+
+    @property
+    def error(self) -> str:
+        """The sentence of an error."""
+        sentence = self.json["error"]
+        assert isinstance(sentence, str)
+        assert sentence
+        return sentence
+
+
+class Site:
+    """A server on scripted media."""
+
+    def __init__(
+        self,
+        media: ScriptedMedia,
+        *,
+        token: str | None = None,
+        streams_most: int = 2,
+        stream_frame_rate: float = 1000.0,
+        waiting_most: int = 4,
+        act_seconds: float = BOUND_SECONDS,
+        bounds: Bounds | None = None,
+        certificate: str | None = None,
+        key: str | None = None,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.media = media
+        self.complaints: list[str] = []
+        self.detection = Switch()
+        self.feed = Feed(timer, 5.0)
+        self.journal = Journal("door", most=5)
+        self.desk = Desk(media, self.detection, waiting_most)
+        self.pictures = Pictures(media.snapshot_jpeg, self.feed, streams_most, stream_frame_rate)
+        parts = Parts(
+            "door",
+            media,
+            self.desk,
+            self.detection,
+            self.feed,
+            self.journal,
+            self.pictures,
+            60.0,
+            streams_most,
+            act_seconds,
+        )
+        where = Listener("127.0.0.1", 0, certificate, key)
+        self.server = Server(build(parts, token), where, self.complaints.append, self.pictures.stop, bounds)
+        self.port = self.server.port
+        self.server.start()
+
+    def show(self, pictures: int = 1) -> None:
+        """So many pictures come."""
+        for _ in range(pictures):
+            self.media.see(FRAME, Detection())
+            self.feed.see()
+
+    def ask(self, path: str, method: str = "GET", **headers: str) -> Answer:
+        """The answer to a request on a connection of its own."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=BOUND_SECONDS)
+        try:
+            connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+            return answer_of(connection)
+        finally:
+            connection.close()
+
+    def send(self, raw: bytes) -> bytes:
+        """All that is answered to bytes as they are, until the connection is closed."""
+        with socket.create_connection(("127.0.0.1", self.port), BOUND_SECONDS) as connection:
+            connection.sendall(raw)
+            return read_all(connection)
+
+    def close(self) -> None:
+        """End everything."""
+        self.media.go_on.set()
+        self.server.stop(BOUND_SECONDS)
+        self.desk.close(BOUND_SECONDS)
+
+
+@contextmanager
+def site(media: ScriptedMedia | None = None, **options: Any) -> Iterator[Site]:
+    """A server that answers until the end of the block, with one picture shown."""
+    made = Site(ScriptedMedia() if media is None else media, **options)
+    try:
+        made.show()
+        yield made
+    finally:
+        made.close()
+
+
+def answer_of(connection: http.client.HTTPConnection) -> Answer:
+    """The answer that a connection waits for."""
+    response = connection.getresponse()
+    return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """What comes until the other end has closed, which it may do with a reset."""
+    found = b""
+    try:
+        while received := connection.recv(65536):
+            found += received
+    except ConnectionResetError:
+        pass
+    return found
+
+
+class Viewer:
+    """Watches the stream."""
+
+    def __init__(self, port: int, receive_bytes: int | None = None) -> None:
+        self.socket = socket.socket()
+        if receive_bytes is not None:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        self.socket.settimeout(BOUND_SECONDS)
+        self.socket.connect(("127.0.0.1", port))
+        self.socket.sendall(b"GET /stream.mjpg HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        self._file = self.socket.makefile("rb")
+        self.status = int(self._file.readline().split()[1])
+        self.headers = self._headers()
+
+    def picture(self) -> bytes:
+        """The next picture; empty at the end of the stream."""
+        length = 0
+        while line := self._file.readline():
+            if line.startswith(b"Content-Length: "):
+                length = int(line.split()[1])
+            elif line == b"\r\n" and length:
+                return self._file.read(length)
+        return b""
+
+    def close(self) -> None:
+        """Watch no more."""
+        self._file.close()
+        self.socket.close()
+
+    def _headers(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        while (line := self._file.readline().strip().decode()) and ":" in line:
+            name, value = line.split(":", 1)
+            found[name.lower()] = value.strip()
+        return found
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait until something is so, for as long as a test may wait at most."""
+    end = time.monotonic() + BOUND_SECONDS
+    pause = threading.Event()
+    while not condition():
+        assert time.monotonic() < end, "it has not come about"
+        pause.wait(0.005)

@@ -1,0 +1,410 @@
+"""The camera's media: which pictures a clip shows, what is where, and what a full disk does."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from collectors.camera.media import Media, MediaError
+from collectors.camera.media.keeper import Clip
+from collectors.camera.media.pictures import Packed
+from collectors.camera.media.recorder import Recorder
+from collectors.camera.media.store import Store
+from collectors.runner import Unavailable
+from tests.unit.camera_media_support import BASE_NS, MOVING, Bench, Usage, picture, shown, sizes
+
+EVENT = "2026/11/21/20261121T080005.000000Z-front-door"
+
+
+def visit(bench: Bench, until: float = 12.0) -> dict[str, object]:
+    """Five quiet seconds, two with motion, and quiet again; the fields of the end point."""
+    bench.show(0, 5)
+    frame = bench.show(5, 5.3, MOVING)
+    assert bench.event("start", 5, 0.2, frame) == {}
+    best = bench.show(5.3, 7, MOVING)
+    bench.show(7, until)
+    return bench.event("end", 5, 1.9, best)
+
+
+def test_a_clip_shows_the_time_before_the_motion_and_after_it(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, pre_capture_seconds=2.0, post_capture_seconds=1.0)
+    assert visit(bench) == {"snapshot_path": f"{EVENT}.jpg", "clip_path": f"{EVENT}.mp4"}
+    bench.media.close()
+    found = shown(tmp_path / f"{EVENT}.mp4")
+    times = [time for time, _ in found]
+    assert times == pytest.approx([number / 10 for number in range(len(found))], abs=0.001)
+    assert [told for _, told in found] == pytest.approx([3 + time for time in times], abs=0.25)
+    assert [found[0][1], found[-1][1]] == pytest.approx([3, 7.9], abs=0.15)
+    assert bench.errors == []
+    assert bench.files() == [f"{EVENT}.jpg", f"{EVENT}.mp4"]
+
+
+def test_the_snapshot_is_the_best_picture_in_its_full_size(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    visit(bench)
+    bench.media.close()
+    image = cv2.imread(str(tmp_path / f"{EVENT}.jpg"))
+    assert image is not None
+    assert image.shape == (120, 160, 3)
+    assert float(image.mean()) == pytest.approx(10 + 69, abs=2)
+
+
+def test_between_two_motions_of_one_event_a_clip_leaves_out_what_is_neither_before_nor_after_one(
+    tmp_path: Path,
+) -> None:
+    bench = Bench(tmp_path, pre_capture_seconds=1.0, post_capture_seconds=1.0)
+    bench.show(0, 2)
+    frame = bench.show(2, 2.3, MOVING)
+    bench.event("start", 2, 0.2, frame)
+    bench.show(2.3, 10)
+    best = bench.show(10, 11, MOVING)
+    bench.show(11, 13)
+    bench.event("end", 2, 8.9, best)
+    bench.media.close()
+    found = shown(next(tmp_path.rglob("*.mp4")))
+    assert [told for _, told in found if 3.5 < told < 8.8] == []
+    assert found[0][1] == pytest.approx(1, abs=0.15)
+    assert found[-1][1] == pytest.approx(11.9, abs=0.2)
+    assert max(b - a for (a, _), (b, _) in itertools.pairwise(found)) == pytest.approx(1.0, abs=0.01)
+
+
+def test_a_clip_is_no_longer_than_it_may_be(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, pre_capture_seconds=1.0, clip_seconds_most=3.0)
+    bench.show(0, 2)
+    bench.event("start", 2, 0.2, bench.show(2, 2.3, MOVING))
+    best = bench.show(2.3, 20, MOVING)
+    assert not bench.media.recording
+    fields = bench.event("end", 2, 18, best)
+    bench.media.close()
+    found = shown(tmp_path / str(fields["clip_path"]))
+    assert found[-1][0] == pytest.approx(3.0, abs=0.3)
+
+
+def test_an_event_that_the_end_of_the_source_interrupts_has_its_media(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.show(0, 2)
+    bench.event("start", 2, 0.2, bench.show(2, 2.3, MOVING))
+    fields = bench.event("end", 2, 1.0, bench.show(2.3, 3, MOVING))
+    bench.media.close()
+    assert set(bench.files()) == {fields["snapshot_path"], fields["clip_path"]}
+
+
+def test_an_event_that_starts_with_the_last_picture_has_its_clip(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.show(0, 2)
+    last = bench.show(2, 2.3, MOVING)
+    bench.event("start", 2, 0.2, last)
+    fields = bench.event("end", 2, 0.2, last)
+    bench.media.close()
+    assert shown(tmp_path / str(fields["clip_path"]))[-1][1] == pytest.approx(2.2, abs=0.15)
+    assert bench.errors == []
+
+
+def test_another_size_of_the_picture_begins_another_file(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, pre_capture_seconds=1.0)
+    bench.show(0, 2)
+    bench.event("start", 2, 0.2, bench.show(2, 2.3, MOVING))
+    bench.show(2.3, 3, MOVING)
+    best = bench.show(3, 4, MOVING, size=(200, 151))
+    fields = bench.event("end", 2, 2, best)
+    bench.media.close()
+    first = str(fields["clip_path"])
+    second = first.replace(".mp4", "-2.mp4")
+    assert sizes(tmp_path / first) == {(160, 120)}
+    assert sizes(tmp_path / second) == {(200, 150)}
+    assert bench.errors == []
+
+
+def test_pictures_too_large_for_their_memory_wait_as_jpeg_and_are_recorded_all_the_same(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, pre_capture_seconds=5.0, pre_capture_megabytes=1)
+    bench.show(0, 5)
+    bench.event("start", 5, 0.2, bench.show(5, 5.3, MOVING))
+    fields = bench.event("end", 5, 2, bench.show(5.3, 7, MOVING))
+    bench.media.close()
+    found = shown(tmp_path / str(fields["clip_path"]))
+    assert len(found) == 70
+    assert [told for _, told in found] == pytest.approx([time for time, _ in found], abs=0.3)
+
+
+def test_clips_can_be_left_out(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, clips=False)
+    assert visit(bench) == {"snapshot_path": f"{EVENT}.jpg"}
+    with pytest.raises(MediaError, match="clips are not kept"):
+        bench.media.video(1)
+    bench.media.close()
+    assert bench.files() == [f"{EVENT}.jpg"]
+
+
+@pytest.mark.parametrize("name", ["nosuch", "", "aac", "libx264rgb"])
+def test_an_encoder_that_there_is_not_for_our_pictures_is_said_at_the_start_with_those_there_are(
+    tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(Unavailable, match=f"no video encoder '{name}' that takes .*; set clip_encoder to .*libx264"):
+        Bench(tmp_path, clip_encoder=name)
+    Bench(tmp_path, clip_encoder=name, clips=False).media.close()
+
+
+@pytest.mark.skipif(bool(list(Path("/dev").glob("video*"))), reason="this machine may have the hardware encoder")
+def test_an_encoder_without_its_hardware_is_one_counted_sentence_and_the_event_goes_on(tmp_path: Path) -> None:
+    name = "h264_v4l2m2m"
+    if name not in av.codecs_available:
+        pytest.skip(f"FFmpeg is built without {name}")
+    bench = Bench(tmp_path, clip_encoder=name)
+    visit(bench)
+    bench.media.close()
+    (error,) = bench.errors
+    assert f"is lost: the encoder {name} cannot be used" in error
+    assert bench.files() == [f"{EVENT}.jpg"]
+
+
+def test_a_clip_and_photos_go_on_when_somebody_removes_another_day(tmp_path: Path) -> None:
+    old = tmp_path / "2026/11/01"
+    old.mkdir(parents=True)
+    (old / "20261101T080000.000000Z-front-door.jpg").write_bytes(b"x")
+    bench = Bench(tmp_path, media_days=10)
+    bench.show(0, 5)
+    bench.event("start", 5, 0.2, bench.show(5, 5.3, MOVING))
+    shutil.rmtree(old)
+    photo = bench.media.photo()
+    fields = bench.event("end", 5, 2, bench.show(5.3, 7, MOVING))
+    bench.media.close()
+    assert bench.errors == []
+    assert set(bench.files()) == {photo, fields["snapshot_path"], fields["clip_path"]}
+
+
+class SlowFilm:
+    """A file that takes no picture until it is let to."""
+
+    def __init__(self, go: threading.Event, begun: threading.Event) -> None:
+        self.seconds: list[float] = []
+        self.go = go
+        self.begun = begun
+
+    def add(self, packed: Packed, seconds: float) -> None:  # noqa: ARG002 - only the time matters
+        self.begun.set()
+        assert self.go.wait(60)
+        self.seconds.append(seconds)
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+def test_a_live_camera_never_waits_for_the_encoder_and_what_is_left_out_is_counted(tmp_path: Path) -> None:
+    go, begun = threading.Event(), threading.Event()
+    film = SlowFilm(go, begun)
+
+    def open_film(path: str, _width: int, _height: int) -> SlowFilm:
+        Path(path).touch()
+        return film
+
+    told: list[str] = []
+    store = Store(str(tmp_path), most_bytes=10**9, most_days=9, clock_ns=lambda: BASE_NS, disk_usage=lambda _: Usage())
+    recorder = Recorder(
+        store, open_film, told.append, pre_seconds=1.0, frame_rate=10, most_bytes=40 * 28_800, patient=False
+    )
+    clip = Clip("2026/11/21/20261121T080000.000000Z-door.mp4")
+    recorder.take(picture(0), clip, 0.0)
+    assert begun.wait(30)
+    for number in range(1, 300):
+        recorder.take(picture(number / 10), clip, 0.0)
+    assert recorder.waiting_bytes <= 40 * 28_800
+    recorder.end(clip, float("inf"), last=True)
+    go.set()
+    recorder.close()
+    assert film.seconds[0] == 100.0
+    assert film.seconds == sorted(film.seconds)
+    assert len(film.seconds) + recorder.dropped == 300
+    assert told == [
+        f"{recorder.dropped} pictures are missing in {clip.relative}; they came faster than they could be encoded"
+    ]
+    assert (tmp_path / clip.relative).exists()
+
+
+def test_the_memory_for_pictures_is_bounded_and_the_oldest_go_first(tmp_path: Path) -> None:
+    go, held = threading.Event(), threading.Event()
+    go.set()
+    film = SlowFilm(go, threading.Event())
+
+    def open_film(path: str, _width: int, _height: int) -> SlowFilm:
+        Path(path).touch()
+        return film
+
+    def hold() -> None:
+        held.set()
+        assert release.wait(60)
+
+    release = threading.Event()
+    told: list[str] = []
+    store = Store(str(tmp_path), most_bytes=10**9, most_days=9, clock_ns=lambda: BASE_NS, disk_usage=lambda _: Usage())
+    recorder = Recorder(store, open_film, told.append, pre_seconds=0.1, frame_rate=10, most_bytes=80_000, patient=False)
+    clip = Clip("2026/11/21/20261121T080000.000000Z-door.mp4")
+    assert recorder.ask(hold)
+    assert held.wait(30)
+    for number in range(6):
+        recorder.take(picture(number / 10), clip, 0.0)
+    recorder.end(clip, float("inf"), last=True)
+    release.set()
+    recorder.close()
+    # All six were there before one could be encoded, and two of them, 28,800 bytes each, have room.
+    assert film.seconds == pytest.approx([100.4, 100.5])
+    assert told == [f"4 pictures are missing in {clip.relative}; they came faster than they could be encoded"]
+
+
+# --- what control asks for ---------------------------------------------------------------------------
+
+
+def test_without_a_folder_there_is_the_newest_picture_and_nothing_is_kept() -> None:
+    bench = Bench(None)
+    with pytest.raises(MediaError, match="has given no picture yet"):
+        bench.media.snapshot_jpeg()
+    assert visit(bench) == {}
+    image = cv2.imdecode(np.frombuffer(bench.media.snapshot_jpeg(), np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None
+    assert float(image.mean()) == pytest.approx(10 + 119, abs=2)
+    assert (bench.media.root, bench.media.recording) == ("", False)
+    for ask in (bench.media.photo, lambda: bench.media.video(1)):
+        with pytest.raises(MediaError, match="set media_dir"):
+            ask()
+    bench.media.close()
+
+
+def test_the_newest_picture_is_encoded_once() -> None:
+    bench = Bench(None)
+    bench.show(0, 1)
+    assert bench.media.snapshot_jpeg() is bench.media.snapshot_jpeg()
+
+
+def test_a_photo_is_there_when_its_path_is(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.show(0, 1)
+    path = bench.media.photo()
+    assert path == "2026/11/21/20261121T080000.900000Z-front-door-photo.jpg"
+    assert cv2.imread(str(tmp_path / path)) is not None
+    bench.media.close()
+
+
+def test_a_video_that_is_asked_for_begins_with_the_time_before_and_ends_by_itself(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, pre_capture_seconds=1.0)
+    bench.show(0, 4)
+    path = bench.media.video(2)
+    assert bench.media.recording
+    assert bench.media.video(1.5) == path, "one at a time"
+    bench.show(4, 8)
+    assert not bench.media.recording
+    bench.media.close()
+    found = shown(tmp_path / path)
+    assert [found[0][1], found[-1][1]] == pytest.approx([2.9, 5.9], abs=0.15)
+    assert path.endswith("Z-front-door-video.mp4")
+
+
+def test_an_event_during_a_video_shares_its_clip(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, post_capture_seconds=1.0)
+    bench.show(0, 4)
+    path = bench.media.video(2)
+    assert visit(bench, until=12)["clip_path"] == path
+    bench.media.close()
+    assert bench.files() == sorted([path, f"{EVENT}.jpg"])
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, 121.0, float("nan")])
+def test_a_video_that_is_too_long_or_none_is_refused(tmp_path: Path, seconds: float) -> None:
+    bench = Bench(tmp_path)
+    bench.show(0, 1)
+    with pytest.raises(ValueError, match="must be more than 0 and at most 120 s"):
+        bench.media.video(seconds)
+    bench.media.close()
+
+
+# --- the disk ----------------------------------------------------------------------------------------
+
+
+def test_a_disk_that_is_full_from_the_beginning_is_counted_and_detection_goes_on(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, lambda _: Usage(free=10**12 // 25))
+    visit(bench)
+    with pytest.raises(MediaError, match="is full but for 5%"):
+        bench.media.photo()
+    with pytest.raises(MediaError, match="is full but for 5%"):
+        bench.media.video(1)
+    bench.media.close()
+    assert bench.files() == []
+    assert any("the clip" in error and "is full but for 5%" in error for error in bench.errors)
+
+
+def test_a_disk_that_fills_up_while_a_clip_is_recorded_loses_the_clip_and_nothing_else(tmp_path: Path) -> None:
+    free = 10**12 // 2
+    bench = Bench(tmp_path, lambda _: Usage(free=free))
+    bench.show(0, 2)
+    bench.event("start", 2, 0.2, bench.show(2, 4, MOVING))
+    bench.show(4, 5, MOVING)
+    free = 10**10
+    best = bench.show(5, 9, MOVING)
+    free = 10**12 // 2
+    fields = bench.event("end", 2, 6, best)
+    bench.media.close()
+    assert bench.files() == [fields["snapshot_path"]]
+    (error,) = bench.errors
+    assert "the clip 2026/11/21/20261121T080002.000000Z-front-door.mp4 is lost: the disk of" in error
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real disk of 1 MB."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small disk")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        pytest.skip(f"no disk can be mounted here: {done.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def noise(bench: Bench, begin: float, end: float) -> None:
+    """Pictures that do not get small."""
+    generator = np.random.default_rng(1)
+    for number in range(round(begin * 10), round(end * 10)):
+        frame = picture(number / 10)
+        image = generator.integers(0, 255, (240, 320, 3), np.uint8)
+        bench.media.see(frame._replace(image=image), MOVING)
+
+
+def test_a_disk_that_really_is_full_loses_the_clip_and_nothing_else(small_disk: Path) -> None:
+    # It is asked as seldom as never, so that the disk is what refuses.
+    bench = Bench(small_disk, lambda _: Usage())
+    noise(bench, 0, 2)
+    bench.event("start", 2, 0.2, picture(2))
+    noise(bench, 2, 12)
+    bench.event("end", 2, 9, picture(12))
+    bench.media.close()
+    assert [name for name in bench.files() if not name.endswith(".jpg")] == []
+    assert any(f"is lost: {os.strerror(errno.ENOSPC)}" in error for error in bench.errors), bench.errors
+
+
+def test_two_cameras_cannot_share_a_folder(tmp_path: Path) -> None:
+    first = Bench(tmp_path)
+    with pytest.raises(Unavailable, match=r"another camera keeps its media in .*; give each its own folder"):
+        Bench(tmp_path)
+    first.media.close()
+    Bench(tmp_path).media.close()
+
+
+def test_media_is_what_the_collector_calls_a_companion(tmp_path: Path) -> None:
+    from collectors.camera.watch import Companion
+
+    media: Companion = Bench(tmp_path).media
+    assert isinstance(media, Media)
+    media.close()

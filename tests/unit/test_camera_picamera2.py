@@ -1,0 +1,411 @@
+"""The ribbon cable's camera, on a double of picamera2 that its contract holds to the package."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from collectors.camera import MEASUREMENTS
+from collectors.camera.backends import Encodes, Frame, Stills, open_backend
+from collectors.camera.backends.picamera2 import Library, Ribbon
+from collectors.camera.backends.reconnect import ReconnectingRibbon
+from collectors.camera.detector import Detection
+from collectors.camera.media import Media
+from collectors.camera.settings import Plan
+from collectors.camera.watch import Watch
+from collectors.report import Report
+from collectors.runner import Unavailable
+from collectors.schema import violations
+from collectors.settings import Values
+from tests.doubles import picamera2 as double
+from tests.unit.camera_media_support import BASE_NS, MOVING, Usage, shown, sizes
+
+
+class Bench:
+    """A camera that follows a script."""
+
+    def __init__(self, script: Iterable[int | Exception | None], values: dict[str, Any], **world: Any) -> None:
+        self.errors: list[str] = []
+        self.report = Report("camera", self.errors.append)
+        self.values = Values({"detect_width": 150, **values})
+
+        class Camera(double.Picamera2):
+            pass
+
+        self.world = double.World(script, **world)
+        double.Picamera2.world = Camera.world = self.world
+        self.library = Library(Camera, double.H264Encoder, double.CircularOutput2, double.PyavOutput, double.Transform)
+        self.ribbon = self.open()
+
+    def open(self) -> Ribbon:
+        return Ribbon(self.library, self.values, self.report, lambda: BASE_NS, self.world.clock)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return self.world.opened[-1].camera_config
+
+
+def bench(
+    script: Iterable[int | Exception | None] = (), *, world: dict[str, Any] | None = None, **values: Any
+) -> Bench:
+    return Bench(script, values, **(world or {}))
+
+
+def never(_seconds: float) -> bool:
+    return False
+
+
+def some(ribbon: Ribbon, count: int) -> list[Frame | None]:
+    frames = ribbon.frames(never)
+    found = [next(frames) for _ in range(count)]
+    frames.close()  # type: ignore[attr-defined]
+    return found
+
+
+def test_pictures_for_detection_are_the_grey_plane_without_its_padding() -> None:
+    made = bench([10, 20, 30])
+    frames = [frame for frame in some(made.ribbon, 3) if frame is not None]
+    assert [frame.image.shape for frame in frames] == [(168, 300)] * 3
+    assert [set(np.unique(frame.image).tolist()) for frame in frames] == [{10}, {20}, {30}]
+    assert [frame.seconds for frame in frames] == pytest.approx([1000.1, 1000.2, 1000.3])
+    assert [frame.colour().shape for frame in frames] == [(168, 300, 3)] * 3
+    assert [frame.colour().std() for frame in frames] == [0, 0, 0], "no padding"
+    assert made.config["lores"]["stride"] == 320
+    made.ribbon.close()
+    assert made.world.opened[0].closed
+
+
+@pytest.mark.parametrize(
+    ("model", "sensor", "main"),
+    [
+        ("imx219", (1640, 1232), (1640, 1232)),
+        ("imx708_wide_noir", (2304, 1296), (1920, 1080)),
+        ("imx477", (2028, 1520), (1440, 1080)),
+        ("ov5647", (1296, 972), (1296, 972)),
+        ("some_other", (4608, 2592), (1920, 1080)),
+    ],
+)
+def test_each_model_has_its_whole_field_of_view_in_a_size_that_the_encoder_takes(
+    model: str, sensor: tuple[int, int], main: tuple[int, int]
+) -> None:
+    made = bench(world={"model": model})
+    assert made.config["sensor"]["output_size"] == sensor
+    assert made.config["main"] == {"size": main, "format": "YUV420", "stride": made.config["main"]["stride"]}
+    assert made.ribbon.name == model
+
+
+def test_the_size_of_photos_and_clips_can_be_set() -> None:
+    made = bench(main_width=801, main_height=600, name="door")
+    assert made.config["main"]["size"] == (800, 600)
+    assert made.config["lores"]["size"] == (300, 224)
+    assert made.ribbon.name == "door"
+
+
+LENS = {"controls": ("FrameDurationLimits", "AfMode", "LensPosition", "ExposureValue", "ExposureTime", "AnalogueGain")}
+
+
+@pytest.mark.parametrize(
+    ("world", "values", "controls"),
+    [
+        ({}, {}, {}),
+        (LENS, {}, {"AfMode": 2}),
+        (LENS, {"autofocus": "off"}, {"AfMode": 0, "LensPosition": 0.0}),
+        (LENS, {"autofocus": "off", "focus_metres": 2.0}, {"AfMode": 0, "LensPosition": 0.5}),
+        ({}, {"exposure_seconds": 0.02, "gain": 4.0}, {"ExposureTime": 20_000, "AnalogueGain": 4.0}),
+        ({}, {"exposure_value": -1.0}, {"ExposureValue": -1.0}),
+    ],
+)
+def test_focus_and_exposure_are_as_the_settings_ask(
+    world: dict[str, Any], values: dict[str, Any], controls: dict[str, object]
+) -> None:
+    made = bench(world=world, **values)
+    assert made.config["controls"] == {"FrameDurationLimits": (100_000, 100_000), **controls}
+    assert made.errors == []
+
+
+def test_what_the_camera_cannot_do_is_counted_and_left_out() -> None:
+    made = bench(autofocus="continuous")
+    assert made.errors == ["E! camera: this camera has no control AfMode; it is left as it is"]
+    assert "AfMode" not in made.config["controls"]
+
+
+def test_a_camera_that_hangs_upside_down_is_turned() -> None:
+    turned = bench(upside_down=True).config["transform"]
+    assert (turned.hflip, turned.vflip) == (1, 1)
+
+
+def test_exposure_and_gain_of_the_newest_picture_are_known() -> None:
+    made = bench([10])
+    some(made.ribbon, 1)
+    assert (made.ribbon.exposure_seconds, made.ribbon.gain) == (0.02, 2.5)
+
+
+def test_pictures_that_came_between_two_are_counted_as_dropped() -> None:
+    made = bench([10, 20, 30])
+    frames = made.ribbon.frames(never)
+    next(frames)
+    made.world.opened[0].stamp += 300_000_000
+    next(frames)
+    next(frames)
+    assert made.ribbon.dropped == 3
+
+
+def test_a_photo_is_in_colour_and_full_size_and_detection_sees_the_same_picture() -> None:
+    made = bench([10, 90, 30])
+    frames = made.ribbon.frames(never)
+    next(frames)
+    taken: list[np.ndarray[Any, Any]] = []
+    asker = threading.Thread(target=lambda: taken.append(made.ribbon.still()))
+    asker.start()
+    while not made.ribbon._asked:  # the thread asks before it waits, and nothing else can be seen of it
+        assert asker.is_alive()
+    seen = next(frames)
+    asker.join(10)
+    assert seen is not None
+    assert int(seen.image[0, 0]) == 90
+    assert taken[0].shape == (1080, 1920, 3)
+    assert abs(int(taken[0][5, 5, 1]) - round((90 - 16) * 1.164)) <= 2
+    assert taken[0].std() == 0, "no padding"
+
+
+def test_a_photo_from_a_camera_that_gives_nothing_is_given_up_after_the_timeout() -> None:
+    made = bench(timeout_seconds=1.0)
+    with pytest.raises(Unavailable, match="has given no picture for 1 s"):
+        made.ribbon.still()
+
+
+def test_a_camera_that_falls_silent_is_lost_after_the_timeout_and_until_then_there_is_nothing() -> None:
+    made = bench([10, *[None] * 100], timeout_seconds=3.0)
+    found: list[Frame | None] = []
+    with pytest.raises(Unavailable, match="has given no picture for 3 s; see that the cable is seated"):
+        found.extend(made.ribbon.frames(never))
+    assert made.world.clock.now == pytest.approx(1000.1 + 3, abs=0.21)
+    made.ribbon.close()
+
+
+def test_an_error_of_the_camera_is_said_with_what_it_was() -> None:
+    made = bench([RuntimeError("Camera frontend has timed out!")])
+    with pytest.raises(Unavailable, match="is lost: RuntimeError: Camera frontend has timed out!"):
+        next(made.ribbon.frames(never))
+
+
+def test_no_camera_is_one_sentence() -> None:
+    with pytest.raises(Unavailable, match="no camera number 0 on a ribbon cable, libcamera lists none; see that"):
+        bench(world={"cameras": 0})
+    with pytest.raises(Unavailable, match="no camera number 2 on a ribbon cable, libcamera lists 1"):
+        bench(camera_number=2)
+
+
+def test_a_second_program_on_the_camera_is_told_so() -> None:
+    made = bench()
+    made.world.busy = True
+    with pytest.raises(
+        Unavailable, match="another program has the camera on the ribbon cable open, such as rpicam-vid"
+    ):
+        made.open()
+
+
+def test_a_camera_that_cannot_be_set_up_is_closed_again() -> None:
+    with pytest.raises(Unavailable, match="does not start: RuntimeError: Control FrameDurationLimits is not"):
+        bench(world={"controls": ()})
+    assert double.Picamera2.world.opened[0].closed
+
+
+def test_without_picamera2_the_sentence_names_the_package() -> None:
+    try:
+        import picamera2 as _  # noqa: F401
+    except ImportError:
+        pass
+    else:
+        pytest.skip("picamera2 is installed here")
+    with pytest.raises(Unavailable, match=r"needs picamera2 .*: install the package python3-picamera2"):
+        open_backend(Values({"backend": "picamera2"}), Report("camera", print), lambda: BASE_NS, lambda: 0.0)
+
+
+def test_a_source_beside_picamera2_is_refused() -> None:
+    with pytest.raises(Unavailable, match=r"is picamera2 and the source is hall\.avi; leave one of them out"):
+        open_backend(
+            Values({"backend": "picamera2", "source": "hall.avi"}), Report("c", print), lambda: BASE_NS, lambda: 0.0
+        )
+
+
+# --- clips -------------------------------------------------------------------------------------------
+
+
+def record(made: Bench) -> tuple[dict[str, object], Media]:
+    """Media told of ten quiet seconds, two with motion and quiet again; the fields of the event's end."""
+    from collectors.camera.events import Events
+
+    media = Media(made.ribbon, made.values, made.report, lambda: BASE_NS, lambda _: Usage())
+    events: Events[Frame] = Events("front", 3, 5.0)
+    fields: dict[str, object] = {}
+    for number, frame in enumerate(made.ribbon.frames(never)):
+        if frame is None:
+            break
+        seen = MOVING if 100 <= number < 120 else Detection()
+        media.see(frame, seen)
+        for event in events.follow(frame.seconds, BASE_NS, seen, frame):
+            fields.update(media.event(event))
+    return fields, media
+
+
+def test_a_clip_comes_from_the_camera_s_encoder_with_the_time_before_and_after(tmp_path: Path) -> None:
+    script = [10 + number for number in range(220)]
+    made = bench([*script, None], media_dir=str(tmp_path), pre_capture_seconds=2.0, post_capture_seconds=1.0)
+    fields, media = record(made)
+    media.close()
+    made.ribbon.close()
+    assert made.errors == []
+    clip = tmp_path / str(fields["clip_path"])
+    assert sizes(clip) == {(1920, 1080)}
+    # Brightness is 10 at the beginning and one more each tenth of a second; H.264 has black at 16 and white at 235.
+    levels = [(told * 10 + 10) / 1.164 + 16 for _, told in shown(clip)]
+    began, ended = (levels[0] - 10) / 10, (levels[-1] - 10) / 10
+    assert 7.0 <= began <= 8.1, "two seconds before the motion, or up to one more"
+    assert ended >= 12.7, "one second after it, or the pause until the event had ended"
+    assert (tmp_path / str(fields["snapshot_path"])).stat().st_size > 1000
+
+
+def test_the_backend_is_what_media_look_for() -> None:
+    made = bench()
+    assert isinstance(made.ribbon, Stills)
+    assert isinstance(made.ribbon, Encodes)
+    again = ReconnectingRibbon(made.ribbon, made.open, made.report, 60.0)
+    assert isinstance(again, Stills)
+    assert isinstance(again, Encodes)
+
+
+def test_a_clip_whose_end_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    made = bench([10] * 30, media_dir=str(tmp_path), pre_capture_seconds=0.0)
+    path = tmp_path / "clip.mp4"
+    frames = made.ribbon.frames(never)
+    for _ in range(15):
+        next(frames)
+    made.ribbon.begin_clip(str(path))
+    for _ in range(10):
+        next(frames)
+    output = made.ribbon._circular._output
+    stop = output.stop
+
+    def cut() -> None:
+        stop()
+        path.write_bytes(path.read_bytes()[:-100])
+
+    output.stop = cut
+    with pytest.raises(OSError, match="the end of the file could not be written"):
+        made.ribbon.end_clip()
+
+
+def test_a_clip_that_the_disk_refuses_is_an_error() -> None:
+    made = bench([10] * 30, media_dir="/nowhere", pre_capture_seconds=0.0)
+    made.ribbon.begin_clip("/nowhere/clip.mp4")
+    some(made.ribbon, 25)
+    with pytest.raises(OSError, match="No such file"):
+        made.ribbon.end_clip()
+
+
+def test_a_clip_that_the_end_of_the_collector_cuts_short_shows_all_until_then(tmp_path: Path) -> None:
+    made = bench([10 + number for number in range(60)], media_dir=str(tmp_path), pre_capture_seconds=1.0)
+    media = Media(made.ribbon, made.values, made.report, lambda: BASE_NS, lambda _: Usage())
+    frames = made.ribbon.frames(never)
+    for number in range(60):
+        frame = next(frames)
+        assert frame is not None
+        media.see(frame, Detection())
+        if number == 30:
+            path = media.video(60)
+        if number == 35:
+            settle(media)
+    media.close()
+    made.ribbon.close()
+    levels = [round((told * 10 + 10) / 1.164 + 16) for _, told in shown(tmp_path / path)]
+    assert levels[-1] == pytest.approx(69, abs=2)
+    assert made.errors == []
+
+
+def settle(media: Media) -> None:
+    """Wait until the thread has done all that it was given."""
+    done = threading.Event()
+    assert media._recording is not None
+    assert media._recording.ask(done.set)
+    assert done.wait(30)
+
+
+def test_a_clip_during_which_the_camera_is_lost_is_kept_until_then(tmp_path: Path) -> None:
+    script: list[int | Exception | None] = [*[50] * 40, RuntimeError("the cable is out"), *[90] * 40]
+    made = bench(script, media_dir=str(tmp_path), pre_capture_seconds=1.0, post_capture_seconds=1.0)
+    again = ReconnectingRibbon(made.ribbon, made.open, made.report, 0.02)
+    media = Media(again, made.values, made.report, lambda: BASE_NS, lambda _: Usage())
+    count, path = 0, ""
+    for frame in again.frames(threading.Event().wait):
+        if frame is None:
+            continue
+        media.see(frame, Detection())
+        count += 1
+        if count == 30:
+            path = media.video(2)
+        if count == 31:
+            settle(media)
+        if count == 80:
+            break
+    media.close()
+    again.close()
+    levels = {round(((told * 10 + 10) / 1.164 + 16) / 10) for _, told in shown(tmp_path / path)}
+    assert levels == {5}, "the pictures before the loss, and none after it"
+
+
+def test_the_status_tells_how_pictures_are_exposed() -> None:
+    made = bench([10] * 30)
+    watch = Watch(
+        made.ribbon,
+        Plan(frames=25, status_seconds=1.0),
+        made.report,
+        lambda: BASE_NS,
+        timer=made.world.clock,
+        stopwatch=lambda: 0.0,
+    )
+    metrics = [metric for batch in watch.stream(never) for metric in batch]
+    watch.close()
+    assert {(metric.fields["exposure_seconds"], metric.fields["gain"]) for metric in metrics} == {(0.02, 2.5)}
+    assert [each for metric in metrics for each in violations(metric, MEASUREMENTS)] == []
+
+
+def test_a_camera_that_cannot_be_closed_is_counted_and_had_back_all_the_same() -> None:
+    made = bench([10, RuntimeError("the cable is out"), 20])
+    first = made.world.opened[0]
+
+    def close() -> None:
+        raise RuntimeError("Failed to release camera")
+
+    first.close = close  # type: ignore[method-assign]
+    again = ReconnectingRibbon(made.ribbon, made.open, made.report, 0.02)
+    frames = (frame for frame in again.frames(threading.Event().wait) if frame is not None)
+    assert [int(next(frames).image[0, 0]) for _ in range(2)] == [10, 20]
+    assert any("could not be closed: RuntimeError: Failed to release camera" in error for error in made.errors)
+    frames.close()
+    again.close()
+
+
+# --- had back ----------------------------------------------------------------------------------------
+
+
+def test_a_camera_that_was_lost_is_had_back() -> None:
+    made = bench([10, RuntimeError("the cable is out"), 20, 30])
+    again = ReconnectingRibbon(made.ribbon, made.open, made.report, 0.05)
+    frames: Iterator[Frame | None] = again.frames(threading.Event().wait)
+    levels: list[int] = []
+    while len(levels) < 3:
+        frame = next(frames)
+        if frame is not None:
+            levels.append(int(frame.image[0, 0]))
+    assert levels == [10, 20, 30]
+    assert [camera.closed for camera in made.world.opened] == [True, False]
+    (error,) = made.errors
+    assert "the cable is out; it is opened again as soon as it is there" in error
+    again.close()
+    assert made.world.opened[1].closed

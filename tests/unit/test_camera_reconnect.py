@@ -1,0 +1,244 @@
+"""Cameras and streams that go away, and are had back: a real server on loopback, and scripted cameras."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import cv2
+import numpy as np
+import pytest
+
+from collectors.camera.backends import Backend, Frame, open_backend
+from collectors.camera.backends.reconnect import Reconnecting
+from collectors.camera.settings import Plan
+from collectors.camera.watch import Watch
+from collectors.metric import Metric
+from collectors.report import Report
+from collectors.runner import Unavailable
+from collectors.settings import Values
+from tests.unit.camera_rtsp import rtsp_camera
+
+NOW_NS = 1_795_248_000 * 10**9
+
+
+def never(seconds: float) -> bool:
+    threading.Event().wait(min(seconds, 0.02))
+    return False
+
+
+class Visits(http.server.BaseHTTPRequestHandler):
+    """A network camera that gives ten pictures to whoever comes, and then hangs up, or falls silent."""
+
+    visits = 0
+    silent: threading.Event | None = None
+
+    def do_GET(self) -> None:
+        type(self).visits += 1
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
+        self.end_headers()
+        body = cv2.imencode(".jpg", np.full((120, 160, 3), 20 * self.visits, np.uint8))[1].tobytes()
+        for _ in range(10):
+            self.wfile.write(b"--next\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(body))
+            self.wfile.write(body + b"\r\n")
+            self.wfile.flush()
+        if self.silent is not None:
+            self.silent.wait(60)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: what the server does is the test's own doing."""
+
+
+@contextmanager
+def network_camera(*, silent: bool) -> Iterator[str]:
+    over = threading.Event()
+    handler = type("Handler", (Visits,), {"visits": 0, "silent": over if silent else None})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/stream.mjpg"
+    finally:
+        over.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.mark.parametrize("silent", [False, True], ids=["hangs up", "falls silent"])
+def test_a_stream_that_is_lost_is_opened_again(silent: bool) -> None:
+    errors: list[str] = []
+    with network_camera(silent=silent) as url:
+        values = Values({"source": url, "frame_rate": 120.0, "timeout_seconds": 1.0, "reconnect_seconds": 0.1})
+        backend = open_backend(values, Report("camera", errors.append), lambda: NOW_NS, time.monotonic)
+        levels: set[int] = set()
+        gaps = 0
+        limit = time.monotonic() + 60
+        for frame in backend.frames(never):
+            gaps += frame is None
+            if frame is not None:
+                levels.add(round(frame.image.mean() / 20))
+            if len(levels) >= 3 or time.monotonic() > limit:
+                break
+        backend.close()
+    assert levels >= {1, 2, 3}
+    assert gaps, "while there is no picture, that is told, too"
+    assert any("it is opened again as soon as it is there" in error for error in errors)
+
+
+def test_an_rtsp_camera_that_stalls_is_lost_after_the_timeout_and_opened_again() -> None:
+    errors: list[str] = []
+    with rtsp_camera(60) as url:
+        values = Values({"source": url, "frame_rate": 120.0, "timeout_seconds": 1.0, "reconnect_seconds": 0.1})
+        backend = open_backend(values, Report("camera", errors.append), lambda: NOW_NS, time.monotonic)
+        seen, lost, again = 0, False, 0
+        limit = time.monotonic() + 90
+        for frame in backend.frames(never):
+            lost = lost or bool(errors)
+            seen += frame is not None
+            again += frame is not None and lost
+            if again or time.monotonic() > limit:
+                break
+        backend.close()
+    assert seen > again
+    assert again
+    assert any("it is opened again as soon as it is there" in error for error in errors)
+    assert not any("secret" in error for error in errors)
+
+
+class Scripted:
+    """A camera with some pictures, which is then lost."""
+
+    name = "door"
+    tags: Mapping[str, str] = {}
+
+    def __init__(self, pictures: int, begin: float = 0.0, dropped: int = 0) -> None:
+        self.dropped = dropped
+        self.closed = False
+        self._pictures = pictures
+        self._begin = begin
+
+    def frames(self, wait: Callable[[float], bool]) -> Iterator[Frame | None]:
+        for number in range(self._pictures):
+            if wait(0):
+                return
+            seconds = self._begin + number / 10
+            yield Frame(np.full((48, 64), 90, np.uint8), seconds, NOW_NS + round(seconds * 1e9))
+        raise Unavailable("/dev/video0 gives no more pictures")
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_each_try_that_fails_is_counted_and_said_once_and_dropped_pictures_add_up() -> None:
+    errors: list[str] = []
+    report = Report("camera", errors.append)
+    cameras: list[Scripted] = []
+    tries = 0
+
+    def reopen() -> Backend:
+        nonlocal tries
+        tries += 1
+        if tries < 4:
+            raise Unavailable("there is no device /dev/video0")
+        cameras.append(Scripted(3, dropped=4))
+        return cameras[-1]
+
+    first = Scripted(2, dropped=3)
+    backend = Reconnecting(first, reopen, report, 0.02)
+    found: list[Frame] = []
+    for frame in backend.frames(never):
+        if frame is not None:
+            found.append(frame)
+        if len(found) == 5:
+            break
+    assert first.closed
+    assert tries == 4
+    assert backend.dropped == 7
+    assert report.errors == 4, "the loss, and three tries"
+    assert errors == [
+        "E! camera: /dev/video0 gives no more pictures; it is opened again as soon as it is there",
+        "E! camera: there is no device /dev/video0",
+    ]
+    backend.close()
+    assert cameras[0].closed
+
+
+def test_looking_out_for_a_camera_ends_when_it_is_time_to_stop() -> None:
+    lost = threading.Event()
+
+    def reopen() -> Backend:
+        lost.set()
+        raise Unavailable("there is no device /dev/video0")
+
+    backend = Reconnecting(Scripted(1), reopen, Report("camera", lambda _: None), 3600.0)
+    begun = time.monotonic()
+    frames = list(backend.frames(lambda seconds: lost.wait(min(seconds, 0.05)) if seconds else False))
+    assert frames[0] is not None
+    assert time.monotonic() - begun < 20
+    backend.close()
+
+
+def test_an_error_that_is_no_loss_is_not_tried_again() -> None:
+    def reopen() -> Backend:
+        raise ValueError("the mask is none")
+
+    backend = Reconnecting(Scripted(1), reopen, Report("camera", lambda _: None), 60.0)
+    with pytest.raises(ValueError, match="the mask is none"):
+        list(backend.frames(never))
+
+
+def test_a_stop_before_anything_is_lost_ends_the_pictures() -> None:
+    backend = Reconnecting(Scripted(5), lambda: Scripted(5), Report("camera", lambda _: None), 60.0)
+    assert list(backend.frames(lambda _seconds: True)) == []
+
+
+@pytest.mark.parametrize(("away", "events"), [(60.0, 0), (1.0, 1)])
+def test_what_has_changed_while_the_camera_was_away_is_no_motion(away: float, events: int) -> None:
+    class Room(Scripted):
+        """A room, in which something walks about after a while."""
+
+        def frames(self, wait: Callable[[float], bool]) -> Iterator[Frame | None]:  # noqa: ARG002
+            for number in range(100):
+                image = np.full((240, 320), 90, np.uint8)
+                seconds = number / 10
+                if number >= 50:
+                    image[50:200, 100 + 2 * number % 20 : 180 + 2 * number % 20] = 220
+                    seconds += away
+                yield Frame(image, seconds, NOW_NS + round(seconds * 1e9))
+
+    report = Report("camera", lambda _: None)
+    watch = Watch(Room(0), Plan(frames=62), report, lambda: NOW_NS, timer=lambda: 0.0, stopwatch=lambda: 0.0)
+    metrics = [metric for batch in watch.stream(never) for metric in batch]
+    starts = [each for each in metrics if each.series.tags.get("kind") == "start"]
+    assert len(starts) == events
+
+
+def test_the_status_goes_on_with_no_frames_while_the_camera_is_away() -> None:
+    now = 0.0
+    errors: list[str] = []
+    report = Report("camera", errors.append)
+
+    def reopen() -> Backend:
+        raise Unavailable("there is no device /dev/video0")
+
+    backend = Reconnecting(Scripted(20), reopen, report, 0.01)
+    watch = Watch(backend, Plan(status_seconds=5.0), report, lambda: NOW_NS, timer=lambda: now, stopwatch=lambda: 0.0)
+    statuses: list[Metric] = []
+
+    def wait(seconds: float) -> bool:
+        nonlocal now
+        if seconds:
+            threading.Event().wait(0.005)
+            now = max(now, 2.0) + 0.2
+        return len(statuses) >= 3
+
+    for batch in watch.stream(wait):
+        statuses.extend(metric for metric in batch if metric.series.measurement == "camera")
+    watch.close()
+    assert [each.fields["frames"] for each in statuses][:3] == [20, 0, 0]
+    assert report.errors >= 2

@@ -1,0 +1,407 @@
+"""An endpoint that classifies, and all the ways in which it may not."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import threading
+import time
+from base64 import b64decode
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collectors.runner import Unavailable
+from collectors.settings import Values
+from collectors.vision.engines import Box, Detection, Failed, Stopping, open_engine
+from collectors.vision.engines.http import MAX_ANSWER_BYTES, Http
+from collectors.vision.engines.mapping import Mapping, Unmapped
+from tests.unit import vision_support as support
+from tests.unit.vision_endpoint import says, serving
+
+PICTURE = support.jpeg(200, 100)
+GOOD = json.dumps({"predictions": [{"label": "person", "confidence": 0.9}]}).encode()
+
+
+def engine(url: str, **values: Any) -> Http:
+    made = open_engine(
+        Values({"engine": "http", "http_url": url, "http_timeout_seconds": 0.5, "http_backoff_seconds": 0.01, **values})
+    )
+    assert isinstance(made, Http)
+    return made
+
+
+# --- what is sent -------------------------------------------------------------------------------------
+
+
+def test_a_picture_is_sent_as_it_is_and_the_answer_is_read() -> None:
+    with serving(says(200, GOOD)) as endpoint:
+        looking = engine(endpoint.url)
+        assert looking.look(PICTURE, support.never) == [Detection("person", 0.9)]
+        ((headers, body),) = endpoint.requests
+    assert body == PICTURE
+    assert headers["Content-Type"] == "image/jpeg"
+    assert looking.model == "127.0.0.1"
+
+
+def test_a_picture_is_sent_as_the_file_of_a_form() -> None:
+    with serving(says(200, GOOD)) as endpoint:
+        engine(endpoint.url, http_body="form", http_field="upload").look(PICTURE, support.never)
+        ((headers, body),) = endpoint.requests
+    assert headers["Content-Type"].startswith("multipart/form-data; boundary=")
+    assert b'name="upload"; filename="snapshot.jpg"' in body
+    assert PICTURE in body
+
+
+def test_a_picture_is_sent_within_json_of_any_form() -> None:
+    with serving(says(200, GOOD)) as endpoint:
+        template = '{"requests": [{"image": {"content": "{image}"}, "features": [{"type": "LABELS"}]}]}'
+        engine(endpoint.url, http_body="json", http_json=template).look(PICTURE, support.never)
+        ((headers, body),) = endpoint.requests
+    assert headers["Content-Type"] == "application/json"
+    assert b64decode(json.loads(body)["requests"][0]["image"]["content"]) == PICTURE
+
+
+def headers_file(folder: Path, text: str, mode: int = 0o600) -> str:
+    path = folder / "headers"
+    path.write_text(text)
+    path.chmod(mode)
+    return str(path)
+
+
+def test_headers_that_others_may_read_are_refused(tmp_path: Path) -> None:
+    path = headers_file(tmp_path, "Authorization: Bearer of-the-key\n", 0o644)
+    with pytest.raises(
+        Unavailable, match=r"^http_headers_file .* may be read by others \(mode 0644\); chmod 600 "
+    ) as found:
+        engine("http://host/", http_headers_file=path)
+    assert "of-the-key" not in str(found.value)
+
+
+def test_headers_come_from_a_file(tmp_path: Path) -> None:
+    path = headers_file(tmp_path, "## the key of the hall\nAuthorization: Bearer of-the-key\n\nX-Model: small\n")
+    with serving(says(200, GOOD)) as endpoint:
+        engine(endpoint.url, http_headers_file=path).look(PICTURE, support.never)
+        ((headers, _),) = endpoint.requests
+    assert headers["Authorization"] == "Bearer of-the-key"
+    assert headers["X-Model"] == "small"
+
+
+# --- what goes wrong -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 408, 425, 429])
+def test_a_failure_that_may_pass_is_tried_again_and_then_given_up(status: int) -> None:
+    with serving(says(status)) as endpoint:
+        with pytest.raises(Failed, match=f"127.0.0.1:[0-9]+ answers with status {status}$"):
+            engine(endpoint.url, http_attempts=3).look(PICTURE, support.never)
+        assert len(endpoint.requests) == 3
+
+
+def test_a_failure_that_passes_is_no_failure() -> None:
+    with serving(says(500), says(503), says(200, GOOD)) as endpoint:
+        assert engine(endpoint.url).look(PICTURE, support.never) == [Detection("person", 0.9)]
+
+
+@pytest.mark.parametrize("status", [201, 301, 307, 400, 401, 403, 404, 422])
+def test_a_failure_that_does_not_pass_is_given_up_at_once(status: int) -> None:
+    with serving(says(status, Location="http://127.0.0.1:1/elsewhere")) as endpoint:
+        with pytest.raises(Failed, match=f"answers with status {status}$"):
+            engine(endpoint.url).look(PICTURE, support.never)
+        assert len(endpoint.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b"", "something that is not JSON"),
+        (b"<html>busy</html>", "something that is not JSON"),
+        (b"\xff\xfe{", "something that is not JSON"),
+        (b"[" * 100_000, "something that is not JSON"),
+        (b"null", "not as expected: http_detections leads to nothing, and not to a list"),
+        (b'{"predictions": {}}', "not as expected: http_detections leads to an object"),
+        (b'{"predictions": [{"label": 7, "confidence": 1}]}', "http_label leads to a number, and not to a text"),
+        (b'{"predictions": [{"label": "x"}]}', "http_confidence leads to nothing, and not to a number"),
+        (b'{"predictions": [{"label": "x", "confidence": true}]}', "http_confidence leads to true or false"),
+        (
+            b'{"predictions": [{"label": "x", "confidence": NaN}]}',
+            "http_confidence leads to a number that is not finite",
+        ),
+        (
+            b'{"predictions": [{"label": "x", "confidence": -1e999}]}',
+            "http_confidence leads to a number that is not fin",
+        ),
+        (b'{"predictions": [{"label": "x", "confidence": 1' + b"0" * 400 + b"}]}", "a number that is out of any range"),
+        (b'{"predictions": [{"label": "x", "confidence": 90}]}', "a confidence is 90; see the setting"),
+        (b"x" * (MAX_ANSWER_BYTES + 1), f"answers with more than {MAX_ANSWER_BYTES} bytes"),
+    ],
+)
+def test_nonsense_is_a_failure_that_says_what_it_was(body: bytes, sentence: str) -> None:
+    with serving(says(200, body)) as endpoint:
+        with pytest.raises(Failed, match=re.escape(sentence)):
+            engine(endpoint.url).look(PICTURE, support.never)
+        assert len(endpoint.requests) == 1
+
+
+def test_an_endpoint_that_does_not_answer_is_left_after_the_time_limit() -> None:
+    def silent(_: BaseHTTPRequestHandler) -> None:
+        endpoint.released.wait(60)
+
+    with serving(silent) as endpoint:
+        began = time.monotonic()
+        with pytest.raises(Failed, match=r"127\.0\.0\.1:[0-9]+ has not answered within 0\.2 s"):
+            engine(endpoint.url, http_timeout_seconds=0.2, http_attempts=2).look(PICTURE, support.never)
+        assert time.monotonic() - began < 10
+        assert len(endpoint.requests) == 2
+
+
+def test_an_attempt_that_is_under_way_ends_when_it_is_time_to_stop() -> None:
+    asked = threading.Event()
+
+    def silent(_: BaseHTTPRequestHandler) -> None:
+        asked.set()
+        endpoint.released.wait(60)
+
+    with serving(silent) as endpoint:
+        began = time.monotonic()
+        looking = engine(endpoint.url, http_timeout_seconds=300)
+        with pytest.raises(Stopping):
+            looking.look(PICTURE, lambda _: asked.is_set())
+        assert time.monotonic() - began < 10
+        assert looking.available is True, "to be stopped is no failure of the endpoint"
+        assert len(endpoint.requests) == 1
+
+
+def test_an_endpoint_that_answers_drop_by_drop_is_left_after_the_time_limit() -> None:
+    def dripping(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", "1000000")
+        handler.end_headers()
+        while not endpoint.released.wait(0.05):
+            handler.wfile.write(b" ")
+
+    with serving(dripping) as endpoint:
+        began = time.monotonic()
+        with pytest.raises(Failed, match=r"has not answered within 0\.4 s"):
+            engine(endpoint.url, http_timeout_seconds=0.4, http_attempts=1).look(PICTURE, support.never)
+        assert time.monotonic() - began < 10
+
+
+def test_an_answer_that_breaks_off_is_tried_again() -> None:
+    def broken(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", "1000")
+        handler.end_headers()
+        handler.wfile.write(b"{")
+        handler.close_connection = True
+
+    with serving(broken, says(200, GOOD)) as endpoint:
+        assert engine(endpoint.url).look(PICTURE, support.never) == [Detection("person", 0.9)]
+
+
+def test_an_endpoint_that_refuses_connections_is_given_up() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # a port that nobody listens on
+        port = taken.getsockname()[1]
+        with pytest.raises(Failed, match=f"127.0.0.1:{port} cannot be asked: Connection refused"):
+            engine(f"http://127.0.0.1:{port}/?key=in-the-url").look(PICTURE, support.never)
+
+
+def test_a_name_that_nobody_knows_is_given_up() -> None:
+    with pytest.raises(Failed, match=r"no-such-host\.invalid cannot be asked: "):
+        engine("http://no-such-host.invalid/?key=in-the-url", http_attempts=1).look(PICTURE, support.never)
+
+
+def test_no_secret_is_ever_told(tmp_path: Path) -> None:
+    path = headers_file(tmp_path, "Authorization: Bearer of-the-key\n")
+    told = []
+    for answer in (says(500), says(401), says(200, b"in-the-answer")):
+        with serving(answer) as endpoint, pytest.raises(Failed) as failed:
+            engine(endpoint.url, http_headers_file=path).look(PICTURE, support.never)
+        told.append(str(failed.value))
+    headers_file(tmp_path, "of-the-key without a name\n")
+    with pytest.raises(Unavailable) as unavailable:
+        engine("http://host/", http_headers_file=path)
+    told.append(str(unavailable.value))
+    assert "line 1, is no header" in told[-1]
+    assert [text for text in told if "of-the-key" in text or "in-the" in text] == []
+
+
+# --- patience ------------------------------------------------------------------------------------------
+
+
+def test_pauses_are_drawn_at_random_up_to_a_bound_that_doubles() -> None:
+    pauses: list[list[float]] = []
+
+    def wait(seconds: float) -> bool:
+        if seconds:  # without any it is only asked whether to stop
+            pauses[-1].append(seconds)
+        return False
+
+    with serving(says(500)) as endpoint:
+        looking = engine(
+            endpoint.url,
+            http_attempts=5,
+            http_backoff_seconds=1.0,
+            http_backoff_max_seconds=4.0,
+            breaker_failures=1000,
+        )
+        for _ in range(12):
+            pauses.append([])
+            with pytest.raises(Failed):
+                looking.look(PICTURE, wait)
+    for number, bound in enumerate((1, 2, 4, 4)):
+        drawn = [each[number] for each in pauses]
+        assert all(0 <= pause <= bound for pause in drawn)
+        assert max(drawn) - min(drawn) > bound / 4, "they are spread over all of the bound"
+
+
+def test_a_pause_that_the_endpoint_asks_for_is_kept_up_to_the_bound() -> None:
+    pauses: list[float] = []
+
+    def wait(seconds: float) -> bool:
+        pauses.append(seconds)
+        return False
+
+    with serving(says(429, Retry_After="3"), says(503, Retry_After="9999"), says(200, GOOD)) as endpoint:
+        engine(endpoint.url, http_backoff_max_seconds=5.0).look(PICTURE, wait)
+    assert pauses == [3.0, 5.0]
+
+
+def test_a_pause_ends_when_it_is_time_to_stop() -> None:
+    with serving(says(500)) as endpoint:
+        with pytest.raises(Stopping):
+            engine(endpoint.url).look(PICTURE, lambda _: True)
+        assert len(endpoint.requests) == 1
+
+
+def test_the_breaker_opens_after_failures_and_closes_after_a_success() -> None:
+    with serving(says(500), says(500), says(404), says(200, GOOD)) as endpoint:
+        looking = engine(endpoint.url, http_attempts=1, breaker_failures=2, breaker_seconds=0.3)
+        for _ in range(2):
+            with pytest.raises(Failed, match="status 500"):
+                looking.look(PICTURE, support.never)
+        assert looking.available is False
+        with pytest.raises(Failed, match="is left alone for a while"):
+            looking.look(PICTURE, support.never)
+        assert len(endpoint.requests) == 2, "an open breaker asks nothing"
+
+        _until(lambda: looking.available is True)
+        with pytest.raises(Failed, match="status 404"):
+            looking.look(PICTURE, support.never)
+        assert looking.available is False, "one failure opens a breaker again that was only ajar"
+
+        _until(lambda: looking.available is True)
+        assert looking.look(PICTURE, support.never) == [Detection("person", 0.9)]
+        assert looking.available is True
+        assert len(endpoint.requests) == 4
+
+
+def _until(done: Callable[[], bool], seconds: float = 10) -> None:
+    """Wait until something holds, which only the passing of time brings about."""
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, "it did not come about in time"
+        time.sleep(0.01)
+
+
+# --- settings ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"http_url": None}, "the engine http needs the setting http_url"),
+        ({"http_url": "ftp://host/"}, "http_url must be http://HOST/PATH"),
+        ({"http_url": "http:///path"}, "http_url must be http://HOST/PATH"),
+        ({"http_url": "http://host:port/"}, "http_url must be http://HOST/PATH"),
+        ({"http_url": "http://user:secret@host/"}, "belong into the file that http_headers_file names"),
+        ({"http_headers_file": "/no/such/file"}, "/no/such/file cannot be read"),
+        ({"http_detections": "a["}, r"http_detections is 'a\[', which is no JMESPath"),
+        ({"http_box": "]"}, "http_box is ']', which is no JMESPath"),
+        ({"http_body": "json", "http_json": "{"}, "http_json is not JSON"),
+        ({"http_body": "json", "http_json": "{}"}, "http_json has no {image}"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_named_at_the_start(values: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(Unavailable, match=sentence):
+        engine(values.pop("http_url", "http://host/"), **values)
+
+
+# --- the mapping of answers ----------------------------------------------------------------------------
+
+#: Answers as known endpoints give them, with the settings that read them.
+KNOWN: dict[str, tuple[dict[str, Any], Any, list[Detection]]] = {
+    "corners in pixels": (
+        {"http_box": "[x_min, y_min, x_max, y_max]"},
+        {"predictions": [{"label": "dog", "confidence": 0.5, "x_min": 20, "y_min": 10, "x_max": 120, "y_max": 60}]},
+        [Detection("dog", 0.5, Box(10, 10, 50, 50))],
+    ),
+    "a list at the top, corners by name": (
+        {
+            "http_detections": "@",
+            "http_confidence": "score",
+            "http_box": "[box.xmin, box.ymin, box.xmax, box.ymax]",
+        },
+        [{"label": "cat", "score": 0.25, "box": {"xmin": 0, "ymin": 0, "xmax": 100, "ymax": 100}}],
+        [Detection("cat", 0.25, Box(0, 0, 50, 100))],
+    ),
+    "labels in per cent, boxes as parts of the picture, one for each instance": (
+        {
+            "http_detections": "Labels[].Instances[].{n: 'person', c: Confidence, b: BoundingBox}",
+            "http_label": "n",
+            "http_confidence": "c",
+            "http_confidence_unit": "percent",
+            "http_box": "[b.Left, b.Top, b.Width, b.Height]",
+            "http_box_form": "size",
+            "http_box_unit": "fraction",
+        },
+        {
+            "Labels": [
+                {
+                    "Instances": [
+                        {"Confidence": 80, "BoundingBox": {"Left": 0.1, "Top": 0.2, "Width": 0.3, "Height": 0.4}}
+                    ]
+                }
+            ]
+        },
+        [Detection("person", 0.8, Box(10, 20, 30, 40))],
+    ),
+    "the middle and the size, in per cent": (
+        {"http_box": "box", "http_box_form": "middle", "http_box_unit": "percent"},
+        {"predictions": [{"label": "bird", "confidence": 1, "box": [50, 50, 20, 10]}]},
+        [Detection("bird", 1.0, Box(40, 45, 20, 10))],
+    ),
+    "labels alone": (
+        {"http_detections": "responses[0].labels", "http_label": "description", "http_confidence": "score"},
+        {"responses": [{"labels": [{"description": "street", "score": 0.7}]}]},
+        [Detection("street", 0.7)],
+    ),
+    "nothing found": ({}, {"predictions": []}, []),
+}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_answers_of_known_forms_are_read(name: str) -> None:
+    values, answer, expected = KNOWN[name]
+    found = Mapping(Values(values)).read(answer, 200, 100)
+    assert [(each.label, each.confidence) for each in found] == [(each.label, each.confidence) for each in expected]
+    for each, other in zip(found, expected, strict=True):
+        assert each.box == (None if other.box is None else pytest.approx(tuple(other.box)))
+
+
+@pytest.mark.parametrize("box", [None, [1, 2, 3], [1, 2, 3, "4"], {"a": 1}, [1, 2, 3, None], [1, 2, 3, 1e300]])
+def test_a_box_that_is_none_is_said_to_be_none(box: Any) -> None:
+    mapping = Mapping(Values({"http_box": "box"}))
+    with pytest.raises(Unmapped, match="http_box leads to"):
+        mapping.read({"predictions": [{"label": "x", "confidence": 1, "box": box}]}, 10, 10)
+
+
+def test_a_path_that_fails_on_an_answer_says_so() -> None:
+    mapping = Mapping(Values({"http_detections": "sort_by(predictions, &label)"}))
+    with pytest.raises(Unmapped, match="sort_by"):
+        mapping.read({"predictions": [{"label": 1}, {"label": "a"}]}, 10, 10)

@@ -1,0 +1,223 @@
+"""A model file run by OpenCV: each kind of output, and files that are none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from collectors.runner import Unavailable
+from collectors.settings import Values
+from collectors.vision.engines import BadPicture, Box, Detection, Failed, chosen, open_engine
+from collectors.vision.engines.outputs import READERS, Fit, Misread
+from tests.unit import onnx_models, vision_support
+
+LABELS = ("person", "dog", "cat")
+#: A picture twice as wide as high, in an input of 100 pixels: 25 pixels of border above and below.
+WIDE = Fit.letterboxed(200, 100, 100)
+
+
+def plain(blue: int, green: int, red: int, width: int = 40, height: int = 30) -> bytes:
+    """A picture of one colour."""
+    done, encoded = cv2.imencode(".jpg", np.full((height, width, 3), (blue, green, red), np.uint8))
+    assert done
+    return bytes(encoded.tobytes())
+
+
+def engine(folder: Path, file: Path, output: str, *, labels: tuple[str, ...] = LABELS, **values: Any) -> Any:
+    (folder / "labels.txt").write_text("\n".join(labels) + "\n", encoding="utf-8")
+    return open_engine(
+        Values(
+            {
+                "engine": "onnx",
+                "onnx_model": str(file),
+                "onnx_labels": str(folder / "labels.txt"),
+                "onnx_output": output,
+                "onnx_size": 16,
+                **values,
+            }
+        )
+    )
+
+
+def read(output: str, rows: NDArray[Any], fit: Fit = WIDE, threshold: float = 0.5) -> list[Detection]:
+    found = READERS[output](threshold, 0.45).read(rows.astype(np.float32), LABELS, fit)
+    return sorted(found, key=lambda each: -each.confidence)
+
+
+def approx(label: str, confidence: float, box: Box) -> tuple[str, object, object]:
+    return label, pytest.approx(confidence, abs=1e-4), pytest.approx(tuple(box), abs=1e-3)
+
+
+# --- networks, run -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("picture", "label"), [(plain(0, 0, 255), "red"), (plain(0, 255, 0), "green"), (plain(255, 0, 0), "blue")]
+)
+def test_a_classification_sees_the_colours_of_a_picture_in_their_order(
+    picture: bytes, label: str, tmp_path: Path
+) -> None:
+    looking = engine(
+        tmp_path, onnx_models.brightness(tmp_path / "rgb.onnx"), "classification", labels=("red", "green", "blue")
+    )
+    found = chosen(looking.look(picture, vision_support.never), 0.5, frozenset())
+    assert [each.label for each in found] == [label]
+    assert looking.model == "rgb"
+    assert looking.available is None
+
+
+def test_scale_and_mean_are_applied_to_each_colour(tmp_path: Path) -> None:
+    looking = engine(
+        tmp_path,
+        onnx_models.brightness(tmp_path / "rgb.onnx"),
+        "classification",
+        labels=("red", "green", "blue"),
+        onnx_mean="255,0,0",
+        onnx_scale=0.1,
+    )
+    values = {each.label: each.confidence for each in looking.look(plain(10, 10, 255), vision_support.never)}
+    assert values["red"] < 0.3, "red is at its mean, and so less than green and blue, which are above theirs"
+
+
+def test_a_detecting_network_tells_where_in_the_picture(tmp_path: Path) -> None:
+    # One place in the middle of an input of 16 pixels, half as wide; a picture of 40x30 has a border of 2 above.
+    output = np.array([[[8], [8], [8], [6], [0.1], [0.9], [0.2]]], np.float32)
+    looking = engine(tmp_path, onnx_models.fixed(tmp_path / "tiny.onnx", output), "yolov8", model="my model")
+    ((label, confidence, box),) = looking.look(plain(9, 9, 9), vision_support.never)
+    assert (label, confidence, box) == approx("dog", 0.9, Box(25, 25, 50, 50))
+    assert looking.model == "my model"
+
+
+def test_a_picture_that_cannot_be_decoded_is_said_to_be_bad(tmp_path: Path) -> None:
+    looking = engine(tmp_path, onnx_models.brightness(tmp_path / "m.onnx"), "classification")
+    whole = plain(1, 2, 3)
+    with pytest.raises(BadPicture, match="a picture cannot be decoded"):
+        looking.look(whole[:2] + b"\xff\xd9", vision_support.never)
+    with pytest.raises(BadPicture, match="too long and narrow for the model"):
+        engine(tmp_path, onnx_models.fixed(tmp_path / "y.onnx", np.zeros((1, 7, 2), np.float32)), "yolov8").look(
+            plain(1, 2, 3, 2000, 2), vision_support.never
+        )
+
+
+def test_a_network_that_puts_out_no_numbers_fails(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="it puts out values that are no numbers"):
+        engine(tmp_path, onnx_models.fixed(tmp_path / "m.onnx", np.full((1, 3), np.nan, np.float32)), "classification")
+
+
+def test_a_network_that_fails_later_keeps_its_pictures(tmp_path: Path) -> None:
+    looking = engine(tmp_path, onnx_models.brightness(tmp_path / "m.onnx"), "classification")
+    looking._labels = ("one",)
+    with pytest.raises(Failed, match="the model m fails: it puts out 3 values 1x3, and there are 1 labels"):
+        looking.look(plain(1, 2, 3), vision_support.never)
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"onnx_model": "/no/such/model"}, "there is no model file /no/such/model"),
+        ({"onnx_labels": "/no/such/labels"}, "the labels in /no/such/labels cannot be read"),
+        ({"onnx_model": None}, "the engine onnx needs the setting onnx_model: The model file, in ONNX"),
+        ({"onnx_labels": None}, "the engine onnx needs the setting onnx_labels"),
+        ({"onnx_output": "yolov8"}, r"cannot be read as yolov8: it puts out 1x3, and 1x7x\(places\) is expected"),
+        ({"onnx_output": "yolov5"}, r"cannot be read as yolov5: it puts out 1x3, and 1x\(places\)x8 is expected"),
+        ({"onnx_output": "ssd"}, "cannot be read as ssd: it puts out 1x3, and rows of 7 are expected"),
+        ({"onnx_output": "yolov10"}, "cannot be read as yolov10: it puts out 1x3, and rows of 6 are expected"),
+        ({"onnx_mean": "1,2"}, "onnx_mean is '1,2'; it must be three numbers"),
+    ],
+)
+def test_what_does_not_fit_is_said_at_the_start(values: dict[str, Any], sentence: str, tmp_path: Path) -> None:
+    model = onnx_models.brightness(tmp_path / "m.onnx")
+    with pytest.raises(Unavailable, match=sentence):
+        engine(tmp_path, model, **{"output": values.pop("onnx_output", "classification"), **values})
+
+
+@pytest.mark.parametrize("content", [b"", b"this is no model", bytes(1000)])
+def test_a_file_that_is_no_model_is_said_to_be_none(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(content)
+    with pytest.raises(Unavailable, match=r"m\.onnx (is no ONNX model that OpenCV|takes no picture|cannot be read)"):
+        engine(tmp_path, tmp_path / "m.onnx", "classification")
+
+
+def test_a_model_cut_off_is_said_to_be_none(tmp_path: Path) -> None:
+    model = onnx_models.fixed(tmp_path / "m.onnx", np.zeros((1, 3), np.float32))
+    model.write_bytes(model.read_bytes()[:100])
+    with pytest.raises(Unavailable, match="is no ONNX model that OpenCV"):
+        engine(tmp_path, model, "classification")
+
+
+def test_labels_of_nothing_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="has no labels; it needs a line for each class"):
+        engine(tmp_path, onnx_models.brightness(tmp_path / "m.onnx"), "classification", labels=("", ""))
+
+
+# --- outputs, as arrays ------------------------------------------------------------------------------
+
+
+def test_scores_become_probabilities_and_probabilities_stay() -> None:
+    scores = read("classification", np.array([[2.0, 1.0, -1.0]]))
+    assert sum(each.confidence for each in scores) == pytest.approx(1)
+    assert scores[0].label == "person"
+    assert read("classification", np.array([[0.7, 0.2, 0.1]]))[0].confidence == pytest.approx(0.7)
+    assert read("classification", np.array([[1e30, 0, -1e30]]))[0].confidence == 1
+
+
+def test_version_8_has_a_column_for_each_place() -> None:
+    places = np.array([[50, 50, 20, 25, 0.9, 0.0, 0.0], [10, 30, 10, 10, 0.0, 0.2, 0.6]])
+    first, second = read("yolov8", places.T[None])
+    # The picture takes the rows 25 to 75 of the input.
+    assert first == approx("person", 0.9, Box(40, 25, 20, 50))
+    assert second == approx("cat", 0.6, Box(5, 0, 10, 20))
+
+
+def test_version_5_weighs_each_score_by_that_of_any_thing() -> None:
+    places = np.array([[50, 50, 20, 20, 0.9, 0.9, 0.0, 0.0], [50, 50, 20, 20, 0.4, 0.0, 0.9, 0.0]])
+    assert [(each.label, round(each.confidence, 2)) for each in read("yolov5", places[None])] == [("person", 0.81)]
+
+
+def test_boxes_that_overlap_count_once_for_each_label() -> None:
+    places = np.array(
+        [
+            [50, 50, 20, 20, 0.9, 0.0, 0.0],
+            [51, 51, 20, 20, 0.8, 0.0, 0.0],
+            [50, 50, 20, 20, 0.0, 0.7, 0.0],
+            [80, 50, 20, 20, 0.6, 0.0, 0.0],
+        ]
+    )
+    found = read("yolov8", places.T[None])
+    assert [(each.label, round(each.confidence, 1)) for each in found] == [
+        ("person", 0.9),
+        ("dog", 0.7),
+        ("person", 0.6),
+    ]
+
+
+def test_a_place_with_nothing_is_no_detection() -> None:
+    assert read("yolov8", np.zeros((1, 7, 100)), threshold=0.0) == []
+    assert read("yolov10", np.zeros((1, 300, 6)), threshold=0.0) == []
+    assert read("ssd", np.zeros((1, 1, 100, 7)), threshold=0.0) == []
+
+
+def test_version_10_has_corners_in_pixels_of_the_input() -> None:
+    assert read("yolov10", np.array([[[10, 30, 30, 50, 0.8, 1], [0, 0, 9, 9, 0.1, 0]]])) == [
+        approx("dog", 0.8, Box(10, 10, 20, 40))
+    ]
+
+
+def test_ssd_has_corners_as_parts_of_the_picture_and_a_class_without_a_label_has_its_number() -> None:
+    rows = np.array([[[[0, 1, 0.9, 0.1, 0.2, 0.5, 0.6], [0, 7, 0.6, -0.5, 0, 2, 1]]]])
+    assert read("ssd", rows, Fit.stretched(300)) == [
+        approx("dog", 0.9, Box(10, 20, 40, 40)),
+        approx("class 7", 0.6, Box(0, 0, 100, 100)),
+    ]
+
+
+@pytest.mark.parametrize("output", READERS)
+def test_an_output_without_numbers_is_not_read(output: str) -> None:
+    forms = {"classification": (1, 3), "ssd": (1, 1, 2, 7), "yolov5": (1, 2, 8), "yolov8": (1, 7, 2)}
+    with pytest.raises(Misread, match="values that are no numbers"):
+        read(output, np.full(forms.get(output, (1, 2, 6)), np.inf))

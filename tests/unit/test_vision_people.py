@@ -1,0 +1,93 @@
+"""People in a recording, found by the detector that OpenCV brings along, where it does."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from collectors.runner import Unavailable
+from collectors.settings import Values
+from collectors.vision.engines import BadPicture, Detection, chosen, open_engine
+from collectors.vision.engines.people import People, confidence, looked_at
+from tests.golden import DATA
+from tests.unit import vision_support as support
+
+CLIP = DATA / "camera" / "pedestrians.avi"
+
+with_detector = pytest.mark.skipif(
+    not hasattr(cv2, "HOGDescriptor"), reason=f"OpenCV {cv2.__version__} comes without its detector of people"
+)
+#: Every so many frames of the clip; in each of these some people are.
+STEP = 60
+
+
+def frames() -> list[bytes]:
+    """Some pictures of the clip, and last what stands behind all people: the median of them all."""
+    if not CLIP.is_file():
+        pytest.skip(f"there is no recording {CLIP.name} beside the project")
+    capture = cv2.VideoCapture(str(CLIP), cv2.CAP_FFMPEG)
+    pictures = []
+    while True:
+        found, picture = capture.read()
+        if not found:
+            break
+        pictures.append(picture)
+    capture.release()
+    background = np.median(np.stack(pictures[::40]), axis=0).astype(np.uint8)
+    return [bytes(cv2.imencode(".jpg", each)[1].tobytes()) for each in (*pictures[::STEP], background)]
+
+
+def people(looking: People, picture: bytes) -> list[Detection]:
+    return chosen(looking.look(picture, support.never), 0.5, frozenset())
+
+
+@with_detector
+def test_people_are_found_where_they_are_and_not_where_nobody_is() -> None:
+    looking = People("people", 720)
+    *with_people, empty = frames()
+    found = [people(looking, picture) for picture in with_people]
+    assert sum(map(bool, found)) >= 0.9 * len(with_people)
+    assert people(looking, empty) == []
+    for each in (each for several in found for each in several):
+        assert each.label == "person"
+        assert 0.5 <= each.confidence <= 1
+        assert each.box is not None
+        assert 10 < each.box.height < 100, "a person is higher than a tenth of this picture"
+
+
+@with_detector
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (63, 127), (2000, 8), (8, 600), (640, 480)])
+def test_a_picture_of_any_size_can_be_looked_at(width: int, height: int) -> None:
+    assert people(People("people", 320), support.jpeg(width, height)) == []
+
+
+@with_detector
+def test_what_cannot_be_decoded_is_a_bad_picture() -> None:
+    with pytest.raises(BadPicture, match="a picture cannot be decoded"):
+        People("people", 320).look(b"\xff\xd8\xff\xd9", support.never)
+
+
+@pytest.mark.skipif(hasattr(cv2, "HOGDescriptor"), reason="this OpenCV brings the detector along")
+def test_an_opencv_without_the_detector_is_named_with_what_to_install() -> None:
+    with pytest.raises(
+        Unavailable, match=r"comes without its detector of people; install opencv-python-headless below"
+    ):
+        open_engine(Values({"engine": "people"}))
+
+
+def test_a_distance_becomes_a_confidence_from_0_to_1() -> None:
+    assert [round(confidence(distance), 3) for distance in (-1e9, -2, 0, 2, 1e9)] == [0, 0.119, 0.5, 0.881, 1]
+
+
+@pytest.mark.parametrize("shape", [(1, 60_000), (8, 600), (60_000, 1), (4000, 3000), (3000, 4000), (64, 64)])
+def test_a_picture_of_any_shape_is_looked_at_in_a_bearable_size(shape: tuple[int, int]) -> None:
+    width, height = looked_at(*shape, 720)
+    assert width >= 64
+    assert height >= 128
+    assert width * height <= 2.1 * 720 * 720
+
+
+def test_a_picture_of_a_usual_shape_keeps_it() -> None:
+    assert looked_at(3000, 4000, 720) == (720, 960)
+    assert looked_at(320, 240, 720) == (720, 540)
