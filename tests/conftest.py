@@ -5,10 +5,10 @@ from __future__ import annotations
 import signal
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 
 # A busy machine makes an example slow, and no property wrong.
-settings.register_profile("sensetig", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("sensetig", deadline=None)
 settings.load_profile("sensetig")
 
 # A shell that runs the tests in the background leaves them deaf to Ctrl-C, and all that they start with them.
