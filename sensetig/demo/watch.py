@@ -69,11 +69,15 @@ class Watch:
         """Seconds since the demo was started."""
         return (datetime.now(UTC) - self._running.started).total_seconds()
 
-    def look(self) -> Arrivals:
-        """What has arrived. Raises EngineFailed when an engine has ended or InfluxDB does not answer."""
+    def check(self) -> None:
+        """Raise EngineFailed when an engine has ended."""
         for identity in self._running.identities:
             if identity.process() is None:
                 raise self._failed(identity.name, "has ended")
+
+    def look(self) -> Arrivals:
+        """What has arrived. Raises EngineFailed when an engine has ended or InfluxDB does not answer."""
+        self.check()
         try:
             return query(self._client, self._running.bucket, self._running.started)
         except (HTTPError, ApiException) as error:
@@ -110,22 +114,23 @@ class Watch:
 
     def show(self, console: Console) -> NoReturn:
         """Draw the table again and again, until interrupted; without a terminal, only the addresses."""
+        addresses = self.addresses()
         if not console.is_terminal:
-            for line in self.addresses():
+            for line in addresses:
                 console.print(line, soft_wrap=True)
             while True:
                 time.sleep(LOOK_SECONDS)
-                self.look()
+                self.check()
         with Live(console=console, refresh_per_second=1) as live:
             while True:
                 drawn = table(self.look(), self.declared, datetime.now(UTC))
-                live.update(Group(drawn, "", *self.addresses()))
+                live.update(Group(drawn, "", *addresses))
                 time.sleep(LOOK_SECONDS)
 
     def let_run(self, seconds: float) -> Arrivals:
         """Let the demo run until so long after its start, looking after the engines; what has arrived by then."""
         while (left := seconds - self.elapsed) > 0:
-            self.look()
+            self.check()
             time.sleep(min(LOOK_SECONDS, left))
         return self.look()
 
