@@ -85,7 +85,7 @@ def _parser(name: str, module: Module) -> argparse.ArgumentParser:
 
     parser = Parser(
         prog=f"python -m collectors {name}",
-        description=(sys.modules[module.__name__].__doc__ or "") if hasattr(module, "__name__") else "",
+        description=module.__doc__ or "",
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -47,17 +47,21 @@ def rows() -> Iterable[Row]:
     yield Row("collectors", "Telegraf", _telegraf(), order=20)
 
 
+def _since_start(field: str, inner: str, column: str) -> str:
+    """What every output of Telegraf has counted since it started, together, under that column's name."""
+    return (
+        f'SELECT sum("{inner}") AS "{column}" FROM (SELECT last("{field}") AS "{inner}" FROM "internal_write" '  # noqa: S608 - all of it is this module's own
+        'WHERE $scope GROUP BY "output") WHERE $timeFilter'
+    )
+
+
 def _telegraf() -> list[Panel]:
     return [
         number(
             "Points lost",
             "Points that a full buffer had to let go since Telegraf started. Anything but 0 is data that is gone: "
             "InfluxDB was away for longer than the buffer lasts.",
-            _SOURCE.written(
-                'SELECT sum("lost") AS "Lost" FROM (SELECT last("metrics_dropped") AS "lost" FROM "internal_write" '
-                'WHERE $scope GROUP BY "output") WHERE $timeFilter',
-                table=True,
-            ),
+            _SOURCE.written(_since_start("metrics_dropped", "lost", "Lost"), table=True),
             steps=thresholds.NEVER,
             graph=False,
             size=(6, 3),
@@ -67,11 +71,7 @@ def _telegraf() -> list[Panel]:
             "Points refused",
             "Points that InfluxDB refused since Telegraf started, mostly for a field that changed its type. Telegraf's "
             "log says which.",
-            _SOURCE.written(
-                'SELECT sum("refused") AS "Refused" FROM (SELECT last("metrics_rejected") AS "refused" '
-                'FROM "internal_write" WHERE $scope GROUP BY "output") WHERE $timeFilter',
-                table=True,
-            ),
+            _SOURCE.written(_since_start("metrics_rejected", "refused", "Refused"), table=True),
             steps=thresholds.NEVER,
             graph=False,
             size=(6, 3),
@@ -80,11 +80,7 @@ def _telegraf() -> list[Panel]:
         number(
             "Failed writes",
             "Writes that failed since Telegraf started; their points wait in the buffer and are tried again.",
-            _SOURCE.written(
-                'SELECT sum("errors") AS "Failed" FROM (SELECT last("write_errors") AS "errors" FROM "internal_write" '
-                'WHERE $scope GROUP BY "output") WHERE $timeFilter',
-                table=True,
-            ),
+            _SOURCE.written(_since_start("write_errors", "errors", "Failed"), table=True),
             steps=thresholds.SELDOM,
             graph=False,
             size=(6, 3),
