@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from collectors.report import Report
-from collectors.runner import Context, Module, NotApplicable, Requests, Runner, Unavailable, Unwritable
+from collectors.runner import Context, Module, NotApplicable, Requests, Runner, Transforming, Unavailable, Unwritable
 from collectors.settings import DEFAULT_FILE, Setting, SettingsError, Values, resolve, variable
 
 if TYPE_CHECKING:
@@ -223,6 +223,11 @@ def main(arguments: Sequence[str]) -> int:
         values = settle(name, (*module.SETTINGS, SPOOL), options)
         context = Context(values, report, once, os.uname().nodename, time.time_ns)
         collector = module.create(context)
+        if once and isinstance(collector, Transforming):
+            if sys.stdin is None:
+                collector.close()
+                raise Unavailable("standard input is closed, and the lines come from there; open it")
+            requests.listen(0)
         directory = values[SPOOL]
         if directory is not None:
             # Only now: a collector that cannot start leaves no spool behind.
