@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from collectors.telemetry.calibration import MOST_DEGREE
 from sensetig.calibration import CannotCalibrate
-from sensetig.calibration.pairs import Pair
+from sensetig.calibration.pairs import Pair, check
 
 _Floats = NDArray[np.float64]
 
@@ -114,6 +114,7 @@ def fit(pairs: Sequence[Pair], kind: str, degree: int = 2, least: float = 0.0) -
 
     Raises CannotCalibrate where there are too few pairs for it, and where no such curve follows them.
     """
+    check(pairs)
     powers = {"offset": 0, "gain": 1, "two_point": 1, "polynomial": degree}[kind]
     if not 1 <= degree <= MOST_DEGREE:
         raise CannotCalibrate(f"a polynomial of degree {degree} is not to be had; give one from 1 to {MOST_DEGREE}")
@@ -135,7 +136,13 @@ def fit(pairs: Sequence[Pair], kind: str, degree: int = 2, least: float = 0.0) -
         middle, scale = float(raw.mean()), float(np.ptp(raw)) / 2
         design = np.vander((raw - middle) / scale, powers + 1, increasing=True)
         transform = _unscaled(powers, middle, scale)
-        found, covariance, residuals, effective = _solve(design, reference)
+        try:
+            found, covariance, residuals, effective = _solve(design, reference)
+        except np.linalg.LinAlgError:
+            raise CannotCalibrate(
+                "some pairs have all but the same uncalibrated value, so that no such curve is told apart; take "
+                "readings further apart"
+            ) from None
         coefficients = tuple(float(each) for each in transform @ found)
     if covariance is not None:
         covariance = transform @ covariance @ transform.T
@@ -200,11 +207,11 @@ def _refuse_nonsense(result: Fit, least: float) -> None:
             )
         return
     low, high = result.range
-    slope = (result.at(high) - result.at(low)) / (high - low)
-    if slope <= 0:
+    rise = result.at(high) - result.at(low)
+    if rise <= 1e-9 * float(np.abs(references).max()):  # what rounding makes of no rise at all
         raise CannotCalibrate(
-            f"the gain would be {slope:.3g}: the reference does not rise with the sensor's values; look for a slip in "
-            "the pairs"
+            f"the reference does not rise with the sensor's values, but changes by {rise:.3g} from the lowest to the "
+            "highest; look for a slip in the pairs"
         )
     spread = float(references.std())
     if len(result.pairs) > result.free and result.rms > _UNEXPLAINED * spread:
@@ -232,7 +239,7 @@ def warnings(result: Fit, field: str) -> list[str]:
             f"the pairs lie within {high - low:.3g}, and a gain needs {least_spread(field):g} to be told from an offset"
         )
     slope = 1.0 if result.kind == "offset" else (result.at(high) - result.at(low)) / (high - low)
-    if not 0.8 <= slope <= 1.25:
+    if not 0.8 <= slope <= 1.25 and least_spread(field):  # in other units a sensor may count as it likes
         said.append(f"a gain of {slope:.3g} is far from 1 for a sensor that works; look for a slip in the pairs")
     odd = odd_one(result)
     if odd is not None:

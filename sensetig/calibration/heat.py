@@ -14,7 +14,7 @@ import numpy as np
 
 from sensetig.calibration import CannotCalibrate
 from sensetig.calibration.fit import effective_number
-from sensetig.calibration.pairs import Pair
+from sensetig.calibration.pairs import Pair, check
 
 #: What the collector's setting admits.
 LEAST, GREATEST = 0.1, 100.0
@@ -64,6 +64,7 @@ class Heat(NamedTuple):
 
 def find_factor(pairs: Sequence[Pair]) -> Heat:
     """The factor that suits the pairs best. Raises CannotCalibrate where there is none, with the reason."""
+    check(pairs)
     if not pairs or any(pair.cpu is None for pair in pairs):
         raise CannotCalibrate(
             "the CPU's temperature is missing, beside which there is no heat to find; give it in a column cpu, or take "

@@ -35,6 +35,20 @@ class Sample(NamedTuple):
     cpu: float | None = None
 
 
+#: No sensor's reading is larger, in whatever unit; beyond it the squares of least squares lose their meaning.
+_GREATEST = 1e12
+
+
+def check(pairs: Sequence[Pair]) -> None:
+    """Raise CannotCalibrate where a pair holds what no instrument shows."""
+    for place, pair in enumerate(pairs, 1):
+        for value in (pair.raw, pair.reference, pair.cpu or 0.0):
+            if not abs(value) <= _GREATEST:
+                raise CannotCalibrate(
+                    f"pair {place} has the value {value:g}; it must be a finite number, as one reads it"
+                )
+
+
 def read_pairs(text: str, where: str) -> list[Pair]:
     """The pairs of a CSV whose first line names its columns: ``raw``, ``reference`` and, where known, ``cpu``.
 

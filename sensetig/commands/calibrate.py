@@ -89,7 +89,7 @@ class Wishes(NamedTuple):
 @click.option(
     "--token-file",
     type=click.Path(dir_okay=False, path_type=Path),
-    default=lambda: platformdirs.user_state_path("sensetig") / "tokens" / "grafana",
+    default=lambda: platformdirs.user_state_path("sensetig") / "tokens" / "grafana.token",
     show_default="Grafana's in the user's state folder",
     help="File with a token that may read.",
 )
@@ -110,7 +110,9 @@ def command(device: str, **options: Any) -> None:
 def _run(device: str, options: dict[str, Any]) -> None:
     from rich.console import Console
 
-    from sensetig.calibration.sources import Influx, Place, text_of
+    from sensetig.calibration.sources import Influx, Place
+    from sensetig.influx.credentials import read_secret
+    from sensetig.influx.errors import SetupError
 
     if not device:
         raise CannotCalibrate("the device has an empty name; give the value of its tag `device`")
@@ -124,7 +126,10 @@ def _run(device: str, options: dict[str, Any]) -> None:
         return
 
     def influx() -> Influx:
-        token = text_of(options["token_file"], "the token").strip()
+        try:
+            token = read_secret(options["token_file"])
+        except SetupError as error:
+            raise CannotCalibrate(f"{error}; name a file with --token-file") from None
         return Influx(options["url"], options["organisation"], options["bucket"], token)
 
     wishes = Wishes(influx=influx, **{name: options[name] for name in Wishes._fields if name != "influx"})
