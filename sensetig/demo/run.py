@@ -147,6 +147,7 @@ def up(state: State, environment: Mapping[str, str], interrupts: Interrupts, say
         )
         say("starting Telegraf with the collectors")
         state.tags.write_text(f'[global_tags]\n  {BROUGHT_BY} = "telegraf"\n')
+        (state.telemetry / "calibrations").mkdir(parents=True, exist_ok=True, mode=0o700)
         added, shown_by = [state.tags], {}
         if "grafana" in engines:
             # Telegraf reads the token for each write, so it may start first, with one that opens nothing.
@@ -170,6 +171,9 @@ def up(state: State, environment: Mapping[str, str], interrupts: Interrupts, say
                 "SENSETIG_TELEGRAF_TOKEN": outcome.tokens.telegraf,
                 "SENSETIG_INTERVAL": "2s",
                 "SENSETIG_FLUSH_INTERVAL": "1s",
+                "SENSETIG_TELEMETRY_STATE": str(state.telemetry / "device-state.db"),
+                "SENSETIG_TELEMETRY_STATE_SECONDS": "2",
+                "SENSETIG_TELEMETRY_CALIBRATIONS": str(state.telemetry / "calibrations"),
                 **shown_by,
                 **environment,
             },

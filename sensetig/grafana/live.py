@@ -70,9 +70,10 @@ def prepare(server: Server, folder: Path, say: Callable[[str], None]) -> Outcome
         say(sentence)
 
     with Credentials(folder) as credentials:
+        server.sign_in()
         account = _account(server, changed)
         kept, stored = credentials.read(FILE), server.tokens(account.id)
-        if not (kept and intact(account, stored) and server.may_push(kept, STREAM)):
+        if not (kept and intact(account, stored) and server.is_of(kept, account.id)):
             _replace(server, credentials, account, stored, changed)
         for name in credentials.tightened:
             changed(f"{name} was readable by others, and no longer is; remove it and run this again for a new one")

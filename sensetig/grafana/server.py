@@ -100,6 +100,10 @@ class Server:
             )
         return content
 
+    def sign_in(self) -> None:
+        """Make sure that the password is right, which a Grafana that lets everybody look does not tell elsewhere."""
+        self._call("sign in", "GET", "/api/user")
+
     def accounts(self, name: str) -> list[Account]:
         """The service accounts of exactly that name."""
         query = urlencode({"query": name, "perpage": 100}, quote_via=quote)
@@ -139,16 +143,13 @@ class Server:
         """Revoke a token."""
         self._call("revoke a token", "DELETE", f"/api/serviceaccounts/{account_id}/tokens/{token_id}")
 
-    def may_push(self, token: str, stream: str) -> bool:
-        """Whether Grafana takes points from that token; asked with none. Raises SetupError when it says neither."""
-        answer = self._ask(
-            "try the token",
-            "POST",
-            f"/api/live/push/{quote(stream, safe='')}",
-            headers={"Authorization": f"Bearer {token}"},
-        )
-        if answer.status in (401, 403):
-            return False
+    def is_of(self, token: str, account_id: int) -> bool:
+        """Whether a token signs that account in.
+
+        That it may push would tell nothing: a Grafana that lets everybody look takes points from everybody, too, and
+        does not refuse a wrong token either.
+        """
+        answer = self._ask("try the token", "GET", "/api/user", headers={"Authorization": f"Bearer {token}"})
         if answer.status != 200:
-            raise SetupError(f"Grafana at {self.url} takes no live points (status {answer.status}); is it Grafana 12?")
-        return True
+            return False
+        return bool(json.loads(answer.data).get("uid") == f"service-account:{account_id}")

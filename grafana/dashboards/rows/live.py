@@ -6,14 +6,29 @@ from collections.abc import Iterable
 
 from collectors.sensehat import MEASUREMENTS as SENSEHAT
 from collectors.system import MEASUREMENTS as SYSTEM
+from collectors.telemetry.state.measurement import LATE, OFFLINE, ONLINE
+from collectors.telemetry.state.measurement import MEASUREMENTS as STATE
 from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.live import Names, channels, dressed
-from grafana.dashboards.lib.panels import Panel, lines, number, origin
+from grafana.dashboards.lib.panels import Panel, lines, listing, number, origin
 from grafana.dashboards.lib.query import Source
+from grafana.dashboards.lib.style import properties, value_map
 
 #: What comes through a hub names its device in a tag of its own.
 _SOURCE = Source(SENSEHAT, scope=('"device" =~ /^$host$/', '"site" =~ /^$site$/'))
+
+#: The state is that of every device of the chosen sites, whichever device is watched.
+_STATE = Source(STATE, scope=('"site" =~ /^$site$/',))
+
+#: How far back a device's newest state may lie: one that is silent for longer is no longer told of.
+_STATE_DAYS = 30
+
+_STATUS = {
+    OFFLINE: (OFFLINE, thresholds.ACT),
+    LATE: (LATE, thresholds.LOOK),
+    ONLINE: (ONLINE, thresholds.GOOD),
+}
 
 #: A panel that is open hears of the next reading; what was before it is on the other dashboards.
 _WAITING = "waiting for the next reading"
@@ -30,10 +45,45 @@ _CPU: Names = {
 
 
 def rows() -> Iterable[Row]:
+    yield Row("live", "", [_state()], order=0)
     yield Row("live", "Now", _now(), order=10)
     yield Row("live", "Air, as it is measured", _air(), order=20)
     yield Row("live", "Motion, as it is measured", _motion(), order=30)
     yield Row("live", "The machine, as it is measured", _machine(), order=40)
+
+
+def _state() -> Panel:
+    panel = listing(
+        "State of all devices",
+        "Each device's newest state, those that need a look first: late after some intervals without telemetry, "
+        "offline after more. Messages are counted once, however often they came.",
+        _STATE.written(
+            'SELECT last("status") AS "Status", last("last_telemetry_seconds") * 1000 AS "Last telemetry", '
+            'last("messages") AS "Messages", last("bundle_version") AS "SenseTIG", last("firmware") AS "Firmware" '
+            'FROM "device_state" WHERE $scope GROUP BY "device"',
+            table=True,
+        ),
+        columns={
+            "Device": properties(custom__minWidth=120),
+            "Status": properties(
+                mappings=value_map(_STATUS),
+                custom__cellOptions={"type": "color-background", "mode": "basic"},
+                custom__width=100,
+            ),
+            "Last telemetry": properties(unit="dateTimeFromNow", custom__minWidth=140, custom__align="left"),
+            "Messages": properties(unit="short", decimals=0, custom__minWidth=90),
+            "SenseTIG": properties(noValue="not told", custom__minWidth=90),
+            "Firmware": properties(noValue="not told", custom__minWidth=120),
+        },
+        hidden=("Time",),
+        order=("device", "Status", "Last telemetry", "Messages", "SenseTIG", "Firmware"),
+        renamed={"device": "Device"},
+        sort="Status",
+        size=(24, 7),
+        no_data="No device has a state yet: the telemetry processor tells it within a minute",
+        links={"Collectors": "/d/sensetig-collectors"},
+    )
+    return panel.time_from(f"{_STATE_DAYS}d").hide_time_override(True)
 
 
 def _now() -> list[Panel]:
