@@ -45,7 +45,11 @@ class Guarded(mosquitto.Mosquitto):
     """A broker that knows its users, and what each may do."""
 
     def __init__(self, program: str, folder: Path) -> None:
-        super().__init__(program, folder)
+        super().__init__(
+            program,
+            folder,
+            "allow_anonymous true\npersistence true\nautosave_on_changes true\nautosave_interval 1\n",
+        )
         self.folder = folder
         passwords, access, config = folder / "passwords", folder / "access", folder / "mosquitto.conf"
         passwords.touch()
