@@ -134,6 +134,7 @@ class NatsStore:
         self._replicas = replicas
         self._complain = complain
         self._context = self._encryption()
+        self._reason = ""
         self._client: Client | None = None
         self._kv: KeyValue | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -233,7 +234,7 @@ class NatsStore:
                 connect_timeout=int(ANSWER_SECONDS),
                 max_reconnect_attempts=-1,
                 reconnect_time_wait=1,
-                error_cb=_ignore,  # what a call meets, that call tells
+                error_cb=self._met,
             )
             # To reconnect without end, as is asked for, means for the client to try at first without end, too.
             self._client = await asyncio.wait_for(connecting, ANSWER_SECONDS)
@@ -247,6 +248,9 @@ class NatsStore:
                 config = KeyValueConfig(bucket=self._bucket, history=1, replicas=self._replicas)
                 self._kv = await jetstream.create_key_value(config)
         return self._kv
+
+    async def _met(self, error: Exception) -> None:
+        self._reason = self._reason or str(error)  # the first tells why; what follows is the connection that breaks off
 
     async def _disconnect(self) -> None:
         if self._client is not None:
@@ -272,12 +276,14 @@ class NatsStore:
             self._thread = threading.Thread(target=self._loop.run_forever, name="device state", daemon=True)
             self._thread.start()
         future = asyncio.run_coroutine_threadsafe(_bounded(work), self._loop)
+        self._reason = ""
         try:
             return future.result()
         except Exception as error:  # noqa: BLE001 - the library raises its own errors, those of asyncio and of sockets
-            words = "it does not answer" if isinstance(error, TimeoutError) else str(error).partition("\n")[0]
+            # The client goes on trying behind a call that is no longer waited for, and met a reason meanwhile.
+            words = self._reason or "it does not answer" if isinstance(error, TimeoutError) else str(error)
             where = f"the NATS server {self._server.place} did not serve the bucket {self._bucket}"
-            raise StoreError(f"{where}: {words or type(error).__name__}") from None
+            raise StoreError(f"{where}: {words.partition(chr(10))[0] or type(error).__name__}") from None
 
 
 async def _all(work: Iterable[Coroutine[Any, Any, None]]) -> None:
@@ -292,7 +298,3 @@ async def _all(work: Iterable[Coroutine[Any, Any, None]]) -> None:
 
 async def _bounded(work: Coroutine[Any, Any, T]) -> T:
     return await asyncio.wait_for(work, CALL_SECONDS)
-
-
-async def _ignore(error: Exception) -> None:
-    del error
