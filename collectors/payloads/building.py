@@ -61,7 +61,7 @@ class Message:
     def add(
         self,
         measurement: str,
-        fields: Iterable[tuple[str, FieldValue | None]],
+        fields: Iterable[tuple[str, object]],
         tags: Mapping[str, str] | None = None,
         time_ns: int | None = None,
     ) -> None:
@@ -70,7 +70,6 @@ class Message:
         Raises:
             Unfit: nothing of it can be taken.
         """
-        refused_before = len(self.outcomes)
         given = list(fields)
         if len(given) > self.bounds.fields:
             raise Unfit("too_many", f"{measurement} has {len(given)} fields, and {self.bounds.fields} are the most")
@@ -82,7 +81,7 @@ class Message:
                 except Unfit as unfit:
                     self.refuse(unfit.reason, unfit.text)
         if not kept:
-            if not given and len(self.outcomes) == refused_before:
+            if not given:
                 raise Unfit("no_fields", f"there is no field for {measurement} in it")
             return
         try:
@@ -108,7 +107,7 @@ class Message:
         return name
 
 
-def _checked(key: str, value: FieldValue) -> FieldValue:
+def _checked(key: str, value: object) -> FieldValue:
     """The value of a field that InfluxDB can hold. Raises Unfit."""
     if isinstance(value, bool):
         return value
@@ -121,6 +120,8 @@ def _checked(key: str, value: FieldValue) -> FieldValue:
         if not _INT64_MIN <= value <= _INT64_MAX:
             raise Unfit("not_finite", f"{key[:80]!r} is an integer beyond 64 bits")
         return value
+    if not isinstance(value, float):
+        raise Unfit("wrong_type", f"{key[:80]!r} is a list, and a field is a number, a text, true or false")
     if value - value != 0.0:
         raise Unfit("not_finite", f"{key[:80]!r} is {value}, which is no number that can be kept")
     return value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from collectors.payloads.outcome import Unfit
 
@@ -13,7 +13,8 @@ _DIGITS_MOST = 20
 _LITERALS = ("true", "false", "null", "NaN", "Infinity", "-Infinity")
 _NUMBER_BROKEN_OFF = re.compile(r"(?:-|\.|[eE][-+]?)\Z")
 
-Scalar = float | bool | str | None
+#: What a name in an object stands for; a list cannot be a field, and is refused where it would become one.
+Value = float | bool | str | list[object] | None
 
 
 class Object(dict[str, object]):
@@ -62,10 +63,8 @@ def _breaks_off(text: str, error: json.JSONDecodeError) -> bool:
     )
 
 
-def flatten(found: Object, depth: int, refuse: Callable[[str, str], None]) -> Iterator[tuple[str, Scalar]]:
+def flatten(found: Object, depth: int) -> Iterator[tuple[str, Value]]:
     """Each value with its name, where the name of an object within is put before with ``_``; numbers are floats.
-
-    A list cannot be a field: *refuse* is told, and the rest goes on.
 
     Raises:
         Unfit: it is nested beyond the depth, or a key comes twice.
@@ -76,11 +75,9 @@ def flatten(found: Object, depth: int, refuse: Callable[[str, str], None]) -> It
         if isinstance(value, Object):
             if depth <= 0:
                 raise Unfit("too_deep", f"the object {key[:80]!r} is nested too deeply")
-            for inner, scalar in flatten(value, depth - 1, refuse):
-                yield f"{key}_{inner}", scalar
-        elif isinstance(value, list):
-            refuse("wrong_type", f"the field {key[:80]!r} is a list, and a field is a number, a text, true or false")
-        elif value is None or isinstance(value, (bool, str)):
+            for inner, each in flatten(value, depth - 1):
+                yield f"{key}_{inner}", each
+        elif value is None or isinstance(value, (bool, str, list)):
             yield key, value
         else:
             yield key, number(value)

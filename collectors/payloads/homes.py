@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from collectors.payloads.building import Message
-from collectors.payloads.documents import Object, Scalar, flatten, number, read_json
+from collectors.payloads.documents import Object, Value, flatten, number, read_json
 from collectors.payloads.outcome import Unfit
 from collectors.payloads.times import read_time
 
@@ -30,10 +30,10 @@ def read_zigbee(message: Message, text: str) -> None:
     if not isinstance(document, Object):
         raise Unfit("wrong_type", f"what zigbee2mqtt sends is a JSON object, and this is {str(document)[:80]!r}")
     seen = document.get("last_seen")
-    values = dict(flatten(document, message.bounds.depth, message.refuse))
+    values = dict(flatten(document, message.bounds.depth))
     values.pop("last_seen", None)
     time_ns = None if seen is None else read_time(seen)
-    environment: list[tuple[str, Scalar]] = []
+    environment: list[tuple[str, Value]] = []
     for key, field in _ENVIRONMENT.items():
         value = values.pop(key, None)
         try:
@@ -76,7 +76,7 @@ def _number(text: str) -> float:
 
 def _add_state(message: Message, measurement: str, text: str, tags: dict[str, str]) -> None:
     """A plain state: a number is the field `value`, on and off `on`, anything else `text`."""
-    field: tuple[str, Scalar]
+    field: tuple[str, Value]
     if _NUMBER.fullmatch(text):
         field = ("value", float(text))
     elif text.lower() in ("on", "off"):

@@ -71,12 +71,12 @@ def _read_element(message: Message, element: object, measurement: str | None) ->
         tags[key] = value
     fields = body.pop("fields", None)
     if isinstance(fields, Object):
-        values = [*flatten(fields, message.bounds.depth, message.refuse)]
+        values = [*flatten(fields, message.bounds.depth)]
     elif fields is None:
         values = []
     else:
         raise Unfit("wrong_type", "`fields` is no JSON object")
-    values += flatten(body, message.bounds.depth, message.refuse)
+    values += flatten(body, message.bounds.depth)
     message.add(
         _measurement(message, name, measurement),
         values,

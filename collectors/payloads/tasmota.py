@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from collectors.payloads.building import Message
-from collectors.payloads.documents import Object, Scalar, flatten, number, read_json
+from collectors.payloads.documents import Object, Value, flatten, number, read_json
 from collectors.payloads.outcome import Unfit
 from collectors.payloads.own import add_status
 from collectors.payloads.times import read_time
@@ -50,13 +50,13 @@ def read_sensor(message: Message, text: str) -> None:
     document = _object(text)
     time_ns = _time(document)
     convert = _Units(document)
-    loose: list[tuple[str, Scalar]] = []
+    loose: list[tuple[str, Value]] = []
     for key, value in document.items():
         if key in ("Time", "Epoch") or key.endswith("Unit"):
             continue
         try:
             if not isinstance(value, Object):
-                loose += ((_name(name), _switch(scalar)) for name, scalar in _flat(message, Object({key: value})))
+                loose += ((_name(name), _switch(each)) for name, each in _flat(message, Object({key: value})))
             elif key == "ENERGY":
                 _read_energy(message, value, time_ns)
             else:
@@ -72,7 +72,7 @@ def read_sensor(message: Message, text: str) -> None:
 def read_state(message: Message, text: str) -> None:
     """Take those parts of ``STATE`` that are measured or switched. Raises Unfit."""
     document = _object(text)
-    fields: list[tuple[str, Scalar]] = []
+    fields: list[tuple[str, Value]] = []
     for key, value in _flat(message, document):
         if key in _STATE:
             fields.append((_STATE[key], None if value is None else number(value)))
@@ -114,8 +114,8 @@ def _time(document: Object) -> int | None:
     return read_time(told) if isinstance(told, str) and re.search(r"T.*(?:Z|[+-]\d\d:?\d\d)\Z", told) else None
 
 
-def _flat(message: Message, found: Object) -> list[tuple[str, Scalar]]:
-    return [*flatten(found, message.bounds.depth, message.refuse)]
+def _flat(message: Message, found: Object) -> list[tuple[str, Value]]:
+    return [*flatten(found, message.bounds.depth)]
 
 
 def _name(key: str) -> str:
@@ -123,7 +123,7 @@ def _name(key: str) -> str:
     return _WORDS.sub("_", key).strip("_").lower()
 
 
-def _switch(value: Scalar) -> Scalar:
+def _switch(value: Value) -> Value:
     return value == "ON" if value in ("ON", "OFF") else value
 
 
@@ -157,8 +157,8 @@ def _read_one(message: Message, key: str, found: Object, units: _Units, time_ns:
         # DS18B20-1 and -2 change places when a third is wired; the identity of the chip does not.
         sensor = f"{sensor.partition('-')[0]}-{identity.lower()}"
     tags = {"sensor": sensor[:64]}
-    environment: list[tuple[str, Scalar]] = []
-    others: list[tuple[str, Scalar]] = []
+    environment: list[tuple[str, Value]] = []
+    others: list[tuple[str, Value]] = []
     for name, value in values.items():
         try:
             if name in _TEMPERATURES:
@@ -181,8 +181,8 @@ def _read_one(message: Message, key: str, found: Object, units: _Units, time_ns:
 
 def _read_energy(message: Message, found: Object, time_ns: int | None) -> None:
     """The meter; where it has several channels a value is a list, and each channel a metric with its tag."""
-    whole: list[tuple[str, Scalar]] = []
-    channels: dict[int, list[tuple[str, Scalar]]] = {}
+    whole: list[tuple[str, Value]] = []
+    channels: dict[int, list[tuple[str, Value]]] = {}
     if found.twice is not None:
         raise Unfit("duplicate_key", f"the key {found.twice[:80]!r} comes twice in one object")
     for key, value in found.items():
