@@ -76,7 +76,8 @@ def test_an_alternative_takes_the_place_of_a_snippet_and_says_of_which() -> None
 
 def test_every_case_and_row_belongs_to_something() -> None:
     collectors = set(catalogue())
-    snippets = {path.stem for path in (ROOT / "telegraf" / "telegraf.d").glob("*.conf")}
+    folders = (ROOT / "telegraf" / folder for folder in ("telegraf.d", "hub"))
+    snippets = {path.stem for folder in folders for path in folder.glob("*.conf")}
     strays = [
         *(path.name for path in CASES.iterdir() if path.is_dir() and path.name not in collectors),
         *(

@@ -7,15 +7,17 @@ output. Lines of a measurement that the settings do not name go through as they 
 
 from __future__ import annotations
 
+from collectors.payloads.measurements import MEASUREMENTS as PAYLOAD_MEASUREMENTS
 from collectors.runner import Collector, Context
 from collectors.telemetry.measurements import REJECTED
 from collectors.telemetry.settings import SETTINGS as SETTINGS
+from collectors.telemetry.state.measurement import MEASUREMENTS as STATE_MEASUREMENTS
 
-MEASUREMENTS = (REJECTED,)
+MEASUREMENTS = (REJECTED, *STATE_MEASUREMENTS, *PAYLOAD_MEASUREMENTS)
 
 
 def create(context: Context) -> Collector:
-    """The processor, ready to be fed. Raises Unavailable where its limits cannot be read."""
+    """The processor, ready to be fed. Raises Unavailable where a setting is wrong."""
     from collectors.telemetry.processor import open_processor
 
     return open_processor(context)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
 
+from collectors.metric import Metric, Series, encode
 from collectors.runner import Context, Unavailable
 from collectors.schema import Measurement
 from collectors.telemetry import measurements as reasons
@@ -13,6 +15,22 @@ from collectors.telemetry.pipeline import Pipeline
 from collectors.telemetry.rejections import Rejections
 
 
+class States(Protocol):
+    """What keeps the state of devices: the tracker."""
+
+    def due(self, now: float, /) -> bool:
+        """Whether it is time to flush, by the timer's seconds."""
+        ...
+
+    def flush(self, now_ns: int, /) -> Iterable[Metric]:
+        """Write what has changed, and tell of it."""
+        ...
+
+    def close(self) -> Iterable[Metric]:
+        """Write for the last time, and tell of it."""
+        ...
+
+
 class Processor:
     """Lines through the pipeline, and what the device states have to tell.
 
@@ -20,18 +38,29 @@ class Processor:
         lines: makes whole lines of what comes.
         pipeline: what is done with them.
         rejections: those of the pipeline.
+        states: of the devices, or None where none are kept.
         context: of the collector.
+        timer: monotonic seconds.
         tags: ``host`` and ``site`` of what is made here.
     """
 
     def __init__(
-        self, lines: Lines, pipeline: Pipeline, rejections: Rejections, context: Context, tags: Mapping[str, str]
+        self,
+        lines: Lines,
+        pipeline: Pipeline,
+        rejections: Rejections,
+        states: States | None,
+        context: Context,
+        timer: Callable[[], float],
+        tags: Mapping[str, str],
     ) -> None:
         self.tags = tags
         self._lines = lines
         self._pipeline = pipeline
         self._rejections = rejections
+        self._states = states
         self._context = context
+        self._timer = timer
 
     def feed(self, data: bytes, /) -> tuple[bytes, int]:
         """The lines that come out of what came in."""
@@ -40,14 +69,35 @@ class Processor:
     def due(self) -> tuple[bytes, int]:
         """What the device states have to tell."""
         self._pipeline.tick()
-        return self._out([])
+        states = self._states
+        if states is None or not states.due(self._timer()):
+            return b"", 0
+        return self._out(self._spelled(states.flush(self._context.clock_ns())))
 
     def end(self) -> tuple[bytes, int]:
         """The rest, and the last of the device states."""
-        return self._out(self._run(self._lines.end()))
+        out = self._run(self._lines.end())
+        if self._states is not None:
+            states, self._states = self._states, None
+            out += self._spelled(states.close())
+        return self._out(out)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Let go of the store, where it was not ended in order."""
+        if self._states is not None:
+            states, self._states = self._states, None
+            states.close()
+
+    def _spelled(self, metrics: Iterable[Metric]) -> list[str]:
+        """Metrics that are made here, with the tags that Telegraf does not add to them."""
+        spelled = (
+            encode(
+                Metric(Series(each.series.measurement, {**self.tags, **each.series.tags}), each.fields, each.time_ns),
+                self._context.report.error,
+            )
+            for each in metrics
+        )
+        return [line for line in spelled if line]
 
     def _run(self, lines: list[str]) -> list[str]:
         out = self._pipeline.run(lines, plain=self._lines.plain)
@@ -71,6 +121,7 @@ def open_processor(context: Context) -> Processor:
 
     from collectors.telemetry.calibrations import CALIBRATION_DEVICES, CALIBRATION_RECHECK, CALIBRATIONS, Calibrations
     from collectors.telemetry.limits import Book
+    from collectors.telemetry.state.tracker import open_tracker
 
     values = context.values
     names = _split(values[settings.NAMES])
@@ -78,6 +129,7 @@ def open_processor(context: Context) -> Processor:
     if values[settings.SITE]:
         tags["site"] = values[settings.SITE] or ""
     rejections = Rejections(tags, values[settings.MOST_TOPICS])
+    tracker = open_tracker(values, tags["host"], context.report.error, context.clock_ns, time.monotonic)
     pipeline = Pipeline(
         names=names,
         book=Book(declarations(names), _limits(values[settings.LIMITS])),
@@ -88,7 +140,7 @@ def open_processor(context: Context) -> Processor:
             values[CALIBRATION_RECHECK],
             values[CALIBRATION_DEVICES],
         ),
-        tracker=None,
+        tracker=tracker,
         rejections=rejections,
         devices=_split(values[settings.DEVICES]),
         earliest_ns=_day_ns(values[settings.EARLIEST]),
@@ -97,7 +149,8 @@ def open_processor(context: Context) -> Processor:
         clock_ns=context.clock_ns,
         complain=context.report.error,
     )
-    return Processor(Lines(values[settings.MOST_LINE_BYTES]), pipeline, rejections, context, tags)
+    lines = Lines(values[settings.MOST_LINE_BYTES])
+    return Processor(lines, pipeline, rejections, tracker, context, time.monotonic, tags)
 
 
 def declarations(names: Sequence[str]) -> list[Measurement]:
@@ -108,12 +161,10 @@ def declarations(names: Sequence[str]) -> list[Measurement]:
 
     found: list[Measurement] = []
     wanted = set(names)
-    # The Sense HAT's first: mostly there is nothing else to look for, and no other module is imported.
-    for name in sorted(catalogue(), key=lambda name: name != "sensehat"):
+    # These two first: mostly there is nothing else to look for, and no other module is imported.
+    for name in sorted(catalogue(), key=lambda name: name not in ("sensehat", "telemetry")):
         if not wanted:
             break
-        if name == "telemetry":
-            continue
         for measurement in import_module(f"collectors.{name}").MEASUREMENTS:
             if measurement.name in wanted:
                 found.append(measurement)

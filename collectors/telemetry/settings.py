@@ -6,6 +6,7 @@ from typing import Any
 
 from collectors.settings import Setting
 from collectors.telemetry.calibrations import CALIBRATION_SETTINGS
+from collectors.telemetry.state.settings import STATE_SETTINGS
 
 NAMES = Setting(
     "measurements",
@@ -49,4 +50,5 @@ SETTINGS: tuple[Setting[Any], ...] = (
     HOST,
     SITE,
     *CALIBRATION_SETTINGS,
+    *STATE_SETTINGS,
 )

@@ -16,7 +16,21 @@ class Rule:
     commonest case; a property test holds the two together.
     """
 
-    __slots__ = ("at_ns", "candidate", "candidate_ns", "high", "last", "limits", "low", "pending", "same", "watched")
+    __slots__ = (
+        "at_ns",
+        "candidate",
+        "candidate_ns",
+        "high",
+        "last",
+        "limits",
+        "low",
+        "next",
+        "pending",
+        "same",
+        "step",
+        "stuck_after",
+        "watched",
+    )
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -25,7 +39,11 @@ class Rule:
         self.low = limits.low if numeric else float("inf")
         self.high = limits.high if numeric else float("-inf")
         self.watched = limits.watched and numeric
+        self.step = limits.step
+        self.stuck_after = limits.stuck_after
         self.last = _NAN
+        #: What the fast path will make the last reading, once it has found nothing wrong with the whole line.
+        self.next = _NAN
         self.at_ns = 0
         self.same = 0
         self.candidate = _NAN
@@ -67,7 +85,7 @@ class Rule:
             self.at_ns, self.pending = time_ns, 0
             self.same += 1
             # At the end of its range a sensor rests for hours: 100 % of humidity is fog.
-            if self.same >= self.limits.stuck_after and self.low < value < self.high:
+            if self.same >= self.stuck_after and self.low < value < self.high:
                 return STUCK
             return None
         if self.same and not self._is_reached(value, self.last, time_ns - self.at_ns):
@@ -80,4 +98,4 @@ class Rule:
         return None
 
     def _is_reached(self, value: float, before: float, elapsed_ns: int) -> bool:
-        return abs(value - before) <= max(self.limits.step, self.limits.rate_per_second * elapsed_ns * 1e-9)
+        return abs(value - before) <= max(self.step, self.limits.rate_per_second * elapsed_ns * 1e-9)
