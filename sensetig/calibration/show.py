@@ -121,7 +121,8 @@ def plot(points: Sequence[tuple[float, float]], curve: Callable[[float], float],
     left, right = min(xs) - margin, max(xs) + margin
     steps = [left + (right - left) * step / 40 for step in range(41)]
     drawn = [curve(step) for step in steps]
-    rim = (max(*ys, *drawn) - min(*ys, *drawn)) / 10 or 0.5
+    height = max(*ys, *drawn) - min(*ys, *drawn)
+    rim = height / 10 if height > 1e-6 else 0.5  # what rounding makes of a level line is not to fill the plot
     figure = plotille.Figure()
     figure.with_colors = False
     figure.origin = False

@@ -110,6 +110,7 @@ def command(device: str, **options: Any) -> None:
 def _run(device: str, options: dict[str, Any]) -> None:
     from rich.console import Console
 
+    from sensetig.calibration import store
     from sensetig.calibration.sources import Influx, Place
     from sensetig.influx.credentials import read_secret
     from sensetig.influx.errors import SetupError
@@ -122,6 +123,11 @@ def _run(device: str, options: dict[str, Any]) -> None:
         return
     place = Place(device, options["measurement"], options["field"], _sensor(options))
     if options["end"]:
+        folder = _folder(options["calibrations"])
+        if not any(each[1:4] == place[1:] for each in store.history(folder, device)):
+            raise CannotCalibrate(
+                f"there is no calibration of {place.field} (sensor {place.sensor or 'any'}) of {device} in {folder} to end"
+            )
         _write(console, place, {"kind": "end"}, options)
         return
 
