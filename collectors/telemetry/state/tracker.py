@@ -104,13 +104,11 @@ class Tracker:
         """
         return Device(self._pending, name, place)
 
-    def status(self, name: str, time_ns: int, fields: Mapping[str, FieldValue]) -> None:
+    def status(self, name: str, fields: Mapping[str, FieldValue]) -> None:
         """Take what a device, or the broker for it, tells of itself: ``status``, ``firmware``, ``bundle_version``.
 
-        Args:
-            time_ns: of the message; the order in which messages come counts, and no clock.
+        The order in which messages come is what counts, since a device's clock may be wrong.
         """
-        del time_ns
         said = fields.get("status")
         known = self._told.get(name)
         if known is None and len(self._told) >= self._limits.devices:
@@ -150,9 +148,7 @@ class Tracker:
         """Write for the last time, and let go of the store."""
         metrics = self.flush(self._clock_ns())
         if lost := sum(delta.messages for delta in self._kept.values()):
-            self._complain(
-                f"{lost} messages of {len(self._kept)} devices end uncounted: the store took none to the end"
-            )
+            self._complain(f"{lost} messages of {len(self._kept)} devices end uncounted, since the store took none")
         self._store.close()
         return metrics
 
