@@ -11,10 +11,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sensetig.calibration import CannotCalibrate
 from sensetig.calibration.fit import effective_number
 from sensetig.calibration.pairs import Pair, check
+
+_Floats = NDArray[np.float64]
 
 #: What the collector's setting admits.
 LEAST, GREATEST = 0.1, 100.0
@@ -23,20 +26,27 @@ LEAST, GREATEST = 0.1, 100.0
 _VARIES = 3.0
 
 
+class Own(NamedTuple):
+    """What the sensor itself is wrong by, its standard uncertainty, and the factor beside it."""
+
+    error: float
+    uncertainty: float
+    factor: float
+
+
 class Heat(NamedTuple):
     """The factor that was found.
 
     Args:
         factor: F.
         uncertainty: its standard uncertainty; None where nothing is left over to tell it from.
-        offset: what a line that need not go through the origin would leave of the difference where the CPU is as warm
-            as the sensor, which is what the sensor itself is wrong by; with its own standard uncertainty. None where
-            the data cannot tell it.
+        own: what the sensor itself is wrong by, found by a line that need not go through the origin; None where the
+            data cannot tell it.
     """
 
     factor: float
     uncertainty: float | None
-    offset: tuple[float, float] | None
+    own: Own | None
     pairs: tuple[Pair, ...]
     residuals: tuple[float, ...]
     effective: float
@@ -99,23 +109,25 @@ def find_factor(pairs: Sequence[Pair]) -> Heat:
     if effective >= 2 - 1e-9:
         of_share = math.sqrt(float(left @ left) / (effective - 1) * 1.0 / square)
         uncertainty = of_share / share**2
-    return Heat(factor, uncertainty, _offset(warming, excess), tuple(pairs), tuple(map(float, left)), effective)
+    return Heat(factor, uncertainty, _own(warming, excess), tuple(pairs), tuple(map(float, left)), effective)
 
 
-def _offset(warming: np.ndarray[tuple[int], np.dtype[np.float64]], excess: object) -> tuple[float, float] | None:
-    """Where a line that need not go through the origin crosses it, with its uncertainty."""
-    number = len(warming)
-    if number < 3 or float(np.ptp(warming)) < _VARIES:
+def _own(warming: _Floats, excess: _Floats) -> Own | None:
+    """What the sensor itself is wrong by.
+
+    A sensor that is wrong by e shows e more than it should, and the CPU as e less warm: the line crosses the axis at
+    e (1 + 1 / F).
+    """
+    if len(warming) < 3 or float(np.ptp(warming)) < _VARIES:
         return None
-    design = np.column_stack((np.ones(number), warming))
-    wanted = np.asarray(excess, dtype=np.float64)
-    found, _, _, _ = np.linalg.lstsq(design, wanted, rcond=None)
-    left = wanted - design @ found
+    design = np.column_stack((np.ones(len(warming)), warming))
+    start, share = (float(each) for each in np.linalg.lstsq(design, excess, rcond=None)[0])
+    left = excess - start - share * warming
     effective = effective_number(left)
-    if effective < 3 - 1e-9:
+    if effective < 3 - 1e-9 or share <= 0:
         return None
-    variance = float(left @ left) / (effective - 2)
-    return float(found[0]), math.sqrt(variance * float(np.linalg.inv(design.T @ design)[0, 0]))
+    of_start = math.sqrt(float(left @ left) / (effective - 2) * float(np.linalg.inv(design.T @ design)[0, 0]))
+    return Own(start / (1 + share), of_start / (1 + share), 1 / share)
 
 
 def warnings(heat: Heat) -> list[str]:
@@ -134,10 +146,10 @@ def warnings(heat: Heat) -> list[str]:
             f"the CPU was always {min(warming):.1f} to {max(warming):.1f} °C warmer than the sensor, so that what the "
             "sensor itself is wrong by is in the factor; take readings both idle and busy"
         )
-    elif heat.offset is not None and abs(heat.offset[0]) > 3 * heat.offset[1] and abs(heat.offset[0]) > 0.2:
+    elif heat.own is not None and abs(heat.own.error) > max(3 * heat.own.uncertainty, 0.2):
         said.append(
-            f"the sensor itself seems {heat.offset[0]:+.2f} °C off; set the factor, then calibrate the field "
-            "temperature_compensated_celsius for the rest"
+            f"the sensor itself seems {heat.own.error:+.2f} ± {heat.own.uncertainty:.2f} °C off; less would be left "
+            f"with the factor {heat.own.factor:.4g} and a calibration of temperature_compensated_celsius after it"
         )
     return said
 

@@ -126,7 +126,8 @@ def _run(device: str, options: dict[str, Any]) -> None:
         folder = _folder(options["calibrations"])
         if not any(each[1:4] == place[1:] for each in store.history(folder, device)):
             raise CannotCalibrate(
-                f"there is no calibration of {place.field} (sensor {place.sensor or 'any'}) of {device} in {folder} to end"
+                f"there is no calibration of {place.field} (sensor {place.sensor or 'any'}) of {device} in {folder}, "
+                "so there is none to end"
             )
         _write(console, place, {"kind": "end"}, options)
         return
