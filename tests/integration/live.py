@@ -81,7 +81,10 @@ class Way(NamedTuple):
 
 
 def _recording(path: Path) -> None:
-    rows = [f"47,29,27,45,{900 + number / 4:.2f},2026-01-01 {_clock(number)}" for number in range(_ROWS)]
+    rows = [
+        f"47,{29 + number % 5 / 20},27,{45 + number % 7 / 10},{900 + number / 4:.2f},2026-01-01 {_clock(number)}"
+        for number in range(_ROWS)
+    ]
     path.write_text("\n".join(["temp_cpu,temp_h,temp_p,humidity,pressure,time_stamp", *rows, ""]), encoding="utf-8")
 
 
@@ -159,15 +162,22 @@ def way(
 def telegraf_of(
     folder: Path, program: Path, url: str, outcome: Outcome, grafana_url: str, interval: str, flush: str
 ) -> processes.Identity:
-    """Telegraf with the bundle's own configuration of the agent, of InfluxDB and of Grafana Live."""
+    """Telegraf with the bundle's own agent, telemetry processor, and outputs to InfluxDB and to Grafana Live."""
     root = bundle.root()
-    added = [root / "telegraf" / "hub" / "live.conf", _configuration(folder, interval)]
+    added = [
+        root / "telegraf" / "telegraf.d" / "telemetry.conf",
+        root / "telegraf" / "hub" / "live.conf",
+        _configuration(folder, interval),
+    ]
     words: list[str | Path] = [program, "--strict-env-handling", "--config", root / "telegraf" / "telegraf.conf"]
     for file in added:
         words += ["--config", file]
     environment = {
         "SENSETIG_HOST": DEVICE,
         "SENSETIG_SENSEHAT_DEVICE": DEVICE,
+        "SENSETIG_PYTHON": sys.executable,
+        "SENSETIG_TELEMETRY_STATE": str(folder / "device-state.db"),
+        "SENSETIG_TELEMETRY_CALIBRATIONS": str(folder / "calibrations"),
         "SENSETIG_INFLUXDB_URL": url,
         "SENSETIG_TELEGRAF_TOKEN": outcome.tokens.telegraf,
         "SENSETIG_FLUSH_INTERVAL": flush,
