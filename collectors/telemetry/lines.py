@@ -10,7 +10,7 @@ import re
 
 #: What stands before a string that is not closed: an escaped head, then fields of which the last is open.
 _HEAD = r"(?:[^ \\\n]|\\.)*[ ]+"
-_KEY = r"(?:[^=,\"\\ \n]|\\.)(?:[^=,\\ \n]|\\.)*"
+_KEY = r"(?:[^=,\\ \n]|\\.)+"
 _STRING = r'"(?:[^"\\]|\\.)*'
 _OPEN = re.compile(rf'{_HEAD}(?:{_KEY}=(?:{_STRING}"|[^",\s][^,\s"]*),)*{_KEY}={_STRING}\Z', re.DOTALL)
 

@@ -135,7 +135,7 @@ class Pipeline:
                     if done is not None:
                         append(done)
                         continue
-            self._exact(line, out)
+            self.exact(line, out)
         return out
 
     def _fast(self, plan: Plan, line: str, head: str, rest: str) -> str | None:
@@ -195,7 +195,7 @@ class Pipeline:
             plan.count((plan.identity + time_ns * _SPREAD) & _MASK, time_ns, values)
         return line
 
-    def _exact(self, line: str, out: list[str]) -> None:
+    def exact(self, line: str, out: list[str]) -> None:
         """The outcome of any line, by reading it fully."""
         content = line.strip(" \t\v\f\r\n")
         if not content or content.startswith("#"):
