@@ -104,6 +104,14 @@ def _profiles(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 )
 @click.option("--organisation", default="sensetig", show_default=True, help="InfluxDB's organisation.")
 @click.option("--bucket", default="raw", show_default=True, help="InfluxDB's bucket.")
+@click.option(
+    "--stream-bytes",
+    type=click.IntRange(1 << 20),
+    metavar="N",
+    default=1 << 30,
+    show_default=True,
+    help="What a stream that is made keeps at most.",
+)
 @click.option("--make-stream", is_flag=True, help="Make the stream and the workers' consumer in NATS first.")
 @click.option(
     "--json",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from collectors.sensehat.readings import Reading
+from sensetig.simulator import SimulatorError
 from sensetig.simulator.device import Device, Step
 from sensetig.simulator.ledger import Ledger
 from sensetig.simulator.transports import Deliveries, Transport
@@ -112,10 +113,16 @@ class Drive:
     async def run(self) -> Outcome:
         """Play to the end. Raises SimulatorError where it cannot start."""
         try:
-            await self._transport.open([device.name for device in self._devices])
+            opening = asyncio.create_task(self._transport.open([device.name for device in self._devices]))
+            stopping = asyncio.create_task(self._stop.wait())
+            await asyncio.wait((opening, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if not opening.done():
+                opening.cancel()
+                await asyncio.gather(opening, return_exceptions=True)
+                raise SimulatorError("stopped before it was connected; nothing was sent")
+            opening.result()
             began = self._timer()
             producing = asyncio.create_task(self._produce(began))
-            stopping = asyncio.create_task(self._stop.wait())
             await asyncio.wait((producing, stopping), return_when=asyncio.FIRST_COMPLETED)
             interrupted = self._stop.is_set()
             stopping.cancel()

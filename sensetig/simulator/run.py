@@ -52,6 +52,7 @@ class Wishes(NamedTuple):
     organisation: str
     bucket: str
     make_stream: bool
+    stream_bytes: int
     report: Path | None
     manifest: Path | None
     wait: float
@@ -155,6 +156,7 @@ def _target(wishes: Wishes, profile: Profile) -> Target:
         wishes.connections or 0,
         wishes.wait,
         wishes.make_stream,
+        wishes.stream_bytes,
     )
 
 

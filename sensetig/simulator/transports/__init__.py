@@ -29,6 +29,7 @@ class Target(NamedTuple):
     connections: int = 0
     wait_seconds: float = 10.0
     make_stream: bool = False
+    stream_bytes: int = 1 << 30
 
     def __repr__(self) -> str:
         return f"Target({self.url!r})"

@@ -20,8 +20,8 @@ from sensetig.simulator.transports import Deliveries, Target
 STREAM, CONSUMER = "sensetig", "telegraf"
 SUBJECTS = ("sensetig.*.telemetry", "sensetig.*.telemetry.>", "sensetig.*.status")
 
-#: How long the stream keeps what nobody has taken, and how much of it.
-KEPT_SECONDS, KEPT_BYTES = 7 * 86_400, 1 << 30
+#: How long the stream keeps what it has been given; how much of it, the target says.
+KEPT_SECONDS = 7 * 86_400
 
 #: How long a worker may take for a message before another gets it, and how many may be with workers.
 ACK_SECONDS, ACK_PENDING = 300, 20_000
@@ -69,7 +69,7 @@ class Server:
             raise SimulatorError(f"there is a password for {self.place}, but no user; name one: nats://USER@HOST")
 
 
-async def make_stream(jetstream: Any) -> None:
+async def make_stream(jetstream: Any, most_bytes: int) -> None:
     """Make the stream and the workers' consumer, or bring them to what is wanted.
 
     The consumer is made here and not by the first worker, since Telegraf's client deletes at its end a consumer that
@@ -84,7 +84,7 @@ async def make_stream(jetstream: Any) -> None:
         storage=StorageType.FILE,
         discard=DiscardPolicy.OLD,
         max_age=KEPT_SECONDS,
-        max_bytes=KEPT_BYTES,
+        max_bytes=most_bytes,
     )
     try:
         await jetstream.stream_info(STREAM)
@@ -162,16 +162,14 @@ class Nats:
         self._jetstream = self._client.jetstream()
         try:
             if self._target.make_stream:
-                await make_stream(self._jetstream)
+                await make_stream(self._jetstream, self._target.stream_bytes)
             await self._jetstream.find_stream_name_by_subject(subject(telemetry_topic("any")))
         except NotFoundError:
             raise SimulatorError(
                 f"NATS at {place} has no stream that takes {SUBJECTS[0]}; make it, or let --make-stream make it"
             ) from None
         except (APIError, Error) as error:
-            raise SimulatorError(
-                f"JetStream at {place} refuses the stream {STREAM}: {_sentence(error)}; is JetStream enabled there?"
-            ) from None
+            raise SimulatorError(f"JetStream at {place} cannot have the stream {STREAM}: {_sentence(error)}") from None
         self._publish_again = AsyncRetrying(
             retry=retry_if_exception_type((Error, TimeoutError)),
             stop=stop_after_delay(_ATTEMPTS_SECONDS),
