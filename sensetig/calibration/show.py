@@ -9,6 +9,7 @@ import plotille
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
+from rich.terminal_theme import DEFAULT_TERMINAL_THEME
 from rich.text import Text
 
 from collectors.telemetry.calibration import Entry, output_field
@@ -133,10 +134,9 @@ def plot(points: Sequence[tuple[float, float]], curve: Callable[[float], float],
     figure.register_label_formatter(float, _tick)
     figure.plot(steps, drawn, label="curve")
     figure.scatter(xs, ys, marker="o" if len(xs) <= 60 else None, label="pairs")
-    lines = str(figure.show()).split("\n")
-    return "\n".join(
-        [*(line.rstrip("\u2800 ()") for line in lines), f"{'':13}{x_label}    o: the pairs, line: the curve"]
-    )
+    # A blank pattern of Braille is as good as a space, and wider than one where it comes from another font.
+    lines = (line.replace("\u2800", " ").rstrip(" ()") for line in str(figure.show()).split("\n"))
+    return "\n".join([*lines, f"{'':13}{x_label}    o: the pairs, line: the curve"])
 
 
 def _tick(value: float, chars: int, delta: float, left: bool = False) -> str:
@@ -181,4 +181,4 @@ def svg(draw: Callable[[Console], None], title: str) -> str:
     """What *draw* prints, as a picture."""
     console = Console(record=True, width=80, file=io.StringIO(), highlight=False)
     draw(console)
-    return console.export_svg(title=title, code_format=_SVG)
+    return console.export_svg(title=title, theme=DEFAULT_TERMINAL_THEME, code_format=_SVG)
