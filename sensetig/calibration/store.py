@@ -69,8 +69,11 @@ def add(folder: Path, device: str, entry: Mapping[str, Any]) -> Path:
     Raises CannotCalibrate where it cannot be written, and where the entry is wrong.
     """
     path = path_of(folder, device)
+    # A service of another user reads it, whatever the umask of the one who writes; there is nothing secret in it.
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if not folder.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o755)
         with FileLock(folder / f".{path.name}.lock", timeout=_PATIENCE):
             _replace(path, checked(folder, device, entry))
     except Timeout:
@@ -100,7 +103,6 @@ def _replace(path: Path, text: str) -> None:
     """Write beside, sync, and move into place. A link stays one, and what it points to is written."""
     target = path.resolve()
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-    # A service of another user reads it, whatever the umask of the one who writes; there is nothing secret in it.
     mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o644
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:

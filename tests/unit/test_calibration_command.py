@@ -336,6 +336,16 @@ def test_a_folder_that_may_not_be_written_leaves_the_old_file(folder: Path) -> N
     assert (folder / "pi-1.toml").read_bytes() == before
 
 
+def test_a_service_of_another_user_may_read_what_is_made_whatever_the_umask(folder: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        store.add(folder, "pi-1", ENTRY)
+    finally:
+        os.umask(before)
+    assert folder.stat().st_mode & 0o777 == 0o755
+    assert (folder / "pi-1.toml").stat().st_mode & 0o777 == 0o644
+
+
 def test_a_link_stays_one(folder: Path, tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "pi-1.toml").symlink_to(tmp_path / "kept.toml")
