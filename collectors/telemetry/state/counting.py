@@ -43,11 +43,11 @@ class Device:
         pending[identity] = self
         if time_ns > self.last_ns:
             if not self.steps:
-                self.from_ns = time_ns
+                self.from_ns = self.first_ns = time_ns
             self.steps += 1
             self.last_ns = time_ns
             self.values = values
-        if time_ns < self.first_ns:
+        elif time_ns < self.first_ns:
             self.first_ns = time_ns
 
     def clear(self) -> None:
