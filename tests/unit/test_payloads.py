@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from collectors.decoding import decode
 from collectors.metric import Metric, Series, encode
 from collectors.payloads import Bounds, Refused, read_encoded, read_message
 from collectors.payloads.outcome import REASONS
+from tests.golden import ROOT
 
 NOW = 1_800_000_000_000_000_000
 TELEMETRY = "sensetig/hall/telemetry"
@@ -251,6 +253,12 @@ def test_base64_is_read_back_and_anything_else_is_refused() -> None:
     assert read_encoded(ENVIRONMENT, base64.b64encode(payload).decode(), NOW) == [environment(a=1.0)]
     assert reasons(read_encoded(ENVIRONMENT, "{not base64}", NOW)) == ["not_base64"]
     assert reasons(read_encoded(ENVIRONMENT, "ä", NOW)) == ["not_base64"]
+
+
+def test_the_documentation_names_every_reason() -> None:
+    text = (ROOT / "docs" / "mqtt-gateway.md").read_text(encoding="utf-8")
+    section = text.partition("## Refusals")[2].partition("What each means")[0]
+    assert set(re.findall(r"`([a-z0-9_]+)`", section)) - {"telemetry_rejected"} == set(REASONS)
 
 
 LEVELS = st.one_of(
