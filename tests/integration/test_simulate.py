@@ -422,6 +422,21 @@ def test_through_jetstream_and_two_workers_what_arrived_and_what_was_refused_is_
         await_that(lambda: asyncio.run(_unconfirmed(nats_server.url)) == 0, tmp_path / "one" / "telegraf.log")
 
 
+def test_the_astro_pis_recording_reaches_influxdb_as_it_is(
+    influxdb: InfluxDB, recordings: Path, tmp_path: Path
+) -> None:
+    path = recordings / "sensehat" / "astro_pi_2015-08.csv.gz"
+    sent = simulate(
+        tmp_path,
+        *("--to", influxdb.url, "--devices", "2", "--messages", "200", "--profile", "perfect", "--site", "orbit"),
+        *("--recording", str(path)),
+        **{TOKEN_VARIABLE: influxdb.write_token},
+    )
+    assert (sent.status, sent.total["points"]) == (0, 2 * 200 * 2), sent.said
+    assert stored(influxdb, "orbit") == sent.values
+    assert {row["replayed"] for row in rows(influxdb, "SELECT * FROM environment WHERE site = 'orbit'")} == {"true"}
+
+
 def test_a_broker_that_restarts_meanwhile_costs_no_message(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     with mosquitto.running(tmp_path) as broker:
