@@ -220,6 +220,7 @@ def test_the_bounds_are_parameters() -> None:
     assert reasons(read(ENVIRONMENT, batch, metrics=3)) == ["too_many"]
     assert reasons(read(TELEMETRY, "environment a=1\nenvironment a=2", metrics=1)) == ["too_many"]
     assert reasons(read(ENVIRONMENT, batch[0], fields=1)) == ["too_many"]
+    assert reasons(read(ENVIRONMENT, {"a": 1, "tags": {f"t{each}": "x" for each in range(33)}})) == ["too_many"]
     assert reasons(read(ENVIRONMENT, {"a": {"b": 1}}, depth=0)) == ["too_deep"]
     assert reasons(read(ENVIRONMENT, {"a": 1}, payload_bytes=7)) == ["too_large"]
 
