@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -24,6 +25,10 @@ REPORT_SECONDS = 10.0
 
 #: How often a transforming collector is asked for what is due without any input, in seconds.
 DUE_SECONDS = 1.0
+
+#: Reads that follow each other this quickly, in seconds, are worth a pause of as much: what comes meanwhile is read
+#: together. Without it, a busy writer that writes each line by itself wakes this process for each.
+GATHER_SECONDS = 0.001
 
 #: As much as is read from standard input at once: what a pipe holds.
 _CHUNK_BYTES = 64 * 1024
@@ -316,17 +321,19 @@ class Runner:
         self._emit([], up=up, samples=samples)
         return 0 if up else 1
 
-    def transform(self, read: Callable[[float], bytes | None]) -> int:
+    def transform(self, read: Callable[[float], bytes | None], pause: Callable[[float], object] = time.sleep) -> int:
         """Pass what is read through a transforming collector until there is no more; the exit status.
 
         Args:
             read: see :meth:`Requests.read`.
+            pause: waits so many seconds.
         """
         collector = self._collector
         assert isinstance(collector, Transforming)
         due = self._timer() + DUE_SECONDS
         report = self._timer() + REPORT_SECONDS
         samples = 0
+        now = before = self._timer()
         while (data := read(max(0.0, due - self._timer()))) != b"":
             if data is not None:
                 written, count = collector.feed(data)
@@ -334,7 +341,9 @@ class Runner:
                 if written:
                     # At once: a live view is as fresh as this.
                     self._write(written)
-            now = self._timer()
+            before, now = now, self._timer()
+            if data is not None and now - before < GATHER_SECONDS:
+                pause(GATHER_SECONDS)
             if now >= due:
                 due = now + DUE_SECONDS
                 written, count = collector.due()
