@@ -57,4 +57,20 @@ def _telemetry() -> list[Panel]:
             size=(10, 8),
             no_data=_NONE,
         ),
+        listing(
+            "Devices",
+            "The state of each device as it last changed: whether it still tells something, how much it has told, and "
+            "how many messages came again.",
+            _SOURCE.written(
+                'SELECT last("status") AS "Status", last("messages") AS "Messages", last("duplicates") AS "Repeated" '
+                'FROM "device_state" WHERE $scope GROUP BY "device"',
+                table=True,
+            ),
+            hidden=("Time",),
+            order=("device", "Status", "Messages", "Repeated"),
+            renamed={"device": "Device"},
+            sort="Device",
+            size=(24, 8),
+            no_data="no device has told anything",
+        ),
     ]
