@@ -105,8 +105,8 @@ class Gateway:
 
     def _configuration(self) -> Path:
         """The snippet with all of its topics: those of other makers are behind a comment sign."""
-        text = (TELEGRAF / "hub" / "mqtt.conf").read_text(encoding="utf-8")
-        path = self._folder / "mqtt.conf"
+        text = (TELEGRAF / "hub" / "gateway.conf").read_text(encoding="utf-8")
+        path = self._folder / "gateway.conf"
         path.write_text(text.replace('    # "', '    "'), encoding="utf-8")
         return path
 
