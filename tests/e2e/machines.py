@@ -1,0 +1,217 @@
+"""Machines: a Debian root under an overlay, booted with systemd in a network namespace of its own.
+
+All of them hang on one bridge, by which this machine reaches them with ssh and they reach each other; none has a way
+out. What they write goes into the run's folder, and goes away with it.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from tests.e2e.roots import Root
+
+BRIDGE = "sensetig-e2e"
+NETWORK = "10.177.0"
+#: This machine, as the others see it.
+HERE = f"{NETWORK}.1"
+
+#: The account that the playbook comes in by, as on a Pi.
+USER = "pi"
+
+_START_SECONDS, _STOP_SECONDS = 90, 30
+
+
+class NotReady(Exception):
+    """A machine does not answer yet."""
+
+
+class Machine:
+    """One machine, running or not.
+
+    Args:
+        name: its host name.
+        address: in the run's network.
+        system: the merged file system.
+        run: folder of the run: keys and logs.
+    """
+
+    def __init__(self, name: str, address: str, system: Path, run: Path) -> None:
+        self.name = name
+        self.address = address
+        self.system = system
+        self.run = run
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def ssh_options(self) -> tuple[str, ...]:
+        """How ssh gets in: with the run's key, to a host that is known."""
+        return (
+            "-i", str(self.run / "key"),
+            "-o", f"UserKnownHostsFile={self.run / 'known_hosts'}",
+            "-o", "BatchMode=yes",
+            "-o", "ConnectTimeout=5",
+        )  # fmt: skip
+
+    def ssh(self, command: str, *, check: bool = True, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        """Run a command as root."""
+        done = subprocess.run(
+            ["ssh", *self.ssh_options, f"{USER}@{self.address}", f"sudo sh -c {shlex.quote(command)}"],
+            capture_output=True, text=True, check=False, timeout=timeout, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        if check and done.returncode:
+            raise AssertionError(f"{self.name}: {command!r} ended with {done.returncode}: {done.stdout}{done.stderr}")
+        return done
+
+    def start(self) -> None:
+        """Boot it, and wait until systemd has started everything that it should."""
+        log = (self.run / f"{self.name}.log").open("ab")
+        self._process = subprocess.Popen(
+            [
+                "systemd-nspawn", f"--directory={self.system}", f"--machine={self.name}", "--boot",
+                f"--network-namespace-path=/run/netns/{_namespace(self.name)}",
+                "--register=no", "--keep-unit", "--console=pipe", "--resolv-conf=off",
+            ],
+            env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+        )  # fmt: skip
+        log.close()
+        for attempt in Retrying(
+            stop=stop_after_delay(_START_SECONDS), wait=wait_fixed(0.3), retry=retry_if_exception_type(NotReady), reraise=True
+        ):
+            with attempt:
+                self._ready()
+
+    def _ready(self) -> None:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            said = (self.run / f"{self.name}.log").read_text(errors="replace")
+            raise RuntimeError(f"{self.name} did not start: {said[-2000:]}")
+        done = self.ssh("systemctl is-system-running --wait", check=False)
+        if done.stdout.strip() not in ("running", "degraded"):
+            raise NotReady(f"{self.name}: {done.stdout}{done.stderr}")
+
+    def stop(self) -> None:
+        """Shut it down in order; pull the plug where that takes too long."""
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def reboot(self) -> None:
+        """Shut it down and boot it again, with all that is on its disk."""
+        self.stop()
+        self.start()
+
+
+def _namespace(name: str) -> str:
+    return f"{BRIDGE}-{name}"
+
+
+@contextmanager
+def network() -> Iterator[None]:
+    """The bridge; what a run that was killed has left of it is put away first."""
+    _ip("link", "delete", BRIDGE, check=False)
+    _ip("link", "add", BRIDGE, "type", "bridge")
+    try:
+        _ip("address", "add", f"{HERE}/24", "dev", BRIDGE)
+        _ip("link", "set", BRIDGE, "up")
+        yield
+    finally:
+        _ip("link", "delete", BRIDGE)
+
+
+@contextmanager
+def fleet(roots: Sequence[tuple[str, Root]], run: Path, archive: str) -> Iterator[dict[str, Machine]]:
+    """Machines of those names, booted.
+
+    Args:
+        roots: each machine's name and what it is booted from.
+        run: an empty folder, not itself on an overlay.
+        archive: address of the operating systems' packages; a folder for each suite.
+    """
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", run / "key"], check=True)
+    addresses = {name: f"{NETWORK}.{number}" for number, (name, _) in enumerate(roots, 11)}
+    with ExitStack() as stack:
+        machines = {}
+        for name, root in roots:
+            system = stack.enter_context(_system(name, root, run, addresses, archive))
+            stack.enter_context(_wired(name, addresses[name]))
+            machines[name] = Machine(name, addresses[name], system, run)
+            stack.callback(machines[name].stop)
+        known = []
+        for name, root in roots:
+            key = (root.folder / "etc/ssh/ssh_host_ed25519_key.pub").read_text().split()
+            known.append(f"{addresses[name]} {key[0]} {key[1]}\n")
+        (run / "known_hosts").write_text("".join(known))
+        for machine in machines.values():
+            machine.start()
+        yield machines
+
+
+@contextmanager
+def _system(name: str, root: Root, run: Path, addresses: dict[str, str], archive: str) -> Iterator[Path]:
+    """A root with this machine's name, account and addresses written over it."""
+    folder = run / name
+    upper, work, merged = folder / "upper", folder / "work", folder / "system"
+    for each in (upper, work, merged):
+        each.mkdir(parents=True)
+    options = f"lowerdir={root.folder},upperdir={upper},workdir={work}"
+    subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, merged], check=True)
+    try:
+        _write(merged / "etc/hostname", f"{name}\n")
+        _write(merged / "etc/machine-id", f"{uuid.uuid4().hex}\n")
+        names = "".join(f"{address} {each}\n" for each, address in addresses.items() if each != name)
+        _write(merged / "etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 {name}\n{names}")
+        _write(merged / "etc/apt/sources.list", f"deb [trusted=yes] {archive}/{root.suite} ./\n")
+        subprocess.run(["chroot", merged, "useradd", "--create-home", "--shell", "/bin/bash", USER], check=True)
+        _write(merged / f"etc/sudoers.d/{USER}", f"{USER} ALL=(ALL) NOPASSWD: ALL\n", 0o440)
+        keys = merged / f"home/{USER}/.ssh"
+        keys.mkdir(mode=0o700)
+        _write(keys / "authorized_keys", (run / "key.pub").read_text(), 0o600)
+        subprocess.run(["chroot", merged, "chown", "-R", f"{USER}:", f"/home/{USER}/.ssh"], check=True)
+        yield merged
+    finally:
+        subprocess.run(["umount", merged], check=True)
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def _wired(name: str, address: str) -> Iterator[None]:
+    """A network namespace with one cable to the bridge."""
+    namespace, here = _namespace(name), f"e2e-{name}"[:15]
+    _ip("netns", "delete", namespace, check=False)
+    _ip("netns", "add", namespace)
+    try:
+        _ip("link", "add", here, "type", "veth", "peer", "name", "eth0", "netns", namespace)
+        _ip("link", "set", here, "master", BRIDGE, "up")
+        _ip("-n", namespace, "address", "add", f"{address}/24", "dev", "eth0")
+        for link in ("lo", "eth0"):
+            _ip("-n", namespace, "link", "set", link, "up")
+        yield
+    finally:
+        _ip("netns", "delete", namespace)
+
+
+def _ip(*arguments: str, check: bool = True) -> None:
+    subprocess.run(["ip", *arguments], check=check, stderr=None if check else subprocess.DEVNULL, timeout=30)
+
+
+def _write(path: Path, text: str, mode: int = 0o644) -> None:
+    path.unlink(missing_ok=True)  # a link would lead out of the machine
+    path.write_text(text)
+    path.chmod(mode)

@@ -1,0 +1,110 @@
+"""Debian roots that machines are booted from, made once a month by debootstrap and kept in the user's cache."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from datetime import date
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+import platformdirs
+from filelock import FileLock
+
+MIRROR = "http://deb.debian.org/debian"
+
+#: What an operating system for a Pi brings along, as far as the playbook needs it to begin.
+INCLUDED = (
+    "systemd",
+    "systemd-sysv",
+    "dbus",
+    "python3",
+    "python3-venv",
+    "iproute2",
+    "openssh-server",
+    "sudo",
+    "ca-certificates",
+)
+
+#: What the playbook installs from the operating system's archive; kept beside the root, for machines without a way out.
+FETCHED = (
+    "gpg",
+    "mosquitto",
+    "mosquitto-clients",
+    "openssl",
+    "python3-apt",
+    "python3-cryptography",
+    "python3-debian",
+    "rsync",
+    "systemd-timesyncd",
+)
+
+
+class Root(NamedTuple):
+    """A Debian that was never booted.
+
+    Args:
+        suite: trixie or bookworm.
+        folder: its file system, which nobody writes to.
+        packages: the .deb files that the playbook installs from the operating system's archive.
+    """
+
+    suite: str
+    folder: Path
+    packages: Path
+
+
+def cache() -> Path:
+    """Where roots, packages and wheels are kept: under SENSETIG_CACHE, or under the user's cache."""
+    folder = os.environ.get("SENSETIG_CACHE") or platformdirs.user_cache_dir("sensetig", appauthor=False)
+    made = Path(folder).absolute() / "e2e"
+    made.mkdir(parents=True, exist_ok=True)
+    return made
+
+
+def root(suite: str, today: date) -> Root:
+    """The root of that suite and month, made where it is missing (two or three minutes)."""
+    digest = sha256(repr((INCLUDED, FETCHED)).encode()).hexdigest()[:8]
+    folder = cache() / f"root-{suite}-{today:%Y-%m}-{digest}"
+    with FileLock(f"{folder}.lock"):
+        if not folder.is_dir():
+            _make(suite, folder)
+    return Root(suite, folder / "root", folder / "packages")
+
+
+def _make(suite: str, folder: Path) -> None:
+    made = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    made.chmod(0o755)
+    try:
+        system = made / "root"
+        _run("debootstrap", "--variant=minbase", f"--include={','.join(INCLUDED)}", suite, system, MIRROR)
+        (system / "etc/resolv.conf").write_bytes(Path("/etc/resolv.conf").read_bytes())
+        _run("chroot", system, "apt-get", "update", "--quiet")
+        _run("chroot", system, "apt-get", "install", "--yes", "--download-only", "--no-install-recommends", *FETCHED)
+        keep(system, made / "packages")
+        made.rename(folder)
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
+        raise
+
+
+def keep(system: Path, packages: Path) -> None:
+    """Move the packages that a root has fetched out of it, and close its way to the operating system's archive."""
+    packages.mkdir()
+    for deb in (system / "var/cache/apt/archives").glob("*.deb"):
+        shutil.move(deb, packages / deb.name.replace("%3a", ":"))
+    shutil.rmtree(system / "var/lib/apt/lists")
+    (system / "etc/apt/sources.list").write_text("")
+    (system / "etc/resolv.conf").unlink()
+
+
+def _run(*command: str | Path) -> None:
+    environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
+    done = subprocess.run(
+        command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=1200
+    )
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout[-3000:]}")

@@ -1,0 +1,53 @@
+"""A wheelhouse: the wheels that a machine without a way out installs the collectors from."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from hashlib import sha256
+from pathlib import Path
+
+from filelock import FileLock
+
+from tests.e2e.roots import cache
+
+#: The Python of each suite.
+PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}
+
+
+def house(project: Path, extras: str) -> Path:
+    """A folder of wheels for every suite's Python, made again when the pinned versions change."""
+    constraints = project / "constraints.txt"
+    pinned = constraints.read_bytes() + (project / "pyproject.toml").read_bytes() + repr((PYTHONS, extras)).encode()
+    folder = cache() / f"wheels-{sha256(pinned).hexdigest()[:12]}"
+    with FileLock(f"{folder}.lock"):
+        if folder.is_dir():
+            return folder
+        made = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        try:
+            for version in PYTHONS.values():
+                _download(project, extras, constraints, version, made)
+            for own in made.glob("sensetig-*.whl"):
+                own.unlink()  # the playbook brings the one of the checkout
+            made.chmod(0o755)
+            made.rename(folder)
+        except BaseException:
+            shutil.rmtree(made, ignore_errors=True)
+            raise
+    return folder
+
+
+def _download(project: Path, extras: str, constraints: Path, version: str, folder: Path) -> None:
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
+            "--dest", folder, "--constraint", constraints, "--only-binary=:all:",
+            "--python-version", version, "--platform", "manylinux_2_28_x86_64", "--platform", "manylinux2014_x86_64",
+            f"{project}[{extras}]",
+        ],
+        capture_output=True, text=True, check=False, timeout=600,
+    )  # fmt: skip
+    if done.returncode:
+        raise RuntimeError(f"the wheels for Python {version} cannot be had: {done.stderr[-2000:]}")
