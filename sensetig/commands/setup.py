@@ -52,6 +52,14 @@ def _ending(_: click.Context, __: click.Parameter, seconds: float) -> float:
     help="File with the operator token of an InfluxDB that was set up without this command.",
 )
 @click.option(
+    "--device",
+    "devices",
+    multiple=True,
+    metavar="NAME",
+    show_envvar=True,
+    help="A device that gets a token of its own, which may write and do nothing else. May be given several times.",
+)
+@click.option(
     "--wait",
     type=float,
     metavar="SECONDS",
@@ -68,6 +76,7 @@ def command(
     tokens: Path,
     definitions: Path,
     operator_token_file: Path | None,
+    devices: tuple[str, ...],
     wait: float,
 ) -> None:
     """Prepare InfluxDB: organisation, buckets, downsampling and scoped tokens.
@@ -85,6 +94,7 @@ def command(
             say=click.echo,
             operator_token_file=operator_token_file,
             wait_seconds=wait,
+            devices=devices,
         )
     except SetupError as error:
         raise click.ClickException(str(error)) from None

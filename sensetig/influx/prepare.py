@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,15 @@ OPERATOR, TELEGRAF, GRAFANA, PASSWORD = "operator.token", "telegraf.token", "gra
 
 #: What the scoped tokens are called in InfluxDB, which is how they are found again.
 DESCRIPTIONS = {TELEGRAF: "SenseTIG: Telegraf writes", GRAFANA: "SenseTIG: Grafana reads"}
+
+
+#: A device's name becomes a part of a file's name.
+_DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+def device_file(device: str) -> str:
+    """The file of a device's token."""
+    return f"device-{device}.token"
 
 
 class Tokens(NamedTuple):
@@ -58,6 +68,7 @@ def setup(
     say: Callable[[str], None],
     operator_token_file: Path | None = None,
     wait_seconds: float = WAIT_SECONDS,
+    devices: Sequence[str] = (),
 ) -> Outcome:
     """Set an InfluxDB up, or bring it back to what is defined. Run twice, it changes nothing.
 
@@ -70,11 +81,19 @@ def setup(
         say: told each change as it is made, and when InfluxDB has to be waited for.
         operator_token_file: the operator token of an InfluxDB that somebody else has set up.
         wait_seconds: how long InfluxDB may take to answer.
+        devices: names of devices that get a token of their own, which may write to the first bucket and do nothing
+            else; it is kept in ``device-<name>.token``.
 
     Raises:
         SetupError: in one sentence, what is wrong and what to do.
     """
     wanted = read(definitions)
+    for device in devices:
+        if not _DEVICE.fullmatch(device):
+            raise SetupError(
+                f"{device!r} cannot be a device's name: expected 1 to 64 letters, digits, '.', '_' or '-', "
+                "beginning with a letter or a digit"
+            )
     given = _given(operator_token_file)
     changes: list[str] = []
 
@@ -93,8 +112,12 @@ def setup(
         }
         _others(server, wanted, buckets, changed)
         written = wanted.buckets[0].name
-        telegraf = _token(server, credentials, TELEGRAF, frozenset({("write", buckets[written])}), changed)
-        grafana = _token(server, credentials, GRAFANA, frozenset(("read", each) for each in buckets.values()), changed)
+        writes = frozenset({("write", buckets[written])})
+        reads = frozenset(("read", each) for each in buckets.values())
+        telegraf = _token(server, credentials, TELEGRAF, DESCRIPTIONS[TELEGRAF], writes, changed)
+        grafana = _token(server, credentials, GRAFANA, DESCRIPTIONS[GRAFANA], reads, changed)
+        for device in devices:
+            _token(server, credentials, device_file(device), f"SenseTIG: device {device} writes", writes, changed)
         for name in credentials.tightened:
             changed(f"{name} was readable by others, and no longer is; replace it if others may have read it")
     return Outcome(organisation, tuple(changes), Tokens(operator, telegraf, grafana), tokens)
@@ -209,19 +232,20 @@ def _token(
     server: Server,
     credentials: Credentials,
     name: str,
+    description: str,
     permissions: frozenset[tuple[str, str]],
     changed: Callable[[str], None],
 ) -> str:
     """The scoped token of that file, made anew where the file, the token or its permissions are not as they should."""
     kept = credentials.read(name)
-    stored = server.tokens(DESCRIPTIONS[name])
+    stored = server.tokens(description)
     intact = len(stored) == 1 and stored[0].active and stored[0].permissions == permissions
     if kept and intact and server.accepts(kept):
         return kept
     credentials.room()  # before the token is made: what InfluxDB tells once must not be lost
     for each in stored:
         server.delete_token(each.id)
-    token_id, secret = server.create_token(DESCRIPTIONS[name], permissions)
+    token_id, secret = server.create_token(description, permissions)
     try:
         credentials.write(name, secret)
     except SetupError:

@@ -35,7 +35,8 @@ NotifyAccess=all
 User=telegraf
 EnvironmentFile=-/etc/default/telegraf
 ImportCredential=telegraf.*
-ExecStart=/usr/bin/telegraf -config /etc/telegraf/telegraf.conf -config-directory /etc/telegraf/telegraf.d $TELEGRAF_OPTS
+ExecStart=/usr/bin/telegraf -config /etc/telegraf/telegraf.conf \\
+  -config-directory /etc/telegraf/telegraf.d $TELEGRAF_OPTS
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=on-failure
 RestartForceExitStatus=SIGPIPE
@@ -151,7 +152,7 @@ def _post_install(content: Content) -> str:
 
 
 def _pre_remove(content: Content) -> str:
-    return f"#!/bin/sh\n[ \"$1\" = upgrade ] || systemctl disable --now {content.unit} || true\n"
+    return f'#!/bin/sh\n[ "$1" = upgrade ] || systemctl disable --now {content.unit} || true\n'
 
 
 def deb(name: str, version: str, content: Content, folder: Path) -> Path:
@@ -178,7 +179,9 @@ def deb(name: str, version: str, content: Content, folder: Path) -> Path:
         shutil.copy(program, tree / path)
     made = folder / f"{name}_{version}_amd64.deb"
     subprocess.run(
-        ["dpkg-deb", "--root-owner-group", "-Zzstd", "-z1", "--build", tree, made], check=True, stdout=subprocess.DEVNULL
+        ["dpkg-deb", "--root-owner-group", "-Zzstd", "-z1", "--build", tree, made],
+        check=True,
+        stdout=subprocess.DEVNULL,
     )
     shutil.rmtree(tree)
     return made

@@ -86,7 +86,10 @@ class Machine:
         )  # fmt: skip
         log.close()
         for attempt in Retrying(
-            stop=stop_after_delay(_START_SECONDS), wait=wait_fixed(0.3), retry=retry_if_exception_type(NotReady), reraise=True
+            stop=stop_after_delay(_START_SECONDS),
+            wait=wait_fixed(0.3),
+            retry=retry_if_exception_type(NotReady),
+            reraise=True,
         ):
             with attempt:
                 self._ready()

@@ -69,7 +69,10 @@ def play(
     }
     started = time.monotonic()
     done = subprocess.run(
-        [Path(sys.executable).with_name("ansible-playbook"), ANSIBLE / name, "-i", inventory, "-e", f"@{settings}", *options],
+        [
+            Path(sys.executable).with_name("ansible-playbook"), ANSIBLE / name,
+            "-i", inventory, "-e", f"@{settings}", *options,
+        ],
         cwd=ANSIBLE, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, check=False, timeout=timeout,
     )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.e2e.conftest import Site
+from tests.e2e.site import Site
 
 
 def test_the_machines_boot(site: Site) -> None:
