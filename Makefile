@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop demo-clean test bench lint dashboards reference engines lock clean
+.PHONY: help demo demo-stop demo-clean test bench lint dashboards reference engines lock clean e2e
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo ## Run the whole bundle on this machine; Ctrl-C stops it
 	@$(BIN)/sensetig demo
@@ -28,10 +28,16 @@ bench: $(VENV)/.dev ## Measure speed and memory, side by side with what they are
 	@$(BIN)/sensetig engines
 	$(BIN)/python -m tests.bench $(BENCH)
 
-lint: $(VENV)/.dev ## Check style and types
+e2e: $(VENV)/.ansible ## Boot three Debian machines and run the playbook on them (as root; minutes)
+	@$(BIN)/sensetig engines telegraf influxd
+	SENSETIG_E2E=1 $(BIN)/python -m pytest tests/e2e $(E2E)
+
+lint: $(VENV)/.ansible ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m mypy
+	cd ansible && ../$(BIN)/yamllint --strict .
+	cd ansible && PATH="$(CURDIR)/$(BIN):$$PATH" ../$(BIN)/ansible-lint --offline --strict
 
 dashboards: $(VENV)/.dev ## Build the dashboards' JSON from their Python
 	$(BIN)/python -m grafana.dashboards
@@ -67,4 +73,9 @@ $(VENV)/.demo: $(VENV)/.python pyproject.toml constraints.txt
 $(VENV)/.dev: $(VENV)/.demo
 	@echo "installing what the tests need"
 	@$(PIP) install --constraint constraints.txt --editable '.[camera,sensehat,emulator,dev]'
+	@touch $@
+
+$(VENV)/.ansible: $(VENV)/.dev
+	@echo "installing Ansible"
+	@$(PIP) install --constraint constraints.txt --editable '.[camera,sensehat,emulator,dev,ansible]'
 	@touch $@
