@@ -92,7 +92,7 @@ def gather(counts: Iterable[FluxRecord], newest: Iterable[FluxRecord]) -> Arriva
                 sum(points[name].values()),
                 tuple(sorted({reading.field for reading in own})),
                 max(reading.time for reading in own),
-                all(BROUGHT_BY in reading.tags for reading in own),
+                all(_by_telegraf(reading) for reading in own),
             )
     return Arrivals(measurements, readings)
 
@@ -106,13 +106,18 @@ def reporting(arrivals: Arrivals) -> set[str]:
     return {reading.tags["collector"] for reading in _own_metrics(arrivals)}
 
 
+def _by_telegraf(reading: Reading) -> bool:
+    """Whether Telegraf brought it: its mark tells, and what a processor says of itself has no other way."""
+    return BROUGHT_BY in reading.tags or (
+        reading.measurement == COLLECTOR.name and reading.tags.get("collector") in PROCESSORS
+    )
+
+
 def _own_metrics(arrivals: Arrivals) -> list[Reading]:
     return [
         reading
         for reading in arrivals.readings
-        if reading.measurement == COLLECTOR.name
-        and "collector" in reading.tags
-        and (BROUGHT_BY in reading.tags or reading.tags["collector"] in PROCESSORS)
+        if reading.measurement == COLLECTOR.name and "collector" in reading.tags and _by_telegraf(reading)
     ]
 
 

@@ -78,6 +78,17 @@ def test_a_collector_has_arrived_when_its_own_metric_came_through_telegraf_and_i
     assert missing(_arrivals(data, printing_nothing), ["sky"], declared) == [], "it writes to InfluxDB on its own"
 
 
+def test_what_a_processor_says_of_itself_has_come_through_telegraf() -> None:
+    through = _record("collector", "up", 1, collector="sky", brought_by="telegraf")
+    processor = _record("collector", "up", 1, collector="telemetry")
+    assert _arrivals(through, processor).measurements["collector"].through_telegraf
+    assert (
+        not _arrivals(through, _record("collector", "up", 1, collector="sky"))
+        .measurements["collector"]
+        .through_telegraf
+    )
+
+
 def test_the_table_shows_declared_fields_of_the_newest_series_with_their_units_and_leaves_texts_out() -> None:
     arrivals = _arrivals(
         _record("weather", "temperature_celsius", 3.0, 60, sensor="old"),
