@@ -184,8 +184,8 @@ def _refuse_overlaps(curves: list[Curve], where: str) -> None:
                 and other.valid_from_ns < each.valid_until_ns
             ):
                 raise CalibrationError(
-                    f"{where}: {each.output} of {each.measurement} has an entry for the sensor {_shown(each.sensor)} and one "
-                    'for any sensor at the same time; end one of them with an entry of kind = "end"'
+                    f"{where}: {each.output} of {each.measurement} has an entry for the sensor {_shown(each.sensor)} "
+                    'and one for any sensor at the same time; end one of them with an entry of kind = "end"'
                 )
 
 
