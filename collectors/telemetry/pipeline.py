@@ -141,8 +141,10 @@ class Pipeline:
     def _fast(self, plan: Plan, line: str, head: str, rest: str) -> str | None:
         """The line that comes out; None, with nothing changed, where anything is unusual."""
         pairs, _, stamp = rest.partition(" ")
-        if not stamp.isdigit() or plan.generation != self._generation:
+        if not stamp.isdigit():
             return None
+        if plan.generation != self._generation:
+            plan.recalibrate(self._calibrations.of(plan.device), self._generation)
         time_ns = int(stamp)
         if not (self._earliest_ns <= time_ns <= self._latest_ns and plan.from_ns <= time_ns < plan.until_ns):
             return None
