@@ -14,12 +14,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from collectors.report import Report
+from collectors.requests import Requests
 from collectors.runner import (
     Collector,
     Context,
     Module,
     NotApplicable,
-    Requests,
     Runner,
     Transforming,
     Unavailable,

@@ -96,8 +96,9 @@ class Telegraf:
         """The processor's process, or None while there is none."""
         process = self.identity.process()
         assert process is not None, self.log.read_text()
-        # The shell that holds the pipes has the same words in its script, but not as an argument of their own.
-        found = [child.pid for child in process.children(recursive=True) if "telemetry" in child.cmdline()]
+        # The shell that holds its pipes is Telegraf's child, and it is the shell's.
+        words = ["-m", "collectors", "telemetry"]
+        found = [child.pid for child in process.children(recursive=True) if child.cmdline()[1:4] == words]
         return found[0] if found else None
 
 
