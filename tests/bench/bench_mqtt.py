@@ -71,9 +71,11 @@ def _agent() -> list[Result]:
 def _published(folder: Path, port: int) -> list[Result]:
     peer = Peer(port)
     variables = environment(SENSETIG_SETTINGS="/dev/null", **settings(port, folder, status_seconds="60"))
-    began = time.monotonic()
     with subprocess.Popen(
-        python("-m", "collectors", "mqtt", "--lines", "true"), stdin=subprocess.PIPE, env=variables
+        python("-m", "collectors", "mqtt", "--lines", "true"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        env=variables,
     ) as agent:
         assert agent.stdin is not None
         try:
