@@ -32,6 +32,7 @@ MESSAGE = "mqtt_message"
 STATUS = "device_status"
 
 _MEASUREMENT = re.compile(r"(?:[^, \\]|\\.)*", re.DOTALL)
+_HEAD = re.compile(r"(?:[^ \\]|\\.)+(?= )", re.DOTALL)
 _ESCAPED = re.compile(r"\\([, ])")
 _MASK = 2**64 - 1
 
@@ -72,6 +73,7 @@ class Pipeline:
         most_series: plans that are kept.
         clock_ns: wall clock, nanoseconds since 1970.
         complain: is told in a sentence of what could not be done.
+        kinds: of the fields that are declared of a measurement; JSON does not tell a float from an integer.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Pipeline:
         most_series: int,
         clock_ns: Callable[[], int],
         complain: Callable[[str], None],
+        kinds: Callable[[str], Mapping[str, type]],
     ) -> None:
         self._names = frozenset((*names, STATUS))
         self._book = book
@@ -100,6 +103,7 @@ class Pipeline:
         self._plans = Plans(most_series)
         self._clock_ns = clock_ns
         self._complain = complain
+        self._kinds = kinds
         self._now_ns = self._latest_ns = 0
         self._generation = 0
         # Rules that remember nothing are the same for every series with these limits.
@@ -129,6 +133,13 @@ class Pipeline:
         for line in lines:
             if plain or is_plain(line):
                 head, _, rest = line.partition(" ")
+            else:
+                # What is special in a head that is known means what it meant before.
+                found = _HEAD.match(line)
+                head, rest = (found[0], line[found.end() + 1 :]) if found else ("", "")
+                if not is_plain(rest):
+                    head = ""
+            if head:
                 plan = newest.get(head)
                 if plan is not None:
                     done = self._fast(plan, line, head, rest)
@@ -240,7 +251,7 @@ class Pipeline:
                 if series.measurement in self._names:
                     self._judge(metric, None, out)
                 else:
-                    self._encode(metric, out)
+                    self._encode(Metric(series, self._as_declared(metric), metric.time_ns), out)
             else:
                 out.append(
                     self._rejections.line(
@@ -252,6 +263,14 @@ class Pipeline:
                         text=each.text,
                     )
                 )
+
+    def _as_declared(self, metric: Metric) -> dict[str, FieldValue]:
+        """The fields of a message, with each whole number an integer where it is declared as one."""
+        kinds = self._kinds(metric.series.measurement)
+        return {
+            name: int(value) if kinds.get(name) is int and type(value) is float and value.is_integer() else value
+            for name, value in metric.fields.items()
+        }
 
     def _judge(self, metric: Metric, content: str | None, out: list[str]) -> None:
         """Calibrate and validate a metric, count it, and put out what is left of it.

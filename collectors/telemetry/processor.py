@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Protocol
 
 from collectors.metric import Metric, Series, encode
@@ -136,6 +137,7 @@ def open_processor(context: Context) -> Processor:
         most_series=values[settings.MOST_SERIES],
         clock_ns=context.clock_ns,
         complain=complain,
+        kinds=lru_cache(maxsize=256)(_kinds),
     )
     lines = Lines(values[settings.MOST_LINE_BYTES])
     return Processor(lines, pipeline, rejections, states, context, tags)
@@ -168,6 +170,10 @@ def declarations(names: Sequence[str]) -> list[Measurement]:
                 found.append(measurement)
                 wanted.discard(measurement.name)
     return found
+
+
+def _kinds(name: str) -> Mapping[str, type]:
+    return {field.name: field.kind for measurement in declarations([name]) for field in measurement.fields}
 
 
 def _split(text: str) -> tuple[str, ...]:
