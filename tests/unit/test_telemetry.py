@@ -52,6 +52,19 @@ def test_a_line_without_a_time_gets_that_of_its_arrival() -> None:
     assert [metric.time_ns for metric in out] == [NOW]
 
 
+@pytest.mark.parametrize("before", [[], [reading(20, -10), reading(20.5, -5)]])
+def test_a_line_whose_reading_fails_goes_on_as_it_came_and_is_told(before: list[str]) -> None:
+    def fail(value: float) -> float:
+        raise RuntimeError(f"no curve for {value}")
+
+    broken = offset(1.0, since_ns=NOW - 86400 * SECOND)._replace(apply=fail)
+    stage = Stage(curves={"pi": (broken,)})
+    good = reading(21, device="other")
+    assert stage.run(*before, reading(20, 1), good, reading(20, 2)) == [*before, reading(20, 1), good, reading(20, 2)]
+    assert [sentence for sentence in stage.said if "RuntimeError: no curve for 20.0" in sentence] == stage.said
+    assert len(stage.said) == 2
+
+
 # --- calibration ------------------------------------------------------------------------------------
 
 
