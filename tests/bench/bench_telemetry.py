@@ -20,6 +20,7 @@ from collectors.telemetry.processor import Processor, open_processor
 from collectors.telemetry.state.settings import SECONDS, STATE
 from sensetig.engines import locate
 from tests.bench.measure import BenchUnavailable, Result, environment, pss_bytes, python, tree_cpu
+from tests.integration.nats import Nats
 
 NOW = 1_781_600_000_000_000_000
 CALIBRATION = (
@@ -43,7 +44,7 @@ for line in sys.stdin:
 def run() -> list[Result]:
     """All figures."""
     with tempfile.TemporaryDirectory(prefix="telemetry-") as folder:
-        return [*pure(folder), *piped(folder), *memory(folder), *latency(folder)]
+        return [*pure(folder), *piped(folder), *memory(folder), *latency(folder), *flushing(folder)]
 
 
 def lines_of(devices: int, rounds: int, start: int = 0) -> Iterator[str]:
@@ -212,13 +213,68 @@ def latency(folder: str) -> list[Result]:
     ]
 
 
-def _started(folder: str, calibrations: str, name: str) -> subprocess.Popen[bytes]:
+def flushing(folder: str) -> list[Result]:
+    """The slowest line while 10,000 devices are written into the store, each line a chunk of its own."""
+    results = []
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        engine = locate("nats-server")
+        server = Nats(engine.path, Path(place)) if engine is not None else None
+        if server is not None:
+            server.start()
+        try:
+            stores = {"SQLite": os.path.join(place, "flush.db")}
+            if server is not None:
+                stores["NATS"] = f"nats://127.0.0.1:{server.port}"
+            for name, store in stores.items():
+                results.append(
+                    Result(
+                        f"telemetry: the slowest line while 10,000 devices are written, {name}",
+                        _slowest(folder, store) * 1000,
+                        "ms",
+                        250,
+                    )
+                )
+        finally:
+            if server is not None:
+                server.stop()
+    return results
+
+
+def _slowest(folder: str, store: str) -> float:
+    lines = list(lines_of(10_000, 1))
+    # So many messages in memory are written at once, whatever the clock says.
+    more = {"SENSETIG_TELEMETRY_STATE_PENDING": str(len(lines)), "SENSETIG_TELEMETRY_STATE_SECONDS": "3600"}
+    slowest = 0.0
+    with _started(folder, calibrate(folder, 1), "flush", store, **more) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        _through(process, lines)
+        one = next(lines_of(1, 1, 2))
+        written = False
+        deadline = time.perf_counter() + 60
+        while not written and time.perf_counter() < deadline:
+            begun = time.perf_counter()
+            process.stdin.write(f"{one}\n".encode())
+            process.stdin.flush()
+            while not (line := process.stdout.readline()).startswith(b"environment,"):
+                written = written or line.startswith(b"device_store,")
+            slowest = max(slowest, time.perf_counter() - begun)
+        if not written:
+            raise BenchUnavailable("the device states were not written within a minute")
+    return slowest
+
+
+def _started(
+    folder: str, calibrations: str, name: str, store: str | None = None, **more: str
+) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         python("-m", "collectors", "telemetry", "--execd", "--calibrations", calibrations),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env=environment(SENSETIG_TELEMETRY_STATE=os.path.join(folder, f"{name}.db"), SENSETIG_SETTINGS=os.devnull),
+        env=environment(
+            SENSETIG_TELEMETRY_STATE=store or os.path.join(folder, f"{name}.db"), SENSETIG_SETTINGS=os.devnull, **more
+        ),
     )
 
 

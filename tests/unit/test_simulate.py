@@ -153,6 +153,12 @@ def test_a_recording_is_played_and_marked_as_replayed(tmp_path: Path) -> None:
             "says otherwise",
         ),
         (
+            ("--messages", "1", "--start", "0001-01-01T00:00"),
+            1,
+            "Error: the simulated time would be beyond the years 1677 to 2262, which no database holds",
+        ),
+        (("--interval", "nan"), 2, "Error: Invalid value for '--interval': nan is no finite number."),
+        (
             ("--messages", "1", "--manifest", "/nowhere/manifest"),
             1,
             "Error: the manifest /nowhere/manifest cannot be written: No such file or directory",
