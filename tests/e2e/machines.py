@@ -15,15 +15,15 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
+from filelock import FileLock, Timeout
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from tests.e2e.roots import Root
+from tests.e2e.roots import Root, cache
 
-BRIDGE = "sensetig-e2e"
-NETWORK = "10.177.0"
-#: This machine, as the others see it.
-HERE = f"{NETWORK}.1"
+#: How many runs can have a network on one machine at once.
+NETWORKS = 8
 
 #: The account that the playbook comes in by, as on a Pi.
 USER = "pi"
@@ -35,6 +35,38 @@ class NotReady(Exception):
     """A machine does not answer yet."""
 
 
+class Network(NamedTuple):
+    """The network of one run.
+
+    Args:
+        number: by which it differs from those of other runs.
+    """
+
+    number: int
+
+    @property
+    def bridge(self) -> str:
+        """The bridge's name."""
+        return f"sensetig-e2e{self.number}"
+
+    @property
+    def here(self) -> str:
+        """This machine, as the others see it."""
+        return self.address(1)
+
+    def address(self, host: int) -> str:
+        """The address of the machine with that number."""
+        return f"10.177.{self.number}.{host}"
+
+    def namespace(self, name: str) -> str:
+        """The network namespace of the machine with that name."""
+        return f"{self.bridge}-{name}"
+
+    def link(self, name: str) -> str:
+        """The end of that machine's cable on this side; Linux allows fifteen characters."""
+        return f"e2e{self.number}-{name}"[:15]
+
+
 class Machine:
     """One machine, running or not.
 
@@ -43,10 +75,12 @@ class Machine:
         address: in the run's network.
         system: the merged file system.
         run: folder of the run: keys and logs.
+        namespace: the network namespace that it is in.
     """
 
-    def __init__(self, name: str, address: str, system: Path, run: Path) -> None:
+    def __init__(self, name: str, address: str, system: Path, run: Path, namespace: str) -> None:
         self.name = name
+        self.namespace = namespace
         self.address = address
         self.system = system
         self.run = run
@@ -78,7 +112,7 @@ class Machine:
         self._process = subprocess.Popen(
             [
                 "systemd-nspawn", f"--directory={self.system}", f"--machine={self.name}", "--boot",
-                f"--network-namespace-path=/run/netns/{_namespace(self.name)}",
+                f"--network-namespace-path=/run/netns/{self.namespace}",
                 "--register=no", "--keep-unit", "--console=pipe", "--resolv-conf=off",
             ],
             env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
@@ -121,40 +155,47 @@ class Machine:
         self.start()
 
 
-def _namespace(name: str) -> str:
-    return f"{BRIDGE}-{name}"
+@contextmanager
+def network() -> Iterator[Network]:
+    """The first network that no other run has; what a run that was killed has left of it is put away first."""
+    with ExitStack() as stack:
+        found = _free(stack)
+        _ip("link", "delete", found.bridge, check=False)
+        _ip("link", "add", found.bridge, "type", "bridge")
+        stack.callback(_ip, "link", "delete", found.bridge)
+        _ip("address", "add", f"{found.here}/24", "dev", found.bridge)
+        _ip("link", "set", found.bridge, "up")
+        yield found
+
+
+def _free(stack: ExitStack) -> Network:
+    for number in range(NETWORKS):
+        try:
+            stack.enter_context(FileLock(cache() / f"network-{number}.lock", timeout=0))
+        except Timeout:
+            continue
+        return Network(number)
+    raise RuntimeError(f"all {NETWORKS} networks for machines are in use: wait until another run has ended")
 
 
 @contextmanager
-def network() -> Iterator[None]:
-    """The bridge; what a run that was killed has left of it is put away first."""
-    _ip("link", "delete", BRIDGE, check=False)
-    _ip("link", "add", BRIDGE, "type", "bridge")
-    try:
-        _ip("address", "add", f"{HERE}/24", "dev", BRIDGE)
-        _ip("link", "set", BRIDGE, "up")
-        yield
-    finally:
-        _ip("link", "delete", BRIDGE)
-
-
-@contextmanager
-def fleet(roots: Sequence[tuple[str, Root]], run: Path, archive: str) -> Iterator[dict[str, Machine]]:
+def fleet(net: Network, roots: Sequence[tuple[str, Root]], run: Path, archive: str) -> Iterator[dict[str, Machine]]:
     """Machines of those names, booted.
 
     Args:
+        net: that they are on.
         roots: each machine's name and what it is booted from.
         run: an empty folder, not itself on an overlay.
         archive: address of the operating systems' packages; a folder for each suite.
     """
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", run / "key"], check=True)
-    addresses = {name: f"{NETWORK}.{number}" for number, (name, _) in enumerate(roots, 11)}
+    addresses = {name: net.address(number) for number, (name, _) in enumerate(roots, 11)}
     with ExitStack() as stack:
         machines = {}
         for name, root in roots:
             system = stack.enter_context(_system(name, root, run, addresses, archive))
-            stack.enter_context(_wired(name, addresses[name]))
-            machines[name] = Machine(name, addresses[name], system, run)
+            stack.enter_context(_wired(net, name, addresses[name]))
+            machines[name] = Machine(name, addresses[name], system, run, net.namespace(name))
             stack.callback(machines[name].stop)
         known = []
         for name, root in roots:
@@ -194,14 +235,14 @@ def _system(name: str, root: Root, run: Path, addresses: dict[str, str], archive
 
 
 @contextmanager
-def _wired(name: str, address: str) -> Iterator[None]:
+def _wired(net: Network, name: str, address: str) -> Iterator[None]:
     """A network namespace with one cable to the bridge."""
-    namespace, here = _namespace(name), f"e2e-{name}"[:15]
+    namespace, here = net.namespace(name), net.link(name)
     _ip("netns", "delete", namespace, check=False)
     _ip("netns", "add", namespace)
     try:
         _ip("link", "add", here, "type", "veth", "peer", "name", "eth0", "netns", namespace)
-        _ip("link", "set", here, "master", BRIDGE, "up")
+        _ip("link", "set", here, "master", net.bridge, "up")
         _ip("-n", namespace, "address", "add", f"{address}/24", "dev", "eth0")
         for link in ("lo", "eth0"):
             _ip("-n", namespace, "link", "set", link, "up")

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
-
-from filelock import FileLock
 
 from sensetig.engines import locate
 from tests.e2e import archive, machines, roots, wheels
@@ -41,20 +39,34 @@ class Site(NamedTuple):
     folder: Path
     vendor: archive.Vendor
 
+    @property
+    def settings(self) -> Path:
+        """The file of the operator's variables."""
+        return self.folder / "config.json"
+
+    def write_config(self) -> None:
+        """Write the operator's variables, for a playbook that is run by hand."""
+        self.settings.write_text(json.dumps(self.config))
+
     def play(self, name: str = "site.yml", *options: str, **variables: object) -> Run:
         """Run a playbook, with other variables where some are given."""
         return play(name, self.inventory, {**self.config, **variables}, self.folder, options=options)
 
 
 @contextmanager
-def booted(run: Path) -> Iterator[Site]:
-    """The fleet, booted, before the playbook has seen it; *run* is an empty folder for its keys, disks and logs."""
+def booted(run: Path, members: Sequence[tuple[str, str, str]] = FLEET) -> Iterator[Site]:
+    """The fleet, booted, before the playbook has seen it.
+
+    Args:
+        run: an empty folder for its keys, disks and logs.
+        members: name, group and suite of each machine.
+    """
     missing = {package for program, package in _NEEDED.items() if shutil.which(program) is None}
     if missing:
         subprocess.run(["apt-get", "install", "--yes", "--quiet", *sorted(missing)], check=True, timeout=600)
-    with FileLock(roots.cache() / "network.lock", timeout=1800), machines.network():
+    with machines.network() as net:
         today = datetime.now(UTC).date()
-        systems = {suite: roots.root(suite, today) for suite in sorted({suite for _, _, suite in FLEET})}
+        systems = {suite: roots.root(suite, today) for suite in sorted({suite for _, _, suite in members})}
         served = run / "served"
         archive.operating_system(served / "os", list(systems.values()))
         vendor = archive.Vendor(served / "vendor")
@@ -66,10 +78,11 @@ def booted(run: Path) -> Iterator[Site]:
             assert found is not None, f"{engine} is not there: run `make engines` first"
             archive.deb(name, version, content(found.path), vendor.pool)
         vendor.publish()
-        with archive.served(served, machines.HERE) as address:
+        with archive.served(served, net.here) as address:
             inventory = run / "inventory.json"
-            with machines.fleet([(name, systems[suite]) for name, _, suite in FLEET], run, f"{address}/os") as fleet:
-                inventory.write_text(json.dumps(_inventory(fleet)))
+            booting = [(name, systems[suite]) for name, _, suite in members]
+            with machines.fleet(net, booting, run, f"{address}/os") as fleet:
+                inventory.write_text(json.dumps(_inventory(fleet, members)))
                 config = {
                     "common_site": "e2e",
                     "common_archives": {
@@ -86,9 +99,9 @@ def booted(run: Path) -> Iterator[Site]:
                 yield Site(fleet, inventory, config, run, vendor)
 
 
-def _inventory(fleet: dict[str, Machine]) -> dict[str, Any]:
+def _inventory(fleet: dict[str, Machine], members: Sequence[tuple[str, str, str]]) -> dict[str, Any]:
     groups: dict[str, Any] = {}
-    for name, group, _ in FLEET:
+    for name, group, _ in members:
         machine = fleet[name]
         options = " ".join(machine.ssh_options)
         variables = {"ansible_host": machine.address, "ansible_user": machines.USER, "ansible_ssh_common_args": options}

@@ -16,7 +16,7 @@ from tests.e2e.playbook import Run
 from tests.e2e.site import Site
 
 #: The units of each machine, and how exposed each may be by the measure of `systemd-analyze security`.
-UNITS = {
+UNITS: dict[str, dict[str, float | None]] = {
     "loft": {"influxdb": 3.0, "telegraf": 2.0, "mosquitto": None},
     "hall": {"telegraf": 2.0},
     "lab": {"telegraf": 2.0},
