@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from collectors.report import Report
-from collectors.runner import Context, Module, NotApplicable, Requests, Runner, Unavailable, Unwritable
+from collectors.runner import Context, Module, NotApplicable, Requests, Runner, Transforming, Unavailable, Unwritable
 from collectors.settings import DEFAULT_FILE, Setting, SettingsError, Values, resolve, variable
 
 if TYPE_CHECKING:
@@ -148,6 +148,27 @@ def _write_all(descriptor: int) -> Callable[[bytes], None]:
     return write
 
 
+#: How long the end of the process waits for its reader, in seconds; Telegraf kills what takes longer than 5.
+DRAIN_SECONDS = 3.0
+
+
+def _drain(descriptor: int) -> None:
+    """Wait until a pipe's reader has taken all of it: Telegraf lets go of what it has not read when a process ends."""
+    import fcntl
+    import struct
+    import termios
+
+    deadline = time.monotonic() + DRAIN_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            waiting = struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, b"\0" * 4))[0]
+        except OSError:
+            return  # a file, which keeps what was written
+        if not waiting:
+            return
+        time.sleep(0.005)
+
+
 def _spool(directory: str, events: Sequence[str], report: Report) -> Writer:
     """The spool's end that is written to, with the settings of the collector `spool`."""
     from collectors import spool
@@ -223,6 +244,11 @@ def main(arguments: Sequence[str]) -> int:
         values = settle(name, (*module.SETTINGS, SPOOL), options)
         context = Context(values, report, once, os.uname().nodename, time.time_ns)
         collector = module.create(context)
+        if once and isinstance(collector, Transforming):
+            if sys.stdin is None:
+                collector.close()
+                raise Unavailable("standard input is closed, and the lines come from there; open it")
+            requests.listen(0)
         directory = values[SPOOL]
         if directory is not None:
             # Only now: a collector that cannot start leaves no spool behind.
@@ -242,7 +268,10 @@ def main(arguments: Sequence[str]) -> int:
     write = _write_all(1) if spool is None else spool.append
     runner = Runner(name, collector, report, write, time.time_ns, time.monotonic)
     try:
-        return runner.once(requests) if once else runner.serve(requests)
+        status = runner.once(requests) if once else runner.serve(requests)
+        if isinstance(collector, Transforming) and not once:
+            _drain(1)
+        return status
     except BrokenPipeError:
         return 1  # whoever read the lines is gone; there is nobody left to tell
     except Unwritable as error:

@@ -16,6 +16,8 @@ from urllib.parse import unquote, urlsplit
 from collectors.runner import Unavailable
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from paho.mqtt.client import Client
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
@@ -39,6 +41,8 @@ class Broker(NamedTuple):
     user: str | None = None
     password: str | None = None
     ca_file: str | None = None
+    certificate: str | None = None
+    key: str | None = None
 
     @property
     def place(self) -> str:
@@ -51,6 +55,8 @@ def read_broker(
     password_file: str | None = None,
     ca_file: str | None = None,
     *,
+    certificate: str | None = None,
+    key: str | None = None,
     password_setting: str = "password_file",  # noqa: S107 - the name of a setting
 ) -> Broker:
     """The broker that a URL names.
@@ -59,11 +65,12 @@ def read_broker(
         url: ``mqtt://[user@]host[:port]``, or ``mqtts://`` for TLS, which a broker beyond loopback needs.
         password_file: its first line is the password, which therefore stands in no list of processes.
         ca_file: certificates that are trusted instead of the system's.
+        certificate, key: files (PEM) by which the client proves who it is, over TLS; nobody else may read the key.
         password_setting: what the setting of the password's file is called, for the sentences.
 
     Raises:
         Unavailable: the URL names no broker, has a password in it, or leads beyond loopback unencrypted; or the
-            password's file cannot be used.
+            password's file or the key cannot be used.
     """
     try:
         parts = urlsplit(url)
@@ -88,7 +95,14 @@ def read_broker(
     user = unquote(parts.username) if parts.username else None
     if password and not user:
         raise Unavailable(f"there is a password for {parts.hostname}, but no user; name one: mqtt://USER@HOST")
-    return Broker(parts.hostname, port or _PORTS[parts.scheme], parts.scheme == "mqtts", user, password, ca_file)
+    tls = parts.scheme == "mqtts"
+    if (certificate is None) != (key is None):
+        raise Unavailable("certificate and key belong together: set both, or neither")
+    if key is not None:
+        if not tls:
+            raise Unavailable("certificate and key are shown over TLS alone; use mqtts:// in the broker's URL")
+        read_secret(key, "key")
+    return Broker(parts.hostname, port or _PORTS[parts.scheme], tls, user, password, ca_file, certificate, key)
 
 
 def is_loopback(host: str) -> bool:
@@ -156,16 +170,13 @@ def make_client(broker: Broker, client_id: str, told: Told, *, manual_ack: bool 
         from paho.mqtt.client import Client, MQTTv5
         from paho.mqtt.enums import CallbackAPIVersion
     except ImportError:
-        raise Unavailable("MQTT needs the library paho-mqtt 2: pip install 'sensetig[vision]'") from None
+        raise Unavailable("MQTT needs the library paho-mqtt 2: pip install 'sensetig[mqtt]'") from None
 
     client = Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=MQTTv5, manual_ack=manual_ack)
     if broker.user is not None:
         client.username_pw_set(broker.user, broker.password)
     if broker.tls:
-        try:
-            client.tls_set(ca_certs=broker.ca_file)
-        except OSError as error:  # ssl.SSLError is one, too
-            raise Unavailable(f"{broker.ca_file} cannot be used as the broker's certificates: {error}") from None
+        client.tls_set_context(_tls_context(broker))
     client.reconnect_delay_set(*_RECONNECT_SECONDS)
     client.on_connect_fail = lambda *_: told.add(f"the broker {broker.place} cannot be reached; trying again")
 
@@ -175,6 +186,29 @@ def make_client(broker: Broker, client_id: str, told: Told, *, manual_ack: bool 
 
     client.on_disconnect = disconnected
     return client
+
+
+def _tls_context(broker: Broker) -> SSLContext:
+    """Whom to trust, and the certificate to show. Raises Unavailable when a file cannot be used."""
+    import ssl
+
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if broker.ca_file is None:
+            context.load_default_certs()
+        else:
+            context.load_verify_locations(broker.ca_file)
+    except OSError as error:  # ssl.SSLError is one, too
+        raise Unavailable(f"{broker.ca_file} cannot be used as the broker's certificates: {error}") from None
+    if broker.certificate is not None:
+        try:
+            # A key with a passphrase is refused; without this it would be asked for on a terminal that is not there.
+            context.load_cert_chain(broker.certificate, broker.key, password=lambda: b"")
+        except (OSError, ValueError) as error:
+            raise Unavailable(
+                f"{broker.certificate} and {broker.key} cannot be used as certificate and key: {error}"
+            ) from None
+    return context
 
 
 def refusal(broker: Broker, reason: object) -> str:

@@ -10,6 +10,9 @@ A command is a message on ``sensetig/<device>/command/<name>`` with a JSON objec
     {"id": "a1b2", "name": "camera_video", "status": "ok", "message": "...", "path": "..."}
 
 A :class:`Gate` decides what is let in. It knows neither broker nor clock; whoever carries out commands makes one.
+
+Several processes of one device may each carry out commands. Each subscribes to the topics of its own names and to no
+others, so that a command is answered by one of them; a name that belongs to none reaches nobody.
 """
 
 from __future__ import annotations
@@ -17,9 +20,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 from collectors.broker import topic_level
 
@@ -70,7 +73,7 @@ class ArgumentError(ValueError):
 
 
 def command_topic(device: str, name: str) -> str:
-    """Where a command is sent to; with ``+`` for the name, what is subscribed to."""
+    """Where a command is sent to, and what the process that carries it out subscribes to."""
     return f"sensetig/{topic_level(device)}/command/{name}"
 
 
@@ -91,20 +94,47 @@ def result(command_id: str, name: str, status: Status, message: str, details: Ma
     return json.dumps(answer, separators=(",", ":"), allow_nan=False).encode()
 
 
+class Ids(Protocol):
+    """Keeps ids beyond the process; :class:`collectors.command_ids.IdFile` is one."""
+
+    def load(self) -> Mapping[str, float]:
+        """The ids that were saved last, each with its end."""
+        ...
+
+    def save(self, ids: Mapping[str, float], /) -> None:
+        """Keep these in the place of all others. Raises OSError when that cannot be done."""
+        ...
+
+
 class Gate:
     """Lets commands in, each once.
 
     Args:
         device: whose commands.
-        allowed: the names that are let in.
+        names: those of this process; what has another name is not answered.
+        allowed: of these, the names that are let in.
         ids_most: ids kept in mind at most.
+        ids: keeps them beyond this process, too. An id is kept before its command is let in, so that a command is
+            carried out at most once, whatever happens in between.
     """
 
-    def __init__(self, device: str, allowed: Sequence[str], ids_most: int = IDS_MOST) -> None:
+    def __init__(
+        self,
+        device: str,
+        names: Iterable[str],
+        allowed: Iterable[str],
+        *,
+        ids_most: int = IDS_MOST,
+        ids: Ids | None = None,
+    ) -> None:
         self._prefix = command_topic(device, "")
+        self._names = frozenset(names)
         self._allowed = frozenset(allowed)
         self._ids_most = ids_most
-        self._seen: dict[str, float] = {}
+        self._ids = ids
+        self._seen: dict[str, float] = {} if ids is None else dict(ids.load())
+        self.topics = tuple(self._prefix + name for name in sorted(self._names))
+        """What to subscribe to."""
 
     def admit(self, topic: str, payload: bytes, now: float, *, retained: bool = False) -> Command | Refused:
         """The command that a message is, or why it is none.
@@ -116,6 +146,8 @@ class Gate:
         name = topic.removeprefix(self._prefix)
         if name == topic or not _NAME.fullmatch(name):
             return Refused(f"{topic[:200]!r} is no topic of a command; it is {self._prefix}<name>")
+        if name not in self._names:
+            return Refused(f"{name} is no command of this process", None, name)
         if len(payload) > PAYLOAD_BYTES_MOST:
             return Refused(f"a command has at most {PAYLOAD_BYTES_MOST} bytes; this has {len(payload)}", None, name)
         document = _object(payload)
@@ -149,13 +181,18 @@ class Gate:
         return ""
 
     def _repeated(self, command_id: str, expires: float, now: float) -> str:
-        if command_id in self._seen and self._seen[command_id] > now:
+        if self._seen.get(command_id, now) > now:
             return "a command with this id has been here already; take a new id for each"
-        if len(self._seen) >= self._ids_most:
-            self._seen = {known: until for known, until in self._seen.items() if until > now}
-        if len(self._seen) >= self._ids_most:
+        seen = {known: until for known, until in self._seen.items() if until > now}
+        if len(seen) >= self._ids_most:
             return f"{self._ids_most} commands have come that have not expired yet; wait, and let them expire sooner"
-        self._seen[command_id] = expires
+        seen[command_id] = expires
+        if self._ids is not None:
+            try:
+                self._ids.save(seen)
+            except OSError as error:
+                return f"the id cannot be kept, so that the command could be repeated: {error.strerror or error}"
+        self._seen = seen
         return ""
 
 

@@ -1,6 +1,7 @@
-"""Runs one collector: once for Telegraf's ``inputs.exec``, or on and on for ``inputs.execd``.
+"""Runs one collector: once for Telegraf's ``inputs.exec``, or on and on for ``inputs.execd`` and ``processors.execd``.
 
-A collector is polled (``collect`` gives one batch) or streaming (``stream`` gives batches as events happen).
+A collector is polled (``collect`` gives one batch), streaming (``stream`` gives batches as events happen) or
+transforming (``feed`` takes lines of line protocol and gives lines back).
 "No data" is an empty batch; a reading that failed is told to the :class:`~collectors.report.Report`; an
 exception means that the whole batch failed, and is counted with ``up=0``.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 import os
 import select
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from collectors.metric import Metric, Series, encode
@@ -18,8 +19,14 @@ from collectors.report import Report
 from collectors.schema import COLLECTOR, Measurement
 from collectors.settings import Setting, Values
 
-#: How often a streaming collector reports on itself, in seconds.
+#: How often a streaming or transforming collector reports on itself, in seconds.
 REPORT_SECONDS = 10.0
+
+#: How often a transforming collector is asked for what is due without any input, in seconds.
+DUE_SECONDS = 1.0
+
+#: As much as is read from standard input at once: what a pipe holds.
+_CHUNK_BYTES = 64 * 1024
 
 
 class NotApplicable(Exception):
@@ -71,7 +78,36 @@ class Streaming(Protocol):
         ...
 
 
-Collector = Polled | Streaming
+@runtime_checkable
+class Transforming(Protocol):
+    """A collector that other collectors' lines go through.
+
+    What it gives is whole lines, each with its line break, and how many they are.
+    """
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """Tags of its self-metric besides its name: nobody adds the pipeline's to what a processor emits itself."""
+        ...
+
+    def feed(self, data: bytes, /) -> tuple[bytes, int]:
+        """The lines that come out of what came in, at once. *data* may end anywhere, within a line, too."""
+        ...
+
+    def due(self) -> tuple[bytes, int]:
+        """What is to be told without any input; asked for about once a second."""
+        ...
+
+    def end(self) -> tuple[bytes, int]:
+        """The rest of what came in, once there is no more, and all that was not told yet."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+        ...
+
+
+Collector = Polled | Streaming | Transforming
 
 
 class Context(NamedTuple):
@@ -118,14 +154,20 @@ class Requests:
     def __init__(self, stdin: int | None) -> None:
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._poll = select.poll()
+        self._stdin: int | None = None
         if stdin is not None:
-            self._poll.register(stdin, select.POLLIN | select.POLLHUP)
+            self.listen(stdin)
         self._poll.register(self._wake_read, select.POLLIN)
         self._pending = 0
         self.stopped = False
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
+
+    def listen(self, stdin: int) -> None:
+        """Heed this descriptor as standard input, beside the signals."""
+        self._stdin = stdin
+        self._poll.register(stdin, select.POLLIN | select.POLLHUP)
 
     def _stop(self, *_: object) -> None:
         self._pending = 0
@@ -153,6 +195,24 @@ class Requests:
         self._pending -= 1
         return True
 
+    def read(self, seconds: float) -> bytes | None:
+        """Whatever standard input has, as it comes; None once that long nothing came, empty when there is no more.
+
+        After a signal, what has been written already is still given; only for more it does not wait.
+        """
+        if self._stdin is None:
+            return b""
+        ready = [descriptor for descriptor, _ in self._poll.poll(0 if self.stopped else seconds * 1000)]
+        if self._wake_read in ready:
+            os.read(self._wake_read, 512)
+        if self._stdin in ready:
+            data = os.read(self._stdin, _CHUNK_BYTES)
+            if not data:
+                self._poll.unregister(self._stdin)
+                self._stdin = None
+            return data
+        return b"" if self.stopped and not ready else None
+
     def wait(self, seconds: float, descriptor: int | None = None, /) -> bool:
         """Pause; True as soon as it is time to stop. Lines that come meanwhile are not answered.
 
@@ -174,7 +234,7 @@ class Runner:
 
     Args:
         name: the collector's name, the tag of its self-metrics.
-        collector: polled or streaming.
+        collector: polled, streaming or transforming.
         report: counts and says what fails.
         write: takes whole lines of line protocol, for stdout or a spool.
         clock_ns: wall clock, nanoseconds since 1970.
@@ -195,13 +255,14 @@ class Runner:
         self._write = write
         self._clock_ns = clock_ns
         self._timer = timer
-        self._series = Series(COLLECTOR.name, {"collector": name})
+        tags = collector.tags if isinstance(collector, Transforming) else {}
+        self._series = Series(COLLECTOR.name, {**tags, "collector": name})
 
     def once(self, requests: Requests) -> int:
         """One batch (of a streaming collector: all it has, until a signal); the exit status."""
         if isinstance(self._collector, Polled):
             return 0 if self._batch(self._collector) else 1
-        return self.follow(requests.wait)
+        return self._any(requests)
 
     def serve(self, requests: Requests) -> int:
         """A batch for each request, or events as they happen, until there are no more; the exit status."""
@@ -209,7 +270,12 @@ class Runner:
             while requests.next():
                 self._batch(self._collector)
             return 0
-        return self.follow(requests.wait)
+        return self._any(requests)
+
+    def _any(self, requests: Requests) -> int:
+        return (
+            self.transform(requests.read) if isinstance(self._collector, Transforming) else self.follow(requests.wait)
+        )
 
     def _batch(self, collector: Polled) -> bool:
         start = self._timer()
@@ -241,7 +307,7 @@ class Runner:
                     self._emit(lines, up=True, samples=samples)
                     samples = 0
                 elif lines:
-                    self._send(lines)
+                    self._write(_bytes(lines))
         except (BrokenPipeError, Unwritable):
             raise
         except Exception as error:  # noqa: BLE001 - the source is lost as a whole: say so, and let Telegraf start it again
@@ -249,6 +315,39 @@ class Runner:
             up = False
         self._emit([], up=up, samples=samples)
         return 0 if up else 1
+
+    def transform(self, read: Callable[[float], bytes | None]) -> int:
+        """Pass what is read through a transforming collector until there is no more; the exit status.
+
+        Args:
+            read: see :meth:`Requests.read`.
+        """
+        collector = self._collector
+        assert isinstance(collector, Transforming)
+        due = self._timer() + DUE_SECONDS
+        report = self._timer() + REPORT_SECONDS
+        samples = 0
+        while (data := read(max(0.0, due - self._timer()))) != b"":
+            if data is not None:
+                written, count = collector.feed(data)
+                samples += count
+                if written:
+                    # At once: a live view is as fresh as this.
+                    self._write(written)
+            now = self._timer()
+            if now >= due:
+                due = now + DUE_SECONDS
+                written, count = collector.due()
+                samples += count
+                if now >= report:
+                    report = now + REPORT_SECONDS
+                    written += self._about(up=True, samples=samples)
+                    samples = 0
+                if written:
+                    self._write(written)
+        written, count = collector.end()
+        self._write(written + self._about(up=True, samples=samples + count))
+        return 0
 
     def _add(self, metric: Metric, lines: list[str]) -> None:
         if metric.time_ns is None:
@@ -259,6 +358,10 @@ class Runner:
 
     def _emit(self, lines: list[str], *, up: bool, samples: int, duration: float | None = None) -> None:
         """Write the lines with the collector's self-metric behind them."""
+        self._write(_bytes(lines) + self._about(up=up, samples=samples, duration=duration))
+
+    def _about(self, *, up: bool, samples: int, duration: float | None = None) -> bytes:
+        """The collector's self-metric."""
         fields: dict[str, float | int | bool | str] = {
             "samples": samples,
             "errors": self._report.take(),
@@ -266,10 +369,11 @@ class Runner:
         }
         if duration is not None:
             fields["duration_seconds"] = duration
-        self._send([*lines, encode(Metric(self._series, fields, self._clock_ns()))])
+        return _bytes([encode(Metric(self._series, fields, self._clock_ns()))])
 
-    def _send(self, lines: list[str]) -> None:
-        self._write(("\n".join(lines) + "\n").encode("utf-8", "replace"))
+
+def _bytes(lines: list[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
 
 
 def _sentence(error: Exception) -> str:

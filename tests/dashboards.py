@@ -42,10 +42,20 @@ def panels(dashboard: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             yield panel
 
 
-def targets(dashboard: Mapping[str, Any]) -> Iterator[Target]:
-    """All targets of all panels."""
+def channels(dashboard: Mapping[str, Any]) -> Iterator[str]:
+    """The channels of Grafana Live that panels show."""
     for panel in panels(dashboard):
         for target in panel.get("targets") or []:
+            if "channel" in target:
+                yield target["channel"]
+
+
+def targets(dashboard: Mapping[str, Any]) -> Iterator[Target]:
+    """All targets of all panels that read InfluxDB."""
+    for panel in panels(dashboard):
+        for target in panel.get("targets") or []:
+            if "channel" in target:
+                continue
             yield Target(dashboard["uid"], panel["title"], target["refId"], target["query"])
 
 

@@ -5,6 +5,7 @@ A case is a folder ``tests/cases/<collector>/<case>/`` with ``case.toml`` in it:
     arguments = ["--sys-root", "sys"]  # after the collector's name; the case's folder is the working directory
     environment = { SENSETIG_PI_VCGENCMD = "./vcgencmd" }
     requests = 2                       # lines on stdin of a run with --execd; without it, one batch is collected
+    stdin = "telemetry.influx"         # a file of the case that is the standard input of a run without --execd
     status = 0                         # the exit status
     needs = ["cv2"]                    # Python modules without which the case is skipped
 
@@ -39,7 +40,7 @@ DATA = ROOT.parent / "shared" / "data"
 #: A case that has not ended by then has hung.
 TIMEOUT_SECONDS = 60
 
-_KEYS = {"arguments", "environment", "requests", "status", "needs"}
+_KEYS = {"arguments", "environment", "requests", "stdin", "status", "needs"}
 
 
 class Case(NamedTuple):
@@ -51,6 +52,7 @@ class Case(NamedTuple):
     requests: int | None
     status: int
     needs: tuple[str, ...]
+    stdin: str | None = None
 
     @property
     def collector(self) -> str:
@@ -89,6 +91,7 @@ def read_case(folder: Path) -> Case:
         document.get("requests"),
         document.get("status", 0),
         tuple(document.get("needs", ())),
+        document.get("stdin"),
     )
 
 
@@ -134,14 +137,14 @@ def run(case: Case, scratch: Path) -> Outcome:
         command,
         cwd=case.folder,
         env=environment,
-        input="\n" * (case.requests or 0),
+        # As bytes: what ends a line is for the collector to say.
+        input=b"\n" * (case.requests or 0) if case.stdin is None else (case.folder / case.stdin).read_bytes(),
         capture_output=True,
-        text=True,
-        encoding="utf-8",
         timeout=TIMEOUT_SECONDS,
         check=False,
     )
-    return Outcome(done.stdout, _portable(done.stderr.replace(str(scratch), "{tree}")), done.returncode)
+    said = done.stderr.decode().replace(str(scratch), "{tree}")
+    return Outcome(done.stdout.decode(), _portable(said), done.returncode)
 
 
 def mask(metrics: Sequence[Metric], patterns: Sequence[str]) -> Iterator[str]:

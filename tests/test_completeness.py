@@ -22,11 +22,13 @@ KINDS = {float, int, bool, str}
 
 
 def snippets_of(name: str) -> list[Path]:
-    """The snippets that run a collector: its own, or, where it takes the place of another, those alternatives."""
+    """The snippets that run a collector: its own, that of a hub or an alternative to another's."""
     own = ROOT / "telegraf" / "telegraf.d" / f"{name}.conf"
     if own.is_file():
         return [own]
-    alternatives = sorted((ROOT / "telegraf" / "alternatives").glob("*.conf"))
+    alternatives = sorted(
+        path for folder in ("alternatives", "hub") for path in (ROOT / "telegraf" / folder).glob("*.conf")
+    )
     return [path for path in alternatives if f'"-m", "collectors", "{name}"' in active(path)]
 
 
@@ -39,7 +41,9 @@ def active(snippet: Path) -> str:
 @pytest.mark.parametrize("name", catalogue())
 def test_a_collector_has_all_its_parts(name: str) -> None:
     parts = {
-        f"its snippet telegraf/telegraf.d/{name}.conf, or one in telegraf/alternatives": bool(snippets_of(name)),
+        f"its snippet telegraf/telegraf.d/{name}.conf, or one in telegraf/alternatives or telegraf/hub": bool(
+            snippets_of(name)
+        ),
         f"its row grafana/dashboards/rows/{name}.py": (
             ROOT / "grafana" / "dashboards" / "rows" / f"{name}.py"
         ).is_file(),
@@ -72,7 +76,8 @@ def test_an_alternative_takes_the_place_of_a_snippet_and_says_of_which() -> None
 
 def test_every_case_and_row_belongs_to_something() -> None:
     collectors = set(catalogue())
-    snippets = {path.stem for path in (ROOT / "telegraf" / "telegraf.d").glob("*.conf")}
+    folders = (ROOT / "telegraf" / folder for folder in ("telegraf.d", "hub"))
+    snippets = {path.stem for folder in folders for path in folder.glob("*.conf")}
     strays = [
         *(path.name for path in CASES.iterdir() if path.is_dir() and path.name not in collectors),
         *(

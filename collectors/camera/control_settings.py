@@ -43,8 +43,14 @@ COMMAND_DEVICE: Setting[str | None] = Setting(
 COMMAND_ALLOW = Setting(
     "command_allow",
     str,
-    "ping,camera_photo,camera_video,camera_detection",
+    "camera_ping,camera_photo,camera_video,camera_detection",
     "Commands that are carried out, with commas between.",
+)
+COMMAND_IDS_FILE = Setting(
+    "command_ids_file",
+    str,
+    "/var/lib/sensetig/camera/command-ids.json",
+    "File that keeps the ids of commands until they expire; its folder is made.",
 )
 
 SETTINGS: tuple[Setting[Any], ...] = (
@@ -60,6 +66,7 @@ SETTINGS: tuple[Setting[Any], ...] = (
     COMMAND_CA_FILE,
     COMMAND_DEVICE,
     COMMAND_ALLOW,
+    COMMAND_IDS_FILE,
 )
 
 

@@ -52,6 +52,14 @@ ENVIRONMENT = Measurement(
             -60,
             120,
         ),
+        Field(
+            "temperature_calibrated_celsius",
+            float,
+            "celsius",
+            "Temperature by the device's calibration; only where it has one.",
+            -60,
+            120,
+        ),
         Field("compensation_factor", float, "", "The factor that the compensation used.", 0.1, 100),
         Field("humidity_raw_percent", float, "percent", "Relative humidity at the sensor (hts221).", 0, 100),
         Field(
@@ -63,9 +71,25 @@ ENVIRONMENT = Measurement(
             100,
         ),
         Field(
+            "humidity_calibrated_percent",
+            float,
+            "percent",
+            "Relative humidity by the device's calibration; only where it has one.",
+            0,
+            100,
+        ),
+        Field(
             "dew_point_celsius", float, "celsius", "Dew point, which the CPU's heat leaves alone (hts221).", -80, 100
         ),
         Field("pressure_hpa", float, "hpa", "Air pressure at the board, not reduced to sea level (lps25h).", 260, 1260),
+        Field(
+            "pressure_calibrated_hpa",
+            float,
+            "hpa",
+            "Air pressure by the device's calibration; only where it has one.",
+            260,
+            1260,
+        ),
     ),
 )
 IMU = Measurement(

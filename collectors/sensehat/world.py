@@ -171,7 +171,11 @@ def _stepped(value: float, step: float) -> float:
 def sense(seed: int, time_ns: int) -> Reading:
     """What the board reads at a time, in nanoseconds since 1970: the room through warm, noisy, stepped sensors."""
     conversion = time_ns // CONVERSION_NS
-    truth = room(seed, conversion * CONVERSION_NS / 1e9)
+    return sensed(seed, conversion, room(seed, conversion * CONVERSION_NS / 1e9))
+
+
+def sensed(seed: int, conversion: int, truth: Room) -> Reading:
+    """What the board reads of a room at a conversion, counted since 1970: for whoever has many boards to compute."""
     noise = _draw(seed, "noise", conversion)
 
     def noisy(value: float, spread: float, step: float) -> float:

@@ -23,6 +23,9 @@ BROUGHT_BY = "brought_by"
 
 _TIME_AND_VALUE = {"_start", "_stop", "_time", "_value", "_field", "_measurement", "result", "table"}
 
+#: Collectors that Telegraf runs as processors: their lines are made behind the place where it puts its tags on.
+PROCESSORS = frozenset({"telemetry"})
+
 Value = float | int | bool | str
 
 
@@ -107,7 +110,9 @@ def _own_metrics(arrivals: Arrivals) -> list[Reading]:
     return [
         reading
         for reading in arrivals.readings
-        if reading.measurement == COLLECTOR.name and reading.tags.keys() >= {BROUGHT_BY, "collector"}
+        if reading.measurement == COLLECTOR.name
+        and "collector" in reading.tags
+        and (BROUGHT_BY in reading.tags or reading.tags["collector"] in PROCESSORS)
     ]
 
 
@@ -115,7 +120,8 @@ def missing(arrivals: Arrivals, expected: Iterable[str], declared: Mapping[str, 
     """The collectors of *expected* whose data has not arrived through Telegraf.
 
     A collector has arrived when its own metric came through Telegraf, and a measurement of its own as well.
-    One that prints nothing itself, since it writes to InfluxDB on its own, has arrived when what it writes has.
+    A processor has no other way than through Telegraf. One that prints nothing itself, since it writes to InfluxDB on
+    its own, has arrived when what it writes has.
     """
     there = reporting(arrivals)
     printing_nothing = {
@@ -126,6 +132,6 @@ def missing(arrivals: Arrivals, expected: Iterable[str], declared: Mapping[str, 
     with_data = {
         declared[name].collector
         for name, arrived in arrivals.measurements.items()
-        if name in declared and (arrived.through_telegraf or declared[name].collector in printing_nothing)
+        if name in declared and (arrived.through_telegraf or declared[name].collector in PROCESSORS | printing_nothing)
     }
     return [name for name in expected if name not in there or name not in with_data]

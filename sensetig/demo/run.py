@@ -18,7 +18,9 @@ from sensetig.demo.arrivals import BROUGHT_BY
 from sensetig.demo.interrupts import Interrupts
 from sensetig.demo.state import State, StateError
 from sensetig.engines import Engine, EngineUnavailable, obtain
-from sensetig.influx import setup
+from sensetig.grafana import live
+from sensetig.grafana.server import Server
+from sensetig.influx import SetupError, setup
 from sensetig.local import grafana, influxdb, ports, processes, telegraf
 
 #: The tag that says where a demo's points come from, and the bucket that they go to.
@@ -145,6 +147,18 @@ def up(state: State, environment: Mapping[str, str], interrupts: Interrupts, say
         )
         say("starting Telegraf with the collectors")
         state.tags.write_text(f'[global_tags]\n  {BROUGHT_BY} = "telegraf"\n')
+        (state.telemetry / "calibrations").mkdir(parents=True, exist_ok=True, mode=0o700)
+        added, shown_by = [state.tags], {}
+        if "grafana" in engines:
+            # Telegraf reads the token for each write, so it may start first, with one that opens nothing.
+            grafana_port = _port(3000, say)
+            live.reserve(state.live)
+            added.append(files / "telegraf" / "hub" / "live.conf")
+            shown_by = {
+                "SENSETIG_GRAFANA_URL": f"http://{ports.LOOPBACK}:{grafana_port}",
+                "SENSETIG_LIVE_TOKENS": str(state.live),
+                "SENSETIG_LIVE_RETRY": "5s",
+            }
         interrupts.hold()
         identity = telegraf.start(
             engines["telegraf"].path,
@@ -157,16 +171,19 @@ def up(state: State, environment: Mapping[str, str], interrupts: Interrupts, say
                 "SENSETIG_TELEGRAF_TOKEN": outcome.tokens.telegraf,
                 "SENSETIG_INTERVAL": "2s",
                 "SENSETIG_FLUSH_INTERVAL": "1s",
+                "SENSETIG_TELEMETRY_STATE": str(state.telemetry / "device-state.db"),
+                "SENSETIG_TELEMETRY_STATE_SECONDS": "2",
+                "SENSETIG_TELEMETRY_CALIBRATIONS": str(state.telemetry / "calibrations"),
+                **shown_by,
                 **environment,
             },
             state.log("telegraf"),
-            tags=state.tags,
+            added=added,
         )
         remember(identity)
         grafana_url = None
         if "grafana" in engines:
             say("starting Grafana")
-            port = _port(3000, say)
             variables = {
                 "SENSETIG_INFLUXDB_URL": url,
                 "SENSETIG_ORGANISATION": outcome.organisation,
@@ -176,9 +193,15 @@ def up(state: State, environment: Mapping[str, str], interrupts: Interrupts, say
             interrupts.hold()
             try:
                 home, log = engines["grafana"].path, state.log("grafana")
-                _, grafana_url = grafana.start(home, files, state.grafana, port, variables, log, remember)
+                password = state.secret("grafana-admin")
+                _, grafana_url = grafana.start(
+                    home, files, state.grafana, grafana_port, variables, log, remember, password
+                )
+                live.prepare(Server(grafana_url, grafana.ADMINISTRATOR, password), state.live, say)
             except processes.EngineFailed as error:
                 say(f"going on without the dashboards: {error}")
+            except SetupError as error:
+                say(f"going on without live panels: {error}")
     except OSError as error:
         _give_up(state, identities, interrupts)
         raise StateError(f"the state folder {state.folder} cannot be used: {error}") from None

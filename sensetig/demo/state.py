@@ -75,6 +75,8 @@ class State:
         self.grafana = folder / "grafana"
         self.logs = folder / "logs"
         self.tags = folder / "tags.conf"
+        self.live = folder / "live"
+        self.telemetry = folder / "telemetry"
         self._running = folder / "running.json"
 
     @contextmanager
@@ -133,7 +135,7 @@ class State:
 
     def remove(self) -> None:
         """Remove what a demo keeps here, and the folder where nothing else is in it."""
-        for folder in (self.influxdb, self.tokens, self.grafana, self.logs):
+        for folder in (self.influxdb, self.tokens, self.grafana, self.live, self.telemetry, self.logs):
             if folder.exists():
                 shutil.rmtree(folder)
         for file in (

@@ -81,7 +81,7 @@ def unpack(
         progress = Progress(lambda text: say(f"{text} of {package.name} {package.version}"), time.monotonic)
         deb = _fetch(f"{archive.url}/{path}", checksum, folder, progress)
         say("checksum and signature hold; unpacking")
-        extract(deb, package, target)
+        extract(deb, f"{package.name} {package.version}", package.takes, target)
 
 
 def _first_answer(archive: Archive, patience: float) -> bytes:
@@ -205,12 +205,13 @@ def choose_package(index: bytes, package: Package, architecture: str) -> tuple[s
     raise EngineUnavailable(f"{package.archive.url} has no {package.name} {package.version} for {architecture}{newest}")
 
 
-def extract(deb: Path, package: Package, target: Path) -> None:
+def extract(deb: Path, title: str, takes: str, target: Path) -> None:
     """Lay out the engine of a verified package: one file, or everything under one folder.
 
     Args:
         deb: the package.
-        package: says what of it is taken.
+        title: its name and version, for messages.
+        takes: what of it is the engine: a file, or a folder with a slash at its end.
         target: the file, or the folder.
     """
     from debian.arfile import ArError
@@ -218,11 +219,11 @@ def extract(deb: Path, package: Package, target: Path) -> None:
 
     try:
         with DebFile(str(deb)) as content, content.data.tgz() as members:
-            count = sum(_place(members, member, package.takes, target) for member in members)
+            count = sum(_place(members, member, takes, target) for member in members)
     except (ArError, DebError, tarfile.TarError, OSError) as error:
-        raise EngineUnavailable(f"{package.name} {package.version} cannot be unpacked: {error}") from error
+        raise EngineUnavailable(f"{title} cannot be unpacked: {error}") from error
     if not count:
-        raise EngineUnavailable(f"{package.name} {package.version} has no {package.takes}")
+        raise EngineUnavailable(f"{title} has no {takes}")
 
 
 def _place(members: tarfile.TarFile, member: tarfile.TarInfo, takes: str, target: Path) -> bool:

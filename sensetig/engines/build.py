@@ -1,4 +1,4 @@
-"""The fourth source: Telegraf and InfluxDB built from the Go module ``engines/``, which pins both."""
+"""The last source: Telegraf, InfluxDB and NATS built from the Go modules under ``engines/``, which pin them."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ def wanted_go(module: str) -> str:
     """The version of Go that a ``go.mod`` asks for."""
     match = re.search(r"^go\s+(\S+)", module, re.MULTILINE)
     if match is None:
-        raise EngineUnavailable("engines/go.mod does not say which version of Go it needs")
+        raise EngineUnavailable("the engine's go.mod does not say which version of Go it needs")
     return match[1]
 
 

@@ -71,7 +71,7 @@ class Cache:
             record = json.loads((home / _RECORD).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
-        return Engine(spec.name, key.version, path, f"the cache ({record['source']})")
+        return Engine(spec.name, record.get("version", key.version), path, f"the cache ({record['source']})")
 
     def log(self, key: Key) -> Path:
         """Where the output of a build of that key goes."""
@@ -102,15 +102,17 @@ class Cache:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def install(self, key: Key, staged: Path, source: str) -> None:
+    def install(self, key: Key, staged: Path, source: str, version: str | None = None) -> None:
         """Put a complete folder in its place, at once.
 
         Args:
             key: what it is.
             staged: the folder, on the same file system.
             source: where its content came from, in words.
+            version: what it is, where that may be another than the key's: an operating system has its own.
         """
-        (staged / _RECORD).write_text(json.dumps({"source": source}) + "\n", encoding="utf-8")
+        record = {"source": source, "version": version or key.version}
+        (staged / _RECORD).write_text(json.dumps(record) + "\n", encoding="utf-8")
         target = self.folder / key.folder
         shutil.rmtree(target, ignore_errors=True)  # a folder without a program or a record; never a whole one
         staged.rename(target)

@@ -42,10 +42,23 @@ class Package(NamedTuple):
     takes: str
 
 
-class Build(NamedTuple):
-    """An engine built from the Go module ``engines/``.
+class OsPackage(NamedTuple):
+    """An engine in a package of the operating system, from which only the program is taken.
 
     Args:
+        name: the Debian package.
+        takes: the file that is the engine.
+    """
+
+    name: str
+    takes: str
+
+
+class Build(NamedTuple):
+    """An engine built from a Go module that pins it.
+
+    Args:
+        module: the module's folder, such as ``engines``.
         package: the Go package of its program.
         tags: the build tags that are always set.
         plugins: whether the tags go on with the plugins that the configuration names.
@@ -57,6 +70,7 @@ class Build(NamedTuple):
         extra: plugins beyond those named in the configuration, each with its reason.
     """
 
+    module: str
     package: str
     tags: tuple[str, ...]
     plugins: bool
@@ -82,7 +96,8 @@ class Spec(NamedTuple):
         needed: whether the bundle works at all without it.
         architectures: Debian's names of the architectures that it exists for.
         without: what is lost, or to be done, where it is not to be had.
-        package: where the vendor has it.
+        package: where the vendor has it, or None where there is no archive of the vendor's.
+        os_package: where the operating system has it, or None where that is not asked.
         build: how it is built, or None where it is not.
     """
 
@@ -96,7 +111,8 @@ class Spec(NamedTuple):
     needed: bool
     architectures: tuple[str, ...]
     without: str
-    package: Package
+    package: Package | None
+    os_package: OsPackage | None
     build: Build | None
 
 
@@ -143,7 +159,6 @@ def parse(text: str) -> Catalogue:
 
 
 def _spec(name: str, entry: dict[str, Any], archives: Mapping[str, Archive]) -> Spec:
-    archive = entry["archive"]
     return Spec(
         name,
         entry["title"],
@@ -155,13 +170,19 @@ def _spec(name: str, entry: dict[str, Any], archives: Mapping[str, Archive]) -> 
         entry["needed"],
         tuple(entry["architectures"]),
         entry["without"],
-        Package(archives[archive["vendor"]], archive["package"], archive["package_version"], archive["takes"]),
+        _package(entry["archive"], archives) if "archive" in entry else None,
+        OsPackage(entry["os_package"]["package"], entry["os_package"]["takes"]) if "os_package" in entry else None,
         _build(entry["build"]) if "build" in entry else None,
     )
 
 
+def _package(entry: dict[str, Any], archives: Mapping[str, Archive]) -> Package:
+    return Package(archives[entry["vendor"]], entry["package"], entry["package_version"], entry["takes"])
+
+
 def _build(entry: dict[str, Any]) -> Build:
     return Build(
+        entry["module"],
         entry["package"],
         tuple(entry["tags"]),
         entry["plugins"],

@@ -14,7 +14,7 @@ class Engine(NamedTuple):
     """An engine on this machine.
 
     Args:
-        name: ``telegraf``, ``influxd`` or ``grafana``.
+        name: its key in ``engines.toml``, such as ``telegraf``.
         version: such as ``1.39.3``.
         path: the program; for Grafana its home folder.
         source: where it came from, in words that complete "from ...".

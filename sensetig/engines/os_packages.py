@@ -154,9 +154,33 @@ def candidate(package: str, system: System) -> str | None:
     return match[1] if match and match[1] != "(none)" else None
 
 
+def download(package: str, version: str, folder: Path, system: System) -> Path:
+    """Fetch a package without installing it, verified by apt as for an installation; nobody need be root for it.
+
+    Args:
+        package: Debian's name.
+        version: its full Debian version.
+        folder: where the package is put.
+        system: where.
+
+    Raises:
+        PackagesMissing: when apt cannot fetch it.
+    """
+    _apt(("download", f"{package}={version}"), system, folder)
+    found = list(folder.glob("*.deb"))
+    if len(found) != 1:
+        raise PackagesMissing(f"apt-get download {package} left {len(found)} packages behind, and one was asked for")
+    return found[0]
+
+
+def upstream(version: str) -> str | None:
+    """The program's version in a Debian version: ``1.24`` in ``2:1.24~2``; None where there is no number in it."""
+    return version_in(version.partition(":")[2] or version)
+
+
 def is_new_enough(version: str, minimum: str | None) -> bool:
     """Whether a Debian version (``2:1.24~2``) is at least a version of the program (``1.21``)."""
-    number = version_in(version.partition(":")[2] or version)
+    number = upstream(version)
     try:
         return minimum is None or (number is not None and Version(number) >= Version(minimum))
     except InvalidVersion:
@@ -181,9 +205,11 @@ def _update(say: Callable[[str], None], system: System) -> None:
     _apt(("update",), system)
 
 
-def _apt(words: Sequence[str], system: System) -> None:
+def _apt(words: Sequence[str], system: System, folder: Path | None = None) -> None:
+    # What is downloaded is put into the working directory.
+    within = () if folder is None else ("env", "-C", str(folder))
     # Another apt may be at work, as unattended upgrades are after every start.
-    outcome = system.run(("apt-get", "-o", "DPkg::Lock::Timeout=120", *words))
+    outcome = system.run((*within, "apt-get", "-o", "DPkg::Lock::Timeout=120", *words))
     if outcome.status != 0:
         lines = [line for line in outcome.text.splitlines() if line.strip()]
         last = lines[-1].strip() if lines else "it printed nothing"

@@ -1,4 +1,4 @@
-"""The sources of an engine in their order: installed, cached, the vendor's archive, a build."""
+"""The sources of an engine in their order: installed, cached, the vendor's archive, the system's package, a build."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def locate(name: str, place: Place | None = None) -> Engine | None:
     """An engine that is there already, installed or cached, or None; no network, no build.
 
     Args:
-        name: ``telegraf``, ``influxd`` or ``grafana``.
+        name: its key in ``engines.toml``, such as ``telegraf``.
         place: where to look; by default this machine.
     """
     place = place or here()
@@ -67,7 +67,7 @@ def obtain(name: str, say: Say, place: Place | None = None) -> Engine:
     """An engine from the first source that serves.
 
     Args:
-        name: ``telegraf``, ``influxd`` or ``grafana``.
+        name: its key in ``engines.toml``, such as ``telegraf``.
         say: takes a sentence whenever there is something to tell.
         place: where to get it; by default this machine.
 
@@ -113,7 +113,11 @@ def _get(spec: Spec, place: Place, wanted: frozenset[str], whole: Key, built: Ke
             f"{spec.title} {spec.version} does not exist for {place.architecture}, only for "
             f"{', '.join(spec.architectures)}; {spec.without}"
         )
-    sources = [(_from_archive, whole), *([(_from_build, built)] if spec.build else [])]
+    sources = [
+        *([(_from_archive, whole)] if spec.package else []),
+        *([(_from_os_package, whole)] if spec.os_package else []),
+        *([(_from_build, built)] if spec.build else []),
+    ]
     reasons: list[str] = []
     for source, key in sources:
         if reasons:
@@ -122,9 +126,10 @@ def _get(spec: Spec, place: Place, wanted: frozenset[str], whole: Key, built: Ke
             with place.cache.staging(key) as staged:
                 origin = source(spec, place, wanted, key, staged, say)
                 program = installed.program_of(spec, staged if spec.home else staged / spec.name)
-                if installed.output(program, spec.version_arguments) is None:
+                printed = installed.output(program, spec.version_arguments)
+                if printed is None:
                     raise EngineUnavailable(f"what came from {origin} does not run on this machine")
-                place.cache.install(key, staged, origin)
+                place.cache.install(key, staged, origin, platforms.version_in(printed))
         except EngineUnavailable as error:
             reasons.append(str(error))
             continue
@@ -135,6 +140,7 @@ def _get(spec: Spec, place: Place, wanted: frozenset[str], whole: Key, built: Ke
 
 
 def _from_archive(spec: Spec, place: Place, _: frozenset[str], __: Key, staged: Path, say: Say) -> str:
+    assert spec.package is not None
     if place.system != "linux":
         raise EngineUnavailable(f"the vendor's archive is for Linux, and this is {place.system}")
     target = staged if spec.home else staged / spec.name
@@ -142,15 +148,36 @@ def _from_archive(spec: Spec, place: Place, _: frozenset[str], __: Key, staged: 
     return f"the vendor's archive {spec.package.archive.url}"
 
 
+def _from_os_package(spec: Spec, place: Place, _: frozenset[str], __: Key, staged: Path, say: Say) -> str:
+    package = spec.os_package
+    assert package is not None
+    system = place.packages
+    version = os_packages.candidate(package.name, system) if system.debian else None
+    if version is None:
+        raise EngineUnavailable(f"this system has no package {package.name}")
+    number = os_packages.upstream(version)
+    if number is None or not platforms.will_do(number, spec.accepts):
+        raise EngineUnavailable(f"this system's package {package.name} is {version}, and it takes {spec.accepts}")
+    say(f"{spec.title}: taking the program from the operating system's package {package.name} {version}")
+    try:
+        deb = os_packages.download(package.name, version, staged, system)
+    except os_packages.PackagesMissing as error:
+        raise EngineUnavailable(str(error)) from error
+    archive.extract(deb, f"{package.name} {version}", package.takes, staged / spec.name)
+    deb.unlink()
+    return f"the operating system's package {package.name}"
+
+
 def _from_build(spec: Spec, place: Place, wanted: frozenset[str], key: Key, staged: Path, say: Say) -> str:
-    module = place.bundle / "engines"
+    assert spec.build is not None
+    module = place.bundle / spec.build.module
     if not (module / "go.mod").is_file():
         raise EngineUnavailable("a build needs a checkout of this project, with its folder engines")
     _bring_tools(spec, place, say)
     log = place.cache.log(key)
     build.compile_engine(spec, module, staged / spec.name, wanted, place.environ, log, say)
     log.unlink()
-    return "a build of engines/"
+    return f"a build of {spec.build.module}/"
 
 
 def _bring_tools(spec: Spec, place: Place, say: Say) -> None:

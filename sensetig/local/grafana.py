@@ -9,6 +9,9 @@ from sensetig.local import processes
 from sensetig.local.influxdb import answers
 from sensetig.local.ports import LOOPBACK
 
+#: The user that a password makes.
+ADMINISTRATOR = "admin"
+
 #: Grafana's settings as its variables name them. A viewer needs no login here: nothing listens beyond loopback,
 #: and the account can read but change nothing.
 _SETTINGS = {
@@ -16,7 +19,6 @@ _SETTINGS = {
     "GF_AUTH_ANONYMOUS_ENABLED": "true",
     "GF_AUTH_ANONYMOUS_ORG_ROLE": "Viewer",
     "GF_AUTH_DISABLE_LOGIN_FORM": "true",
-    "GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION": "true",
     "GF_SECURITY_DISABLE_GRAVATAR": "true",
     "GF_ANALYTICS_REPORTING_ENABLED": "false",
     "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
@@ -28,6 +30,8 @@ _SETTINGS = {
     "GF_PLUGINS_PUBLIC_KEY_RETRIEVAL_DISABLED": "true",
     "GF_SNAPSHOTS_EXTERNAL_ENABLED": "false",
     "GF_LOG_LEVEL": "warn",
+    # Without it a reader and a writer of Grafana's own database meet at every start, and the log says so.
+    "GF_DATABASE_WAL": "true",
 }
 
 
@@ -39,6 +43,7 @@ def start(
     environment: Mapping[str, str],
     log: Path,
     spawned: processes.Spawned = processes.ignore,
+    password: str | None = None,
 ) -> tuple[processes.Identity, str]:
     """Start Grafana with its data in *folder*; answers when it does: the process and its URL. Raises EngineFailed.
 
@@ -50,8 +55,10 @@ def start(
         environment: what the provisioning reads: InfluxDB's URL, organisation and the read token.
         log: takes its output.
         spawned: told of the process before it answers.
+        password: of the user ``admin``, who is made where there is no user yet; without one there is none.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    (folder / "plugins").mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.chmod(0o700)
     program = next(path for name in ("grafana", "grafana-server") if (path := home / "bin" / name).is_file())
     settings = {
         **_SETTINGS,
@@ -62,6 +69,7 @@ def start(
         "GF_PATHS_PROVISIONING": str(bundle / "grafana" / "provisioning"),
         "GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH": str(bundle / "grafana" / "dashboards" / "host.json"),
         "SENSETIG_DASHBOARDS": str(bundle / "grafana" / "dashboards"),
+        **_administrator(password),
         **environment,
     }
     command: list[str | Path] = [program, *(["server"] if program.name == "grafana" else []), "--homepath", home]
@@ -74,3 +82,10 @@ def start(
         processes.stop([identity])
         raise
     return identity, url
+
+
+def _administrator(password: str | None) -> dict[str, str]:
+    """Grafana never gets the administrator with the password that everybody knows."""
+    if password is None:
+        return {"GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION": "true"}
+    return {"GF_SECURITY_ADMIN_USER": ADMINISTRATOR, "GF_SECURITY_ADMIN_PASSWORD": password}

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from sensetig.local import processes
 
 
 def start(
-    telegraf: Path, bundle: Path, environment: Mapping[str, str], log: Path, *, tags: Path | None = None
+    telegraf: Path, bundle: Path, environment: Mapping[str, str], log: Path, *, added: Iterable[Path] = ()
 ) -> processes.Identity:
     """Start Telegraf with ``telegraf.conf`` and every snippet, the collectors run by this Python.
 
@@ -19,7 +19,7 @@ def start(
         bundle: the folder that holds ``telegraf/``.
         environment: the variables that the configuration reads, the token among them.
         log: takes its output.
-        tags: a file of configuration besides, such as tags for all points.
+        added: files of configuration besides, such as tags for all points, or one of ``telegraf/hub``.
     """
     command: list[str | Path] = [
         telegraf,
@@ -29,8 +29,8 @@ def start(
         "--config-directory",
         bundle / "telegraf" / "telegraf.d",
     ]
-    if tags is not None:
-        command += ["--config", tags]
+    for file in added:
+        command += ["--config", file]
     return processes.start(
         "Telegraf", command, log=log, environment={"SENSETIG_PYTHON": sys.executable, **environment}, folder=bundle
     )

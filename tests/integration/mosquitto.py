@@ -1,30 +1,38 @@
-"""A real MQTT broker for the tests: on loopback, with its queues on disk, to be stopped and started at will."""
+"""A real MQTT broker for the tests: on loopback, with its queues on disk, to be stopped, killed and started at will."""
 
 from __future__ import annotations
 
 import getpass
+import os
 import shutil
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from sensetig import bundle
 from sensetig.local import ports, processes
+
+_PLACES = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/sbin:/opt/homebrew/bin"
 
 
 class Mosquitto:
-    """One broker, which keeps its port and its folder from start to start."""
+    """One broker, which keeps its port and its folder from start to start.
 
-    def __init__(self, program: str, folder: Path, *, open_to_all: bool = True) -> None:
+    Args:
+        configuration: what the broker is to be told besides where it listens and where its queues are.
+    """
+
+    def __init__(self, program: str, folder: Path, configuration: str) -> None:
         self._program = program
         self._folder = folder
         self.port = ports.any_free()
         self._process: processes.Identity | None = None
         (folder / "mosquitto.conf").write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous {str(open_to_all).lower()}\n"
-            f"persistence true\npersistence_location {folder}/\nuser {getpass.getuser()}\n"
-            "autosave_on_changes true\nautosave_interval 1\n",
+            f"listener {self.port} 127.0.0.1\npersistence_location {folder}/\nuser {getpass.getuser()}\n"
+            f"{configuration}",
             encoding="utf-8",
         )
 
@@ -32,16 +40,45 @@ class Mosquitto:
     def url(self) -> str:
         return f"mqtt://127.0.0.1:{self.port}"
 
+    @property
+    def log(self) -> Path:
+        """What the broker has said."""
+        return self._folder / "mosquitto.log"
+
     def start(self) -> None:
-        log = self._folder / "mosquitto.log"
         command: list[str | Path] = [self._program, "-c", self._folder / "mosquitto.conf"]
-        self._process = processes.start("Mosquitto", command, log=log, folder=self._folder)
-        processes.await_ready(self._process, lambda: not ports.is_free(self.port), log=log, seconds=20)
+        self._process = processes.start("Mosquitto", command, log=self.log, folder=self._folder)
+        processes.await_ready(self._process, lambda: not ports.is_free(self.port), log=self.log, seconds=20)
 
     def stop(self) -> None:
         if self._process is not None:
             processes.stop([self._process])
             self._process = None
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        assert self._process is not None, "the broker does not run"
+        process = self._process.process()
+        assert process is not None, "the broker has ended by itself"
+        process.kill()
+        process.wait(10)
+        self._process = None
+
+
+def _found(name: str) -> str:
+    program = shutil.which(name, path=_PLACES)
+    if program is None:
+        pytest.skip(f"no {name} on this machine: install the package mosquitto to try a real queue")
+    return program
+
+
+@contextmanager
+def _running(broker: Mosquitto) -> Iterator[Mosquitto]:
+    broker.start()
+    try:
+        yield broker
+    finally:
+        broker.stop()
 
 
 @contextmanager
@@ -51,12 +88,33 @@ def running(folder: Path, *, open_to_all: bool = True) -> Iterator[Mosquitto]:
     Args:
         open_to_all: whether one needs no name.
     """
-    program = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/sbin")
-    if program is None:
-        pytest.skip("no mosquitto on this machine: install the package mosquitto to try a real queue")
-    broker = Mosquitto(program, folder, open_to_all=open_to_all)
-    broker.start()
-    try:
+    configuration = (
+        f"allow_anonymous {str(open_to_all).lower()}\npersistence true\nautosave_on_changes true\nautosave_interval 1\n"
+    )
+    with _running(Mosquitto(_found("mosquitto"), folder, configuration)) as broker:
         yield broker
-    finally:
-        broker.stop()
+
+
+@contextmanager
+def shipped(folder: Path, users: Mapping[str, str], changes: Mapping[str, str] | None = None) -> Iterator[Mosquitto]:
+    """A broker with the configuration and the access list that the project ships; without one, the test is skipped.
+
+    Args:
+        users: names with their passwords, hashed as the documentation has it.
+        changes: settings to give another value.
+    """
+    source = bundle.root() / "mosquitto"
+    passwords = folder / "sensetig.passwd"
+    passwords.write_text("".join(f"{name}:{password}\n" for name, password in users.items()), encoding="utf-8")
+    passwords.chmod(0o600)
+    subprocess.run([_found("mosquitto_passwd"), "-U", passwords], check=True, capture_output=True, timeout=60)
+    shutil.copy(source / "sensetig.acl", folder)
+    os.chmod(folder / "sensetig.acl", 0o600)
+    lines = []
+    for line in (source / "sensetig.conf").read_text(encoding="utf-8").splitlines():
+        key = line.partition(" ")[0]
+        if key != "listener":  # the test's own port takes its place
+            lines.append(f"{key} {changes[key]}" if changes and key in changes else line)
+    configuration = "\n".join(lines).replace("/etc/mosquitto/", f"{folder}/") + "\n"
+    with _running(Mosquitto(_found("mosquitto"), folder, configuration)) as broker:
+        yield broker

@@ -45,7 +45,11 @@ class Guarded(mosquitto.Mosquitto):
     """A broker that knows its users, and what each may do."""
 
     def __init__(self, program: str, folder: Path) -> None:
-        super().__init__(program, folder)
+        super().__init__(
+            program,
+            folder,
+            "allow_anonymous true\npersistence true\nautosave_on_changes true\nautosave_interval 1\n",
+        )
         self.folder = folder
         passwords, access, config = folder / "passwords", folder / "access", folder / "mosquitto.conf"
         passwords.touch()
@@ -94,6 +98,7 @@ class Camera:
             "command_password_file": str(password),
             "command_device": "pi",
             "clip_seconds_most": 60.0,
+            "command_ids_file": str(folder / "ids" / "commands.json"),
         }
         self.errors: list[str] = []
         self.media = ScriptedMedia()
@@ -167,7 +172,7 @@ class Operator:
 
     def nothing_more(self) -> bool:
         """Whether no answer is left: one to a ping, which comes after all the others, is the next."""
-        last = self.send("ping")
+        last = self.send("camera_ping")
         return bool(self.answer()["id"] == last)
 
     def close(self) -> None:
@@ -193,7 +198,7 @@ def operator(broker: Guarded) -> Iterator[Operator]:
 
 
 def test_each_command_is_carried_out_and_answered(camera: Camera, operator: Operator) -> None:
-    pong = operator.ask("ping")
+    pong = operator.ask("camera_ping")
     assert abs(pong.pop("time_seconds") - time.time()) < BOUND_SECONDS
     assert pong == {"status": "ok", "message": "the camera is here"}
     assert operator.ask("camera_photo") == {
@@ -221,11 +226,10 @@ def test_each_command_is_carried_out_and_answered(camera: Camera, operator: Oper
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("ping", {"expires": 1_000_000_000}, "the command has expired: "),
-        ("ping", {"expires": 99_999_999_999}, "at most 3600 s are allowed"),
-        ("ping", {"expires": None}, "expires must be"),
-        ("ping", {"extra": 1}, "'extra' is not an argument"),
-        ("reboot", {}, "reboot is not allowed here"),
+        ("camera_ping", {"expires": 1_000_000_000}, "the command has expired: "),
+        ("camera_ping", {"expires": 99_999_999_999}, "at most 3600 s are allowed"),
+        ("camera_ping", {"expires": None}, "expires must be"),
+        ("camera_ping", {"extra": 1}, "'extra' is not an argument"),
         ("camera_video", {}, "seconds must be a number above 0 and up to 60"),
         ("camera_video", {"seconds": 0}, "seconds must be a number above 0 and up to 60"),
         ("camera_video", {"seconds": 61}, "seconds must be a number above 0 and up to 60"),
@@ -253,8 +257,26 @@ def test_a_command_is_carried_out_once_however_often_it_comes(camera: Camera, op
     assert camera.media.asked == ["photo"]
 
 
+def test_a_command_that_comes_again_after_a_restart_is_refused(
+    broker: Guarded, operator: Operator, tmp_path: Path
+) -> None:
+    for status in ("ok", "refused"):
+        camera = Camera(broker, tmp_path)
+        camera.ready()
+        assert operator.ask("camera_photo", id="same")["status"] == status
+        camera.control.close()
+        assert camera.media.asked == (["photo"] if status == "ok" else [])
+
+
+def test_the_commands_of_another_process_of_the_device_are_left_to_it(camera: Camera, operator: Operator) -> None:
+    for name in ("ping", "led_off", "reboot"):
+        operator.send(name)
+    assert operator.nothing_more()
+    assert camera.told() == []
+
+
 def test_what_has_no_id_is_counted_and_not_answered(camera: Camera, operator: Operator) -> None:
-    topic = "sensetig/pi/command/ping"
+    topic = "sensetig/pi/command/camera_ping"
     for payload in (b"", b"nonsense", b"[1]", b'{"id": "a/b", "expires": 1}', b'{"id": "' + b"x" * 5000 + b'"}'):
         operator.raw(topic, payload)
     operator.raw("sensetig/pi/command/a/b", b"{}")  # nobody is subscribed to it
@@ -286,7 +308,7 @@ def test_a_camera_that_is_busy_refuses_rather_than_keeping_commands(camera: Came
         "status": "refused",
         "message": "4 requests wait for the camera already; try again in a moment",
     }
-    assert operator.ask("ping")["status"] == "ok"
+    assert operator.ask("camera_ping")["status"] == "ok"
     camera.media.go_on.set()
     assert [operator.answer()["status"] for _ in range(5)] == ["ok"] * 5
 
@@ -309,21 +331,21 @@ def test_what_the_camera_cannot_do_has_failed(
 
 
 def test_only_what_the_settings_allow_is_carried_out(broker: Guarded, operator: Operator, tmp_path: Path) -> None:
-    camera = Camera(broker, tmp_path, command_allow="ping, camera_photo")
+    camera = Camera(broker, tmp_path, command_allow="camera_ping, camera_photo")
     camera.ready()
     assert operator.ask("camera_photo")["status"] == "ok"
     assert operator.ask("camera_detection", detection="off")["message"] == (
-        "camera_detection is not allowed here; allowed are: camera_photo, ping"
+        "camera_detection is not allowed here; allowed are: camera_photo, camera_ping"
     )
     camera.control.close()
-    with pytest.raises(Unavailable, match="command_allow names 'reboot'; there are: ping, "):
-        Camera(broker, tmp_path, command_allow="ping,reboot")
+    with pytest.raises(Unavailable, match="command_allow names 'reboot'; there are: camera_ping, "):
+        Camera(broker, tmp_path, command_allow="camera_ping,reboot")
 
 
 def test_commands_and_answers_outlive_a_restart_of_the_broker(
     broker: Guarded, camera: Camera, operator: Operator
 ) -> None:
-    assert operator.ask("ping")["status"] == "ok"
+    assert operator.ask("camera_ping")["status"] == "ok"
     camera.media.go_on.clear()
     operator.send("camera_photo")
     assert camera.media.begun.acquire(timeout=BOUND_SECONDS)
@@ -335,7 +357,7 @@ def test_commands_and_answers_outlive_a_restart_of_the_broker(
     answers = [operator.answer()]
     assert (answers[0]["name"], answers[0]["status"]) == ("camera_photo", "ok")
     camera.ready()
-    last = operator.send("ping")
+    last = operator.send("camera_ping")
     # What was not confirmed when the broker went comes a second time, and is refused then, not done again.
     while (found := operator.answer())["id"] != last:
         assert found["id"] == answers[0]["id"]
@@ -381,7 +403,7 @@ def test_commands_come_over_tls_from_a_broker_whose_certificate_is_trusted(broke
     camera = Camera(broker, tmp_path, command_url=url, command_ca_file=certificate)
     camera.ready()
     operator = Operator(broker, certificate=certificate)
-    assert operator.ask("ping")["status"] == "ok"
+    assert operator.ask("camera_ping")["status"] == "ok"
     operator.close()
     camera.control.close()
     with pytest.raises(Unavailable, match="cannot be used as the broker's certificates"):
@@ -407,7 +429,7 @@ def test_a_user_without_the_right_to_the_commands_gets_none(broker: Guarded, tmp
     camera.control.close()
     # Mosquitto grants the subscription, and then sends nothing: so there is no error to be seen, and no command.
     operator = Operator(broker)
-    operator.raw("sensetig/other/command/ping", b"nonsense")
+    operator.raw("sensetig/other/command/camera_ping", b"nonsense")
     assert camera.told() == []
     operator.close()
 
@@ -426,7 +448,11 @@ def test_without_a_broker_the_camera_starts_and_ends_in_time(tmp_path: Path) -> 
             password.write_text("look", encoding="utf-8")
             password.chmod(0o600)
             errors: list[str] = []
-            values = {"command_url": f"mqtt://camera@127.0.0.1:{port}", "command_password_file": str(password)}
+            values = {
+                "command_url": f"mqtt://camera@127.0.0.1:{port}",
+                "command_password_file": str(password),
+                "command_ids_file": str(tmp_path / "ids.json"),
+            }
             context = Context(Values(values), Report("camera", errors.append), False, "pi", time.time_ns)
             control = Control("door", ScriptedMedia(), Switch(), context, time.monotonic)
 

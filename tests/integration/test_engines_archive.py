@@ -162,6 +162,7 @@ def test_a_host_that_never_answers_is_given_up_within_its_time(tmp_path: Path) -
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         package = catalogue.load().engines["telegraf"].package
+        assert package is not None
         package = package._replace(archive=package.archive._replace(url=url, key=f"{url}/archive.key"))
         start = time.monotonic()
         with pytest.raises(EngineUnavailable, match=r"^127\.0\.0\.1 (did not answer within 0\.5 s|cannot be reached)"):
@@ -174,6 +175,7 @@ def test_a_host_that_refuses_is_given_up(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     package = catalogue.load().engines["telegraf"].package
+    assert package is not None
     package = package._replace(archive=package.archive._replace(key=f"http://127.0.0.1:{port}/archive.key"))
     with pytest.raises(EngineUnavailable, match=r"^127\.0\.0\.1 cannot be reached: Connection refused$"):
         archive.unpack(package, "amd64", tmp_path / "unpacked", lambda _: None)

@@ -17,7 +17,7 @@ TOPIC = "sensetig/pi/command/ping"
 
 
 def gate(**changes: Any) -> Gate:
-    return Gate("pi", ("ping", "camera_video"), **changes)
+    return Gate("pi", ("ping", "camera_video", "reboot"), ("ping", "camera_video"), **changes)
 
 
 def message(**content: Any) -> bytes:
@@ -171,7 +171,20 @@ def test_a_number_that_has_to_be_above_the_bound_is_refused_at_it(value: object)
     assert commands.number({"seconds": 0.1}, "seconds", 0, 60, above=True) == 0.1
 
 
-def test_a_device_that_is_started_again_has_forgotten_ids_and_only_the_expiry_bounds_a_repetition() -> None:
+def test_a_name_of_another_process_is_not_answered() -> None:
+    found = refused(gate().admit("sensetig/pi/command/led_off", message(), NOW))
+    assert found == Refused("led_off is no command of this process", None, "led_off")
+
+
+def test_a_process_subscribes_to_its_own_names_and_to_no_others() -> None:
+    assert gate().topics == (
+        "sensetig/pi/command/camera_video",
+        "sensetig/pi/command/ping",
+        "sensetig/pi/command/reboot",
+    )
+
+
+def test_without_a_file_the_expiry_alone_bounds_a_repetition_after_a_restart() -> None:
     longest = message(expires=NOW + commands.EXPIRES_SECONDS_MOST)
     first = gate()
     assert isinstance(first.admit(TOPIC, longest, NOW), Command)

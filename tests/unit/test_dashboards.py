@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,12 @@ COMMITTED = dashboards.committed()
 PANELS = [(name, panel) for name, dashboard in COMMITTED.items() for panel in dashboards.panels(dashboard)]
 FILLED = [(name, panel) for name, panel in PANELS if panel["type"] != "text"]
 TARGETS = [target for dashboard in COMMITTED.values() for target in dashboards.targets(dashboard)]
+CHANNELS = [(name, each) for name, dashboard in COMMITTED.items() for each in dashboards.channels(dashboard)]
 MARKS = [mark for dashboard in COMMITTED.values() for mark in dashboards.marks(dashboard)]
+
+#: The targets that tell of all devices, whichever is chosen.
+OF_ALL_DEVICES = {"sensetig-live/State of all devices/A"}
+
 PROVISIONING = FOLDER.parent / "provisioning"
 
 
@@ -119,7 +125,10 @@ def test_a_panel_says_what_it_shows_in_which_unit_and_when_there_is_nothing(name
     assert len(panel["description"].split()) >= 5
     assert panel["description"].endswith(".")
     assert defaults["noValue"]
-    assert panel["datasource"]["uid"] == "sensetig-influxql"
+    streamed = {"channel" in target for target in panel["targets"]}
+    assert len(streamed) == 1, "a panel's targets are streamed, or they are queries"
+    assert panel["datasource"]["uid"] == ("grafana" if True in streamed else "sensetig-influxql")
+    assert {target["datasource"]["uid"] for target in panel["targets"]} == {panel["datasource"]["uid"]}
     if panel["type"] != "table":
         assert defaults["unit"] in {*units.GRAFANA.values(), "dateTimeFromNow"}
     if defaults.get("unit") == "percent" and panel["type"] == "stat":
@@ -128,8 +137,9 @@ def test_a_panel_says_what_it_shows_in_which_unit_and_when_there_is_nothing(name
 
 @pytest.mark.parametrize("target", TARGETS, ids=str)
 def test_a_target_is_held_to_its_device_its_site_and_the_time_range(target: dashboards.Target) -> None:
-    for condition in ('"host" =~ /^$host$/', '"site" =~ /^$site$/', "$timeFilter"):
-        assert condition in target.query
+    device = '"device" =~ /^$host$/' if target.dashboard == "sensetig-live" else '"host" =~ /^$host$/'
+    for condition in (device, '"site" =~ /^$site$/', "$timeFilter"):
+        assert condition in target.query or (condition == device and str(target) in OF_ALL_DEVICES)
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=str)
@@ -142,6 +152,21 @@ def test_a_target_names_only_what_is_declared(target: dashboards.Target) -> None
     assert columns <= fields | tags
 
 
+@pytest.mark.parametrize(("name", "channel"), CHANNELS)
+def test_a_channel_is_that_of_a_declared_number_of_the_chosen_device(name: str, channel: str) -> None:
+    assert name == "live.json"
+    match = re.fullmatch(r"stream/sensetig/\$host/(\w+)\.(\w+)", channel)
+    assert match, channel
+    assert known()[match[1]].field(match[2]).kind in (int, float)
+
+
+def test_telegraf_sends_every_measurement_that_is_streamed() -> None:
+    snippet = (FOLDER.parents[1] / "telegraf" / "hub" / "live.conf").read_text(encoding="utf-8")
+    sent = tomllib.loads(snippet)["outputs"]["http"][0]["namepass"]
+    assert {channel.rpartition("/")[2].partition(".")[0] for _, channel in CHANNELS} <= set(sent)
+    assert set(sent) <= known().keys() | {"joystick", "telemetry_rejected"}
+
+
 def test_motion_is_marked_on_the_camera_and_can_be_switched_on_elsewhere() -> None:
     offered = {
         name: [(each["name"], each["enable"]) for each in dashboard["annotations"].get("list") or []]
@@ -152,6 +177,7 @@ def test_motion_is_marked_on_the_camera_and_can_be_switched_on_elsewhere() -> No
         "collectors.json": [],
         "environment.json": [("Motion", False)],
         "host.json": [("Motion", False)],
+        "live.json": [],
         "your-data.json": [],
     }
 
@@ -240,7 +266,7 @@ def test_every_datasource_that_is_read_is_provisioned() -> None:
     provisioned = set(
         re.findall(r"^    uid: (\S+)$", (PROVISIONING / "datasources" / "sensetig.yaml").read_text(), re.M)
     )
-    read = {panel["datasource"]["uid"] for _, panel in FILLED}
+    read = {panel["datasource"]["uid"] for _, panel in FILLED} - {"grafana"}
     read |= {
         variable["datasource"]["uid"]
         for dashboard in COMMITTED.values()

@@ -153,6 +153,7 @@ class Control:
             return None
 
         from collectors.camera.control.mqtt import Commands
+        from collectors.command_ids import IdFile
 
         return Commands(
             read_broker(
@@ -166,6 +167,7 @@ class Control:
             self._desk,
             seconds_most=values[CLIP_SECONDS_MOST],
             clock=lambda: context.clock_ns() / 1e9,
+            ids=IdFile(values[settings.COMMAND_IDS_FILE], settings.COMMAND_IDS_FILE.name, context.report.error),
             told=self._told,
         )
 

@@ -36,6 +36,7 @@ class Commands:
         desk: carries them out.
         seconds_most: how long a clip may be.
         clock: wall clock, seconds since 1970.
+        ids: keeps the ids of commands beyond this process.
         told: takes what went wrong, from other threads.
 
     Raises:
@@ -51,10 +52,11 @@ class Commands:
         *,
         seconds_most: float,
         clock: Callable[[], float],
+        ids: commands.Ids | None,
         told: Told,
     ) -> None:
         self._handlers: Mapping[str, Callable[[Command], None]] = {
-            "ping": self._ping,
+            "camera_ping": self._ping,
             "camera_photo": self._photo,
             "camera_video": self._video,
             "camera_detection": self._detection,
@@ -68,7 +70,7 @@ class Commands:
         self._seconds_most = seconds_most
         self._clock = clock
         self._told = told
-        self._gate = commands.Gate(device, allowed)
+        self._gate = commands.Gate(device, self._handlers, allowed, ids=ids)
         #: Set while the broker hands on commands.
         self.subscribed = threading.Event()
         self._client = client = make_client(where, f"sensetig-camera-{topic_level(device)}", told)
@@ -108,16 +110,16 @@ class Commands:
         if reason.is_failure:
             self._told.add(refusal(self._where, reason))
         else:
-            client.subscribe(commands.command_topic(self._device, "+"), qos=1)
+            # Its own names alone: the other commands of this device are another process's to answer.
+            client.subscribe([(topic, 1) for topic in self._gate.topics])
 
     def _on_subscribe(
         self, client: Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: Properties | None
     ) -> None:
         del client, userdata, mid, properties
         self.subscribed.set()
-        for reason in reasons:
+        for topic, reason in zip(self._gate.topics, reasons, strict=False):
             if reason.is_failure:
-                topic = commands.command_topic(self._device, "+")
                 self.subscribed.clear()
                 self._told.add(f"the broker {self._where.place} does not let the camera subscribe to {topic}")
 

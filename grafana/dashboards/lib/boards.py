@@ -78,7 +78,11 @@ class Mark(NamedTuple):
 
 
 class Board(NamedTuple):
-    """A dashboard: its name, what it answers, and the measurement whose hosts it offers to choose from."""
+    """A dashboard: its name, what it answers, and the measurement whose hosts it offers to choose from.
+
+    Args:
+        devices_by: the tag that tells the devices apart: ``device`` where other devices' data comes through a hub.
+    """
 
     key: str
     title: str
@@ -86,6 +90,7 @@ class Board(NamedTuple):
     devices_of: str
     icon: str
     since: str = "now-15m"
+    devices_by: str = "host"
 
     @property
     def uid(self) -> str:
@@ -113,6 +118,15 @@ BOARDS = (
         "What the camera saw: motion events with their pictures, and whether the camera keeps up.",
         devices_of="camera",
         icon="camera",
+    ),
+    Board(
+        "live",
+        "Live",
+        "What a device measures, within a second of being measured, and the state of all devices.",
+        devices_of="environment",
+        devices_by="device",
+        icon="bolt",
+        since="now-5m",
     ),
     Board(
         "collectors",
@@ -215,8 +229,8 @@ def _variables(board: Board) -> list[QueryVariable | IntervalVariable]:
         .label("Device")
         .description("The device whose data is shown.")
         .datasource(DATASOURCE)
-        .query(variable("host", board.devices_of, '"site" =~ /^$site$/'))
-        .definition(str(variable("host", board.devices_of, '"site" =~ /^$site$/')["query"]))
+        .query(variable(board.devices_by, board.devices_of, '"site" =~ /^$site$/'))
+        .definition(str(variable(board.devices_by, board.devices_of, '"site" =~ /^$site$/')["query"]))
         .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(VariableSort.NATURAL_ASC),
         IntervalVariable("interval")

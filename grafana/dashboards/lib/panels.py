@@ -31,7 +31,8 @@ from grafana_foundation_sdk.models.dashboard import Panel as Built
 from grafana_foundation_sdk.models.text import TextMode
 
 from grafana.dashboards.lib import thresholds
-from grafana.dashboards.lib.query import DATASOURCE, Target
+from grafana.dashboards.lib.live import Channel
+from grafana.dashboards.lib.query import Target
 from grafana.dashboards.lib.style import coloured, fixed, link, value_map
 
 #: A line is drawn through gaps up to this long, in milliseconds; a longer silence shows as a gap.
@@ -66,7 +67,7 @@ def with_basics(
     panel: Kind,
     title: str,
     description: str,
-    targets: Sequence[Target],
+    targets: Sequence[Target | Channel],
     size: tuple[int, int],
     no_data: str,
     links: Mapping[str, str] | None,
@@ -76,7 +77,7 @@ def with_basics(
     if no_data:
         panel.no_value(no_data)
     if targets:
-        panel.datasource(DATASOURCE)
+        panel.datasource(targets[0].source)
     for index, target in enumerate(targets):
         target.ref_id = chr(ord("A") + index)
         panel.with_target(target)
@@ -88,7 +89,7 @@ def with_basics(
 def number(
     title: str,
     description: str,
-    *targets: Target,
+    *targets: Target | Channel,
     steps: thresholds.Steps | None = None,
     unit: str | None = None,
     decimals: int | None = None,
@@ -147,7 +148,7 @@ def origin(description: str, target: Target, *, size: tuple[int, int] = (3, 3)) 
 def lines(
     title: str,
     description: str,
-    *targets: Target,
+    *targets: Target | Channel,
     unit: str | None = None,
     decimals: int | None = None,
     low: float | None = None,

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from grafana_foundation_sdk.cog import builder as cogbuilder
@@ -37,6 +37,8 @@ class Target(cogvariants.Dataquery, cogbuilder.Builder[cogvariants.Dataquery]):
         table: one table for all series, its tags as columns, instead of a line for each series.
         several: whether there can be more than one series, so that a legend is needed.
     """
+
+    source = DATASOURCE
 
     def __init__(
         self, query: str, *, alias: str = "", unit: str = "short", table: bool = False, several: bool = True
@@ -76,9 +78,14 @@ class FluxTarget(cogvariants.Dataquery, cogbuilder.Builder[cogvariants.Dataquery
 
 
 class Source:
-    """The measurements that a module's targets may read."""
+    """The measurements that a module's targets may read.
 
-    def __init__(self, *declared: Iterable[Measurement]) -> None:
+    Args:
+        scope: the conditions that every target has, by which the dashboard's variables choose.
+    """
+
+    def __init__(self, *declared: Iterable[Measurement], scope: Sequence[str] = SCOPE) -> None:
+        self._conditions = tuple(scope)
         self._measurements = {each.name: each for group in declared for each in group}
 
     def mean(
@@ -221,7 +228,7 @@ class Source:
 
     def written(self, query: str, *, alias: str = "", unit: str = "", table: bool = False) -> Target:
         """A query in words of its own, for what the other forms cannot say; ``$scope`` is the usual conditions."""
-        scope = " AND ".join((*SCOPE, "$timeFilter"))
+        scope = " AND ".join((*self._conditions, "$timeFilter"))
         return Target(query.replace("$scope", scope), alias=alias, unit=units.grafana(unit), table=table)
 
     def unit(self, measurement: str, field: str) -> str:
@@ -245,7 +252,7 @@ class Source:
         _refuse(measurement, "tag", set(tags) - self._tags(measurement))
 
     def _scope(self, measurement: str, where: Mapping[str, str] | None) -> str:
-        conditions = [*SCOPE, *(_matches(tag, pattern) for tag, pattern in (where or {}).items())]
+        conditions = [*self._conditions, *(_matches(tag, pattern) for tag, pattern in (where or {}).items())]
         return f"FROM {_quoted(measurement)} WHERE {' AND '.join(conditions)} AND $timeFilter"
 
 

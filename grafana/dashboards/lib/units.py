@@ -16,6 +16,7 @@ GRAFANA = {
     "g": "suffix:g",
     "hertz": "hertz",
     "hpa": "pressurehpa",
+    "kilowatt_hours": "kwatth",
     "lux": "lux",
     "microtesla": "suffix:µT",
     "milliseconds": "ms",
@@ -29,7 +30,9 @@ GRAFANA = {
     "radians_per_second": "suffix:rad/s",
     "rpm": "rotrpm",
     "seconds": "s",
+    "volt_amperes": "voltamp",
     "volts": "volt",
+    "watt_hours": "watth",
     "watts": "watt",
 }
 

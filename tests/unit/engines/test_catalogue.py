@@ -12,16 +12,28 @@ from sensetig.engines.platforms import will_do
 
 CATALOGUE = catalogue.load()
 BUILT = [spec for spec in CATALOGUE.engines.values() if spec.build]
+ARCHIVED = [spec for spec in CATALOGUE.engines.values() if spec.package]
+
+
+def go_module(spec: catalogue.Spec) -> str:
+    assert spec.build is not None
+    return (bundle.root() / spec.build.module / "go.mod").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("spec", CATALOGUE.engines.values(), ids=lambda spec: spec.name)
 def test_the_version_that_sources_give_is_one_that_will_do(spec: catalogue.Spec) -> None:
     assert will_do(spec.version, spec.accepts)
-    assert spec.package.version.split("-")[0] == spec.version
+    assert spec.package is None or spec.package.version.split("-")[0] == spec.version
 
 
 @pytest.mark.parametrize("spec", CATALOGUE.engines.values(), ids=lambda spec: spec.name)
+def test_an_engine_has_a_source_beyond_what_is_installed(spec: catalogue.Spec) -> None:
+    assert spec.package or spec.build
+
+
+@pytest.mark.parametrize("spec", ARCHIVED, ids=lambda spec: spec.name)
 def test_an_archive_is_reached_safely_and_its_key_is_known(spec: catalogue.Spec) -> None:
+    assert spec.package is not None
     archive = spec.package.archive
     assert archive.url.startswith("https://")
     assert archive.key.startswith("https://")
@@ -31,8 +43,7 @@ def test_an_archive_is_reached_safely_and_its_key_is_known(spec: catalogue.Spec)
 @pytest.mark.parametrize("spec", BUILT, ids=lambda spec: spec.name)
 def test_the_go_module_pins_the_same_version(spec: catalogue.Spec) -> None:
     assert spec.build is not None
-    text = (bundle.root() / "engines" / "go.mod").read_text(encoding="utf-8")
-    required = dict(re.findall(r"^\s+(\S+) v(\S+)", text, re.MULTILINE))
+    required = dict(re.findall(r"^\s+(\S+) v(\S+)", go_module(spec), re.MULTILINE))
     module = spec.build.package.partition("/cmd/")[0]
     assert required[module] == spec.version
 
@@ -40,10 +51,7 @@ def test_the_go_module_pins_the_same_version(spec: catalogue.Spec) -> None:
 @pytest.mark.parametrize("spec", BUILT, ids=lambda spec: spec.name)
 def test_the_go_module_names_each_built_package_as_a_tool(spec: catalogue.Spec) -> None:
     assert spec.build is not None
-    text = (bundle.root() / "engines" / "go.mod").read_text(encoding="utf-8")
-    block = re.search(r"^tool \((.*?)^\)", text, re.MULTILINE | re.DOTALL)
-    assert block is not None
-    tools = block[1].split()
+    tools = re.findall(r"^(?:tool )?\s*([\w./-]+)$", go_module(spec).partition("require")[0], re.MULTILINE)
     assert spec.build.package in tools
     assert spec.build.pkg_config is None or spec.build.pkg_config in tools
 
@@ -55,9 +63,15 @@ def test_a_built_engine_reports_the_version_it_is(spec: catalogue.Spec) -> None:
     assert all(need in CATALOGUE.needs for need in spec.build.needs)
 
 
-def test_only_the_dashboards_can_be_done_without() -> None:
+def test_nats_does_not_move_the_versions_that_telegraf_is_made_of() -> None:
+    modules = {spec.name: spec.build.module for spec in BUILT if spec.build}
+    assert modules == {"telegraf": "engines", "influxd": "engines", "nats-server": "engines/nats"}
+
+
+def test_the_dashboards_and_nats_can_be_done_without() -> None:
     assert {name: spec.needed for name, spec in CATALOGUE.engines.items()} == {
         "telegraf": True,
         "influxd": True,
         "grafana": False,
+        "nats-server": False,
     }

@@ -50,6 +50,13 @@ def test_a_missing_grafana_is_one_sentence_and_no_failure(machine: Path) -> None
     assert result.stderr.startswith("Grafana is not here; everything but the dashboards works without it; to have")
 
 
+def test_a_missing_nats_is_one_sentence_and_no_failure(machine: Path) -> None:
+    result = run(machine, "--check", "telegraf", "influxd", "nats-server")
+    assert result.exit_code == 0
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith("NATS is not here; one hub works without it; to keep")
+
+
 def test_a_missing_influxdb_is_a_failure(machine: Path) -> None:
     (machine / "bin" / "influxd").unlink()
     result = run(machine, "--check", "telegraf", "influxd")
@@ -68,4 +75,6 @@ def test_a_broker_that_is_there_is_listed(machine: Path) -> None:
 def test_an_unknown_name_is_refused_with_the_known_ones(machine: Path) -> None:
     result = run(machine, "prometheus")
     assert result.exit_code == 2
-    assert "there is no engine 'prometheus'; there are telegraf, influxd, grafana, mosquitto" in result.stderr
+    assert (
+        "there is no engine 'prometheus'; there are telegraf, influxd, grafana, nats-server, mosquitto" in result.stderr
+    )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import socket
+import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -32,7 +35,8 @@ def machine(folder: Path, *, go: bool = True) -> sources.Place:
     known = catalogue.load()
     engines = {
         name: spec._replace(
-            package=spec.package._replace(archive=spec.package.archive._replace(url=url, key=f"{url}/archive.key"))
+            package=spec.package
+            and spec.package._replace(archive=spec.package.archive._replace(url=url, key=f"{url}/archive.key"))
         )
         for name, spec in known.engines.items()
     }
@@ -139,3 +143,68 @@ def test_a_cache_that_cannot_be_written_is_said_with_how_to_get_the_engine_other
     assert said.startswith(f"Grafana 12.4.1 could not be put into the cache {tmp_path}/cache: ")
     assert "(SENSETIG_CACHE names another folder): everything but the dashboards works without it" in said
     assert "https://grafana.com/grafana/download" in said
+
+
+def package(folder: Path, program: str) -> None:
+    """A Debian package in a folder, with this program as its only file."""
+    members = {"debian-binary": b"2.0\n"}
+    for name, files in (("control.tar.gz", {}), ("data.tar.gz", {"./usr/sbin/nats-server": program.encode()})):
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+            for path, content in files.items():
+                entry = tarfile.TarInfo(path)
+                entry.size, entry.mode = len(content), 0o755
+                archive.addfile(entry, io.BytesIO(content))
+        members[name] = buffer.getvalue()
+    with (folder / "nats-server.deb").open("wb") as deb:
+        deb.write(b"!<arch>\n")
+        for name, data in members.items():
+            deb.write(f"{name:<16}{0:<12}{0:<6}{0:<6}{'100644':<8}{len(data):<10}`\n".encode())
+            deb.write(data + b"\n" * (len(data) % 2))
+
+
+def debian(folder: Path, version: str, commands: list[Sequence[str]], status: int = 0) -> sources.Place:
+    """A Debian without Go, whose apt has this version of NATS."""
+
+    def run(command: Sequence[str]) -> os_packages.Outcome:
+        commands.append(command)
+        if command[0] == "apt-cache":
+            return os_packages.Outcome(0, f"  Candidate: {version}\n")
+        if "download" in command and status == 0:
+            package(Path(command[2]), f"#!/bin/sh\necho nats-server: v{version.partition('-')[0]}\n")
+        return os_packages.Outcome(status, "E: no such host\n")
+
+    return machine(folder, go=False)._replace(packages=os_packages.System(True, False, folder, 0.0, run))
+
+
+def test_of_the_systems_package_only_the_program_is_taken_and_nothing_is_installed(tmp_path: Path) -> None:
+    commands: list[Sequence[str]] = []
+    place = debian(tmp_path, "2.10.27-1", commands)
+    engine = sources.obtain("nats-server", lambda _: None, place)
+    assert (engine.version, engine.source) == ("2.10.27", "the operating system's package nats-server")
+    assert [entry.name for entry in engine.path.parent.iterdir() if entry.suffix == ".deb"] == []
+    assert not any("install" in command for command in commands)
+    assert sources.locate("nats-server", place) == engine._replace(source=f"the cache ({engine.source})")
+
+
+def test_a_package_of_the_system_that_is_too_old_is_said_and_not_fetched(tmp_path: Path) -> None:
+    commands: list[Sequence[str]] = []
+    with pytest.raises(EngineUnavailable, match=r"package nats-server is 2\.9\.10-1, and it takes >=2\.10,<3"):
+        sources.obtain("nats-server", lambda _: None, debian(tmp_path, "2.9.10-1", commands))
+    assert not any("download" in command for command in commands)
+
+
+def test_a_package_that_apt_cannot_fetch_is_said_and_the_build_is_tried(tmp_path: Path) -> None:
+    said: list[str] = []
+    with pytest.raises(EngineUnavailable, match="a build needs a checkout"):
+        sources.obtain("nats-server", said.append, debian(tmp_path, "2.10.27-1", [], status=100))
+    assert "NATS: apt-get download failed: E: no such host; going on to the next source" in said
+
+
+def test_a_module_beside_the_others_is_built_where_it_is(tmp_path: Path) -> None:
+    place = machine(tmp_path)
+    (tmp_path / "engines" / "nats").mkdir()
+    (tmp_path / "engines" / "nats" / "go.mod").write_text("module y\n\ngo 1.26.0\n")
+    script(tmp_path / "bin" / "go", GO.replace("Telegraf 1.39.3", "nats-server: v2.15.2"))
+    engine = sources.obtain("nats-server", lambda _: None, place)
+    assert (engine.version, engine.source) == ("2.15.2", "a build of engines/nats/")

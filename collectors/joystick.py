@@ -1,0 +1,248 @@
+"""The joystick of the Sense HAT: a point for each press and each release.
+
+A streaming collector: Telegraf runs it with ``inputs.execd`` and ``signal = "none"``. Where there is no board it stays
+idle, unless the backend ``hat`` or ``emulator`` is asked for. While a direction is held, the kernel repeats it many
+times a second; that is left out, and the release says for how long it was held.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from collectors.metric import FieldValue, Metric, Series
+from collectors.runner import NotApplicable, Unavailable
+from collectors.schema import Field, Measurement, Tag
+from collectors.settings import Setting
+
+if TYPE_CHECKING:
+    from collectors.runner import Collector, Context, Wait
+
+DIRECTIONS = ("up", "down", "left", "right", "middle")
+
+JOYSTICK = Measurement(
+    "joystick",
+    "Presses and releases of the Sense HAT's joystick.",
+    (
+        Tag("device", "The board: the host's name, unless the setting `device` gives another."),
+        Tag("direction", "`up`, `down`, `left`, `right`, or `middle` where it is pushed in."),
+        Tag("simulated", "`true` where nobody moves a real joystick.", optional=True),
+    ),
+    (
+        Field("action", str, "", "`pressed` or `released`."),
+        Field("pressed", bool, "", "Whether it is held down from now on."),
+        Field("presses", int, "", "Presses of this direction since the collector was started.", 0),
+        Field("held_seconds", float, "seconds", "How long it was held; only where it is released.", 0),
+    ),
+    event=True,
+)
+MEASUREMENTS = (JOYSTICK,)
+
+BACKEND = Setting(
+    "backend",
+    str,
+    "auto",
+    "Where presses come from; auto is the board where there is one.",
+    choices=("auto", "hat", "emulator", "simulated"),
+)
+DEVICE: Setting[str | None] = Setting("device", str, None, "The tag `device`; by default the host's name.")
+SYS_ROOT = Setting("sys_root", str, "/sys", "Where sysfs is: the board.")
+SIMULATED_SECONDS = Setting(
+    "simulated_seconds", float, 5.0, "From one press of the simulated joystick to the next.", low=0.01, high=3600
+)
+SETTINGS: tuple[Setting[Any], ...] = (BACKEND, DEVICE, SYS_ROOT, SIMULATED_SECONDS)
+
+#: A pause without a press; signals end it sooner.
+_PAUSE_SECONDS = 5.0
+
+#: How long the simulated joystick is held.
+_HELD_NS = 200_000_000
+
+
+class Moved(NamedTuple):
+    """What the joystick did.
+
+    Args:
+        time_ns: when, nanoseconds since 1970.
+        action: ``pressed``, ``released`` or ``held``.
+    """
+
+    time_ns: int
+    direction: str
+    action: str
+
+
+class Stick(Protocol):
+    """A joystick."""
+
+    simulated: bool
+
+    def moves(self, wait: Wait) -> Iterator[Sequence[Moved]]:
+        """What it did, as it does it, until ``wait`` says that it is time to stop; often nothing."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
+class Presses:
+    """Makes points of what the joystick did."""
+
+    def __init__(self, tags: dict[str, str]) -> None:
+        self._tags = tags
+        self._since: dict[str, int] = {}
+        self._presses: dict[str, int] = {}
+        self._last: dict[str, int] = {}
+
+    def point(self, moved: Moved) -> Metric | None:
+        """The point of a press or a release; None while it is held."""
+        direction, action = moved.direction, moved.action
+        if action not in ("pressed", "released"):
+            return None
+        # Two points of one time would be one: the clock may stand still between two, or be set back.
+        time_ns = moved.time_ns
+        if time_ns == self._last.get(direction):
+            time_ns += 1
+        self._last[direction] = time_ns
+        if action == "pressed":
+            self._since[direction] = moved.time_ns
+            self._presses[direction] = self._presses.get(direction, 0) + 1
+        fields: dict[str, FieldValue] = {
+            "action": action,
+            "pressed": action == "pressed",
+            "presses": self._presses.get(direction, 0),
+        }
+        since = self._since.pop(direction, None) if action == "released" else None
+        if since is not None and moved.time_ns >= since:
+            fields["held_seconds"] = round((moved.time_ns - since) / 1e9, 6)
+        return Metric(Series(JOYSTICK.name, {**self._tags, "direction": direction}), fields, time_ns)
+
+
+class Joystick:
+    """The collector."""
+
+    def __init__(self, stick: Stick, device: str) -> None:
+        self._stick = stick
+        self._presses = Presses({"device": device, **({"simulated": "true"} if stick.simulated else {})})
+
+    def stream(self, wait: Wait) -> Iterator[Iterable[Metric]]:
+        """A batch for each time that something happened, and an empty one now and then."""
+        for moves in self._stick.moves(wait):
+            points = (self._presses.point(moved) for moved in moves)
+            yield [point for point in points if point is not None]
+
+    def close(self) -> None:
+        """Let go of the joystick."""
+        self._stick.close()
+
+
+class LibraryStick:
+    """The joystick of the sense-hat library, or of the emulator's, which have the same methods.
+
+    Args:
+        library: the opened ``SenseStick``.
+        simulated: whether it is the emulator's.
+        left: a file that the library leaves behind.
+    """
+
+    def __init__(self, library: Any, *, simulated: bool, left: str | None = None) -> None:
+        self.simulated = simulated
+        self._library = library
+        self._left = left
+
+    def moves(self, wait: Wait) -> Iterator[Sequence[Moved]]:
+        """What the library tells, which waits for nothing once its device can be read."""
+        # Neither library has a public way to wait beside something else; a contract test holds both to this name.
+        descriptor = self._library._stick_file.fileno()
+        while not wait(_PAUSE_SECONDS, descriptor):
+            yield [
+                Moved(round(event.timestamp * 1e6) * 1000, event.direction, event.action)
+                for event in self._library.get_events()
+            ]
+
+    def close(self) -> None:
+        """Let go of the device."""
+        self._library.close()
+        if self._left is not None and os.path.exists(self._left):
+            os.unlink(self._left)
+
+
+class SimulatedStick:
+    """A joystick that is pushed in each direction in turn: for ever, or, in a single batch, once round at once."""
+
+    simulated = True
+
+    def __init__(self, context: Context) -> None:
+        self._clock_ns = context.clock_ns
+        self._once = context.once
+        self._seconds = context.values[SIMULATED_SECONDS]
+
+    def moves(self, wait: Wait) -> Iterator[Sequence[Moved]]:
+        """A press and its release."""
+        pushed = 0
+        while pushed < len(DIRECTIONS) if self._once else not wait(self._seconds):
+            direction = DIRECTIONS[pushed % len(DIRECTIONS)]
+            now = self._clock_ns()
+            yield [Moved(now - _HELD_NS, direction, "pressed"), Moved(now, direction, "released")]
+            pushed += 1
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def create(context: Context, /) -> Collector:
+    """The collector on the backend of the settings.
+
+    Raises:
+        NotApplicable: the backend is ``auto``, and there is no board.
+        Unavailable: the joystick that is asked for cannot be opened.
+    """
+    return Joystick(_opened(context), context.values[DEVICE] or context.host)
+
+
+def _opened(context: Context) -> Stick:
+    backend = context.values[BACKEND]
+    if backend == "simulated":
+        return SimulatedStick(context)
+    if backend == "emulator":
+        return _emulator()
+    from collectors.sensehat import hat
+
+    if backend == "auto" and not hat.present(context.values[SYS_ROOT]):
+        raise NotApplicable
+    return _hat()
+
+
+def _hat() -> Stick:
+    try:
+        from sense_hat.stick import SenseStick
+    except ImportError as error:
+        raise Unavailable(
+            f"the Sense HAT's library is not to be had ({error}); install it with: sudo apt install sense-hat, and "
+            "create the environment with --system-site-packages, since its part RTIMU comes only that way"
+        ) from None
+    try:
+        return LibraryStick(SenseStick(), simulated=False)
+    except (OSError, RuntimeError) as error:
+        raise Unavailable(
+            f"the Sense HAT's joystick cannot be opened: {error}; check that the board sits on the header, and that "
+            "this user is in the group input"
+        ) from None
+
+
+def _emulator() -> Stick:
+    """The emulator's joystick. It would wait for an emulator for ever; so the lock is looked at first."""
+    try:
+        from sense_emu.lock import EmulatorLock
+        from sense_emu.stick import SenseStick, stick_address
+    except ImportError as error:
+        raise Unavailable(
+            f"the emulator's library is not to be had ({error}); install it with: pip install 'sensetig[emulator]'"
+        ) from None
+    if not EmulatorLock("sensetig").wait(0):
+        raise Unavailable("no Sense HAT emulator is running; start sense_emu_gui, and try again")
+    # The library binds a socket by the number of the process, and never removes it.
+    left = os.path.join(os.path.dirname(stick_address()[2]), f"rpi-sense-emu-client-{os.getpid()}")
+    return LibraryStick(SenseStick(), simulated=True, left=left)

@@ -1,0 +1,329 @@
+"""The agent: one asyncio application that publishes lines and status, and takes commands and messages, at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import selectors
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from datetime import time
+from typing import Any, NamedTuple
+
+from collectors import __version__, commands
+from collectors.broker import Told, topic_level
+from collectors.commands import Command, Gate, Refused
+from collectors.display.health import health, within
+from collectors.display.show import Show
+from collectors.metric import FieldValue, Metric, Series
+from collectors.mqtt.batches import Batches
+from collectors.mqtt.handlers import Answer, Handlers
+from collectors.mqtt.link import Link, Listener, Message
+from collectors.mqtt.measurements import MQTT
+from collectors.mqtt.outbox import Outbox
+from collectors.mqtt.publisher import WINDOW, Publisher
+
+#: Commands that are carried out at once.
+_COMMANDS_MOST = 4
+
+#: When it is time to stop: how long what is queued may take to leave, and how long the last word and the goodbye.
+#: Together they are below the 5 s after which Telegraf kills.
+DRAIN_SECONDS, LAST_WORD_SECONDS, GOODBYE_SECONDS = 2.5, 0.8, 0.8
+
+#: How often the status on the matrix is looked at.
+_LED_SECONDS = 2.0
+
+#: What is counted from one status to the next, by the names of the fields.
+COUNTS = tuple(field.name for field in MQTT.fields if field.name not in ("connected", "lines_waiting", "waiting_bytes"))
+
+HandOn = Callable[[Sequence[Metric]], Awaitable[None]]
+
+
+class Plan(NamedTuple):
+    """What the agent does.
+
+    Args:
+        device: its name in the topics.
+        firmware: what the status says of it.
+        stdin: the descriptor that lines come from, or None.
+        queue_bytes: lines held at most.
+        batch_seconds: how long a line waits for others.
+        status_seconds: how often the agent tells of itself.
+        led_status: whether the matrix shows the status.
+        night: the hours without it.
+    """
+
+    device: str
+    firmware: str
+    stdin: int | None
+    queue_bytes: int
+    batch_seconds: float
+    status_seconds: float
+    led_status: bool
+    night: tuple[time, time] | None
+
+
+class Clocks(NamedTuple):
+    """Wall clock in nanoseconds since 1970, monotonic seconds, and the local time of day."""
+
+    wall_ns: Callable[[], int]
+    timer: Callable[[], float]
+    local: Callable[[], time]
+
+
+def status_topic(device: str) -> str:
+    """Where the device's status stands, retained."""
+    return f"sensetig/{topic_level(device)}/status"
+
+
+def status_payload(status: str, firmware: str) -> bytes:
+    """The status as JSON."""
+    return json.dumps({"status": status, "bundle_version": __version__, "firmware": firmware}).encode()
+
+
+class Agent:
+    """Runs until it is stopped, or until its lines have ended and are all acknowledged.
+
+    Args:
+        plan: what it does.
+        link: the connection.
+        gate: lets commands in.
+        handlers: makes what carries them out, which hands points on to the agent.
+        batches: takes lines.
+        show: the LED matrix.
+        outbox: takes the metrics that are to be printed.
+        told: takes what goes wrong.
+        clocks: the clocks.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        link: Link,
+        gate: Gate,
+        handlers: Callable[[HandOn], Handlers],
+        batches: Batches,
+        show: Show,
+        outbox: Outbox,
+        told: Told,
+        clocks: Clocks,
+    ) -> None:
+        self._plan = plan
+        self._link = link
+        self._gate = gate
+        self._handlers = handlers(self.hand_on)
+        self._batches = batches
+        self._show = show
+        self._outbox = outbox
+        self._told = told
+        self._clocks = clocks
+        self._series = Series(MQTT.name, {"device": plan.device})
+        self._prefix = commands.command_topic(plan.device, "")
+        self._counts: Counter[str] = Counter()
+        self._connected = False
+        self._away_since = clocks.timer()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._commands: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._error: BaseException | None = None
+        self.unsent = 0
+        """Lines that were not acknowledged when it had ended."""
+
+    def run(self) -> None:
+        """Run to the end, on this thread, in a loop of its own. Raises what nobody has thought of."""
+        # A selector that takes files as well as pipes: lines may come from either.
+        with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as runner:
+            runner.run(self._main())
+        if self._error is not None:
+            raise self._error
+
+    def stop(self) -> None:
+        """Let it end, from any thread."""
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # it has ended already
+                self._loop.call_soon_threadsafe(self._stopping.set)
+
+    async def hand_on(self, metrics: Sequence[Metric]) -> None:
+        """Hand on points: print them, and come back when they are written; or publish them with the other lines."""
+        if self._plan.stdin is not None:
+            for metric in metrics:
+                self._lines.add(metric)
+            return
+        loop = asyncio.get_running_loop()
+        written = loop.create_future()
+
+        def done() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits any more
+                loop.call_soon_threadsafe(_settle, written)
+
+        self._outbox.put(metrics, done)
+        await written
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        plan = self._plan
+        self._lines = Publisher(
+            self._link,
+            self._batches,
+            plan.device,
+            plan.stdin,
+            plan.queue_bytes,
+            plan.batch_seconds,
+            self._counts,
+            self._told,
+        )
+        self._link.start(Listener(self._on_message, self._on_connected))
+        self._keep(self._tell())
+        if self._plan.led_status:
+            self._keep(self._light())
+        if self._plan.stdin is not None:
+            for _ in range(WINDOW):
+                self._keep(self._lines.send())
+            self._lines.read_on()
+        stopping = self._loop.create_task(self._stopping.wait())
+        ended = self._loop.create_task(self._lines.ended.wait())
+        await asyncio.wait((stopping, ended), return_when=asyncio.FIRST_COMPLETED)
+        if ended.done():  # all lines are here; they leave, however long the broker is away
+            drained = self._loop.create_task(self._lines.drained())
+            await asyncio.wait((stopping, drained), return_when=asyncio.FIRST_COMPLETED)
+            drained.cancel()
+        else:
+            self._lines.read_rest()
+        stopping.cancel()
+        ended.cancel()
+        await self._end()
+
+    async def _end(self) -> None:
+        if self._connected:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._lines.drained(), DRAIN_SECONDS)
+        self.unsent = self._batches.lines
+        for task in (*self._tasks, *self._commands):
+            task.cancel()
+        await asyncio.gather(*self._tasks, *self._commands, return_exceptions=True)
+        await self._show.close()
+        if self._connected:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._announce("offline"), LAST_WORD_SECONDS)
+        await self._link.stop(GOODBYE_SECONDS)
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run it beside everything else. A failure that nobody has thought of ends the agent."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._left)
+
+    def _left(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._error = error
+            self._stopping.set()
+
+    # --- status ---
+
+    def _on_connected(self, connected: bool) -> None:
+        if connected:
+            self._counts["connections"] += 1
+            self._keep(self._announce("online"))
+        elif self._connected:
+            self._away_since = self._clocks.timer()
+        self._connected = connected
+
+    async def _announce(self, status: str) -> None:
+        topic = status_topic(self._plan.device)
+        said = await self._link.publish(topic, status_payload(status, self._plan.firmware), retain=True)
+        if said.refusal:
+            self._told.add(f"the broker refuses the status on {topic}: {said.refusal}")
+
+    async def _tell(self) -> None:
+        """Tell of itself now and then, where there is room."""
+        while True:
+            await asyncio.sleep(self._plan.status_seconds)
+            if self._lines.share < 1:
+                await self.hand_on([self._status()])
+
+    def _status(self) -> Metric:
+        lines, size = self._lines.waiting
+        fields: dict[str, FieldValue] = {"connected": self._connected, "lines_waiting": lines, "waiting_bytes": size}
+        fields.update({name: self._counts[name] for name in COUNTS})
+        self._counts.clear()
+        return Metric(self._series, fields, self._clocks.wall_ns())
+
+    async def _light(self) -> None:
+        while True:
+            away = None if self._connected else self._clocks.timer() - self._away_since
+            dark = within(self._clocks.local(), self._plan.night)
+            self._show.status(None if dark else health(away, self._lines.share, self._counts["lines_refused"]))
+            await asyncio.sleep(_LED_SECONDS)
+
+    # --- what comes ---
+
+    def _on_message(self, message: Message) -> None:
+        if message.topic.startswith(self._prefix):
+            self._on_command(message)
+        else:
+            self._on_telemetry(message)
+
+    def _on_telemetry(self, message: Message) -> None:
+        from collectors.payloads import read_message
+
+        metrics: list[Metric] = []
+        refused = False
+        for found in read_message(message.topic, message.payload, self._clocks.wall_ns()):
+            if isinstance(found, Metric):
+                metrics.append(found)
+            else:
+                refused = True
+                self._told.add(f"of a message on {found.topic[:200]} is refused: {found.text}")
+        self._counts["messages_received"] += 1
+        self._counts["messages_refused"] += refused
+        assert self._loop is not None
+        loop = self._loop
+
+        def written() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended; the message comes again
+                loop.call_soon_threadsafe(self._link.acknowledge, message)
+
+        self._outbox.put(metrics, written)
+
+    def _on_command(self, message: Message) -> None:
+        now = self._clocks.wall_ns() / 1e9
+        found = self._gate.admit(message.topic, message.payload, now, retained=message.retained)
+        self._link.acknowledge(message)
+        if isinstance(found, Refused):
+            if found.id is None:
+                self._counts["commands_refused"] += 1
+                self._told.add(f"a command was refused, and nobody can be told: {found.message}")
+            else:
+                self._keep(self._answer(found.id, found.name, Answer("refused", found.message)))
+        elif len(self._commands) >= _COMMANDS_MOST:
+            busy = f"{_COMMANDS_MOST} commands are being carried out already; try again in a moment"
+            self._keep(self._answer(found.id, found.name, Answer("refused", busy)))
+        else:
+            task = asyncio.get_running_loop().create_task(self._carry_out(found))
+            self._commands.add(task)
+            task.add_done_callback(self._commands.discard)
+
+    async def _carry_out(self, command: Command) -> None:
+        try:
+            answer = await self._handlers.carry_out(command)
+        except Exception as error:  # noqa: BLE001 - what one command meets stops no other; it is told and answered
+            self._told.add(f"{command.name} has failed: {type(error).__name__}: {error}")
+            answer = Answer("failed", "the agent's program has failed; its log says how")
+        await self._answer(command.id, command.name, answer)
+
+    async def _answer(self, command_id: str, name: str, answer: Answer) -> None:
+        self._counts[f"commands_{answer.status}"] += 1
+        payload = commands.result(command_id, name, answer.status, answer.message, answer.details)
+        said = await self._link.publish(commands.result_topic(self._plan.device, command_id), payload)
+        if said.refusal:
+            self._told.add(f"the broker refuses the answer to a command: {said.refusal}")
+        if answer.then is not None:
+            answer.then()
+
+
+def _settle(written: asyncio.Future[None]) -> None:
+    if not written.done():
+        written.set_result(None)

@@ -1,0 +1,81 @@
+"""One batch of a collector, asked for from elsewhere: a process of its own, as for Telegraf's ``inputs.exec``."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import NamedTuple
+
+from collectors.decoding import ParseError, decode_lines
+from collectors.metric import Metric
+
+#: Bytes that a collector may print, of lines and of sentences; with more it has failed.
+_BYTES_MOST = 1024 * 1024
+
+
+class Collected(NamedTuple):
+    """What a collector gave.
+
+    Args:
+        failure: why there is nothing, in one sentence; empty where it went well.
+    """
+
+    metrics: list[Metric]
+    failure: str = ""
+
+
+async def collect(name: str, seconds: float, python: str = sys.executable) -> Collected:
+    """Run a collector once.
+
+    Args:
+        seconds: how long it may take; then it is killed.
+    """
+    process = await asyncio.create_subprocess_exec(
+        python,
+        "-m",
+        "collectors",
+        name,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        out, said = await asyncio.wait_for(asyncio.gather(_all_of(process.stdout), _all_of(process.stderr)), seconds)
+        status = await asyncio.wait_for(process.wait(), seconds)
+    except TimeoutError:
+        return Collected([], f"it has not ended within {seconds:g} s")
+    except OverflowError:
+        return Collected([], f"it prints more than {_BYTES_MOST} bytes")
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return collected(out.decode("utf-8", "replace"), said.decode("utf-8", "replace"), status)
+
+
+def collected(out: str, said: str, status: int) -> Collected:
+    """What a collector gave, from what it printed and its exit status.
+
+    A collector that could not collect prints its own counts alone; so a failure has points of no other measurement.
+    """
+    if status:
+        lines = said.strip().splitlines()
+        return Collected([], lines[0].removeprefix("E! ")[:300] if lines else f"it has ended with status {status}")
+    try:
+        return Collected(list(decode_lines(out)))
+    except ParseError as error:
+        return Collected([], f"what it prints is no line protocol: {error}")
+
+
+async def _all_of(stream: asyncio.StreamReader) -> bytes:
+    """Everything until its end. Raises OverflowError when it is too much."""
+    parts: list[bytes] = []
+    size = 0
+    while part := await stream.read(65536):
+        parts.append(part)
+        size += len(part)
+        if size > _BYTES_MOST:
+            raise OverflowError
+    return b"".join(parts)

@@ -1,0 +1,138 @@
+"""New settings: checked before anything is stopped, and then taken over by a reload of Telegraf.
+
+Telegraf's collectors read their settings when they start. A reload (SIGHUP) ends and starts every one of them, and the
+agent itself, within the same Telegraf, whose buffers stay. A Telegraf that is reloaded with a broken configuration
+ends; so it is asked first whether its own files are sound.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Sequence
+
+#: How long Telegraf may take to check its configuration, in seconds.
+_CHECK_SECONDS = 30.0
+
+#: Of the options that Telegraf was started with, those that say what its configuration is: with a value, and without.
+_WITH_VALUE = ("config", "config-directory")
+_ALONE = ("strict-env-handling", "non-strict-env-handling")
+
+
+class NotReloaded(Exception):
+    """The settings stay as they are; the message says why in one sentence."""
+
+
+class Telegraf:
+    """The Telegraf that runs this process.
+
+    Args:
+        pid: its number.
+        program: its file.
+        options: what it takes its configuration from.
+        folder: where it runs.
+    """
+
+    def __init__(self, pid: int, program: str, options: Sequence[str], folder: str) -> None:
+        self.pid = pid
+        self.program = program
+        self.options = tuple(options)
+        self.folder = folder
+
+    async def check(self) -> None:
+        """Raise NotReloaded where its configuration, as it is now, would end it."""
+        process = await asyncio.create_subprocess_exec(
+            self.program,
+            "config",
+            "check",
+            *self.options,
+            cwd=self.folder,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        try:
+            said, _ = await asyncio.wait_for(process.communicate(), _CHECK_SECONDS)
+        except TimeoutError:
+            raise NotReloaded(f"Telegraf has not checked its configuration within {_CHECK_SECONDS:g} s") from None
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        if process.returncode:
+            raise NotReloaded(f"Telegraf's configuration is not sound: {first_error(said.decode('utf-8', 'replace'))}")
+
+    def reload(self) -> None:
+        """Let it read its configuration again, and start the collectors anew."""
+        os.kill(self.pid, signal.SIGHUP)
+
+
+def first_error(said: str) -> str:
+    """Of what Telegraf prints, the line that says what is wrong; the last line where none does.
+
+    >>> first_error("2026-01-01T00:00:00Z I! Loading\\n2026-01-01T00:00:00Z E! no such plugin\\n")
+    'no such plugin'
+    """
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    for line in lines:
+        if "E! " in line:
+            return line.partition("E! ")[2][:300]
+    return lines[-1][:300] if lines else "it does not say why"
+
+
+def configuration_options(arguments: Sequence[str]) -> list[str]:
+    """Of Telegraf's arguments those that name its configuration.
+
+    >>> configuration_options(["--once", "-config", "a.conf", "--config-directory=d", "--debug"])
+    ['--config', 'a.conf', '--config-directory=d']
+    """
+    kept: list[str] = []
+    following = iter(arguments)
+    for argument in following:
+        name, equals, _ = argument.lstrip("-").partition("=")
+        if not argument.startswith("-"):
+            continue
+        if name in _WITH_VALUE:
+            kept += [f"--{argument.lstrip('-')}"] if equals else [f"--{name}", next(following, "")]
+        elif name in _ALONE:
+            kept.append(f"--{name}")
+    return kept
+
+
+def running_telegraf(parent: int, proc_root: str = "/proc") -> Telegraf | None:
+    """The Telegraf that a process of this number is; None where it is something else, or cannot be looked at."""
+    folder = os.path.join(proc_root, str(parent))
+    try:
+        program = os.readlink(os.path.join(folder, "exe"))
+        where = os.readlink(os.path.join(folder, "cwd"))
+        with open(os.path.join(folder, "cmdline"), "rb") as file:
+            arguments = file.read().decode("utf-8", "surrogateescape").split("\0")[1:]
+    except OSError:
+        return None
+    if not os.path.basename(program).startswith("telegraf"):
+        return None
+    return Telegraf(parent, program, configuration_options(arguments), where)
+
+
+def check_settings() -> int:
+    """Check the settings of every collector, as they are now; how many were checked.
+
+    Raises:
+        NotReloaded: one is wrong; the message names file and line, or variable.
+    """
+    from importlib import import_module
+
+    from collectors.__main__ import SPOOL, catalogue, settle
+    from collectors.settings import SettingsError
+
+    names = catalogue()
+    for name in names:
+        try:
+            settle(name, (*import_module(f"collectors.{name}").SETTINGS, SPOOL), {})
+        except SettingsError as error:
+            raise NotReloaded(f"the settings are not sound, and stay as they are: {error}") from None
+    return len(names)
+
+
+Check = Callable[[], int]

@@ -1,0 +1,131 @@
+"""The folder of calibrations: a file a device, read when the device is first seen, and again when it has changed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from stat import S_ISREG
+from typing import Any, NamedTuple
+
+from collectors.settings import Setting
+from collectors.telemetry.calibration import MOST_CHARACTERS, CalibrationError, Curve, file_name, read
+
+#: Where the calibrations are. What writes them is an operator; what reads them needs no right to write.
+CALIBRATIONS: Setting[str] = Setting(
+    "calibrations", str, "/etc/sensetig/calibrations", "Folder of the calibrations, a file a device; empty for none."
+)
+CALIBRATION_RECHECK: Setting[float] = Setting(
+    "calibration_recheck_seconds", float, 5.0, "How often a file of calibrations is looked at for a change.", low=0
+)
+CALIBRATION_DEVICES: Setting[int] = Setting(
+    "calibration_devices", int, 20_000, "Devices whose calibrations are held in memory at most.", low=1
+)
+CALIBRATION_SETTINGS: tuple[Setting[Any], ...] = (CALIBRATIONS, CALIBRATION_RECHECK, CALIBRATION_DEVICES)
+
+#: A character of UTF-8 is four bytes at most.
+_MOST_BYTES = 4 * MOST_CHARACTERS
+
+#: What tells one version of a file from another: modified, size, inode; or the number of what went wrong; or nothing.
+_Version = tuple[int, ...] | None
+
+
+class _Known(NamedTuple):
+    curves: tuple[Curve, ...]
+    version: _Version
+    due: float
+
+
+class Calibrations:
+    """The curves of each device.
+
+    Args:
+        folder: where the files are; empty for no calibration at all. It need not be there.
+        complain: is told, in a sentence and once for each change of it, of a file that cannot be taken. The curves
+            that it had before stay in force, since a calibration that is lost by a slip of the pen would show as a
+            jump in the data.
+        timer: monotonic seconds.
+        recheck_seconds: how often a device's file is looked at, at most.
+        most: devices that are kept; for one more, that which has been kept for the longest is forgotten.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        complain: Callable[[str], None],
+        timer: Callable[[], float],
+        recheck_seconds: float = CALIBRATION_RECHECK.default,
+        most: int = CALIBRATION_DEVICES.default,
+    ) -> None:
+        self._folder = folder
+        self._complain = complain
+        self._timer = timer
+        self._recheck_seconds = recheck_seconds
+        self._most = most
+        self._known: dict[str, _Known] = {}
+        self._unreadable = False
+
+    def of(self, device: str) -> tuple[Curve, ...]:
+        """The device's curves by the time from which they hold: the same object until its file has changed."""
+        known = self._known.get(device)
+        now = self._timer()
+        if known is not None and now < known.due:
+            return known.curves
+        known = self._look(device, known, now + self._recheck_seconds)
+        if device not in self._known and len(self._known) >= self._most:
+            del self._known[next(iter(self._known))]
+        self._known[device] = known
+        return known.curves
+
+    def _look(self, device: str, known: _Known | None, due: float) -> _Known:
+        """What is known now, after a look at the file."""
+        if not self._folder:
+            return _Known((), None, due)
+        before: tuple[Curve, ...] = known.curves if known is not None else ()
+        path = os.path.join(self._folder, file_name(device))
+        version: _Version = None
+        try:
+            version = _version(os.stat(path))
+            if known is not None and version == known.version:
+                return known._replace(due=due)
+            version, text = _read(path)
+            self._unreadable = False
+            return _Known(read(text, path, device), version, due)
+        except FileNotFoundError:
+            return _Known((), None, due)
+        except CalibrationError as error:
+            self._complain(f"{error}; until then what held before is used")
+        except OSError as error:
+            version = (error.errno or 0,)
+            if known is None or version != known.version:
+                self._complain_of(path, error)
+        return _Known(before, version, due)
+
+    def _complain_of(self, path: str, error: OSError) -> None:
+        """Say what cannot be read: of a whole folder once, however many devices there are."""
+        if os.path.isdir(self._folder) and os.access(self._folder, os.X_OK):
+            self._complain(f"{path}: the calibration cannot be read: {error.strerror}; what held before is used")
+        elif not self._unreadable:
+            self._unreadable = True
+            self._complain(
+                f"{self._folder}: the calibrations cannot be read: {error.strerror}; let the user of this process read "
+                "the folder, or name another with the setting calibrations"
+            )
+
+
+def _version(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _read(path: str) -> tuple[tuple[int, ...], str]:
+    """A file's version and its content, of one and the same file. Raises OSError and CalibrationError."""
+    # A pipe in the file's place must not make this wait for somebody to write to it.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with open(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not S_ISREG(status.st_mode):
+            raise CalibrationError(f"{path} is no file; remove it, or put a file of calibrations there")
+        content = file.read(_MOST_BYTES + 1)
+    try:
+        return _version(status), content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CalibrationError(f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8") from None

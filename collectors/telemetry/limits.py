@@ -1,0 +1,228 @@
+"""What a value may be: its range, how fast it may change, and how often it may be the very same.
+
+The limits of a field come from four places, each over the one before it where it says something: what its measurement
+declares, the defaults of the environment, narrowed by what the sensor can measure, and the operator's file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from collectors.schema import Measurement
+
+#: No bound: what a float can be, so that an infinite value is beyond it.
+UNBOUND = 1.7976931348623157e308
+
+#: A number of equal readings that no field reaches.
+NEVER = 1 << 62
+
+
+class Limits(NamedTuple):
+    """The limits of one field.
+
+    Args:
+        kind: float, int, bool or str, as declared; None where nothing is declared.
+        low, high: the inclusive range.
+        step: a change up to this much from one reading to the next is taken, however short the time between.
+        rate_per_second: a larger one is taken where it is no more than this much a second.
+        agree: so many readings in a row that agree with each other make a change real, however large.
+        stuck_after: the reading that makes so many equal ones in a row is refused, and those after it.
+        sources: fields of the same line that this one was computed from; it goes where one of them is refused.
+    """
+
+    kind: type | None = None
+    low: float = -UNBOUND
+    high: float = UNBOUND
+    step: float = UNBOUND
+    rate_per_second: float = 0.0
+    agree: int = 3
+    stuck_after: int = NEVER
+    sources: tuple[str, ...] = ()
+
+    @property
+    def watched(self) -> bool:
+        """Whether it takes the readings before to judge one."""
+        return self.step < UNBOUND or self.stuck_after < NEVER
+
+
+class LimitsError(ValueError):
+    """A file of limits is wrong; the message says where, what it is, and what was expected."""
+
+
+# The air that people live and work in, with room to all sides: -40 to 80 °C, 600 hPa (4,200 m above the sea) to
+# 1600 hPa. What changes faster than this in air is a reading gone wrong: a door that opens in winter moves a
+# thermometer by less than a degree a second, a lift the pressure by about 1 hPa a second.
+_TEMPERATURE: Mapping[str, Any] = {"low": -40.0, "high": 80.0, "step": 5.0, "rate_per_second": 1.0}
+_HUMIDITY: Mapping[str, Any] = {"low": 0.0, "high": 100.0, "step": 20.0, "rate_per_second": 5.0}
+_PRESSURE: Mapping[str, Any] = {"low": 600.0, "high": 1600.0, "step": 5.0, "rate_per_second": 1.0}
+
+_RAW = {
+    "temperature_raw_celsius": _TEMPERATURE,
+    "humidity_raw_percent": _HUMIDITY,
+    "pressure_hpa": _PRESSURE,
+}
+_COMPUTED: Mapping[str, Mapping[str, Any]] = {
+    "temperature_compensated_celsius": {"low": -40.0, "high": 80.0, "sources": ("temperature_raw_celsius",)},
+    "temperature_calibrated_celsius": {"low": -40.0, "high": 80.0},
+    "humidity_compensated_percent": {"sources": ("humidity_raw_percent", "temperature_raw_celsius")},
+    "dew_point_celsius": {"sources": ("humidity_raw_percent", "temperature_raw_celsius")},
+    "pressure_calibrated_hpa": {"low": 600.0, "high": 1600.0},
+}
+
+#: By measurement and field, beyond what is declared. The CPU is warmer than air, and keeps its declared range.
+DEFAULTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {"environment": {**_RAW, **_COMPUTED}}
+
+
+class Sensor(NamedTuple):
+    """What a sensor can measure, from its data sheet: degrees Celsius, percent, hPa.
+
+    Args:
+        stuck_temperature, stuck_humidity, stuck_pressure: equal readings in a row that it never gives in the air. Only
+            for a sensor whose last digits are never still; one that rounds may well give the same all night.
+    """
+
+    temperature: tuple[float, float] = (-40.0, 80.0)
+    humidity: tuple[float, float] = (0.0, 100.0)
+    pressure: tuple[float, float] = (600.0, 1600.0)
+    stuck_temperature: int = NEVER
+    stuck_humidity: int = NEVER
+    stuck_pressure: int = NEVER
+
+
+# HTS221: ST DocID026333. LPS25H: ST DocID023722; at rest its temperature gave 76 equal readings in a row, a reading
+# every 10 s and two digits kept. LPS22HB: ST DocID027083. BME280, BMP280, BMP180, BMP388: Bosch. DHT11, DHT22: Aosong.
+# SHT3x, SHT4x, SCD4x: Sensirion. DS18B20: Maxim, whose 85 °C after power-on is beyond the general range anyway.
+SENSORS: Mapping[str, Sensor] = {
+    "hts221": Sensor((-40, 120), stuck_temperature=360, stuck_humidity=60),
+    "lps25h": Sensor((-30, 105), pressure=(260, 1260), stuck_temperature=720, stuck_pressure=60),
+    "lps22hb": Sensor((-40, 85), pressure=(260, 1260)),
+    "bme280": Sensor((-40, 85), pressure=(300, 1100)),
+    "bme680": Sensor((-40, 85), pressure=(300, 1100)),
+    "bmp180": Sensor((-40, 85), pressure=(300, 1100)),
+    "bmp280": Sensor((-40, 85), pressure=(300, 1100)),
+    "bmp388": Sensor((-40, 85), pressure=(300, 1250)),
+    "dht11": Sensor((-20, 60), (5, 95)),
+    "dht22": Sensor((-40, 80), (0, 100)),
+    "am2301": Sensor((-40, 80), (0, 100)),
+    "ds18b20": Sensor((-55, 125)),
+    "sht30": Sensor((-40, 125)),
+    "sht31": Sensor((-40, 125)),
+    "sht40": Sensor((-40, 125)),
+    "si7021": Sensor((-40, 125)),
+    "htu21": Sensor((-40, 125)),
+    "scd40": Sensor((-10, 60)),
+    "scd41": Sensor((-10, 60)),
+}
+
+_OF_SENSOR = {
+    "temperature_raw_celsius": ("temperature", "stuck_temperature"),
+    "humidity_raw_percent": ("humidity", "stuck_humidity"),
+    "pressure_hpa": ("pressure", "stuck_pressure"),
+}
+
+_NUMBERS, _COUNTS = ("low", "high", "step", "rate_per_second"), ("agree", "stuck_after")
+_KEYS = _NUMBERS + _COUNTS
+
+
+class Book:
+    """Gives the limits of each field.
+
+    Args:
+        declared: the declarations of the measurements that are validated.
+        file: what the operator's file says, as :func:`read` gives it.
+    """
+
+    def __init__(self, declared: Iterable[Measurement] = (), file: Mapping[str, Any] | None = None) -> None:
+        self._declared = {measurement.name: measurement for measurement in declared}
+        self._file = file or {}
+
+    def of(self, measurement: str, field: str, sensor: str | None, device: str) -> Limits:
+        """The limits of a field as a sensor of a device measures it."""
+        limits = self._built_in(measurement, field, sensor)
+        table = self._file.get(measurement, {}).get(field)
+        if table is None:
+            return limits
+        own = {key: value for key, value in table.items() if key in _KEYS}
+        own.update(table.get("sensor", {}).get(sensor, {}))
+        own.update(table.get("device", {}).get(device, {}))
+        if own.get("stuck_after") == 0:
+            own["stuck_after"] = NEVER
+        return limits._replace(**own)
+
+    def _built_in(self, measurement: str, field: str, sensor: str | None) -> Limits:
+        limits = Limits()
+        declared = self._declared.get(measurement)
+        if declared is not None and field in (each.name for each in declared.fields):
+            one = declared.field(field)
+            limits = limits._replace(
+                kind=one.kind,
+                low=-UNBOUND if one.low is None else float(one.low),
+                high=UNBOUND if one.high is None else float(one.high),
+            )
+        default = DEFAULTS.get(measurement, {}).get(field)
+        if default is not None:
+            limits = limits._replace(**default)
+        known = SENSORS.get((sensor or "").lower())
+        if default is not None and known is not None and field in _OF_SENSOR:
+            quantity, stuck = _OF_SENSOR[field]
+            low, high = getattr(known, quantity)
+            limits = limits._replace(
+                low=max(limits.low, low), high=min(limits.high, high), stuck_after=getattr(known, stuck)
+            )
+        return limits
+
+
+def read(text: str, where: str) -> Mapping[str, Any]:
+    """What an operator's file of limits says, checked: tables by measurement and field.
+
+    ::
+
+        [environment.temperature_raw_celsius]
+        high = 60
+        [environment.temperature_raw_celsius.device.greenhouse]
+        high = 75
+
+    Raises:
+        LimitsError: in one sentence.
+    """
+    import tomllib
+
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise LimitsError(f"{where} is not valid TOML: {error}") from None
+    for measurement, fields in document.items():
+        for field, table in _tables(fields, f"{where}, [{measurement}]"):
+            place = f"{where}, [{measurement}.{field}]"
+            _check({key: value for key, value in table.items() if key not in ("sensor", "device")}, place)
+            for kind in ("sensor", "device"):
+                for name, own in _tables(table.get(kind, {}), f"{place} {kind}"):
+                    _check({**{key: table[key] for key in _KEYS if key in table}, **own}, f"{place} {kind} {name!r}")
+    return document
+
+
+def _tables(value: object, place: str) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    if not isinstance(value, dict) or not all(isinstance(each, dict) for each in value.values()):
+        raise LimitsError(
+            f"{place}: expected tables, such as [environment.pressure_hpa], and in them {', '.join(_KEYS)}"
+        )
+    return value.items()
+
+
+def _check(table: Mapping[str, Any], place: str) -> None:
+    for key, value in table.items():
+        if key not in _KEYS:
+            raise LimitsError(f"{place}: unknown key {key!r}; there are {', '.join(_KEYS)}, sensor and device")
+        if key in _COUNTS:
+            least = 1 if key == "agree" else 0
+            if type(value) is not int or value < least:
+                raise LimitsError(f"{place}: {key} is {value!r}; it must be a whole number of at least {least}")
+        elif type(value) not in (int, float) or not abs(value) <= UNBOUND:
+            raise LimitsError(f"{place}: {key} is {value!r}; it must be a finite number")
+        elif key in ("step", "rate_per_second") and value < 0:
+            raise LimitsError(f"{place}: {key} is {value!r}; it must be at least 0")
+    if table.get("stuck_after") == 1:
+        raise LimitsError(f"{place}: stuck_after is 1, which would refuse every reading; give 0 for never, or more")
+    if "low" in table and "high" in table and table["low"] > table["high"]:
+        raise LimitsError(f"{place}: low is {table['low']} and high {table['high']}, so that nothing is left")

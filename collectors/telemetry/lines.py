@@ -1,0 +1,132 @@
+"""Whole lines out of what comes in pieces: the pieces of a pipe end anywhere, and a string may have line breaks.
+
+Telegraf leaves line breaks in the strings of the lines that it gives to a processor as they are, so that a line of
+line protocol may be several lines of text.
+"""
+
+from __future__ import annotations
+
+import re
+
+#: What stands before a string that is not closed: an escaped head, then fields of which the last is open.
+_HEAD = r"(?:[^ \\\n]|\\.)*[ ]+"
+_KEY = r"(?:[^=,\\ \n]|\\.)+"
+_STRING = r'"(?:[^"\\]|\\.)*'
+_OPEN = re.compile(rf'{_HEAD}(?:{_KEY}=(?:{_STRING}"|[^",\s][^,\s"]*),)*{_KEY}={_STRING}\Z', re.DOTALL)
+
+
+def is_plain(text: str) -> bool:
+    """Whether nothing in the text could mean something else to line protocol than it does to the fast path."""
+    return text.isascii() and not (
+        '"' in text
+        or "\\" in text
+        or "\t" in text
+        or "\v" in text
+        or "\f" in text
+        or "\r" in text
+        or "\x1c" in text
+        or "\x1d" in text
+        or "\x1e" in text
+        or "\x1f" in text
+        or "=+" in text
+    )
+
+
+class Lines:
+    """Gives the whole lines of what it is fed; what is left over waits for its end.
+
+    The texts hold bytes that are no UTF-8 as Python's ``surrogateescape`` does, so that they go out as they came.
+
+    Args:
+        most_bytes: of a line. One that is longer is let go up to its end and counted in :attr:`too_long`.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self.too_long = 0
+        #: Whether the lines of the last call are all plain, see :func:`is_plain`.
+        self.plain = False
+        self._most = most_bytes
+        self._pending: list[bytes] = []
+        self._size = 0
+        self._skipping = False
+
+    def feed(self, data: bytes) -> list[str]:
+        """The lines that *data* completes, without their line breaks; empty ones are left out."""
+        self.plain = True
+        if self._skipping:
+            _, end, data = data.partition(b"\n")
+            if not end:
+                return []
+            self._skipping = False
+        if b"\n" not in data:
+            return self._keep(data)
+        whole = b"".join((*self._pending, data)) if self._pending else data
+        self._pending, self._size = [], 0
+        cut = whole.rfind(b"\n") + 1
+        lines, opened = self._split(whole[:cut])
+        return lines + self._keep(opened + whole[cut:])
+
+    def end(self) -> list[str]:
+        """What is left at the end of input: lines, the last of which may lack its line break."""
+        self.plain = True
+        rest, self._pending, self._size = b"".join(self._pending), [], 0
+        if not rest:
+            return []
+        lines, opened = self._split(rest if rest.endswith(b"\n") else rest + b"\n")
+        # A string that is never closed is what its first line shows; the rest of it may be lines of their own.
+        return lines + [line for line in _text(opened).split("\n") if line]
+
+    def _keep(self, rest: bytes) -> list[str]:
+        """Let what is no whole line wait for its end; the lines of it that cannot wait any longer."""
+        if not rest:
+            return []
+        self._pending.append(rest)
+        self._size += len(rest)
+        if self._size <= self._most:
+            return []
+        whole = b"".join(self._pending)
+        cut = whole.rfind(b"\n") + 1
+        lines, opened = self._split(whole[:cut])
+        self._pending, self._size = [whole[cut:]], len(whole) - cut
+        if self._size > self._most:
+            self.too_long += 1
+            self._pending, self._size = [], 0
+            self._skipping = True
+        return lines + [line for line in _text(opened).split("\n") if line]
+
+    def _split(self, whole: bytes) -> tuple[list[str], bytes]:
+        """The lines of a text that ends in a line break, and what of it is within a string that is still open."""
+        text = _text(whole)
+        self.plain = self.plain and is_plain(text)
+        if '"' not in text:
+            return [line for line in text.split("\n") if line], b""
+        lines: list[str] = []
+        pieces = text[:-1].split("\n")
+        index, count = 0, len(pieces)
+        while index < count:
+            piece = pieces[index]
+            index += 1
+            # A quote may stand in a name, too: only a string that is open goes on behind the line break.
+            if '"' in piece and _OPEN.match(piece) is not None:
+                joined, after, size = piece, index, len(piece)
+                while after < count and size <= self._most:
+                    joined = f"{joined}\n{pieces[after]}"
+                    size = len(joined)
+                    closes = '"' in pieces[after]
+                    after += 1
+                    if closes and _OPEN.match(joined) is None:
+                        break
+                else:
+                    if size <= self._most:
+                        return lines, f"{joined}\n".encode("utf-8", "surrogateescape")
+                    # So long a string is none: what has opened it is a broken line, and those behind it are whole.
+                    lines.append(piece)
+                    continue
+                piece, index = joined, after
+            if piece:
+                lines.append(piece)
+        return lines, b""
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")

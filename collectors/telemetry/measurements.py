@@ -1,0 +1,43 @@
+"""What the processor itself tells: each value, line and message that it refused."""
+
+from __future__ import annotations
+
+from collectors.schema import Field, Measurement, Tag
+
+#: Why something was refused, in a word; beside these there are the reasons of collectors.payloads for a message.
+OUT_OF_RANGE = "out_of_range"
+RATE_OF_CHANGE = "rate_of_change"
+STUCK = "stuck"
+WRONG_TYPE = "wrong_type"
+SOURCE_REFUSED = "source_refused"
+NOT_A_NUMBER = "not_a_number"
+CLOCK_BEHIND = "clock_behind"
+CLOCK_AHEAD = "clock_ahead"
+UNKNOWN_DEVICE = "unknown_device"
+NOT_LINE_PROTOCOL = "not_line_protocol"
+TOO_LONG = "too_long"
+
+REJECTED = Measurement(
+    "telemetry_rejected",
+    "What was refused, at the time of its sample; what arrived with an impossible time, at the time of its arrival.",
+    (
+        Tag("device", "The device that it came from; absent where that cannot be told.", optional=True),
+        Tag("measurement", "The measurement that it was in.", optional=True),
+        Tag("field", "The field that was refused; absent where it was the whole line or message.", optional=True),
+        Tag(
+            "reason",
+            "`out_of_range`, `rate_of_change`, `stuck`, `wrong_type`, `source_refused`, `not_a_number`, "
+            "`clock_behind`, `clock_ahead`, `unknown_device`, `not_line_protocol`, `too_long`, or what is wrong with "
+            "an MQTT message.",
+        ),
+        Tag("topic", "The topic of an MQTT message; the first so many, then `other`.", optional=True),
+        Tag("simulated", "`true` where the readings were computed.", optional=True),
+        Tag("replayed", "`true` where the readings came from a recording.", optional=True),
+    ),
+    (
+        Field("value", float, "", "The value that was refused, where it was a number."),
+        Field("text", str, "", "What was refused instead of a number, or a sentence about it."),
+        Field("count", int, "", "How many were refused: values where the tag `field` is there, else lines.", 1),
+    ),
+    event=True,
+)

@@ -1,0 +1,413 @@
+"""The way of a line: payload decoding, calibration, validation, device state.
+
+Most lines are of a series that is known, have only floats, and nothing is wrong with them. They take the fast path: one
+pass over the text, and the line goes out as it came, with the calibrated fields spliced in. Whatever is unusual is left
+to the exact path, which reads the line with :mod:`collectors.decoding`. Both have one outcome, which a property test
+holds them to; so the fast path may give up at any point before it has changed anything.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from hashlib import blake2b
+from typing import Protocol
+
+from collectors.decoding import ParseError, decode
+from collectors.metric import FieldValue, Metric, Series, encode
+from collectors.telemetry import measurements as reasons
+from collectors.telemetry.calibration import Curve, output_field
+from collectors.telemetry.limits import Book, Limits
+from collectors.telemetry.lines import is_plain
+from collectors.telemetry.rejections import Rejections
+from collectors.telemetry.series import Count, Plan, Plans, Step
+from collectors.telemetry.validation import Rule
+
+#: Lines of this measurement are MQTT messages, each whole in its field ``value``.
+MESSAGE = "mqtt_message"
+
+#: A device's own word on its state; it is taken into the device's state whatever measurements are validated.
+STATUS = "device_status"
+
+_MEASUREMENT = re.compile(r"(?:[^, \\]|\\.)*", re.DOTALL)
+_ESCAPED = re.compile(r"\\([, ])")
+_MASK = 2**64 - 1
+
+#: How a calibrated value is written: no calibration knows more digits, and Python finds these in a third of the time.
+SPELLING = "%.9g"
+
+#: Odd, so that no two times of a series have the same identity; the golden ratio of 64 bits.
+_SPREAD = 0x9E3779B97F4A7C15
+
+
+class _Calibrations(Protocol):
+    def of(self, device: str, /) -> tuple[Curve, ...]: ...
+
+
+class _Device(Protocol):
+    @property
+    def count(self) -> Count: ...
+
+
+class _Tracker(Protocol):
+    def device(self, name: str, place: str, /) -> _Device: ...
+
+    def status(self, name: str, fields: Mapping[str, FieldValue], /) -> None: ...
+
+
+class Pipeline:
+    """Takes lines and gives lines.
+
+    Args:
+        names: the measurements that are calibrated and validated.
+        book: gives the limits.
+        calibrations: gives the curves of a device.
+        tracker: keeps the state of each device, or None for none.
+        rejections: takes what is refused.
+        devices: patterns of the devices that are accepted; none for every device.
+        earliest_ns: samples from before have a clock that was never set.
+        ahead_ns: how far a sample may be ahead of this machine's clock.
+        most_series: plans that are kept.
+        clock_ns: wall clock, nanoseconds since 1970.
+        complain: is told in a sentence of what could not be done.
+    """
+
+    def __init__(
+        self,
+        *,
+        names: Sequence[str],
+        book: Book,
+        calibrations: _Calibrations,
+        tracker: _Tracker | None,
+        rejections: Rejections,
+        devices: Sequence[str],
+        earliest_ns: int,
+        ahead_ns: int,
+        most_series: int,
+        clock_ns: Callable[[], int],
+        complain: Callable[[str], None],
+    ) -> None:
+        self._names = frozenset((*names, STATUS))
+        self._book = book
+        self._calibrations = calibrations
+        self._tracker = tracker
+        self._rejections = rejections
+        self._devices = tuple(devices)
+        self._earliest_ns = earliest_ns
+        self._ahead_ns = ahead_ns
+        self._plans = Plans(most_series)
+        self._clock_ns = clock_ns
+        self._complain = complain
+        self._now_ns = self._latest_ns = 0
+        self._generation = 0
+        # Rules that remember nothing are the same for every series with these limits.
+        self._limits: dict[Limits, Limits] = {}
+        self._shared: dict[Limits, Rule] = {}
+
+    @property
+    def series(self) -> int:
+        """How many series are remembered."""
+        return len(self._plans)
+
+    def tick(self) -> None:
+        """Have every series ask for its calibration again at its next line."""
+        self._generation += 1
+
+    def run(self, lines: Sequence[str], *, plain: bool) -> list[str]:
+        """What becomes of lines.
+
+        Args:
+            plain: whether all of them are plain (:func:`~collectors.telemetry.lines.is_plain`); else each is looked at.
+        """
+        out: list[str] = []
+        append = out.append
+        newest = self._plans.newest
+        self._now_ns = self._clock_ns()
+        self._latest_ns = self._now_ns + self._ahead_ns
+        for line in lines:
+            if plain or is_plain(line):
+                head, _, rest = line.partition(" ")
+                plan = newest.get(head)
+                if plan is not None:
+                    done = self._fast(plan, line, head, rest)
+                    if done is not None:
+                        append(done)
+                        continue
+            self.exact(line, out)
+        return out
+
+    def _fast(self, plan: Plan, line: str, head: str, rest: str) -> str | None:
+        """The line that comes out; None, with nothing changed, where anything is unusual."""
+        pairs, _, stamp = rest.partition(" ")
+        if not stamp.isdigit() or plan.generation != self._generation:
+            return None
+        time_ns = int(stamp)
+        if not (self._earliest_ns <= time_ns <= self._latest_ns and plan.from_ns <= time_ns < plan.until_ns):
+            return None
+        rules = plan.rules
+        in_order = time_ns > plan.time_ns
+        values: dict[str, FieldValue] = {}
+        touched: list[Rule] = []
+        try:
+            for pair in pairs.split(","):
+                key, _, text = pair.partition("=")
+                rule = rules[key]
+                value = float(text)
+                if not rule.low <= value <= rule.high or "_" in text:
+                    return None
+                if rule.watched and in_order:
+                    step = value - rule.last
+                    if step == 0.0:
+                        if rule.same + 1 >= rule.stuck_after:
+                            return None
+                    elif not -rule.step <= step <= rule.step:
+                        return None
+                    rule.next = value
+                    touched.append(rule)
+                values[key] = value
+        except (KeyError, ValueError):
+            return None
+        if plan.steps:
+            added = ""
+            for source, output, text, apply, rule in plan.steps:
+                if source in values and output not in values:
+                    spelled = SPELLING % apply(values[source])  # type: ignore[arg-type]  # only floats come here
+                    result = float(spelled)
+                    if not rule.low <= result <= rule.high:
+                        return None
+                    values[output] = result
+                    added = f"{added}{text}{spelled}"
+            if added:
+                line = f"{head} {pairs}{added} {stamp}"
+        if in_order:
+            plan.time_ns = time_ns
+            for rule in touched:
+                if rule.next == rule.last:
+                    rule.same += 1
+                else:
+                    rule.last = rule.next
+                    rule.same = 1
+                rule.at_ns = time_ns
+                rule.pending = 0
+        if plan.count is not None:
+            plan.count((plan.identity + time_ns * _SPREAD) & _MASK, time_ns, values)
+        return line
+
+    def exact(self, line: str, out: list[str]) -> None:
+        """The outcome of any line, by reading it fully."""
+        content = line.strip(" \t\v\f\r\n")
+        if not content or content.startswith("#"):
+            return
+        found = _MEASUREMENT.match(content)
+        assert found is not None
+        name = _ESCAPED.sub(r"\1", found[0])
+        if name not in self._names and name != MESSAGE:
+            if " " in content and "=" in content:
+                out.append(line)
+            else:
+                out.append(self._rejections.line(reasons.NOT_LINE_PROTOCOL, self._now_ns, text=content))
+            return
+        try:
+            # Only in a string can there be a line break; it is read as what stands for one.
+            metric = decode(content.replace("\r", "\\\\r").replace("\n", "\\\\n"))
+        except ParseError as error:
+            sentence = f"{error}"
+            out.append(self._rejections.line(reasons.NOT_LINE_PROTOCOL, self._now_ns, measurement=name, text=sentence))
+            return
+        if name == MESSAGE:
+            self._message(metric, content, out)
+        else:
+            self._judge(metric, content, out)
+
+    def _message(self, message: Metric, content: str, out: list[str]) -> None:
+        """An MQTT message: its lines each go their way, and what is wrong with it is refused."""
+        from collectors.payloads import read_encoded  # only where messages come: it takes libraries of its own
+
+        topic, value = message.series.tags.get("topic"), message.fields.get("value")
+        if topic is None or not isinstance(value, str):
+            out.append(content)
+            return
+        received = self._now_ns if message.time_ns is None else message.time_ns
+        whence = {name: message.series.tags[name] for name in ("host", "site") if name in message.series.tags}
+        for each in read_encoded(topic, value, received):
+            if isinstance(each, Metric):
+                series = Series(each.series.measurement, {**whence, **each.series.tags})
+                metric = Metric(series, each.fields, received if each.time_ns is None else each.time_ns)
+                if series.measurement in self._names:
+                    self._judge(metric, None, out)
+                else:
+                    self._encode(metric, out)
+            else:
+                out.append(
+                    self._rejections.line(
+                        each.reason,
+                        received,
+                        tags=whence,
+                        device=self._rejections.strangers.name(each.device) if each.device else "",
+                        topic=self._rejections.topics.name(topic),
+                        text=each.text,
+                    )
+                )
+
+    def _judge(self, metric: Metric, content: str | None, out: list[str]) -> None:
+        """Calibrate and validate a metric, count it, and put out what is left of it.
+
+        Args:
+            content: the line that it was read from, which goes out as it is where nothing is to be changed.
+        """
+        tags = metric.series.tags
+        plan = self._plan(metric.series)
+        time_ns = metric.time_ns
+        if time_ns is None:
+            time_ns, content = self._now_ns, None
+        whole = self._refusal_of_all(plan, time_ns)
+        if whole is not None:
+            reason, sentence = whole
+            device = plan.device if plan.accepted else self._rejections.strangers.name(plan.device)
+            at_ns = time_ns if reason == reasons.UNKNOWN_DEVICE else self._now_ns
+            out.append(
+                self._rejections.line(
+                    reason, at_ns, tags=tags, device=device, measurement=plan.measurement, text=sentence
+                )
+            )
+            return
+        if plan.generation != self._generation:
+            plan.recalibrate(self._calibrations.of(plan.device), self._generation)
+        plan.choose(time_ns, lambda curve: self._step(plan, curve))
+        values, refused, own = self._values(plan, metric.fields, time_ns)
+        for field, (value, reason) in refused.items():
+            out.append(
+                self._rejections.line(
+                    reason,
+                    time_ns,
+                    tags=tags,
+                    device=plan.device,
+                    measurement=plan.measurement,
+                    field=field,
+                    value=value,
+                )
+            )
+        if plan.count is not None:
+            plan.count((plan.identity + time_ns * _SPREAD) & _MASK, time_ns, values)
+        elif self._tracker is not None and plan.measurement == STATUS and plan.device:
+            # A word about the device, often not its own: no message of its telemetry.
+            self._tracker.status(plan.device, values)
+        if not values:
+            return
+        if content is not None and not own and values == metric.fields and _same_kinds(values, metric.fields):
+            out.append(content)
+        else:
+            self._encode(Metric(metric.series, values, time_ns), out)
+
+    def _refusal_of_all(self, plan: Plan, time_ns: int) -> tuple[str, str] | None:
+        """Why nothing of a line is taken, with a sentence; None where it is."""
+        if not plan.accepted:
+            return reasons.UNKNOWN_DEVICE, f"{plan.device or 'no device'} is not among the devices of the settings"
+        if time_ns < self._earliest_ns:
+            return reasons.CLOCK_BEHIND, f"the sample's time is {time_ns}, before any that its clock could know"
+        if time_ns > self._latest_ns:
+            ahead = (time_ns - self._now_ns) / 1e9
+            return reasons.CLOCK_AHEAD, f"the sample's time is {time_ns}, {ahead:.0f} s ahead of this machine's clock"
+        return None
+
+    def _values(
+        self, plan: Plan, fields: Mapping[str, FieldValue], time_ns: int
+    ) -> tuple[dict[str, FieldValue], dict[str, tuple[FieldValue, str]], bool]:
+        """The values that are taken, those refused with the reason, and whether calibrated ones are among the first."""
+        values: dict[str, FieldValue] = {}
+        refused: dict[str, tuple[FieldValue, str]] = {}
+        for field, value in fields.items():
+            converted = self._rule(plan, field).convert(value)
+            if converted is None:
+                refused[field] = value, reasons.WRONG_TYPE
+            else:
+                values[field] = converted
+        computed: dict[str, str] = {}
+        for step in plan.steps:
+            source = values.get(step.source)
+            if step.output in fields or isinstance(source, (bool, str)) or source is None:
+                continue
+            result = float(SPELLING % step.apply(float(source)))
+            if result - result != 0.0:
+                refused[step.output] = source, reasons.NOT_A_NUMBER
+            else:
+                values[step.output] = result
+                computed[step.output] = step.source
+        late = time_ns <= plan.time_ns
+        for field, value in list(values.items()):
+            reason = self._rule(plan, field).judge(value, time_ns, late=late)
+            if reason is not None:
+                refused[field] = values.pop(field), reason
+        if not late:
+            plan.time_ns = time_ns
+        if refused:
+            self._withdraw(plan, values, refused, computed)
+        return values, refused, any(output in values for output in computed)
+
+    def _withdraw(
+        self,
+        plan: Plan,
+        values: dict[str, FieldValue],
+        refused: dict[str, tuple[FieldValue, str]],
+        computed: Mapping[str, str],
+    ) -> None:
+        """Refuse, too, what was computed from what is refused, and what was computed from that."""
+        for output, source in computed.items():
+            # It never was in the line: there is nothing to tell of it where its source is told of.
+            if source in refused:
+                values.pop(output, None)
+                refused.pop(output, None)
+        found = True
+        while found:
+            found = False
+            calibrated = {output_field(field) for field in refused}
+            for field in list(values):
+                sources = (computed[field],) if field in computed else self._rule(plan, field).limits.sources
+                known = field in computed or field not in calibrated
+                if known and not any(source in refused for source in sources):
+                    continue
+                if field in computed:
+                    del values[field]
+                else:
+                    refused[field] = values.pop(field), reasons.SOURCE_REFUSED
+                found = True
+
+    def _encode(self, metric: Metric, out: list[str]) -> None:
+        line = encode(metric, self._complain)
+        if line:
+            out.append(line)
+
+    def _plan(self, series: Series) -> Plan:
+        head = series.prefix[:-1]
+        plan = self._plans.find(head)
+        if plan is None:
+            tags = series.tags
+            device = tags.get("device") or tags.get("host") or ""
+            identity = int.from_bytes(blake2b(head.encode(), digest_size=8).digest(), "big")
+            plan = Plan(sys.intern(series.measurement), tags.get("sensor"), device, identity)
+            plan.accepted = not self._devices or any(fnmatchcase(device, pattern) for pattern in self._devices)
+            if plan.accepted and device and self._tracker is not None and plan.measurement != STATUS:
+                place = f"{plan.measurement}/{plan.sensor}" if plan.sensor else plan.measurement
+                plan.count = self._tracker.device(device, sys.intern(place)).count
+            self._plans.keep(head, plan)
+        return plan
+
+    def _rule(self, plan: Plan, field: str) -> Rule:
+        rule = plan.rules.get(field)
+        if rule is None:
+            limits = self._book.of(plan.measurement, field, plan.sensor, plan.device)
+            limits = self._limits.setdefault(limits, limits)
+            rule = Rule(limits) if limits.watched else self._shared.setdefault(limits, Rule(limits))
+            plan.add_rule(sys.intern(field), rule)
+        return rule
+
+    def _step(self, plan: Plan, curve: Curve) -> Step:
+        series = Series("one")
+        spelled = encode(Metric(series, {curve.output: 0})).removeprefix(series.prefix).removesuffix("0i")
+        return Step(curve.field, curve.output, f",{spelled}", curve.apply, self._rule(plan, curve.output))
+
+
+def _same_kinds(values: Mapping[str, FieldValue], fields: Mapping[str, FieldValue]) -> bool:
+    return all(type(value) is type(fields[field]) for field, value in values.items())

@@ -1,0 +1,137 @@
+"""What the pipeline keeps of each series: its rules, its calibration and its device's state, within a bound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from collectors.metric import MAX_TIME_NS, MIN_TIME_NS, FieldValue
+from collectors.telemetry.calibration import Curve
+from collectors.telemetry.validation import Rule
+
+#: Takes a message: its identity, its time, and its values that were taken. See the device of the tracker.
+Count = Callable[[int, int, Mapping[str, FieldValue]], object]
+
+#: More fields than a series ever has; beyond, their rules are made anew, and what they remember is lost.
+_MOST_RULES = 256
+
+
+class Step(NamedTuple):
+    """A curve as the pipeline uses it.
+
+    Args:
+        text: the output field as it stands in a line, behind a comma and up to its value.
+        rule: of the output field.
+    """
+
+    source: str
+    output: str
+    text: str
+    apply: Callable[[float], float]
+    rule: Rule
+
+
+class Plan:
+    """What is done with the lines of one series, and what is remembered of them."""
+
+    __slots__ = (
+        "accepted",
+        "count",
+        "curves",
+        "device",
+        "from_ns",
+        "generation",
+        "identity",
+        "measurement",
+        "rules",
+        "sensor",
+        "steps",
+        "time_ns",
+        "until_ns",
+    )
+
+    def __init__(self, measurement: str, sensor: str | None, device: str, identity: int) -> None:
+        self.measurement = measurement
+        self.sensor = sensor
+        self.device = device
+        self.identity = identity
+        self.accepted = True
+        self.count: Count | None = None
+        self.rules: dict[str, Rule] = {}
+        #: Curves of the device as they were last asked for, to notice when they are others.
+        self.curves: tuple[Curve, ...] = ()
+        #: The steps hold for samples from the first of these times on, and before the second.
+        self.steps: tuple[Step, ...] = ()
+        self.from_ns = self.until_ns = MIN_TIME_NS
+        #: The generation of the calibrations that the curves are from.
+        self.generation = -1
+        #: The newest sample so far.
+        self.time_ns = MIN_TIME_NS
+
+    def add_rule(self, field: str, rule: Rule) -> None:
+        """Keep a rule for a field."""
+        if len(self.rules) >= _MOST_RULES:
+            self.rules.clear()
+        self.rules[field] = rule
+
+    def recalibrate(self, curves: tuple[Curve, ...], generation: int) -> None:
+        """Take over the curves of the device; they are chosen from anew where they have changed."""
+        self.generation = generation
+        if curves is not self.curves:
+            self.curves = curves
+            self.steps = ()
+            self.from_ns = self.until_ns = MIN_TIME_NS
+
+    def choose(self, time_ns: int, make: Callable[[Curve], Step]) -> None:
+        """Make the steps those that hold at a time, unless they are."""
+        if self.from_ns <= time_ns < self.until_ns:
+            return
+        from_ns, until_ns = MIN_TIME_NS, MAX_TIME_NS + 1
+        steps: list[Step] = []
+        for curve in self.curves:
+            if curve.measurement != self.measurement or curve.sensor not in (None, self.sensor):
+                continue
+            for edge in (curve.valid_from_ns, curve.valid_until_ns):
+                if edge <= time_ns:
+                    from_ns = max(from_ns, edge)
+                else:
+                    until_ns = min(until_ns, edge)
+            if curve.valid_from_ns <= time_ns < curve.valid_until_ns:
+                steps.append(make(curve))
+        self.steps, self.from_ns, self.until_ns = tuple(steps), from_ns, until_ns
+
+
+class Plans:
+    """The plans by the head of their lines, the most of them that are in use.
+
+    A plan that is found costs one look into :attr:`newest`. That is moved aside whole once it is full, and what is
+    used again comes back one by one; so the plans forgotten are among those unused for the longest.
+
+    Args:
+        most: plans that are kept.
+    """
+
+    def __init__(self, most: int) -> None:
+        #: Never another object, so that a loop may hold on to it.
+        self.newest: dict[str, Plan] = {}
+        self._half = max(1, most // 2)
+        self._aside: dict[str, Plan] = {}
+
+    def __len__(self) -> int:
+        return len(self.newest) + len(self._aside)
+
+    def find(self, head: str) -> Plan | None:
+        """The plan of a head, or None where there is none."""
+        plan = self.newest.get(head)
+        if plan is None:
+            plan = self._aside.pop(head, None)
+            if plan is not None:
+                self.keep(head, plan)
+        return plan
+
+    def keep(self, head: str, plan: Plan) -> None:
+        """Keep a plan."""
+        if len(self.newest) >= self._half:
+            self._aside = self.newest.copy()
+            self.newest.clear()
+        self.newest[head] = plan

@@ -1,0 +1,376 @@
+"""Counts in memory, and writes what has changed into the store now and then.
+
+A message is counted in the store when it is written there. Until then it is in memory, and what takes it up again
+after a crash is whoever sends it again, not this.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from tenacity import RetryError, Retrying, retry_if_result, stop_after_attempt
+from tenacity.wait import wait_random_exponential
+
+from collectors.metric import FieldValue, Metric, Series
+from collectors.settings import Values
+from collectors.telemetry.state import model
+from collectors.telemetry.state.counting import Device, joined, with_series
+from collectors.telemetry.state.measurement import DEVICE_STATE, DEVICE_STORE
+from collectors.telemetry.state.store import Change, Store, StoreError
+
+#: Attempts to write a device that other workers write, too; the waits between them, in seconds:
+#: random(base, min(cap, base·2^attempt)).
+ATTEMPTS, BASE_SECONDS, CAP_SECONDS = 10, 0.01, 1.0
+
+#: How often the store is asked for devices that other workers have seen, in seconds.
+LIST_SECONDS = 600.0
+
+
+class Limits(NamedTuple):
+    """What bounds the tracker.
+
+    Args:
+        seconds: between writes.
+        pending: messages in memory at most, about: with so many, they are written at once, and what cannot be
+            written is reduced to its number.
+        devices: devices in memory at most.
+    """
+
+    seconds: float = 60.0
+    pending: int = 50_000
+    devices: int = 50_000
+
+
+class _Told(NamedTuple):
+    """A sign of life: how many messages were pending when it came, and what it said."""
+
+    position: int
+    gone: bool | None
+    about: Mapping[str, str]
+
+
+class Tracker:
+    """The states of all devices of one worker.
+
+    Args:
+        store: where they are kept.
+        rules: how they are merged and judged.
+        limits: bounds of memory and time.
+        own: what is known of this machine itself, by its name.
+        complain: takes one sentence.
+        clock_ns: wall clock, for the last flush.
+        timer: monotonic seconds.
+        sleep: waits so many seconds between attempts.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        rules: model.Rules,
+        limits: Limits,
+        own: Mapping[str, Mapping[str, str]],
+        complain: Callable[[str], None],
+        clock_ns: Callable[[], int],
+        timer: Callable[[], float],
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._store = store
+        self._rules = rules
+        self._limits = limits
+        self._own = own
+        self._complain = complain
+        self._clock_ns = clock_ns
+        self._timer = timer
+        self._sleep = sleep
+        self._pending: dict[int, Device] = {}
+        self._told: dict[str, _Told] = {}
+        self._kept: dict[str, model.Delta] = {}
+        self._deadlines: dict[str, int] = {}
+        # Workers that were started together do not write together.
+        self._next = timer() + limits.seconds * random.uniform(0.5, 1.0)
+        self._list_at = timer()
+        self._full_at = limits.pending
+        self._conflicts = self._unchecked = self._lost = 0
+
+    def device(self, name: str, place: str = "environment") -> Device:
+        """A handle; any number of them may count for one device.
+
+        Args:
+            place: what its last values are filed under: the measurement, and whatever tells series apart.
+        """
+        return Device(self._pending, name, place)
+
+    def status(self, name: str, fields: Mapping[str, FieldValue]) -> None:
+        """Take what a device, or the broker for it, tells of itself: ``status``, ``firmware``, ``bundle_version``.
+
+        The order in which messages come is what counts, since a device's clock may be wrong.
+        """
+        said = fields.get("status")
+        known = self._told.get(name)
+        if known is None and len(self._told) >= self._limits.devices:
+            return
+        about = {key: str(fields[key]) for key in ("firmware", "bundle_version") if fields.get(key)}
+        gone = said == "offline" if said is not None else known.gone if known else None
+        self._told[name] = _Told(len(self._pending), gone, {**(known.about if known else {}), **about})
+
+    def due(self, now: float) -> bool:
+        """Whether it is time to flush: by the clock (*now*: monotonic seconds), or because memory is full."""
+        return now >= self._next or len(self._pending) >= self._full_at
+
+    def flush(self, now_ns: int) -> list[Metric]:
+        """Write what has changed; the states that were written, and how that went. Never raises for a store that
+        fails: what could not be written is kept for the next time."""
+        start = self._timer()
+        self._take()
+        deltas = self._kept
+        overdue: dict[str, tuple[model.State, int]] = {}
+        written: dict[str, tuple[model.State, int]] = {}
+        try:
+            self._write(deltas, written, now_ns)
+            self._remember(written, now_ns)
+            overdue = self._overdue(now_ns)
+            self._remember(overdue, now_ns)
+        except StoreError as error:
+            self._complain(f"{error}; what was counted is kept for the next attempt")
+        self._kept = {name: delta for name, delta in deltas.items() if name not in written}
+        self._reduce()
+        self._next = self._timer() + self._limits.seconds
+        told = {**written, **overdue}
+        metrics = [self._metric(name, state, revision, now_ns) for name, (state, revision) in told.items()]
+        metrics.append(self._report(len(written), now_ns, self._timer() - start))
+        return metrics
+
+    def close(self) -> list[Metric]:
+        """Write for the last time, and let go of the store."""
+        metrics = self.flush(self._clock_ns())
+        if lost := sum(delta.messages for delta in self._kept.values()):
+            self._complain(f"{lost} messages of {len(self._kept)} devices end uncounted, since the store took none")
+        self._store.close()
+        return metrics
+
+    def _take(self) -> None:
+        """Make deltas of what is pending, and add them to those that are kept."""
+        identities: dict[str, list[int]] = {}
+        handles: dict[Device, None] = {}
+        last_at: dict[str, int] = {}
+        for position, (identity, handle) in enumerate(self._pending.items()):
+            handles[handle] = None
+            identities.setdefault(handle.name, []).append(identity)
+            if handle.name in self._told:
+                last_at[handle.name] = position
+        self._pending.clear()
+        # Also devices of which nothing but repetitions came: these are told with the next message of theirs.
+        parts: dict[str, model.Delta] = {}
+        for handle in handles:
+            parts[handle.name] = with_series(parts.get(handle.name), handle)
+            handle.clear()
+        for name in (*parts, *(name for name in self._told if name not in parts)):
+            delta = parts.get(name, model.Delta())._replace(identities=tuple(identities.get(name, ())))
+            if told := self._told.get(name):
+                after = last_at.get(name, -1) >= told.position
+                delta = delta._replace(about=told.about, gone=False if after and told.gone else told.gone)
+            if name in self._own:
+                delta = delta._replace(about=self._own[name])
+            kept = self._kept.get(name)
+            if kept is None and len(self._kept) >= self._limits.devices:
+                self._lost += delta.messages
+                continue
+            self._kept[name] = joined(kept, delta) if kept else delta
+        self._told.clear()
+
+    def _write(
+        self, deltas: Mapping[str, model.Delta], written: dict[str, tuple[model.State, int]], now_ns: int
+    ) -> None:
+        """Write, again and again where others were quicker; *written* has what was, even where the store fails."""
+        left = dict(deltas)
+
+        def attempt() -> bool:
+            done = self._once(left, now_ns)
+            written.update(done)
+            for name in done:
+                del left[name]
+            self._conflicts += len(left)
+            return bool(left)
+
+        if not left:
+            return
+        try:
+            Retrying(
+                retry=retry_if_result(bool),
+                stop=stop_after_attempt(ATTEMPTS),
+                wait=wait_random_exponential(multiplier=2 * BASE_SECONDS, max=CAP_SECONDS, min=BASE_SECONDS),
+                sleep=self._sleep,
+            )(attempt)
+        except RetryError:
+            self._complain(
+                f"the state of {len(left)} devices was not written in {ATTEMPTS} attempts, since other workers were "
+                f"quicker each time ({next(iter(left))} is one); it is kept for the next"
+            )
+
+    def _once(self, deltas: Mapping[str, model.Delta], now_ns: int) -> dict[str, tuple[model.State, int]]:
+        stored = self._store.read(list(deltas))
+        states: dict[str, model.State] = {}
+        changes: list[Change] = []
+        for name, delta in deltas.items():
+            known = stored.get(name)
+            before = self._decoded(name, known.document) if known else model.EMPTY
+            states[name] = model.merge(before, delta, now_ns, self._rules)
+            changes.append(Change(name, model.encode(states[name]), known.revision if known else None))
+        return {name: (states[name], revision) for name, revision in self._store.write(changes).items()}
+
+    def _decoded(self, name: str, document: bytes) -> model.State:
+        try:
+            return model.decode(document)
+        except model.DocumentError as error:
+            self._complain(f"the stored state of {name} is damaged ({error}); its counting begins anew")
+            return model.EMPTY
+
+    def _overdue(self, now_ns: int) -> dict[str, tuple[model.State, int]]:
+        """Devices that became late or offline without a word; of several workers, one is the first to write it."""
+        if self._timer() >= self._list_at:
+            for name in self._store.devices():
+                if len(self._deadlines) >= self._limits.devices:
+                    break
+                self._deadlines.setdefault(name, 0)
+            self._list_at = self._timer() + LIST_SECONDS
+        names = [name for name, deadline in self._deadlines.items() if deadline <= now_ns]
+        if not names:
+            return {}
+        states: dict[str, model.State] = {}
+        changes: list[Change] = []
+        for name, known in self._store.read(names).items():
+            before = self._decoded(name, known.document)
+            after = before._replace(status=model.status(before, now_ns, self._rules))
+            if after.status == before.status:
+                self._deadlines[name] = _deadline(before, self._rules, now_ns)
+            else:
+                states[name] = after
+                changes.append(Change(name, model.encode(after), known.revision))
+        written = self._store.write(changes) if changes else {}
+        return {name: (states[name], revision) for name, revision in written.items()}
+
+    def _remember(self, written: Mapping[str, tuple[model.State, int]], now_ns: int) -> None:
+        for name, (state, _) in written.items():
+            if name in self._deadlines or len(self._deadlines) < self._limits.devices:
+                self._deadlines[name] = _deadline(state, self._rules, now_ns)
+
+    def _reduce(self) -> None:
+        """Keep what is kept within bounds: of the devices with the most messages only the number is left."""
+        waiting = sum(len(delta.identities) for delta in self._kept.values())
+        for name in sorted(self._kept, key=lambda name: -len(self._kept[name].identities)):
+            if waiting <= self._limits.pending:
+                break
+            delta = self._kept[name]
+            waiting -= len(delta.identities)
+            self._unchecked += len(delta.identities)
+            self._kept[name] = delta._replace(identities=(), unchecked=delta.messages)
+
+    def _metric(self, name: str, state: model.State, revision: int, now_ns: int) -> Metric:
+        fields: dict[str, FieldValue] = {
+            "messages": state.messages,
+            "duplicates": state.duplicates,
+            "age_seconds": max(0.0, (now_ns - state.seen_ns) / 1e9),
+            "revision": revision,
+            "status": state.status,
+        }
+        if state.messages:
+            fields["first_telemetry_seconds"] = state.first_ns / 1e9
+            fields["last_telemetry_seconds"] = state.last_ns / 1e9
+        if interval := model.interval_seconds(state, self._rules):
+            fields["interval_seconds"] = interval
+        if state.firmware:
+            fields["firmware"] = state.firmware
+        if state.bundle_version:
+            fields["bundle_version"] = state.bundle_version
+        return Metric(Series(DEVICE_STATE.name, {"device": name}), fields, now_ns)
+
+    def _report(self, written: int, now_ns: int, seconds: float) -> Metric:
+        fields: dict[str, FieldValue] = {
+            "written": written,
+            "conflicts": self._conflicts,
+            "failures": len(self._kept),
+            "pending_messages": sum(delta.messages for delta in self._kept.values()),
+            "unchecked_messages": self._unchecked,
+            "lost_messages": self._lost,
+            "duration_seconds": seconds,
+        }
+        self._conflicts = self._unchecked = self._lost = 0
+        return Metric(Series(DEVICE_STORE.name, {"store": self._store.kind}), fields, now_ns)
+
+
+def _deadline(state: model.State, rules: model.Rules, now_ns: int) -> int:
+    """When a device is to be looked at again; one that is offline, too, since another worker may bring it back."""
+    deadline = model.deadline_ns(state, rules)
+    return now_ns + int(LIST_SECONDS * 1e9) if deadline is None else deadline
+
+
+def own_firmware(release: str, bootloader: str = "/sys/firmware/devicetree/base/chosen/bootloader/version") -> str:
+    """What this machine runs on: its kernel, and on a Pi the version that its bootloader has left in the device tree.
+
+    Args:
+        release: the kernel's, as ``uname -r`` says it.
+        bootloader: the file; where it is not there, the kernel alone is told.
+    """
+    try:
+        with open(bootloader, encoding="utf-8", errors="replace") as file:
+            version = file.read(64).strip("\0 \n")[:8]
+    except OSError:  # no Pi, or one too old to tell
+        version = ""
+    return f"Linux {release}" + (f", bootloader {version}" if version else "")
+
+
+def open_tracker(
+    values: Values,
+    host: str,
+    complain: Callable[[str], None],
+    clock_ns: Callable[[], int],
+    timer: Callable[[], float],
+) -> Tracker | None:
+    """The tracker that the settings ask for, or None where no state is kept. Nothing is opened before the first flush.
+
+    Args:
+        values: the settings, with those of :mod:`settings` among them.
+        host: this machine's name as a device.
+
+    Raises:
+        Unavailable: a setting is wrong, or what it names is not there.
+    """
+    from collectors import __version__
+    from collectors.telemetry.state import settings
+
+    store = _store(values, complain)
+    if store is None:
+        return None
+    rules = model.Rules(
+        values[settings.INTERVAL],
+        values[settings.LATE],
+        values[settings.OFFLINE],
+        values[settings.SECONDS],
+        values[settings.WINDOW],
+        values[settings.WINDOW_SECONDS],
+    )
+    limits = Limits(values[settings.SECONDS], values[settings.PENDING], values[settings.DEVICES])
+    own = {host: {"bundle_version": __version__, "firmware": own_firmware(os.uname().release)}}
+    return Tracker(store, rules, limits, own, complain, clock_ns, timer)
+
+
+def _store(values: Values, complain: Callable[[str], None]) -> Store | None:
+    from collectors.telemetry.state import settings
+
+    place = values[settings.STATE]
+    if place == "none":
+        return None
+    if "://" not in place:
+        from collectors.telemetry.state.sqlite import SqliteStore
+
+        return SqliteStore(place, complain)
+    from collectors.telemetry.state.nats_kv import NatsStore, read_server
+
+    server = read_server(
+        place, values[settings.PASSWORD_FILE], values[settings.CREDENTIALS_FILE], values[settings.CA_FILE]
+    )
+    return NatsStore(server, values[settings.BUCKET], values[settings.REPLICAS], complain)

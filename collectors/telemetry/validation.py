@@ -1,0 +1,101 @@
+"""Whether a reading is taken: its kind, its range, and what its readings before say of it."""
+
+from __future__ import annotations
+
+from collectors.metric import FieldValue
+from collectors.telemetry.limits import Limits
+from collectors.telemetry.measurements import OUT_OF_RANGE, RATE_OF_CHANGE, STUCK
+
+_NAN = float("nan")
+
+
+class Rule:
+    """The limits of one field of one series, with what is remembered of its readings.
+
+    The pipeline's fast path reads and writes these attributes itself, exactly as :meth:`judge` does in its
+    commonest case; a property test holds the two together.
+    """
+
+    __slots__ = (
+        "at_ns",
+        "candidate",
+        "candidate_ns",
+        "high",
+        "last",
+        "limits",
+        "low",
+        "next",
+        "pending",
+        "same",
+        "step",
+        "stuck_after",
+        "watched",
+    )
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        # A field of another kind than float is none that the fast path may take: no float is within these.
+        numeric = limits.kind in (None, float)
+        self.low = limits.low if numeric else float("inf")
+        self.high = limits.high if numeric else float("-inf")
+        self.watched = limits.watched and numeric
+        self.step = limits.step
+        self.stuck_after = limits.stuck_after
+        self.last = _NAN
+        #: What the fast path will make the last reading, once it has found nothing wrong with the whole line.
+        self.next = _NAN
+        self.at_ns = 0
+        self.same = 0
+        self.candidate = _NAN
+        self.candidate_ns = 0
+        self.pending = 0
+
+    def convert(self, value: FieldValue) -> FieldValue | None:
+        """The value as its declared kind where that loses nothing; None for a value of a wrong kind.
+
+        JSON knows one kind of number, and many a device writes 21 for 21.0: a whole number is the float it spells, and
+        the other way round.
+        """
+        kind = self.limits.kind
+        if kind is None or type(value) is kind:
+            return value
+        if kind is float and type(value) is int:
+            return float(value)
+        if kind is int and type(value) is float and value.is_integer() and abs(value) < 2**63:
+            return int(value)
+        return None
+
+    def judge(self, value: FieldValue, time_ns: int, *, late: bool) -> str | None:
+        """Why a reading is refused, or None when it is taken.
+
+        Args:
+            late: the series already has a reading of this time or a later one. Such a reading, from a batch that comes
+                out of order, or twice, has no reading before it to be compared with.
+        """
+        if isinstance(value, (bool, str)):
+            return None
+        if not self.limits.low <= value <= self.limits.high:
+            return OUT_OF_RANGE
+        if not self.watched or late:
+            return None
+        return self._compare(float(value), time_ns)
+
+    def _compare(self, value: float, time_ns: int) -> str | None:
+        if value == self.last:
+            self.at_ns, self.pending = time_ns, 0
+            self.same += 1
+            # At the end of its range a sensor rests for hours: 100 % of humidity is fog.
+            if self.same >= self.stuck_after and self.low < value < self.high:
+                return STUCK
+            return None
+        if self.same and not self._is_reached(value, self.last, time_ns - self.at_ns):
+            agrees = self.pending and self._is_reached(value, self.candidate, time_ns - self.candidate_ns)
+            self.pending = self.pending + 1 if agrees else 1
+            self.candidate, self.candidate_ns = value, time_ns
+            if self.pending < self.limits.agree:
+                return RATE_OF_CHANGE
+        self.last, self.at_ns, self.same, self.pending = value, time_ns, 1, 0
+        return None
+
+    def _is_reached(self, value: float, before: float, elapsed_ns: int) -> bool:
+        return abs(value - before) <= max(self.step, self.limits.rate_per_second * elapsed_ns * 1e-9)

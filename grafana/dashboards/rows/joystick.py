@@ -1,0 +1,51 @@
+"""The Environment dashboard's row of the Sense HAT's joystick."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from collectors.joystick import MEASUREMENTS
+from grafana.dashboards.lib.boards import Row
+from grafana.dashboards.lib.panels import Panel, lines, listing
+from grafana.dashboards.lib.query import Source
+from grafana.dashboards.lib.style import properties
+
+_SOURCE = Source(MEASUREMENTS)
+
+_NONE = "Nobody has moved the joystick in this time range, or there is none"
+
+
+def rows() -> Iterable[Row]:
+    yield Row("environment", "Joystick", _joystick(), order=90)
+
+
+def _joystick() -> list[Panel]:
+    return [
+        lines(
+            "Joystick",
+            "Presses of each direction, per interval; each has a release, which says how long it was held.",
+            _SOURCE.mean("joystick", "held_seconds", by=("direction",), function="count", fill="0"),
+            low=0,
+            decimals=0,
+            bars=True,
+            stacked=True,
+            size=(12, 7),
+            no_data=_NONE,
+        ),
+        listing(
+            "Latest presses",
+            "What was done last, a row for each press and each release.",
+            _SOURCE.points(
+                "joystick",
+                {"direction": "Direction", "action": "Action", "held_seconds": "Held", "device": "Device"},
+                limit=20,
+            ),
+            order=("Time", "Direction", "Action", "Held", "Device"),
+            columns={
+                "Time": properties(unit="dateTimeFromNow", custom__width=170),
+                "Held": properties(unit="s", decimals=2, noValue="–"),
+            },
+            size=(12, 7),
+            no_data=_NONE,
+        ),
+    ]

@@ -1,0 +1,238 @@
+"""Where the sensor's readings come from: the collector itself, InfluxDB's last minutes, or a recording."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, NamedTuple
+
+from collectors.metric import Metric
+from sensetig.calibration import CannotCalibrate
+from sensetig.calibration.pairs import Sample, mean_of
+
+if TYPE_CHECKING:
+    from influxdb_client.client.flux_table import FluxRecord
+
+CPU_FIELD = "temperature_cpu_celsius"
+
+_QUERY = """
+from(bucket: bucket)
+  |> range(start: start, stop: stop)
+  |> filter(fn: (r) => r._measurement == measurement and (r._field == field or r._field == cpu))
+  |> filter(fn: (r) => r.device == device or r.host == device)
+"""
+
+
+class Place(NamedTuple):
+    """What is calibrated: a field of a device's lines, of one sensor or of any."""
+
+    device: str
+    measurement: str
+    field: str
+    sensor: str | None
+
+
+def select(metrics: Iterable[Metric], place: Place) -> list[Sample]:
+    """The samples of the place, among lines of whatever else."""
+    found = []
+    for metric in metrics:
+        tags = metric.series.tags
+        if metric.series.measurement != place.measurement or tags.get("device", tags.get("host")) != place.device:
+            continue
+        if place.sensor is not None and tags.get("sensor") != place.sensor:
+            continue
+        raw, cpu = metric.fields.get(place.field), metric.fields.get(CPU_FIELD)
+        if type(raw) in (int, float) and metric.time_ns is not None:
+            found.append(Sample(metric.time_ns, float(raw), float(cpu) if isinstance(cpu, float) else None))  # type: ignore[arg-type]
+    return found
+
+
+class Live:
+    """The collector `sensehat` as Telegraf runs it, with the settings of this machine; a context manager.
+
+    Args:
+        place: what is read.
+        samples: how many readings make one, by their mean.
+        pause: called between two of them.
+    """
+
+    def __init__(self, place: Place, samples: int, pause: Callable[[], None] = lambda: time.sleep(1.0)) -> None:
+        self._place = place
+        self._samples = samples
+        self._pause = pause
+        self.simulated = False
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "collectors", "sensehat", "--execd"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+
+    def __enter__(self) -> Live:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # The end of its input is what ends it; a board that hangs must not hold up the one who calibrates.
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+        try:
+            self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def read(self) -> Sample:
+        """The mean of some readings, taken now. Raises CannotCalibrate where the collector gives none."""
+        found: list[Sample] = []
+        others: set[str] = set()
+        for number in range(self._samples):
+            if number:
+                self._pause()
+            batch = self._batch()
+            found += select(batch, self._place)
+            others |= {metric.series.tags["device"] for metric in batch if "device" in metric.series.tags}
+            self.simulated |= any(metric.series.tags.get("simulated") == "true" for metric in batch)
+        if not found and others and self._place.device not in others:
+            raise CannotCalibrate(
+                f"the collector on this machine reads the device {', '.join(sorted(others))}, not "
+                f"{self._place.device}; name that one, or take the readings from InfluxDB"
+            )
+        if not found:
+            raise CannotCalibrate(f"the collector gave no {_of(self._place)}; see what it says above")
+        return mean_of(found)
+
+    def _batch(self) -> list[Metric]:
+        """One batch; the collector's line about itself, which stands behind it, tells its end."""
+        from collectors.decoding import decode
+
+        requests, answers = self._process.stdin, self._process.stdout
+        assert requests is not None
+        assert answers is not None
+        metrics: list[Metric] = []
+        try:
+            requests.write("\n")
+            requests.flush()
+        except OSError:
+            raise self._ended() from None
+        for line in answers:
+            metric = decode(line)
+            if metric.series.measurement == "collector":
+                return metrics
+            metrics.append(metric)
+        raise self._ended()
+
+    def _ended(self) -> CannotCalibrate:
+        return CannotCalibrate(
+            "the collector sensehat has ended; see what it says above, and try: python -m collectors"
+        )
+
+
+def recorded(path: str, place: Place, say: Callable[[str], None]) -> list[Sample]:
+    """The samples of a Sense HAT recording, as the collector would give them. Raises CannotCalibrate."""
+    from collectors.runner import Unavailable
+    from collectors.sensehat.collector import Lines
+    from collectors.sensehat.table import Table
+
+    lines = Lines(place.device, {}, None, None, 0, say)
+    try:
+        table = Table(path, say)
+    except Unavailable as error:
+        raise CannotCalibrate(str(error)) from None
+    try:
+        found = [sample for row in table.rows() for sample in select(lines.of(row.reading, row.time_ns), place)]
+    finally:
+        table.close()
+    if not found:
+        raise CannotCalibrate(f"{path} has no {_of(place)}")
+    return found
+
+
+class Influx(NamedTuple):
+    """Where an InfluxDB is, and what may be read there."""
+
+    url: str
+    organisation: str
+    bucket: str
+    token: str
+
+    def between(self, place: Place, start: datetime, stop: datetime) -> list[Sample]:
+        """The samples of a while. Raises CannotCalibrate where InfluxDB cannot be asked."""
+        from influxdb_client.client.influxdb_client import InfluxDBClient
+        from influxdb_client.rest import ApiException
+        from urllib3.exceptions import HTTPError
+
+        parameters = {
+            "bucket": self.bucket,
+            "start": start,
+            "stop": stop,
+            "measurement": place.measurement,
+            "field": place.field,
+            "cpu": CPU_FIELD,
+            "device": place.device,
+        }
+        try:
+            with InfluxDBClient(self.url, self.token, org=self.organisation) as client:
+                tables = client.query_api().query(_QUERY, params=parameters)
+        except (ApiException, HTTPError, OSError) as error:
+            why = getattr(error, "reason", None) or getattr(error, "message", None) or error
+            raise CannotCalibrate(f"InfluxDB at {self.url} cannot be asked: {why}") from None
+        return assembled((record for table in tables for record in table.records), place)
+
+    def last(self, place: Place, minutes: float) -> Sample:
+        """The mean of the last minutes. Raises CannotCalibrate where there is nothing."""
+        now = datetime.now(UTC)
+        found = self.between(place, now - timedelta(minutes=minutes), now)
+        if not found:
+            raise CannotCalibrate(
+                f"InfluxDB has no {_of(place)} of {place.device} in the last {minutes:g} minutes; is the device on?"
+            )
+        return mean_of(found)
+
+
+def assembled(records: Iterable[FluxRecord], place: Place) -> list[Sample]:
+    """The samples in a query's records, in which each field of a line stands alone."""
+    values: dict[tuple[str, datetime], dict[str, float]] = {}
+    for record in records:
+        tags = record.values
+        if (tags.get("device") or tags.get("host")) != place.device:
+            continue
+        sensor = tags.get("sensor") or ""
+        if (place.sensor is None or sensor == place.sensor) and type(tags["_value"]) in (int, float):
+            values.setdefault((sensor, tags["_time"]), {})[tags["_field"]] = float(tags["_value"])
+    found = []
+    for (_, moment), fields in values.items():
+        if place.field in fields:
+            nanoseconds = int(moment.timestamp() * 1_000_000) * 1000
+            found.append(Sample(nanoseconds, fields[place.field], fields.get(CPU_FIELD)))
+    return sorted(found, key=lambda sample: sample.time_ns)
+
+
+def _of(place: Place) -> str:
+    return f"{place.field} of {place.measurement}" + (f" from the sensor {place.sensor}" if place.sensor else "")
+
+
+def text_of(path: Path, what: str) -> str:
+    """A file's text. Raises CannotCalibrate."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise CannotCalibrate(f"{what} {path} is not UTF-8 at byte {error.start}; save it as UTF-8") from None
+    except OSError as error:
+        raise CannotCalibrate(f"{what} {path} cannot be read: {error.strerror}") from None
+
+
+def window(references: Sequence[int], seconds: float) -> tuple[datetime, datetime]:
+    """From when until when samples are needed for references at these times."""
+    half = timedelta(seconds=seconds)
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    first, last = (epoch + timedelta(microseconds=each // 1000) for each in (min(references), max(references)))
+    return first - half, last + half + timedelta(microseconds=1)

@@ -1,0 +1,122 @@
+"""The file of a device's calibrations: an entry is added behind those that it has, or nothing is changed at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from filelock import FileLock, Timeout
+
+from collectors.telemetry.calibration import CalibrationError, Entry, entries, file_name, read
+from sensetig.calibration import CannotCalibrate
+
+#: Seconds that another process may take to write its own entry.
+_PATIENCE = 10.0
+
+
+def path_of(folder: Path, device: str) -> Path:
+    """The device's file."""
+    return folder / file_name(device)
+
+
+def spelled(entry: Mapping[str, Any]) -> str:
+    """An entry as it stands in the file, each key on one line: numbers in brackets are the same in JSON."""
+    lines = [
+        f"{key} = {json.dumps(value)}\n" if isinstance(value, list) else tomli_w.dumps({key: value})
+        for key, value in entry.items()
+    ]
+    return "[[calibration]]\n" + "".join(lines)
+
+
+def history(folder: Path, device: str) -> tuple[Entry, ...]:
+    """The entries of a device, in the file's order; none where there is no file. Raises CannotCalibrate."""
+    path = path_of(folder, device)
+    try:
+        text = _text(path)
+        return () if text is None else entries(text, str(path), device)
+    except CalibrationError as error:
+        raise CannotCalibrate(str(error)) from None
+
+
+def checked(folder: Path, device: str, entry: Mapping[str, Any]) -> str:
+    """The content that the device's file would have with this entry, which nothing is wrong with.
+
+    Raises CannotCalibrate where the entry, or what stands there already, could not be read back.
+    """
+    path = path_of(folder, device)
+    before = _text(path)
+    try:
+        if before is not None:
+            entries(before, str(path), device)
+        text = (
+            tomli_w.dumps({"device": device}) if before is None else before.rstrip("\n") + "\n"
+        ) + f"\n{spelled(entry)}"
+        read(text, str(path), device)
+    except CalibrationError as error:
+        raise CannotCalibrate(f"{error}; nothing was written") from None
+    return text
+
+
+def add(folder: Path, device: str, entry: Mapping[str, Any]) -> Path:
+    """Add an entry to the device's file, which then holds it whole, or what it held before; the file's path.
+
+    Raises CannotCalibrate where it cannot be written, and where the entry is wrong.
+    """
+    path = path_of(folder, device)
+    # A service of another user reads it, whatever the umask of the one who writes; there is nothing secret in it.
+    try:
+        if not folder.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o755)
+        with FileLock(folder / f".{path.name}.lock", timeout=_PATIENCE):
+            _replace(path, checked(folder, device, entry))
+    except Timeout:
+        raise CannotCalibrate(
+            f"another calibration of {device} has been writing for {_PATIENCE:g} s; nothing was written, so try again"
+        ) from None
+    except OSError as error:
+        raise CannotCalibrate(
+            f"{path} cannot be written: {error.strerror or error}; nothing was changed. Run this as a user who may "
+            "write there, or name another folder with --calibrations"
+        ) from None
+    return path
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError as error:
+        raise CannotCalibrate(f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8") from None
+    except OSError as error:
+        raise CannotCalibrate(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write beside, sync, and move into place. A link stays one, and what it points to is written."""
+    target = path.resolve()
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o644
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fchmod(descriptor, mode)
+            os.fsync(descriptor)
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,123 @@
+"""The account that Telegraf's live points come from: it may push them, and has no role with which to see anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from sensetig.grafana.server import NO_ROLE, Account, Server, StoredToken
+from sensetig.influx import SetupError
+from sensetig.influx.credentials import Credentials
+
+#: The service account, its only token, and the file that keeps it: telegraf/hub/live.conf names the file as its secret.
+ACCOUNT, TOKEN, FILE = "sensetig-telegraf-live", "telegraf", "grafana_token"
+
+#: The stream that Telegraf pushes to: its channels are ``stream/sensetig/DEVICE/MEASUREMENT.FIELD``.
+STREAM = "sensetig"
+
+
+class Outcome(NamedTuple):
+    """Grafana as it stands after preparing.
+
+    Args:
+        changes: what was made or changed, a sentence each; empty when all was as it should.
+        file: keeps the token.
+    """
+
+    changes: tuple[str, ...]
+    file: Path
+
+
+def intact(account: Account, tokens: list[StoredToken]) -> bool:
+    """Whether an account has no right, and the one token that it should have and no other.
+
+    >>> intact(Account(1, "None", False), [StoredToken(2, "telegraf", False, False)])
+    True
+    >>> intact(Account(1, "Viewer", False), [StoredToken(2, "telegraf", False, False)])
+    False
+    """
+    return is_narrow(account) and len(tokens) == 1 and tokens[0][1:] == (TOKEN, False, False)
+
+
+def is_narrow(account: Account) -> bool:
+    """Whether an account may sign in and do nothing.
+
+    >>> is_narrow(Account(1, "None", True))
+    False
+    """
+    return account.role == NO_ROLE and not account.disabled
+
+
+def prepare(server: Server, folder: Path, say: Callable[[str], None]) -> Outcome:
+    """Make the account and its token, or bring them back to what they should be. Run twice, it changes nothing.
+
+    A token is replaced where Grafana does not take it, where it is not the account's only one, and where its file is
+    gone. Telegraf reads the file for each write, so it need not be told.
+
+    Args:
+        server: the Grafana.
+        folder: keeps the token, in a file that its owner alone may read.
+        say: told each change as it is made.
+
+    Raises:
+        SetupError: in one sentence, what is wrong and what to do.
+    """
+    changes: list[str] = []
+
+    def changed(sentence: str) -> None:
+        changes.append(sentence)
+        say(sentence)
+
+    with Credentials(folder) as credentials:
+        server.sign_in()
+        account = _account(server, changed)
+        kept, stored = credentials.read(FILE), server.tokens(account.id)
+        if not (kept and intact(account, stored) and server.is_of(kept, account.id)):
+            _replace(server, credentials, account, stored, changed)
+        for name in credentials.tightened:
+            changed(f"{name} was readable by others, and no longer is; remove it and run this again for a new one")
+    return Outcome(tuple(changes), credentials.path(FILE))
+
+
+def reserve(folder: Path) -> None:
+    """Make the token's file where there is none, with a word that is no token, so that Telegraf can start before it.
+
+    Raises SetupError when it cannot be made.
+    """
+    with Credentials(folder) as credentials:
+        if credentials.read(FILE) is None:
+            credentials.write(FILE, "none")
+
+
+def _account(server: Server, changed: Callable[[str], None]) -> Account:
+    found = server.accounts(ACCOUNT)
+    if not found:
+        made = server.create_account(ACCOUNT)
+        changed(f"service account {ACCOUNT} made, with no role")
+        return made
+    account = found[0]
+    if not is_narrow(account):
+        server.narrow_account(account.id)
+        was = "disabled" if account.disabled else f"of role {account.role}"
+        changed(f"service account {ACCOUNT} was {was}, and has no role now")
+    return account._replace(role=NO_ROLE, disabled=False)
+
+
+def _replace(
+    server: Server,
+    credentials: Credentials,
+    account: Account,
+    stored: list[StoredToken],
+    changed: Callable[[str], None],
+) -> None:
+    credentials.room()  # before the token is made: what Grafana tells once must not be lost
+    for each in stored:
+        server.delete_token(account.id, each.id)
+    token_id, secret = server.create_token(account.id, TOKEN)
+    try:
+        credentials.write(FILE, secret)
+    except SetupError:
+        server.delete_token(account.id, token_id)
+        raise
+    changed(f"{FILE} made{'; the one before is revoked' if stored else ''}")

@@ -1,0 +1,11 @@
+"""Many simulated Pis with Sense HATs: what they sense, what goes wrong with them, and what was sent, exactly.
+
+The devices are pure: a device is a function of its seed, its profile and the times that it is asked at. The transports
+carry its messages, and the ledger counts what became of each.
+"""
+
+from __future__ import annotations
+
+
+class SimulatorError(Exception):
+    """The simulation cannot start or go on; the message says in one sentence why, and what to do."""

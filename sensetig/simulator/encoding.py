@@ -1,0 +1,68 @@
+"""Messages as bytes: line protocol or JSON as the gateway takes both, and the messages that are broken."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from collectors.broker import topic_level
+from collectors.metric import Metric, encode
+from sensetig.simulator.device import Message
+
+#: Ways to spell a good message.
+PAYLOADS = ("lines", "json")
+
+
+def telemetry_topic(device: str) -> str:
+    """Where a device's telemetry goes, by MQTT; NATS has the same with dots."""
+    return f"sensetig/{topic_level(device)}/telemetry"
+
+
+def status_topic(device: str) -> str:
+    """Where a device says whether it is online."""
+    return f"sensetig/{topic_level(device)}/status"
+
+
+def subject(topic: str) -> str:
+    """The subject of NATS for a topic of MQTT."""
+    return topic.replace("/", ".")
+
+
+def lines(metrics: Iterable[Metric]) -> str:
+    """Line protocol, a line a point, without a line break at the end."""
+    return "\n".join(map(encode, metrics))
+
+
+def payload(message: Message, spelling: str, too_large_bytes: int) -> bytes:
+    """The bytes of a message.
+
+    Args:
+        spelling: one of :data:`PAYLOADS`, for messages that are not broken; those are always JSON.
+        too_large_bytes: of a message that is too large.
+    """
+    if message.kind == "wrong_type":
+        metric = message.metrics[0]
+        return json.dumps(
+            {"measurement": metric.series.measurement, "time": metric.time_ns, "fields": ["warm", "damp"]}
+        ).encode()
+    if message.kind == "truncated_json":
+        text = _json(message.metrics).encode()
+        return text[: len(text) // 2]
+    if message.kind == "too_large":
+        return _json(message.metrics).encode().ljust(too_large_bytes)
+    return (lines(message.metrics) if spelling == "lines" else _json(message.metrics)).encode()
+
+
+def _json(metrics: Iterable[Metric]) -> str:
+    return json.dumps(
+        [
+            {
+                "measurement": metric.series.measurement,
+                "time": metric.time_ns,
+                "tags": {key: value for key, value in metric.series.tags.items() if key != "device"},
+                "fields": dict(metric.fields),
+            }
+            for metric in metrics
+        ],
+        separators=(",", ":"),
+    )

@@ -1,0 +1,79 @@
+"""Where the readings of simulated devices come from: the Sense HAT collector's simulated world, or a recording."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from collectors.runner import Unavailable
+from collectors.sensehat.readings import Reading
+from collectors.sensehat.table import Row, Table
+from collectors.sensehat.world import CONVERSION_NS, Room, room, sensed
+from sensetig.simulator import SimulatorError
+from sensetig.simulator.device import Device
+
+#: Seconds between two computed states of a room, which takes far longer than its sensors; between them it changes
+#: evenly, since air warms slowly.
+_KNOT_NS = 10_000_000_000
+
+
+class World:
+    """Each device in a room of its own."""
+
+    mark = "simulated"
+
+    def __init__(self) -> None:
+        self._rooms: dict[str, tuple[int, Room, Room]] = {}
+
+    def reading(self, device: Device, tick: int, now_ns: int) -> Reading:
+        """What the device's board reads at a time."""
+        del tick
+        conversion = now_ns // CONVERSION_NS
+        at_ns = conversion * CONVERSION_NS
+        knot, beyond_ns = divmod(at_ns, _KNOT_NS)
+        number, before, after = self._rooms.get(device.name, (-1, None, None))
+        if before is None or after is None or number != knot:
+            follows = after is not None and number + 1 == knot
+            first = after if follows and after is not None else room(device.seed, knot * _KNOT_NS / 1e9)
+            before, after = first, room(device.seed, (knot + 1) * _KNOT_NS / 1e9)
+            self._rooms[device.name] = (knot, before, after)
+        share = beyond_ns / _KNOT_NS
+        between = Room(*(one + (other - one) * share for one, other in zip(before, after, strict=True)))
+        return sensed(device.seed, conversion, between)
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+
+class Recording:
+    """Every device reads what the recording has, one row a tick, each through sensors of its own.
+
+    Args:
+        path: a CSV of readings, also compressed.
+        refuse: is told of each row that is passed over.
+
+    Raises:
+        SimulatorError: the file is no recording.
+    """
+
+    mark = "replayed"
+
+    def __init__(self, path: str, refuse: Callable[[str], None]) -> None:
+        try:
+            self._table = Table(path, refuse)
+        except Unavailable as error:
+            raise SimulatorError(str(error).replace("the setting recording", "--recording")) from None
+        self._rows = self._table.rows()
+        self._tick = -1
+        self._row: Row | None = None
+
+    def reading(self, device: Device, tick: int, now_ns: int) -> Reading | None:
+        """The row of a tick; None at the end of the recording. Ticks are asked for in their order."""
+        del device, now_ns
+        while self._tick < tick:
+            self._row = next(self._rows, None)
+            self._tick += 1
+        return self._row.reading if self._row else None
+
+    def close(self) -> None:
+        """Close the file."""
+        self._table.close()

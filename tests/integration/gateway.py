@@ -1,0 +1,180 @@
+"""The gateway as a hub runs it: Mosquitto and Telegraf with the configuration that ships, and an InfluxDB behind."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import urllib3
+from paho.mqtt.client import Client, MQTTMessage, MQTTv5
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.properties import Properties
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+from sensetig import bundle
+from sensetig.local import processes
+from tests.integration.conftest import InfluxDB
+from tests.integration.mosquitto import Mosquitto
+
+TELEGRAF = bundle.root() / "telegraf"
+
+#: Users of the tests' broker. They are no secrets: the broker is on loopback, and gone with the test.
+USERS = {name: f"password of {name}" for name in ("telegraf", "operator", "hall", "cellar", "plug", "zigbee2mqtt")}
+
+
+def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait until *condition* answers True; raises RetryError when the time is up."""
+    Retrying(retry=retry_if_result(lambda met: not met), stop=stop_after_delay(seconds), wait=wait_fixed(0.1))(
+        condition
+    )
+
+
+@contextmanager
+def client(broker: Mosquitto, user: str, **options: Any) -> Iterator[Client]:
+    """A client that is connected as *user*, until the end. Raises RetryError when it is not let in."""
+    made = Client(CallbackAPIVersion.VERSION2, client_id=options.pop("client_id", ""), protocol=MQTTv5)
+    made.username_pw_set(user, USERS[user])
+    if "will" in options:
+        topic, payload = options.pop("will")
+        made.will_set(topic, payload, qos=1, retain=True)
+    made.max_inflight_messages_set(200)
+    made.connect("127.0.0.1", broker.port, **options)
+    made.loop_start()
+    try:
+        until(made.is_connected, 20)
+        yield made
+    finally:
+        made.disconnect()
+        made.loop_stop()
+
+
+def publish(sender: Client, topic: str, payload: bytes | str, *, retain: bool = False) -> None:
+    """Publish with QoS 1, and wait until the broker has confirmed it."""
+    sender.publish(topic, payload, qos=1, retain=retain).wait_for_publish(30)
+
+
+class Heard:
+    """What a client receives on a topic."""
+
+    def __init__(self, listener: Client, topic: str) -> None:
+        self.topics: list[str] = []
+        self.reasons: list[str] = []
+        listener.on_message = self._take
+        listener.on_subscribe = self._subscribed
+        listener.subscribe(topic, qos=1)
+        until(lambda: bool(self.reasons), 20)
+
+    def _take(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
+        self.topics.append(message.topic)
+
+    def _subscribed(self, _client: Client, _data: Any, _id: int, reasons: list[Any], _more: Properties | None) -> None:
+        self.reasons += [str(reason) for reason in reasons]
+
+
+class Gateway:
+    """Telegraf as the gateway; every test has measurements and devices of its own in the session's InfluxDB."""
+
+    def __init__(self, telegraf: Path, broker: Mosquitto, influxdb: InfluxDB, folder: Path, flush: str) -> None:
+        self._influxdb = influxdb
+        self._folder = folder
+        self._broker = broker
+        self._command: list[str | Path] = [
+            telegraf,
+            *("--config", TELEGRAF / "telegraf.conf"),
+            *("--config", TELEGRAF / "telegraf.d" / "telemetry.conf"),
+            *("--config", self._configuration()),
+        ]
+        (folder / "sensetig.toml").write_text("", encoding="utf-8")
+        self._environment = {
+            "SENSETIG_INFLUXDB_URL": influxdb.url,
+            "SENSETIG_TELEGRAF_TOKEN": influxdb.write_token,
+            "SENSETIG_FLUSH_INTERVAL": flush,
+            "SENSETIG_PYTHON": sys.executable,
+            "SENSETIG_SETTINGS": str(folder / "sensetig.toml"),
+            "SENSETIG_TELEMETRY_STATE": str(folder / "state.sqlite"),
+            "SENSETIG_MQTT_SERVER": f"tcp://127.0.0.1:{broker.port}",
+            "SENSETIG_MQTT_PASSWORD": USERS["telegraf"],
+            "PYTHONPATH": str(bundle.root()),
+        }
+        self._process: processes.Identity | None = None
+
+    def _configuration(self) -> Path:
+        """The snippet with all of its topics: those of other makers are behind a comment sign."""
+        text = (TELEGRAF / "hub" / "mqtt.conf").read_text(encoding="utf-8")
+        path = self._folder / "mqtt.conf"
+        path.write_text(text.replace('    # "', '    "'), encoding="utf-8")
+        return path
+
+    @property
+    def log(self) -> str:
+        """What Telegraf has said."""
+        return (self._folder / "telegraf.log").read_text(errors="replace")
+
+    def start(self) -> None:
+        """Start Telegraf, and wait until the broker has its subscriptions."""
+        log = self._folder / "telegraf.log"
+        connections = log.read_text().count("Connected [") if log.exists() else 0
+        self._process = processes.start("Telegraf", self._command, log=log, environment=self._environment)
+        processes.await_ready(
+            self._process, lambda: log.read_text().count("Connected [") > connections, log=log, seconds=60
+        )
+
+    def stop(self) -> None:
+        if self._process is not None:
+            processes.stop([self._process])
+            self._process = None
+
+    def kill(self) -> None:
+        """End Telegraf as a power cut would; its processor ends as its standard input does."""
+        assert self._process is not None
+        process = self._process.process()
+        assert process is not None, "Telegraf has ended by itself"
+        children = process.children(recursive=True)
+        process.kill()
+        psutil.wait_procs([process, *children], timeout=20)
+        self._process = None
+
+    def processor(self) -> psutil.Process:
+        """The process that reads the messages."""
+        assert self._process is not None
+        process = self._process.process()
+        assert process is not None
+        return next(child for child in process.children() if "telemetry" in child.cmdline())
+
+    def ask(self, query: str) -> list[dict[str, Any]]:
+        """The series that InfluxQL answers with."""
+        answer = urllib3.request(
+            "GET",
+            f"{self._influxdb.url}/query",
+            fields={"db": self._influxdb.raw, "q": query, "epoch": "ns"},
+            headers={"Authorization": f"Token {self._influxdb.read_token}"},
+        ).json()
+        assert "error" not in answer, answer
+        found: list[dict[str, Any]] = answer["results"][0].get("series", [])
+        return found
+
+    def rows(self, measurement: str, where: str) -> list[Mapping[str, Any]]:
+        """The points of a measurement, each with its tags and fields; what a point has not is left out."""
+        return [
+            {key: value for key, value in zip(series["columns"], row, strict=True) if value is not None}
+            for series in self.ask(f'SELECT * FROM "{measurement}" WHERE {where}')  # noqa: S608
+            for row in series["values"]
+        ]
+
+
+@contextmanager
+def running(
+    telegraf: Path, broker: Mosquitto, influxdb: InfluxDB, folder: Path, *, flush: str = "500ms"
+) -> Iterator[Gateway]:
+    """A gateway that runs, and is stopped at the end."""
+    gateway = Gateway(telegraf, broker, influxdb, Path(tempfile.mkdtemp(dir=folder)), flush)
+    gateway.start()
+    try:
+        yield gateway
+    finally:
+        gateway.stop()

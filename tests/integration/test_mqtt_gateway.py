@@ -1,0 +1,174 @@
+"""What devices publish becomes points, each once, and nobody speaks for another: real broker, Telegraf and InfluxDB."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from paho.mqtt.client import Client, MQTTv5
+from paho.mqtt.enums import CallbackAPIVersion
+
+from tests.integration import gateway as gateways
+from tests.integration import mosquitto
+from tests.integration.conftest import InfluxDB
+from tests.integration.gateway import USERS, Gateway, Heard, client, publish, until
+from tests.integration.mosquitto import Mosquitto
+
+pytestmark = pytest.mark.engines
+
+#: 2026-11-21T10:00:00Z, in seconds.
+NOON = 1_795_255_200
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
+    with mosquitto.shipped(tmp_path_factory.mktemp("broker"), USERS) as each:
+        yield each
+
+
+@pytest.fixture(scope="module")
+def hub(
+    telegraf: Path, broker: Mosquitto, influxdb: InfluxDB, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
+    with gateways.running(telegraf, broker, influxdb, tmp_path_factory.mktemp("hub")) as each:
+        yield each
+
+
+def _awaited(hub: Gateway, measurement: str, where: str, count: int) -> list[dict[str, Any]]:
+    until(lambda: len(hub.rows(measurement, where)) >= count)
+    return [dict(row) for row in hub.rows(measurement, where)]
+
+
+def test_json_a_batch_and_lines_arrive_as_points_each_once(broker: Mosquitto, hub: Gateway) -> None:
+    with client(broker, "hall") as hall:
+        publish(hall, "sensetig/hall/telemetry/arrives", json.dumps({"n": 1, "time": NOON, "tags": {"sensor": "a"}}))
+        batch = [{"n": number, "time": NOON + number} for number in range(2, 5)]
+        publish(hall, "sensetig/hall/telemetry/arrives", json.dumps(batch))
+        publish(hall, "sensetig/hall/telemetry", f"arrives n=5 {NOON + 5}000000000\narrives n=6 {NOON + 6}000000000")
+        rows = _awaited(hub, "arrives", "device = 'hall'", 6)
+    assert sorted(row["n"] for row in rows) == [1, 2, 3, 4, 5, 6]
+    assert {row["time"] for row in rows} == {(NOON + each) * 10**9 for each in (0, 2, 3, 4, 5, 6)}
+    assert all(row["host"] and row["site"] for row in rows)
+
+
+def test_a_tasmota_plug_and_a_zigbee_sensor_arrive_as_what_they_measure(broker: Mosquitto, hub: Gateway) -> None:
+    with client(broker, "plug") as plug, client(broker, "zigbee2mqtt") as bridge:
+        meter = {"Time": "2026-11-21T10:59:46", "Epoch": NOON, "ENERGY": {"Total": 3.185, "Power": 42}}
+        publish(plug, "tele/plug/SENSOR", json.dumps(meter))
+        seen = {"temperature": 21.5, "battery": 97, "last_seen": NOON * 1000}
+        publish(bridge, "zigbee2mqtt/window", json.dumps(seen))
+        [energy] = _awaited(hub, "energy", "device = 'plug'", 1)
+        [climate] = _awaited(hub, "environment", "device = 'window'", 1)
+    assert (energy["power_watts"], energy["time"]) == (42, NOON * 10**9)
+    assert (climate["temperature_raw_celsius"], climate["sensor"]) == (21.5, "zigbee")
+
+
+def test_a_broken_message_is_counted_with_its_topic_and_the_next_is_read(broker: Mosquitto, hub: Gateway) -> None:
+    topic = "sensetig/cellar/telemetry/survives"
+    broken = {
+        "truncated_json": b'{"n": 1',
+        "not_utf8": b"\xff\xfe\x00\x01",
+        "wrong_type": b'{"n": [1]}',
+        "too_large": b"x" * 1_000_000,
+        "foreign_device": b'{"n": 1, "tags": {"device": "hall"}}',
+    }
+    with client(broker, "cellar") as cellar:
+        for payload in broken.values():
+            publish(cellar, topic, payload)
+        publish(cellar, topic, json.dumps([{"n": 1, "time": NOON}, "rubbish"]))
+        publish(cellar, "sensetig/cellar/telemetry/a/b", "{}")
+        publish(cellar, topic, json.dumps({"n": 2, "time": NOON + 1}))
+        rows = _awaited(hub, "survives", "device = 'cellar'", 2)
+        refused = _awaited(hub, "telemetry_rejected", f"topic =~ /^sensetig.cellar/ AND time > {NOON}s", 7)
+    assert [row["n"] for row in rows] == [1, 2]
+    counts = {(str(row["topic"]), str(row["reason"])): row["count"] for row in refused if row["reason"] != "wrong_type"}
+    assert counts == {
+        **{(topic, reason): 1 for reason in broken if reason != "wrong_type"},
+        ("sensetig/cellar/telemetry/a/b", "unknown_topic"): 1,
+    }
+    assert len([row for row in refused if row["reason"] == "wrong_type"]) == 2
+
+
+def test_a_device_that_is_killed_is_offline_by_its_last_will(broker: Mosquitto, hub: Gateway) -> None:
+    script = (
+        "import sys\nfrom tests.integration.gateway import client, publish\n"
+        "class Broker:\n    port = int(sys.argv[1])\n"
+        "with client(Broker(), 'hall', will=('sensetig/hall/status', 'offline'), keepalive=60) as hall:\n"
+        '    publish(hall, \'sensetig/hall/status\', \'{"status": "online", "firmware": "7"}\', retain=True)\n'
+        "    print('published', flush=True)\n    sys.stdin.read()\n"
+    )
+    device = subprocess.Popen(
+        [sys.executable, "-c", script, str(broker.port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        assert device.stdout is not None
+        assert device.stdout.readline() == b"published\n"
+        [online] = _awaited(hub, "device_status", "device = 'hall'", 1)
+        assert (online["status"], online["firmware"]) == ("online", "7")
+    finally:
+        os.kill(device.pid, signal.SIGKILL)
+        device.communicate(timeout=20)
+    rows = _awaited(hub, "device_status", "device = 'hall'", 2)
+    assert rows[-1]["status"] == "offline"
+
+
+def test_a_device_can_neither_write_as_another_nor_read_what_others_say(broker: Mosquitto, hub: Gateway) -> None:
+    with client(broker, "hall") as hall, client(broker, "cellar") as cellar, client(broker, "telegraf") as reader:
+        allowed = Heard(reader, "sensetig/+/telemetry/#")
+        spying = Heard(hall, "sensetig/cellar/telemetry/#")
+        everything = Heard(hall, "#")
+        publish(hall, "sensetig/cellar/telemetry/forged", "{}")
+        publish(hall, "sensetig/cellar/status", "offline")
+        publish(hall, "tele/cellar/SENSOR", "{}")
+        publish(hall, "sensetig/cellar/command/ping", "{}")
+        publish(cellar, "sensetig/cellar/telemetry/true", json.dumps({"n": 1}))
+        publish(hall, "sensetig/hall/telemetry", "true n=1")
+        until(lambda: len(allowed.topics) >= 2, 20)
+        assert sorted(allowed.topics) == ["sensetig/cellar/telemetry/true", "sensetig/hall/telemetry"]
+        assert spying.topics == everything.topics == []
+    assert hub.rows("forged", "time > 0") == []
+
+
+def test_commands_reach_their_device_alone_and_its_answers_the_operator(broker: Mosquitto) -> None:
+    with (
+        client(broker, "hall") as hall,
+        client(broker, "cellar") as cellar,
+        client(broker, "operator") as operator,
+    ):
+        own = Heard(hall, "sensetig/hall/command/+")
+        others = Heard(cellar, "sensetig/hall/command/+")
+        answers = Heard(operator, "sensetig/+/result/+")
+        publish(cellar, "sensetig/hall/command/ping", "{}")
+        publish(operator, "sensetig/hall/command/ping", "{}")
+        until(lambda: bool(own.topics), 20)
+        publish(hall, "sensetig/hall/result/a1", "{}")
+        publish(cellar, "sensetig/hall/result/a2", "{}")
+        publish(hall, "sensetig/hall/result/a3", "{}")
+        until(lambda: len(answers.topics) >= 2, 20)
+        assert own.topics == ["sensetig/hall/command/ping"]
+        assert others.topics == []
+        assert answers.topics == ["sensetig/hall/result/a1", "sensetig/hall/result/a3"]
+
+
+@pytest.mark.parametrize("password", [None, "wrong"])
+def test_who_gives_no_name_or_a_wrong_password_is_refused(broker: Mosquitto, password: str | None) -> None:
+    told: list[str] = []
+    stranger = Client(CallbackAPIVersion.VERSION2, protocol=MQTTv5)
+    stranger.on_connect = lambda _client, _data, _flags, reason, _properties: told.append(str(reason))
+    if password is not None:
+        stranger.username_pw_set("hall", password)
+    stranger.connect("127.0.0.1", broker.port)
+    stranger.loop_start()
+    try:
+        until(lambda: bool(told), 20)
+    finally:
+        stranger.disconnect()
+        stranger.loop_stop()
+    assert told[0] == "Not authorized"

@@ -1,0 +1,119 @@
+"""Nothing is lost on the way from a device to the database, whoever is killed on it: each message is one point."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from paho.mqtt.client import Client
+
+from tests.integration import gateway as gateways
+from tests.integration import mosquitto
+from tests.integration.conftest import InfluxDB
+from tests.integration.gateway import USERS, Gateway, client, until
+
+pytestmark = pytest.mark.engines
+
+#: 2026-11-21T10:00:00Z, in milliseconds.
+NOON = 1_795_255_200_000
+
+
+def _publish(sender: Client, measurement: str, numbers: range) -> None:
+    """A message for each number, with its number as its time, all of them confirmed by the broker at the end."""
+    topic = f"sensetig/hall/telemetry/{measurement}"
+    sent = [sender.publish(topic, json.dumps({"n": number, "time": NOON + number}), qos=1) for number in numbers]
+    for each in sent:
+        each.wait_for_publish(60)
+
+
+def _numbers(hub: Gateway, measurement: str) -> list[int]:
+    return [int(row["n"]) for row in hub.rows(measurement, "device = 'hall'")]
+
+
+def _all_arrive_once(hub: Gateway, measurement: str, count: int) -> None:
+    until(lambda: len(_numbers(hub, measurement)) >= count, 90)
+    assert _numbers(hub, measurement) == list(range(count))
+
+
+def test_what_waits_at_the_broker_outlasts_its_restart(telegraf: Path, influxdb: InfluxDB, tmp_path: Path) -> None:
+    with (
+        mosquitto.shipped(tmp_path, USERS) as broker,
+        gateways.running(telegraf, broker, influxdb, tmp_path) as hub,
+    ):
+        hub.stop()
+        with client(broker, "hall") as hall:
+            _publish(hall, "waits", range(500))
+        broker.stop()
+        broker.start()
+        hub.start()
+        _all_arrive_once(hub, "waits", 500)
+
+
+def test_telegraf_may_be_killed_at_any_time(telegraf: Path, influxdb: InfluxDB, tmp_path: Path) -> None:
+    with (
+        mosquitto.shipped(tmp_path, USERS) as broker,
+        gateways.running(telegraf, broker, influxdb, tmp_path, flush="3s") as hub,
+        client(broker, "hall") as hall,
+    ):
+        for begin in range(0, 3000, 1000):
+            # In the middle of a thousand, with the last of them on their way.
+            _publish(hall, "survives_kill", range(begin, begin + 1000))
+            hub.kill()
+            hub.start()
+        _all_arrive_once(hub, "survives_kill", 3000)
+
+
+def test_a_broker_that_is_killed_has_lost_nothing_that_telegraf_was_there_to_take(
+    telegraf: Path, influxdb: InfluxDB, tmp_path: Path
+) -> None:
+    with (
+        mosquitto.shipped(tmp_path, USERS) as broker,
+        gateways.running(telegraf, broker, influxdb, tmp_path) as hub,
+    ):
+        # The broker writes to its disk that there is this Telegraf: by its timer, or when it is stopped.
+        broker.stop()
+        broker.start()
+        with client(broker, "hall") as hall:
+            _publish(hall, "broker_killed", range(500))
+            until(lambda: len(_numbers(hub, "broker_killed")) >= 500, 60)
+            broker.kill()
+        broker.start()
+        with client(broker, "hall") as hall:
+            _publish(hall, "broker_killed", range(500, 1000))
+        _all_arrive_once(hub, "broker_killed", 1000)
+
+
+def test_a_broker_that_is_killed_while_telegraf_is_away_keeps_what_it_has_written(
+    telegraf: Path, influxdb: InfluxDB, tmp_path: Path
+) -> None:
+    with (
+        mosquitto.shipped(tmp_path, USERS, {"autosave_interval": "1"}) as broker,
+        gateways.running(telegraf, broker, influxdb, tmp_path) as hub,
+    ):
+        hub.stop()
+        saved = tmp_path / "mosquitto.db"
+        with client(broker, "hall") as hall:
+            _publish(hall, "both_away", range(200))
+            until(lambda: saved.exists() and saved.read_bytes().count(b"both_away") >= 200, 30)
+        broker.kill()
+        broker.start()
+        hub.start()
+        _all_arrive_once(hub, "both_away", 200)
+
+
+def test_what_is_not_yet_in_the_database_is_not_confirmed_to_the_broker(
+    telegraf: Path, influxdb: InfluxDB, tmp_path: Path
+) -> None:
+    """With the database away, a killed Telegraf has everything again: the broker has kept it."""
+    away = influxdb._replace(url="http://127.0.0.1:1")
+    with mosquitto.shipped(tmp_path, USERS) as broker:
+        with (
+            gateways.running(telegraf, broker, away, tmp_path, flush="200ms") as hub,
+            client(broker, "hall") as hall,
+        ):
+            _publish(hall, "database_away", range(300))
+            until(lambda: "Error writing to outputs.influxdb_v2" in hub.log, 30)
+            hub.kill()
+        with gateways.running(telegraf, broker, influxdb, tmp_path) as hub:
+            _all_arrive_once(hub, "database_away", 300)

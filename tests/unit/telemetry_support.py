@@ -1,0 +1,130 @@
+"""A pipeline with doubles for what it is given, for the tests of telemetry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from collectors.decoding import decode
+from collectors.metric import FieldValue, Metric
+from collectors.sensehat import COLOUR, ENVIRONMENT
+from collectors.telemetry.calibration import Curve
+from collectors.telemetry.limits import Book
+from collectors.telemetry.lines import is_plain
+from collectors.telemetry.pipeline import Pipeline
+from collectors.telemetry.rejections import Rejections
+
+NOW = 1_781_600_000_000_000_000
+SECOND = 1_000_000_000
+EARLIEST = 1_262_304_000_000_000_000
+
+
+class Calibrations:
+    """Curves by device, and how often each was asked for."""
+
+    def __init__(self, curves: Mapping[str, tuple[Curve, ...]] | None = None) -> None:
+        self.curves = dict(curves or {})
+        self.asked: list[str] = []
+
+    def of(self, device: str) -> tuple[Curve, ...]:
+        self.asked.append(device)
+        return self.curves.get(device, ())
+
+
+class Handle:
+    """What counts the messages of one series."""
+
+    def __init__(self, name: str, place: str, messages: list[tuple[str, str, int, int, dict[str, FieldValue]]]) -> None:
+        self.name, self.place, self.messages = name, place, messages
+
+    def count(self, identity: int, time_ns: int, values: Mapping[str, FieldValue]) -> None:
+        self.messages.append((self.name, self.place, identity, time_ns, dict(values)))
+
+
+class Tracker:
+    """Keeps every message that it is told of."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[str, str, int, int, dict[str, FieldValue]]] = []
+        self.told: list[tuple[str, dict[str, FieldValue]]] = []
+
+    def device(self, name: str, place: str) -> Handle:
+        return Handle(name, place, self.messages)
+
+    def status(self, name: str, fields: Mapping[str, FieldValue]) -> None:
+        self.told.append((name, dict(fields)))
+
+
+class Stage:
+    """A pipeline, what it was given, and what came out."""
+
+    def __init__(
+        self,
+        *,
+        curves: Mapping[str, tuple[Curve, ...]] | None = None,
+        file: Mapping[str, Any] | None = None,
+        devices: Sequence[str] = (),
+        names: Sequence[str] = ("environment",),
+        most_series: int = 1000,
+        most_names: int = 100,
+    ) -> None:
+        self.now = NOW
+        self.calibrations = Calibrations(curves)
+        self.tracker = Tracker()
+        self.rejections = Rejections({"host": "hub"}, most_names)
+        self.said: list[str] = []
+        self.pipeline = Pipeline(
+            names=names,
+            book=Book((ENVIRONMENT, COLOUR), file),
+            calibrations=self.calibrations,
+            tracker=self.tracker,
+            rejections=self.rejections,
+            devices=devices,
+            earliest_ns=EARLIEST,
+            ahead_ns=600 * SECOND,
+            most_series=most_series,
+            clock_ns=lambda: self.now,
+            complain=self.said.append,
+        )
+
+    def run(self, *lines: str, plain: bool | None = None) -> list[str]:
+        """The lines that come out, as text."""
+        return self.pipeline.run(lines, plain=all(map(is_plain, lines)) if plain is None else plain)
+
+    def metrics(self, *lines: str) -> list[Metric]:
+        return [decode(line) for line in self.run(*lines)]
+
+
+def reading(
+    temperature: float, seconds: float = 0.0, *, device: str = "pi", sensor: str = "hts221", more: str = ""
+) -> str:
+    """A line of a sensor, so many seconds after NOW less a day."""
+    time_ns = NOW - 86400 * SECOND + round(seconds * SECOND)
+    tags = f"environment,device={device},host={device},sensor={sensor}"
+    return f"{tags} temperature_raw_celsius={temperature}{more} {time_ns}"
+
+
+def rejected(metrics: Iterable[Metric]) -> list[tuple[str, str, FieldValue | None]]:
+    """Reason, field and value of each refusal."""
+    return [
+        (
+            metric.series.tags["reason"],
+            metric.series.tags.get("field", ""),
+            metric.fields.get("value", metric.fields.get("text")),
+        )
+        for metric in metrics
+        if metric.series.measurement == "telemetry_rejected"
+    ]
+
+
+def offset(
+    amount: float,
+    *,
+    field: str = "temperature_raw_celsius",
+    output: str = "temperature_calibrated_celsius",
+    sensor: str | None = None,
+    since_ns: int = 0,
+    until_ns: int = 2**62,
+) -> Curve:
+    """A curve that adds."""
+    return Curve("environment", field, sensor, since_ns, output, lambda value: value + amount, until_ns)

@@ -1,0 +1,120 @@
+"""The file with the ids of commands: a repetition is refused after a restart, too, whatever happened to the file."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collectors import commands
+from collectors.command_ids import IdFile
+from collectors.commands import Command, Gate, Refused
+from collectors.runner import Unavailable
+
+NOW = 1_800_000_000.0
+TOPIC = "sensetig/pi/command/ping"
+
+
+def message(**content: object) -> bytes:
+    return json.dumps({"id": "a1", "expires": NOW + 60, **content}).encode()
+
+
+def gate(path: Path, told: list[str], **changes: int) -> Gate:
+    return Gate("pi", ("ping",), ("ping",), ids=IdFile(str(path), "ids_file", told.append), **changes)
+
+
+def test_an_id_is_refused_after_a_restart_until_it_has_expired(tmp_path: Path) -> None:
+    path, told = tmp_path / "made" / "ids.json", list[str]()
+    assert isinstance(gate(path, told).admit(TOPIC, message(), NOW), Command)
+    again = gate(path, told).admit(TOPIC, message(), NOW + 1)
+    assert isinstance(again, Refused)
+    assert "has been here already" in again.message
+    assert isinstance(gate(path, told).admit(TOPIC, message(expires=NOW + 600), NOW + 61), Command)
+    assert told == []
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_the_file_is_bounded_and_expired_ids_leave_it(tmp_path: Path) -> None:
+    path = tmp_path / "ids.json"
+    one = gate(path, [], ids_most=3)
+    for number in range(3):
+        assert isinstance(one.admit(TOPIC, message(id=f"n{number}"), NOW), Command)
+    assert isinstance(one.admit(TOPIC, message(id="n3"), NOW), Refused)
+    assert isinstance(one.admit(TOPIC, message(id="n4", expires=NOW + 120), NOW + 61), Command)
+    assert json.loads(path.read_text()) == {"n4": NOW + 120}
+
+
+def test_a_command_whose_id_cannot_be_kept_is_not_carried_out(tmp_path: Path) -> None:
+    path = tmp_path / "ids.json"
+    one = gate(path, [])
+    (tmp_path / "ids.json.part").mkdir()  # as with a full disk, writing fails
+    found = one.admit(TOPIC, message(), NOW)
+    assert isinstance(found, Refused)
+    assert (found.id, "the id cannot be kept" in found.message) == ("a1", True)
+    (tmp_path / "ids.json.part").rmdir()
+    assert isinstance(one.admit(TOPIC, message(), NOW), Command)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"a/b": 1}',
+        b'{"a": "x"}',
+        b'{"a": true}',
+        b'{"a": NaN}',
+        b"\xff",
+        b"[" * 9000,
+        b" " * 300_000,
+    ],
+)
+def test_a_broken_file_is_set_aside_and_told(tmp_path: Path, content: bytes) -> None:
+    path, told = tmp_path / "ids.json", list[str]()
+    path.write_bytes(content)
+    assert isinstance(gate(path, told).admit(TOPIC, message(), NOW), Command)
+    assert (tmp_path / "ids.json.broken").read_bytes() == content
+    assert len(told) == 1
+    assert "commands of the last hour could be repeated" in told[0]
+
+
+def test_a_folder_that_cannot_be_made_is_told_with_the_setting(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Unavailable, match="name a file in a folder of this user with the setting ids_file"):
+        IdFile(str(tmp_path / "file" / "ids.json"), "ids_file", list[str]().append)
+
+
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / "ids.json").mkdir()
+    with pytest.raises(Unavailable, match="cannot be read: Is a directory"):
+        gate(tmp_path / "ids.json", [])
+
+
+def test_a_write_that_was_cut_off_leaves_the_file_before_it(tmp_path: Path) -> None:
+    path = tmp_path / "ids.json"
+    assert isinstance(gate(path, []).admit(TOPIC, message(), NOW), Command)
+    (tmp_path / "ids.json.part").write_bytes(b'{"a1": 18000')
+    assert isinstance(gate(path, []).admit(TOPIC, message(), NOW + 1), Refused)
+
+
+@given(
+    st.dictionaries(
+        st.from_regex(commands.ID, fullmatch=True), st.floats(NOW - 10, NOW + 3600), max_size=commands.IDS_MOST + 5
+    )
+)
+def test_what_is_saved_is_loaded_up_to_the_bound(
+    tmp_path_factory: pytest.TempPathFactory, ids: dict[str, float]
+) -> None:
+    path = tmp_path_factory.mktemp("ids") / "ids.json"
+    file = IdFile(str(path), "ids_file", list[str]().append)
+    file.save(ids)
+    found = file.load()
+    assert len(found) == min(len(ids), commands.IDS_MOST)
+    assert found.items() <= ids.items()
+    assert os.path.getsize(path) <= 256 * 1024
