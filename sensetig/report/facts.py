@@ -63,7 +63,7 @@ QUANTITIES = (
 
 
 class Spread(NamedTuple):
-    """A quantity over the period; *before* is its mean over the period before, or None where there was no data."""
+    """A quantity over the period; *before* is its mean over the period before; None where that has too little data."""
 
     quantity: Quantity
     least: float
@@ -230,15 +230,22 @@ def _spreads(ask: _Asking) -> list[Spread]:
     for quantity in QUANTITIES:
         table, field = f'"{quantity.measurement}"', quantity.field
         where = f" AND {quantity.where}" if quantity.where else ""
-        least, most, mean, before = ask.all(
+        least, most, mean, before, count, counted = ask.all(
             f'SELECT min("{ask.least(field)}") FROM {table} WHERE {ask.scope()}{where}',  # noqa: S608
             f'SELECT max("{ask.most(field)}") FROM {table} WHERE {ask.scope()}{where}',  # noqa: S608
             _mean(ask, quantity, ask.period),
             _mean(ask, quantity, ask.period.before()),
+            *(
+                f"SELECT {ask.count(field)} FROM {table} WHERE {ask.scope(each)}{where}"  # noqa: S608
+                for each in (ask.period, ask.period.before())
+            ),
         )
         low, high, middle, past = (_number(_first(each)) for each in (least, most, mean, before))
         if low is None or high is None or middle is None:
             continue
+        # The mean of a few minutes is not comparable with that of a week.
+        if (_number(_first(counted)) or 0) < (_number(_first(count)) or 0) / 2:
+            past = None
         if quantity.inverted:
             found.append(
                 Spread(

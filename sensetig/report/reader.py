@@ -87,8 +87,10 @@ class Reader:
 def _series(result: dict[str, object], database: str) -> list[Series]:
     if "error" in result:
         said = str(result["error"])
-        if "not found" in said or "not authorized" in said or "forbidden" in said:
-            raise ReportError(f"the bucket {database!r} is not there, or the token may not read it: {said}")
+        if "not found" in said or "not authorized" in said or "forbidden" in said or "retention policy not set" in said:
+            raise ReportError(
+                f"the bucket {database!r} is not there, or the token may not read it ({said}); grafana.token may"
+            )
         raise ReportError(f"InfluxDB refused a query on the bucket {database!r}: {said}")
     listed = result.get("series", [])
     assert isinstance(listed, list)

@@ -135,7 +135,7 @@ def _one(value: float, unit: str) -> str:
 def _compared(spread: Spread) -> str:
     """The mean against that of the period before."""
     if spread.before is None:
-        return "no data of the period before to compare with"
+        return "the period before has too little data to compare with"
     change = spread.mean - spread.before
     if abs(change) < 0.05:
         return "as in the period before"
