@@ -47,11 +47,11 @@ def ask(reader: Reader, panel: Panel, device: str, period: Period) -> Drawn:
     queries, steps = [], []
     hourly = period.hourly or any(target.hourly for target in panel.targets)
     for target in panel.targets:
-        query = target.query
         by_hour = period.hourly and not target.hourly
-        step = _step(panel, query, period, by_hour=by_hour, hourly=hourly)
+        query, written = panels.of_bucket(target.query, panel.kind, hourly=by_hour)
+        step = _step(panel, query, period, by_hour=by_hour and not written, hourly=hourly)
         try:
-            filled = panels.fill(panels.of_hours(query, panel.kind) if by_hour else query, device, period, step)
+            filled = panels.fill(query, device, period, step)
         except ValueError as error:
             return Drawn(panel, (), period.step, f"its query has a variable that a report does not know: {error}")
         queries.append(filled)

@@ -140,6 +140,23 @@ def fill(query: str, device: str, period: Period, step: int) -> str:
     return query
 
 
+def of_bucket(query: str, kind: str, *, hourly: bool) -> tuple[str, bool]:
+    """The query for the bucket, and whether the dashboard has written it for that bucket itself.
+
+    A line that begins with ``$points`` or ``$hours`` counts for that bucket alone, in which Grafana makes the other a
+    comment. A query without such lines is put into the words of hours here.
+    """
+    lines = {
+        name: line[len(name) + 1 :].strip()
+        for line in query.splitlines()
+        for name in ("points", "hours")
+        if re.match(rf"\${name}\b", line)
+    }
+    if set(lines) == {"points", "hours"}:
+        return lines["hours" if hourly else "points"], True
+    return (of_hours(query, kind) if hourly else query), False
+
+
 def of_hours(query: str, kind: str = "timeseries") -> str:
     """The same question to the bucket of hours, where a field's least, greatest and count stand beside its mean.
 

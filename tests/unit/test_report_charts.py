@@ -52,7 +52,8 @@ def test_every_chart_of_the_dashboards_is_drawn() -> None:
 @pytest.mark.parametrize("each", PANELS, ids=lambda each: f"{each.board}-{each.title}")
 def test_no_variable_is_left_over_in_a_query(each: panels.Panel) -> None:
     for target in each.targets:
-        for query in (target.query, panels.of_hours(target.query, each.kind)):
+        for hourly in (False, True):
+            query, _ = panels.of_bucket(target.query, each.kind, hourly=hourly)
             filled = panels.fill(query, "pi", HOUR, 60)
             assert re.search(r"\$[a-z_{]", filled) is None
             assert f"time >= {HOUR.begin_ms}ms" in filled
@@ -83,6 +84,12 @@ def test_an_unknown_variable_is_named() -> None:
 )
 def test_hours_are_asked_for_by_what_stands_in_them(query: str, hours: str) -> None:
     assert panels.of_hours(query) == hours
+
+
+def test_a_query_that_is_written_for_both_buckets_is_taken_as_it_is_written() -> None:
+    query = '$points SELECT max("a") FROM "m"\n$hours SELECT max("a__max") FROM "hourly".."m"'
+    assert panels.of_bucket(query, "timeseries", hourly=False) == ('SELECT max("a") FROM "m"', True)
+    assert panels.of_bucket(query, "timeseries", hourly=True) == ('SELECT max("a__max") FROM "hourly".."m"', True)
 
 
 def test_a_state_of_hours_is_the_share_in_which_it_was_so() -> None:
