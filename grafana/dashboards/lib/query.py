@@ -23,6 +23,19 @@ DATASOURCE = DataSourceRef(type_val="influxdb", uid="sensetig-influxql")
 #: The provisioned datasource that annotations read: only Flux can say both when something began and when it ended.
 FLUX = DataSourceRef(type_val="influxdb", uid="sensetig-flux")
 
+#: The name by which InfluxQL finds a measurement of the bucket of hours, whatever the datasource's own bucket is.
+HOURS = '"hourly".."{}"'
+
+#: How an aggregate of points is asked of the bucket of hours: a mean keeps the field's name there, and stands beside
+#: what ends in these. What a sum needs is more than a name; see ``_summed``.
+_OF_HOURS = {
+    "mean": 'mean("{}")',
+    "max": 'max("{}__max")',
+    "min": 'min("{}__min")',
+    "last": 'last("{}")',
+    "count": 'sum("{}__count")',
+}
+
 #: Every target is held to one device and one site; the dashboard's variables say which.
 SCOPE = ('"host" =~ /^$host$/', '"site" =~ /^$site$/')
 
@@ -49,6 +62,24 @@ class Target(cogvariants.Dataquery, cogbuilder.Builder[cogvariants.Dataquery]):
         self.table = table
         self.several = several
         self.ref_id = "A"
+
+    @property
+    def over_time(self) -> bool:
+        """Whether it gives values over time, one an interval."""
+        return "time($interval)" in self.query
+
+    def now(self) -> Target:
+        """The same of points alone, one an interval of the panel rather than of the dashboard."""
+        of_points = self.query.partition("\n")[0].removeprefix("$points ")
+        made = Target(
+            of_points.replace("time($interval)", "time($__interval)"),
+            alias=self.alias,
+            unit=self.unit,
+            table=self.table,
+            several=self.several,
+        )
+        made.ref_id = self.ref_id
+        return made
 
     def build(self) -> Target:
         return self
@@ -99,8 +130,9 @@ class Source:
         formula: str = "{}",
         names: Iterable[str] = (),
         fill: str = "null",
+        hours: str = "",
     ) -> Target:
-        """The fields over time, one point an interval.
+        """The fields over time, one point an interval: of points, or of hours where the interval is an hour or more.
 
         Args:
             by: the tags that make separate series.
@@ -109,16 +141,20 @@ class Source:
             function: the InfluxQL aggregate: mean, max, min, sum, count, last.
             formula: arithmetic around each aggregate, such as ``100 - {}``.
             names: the columns' names, in the order of the fields.
+            hours: the aggregate of hours, where it is not the same: ``max`` for a truth value that was ever true.
         """
         self._check(measurement, fields, (*by, *(where or {})))
         titles = tuple(names) or fields
+        pairs = tuple(zip(fields, titles, strict=True))
         columns = ", ".join(
-            f"{formula.format(f'{function}({_quoted(field)})')} AS {_quoted(title)}"
-            for field, title in zip(fields, titles, strict=True)
+            f"{formula.format(f'{function}({_quoted(field)})')} AS {_quoted(title)}" for field, title in pairs
         )
+        group = f"GROUP BY {_groups(by)} fill({fill})"
+        of_points = f"SELECT {columns} {self._scope(measurement, where)} {group}"
+        of_hours = self._hours(hours or function, measurement, pairs, where, by, formula)
         unit = "short" if function == "count" else self.unit(measurement, fields[0])
         return Target(
-            f"SELECT {columns} {self._scope(measurement, where)} GROUP BY {_groups(by)} fill({fill})",
+            switched(of_points, f"{of_hours} {group}"),
             alias=alias or _alias(by),
             unit=unit,
             several=bool(tuple(by)) or len(fields) > 1,
@@ -139,15 +175,19 @@ class Source:
         self._check(measurement, fields, (*by, *(where or {})))
         titles = tuple(names) or fields
         factor = "" if scale == 1 else f" * {scale:g}"
-        columns = ", ".join(
-            f"non_negative_derivative(max({_quoted(field)}), 1s){factor} AS {_quoted(title)}"
-            for field, title in zip(fields, titles, strict=True)
-        )
-        # The outer query brings back the empty intervals, which a derivative leaves out, so that a silence shows.
         shown = ", ".join(f"last({_quoted(title)}) AS {_quoted(title)}" for title in titles)
-        rates = f"SELECT {columns} {self._scope(measurement, where)} GROUP BY {_groups(by)} fill(none)"
+
+        def query(suffix: str, name: str) -> str:
+            columns = ", ".join(
+                f"non_negative_derivative(max({_quoted(field + suffix)}), 1s){factor} AS {_quoted(title)}"
+                for field, title in zip(fields, titles, strict=True)
+            )
+            rates = f"SELECT {columns} {self._scope(measurement, where, name)} GROUP BY {_groups(by)} fill(none)"
+            # The outer query brings back the empty intervals, which a derivative leaves out, so that a silence shows.
+            return f"SELECT {shown} FROM ({rates}) WHERE $timeFilter GROUP BY {_groups(by)} fill(null)"  # noqa: S608 - no input
+
         return Target(
-            f"SELECT {shown} FROM ({rates}) WHERE $timeFilter GROUP BY {_groups(by)} fill(null)",  # noqa: S608 - no input
+            switched(query("", ""), query("__max", HOURS.format(measurement))),
             alias=alias or _alias(by),
             unit=units.grafana(unit or units.rate(self._declared(measurement).field(fields[0]).unit)),
             several=bool(tuple(by)) or len(fields) > 1,
@@ -251,9 +291,40 @@ class Source:
         _refuse(measurement, "field", set(fields) - {field.name for field in self._declared(measurement).fields})
         _refuse(measurement, "tag", set(tags) - self._tags(measurement))
 
-    def _scope(self, measurement: str, where: Mapping[str, str] | None) -> str:
+    def _scope(self, measurement: str, where: Mapping[str, str] | None, name: str = "") -> str:
         conditions = [*self._conditions, *(_matches(tag, pattern) for tag, pattern in (where or {}).items())]
-        return f"FROM {_quoted(measurement)} WHERE {' AND '.join(conditions)} AND $timeFilter"
+        return f"FROM {name or _quoted(measurement)} WHERE {' AND '.join(conditions)} AND $timeFilter"
+
+    def _hours(
+        self,
+        function: str,
+        measurement: str,
+        pairs: Sequence[tuple[str, str]],
+        where: Mapping[str, str] | None,
+        by: Iterable[str],
+        formula: str,
+    ) -> str:
+        """The same aggregates of the bucket of hours, without the grouping."""
+        scope = self._scope(measurement, where, HOURS.format(measurement))
+        if function != "sum":
+            columns = ", ".join(
+                f"{formula.format(_OF_HOURS[function].format(field))} AS {_quoted(title)}" for field, title in pairs
+            )
+            return f"SELECT {columns} {scope}"
+        # The bucket has means and counts: what an hour added up to is their product.
+        each = ", ".join(f'"{field}" * "{field}__count" AS {_quoted(title)}' for field, title in pairs)
+        groups = ", ".join(map(_quoted, by))
+        inner = f"SELECT {each} {scope}" + (f" GROUP BY {groups}" if groups else "")
+        columns = ", ".join(f"{formula.format(f'sum({_quoted(title)})')} AS {_quoted(title)}" for _, title in pairs)
+        return f"SELECT {columns} FROM ({inner}) WHERE $timeFilter"  # noqa: S608 - no input
+
+
+def switched(of_points: str, of_hours: str) -> str:
+    """A query with two faces, of which InfluxQL sees one: ``$points`` or ``$hours`` makes the other a comment.
+
+    Which it is follows the variable *Resolution*; see ``lib/buckets.py``.
+    """
+    return f"$points {of_points}\n$hours {of_hours}"
 
 
 def variable(tag: str, measurement: str, conditions: str = "") -> dict[str, Any]:
