@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from grafana.dashboards import FOLDER
+from grafana.dashboards.lib import buckets
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -62,6 +63,8 @@ def targets(dashboard: Mapping[str, Any]) -> Iterator[Target]:
 def marks(dashboard: Mapping[str, Any]) -> Iterator[Target]:
     """The Flux queries of all annotations."""
     for each in dashboard["annotations"].get("list") or []:
+        if "query" not in each["target"]:
+            continue  # Grafana's own alerts
         yield Target(dashboard["uid"], each["name"], each["target"]["refId"], each["target"]["query"])
 
 
@@ -88,6 +91,9 @@ def variables(dashboard: Mapping[str, Any], range_seconds: int, ask: Callable[[s
             offered = [seconds(text) for text in variable["query"].split(",")]
             chosen[name] = f"{min(offered, key=lambda each: abs(each - rough))}s"
             continue
+        if name in buckets.OF_POINTS:
+            chosen[name] = bucket_marks(chosen["interval"])[name]
+            continue
         offered_values = ask(filled(variable["query"]["query"], chosen))
         if variable.get("current", {}).get("value") == "$__all":
             chosen[name] = variable["allValue"]
@@ -96,10 +102,16 @@ def variables(dashboard: Mapping[str, Any], range_seconds: int, ask: Callable[[s
     return chosen
 
 
+def bucket_marks(interval: str) -> Mapping[str, str]:
+    """What the hidden variables hold at that resolution."""
+    return buckets.OF_POINTS if seconds(interval) < seconds(buckets.FROM) else buckets.OF_HOURS
+
+
 def filled(query: str, values: Mapping[str, str], *, begin_ms: int = 0, end_ms: int = 0) -> str:
     """The query with the variables' values in it. Raises ValueError when one is left over."""
     query = query.replace("$timeFilter", f"time >= {begin_ms}ms and time <= {end_ms}ms")
-    for name, value in values.items():
+    panel = {"__interval": f"{max(10, (end_ms - begin_ms) // 60_000)}s"}
+    for name, value in {**panel, **bucket_marks(values.get("interval", "10s")), **values}.items():
         query = re.sub(rf"\${name}\b|\$\{{{name}\}}", value.replace("\\", r"\\"), query)
     # A dollar before a slash ends a regular expression; any other still begins a variable.
     if left := re.search(r"\$\w+|\$\{", query):
@@ -126,7 +138,12 @@ def flux_names(query: str) -> tuple[set[str], set[str]]:
 
 def names(query: str) -> tuple[set[str], set[str]]:
     """The measurements that a query reads, and the fields and tags that it names."""
+    if query.startswith("$points "):
+        both = [names(line.partition(" ")[2]) for line in query.splitlines()]
+        return set().union(*(each[0] for each in both)), set().union(*(each[1] for each in both))
     bare = re.sub(r"/\^.*?\$/", "", query)
+    # What the bucket of hours has of a field is called after it.
+    bare = re.sub(r'__(min|max|count)"', '"', bare.replace('"hourly"..', ""))
     measurements = set(re.findall(r'FROM "([^"]+)"', bare))
     given = set(re.findall(r'AS "([^"]+)"', bare))
     bare = re.sub(r'(FROM|AS) "[^"]+"', "", bare)
