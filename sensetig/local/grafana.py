@@ -67,7 +67,7 @@ def start(
         "GF_PATHS_LOGS": str(folder / "log"),
         "GF_PATHS_PLUGINS": str(folder / "plugins"),
         "GF_PATHS_PROVISIONING": str(bundle / "grafana" / "provisioning"),
-        "GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH": str(bundle / "grafana" / "dashboards" / "host.json"),
+        "GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH": str(bundle / "grafana" / "dashboards" / "device.json"),
         "SENSETIG_DASHBOARDS": str(bundle / "grafana" / "dashboards"),
         **_administrator(password),
         **environment,

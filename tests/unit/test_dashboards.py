@@ -53,18 +53,18 @@ def test_two_builds_are_equal() -> None:
 def test_the_check_names_a_stale_file_and_one_that_nobody_builds(tmp_path: Path) -> None:
     for name, text in fresh().items():
         (tmp_path / name).write_text(text, encoding="utf-8")
-    (tmp_path / "host.json").write_text("{}\n", encoding="utf-8")
+    (tmp_path / "device.json").write_text("{}\n", encoding="utf-8")
     (tmp_path / "old.json").write_text("{}\n", encoding="utf-8")
 
     checked = CliRunner().invoke(main, ["--check", "--folder", str(tmp_path)])
 
     assert checked.exit_code == 1
-    assert re.findall(r"E! (\S+) is not what its rows build", checked.output) == ["host.json", "old.json"]
-    assert (tmp_path / "host.json").read_text(encoding="utf-8") == "{}\n"
+    assert re.findall(r"E! (\S+) is not what its rows build", checked.output) == ["device.json", "old.json"]
+    assert (tmp_path / "device.json").read_text(encoding="utf-8") == "{}\n"
 
 
 def test_a_build_writes_what_is_stale_and_removes_what_nobody_builds(tmp_path: Path) -> None:
-    (tmp_path / "host.json").write_text("{}\n", encoding="utf-8")
+    (tmp_path / "device.json").write_text("{}\n", encoding="utf-8")
     (tmp_path / "old.json").write_text("{}\n", encoding="utf-8")
 
     assert CliRunner().invoke(main, ["--folder", str(tmp_path)]).exit_code == 0
@@ -176,7 +176,7 @@ def test_motion_is_marked_on_the_camera_and_can_be_switched_on_elsewhere() -> No
         "camera.json": [("Motion", True)],
         "collectors.json": [],
         "environment.json": [("Motion", False)],
-        "host.json": [("Motion", False)],
+        "device.json": [("Motion", False)],
         "live.json": [],
         "your-data.json": [],
     }
@@ -254,8 +254,8 @@ def test_a_panel_keeps_its_id_when_another_comes_before_it() -> None:
         return lines(title, "What it shows.", Source((COLLECTOR,)).mean("collector", "up"))
 
     def ids(*titles: str) -> dict[str, int]:
-        row = boards.Row("host", "Row", [panel(title) for title in titles], order=0)  # type: ignore[misc]
-        built = boards.build(boards.BOARDS[0], [row])
+        row = boards.Row("device", "Row", [panel(title) for title in titles], order=0)  # type: ignore[misc]
+        built = boards.build(boards.BOARDS[1], [row])
         assert built.panels is not None
         return {each.title or "": each.id_val or 0 for each in built.panels}
 

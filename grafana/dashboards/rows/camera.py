@@ -42,7 +42,7 @@ def rows() -> Iterable[Row]:
 
 def marks() -> Iterable[Mark]:
     yield Mark(
-        {"camera": True, "environment": False, "host": False},
+        {"camera": True, "environment": False, "device": False},
         "Motion",
         "orange",
         _SOURCE.spans(
@@ -214,7 +214,7 @@ def _camera() -> list[Panel]:
             unit="suffix:fps",
             low=0,
             size=(8, 7),
-            links={"Host": "/d/sensetig-host"},
+            links={"Device": "/d/sensetig-device"},
         ),
         lines(
             "Time for each picture",

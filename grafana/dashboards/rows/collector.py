@@ -107,7 +107,7 @@ def _glance() -> list[Panel]:
             renamed={"collector": "Collector"},
             joined_by="collector",
             size=(24, 9),
-            links={"Host": "/d/sensetig-host"},
+            links={"Device": "/d/sensetig-device"},
         ),
     ]
 

@@ -1,4 +1,4 @@
-"""The Host dashboard's rows of the ``pi`` collector: power supply, throttling, clocks, fan, card and Wi-Fi."""
+"""The Device dashboard's rows of the ``pi`` collector: power supply, throttling, clocks, fan, card and Wi-Fi."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ _SPARE_BLOCKS = {
 
 
 def rows() -> Iterable[Row]:
-    yield Row("host", "Raspberry Pi: power and throttling", _power(), order=60)
-    yield Row("host", "Raspberry Pi: card and Wi-Fi", _card_and_wifi(), order=70)
+    yield Row("device", "Raspberry Pi: power and throttling", _power(), order=60)
+    yield Row("device", "Raspberry Pi: card and Wi-Fi", _card_and_wifi(), order=70)
 
 
 def _power() -> list[Panel]:

@@ -115,7 +115,7 @@ def _air() -> list[Panel]:
                 "dew point": "blue",
             },
             size=(14, 12),
-            links={"Host": "/d/sensetig-host"},
+            links={"Device": "/d/sensetig-device"},
         ),
         lines(
             "Humidity",

@@ -1,4 +1,4 @@
-"""The Host dashboard's rows of the ``system`` collector, or of Telegraf's own inputs: their names are the same."""
+"""The Device dashboard's rows of the ``system`` collector, or of Telegraf's own inputs: their names are the same."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _INTERFACES = {"interface": "!(all|lo|veth.*|docker.*|br-.*)"}
 
 
 def rows() -> Iterable[Row]:
-    yield Row("host", "", _glance(), order=0)
-    yield Row("host", "Processor", _processor(), order=10)
-    yield Row("host", "Memory", _memory(), order=20)
-    yield Row("host", "Disks", _disks(), order=30)
-    yield Row("host", "Network", _network(), order=40)
-    yield Row("host", "Temperatures and processes", _rest(), order=50)
+    yield Row("device", "", _glance(), order=0)
+    yield Row("device", "Processor", _processor(), order=10)
+    yield Row("device", "Memory", _memory(), order=20)
+    yield Row("device", "Disks", _disks(), order=30)
+    yield Row("device", "Network", _network(), order=40)
+    yield Row("device", "Temperatures and processes", _rest(), order=50)
 
 
 def _glance() -> list[Panel]:
