@@ -1,166 +1,135 @@
-"""The alerts of a period, from the provisioned rules' own queries.
+"""The alerts of a period: the provisioned rules, evaluated at points in time spread over it.
 
-A rule is evaluated as Grafana does it, at points in time spread over the period: its query over the range before
-that time, reduced to one number a series, against its threshold. What began and ended between two of these times is
-not seen, which the report says.
+A rule is looked at as often as its query looks back, so that no point is between two looks, where that is not too
+often. Around each look that finds it over, every time at which Grafana would have evaluated it is looked at, too.
 """
 
 from __future__ import annotations
 
-import operator
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from sensetig.alerts import rules as provisioned
+from sensetig.alerts.evaluate import Fired, Outcome, firing, outcomes
+from sensetig.alerts.rules import Rule
 from sensetig.report.errors import ReportError
 from sensetig.report.period import Period
-from sensetig.report.reader import Reader, Series
+from sensetig.report.reader import Reader
 
-#: A rule is looked at so many times in a period, or once a minute where that is less often.
-MOST_LOOKS = 96
+#: A rule is looked at so many times in a period at most, beside the looks around an alert.
+MOST_LOOKS = 336
 
-_REDUCERS: dict[str, Callable[[Sequence[float]], float]] = {
-    "last": lambda values: values[-1],
-    "mean": lambda values: sum(values) / len(values),
-    "min": min,
-    "max": max,
-    "sum": sum,
-    "count": len,
-}
-_COMPARE: dict[str, Callable[[float, Sequence[float]], bool]] = {
-    "gt": lambda value, bounds: operator.gt(value, bounds[0]),
-    "gte": lambda value, bounds: operator.ge(value, bounds[0]),
-    "lt": lambda value, bounds: operator.lt(value, bounds[0]),
-    "lte": lambda value, bounds: operator.le(value, bounds[0]),
-    "eq": lambda value, bounds: operator.eq(value, bounds[0]),
-    "ne": lambda value, bounds: operator.ne(value, bounds[0]),
-    "within_range": lambda value, bounds: bounds[0] < value < bounds[1],
-    "outside_range": lambda value, bounds: value < bounds[0] or value > bounds[1],
-}
+#: So many of the times around alerts are looked at at most.
+_MOST_CLOSE = 3000
 
-
-class Rule(NamedTuple):
-    """An alert rule: its InfluxQL over the last *range_seconds*, reduced, and compared. *unread* says why it is not."""
-
-    title: str
-    query: str = ""
-    range_seconds: int = 600
-    reducer: str = "last"
-    comparison: str = "gt"
-    bounds: tuple[float, ...] = ()
-    unread: str = ""
+#: Labels that may say which device a series is of, and those that need no word on a page of one device.
+_DEVICE = ("host", "device")
+_KNOWN = ("host", "site", "model", "simulated", "replayed", "brought_by", "fstype", "mode")
 
 
 class Alert(NamedTuple):
-    """A rule that was over its threshold, from the first to the last look at which it was."""
+    """An alert of the device: when it fired, when its condition held for the last time, and what it is about."""
 
     title: str
+    about: str
+    severity: str
     begin_ms: int
     end_ms: int
+    lasting: bool
 
 
 class Alerts(NamedTuple):
-    """All alerts; *rules* is how many rules there are, *unread* those that could not be evaluated, and why."""
+    """All alerts; *rules* is how many rules there are, *unread* those that could not be evaluated, and why.
+
+    Args:
+        begin_ms: from when on they were evaluated: before that, points are no longer kept.
+        every_seconds: the longest time between two looks.
+    """
 
     rules: int
     alerts: tuple[Alert, ...] = ()
     unread: tuple[tuple[str, str], ...] = ()
+    begin_ms: int = 0
     every_seconds: float = 0.0
 
 
 def read(folder: Path) -> list[Rule]:
     """The provisioned rules; none where there is no folder. Raises ReportError for a broken file."""
-    import yaml
-
-    rules: list[Rule] = []
-    for file in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml"), *folder.glob("*.json")]):
-        try:
-            document = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-            for group in document.get("groups") or []:
-                rules.extend(parse(rule) for rule in group.get("rules") or [])
-        except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ReportError(f"the alert rules in {file} cannot be read: {' '.join(str(error).split())}") from None
-    return rules
+    try:
+        return provisioned.read(folder)
+    except provisioned.RuleError as error:
+        raise ReportError(str(error)) from None
 
 
-def parse(rule: Mapping[str, Any]) -> Rule:
-    """A rule of Grafana's provisioning; one that asks for more than a report can evaluate says so."""
-    title = str(rule.get("title", "without a title"))
-    asked: dict[str, Any] = {}
-    reducer, evaluator = "last", None
-    for step in rule.get("data") or []:
-        model = step.get("model") or {}
-        if step.get("datasourceUid") not in ("__expr__", "-100"):
-            asked[step["refId"]] = step
-        elif model.get("type") == "reduce":
-            reducer = model.get("reducer", "last")
-        elif model.get("type") == "threshold":
-            evaluator = (model.get("conditions") or [{}])[0].get("evaluator")
-        else:
-            return Rule(title, unread=f"it has a step of the kind {model.get('type')!r}")
-    if len(asked) != 1:
-        return Rule(title, unread=f"it has {len(asked)} queries")
-    ((_, step),) = asked.items()
-    query = (step.get("model") or {}).get("query", "")
-    if "$timeFilter" not in query.replace("$$", "$"):
-        return Rule(title, unread="its query is no InfluxQL of a time range")
-    if evaluator is None or evaluator.get("type") not in _COMPARE or reducer not in _REDUCERS:
-        return Rule(title, unread="it has no threshold that is known here")
-    spread = (step.get("relativeTimeRange") or {}).get("from", 600)
-    # A dollar is written twice in provisioning files, where a single one would be a variable of the environment.
-    bounds = tuple(float(each) for each in evaluator.get("params") or [])
-    return Rule(title, query.replace("$$", "$"), int(spread), reducer, evaluator["type"], bounds)
+def gather(reader: Reader, rules: Sequence[Rule], device: str, period: Period, kept_ms: int = 0) -> Alerts:
+    """When each rule fired for the device.
 
-
-def gather(reader: Reader, rules: Sequence[Rule], device: str, period: Period) -> Alerts:
-    """When each rule was over its threshold for the device. Queries of rules read the bucket ``raw``."""
-    looks = int(max(1, min(MOST_LOOKS, period.seconds // 60)))
-    every = period.seconds / looks
-    times = [int(period.begin_ms + every * 1000 * (index + 1)) for index in range(looks)]
+    Args:
+        reader: InfluxDB.
+        rules: the rules.
+        device: whose alerts; what tells of no device concerns each of them.
+        period: when.
+        kept_ms: points older than that are no longer there, which is no silence: rules are evaluated from then on.
+    """
+    begin = max(period.begin_ms, kept_ms)
     alerts: list[Alert] = []
-    unread = [(rule.title, rule.unread) for rule in rules if rule.unread]
-    for rule in rules:
-        if rule.unread:
-            continue
+    unread: list[tuple[str, str]] = []
+    longest = 0.0
+    for rule in rules if begin < period.end_ms else ():
+        # That nothing at all answers is no news of one device: its gaps are told in the summary.
+        rule = rule._replace(no_data="OK")
+        every = max(rule.every_seconds, rule.window_seconds, (period.end_ms - begin) / 1000 / MOST_LOOKS)
         try:
-            answers = reader.ask_all([_at(rule, time) for time in times])
+            fired, last = _fired(reader, rule, device, begin, period.end_ms, every)
         except ValueError as error:
             unread.append((rule.title, str(error)))
             continue
-        over = [fires(rule, answer, device) for answer in answers]
-        alerts.extend(Alert(rule.title, *ends) for ends in stretches(times, over))
-    return Alerts(len(rules), tuple(sorted(alerts, key=lambda each: each.begin_ms)), tuple(unread), every)
+        longest = max(longest, every)
+        alerts += [_alert(rule, each, last, device) for each in fired]
+    alerts.sort(key=lambda each: (each.begin_ms, each.title, each.about))
+    return Alerts(len(rules), tuple(alerts), tuple(unread), begin, longest)
 
 
-def _at(rule: Rule, time_ms: int) -> str:
-    begin = time_ms - rule.range_seconds * 1000
-    query = rule.query.replace("$timeFilter", f"time >= {begin}ms AND time <= {time_ms}ms")
-    query = re.sub(r"\$(?:__)?interval\b", "60s", query)
-    if left := re.search(r"\$\w+|\$\{", query):
-        raise ValueError(f"nothing fills in {left[0]}")
-    return query
+def _fired(reader: Reader, rule: Rule, device: str, begin: int, end: int, every: float) -> tuple[list[Fired], int]:
+    """The rule's alerts, and the last time at which it was looked at."""
+    step = int(rule.every_seconds * 1000)
+    # Grafana evaluates at whole multiples of the group's interval.
+    grid = list(range(-(-begin // step) * step, end + 1, step))
+    if not grid:
+        return [], end
+    stride = max(1, round(every * 1000 / step))
+    looked = dict.fromkeys((*range(0, len(grid), stride), len(grid) - 1))
+    known = _ask(reader, rule, [grid[index] for index in looked], device)
+    close = [
+        near
+        for index in looked
+        if any(known[grid[index]].values())
+        for near in range(max(0, index - stride), min(len(grid), index + stride + 1))
+        if grid[near] not in known
+    ]
+    # Beyond a bound the rest stays as coarse as it was: a rule that is over for a year says so once.
+    more = sorted({grid[near] for near in close})[:_MOST_CLOSE]
+    known |= _ask(reader, rule, more, device)
+    times = sorted(known)
+    return firing(rule, times, [known[time] for time in times]), times[-1]
 
 
-def fires(rule: Rule, answer: Sequence[Series], device: str) -> bool:
-    """Whether any of the device's series is over the threshold; no data is never over it."""
-    for series in answer:
-        if series.tags.get("device", series.tags.get("host", device)) != device:
-            continue
-        for column in range(1, len(series.columns)):
-            cells = (row[column] for row in series.rows)
-            values = [float(cell) for cell in cells if isinstance(cell, bool | int | float)]
-            if values and _COMPARE[rule.comparison](_REDUCERS[rule.reducer](values), rule.bounds):
-                return True
-    return False
+def _ask(reader: Reader, rule: Rule, times: Sequence[int], device: str) -> dict[int, Outcome]:
+    found = outcomes(reader.ask_all, rule, times, device)
+    return {
+        time: {labels: state for labels, state in outcome.items() if of_device(dict(labels), device)}
+        for time, outcome in zip(times, found, strict=True)
+    }
 
 
-def stretches(times: Sequence[int], over: Sequence[bool]) -> list[tuple[int, int]]:
-    """The first and the last time of each run of truths."""
-    found: list[tuple[int, int]] = []
-    before = False
-    for time, now in zip(times, over, strict=True):
-        if now:
-            found.append((found.pop()[0] if before else time, time))
-        before = now
-    return found
+def of_device(labels: Mapping[str, str], device: str) -> bool:
+    """Whether a series is the device's: by a label that says so, or for want of any."""
+    named = [labels[name] for name in _DEVICE if name in labels]
+    return not named or device in named
+
+
+def _alert(rule: Rule, fired: Fired, last: int, device: str) -> Alert:
+    about = " ".join(value for name, value in fired.labels if name not in _KNOWN and value not in ("", device))
+    severity = rule.labels.get("severity", "")
+    return Alert(rule.title, about, severity, fired.fired_ms, fired.end_ms, fired.end_ms == last)

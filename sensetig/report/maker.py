@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sensetig import bundle
+from sensetig.alerts.rules import Rule
 from sensetig.influx import SetupError
 from sensetig.influx.definitions import read as read_definitions
 from sensetig.report import alerts, facts, lines, panels, shelf
@@ -79,10 +80,10 @@ def make(reader: Reader, wanted: Wanted, now: datetime, say: Callable[[str], Non
         )
     if wanted.kind == "csv":
         return Made(as_csv(device, drawn).encode(), sentences, verdict(sentences, 0)[1])
-    rules = alerts.gather(reader, _rules(), device, when)
+    kept = _kept_since(now)
+    rules = alerts.gather(reader, _rules(), device, when, int(kept.timestamp() * 1000) if kept else 0)
     pictures = facts.pictures(reader, device, when)
-    kept = raw_kept_days()
-    known = not kept or when.end > now - timedelta(days=kept)
+    known = kept is None or when.end > kept
     try:
         from sensetig.report.page import Content, render
 
@@ -106,7 +107,13 @@ def _boards(keys: Sequence[str]) -> list[panels.Board]:
     return [board for board in boards if not keys or board.key in keys]
 
 
-def _rules() -> list[alerts.Rule]:
+def _kept_since(now: datetime) -> datetime | None:
+    """From when on the bucket ``raw`` still has its points; None where it keeps them for ever."""
+    days = raw_kept_days()
+    return now - timedelta(days=days) if days else None
+
+
+def _rules() -> list[Rule]:
     try:
         return alerts.read(bundle.root() / "grafana" / "provisioning" / "alerting")
     except ModuleNotFoundError as error:

@@ -65,10 +65,15 @@ def render(content: Content) -> str:
         headings=headings(content.sentences),
         alerts=content.alerts,
         alert_rows=[
-            (alert.title, when(alert.begin_ms, period), duration((alert.end_ms - alert.begin_ms) / 1000))
+            (
+                alert,
+                when(alert.begin_ms, period),
+                f"{duration((alert.end_ms - alert.begin_ms) / 1000)}{', and still does' if alert.lasting else ''}",
+            )
             for alert in content.alerts.alerts
         ],
         every=duration(content.alerts.every_seconds),
+        alerts_since=when(content.alerts.begin_ms, period) if content.alerts.begin_ms > period.begin_ms else "",
         pictures=[_picture(each, period) for each in content.pictures],
         pictures_known=content.pictures_known,
         sections=[_section(board, panels, period, index) for index, (board, panels) in enumerate(content.boards)],
