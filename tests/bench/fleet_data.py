@@ -1,9 +1,9 @@
 """An InfluxDB with what a fleet writes: made once, kept in the cache under a key of what is in it.
 
-What is generated, for the device ``pi-000``: every numeric field that a collector or Telegraf's input ``internal``
-declares, every 10 s over 30 days into ``raw``, and the summaries of a year into ``hourly``. Where there are more
-devices, each of them has the last 24 hours of the same in ``raw``, 30 days of the humidity sensor's line of
-``environment``, and a year in ``hourly`` of the measurements that are looked at across devices (:data:`ACROSS`).
+Of one device: every numeric field that a collector or Telegraf's input ``internal`` declares, every 10 s over 30 days
+in ``raw``, and the summaries of a year in ``hourly``. Of more devices: the same for the first, but the last 24 hours in
+``raw``; for each of the others the measurements that are looked at across devices (:data:`ACROSS`), 24 hours in ``raw``
+and a year in ``hourly``; and for all 30 days of the humidity sensor (:data:`LONG`) in ``raw``.
 
 Values are waves, since only their number and kind matter here; time ends at :data:`END`, so that what is measured is
 the same on every day.
@@ -50,8 +50,8 @@ _VERSION = 1
 #: The measurements of which every device has a year in ``hourly``.
 ACROSS = ("environment", "cpu", "mem", "disk", "system", "temp", "pi", "device_state", "telemetry_rejected")
 
-#: Of these, every device has 30 days in ``raw``, too.
-LONG = (("environment", "hts221"),)
+#: The tag's value and the fields of ``environment`` of which every device has 30 days in ``raw``.
+LONG = ("hts221", ("temperature_raw_celsius", "humidity_raw_percent", "dew_point_celsius"))
 
 #: The tags' values that queries ask for; a tag that is not named here has its own name for a value.
 _TAGS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
@@ -91,11 +91,11 @@ class Database(NamedTuple):
 class _Series(NamedTuple):
     prefix: str
     points: tuple[str, ...]
+    long: tuple[str, ...]
     hours: tuple[str, ...]
     seldom: int
     measurement: Measurement
     first: bool
-    long: bool
 
 
 @contextmanager
@@ -185,7 +185,7 @@ def _fill(url: str, token: str, devices: int) -> int:
 
     with ThreadPoolExecutor(2) as senders:
         running_writes = []
-        for bucket, lines in (("raw", _points(series)), ("hourly", _hours(series))):
+        for bucket, lines in (("raw", _points(series, devices)), ("hourly", _hours(series))):
             for batch in _batches(lines):
                 running_writes.append(senders.submit(send, bucket, "\n".join(batch)))
                 sent += len(batch)
@@ -207,15 +207,19 @@ def _batches(lines: Iterable[str]) -> Iterator[list[str]]:
         yield batch
 
 
-def _points(series: list[_Series]) -> Iterator[str]:
+def _points(series: list[_Series], devices: int) -> Iterator[str]:
     for day in range(-30, 0):
         begin = END + day * DAY
         for each in series:
-            if day < -1 and not (each.first or each.long):
+            if day == -1 or devices == 1:
+                points = each.points if each.first or each.measurement.name in ACROSS else ()
+            else:
+                points = each.long
+            if not points:
                 continue
             step = STEP * each.seldom
             for number, at in enumerate(range(begin, begin + DAY, step)):
-                yield f"{each.prefix} {each.points[number % _VARIANTS]} {at}"
+                yield f"{each.prefix} {points[number % _VARIANTS]} {at}"
 
 
 def _hours(series: list[_Series]) -> Iterator[str]:
@@ -237,15 +241,16 @@ def _series(number: int) -> list[_Series]:
             tags = {"host": name, "site": "home", **dict(zip(keys, values, strict=True))}
             prefix = ",".join((measurement.name, *(f"{key}={value}" for key, value in sorted(tags.items()))))
             fields = [field for field in measurement.fields if field.kind is not str]
+            kept = [field for field in fields if field.name in LONG[1]] if LONG[0] in values else []
             made.append(
                 _Series(
                     prefix,
                     tuple(_point(fields, each, number) for each in range(_VARIANTS)),
+                    tuple(_point(kept, each, number) for each in range(_VARIANTS)) if kept else (),
                     tuple(_hour(fields, each, number) for each in range(_VARIANTS)),
                     _SELDOM.get(measurement.name, 1),
                     measurement,
                     number == 0,
-                    any(measurement.name == wanted and value in values for wanted, value in LONG),
                 )
             )
     return made

@@ -26,6 +26,9 @@ FLUX = DataSourceRef(type_val="influxdb", uid="sensetig-flux")
 #: The name by which InfluxQL finds a measurement of the bucket of hours, whatever the datasource's own bucket is.
 HOURS = '"hourly".."{}"'
 
+#: What the columns of a spread are called.
+SPREAD = ("least", "mean", "greatest")
+
 #: How an aggregate of points is asked of the bucket of hours: a mean keeps the field's name there, and stands beside
 #: what ends in these. What a sum needs is more than a name; see ``_summed``.
 _OF_HOURS = {
@@ -191,6 +194,32 @@ class Source:
             alias=alias or _alias(by),
             unit=units.grafana(unit or units.rate(self._declared(measurement).field(fields[0]).unit)),
             several=bool(tuple(by)) or len(fields) > 1,
+        )
+
+    def spread(
+        self,
+        measurement: str,
+        field: str,
+        *,
+        where: Mapping[str, str] | None = None,
+        names: tuple[str, str, str] = SPREAD,
+        rest: bool = False,
+    ) -> Target:
+        """The least, mean and greatest value of each interval, of the bucket of hours whatever the resolution is.
+
+        Args:
+            rest: what is left of 100: the greatest use is 100 less the least idle time.
+        """
+        self._check(measurement, (field,), where or {})
+        parts = [f'min("{field}__min")', f'mean("{field}")', f'max("{field}__max")']
+        if rest:
+            parts = [f"100 - {each}" for each in reversed(parts)]
+        columns = ", ".join(f"{part} AS {_quoted(name)}" for part, name in zip(parts, names, strict=True))
+        scope = self._scope(measurement, where, HOURS.format(measurement))
+        return Target(
+            f"SELECT {columns} {scope} GROUP BY {_groups(())} fill(null)",
+            alias="$col",
+            unit=self.unit(measurement, field),
         )
 
     def newest(
