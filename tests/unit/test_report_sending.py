@@ -1,4 +1,4 @@
-"""The folder of reports, the mail, the alerts and the forms: what goes wrong with each is one sentence."""
+"""The folder of reports, the mail and the forms: what goes wrong with each is one sentence."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
 
 from sensetig.local import ports
-from sensetig.report import ReportError, alerts, export, shelf
+from sensetig.report import ReportError, export, shelf
 from sensetig.report.mail import Post, check, message, send
-from sensetig.report.reader import Reader, Series, quoted, read_private
+from sensetig.report.reader import Reader, quoted, read_private
 
 # --- mail -------------------------------------------------------------------------------------------
 
@@ -235,64 +235,3 @@ def test_without_a_chromium_the_sentence_says_what_to_install(monkeypatch: pytes
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ReportError, match="apt install chromium"):
         export.as_pdf("<html></html>")
-
-
-# --- alerts -----------------------------------------------------------------------------------------
-
-RULE: dict[str, Any] = {
-    "title": "Too hot",
-    "data": [
-        {
-            "refId": "A",
-            "datasourceUid": "sensetig-influxql",
-            "relativeTimeRange": {"from": 300, "to": 0},
-            "model": {"query": 'SELECT mean("temp") FROM "temp" WHERE $$timeFilter GROUP BY "host"'},
-        },
-        {"refId": "B", "datasourceUid": "__expr__", "model": {"type": "reduce", "reducer": "last", "expression": "A"}},
-        {
-            "refId": "C",
-            "datasourceUid": "__expr__",
-            "model": {"type": "threshold", "conditions": [{"evaluator": {"type": "gt", "params": [80]}}]},
-        },
-    ],
-}
-
-
-def test_a_provisioned_rule_is_read() -> None:
-    rule = alerts.parse(RULE)
-    assert (rule.title, rule.range_seconds, rule.reducer, rule.comparison, rule.bounds) == (
-        "Too hot", 300, "last", "gt", (80.0,),
-    )  # fmt: skip
-    assert "WHERE $timeFilter" in rule.query
-
-
-def test_a_rule_that_calculates_says_that_it_was_not_evaluated() -> None:
-    rule = alerts.parse({**RULE, "data": [*RULE["data"], {"datasourceUid": "__expr__", "model": {"type": "math"}}]})
-    assert rule.unread == "it has a step of the kind 'math'"
-
-
-@pytest.mark.parametrize(
-    ("host", "rows", "expected"),
-    [
-        ("pi", [[0, 81.0]], True),
-        ("pi", [[0, 80.0]], False),
-        ("pi", [[0, 90.0], [1, None]], True),
-        ("pi", [[0, None]], False),
-        ("other", [[0, 99.0]], False),
-    ],
-)
-def test_a_rule_fires_over_its_threshold_for_its_device_alone(host: str, rows: list[list[Any]], expected: bool) -> None:
-    assert alerts.fires(alerts.parse(RULE), [Series({"host": host}, ["time", "mean"], rows)], "pi") is expected
-
-
-def test_looks_over_the_threshold_in_a_row_are_one_alert() -> None:
-    assert alerts.stretches([1, 2, 3, 4, 5], [True, True, False, False, True]) == [(1, 2), (5, 5)]
-
-
-def test_a_folder_without_rules_has_none_and_a_broken_file_is_named(tmp_path: Path) -> None:
-    assert alerts.read(tmp_path / "none") == []
-    (tmp_path / "a.yaml").write_text("apiVersion: 1\n", encoding="utf-8")
-    assert alerts.read(tmp_path) == []
-    (tmp_path / "b.yaml").write_text("groups: [", encoding="utf-8")
-    with pytest.raises(ReportError, match=r"b\.yaml cannot be read"):
-        alerts.read(tmp_path)
