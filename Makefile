@@ -33,8 +33,9 @@ lint: $(VENV)/.dev ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m mypy
 
-dashboards: $(VENV)/.dev ## Build the dashboards' JSON from their Python
+dashboards: $(VENV)/.dev ## Build the dashboards' JSON and the alert rules from their Python
 	$(BIN)/python -m grafana.dashboards
+	$(BIN)/python -m grafana.alerting
 
 reference: $(VENV)/.dev ## Build the metrics reference in docs from the collectors' declarations
 	$(BIN)/sensetig reference

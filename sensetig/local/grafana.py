@@ -29,6 +29,8 @@ _SETTINGS = {
     "GF_PLUGINS_PLUGIN_ADMIN_ENABLED": "false",
     "GF_PLUGINS_PUBLIC_KEY_RETRIEVAL_DISABLED": "true",
     "GF_SNAPSHOTS_EXTERNAL_ENABLED": "false",
+    # Where a Grafana's own settings switch alerting off, it refuses to start with the rules.
+    "GF_UNIFIED_ALERTING_ENABLED": "true",
     "GF_LOG_LEVEL": "warn",
     # Without it a reader and a writer of Grafana's own database meet at every start, and the log says so.
     "GF_DATABASE_WAL": "true",
