@@ -76,12 +76,15 @@ def seconds(text: str) -> int:
     return int(match[1]) * _SECONDS[match[2]]
 
 
-def variables(dashboard: Mapping[str, Any], range_seconds: int, ask: Callable[[str], list[str]]) -> dict[str, str]:
+def variables(
+    dashboard: Mapping[str, Any], range_seconds: int, ask: Callable[[str], list[str]], *, host: str = ""
+) -> dict[str, str]:
     """Each variable's value as a fresh visitor has it: what is chosen in the JSON, or else the first on offer.
 
     Args:
         range_seconds: length of the time range, which the automatic interval follows.
         ask: runs a variable's query and gives the values on offer.
+        host: the device that the visitor has chosen, which has to be on offer.
     """
     chosen: dict[str, str] = {}
     for variable in dashboard["templating"]["list"]:
@@ -97,14 +100,21 @@ def variables(dashboard: Mapping[str, Any], range_seconds: int, ask: Callable[[s
         offered_values = ask(filled(variable["query"]["query"], chosen))
         if variable.get("current", {}).get("value") == "$__all":
             chosen[name] = variable["allValue"]
+        elif name == "host" and host:
+            chosen[name] = escaped(host) if host in offered_values else ""
         else:
-            chosen[name] = re.sub(r"[\\^$*+?.()|\[\]{}/]", r"\\\g<0>", offered_values[0]) if offered_values else ""
+            chosen[name] = escaped(offered_values[0]) if offered_values else ""
     return chosen
 
 
 def bucket_marks(interval: str) -> Mapping[str, str]:
     """What the hidden variables hold at that resolution."""
     return buckets.OF_POINTS if seconds(interval) < seconds(buckets.FROM) else buckets.OF_HOURS
+
+
+def escaped(text: str) -> str:
+    """The text as it is put into a regular expression."""
+    return re.sub(r"[\\^$*+?.()|\[\]{}/]", r"\\\g<0>", text)
 
 
 def filled(query: str, values: Mapping[str, str], *, begin_ms: int = 0, end_ms: int = 0) -> str:
@@ -125,6 +135,7 @@ def filled_flux(query: str, values: Mapping[str, str], *, begin_ms: int, end_ms:
         "v.defaultBucket": '"raw"',
         "v.timeRangeStart": f"time(v: {begin_ms}000000)",
         "v.timeRangeStop": f"time(v: {end_ms}000000)",
+        "v.windowPeriod": f"{max(10, (end_ms - begin_ms) // 1_000_000)}s",
     }.items():
         query = query.replace(name, value)
     return filled(query, values)
@@ -133,7 +144,10 @@ def filled_flux(query: str, values: Mapping[str, str], *, begin_ms: int, end_ms:
 def flux_names(query: str) -> tuple[set[str], set[str]]:
     """The measurements that a Flux query reads, and the fields and tags that it names."""
     measurements = set(re.findall(r'r\._measurement == "([^"]+)"', query))
-    return measurements, set(re.findall(r"\br\.([a-z]\w*)", query)) | set(re.findall(r'r\._field == "([^"]+)"', query))
+    named = set(re.findall(r"\br\.([a-z]\w*)", query)) | set(re.findall(r'r\._field == "([^"]+)"', query))
+    # What the query itself makes: a column that it adds, and the time that has passed.
+    made = set(re.findall(r"\{ ?r with (\w+):", query)) | ({"elapsed"} if "|> elapsed(" in query else set())
+    return measurements, named - made
 
 
 def names(query: str) -> tuple[set[str], set[str]]:
@@ -144,9 +158,11 @@ def names(query: str) -> tuple[set[str], set[str]]:
     bare = re.sub(r"/\^.*?\$/", "", query)
     # What the bucket of hours has of a field is called after it.
     bare = re.sub(r'__(min|max|count)"', '"', bare.replace('"hourly"..', ""))
-    measurements = set(re.findall(r'FROM "([^"]+)"', bare))
+    # What an innermost SELECT names is read from a measurement; outside of it a name may be one that was given before.
+    innermost = re.compile(r'SELECT ((?:(?!SELECT).)*?) FROM "([^"]+)"')
     given = set(re.findall(r'AS "([^"]+)"', bare))
-    bare = re.sub(r'(FROM|AS) "[^"]+"', "", bare)
-    inner = re.sub(r"^SELECT .*? FROM \(", "", bare) if "FROM (" in bare else bare
-    outer_only = given if inner != bare else set()
-    return measurements, set(re.findall(r'"([^"]+)"', bare)) - (outer_only - set(re.findall(r'"([^"]+)"', inner)))
+    bare = re.sub(r' AS "[^"]+"', "", bare)
+    read = {name for columns, _ in innermost.findall(bare) for name in re.findall(r'"([^"]+)"', columns)}
+    measurements = {measurement for _, measurement in innermost.findall(bare)}
+    outside = set(re.findall(r'"([^"]+)"', innermost.sub("", bare)))
+    return measurements, read | (outside - given)

@@ -17,7 +17,7 @@ from grafana.dashboards.__main__ import main
 from grafana.dashboards.lib import boards, units
 from grafana.dashboards.lib.panels import lines
 from grafana.dashboards.lib.query import Source
-from grafana.dashboards.rows import telegraf
+from grafana.dashboards.rows import kernel, services, telegraf
 from sensetig.declarations import declared
 from tests import dashboards
 
@@ -28,17 +28,22 @@ TARGETS = [target for dashboard in COMMITTED.values() for target in dashboards.t
 CHANNELS = [(name, each) for name, dashboard in COMMITTED.items() for each in dashboards.channels(dashboard)]
 MARKS = [mark for dashboard in COMMITTED.values() for mark in dashboards.marks(dashboard)]
 
-#: The targets that tell of all devices, whichever is chosen.
+#: The targets that tell of all devices, whichever is chosen; those of the fleet tell of them as they are now.
 OF_ALL_DEVICES = {"sensetig-live/State of all devices/A"}
+OF_NOW = "sensetig-fleet"
+
+#: The targets that count 0 where a device is known and nothing was refused of it.
+OF_SEVERAL = {"sensetig-fleet/Refused/A", "sensetig-device/Refused/A"}
 
 PROVISIONING = FOLDER.parent / "provisioning"
 
 
 def known() -> dict[str, Measurement]:
-    """Every measurement that a dashboard may read: the collectors', and Telegraf's own."""
+    """Every measurement that a dashboard may read: the collectors', and those of Telegraf's own inputs."""
+    native = (*telegraf.MEASUREMENTS, *services.MEASUREMENTS, *kernel.MEASUREMENTS)
     return {
         **{name: each.measurement for name, each in declared().items()},
-        **{each.name: each for each in telegraf.MEASUREMENTS},
+        **{each.name: each for each in native},
     }
 
 
@@ -95,7 +100,13 @@ def test_a_dashboard_says_what_it_is_and_leads_to_the_others(name: str) -> None:
     assert dashboard["refresh"] == "10s"
     assert dashboard["timezone"] == "browser"
     assert dashboard["graphTooltip"] == 1
-    assert [variable["name"] for variable in dashboard["templating"]["list"]] == ["site", "host", "interval"]
+    variables = {variable["name"]: variable.get("hide", 0) for variable in dashboard["templating"]["list"]}
+    assert list(variables)[:3] == ["site", "host", "interval"]
+    # What is hidden still stands in the address, and so goes along from one dashboard to the next.
+    hidden = {"points", "hours"} | ({"host", "interval"} if dashboard["uid"] == OF_NOW else set())
+    assert {name for name, hide in variables.items() if hide == 2} == hidden
+    assert dashboard["links"][0]["includeVars"]
+    assert dashboard["links"][0]["keepTime"]
     assert [link["type"] for link in dashboard["links"]] == ["dashboards"]
     assert dashboard["links"][0]["tags"] == ["sensetig"]
 
@@ -137,6 +148,13 @@ def test_a_panel_says_what_it_shows_in_which_unit_and_when_there_is_nothing(name
 
 @pytest.mark.parametrize("target", TARGETS, ids=str)
 def test_a_target_is_held_to_its_device_its_site_and_the_time_range(target: dashboards.Target) -> None:
+    if target.dashboard == OF_NOW:
+        innermost = re.findall(r'FROM "\w+" WHERE (.*?\d[sd])(?= GROUP BY|\)|$)', target.query)
+        assert innermost
+        for where in innermost:
+            assert '"site" =~ /^$site$/' in where
+            assert re.search(r"time > now\(\) - \d+[sd]", where)
+        return
     device = '"device" =~ /^$host$/' if target.dashboard == "sensetig-live" else '"host" =~ /^$host$/'
     for condition in (device, '"site" =~ /^$site$/', "$timeFilter"):
         assert condition in target.query or (condition == device and str(target) in OF_ALL_DEVICES)
@@ -145,10 +163,10 @@ def test_a_target_is_held_to_its_device_its_site_and_the_time_range(target: dash
 @pytest.mark.parametrize("target", TARGETS, ids=str)
 def test_a_target_names_only_what_is_declared(target: dashboards.Target) -> None:
     measurements, columns = dashboards.names(target.query)
-    assert len(measurements) == 1
-    (measurement,) = measurements
-    schema = known()[measurement]
-    fields, tags = {field.name for field in schema.fields}, {tag.name for tag in (*schema.tags, *PIPELINE_TAGS)}
+    assert len(measurements) == 1 or str(target) in OF_SEVERAL
+    schemas = [known()[measurement] for measurement in measurements]
+    fields = {field.name for schema in schemas for field in schema.fields}
+    tags = {tag.name for schema in schemas for tag in (*schema.tags, *PIPELINE_TAGS)}
     assert columns <= fields | tags
 
 
@@ -167,24 +185,30 @@ def test_telegraf_sends_every_measurement_that_is_streamed() -> None:
     assert set(sent) <= known().keys() | {"joystick", "telemetry_rejected"}
 
 
-def test_motion_is_marked_on_the_camera_and_can_be_switched_on_elsewhere() -> None:
+def test_what_is_marked_and_what_can_be_switched_on() -> None:
     offered = {
-        name: [(each["name"], each["enable"]) for each in dashboard["annotations"].get("list") or []]
+        name: {each["name"]: each["enable"] for each in dashboard["annotations"]["list"]}
         for name, dashboard in COMMITTED.items()
     }
-    assert offered == {
-        "camera.json": [("Motion", True)],
-        "collectors.json": [],
-        "environment.json": [("Motion", False)],
-        "device.json": [("Motion", False)],
-        "live.json": [],
-        "your-data.json": [],
-    }
+    changes = {"Restarts": True, "Deployments": True}
+    assert offered["camera.json"] == {"Motion": True, **changes, "Alerts": True}
+    assert offered["device.json"] == {"Motion": False, **changes, "Alerts": True}
+    assert offered["environment.json"] == {"Motion": False, **changes, "Alerts": True}
+    assert all(each["Alerts"] for each in offered.values())
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_alerts_are_grafana_s_own_annotations(name: str) -> None:
+    (alerts,) = [each for each in COMMITTED[name]["annotations"]["list"] if each["name"] == "Alerts"]
+    assert alerts["builtIn"] == 1
+    assert alerts["type"] == alerts["target"]["type"] == "dashboard"
+    assert not alerts["hide"]
 
 
 @pytest.mark.parametrize("mark", MARKS, ids=str)
 def test_an_annotation_is_held_to_its_device_its_site_and_the_time_range(mark: dashboards.Target) -> None:
-    for condition in ("r.host =~ /^$host$/", "r.site =~ /^$site$/", "v.timeRangeStart", "v.timeRangeStop"):
+    device = "device" if "device_state" in mark.query else "host"
+    for condition in (f"r.{device} =~ /^$host$/", "r.site =~ /^$site$/", "v.timeRangeStart", "v.timeRangeStop"):
         assert condition in mark.query
 
 
@@ -193,7 +217,7 @@ def test_an_annotation_names_only_what_is_declared(mark: dashboards.Target) -> N
     (measurement,), columns = dashboards.flux_names(mark.query)
     schema = known()[measurement]
     assert columns <= {field.name for field in schema.fields} | {tag.name for tag in (*schema.tags, *PIPELINE_TAGS)}
-    assert columns >= {"host", "site"}
+    assert columns >= {"device" if measurement == "device_state" else "host", "site"}
 
 
 def test_an_annotation_for_some_panels_names_panels_that_are_there() -> None:
@@ -274,7 +298,7 @@ def test_every_datasource_that_is_read_is_provisioned() -> None:
         if variable["type"] == "query"
     }
     read |= {each["datasource"]["uid"] for board in COMMITTED.values() for each in board["annotations"].get("list", [])}
-    assert read <= provisioned
+    assert read - {"grafana"} <= provisioned
     assert {"sensetig-influxql", "sensetig-flux"} <= provisioned
 
 
