@@ -20,7 +20,10 @@ def selected(expression: str, measurement: str, by: Sequence[str], where: str = 
 
 
 def over(function: str, by: Sequence[str], *parts: str) -> str:
-    """A function over the values of several queries; each device is judged by all that it has."""
+    """A function over the values of several queries of one measurement; each device is judged by all that it has.
+
+    Of several measurements InfluxDB would make several series for each device, and Grafana refuses two of one name.
+    """
     inner = ", ".join(f"({part})" for part in parts)
     return f'SELECT {function}("value") AS "value" FROM {inner} WHERE $timeFilter {_groups(by)}'  # noqa: S608 - no input
 
@@ -37,13 +40,13 @@ def times(field: str, condition: str, measurement: str, by: Sequence[str], where
 
 
 def lately(expression: str, measurement: str, by: Sequence[str], seconds: int, where: str = "") -> str:
-    """An expression over the last seconds; 0 for a device that has points in the range, but none in these."""
+    """An expression over the last seconds; 0 for a device that has points in the range, but none of these."""
     recent = " AND ".join(part for part in (where, f"time > now() - {seconds}s") if part)
     return over(
         "sum",
         by,
         selected(expression, measurement, by, recent),
-        selected(f"0 * {expression}", measurement, by, where),
+        selected(f"0 * {expression}", measurement, by),
     )
 
 
