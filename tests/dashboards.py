@@ -14,6 +14,9 @@ from typing import Any, NamedTuple
 from grafana.dashboards import FOLDER
 from grafana.dashboards.lib import buckets
 
+#: The datasource of annotations, and of what InfluxQL cannot say.
+FLUX = "sensetig-flux"
+
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -52,12 +55,20 @@ def channels(dashboard: Mapping[str, Any]) -> Iterator[str]:
 
 
 def targets(dashboard: Mapping[str, Any]) -> Iterator[Target]:
-    """All targets of all panels that read InfluxDB."""
+    """All targets of all panels that read InfluxDB in InfluxQL."""
     for panel in panels(dashboard):
         for target in panel.get("targets") or []:
-            if "channel" in target:
+            if "channel" in target or target["datasource"]["uid"] == FLUX:
                 continue
             yield Target(dashboard["uid"], panel["title"], target["refId"], target["query"])
+
+
+def flux_targets(dashboard: Mapping[str, Any]) -> Iterator[Target]:
+    """The targets that ask in Flux."""
+    for panel in panels(dashboard):
+        for target in panel.get("targets") or []:
+            if target["datasource"]["uid"] == FLUX:
+                yield Target(dashboard["uid"], panel["title"], target["refId"], target["query"])
 
 
 def marks(dashboard: Mapping[str, Any]) -> Iterator[Target]:

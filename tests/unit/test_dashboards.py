@@ -17,7 +17,7 @@ from grafana.dashboards.__main__ import main
 from grafana.dashboards.lib import boards, units
 from grafana.dashboards.lib.panels import lines
 from grafana.dashboards.lib.query import Source
-from grafana.dashboards.rows import kernel, services, telegraf
+from grafana.dashboards.rows import influxdb, kernel, services, telegraf
 from sensetig.declarations import declared
 from tests import dashboards
 
@@ -25,6 +25,7 @@ COMMITTED = dashboards.committed()
 PANELS = [(name, panel) for name, dashboard in COMMITTED.items() for panel in dashboards.panels(dashboard)]
 FILLED = [(name, panel) for name, panel in PANELS if panel["type"] != "text"]
 TARGETS = [target for dashboard in COMMITTED.values() for target in dashboards.targets(dashboard)]
+FLUX_TARGETS = [target for dashboard in COMMITTED.values() for target in dashboards.flux_targets(dashboard)]
 CHANNELS = [(name, each) for name, dashboard in COMMITTED.items() for each in dashboards.channels(dashboard)]
 MARKS = [mark for dashboard in COMMITTED.values() for mark in dashboards.marks(dashboard)]
 
@@ -40,7 +41,7 @@ PROVISIONING = FOLDER.parent / "provisioning"
 
 def known() -> dict[str, Measurement]:
     """Every measurement that a dashboard may read: the collectors', and those of Telegraf's own inputs."""
-    native = (*telegraf.MEASUREMENTS, *services.MEASUREMENTS, *kernel.MEASUREMENTS)
+    native = (*telegraf.MEASUREMENTS, *services.MEASUREMENTS, *kernel.MEASUREMENTS, *influxdb.MEASUREMENTS)
     return {
         **{name: each.measurement for name, each in declared().items()},
         **{each.name: each for each in native},
@@ -138,7 +139,7 @@ def test_a_panel_says_what_it_shows_in_which_unit_and_when_there_is_nothing(name
     assert defaults["noValue"]
     streamed = {"channel" in target for target in panel["targets"]}
     assert len(streamed) == 1, "a panel's targets are streamed, or they are queries"
-    assert panel["datasource"]["uid"] == ("grafana" if True in streamed else "sensetig-influxql")
+    assert panel["datasource"]["uid"] in ({"grafana"} if True in streamed else {"sensetig-influxql", dashboards.FLUX})
     assert {target["datasource"]["uid"] for target in panel["targets"]} == {panel["datasource"]["uid"]}
     if panel["type"] != "table":
         assert defaults["unit"] in {*units.GRAFANA.values(), "dateTimeFromNow"}
@@ -168,6 +169,39 @@ def test_a_target_names_only_what_is_declared(target: dashboards.Target) -> None
     fields = {field.name for schema in schemas for field in schema.fields}
     tags = {tag.name for schema in schemas for tag in (*schema.tags, *PIPELINE_TAGS)}
     assert columns <= fields | tags
+
+
+@pytest.mark.parametrize("target", FLUX_TARGETS, ids=str)
+def test_a_target_in_flux_is_held_to_its_device_its_site_and_the_time_range(target: dashboards.Target) -> None:
+    for condition in ("r.host =~ /^$host$/", "r.site =~ /^$site$/", "v.timeRangeStart", "v.timeRangeStop"):
+        assert condition in target.query
+
+
+def test_few_panels_ask_in_flux() -> None:
+    assert {str(target) for target in FLUX_TARGETS} == {
+        "sensetig-environment/Light/A",
+        "sensetig-environment/Light/B",
+        "sensetig-pipeline/Newest point of each measurement/A",
+    }
+
+
+@pytest.mark.parametrize("target", [each for each in TARGETS if each.query.startswith("$")], ids=str)
+def test_a_target_with_two_faces_asks_both_buckets_for_the_same_columns(target: dashboards.Target) -> None:
+    points, hours = target.query.splitlines()
+    assert points.startswith("$points SELECT ")
+    assert hours.startswith("$hours SELECT ")
+    assert '"hourly"' not in points
+    assert 'FROM "hourly"..' in hours
+    assert re.findall(r'AS "([^"]+)"', points)[0] in re.findall(r'AS "([^"]+)"', hours)
+    assert re.findall(r"GROUP BY .*$", points) == re.findall(r"GROUP BY .*$", hours) or "FROM (SELECT" in hours
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=str)
+def test_a_target_that_follows_the_resolution_reads_hours_where_it_is_an_hour_or_more(
+    target: dashboards.Target,
+) -> None:
+    if "time($interval)" in target.query and target.dashboard != "sensetig-history":
+        assert target.query.startswith("$points ")
 
 
 @pytest.mark.parametrize(("name", "channel"), CHANNELS)

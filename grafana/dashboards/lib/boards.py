@@ -12,13 +12,14 @@ from typing import NamedTuple
 from grafana_foundation_sdk.builders.dashboard import (
     AnnotationPanelFilter,
     AnnotationQuery,
-    AnnotationTarget,
     Dashboard,
     DashboardLink,
     IntervalVariable,
     QueryVariable,
     TimePicker,
 )
+from grafana_foundation_sdk.cog import builder as cogbuilder
+from grafana_foundation_sdk.cog import variants as cogvariants
 from grafana_foundation_sdk.models.dashboard import Dashboard as BuiltDashboard
 from grafana_foundation_sdk.models.dashboard import (
     DashboardCursorSync,
@@ -89,6 +90,7 @@ class Board(NamedTuple):
         devices_by: the tag that tells the devices apart: ``device`` where other devices' data comes through a hub.
         of_all: shows all devices as they are now. Which one is chosen, and the resolution, stand in the address
             alone, so that they are kept on the way from one dashboard to the next.
+        resolutions: on offer, the finest first.
     """
 
     key: str
@@ -99,6 +101,7 @@ class Board(NamedTuple):
     since: str = "now-15m"
     devices_by: str = "host"
     of_all: bool = False
+    resolutions: Sequence[str] = ("10s", "30s", "1m", "5m", "15m", "1h", "6h", "1d")
 
     @property
     def uid(self) -> str:
@@ -145,11 +148,20 @@ BOARDS = (
         since="now-5m",
     ),
     Board(
-        "collectors",
-        "Collectors",
-        "Is the monitoring itself well? Each collector: whether it runs, how long it takes, what it refused.",
+        "pipeline",
+        "Pipeline",
+        "Is the monitoring itself well? Collectors, refused telemetry, Telegraf's buffers, InfluxDB's memory and size.",
         devices_of="collector",
         icon="heart",
+    ),
+    Board(
+        "history",
+        "History",
+        "Months and years, from the hourly summaries: the least, the mean and the greatest of each hour, day or week.",
+        devices_of="system",
+        icon="history",
+        since="now-90d",
+        resolutions=("1h", "6h", "1d", "7d", "30d"),
     ),
     Board(
         "your-data",
@@ -221,11 +233,20 @@ def build(board: Board, rows: Iterable[Row], marks: Iterable[Mark] = ()) -> Buil
     return built
 
 
+class _EveryAlert(cogvariants.Dataquery, cogbuilder.Builder[cogvariants.Dataquery]):
+    """What Grafana's own annotations ask for."""
+
+    def build(self) -> _EveryAlert:
+        return self
+
+    def to_json(self) -> dict[str, object]:
+        return {"limit": 100, "matchAny": False, "tags": [], "type": "dashboard"}
+
+
 def _alerts() -> AnnotationQuery:
     """The alerts that Grafana has raised of a panel, drawn into it: a rule names its dashboard and its panel."""
-    every = AnnotationTarget().limit(100).match_any(False).tags([]).type("dashboard")
     query = AnnotationQuery().name("Alerts").datasource(GRAFANA).enable(True).hide(False).built_in(1)
-    return query.icon_color("red").type("dashboard").target(every)
+    return query.icon_color("red").type("dashboard").target(_EveryAlert())
 
 
 def _annotation(board: Board, mark: Mark) -> AnnotationQuery:
@@ -263,11 +284,14 @@ def _variables(board: Board) -> list[QueryVariable | IntervalVariable]:
         IntervalVariable("interval")
         .label("Resolution")
         .hide(shown)
-        .description("How much time one point stands for; auto follows the time range.")
-        .values("10s,30s,1m,5m,15m,1h,6h,1d")
+        .description(
+            "How much time one point stands for; auto follows the time range. From an hour on, the hourly "
+            "summaries are read instead of the points."
+        )
+        .values(",".join(board.resolutions))
         .auto(True)
         .step_count(200)
-        .min_interval("10s")
+        .min_interval(board.resolutions[0])
         .current(chosen),
         *buckets.variables(),
     ]

@@ -32,7 +32,7 @@ from grafana_foundation_sdk.models.text import TextMode
 
 from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.live import Channel
-from grafana.dashboards.lib.query import Target
+from grafana.dashboards.lib.query import FluxTarget, Target
 from grafana.dashboards.lib.style import coloured, fixed, link, value_map
 
 #: A line is drawn through gaps up to this long, in milliseconds; a longer silence shows as a gap.
@@ -70,7 +70,7 @@ def with_basics(
     panel: Kind,
     title: str,
     description: str,
-    targets: Sequence[Target | Channel],
+    targets: Sequence[Target | FluxTarget | Channel],
     size: tuple[int, int],
     no_data: str,
     links: Mapping[str, str] | None,
@@ -265,7 +265,7 @@ def states(
 def listing(
     title: str,
     description: str,
-    *targets: Target,
+    *targets: Target | FluxTarget,
     columns: Mapping[str, list[DynamicConfigValue]] | None = None,
     hidden: Iterable[str] = (),
     order: Sequence[str] = (),

@@ -10,18 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from grafana_foundation_sdk.cog import builder as cogbuilder
-from grafana_foundation_sdk.cog import variants as cogvariants
-from grafana_foundation_sdk.models.common import DataSourceRef
-
 from collectors.schema import PIPELINE_TAGS, Measurement
 from grafana.dashboards.lib import units
+from grafana.dashboards.lib.targets import DATASOURCE, FLUX, FluxTarget, Target
 
-#: The provisioned datasource that every target reads.
-DATASOURCE = DataSourceRef(type_val="influxdb", uid="sensetig-influxql")
-
-#: The provisioned datasource that annotations read: only Flux can say both when something began and when it ended.
-FLUX = DataSourceRef(type_val="influxdb", uid="sensetig-flux")
+__all__ = ["DATASOURCE", "FLUX", "HOURS", "SCOPE", "SPREAD", "FluxTarget", "Source", "Target", "switched", "variable"]
 
 #: The name by which InfluxQL finds a measurement of the bucket of hours, whatever the datasource's own bucket is.
 HOURS = '"hourly".."{}"'
@@ -41,74 +34,6 @@ _OF_HOURS = {
 
 #: Every target is held to one device and one site; the dashboard's variables say which.
 SCOPE = ('"host" =~ /^$host$/', '"site" =~ /^$site$/')
-
-
-class Target(cogvariants.Dataquery, cogbuilder.Builder[cogvariants.Dataquery]):
-    """One InfluxQL query of a panel. The SDK has no model of it, so this is its own builder.
-
-    Args:
-        query: the InfluxQL text, with Grafana's variables in it.
-        alias: the legend, in which ``$tag_NAME`` and ``$col`` stand for a tag's value and the column.
-        unit: Grafana's id of the values' unit.
-        table: one table for all series, its tags as columns, instead of a line for each series.
-        several: whether there can be more than one series, so that a legend is needed.
-    """
-
-    source = DATASOURCE
-
-    def __init__(
-        self, query: str, *, alias: str = "", unit: str = "short", table: bool = False, several: bool = True
-    ) -> None:
-        self.query = query
-        self.alias = alias
-        self.unit = unit
-        self.table = table
-        self.several = several
-        self.ref_id = "A"
-
-    @property
-    def over_time(self) -> bool:
-        """Whether it gives values over time, one an interval."""
-        return "time($interval)" in self.query
-
-    def now(self) -> Target:
-        """The same of points alone, one an interval of the panel rather than of the dashboard."""
-        of_points = self.query.partition("\n")[0].removeprefix("$points ")
-        made = Target(
-            of_points.replace("time($interval)", "time($__interval)"),
-            alias=self.alias,
-            unit=self.unit,
-            table=self.table,
-            several=self.several,
-        )
-        made.ref_id = self.ref_id
-        return made
-
-    def build(self) -> Target:
-        return self
-
-    def to_json(self) -> dict[str, object]:
-        return {
-            "alias": self.alias,
-            "datasource": DATASOURCE,
-            "query": self.query,
-            "rawQuery": True,
-            "refId": self.ref_id,
-            "resultFormat": "table" if self.table else "time_series",
-        }
-
-
-class FluxTarget(cogvariants.Dataquery, cogbuilder.Builder[cogvariants.Dataquery]):
-    """The Flux query of an annotation; see ``Source.spans``."""
-
-    def __init__(self, query: str) -> None:
-        self.query = query
-
-    def build(self) -> FluxTarget:
-        return self
-
-    def to_json(self) -> dict[str, object]:
-        return {"datasource": FLUX, "query": self.query, "refId": "annotation"}
 
 
 class Source:
@@ -245,6 +170,25 @@ class Source:
             unit=self.unit(measurement, fields[0]),
             table=True,
         )
+
+    def total(
+        self,
+        measurement: str,
+        field: str,
+        name: str,
+        *,
+        by: Iterable[str] = (),
+        where: Mapping[str, str] | None = None,
+        count: bool = False,
+    ) -> Target:
+        """A table of what a field adds up to in the whole time range, or of how many values it has."""
+        self._check(measurement, (field,), (*by, *(where or {})))
+        function = "count" if count else "sum"
+        group = f" GROUP BY {', '.join(map(_quoted, by))}" if tuple(by) else ""
+        of_points = f"SELECT {function}({_quoted(field)}) AS {_quoted(name)} {self._scope(measurement, where)}{group}"
+        of_hours = self._hours(function, measurement, ((field, name),), where, by, "{}")
+        unit = "short" if count else self.unit(measurement, field)
+        return Target(switched(of_points, f"{of_hours}{group}"), unit=unit, table=True)
 
     def points(
         self, measurement: str, columns: Mapping[str, str], *, where: Mapping[str, str] | None = None, limit: int

@@ -1,4 +1,4 @@
-"""The Collectors dashboard: the self-metrics that the runner adds to every collector."""
+"""The Pipeline dashboard: the self-metrics that the runner adds to every collector."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _UP = {"0": ("failing", thresholds.ACT), "1": ("up", thresholds.GOOD)}
 
 
 def rows() -> Iterable[Row]:
-    yield Row("collectors", "", _glance(), order=0)
-    yield Row("collectors", "Over time", _over_time(), order=10)
+    yield Row("pipeline", "", _glance(), order=0)
+    yield Row("pipeline", "Over time", _over_time(), order=10)
 
 
 def _glance() -> list[Panel]:
@@ -58,7 +58,7 @@ def _glance() -> list[Panel]:
         number(
             "Readings refused",
             "Readings that failed or were out of range, in the whole time range. A few are normal after a start.",
-            _SOURCE.written('SELECT sum("errors") AS "Errors" FROM "collector" WHERE $scope', table=True),
+            _SOURCE.total("collector", "errors", "Errors"),
             steps=thresholds.SELDOM,
             graph=False,
             size=(5, 3),

@@ -81,7 +81,7 @@ def _state() -> Panel:
         sort="Status",
         size=(24, 7),
         no_data="No device has a state yet: the telemetry processor tells it within a minute",
-        links={"Collectors": "/d/sensetig-collectors"},
+        links={"Pipeline": "/d/sensetig-pipeline"},
     )
     return panel.time_from(f"{_STATE_DAYS}d").hide_time_override(True)
 

@@ -11,7 +11,7 @@ from grafana.dashboards.lib.panels import Panel, listing, states
 from grafana.dashboards.lib.query import Source
 from grafana.dashboards.lib.style import properties, value_map
 
-#: Of what ``inputs.systemd_units`` of Telegraf 1.39 emits, what telegraf.d/services.conf keeps.
+#: Of what ``inputs.systemd_units`` of Telegraf 1.39 emits, what telegraf/hub/services.conf keeps.
 MEASUREMENTS = (
     Measurement(
         "systemd_units",
@@ -36,7 +36,7 @@ STATES = {
     "5": ("stopping", "blue"),
 }
 
-_NONE = "No service is watched: there is no systemd, or SENSETIG_SERVICES names none that is installed"
+_NONE = "No service is watched: load telegraf/hub/services.conf where systemd runs"
 
 
 def rows() -> Iterable[Row]:
