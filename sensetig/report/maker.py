@@ -16,7 +16,10 @@ from sensetig.report.errors import ReportError
 from sensetig.report.export import as_csv, as_pdf, as_png
 from sensetig.report.period import Period, period, said
 from sensetig.report.reader import Reader, hosts
-from sensetig.report.words import Sentence, summary, verdict
+from sensetig.report.words import as_text, fired, summary, verdict
+
+#: The dashboard of months and years, which says nothing of days.
+_HOURS = "history"
 
 FORMATS = ("html", "pdf", "png", "csv")
 
@@ -40,10 +43,10 @@ class Wanted(NamedTuple):
 
 
 class Made(NamedTuple):
-    """A report: its bytes, its summary, and the whole of it in a few words."""
+    """A report: its bytes, its summary as text, and the whole of it in a few words."""
 
     content: bytes
-    sentences: list[Sentence]
+    text: str
     verdict: str
 
 
@@ -67,7 +70,7 @@ def raw_kept_days() -> float:
 def make(reader: Reader, wanted: Wanted, now: datetime, say: Callable[[str], None] = lambda _: None) -> Made:
     """Make a report. Raises ReportError, also where there is nothing to show at all."""
     when, device = wanted.period, wanted.device
-    boards = _boards(wanted.boards)
+    boards = [board for board in _boards(wanted.boards) if when.hourly or board.key != _HOURS or wanted.boards]
     drawn = [
         (board, [lines.ask(reader, panel, device, when) for panel in board.panels])
         for board in boards
@@ -78,10 +81,12 @@ def make(reader: Reader, wanted: Wanted, now: datetime, say: Callable[[str], Non
         raise ReportError(
             f"there is no data of {device} in the bucket {when.bucket} from {said(when.begin)} to {said(when.end)}"
         )
-    if wanted.kind == "csv":
-        return Made(as_csv(device, drawn).encode(), sentences, verdict(sentences, 0)[1])
     kept = _kept_since(now)
     rules = alerts.gather(reader, _rules(), device, when, int(kept.timestamp() * 1000) if kept else 0)
+    sentences += fired(alerts.together(rules.alerts), when)
+    text, words = as_text(device, when, sentences), verdict(sentences)[1]
+    if wanted.kind == "csv":
+        return Made(as_csv(device, drawn).encode(), text, words)
     pictures = facts.pictures(reader, device, when)
     known = kept is None or when.end > kept
     try:
@@ -91,11 +96,10 @@ def make(reader: Reader, wanted: Wanted, now: datetime, say: Callable[[str], Non
         page = render(Content(device, when, now, sentences, rules, pictures, known, drawn))
     except ModuleNotFoundError as error:
         raise ReportError(f"{_MISSING} ({error.name} is not there)") from None
-    words = verdict(sentences, len(rules.alerts))[1]
     if wanted.kind == "html":
-        return Made(page.encode(), sentences, words)
+        return Made(page.encode(), text, words)
     say(f"printing the {wanted.kind.upper()}")
-    return Made((as_pdf if wanted.kind == "pdf" else as_png)(page), sentences, words)
+    return Made((as_pdf if wanted.kind == "pdf" else as_png)(page), text, words)
 
 
 def _boards(keys: Sequence[str]) -> list[panels.Board]:
@@ -133,7 +137,8 @@ def short_report(url: str, token: str, folder: Path, begin: datetime, now: datet
     """
     reader = Reader(url, token)
     there = shelf.Shelf(folder)
-    span = period(begin, now, now, raw_kept_days=0, bucket="raw")
+    # The demo's Telegraf reads every 2 s, and its charts are short.
+    span = period(begin, now, now, raw_kept_days=0, bucket="raw")._replace(step=5)
     pages = []
     for device in hosts(reader):
         try:
@@ -142,5 +147,6 @@ def short_report(url: str, token: str, folder: Path, begin: datetime, now: datet
             if "there is no data of" in str(error):
                 continue  # a device of an earlier demo, whose data the folder still holds
             raise
-        pages.append(there.add(shelf.name(device, begin, now, "html"), made.content, to_send=False))
+        pages.append(there.add(shelf.name(device, begin, now, "html"), made.content))
+    there.tidy(20)
     return pages
