@@ -46,6 +46,13 @@ def panels(dashboard: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             yield panel
 
 
+def collapsed(dashboard: Mapping[str, Any]) -> Iterator[str]:
+    """The titles of the rows that are closed at first."""
+    for panel in dashboard["panels"]:
+        if panel["type"] == "row" and panel["collapsed"]:
+            yield panel["title"]
+
+
 def channels(dashboard: Mapping[str, Any]) -> Iterator[str]:
     """The channels of Grafana Live that panels show."""
     for panel in panels(dashboard):
@@ -131,7 +138,7 @@ def escaped(text: str) -> str:
 def filled(query: str, values: Mapping[str, str], *, begin_ms: int = 0, end_ms: int = 0) -> str:
     """The query with the variables' values in it. Raises ValueError when one is left over."""
     query = query.replace("$timeFilter", f"time >= {begin_ms}ms and time <= {end_ms}ms")
-    panel = {"__interval": f"{max(10, (end_ms - begin_ms) // 60_000)}s"}
+    panel = {"__interval": f"{max(10, (end_ms - begin_ms) // 60_000)}s", "__to": str(end_ms)}
     for name, value in {**panel, **bucket_marks(values.get("interval", "10s")), **values}.items():
         query = re.sub(rf"\${name}\b|\$\{{{name}\}}", value.replace("\\", r"\\"), query)
     # A dollar before a slash ends a regular expression; any other still begins a variable.

@@ -25,6 +25,7 @@ class Device(NamedTuple):
         site: where it stands.
         silent_seconds: how long ago it last wrote.
         status: what the state of its telemetry says.
+        started_seconds, deployed_seconds: how long ago it started, and got its version.
         gateway: whether it is known through a hub only, without collectors of its own.
     """
 
@@ -43,6 +44,7 @@ class Device(NamedTuple):
     version: str = "0.2.0"
     messages: int = 81_000
     started_seconds: float = 950_000
+    deployed_seconds: float = 10_000_000
     gateway: bool = False
 
 
@@ -54,7 +56,7 @@ DEVICES = (
     Device("pi-gate", "farm", under_voltage=True, under_voltage_since_boot=True, throttled=True, celsius=82.5),
     Device("pi-greenhouse", "farm", rejected=42, failing=("sensehat",)),
     Device("pi-hall", under_voltage_since_boot=True, disk_percent=83.0, started_seconds=410),
-    Device("pi-kitchen"),
+    Device("pi-kitchen", deployed_seconds=300),
     Device("pi-workshop", "farm", silent_seconds=240, cpu_percent=38),
     Device("plug-freezer", gateway=True, messages=2_214, version=""),
     Device("plug-pump", "farm", gateway=True, status="offline", messages=530, version=""),
@@ -87,7 +89,7 @@ def at(device: Device, now: float, end: float) -> Iterator[Metric]:
         "firmware": "6.12.25" if device.version else "Tasmota 14.2",
     }
     if device.version:
-        state["bundle_version"] = device.version
+        state["bundle_version"] = device.version if end - now <= device.deployed_seconds else "0.1.9"
     yield point("device_state", state, device=device.name)
     if device.gateway:
         return

@@ -58,6 +58,7 @@ class Filled(NamedTuple):
     organisation: str
     host: str = ""
     write_token: str = ""
+    fleet_end: float = 0.0
 
     def write(self, lines: Iterable[str], bucket: str = "raw", token: str = "") -> None:
         """Write lines of line protocol. Raises AssertionError when InfluxDB refuses them."""
@@ -212,4 +213,4 @@ def filled(demo: Demo, telegraf: Path, tmp_path_factory: pytest.TempPathFactory)
     reader.write(past_data.hourly(host, site, end), "hourly", operator)
     reader.write(fleet.written(fleet.DEVICES, end - 6 * 3600, end - 900, 300))
     reader.write(fleet.written(fleet.DEVICES, end - 900, end, 10))
-    return reader._replace(end_ms=int(time.time() * 1000), host=host)
+    return reader._replace(end_ms=int(time.time() * 1000), host=host, fleet_end=end)
