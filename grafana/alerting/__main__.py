@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from grafana.alerting import BUILT, FOLDER, fresh
+from grafana.alerting import BUILT, FOLDER, document, fresh
 
 
 @click.command(name="grafana.alerting")
@@ -18,9 +18,18 @@ from grafana.alerting import BUILT, FOLDER, fresh
     default=FOLDER,
     help="Where the YAML stands.  [default: with the provisioning]",
 )
-def main(check: bool, folder: Path) -> None:
-    """Write the alert rules, contact points and policies."""
+@click.option(
+    "--document",
+    "described",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    default=document.DOCUMENT,
+    help="The document with the table of rules.  [default: docs/alerting.md]",
+)
+def main(check: bool, folder: Path, described: Path) -> None:
+    """Write the alert rules, contact points and policies, and the table in the documentation."""
     texts = fresh()
+    text = described.read_text(encoding="utf-8")
+    told = document.filled(text)
     stale = [
         name
         for name, text in texts.items()
@@ -33,12 +42,15 @@ def main(check: bool, folder: Path) -> None:
         if path.name not in texts and BUILT in path.read_text(encoding="utf-8")
     )
     if check:
-        for name in [*stale, *strays]:
+        for name in [*stale, *strays, *([described.name] if told != text else [])]:
             click.echo(f"E! {name} is not what grafana.alerting builds; run python -m grafana.alerting", err=True)
-        sys.exit(1 if stale or strays else 0)
+        sys.exit(1 if stale or strays or told != text else 0)
     for name in stale:
         (folder / name).write_text(texts[name], encoding="utf-8")
         click.echo(f"wrote {name}")
+    if told != text:
+        described.write_text(told, encoding="utf-8")
+        click.echo(f"wrote {described.name}")
     for name in strays:
         (folder / name).unlink()
         click.echo(f"removed {name}: nothing builds it")

@@ -386,7 +386,7 @@ _SYSTEM = (
         summary="The clock of {device} is not synchronised",
         meaning="Its points may carry wrong times. Look at: timedatectl timesync-status",
         board="device",
-        panel="Up for",
+        panel="Clock synchronised",
     ),
 )
 

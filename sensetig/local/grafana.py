@@ -31,6 +31,8 @@ _SETTINGS = {
     "GF_SNAPSHOTS_EXTERNAL_ENABLED": "false",
     # Where a Grafana's own settings switch alerting off, it refuses to start with the rules.
     "GF_UNIFIED_ALERTING_ENABLED": "true",
+    # A new Grafana sends by its own policy until it reads the provisioned one: before the first alert, not a minute on.
+    "GF_UNIFIED_ALERTING_ALERTMANAGER_CONFIG_POLL_INTERVAL": "10s",
     "GF_LOG_LEVEL": "warn",
     # Without it a reader and a writer of Grafana's own database meet at every start, and the log says so.
     "GF_DATABASE_WAL": "true",
