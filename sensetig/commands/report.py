@@ -192,7 +192,7 @@ def _report(begin: str, end: str, options: dict[str, Any]) -> bool:
             continue
         file = shelf.name(device, span.begin, span.end, options["kind"])
         if there is not None:
-            path = there.add(file, made.content, to_send=post is not None)
+            path = there.add(file, made.content, made.text if post is not None else None)
         else:
             path = options["output"] or Path(file)
             shelf.write(path, made.content)
@@ -251,8 +251,12 @@ def _deliver(there: Shelf, post: Post | None, keep: int) -> bool:
         waiting = there.unsent()[:_MOST_SENT]
         for each in waiting:
             try:
-                send(post, [message(post, each.report, f"SenseTIG report {each.report.stem}", _TEXT)])
+                text = f"{each.text}\n{_TEXT}"
+                refused = send(post, message(post, each.report, f"SenseTIG report {each.report.stem}", text))
                 there.sent(each)
+                if refused:
+                    click.echo(f"E! the mail server refused {', '.join(refused)}; the others have it", err=True)
+                    complete = False
             except ReportError as error:
                 click.echo(f"E! {error}", err=True)
                 complete = False

@@ -17,8 +17,14 @@ from sensetig.report.errors import ReportError
 from sensetig.report.period import Period
 from sensetig.report.reader import Reader
 
+#: What a rule's label ``severity`` says, the gravest first; one without it is a warning.
+SEVERITIES = ("critical", "warning", "info")
+
 #: A rule is looked at so many times in a period at most, beside the looks around an alert.
 MOST_LOOKS = 336
+
+#: Seconds: what looks back over days is looked at as often as this all the same.
+_LONGEST_LOOK = 600.0
 
 #: So many of the times around alerts are looked at at most.
 _MOST_CLOSE = 3000
@@ -39,6 +45,18 @@ class Alert(NamedTuple):
     lasting: bool
 
 
+class Told(NamedTuple):
+    """All alerts of one rule about one thing: how often it fired, when last, and how long in all."""
+
+    title: str
+    about: str
+    severity: str
+    times: int
+    last_ms: int
+    seconds: float
+    lasting: bool
+
+
 class Alerts(NamedTuple):
     """All alerts; *rules* is how many rules there are, *unread* those that could not be evaluated, and why.
 
@@ -52,6 +70,25 @@ class Alerts(NamedTuple):
     unread: tuple[tuple[str, str], ...] = ()
     begin_ms: int = 0
     every_seconds: float = 0.0
+
+
+def together(alerts: Sequence[Alert]) -> list[Told]:
+    """The alerts of each rule and thing in one, the gravest first, and of those what lasts, then what came last."""
+    groups: dict[tuple[str, str, str], list[Alert]] = {}
+    for each in alerts:
+        groups.setdefault((each.title, each.about, each.severity), []).append(each)
+    told = [
+        Told(
+            *key,
+            len(group),
+            max(each.begin_ms for each in group),
+            sum(each.end_ms - each.begin_ms for each in group) / 1000,
+            any(each.lasting for each in group),
+        )
+        for key, group in groups.items()
+    ]
+    grave = {severity: place for place, severity in enumerate(SEVERITIES)}
+    return sorted(told, key=lambda each: (grave.get(each.severity, 1), not each.lasting, -each.last_ms, each.title))
 
 
 def read(folder: Path) -> list[Rule]:
@@ -79,7 +116,9 @@ def gather(reader: Reader, rules: Sequence[Rule], device: str, period: Period, k
     for rule in rules if begin < period.end_ms else ():
         # That nothing at all answers is no news of one device: its gaps are told in the summary.
         rule = rule._replace(no_data="OK")
-        every = max(rule.every_seconds, rule.window_seconds, (period.end_ms - begin) / 1000 / MOST_LOOKS)
+        every = max(
+            rule.every_seconds, min(rule.window_seconds, _LONGEST_LOOK), (period.end_ms - begin) / 1000 / MOST_LOOKS
+        )
         try:
             fired, last = _fired(reader, rule, device, begin, period.end_ms, every)
         except ValueError as error:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MOST_LINES = 12
 
 #: The page's colours, each with the colour that stands for it while Matplotlib draws.
-NAMES = ("ink", "faint", "grey", "blue", "sky", "orange", "red", "wine", "green", "purple", "yellow")
+NAMES = ("ink", "faint", "grey", "blue", "sky", "orange", "red", "wine", "green", "purple", "yellow", "well")
 _STANDS_FOR = {name: f"#fe{index:02x}fe" for index, name in enumerate(NAMES)}
 
 #: Inches; at 72 points each the text of a chart is as large as that of its legend.
@@ -187,6 +187,8 @@ def _states(figure: Figure, drawn: Drawn, lines: Sequence[Line], period: Period)
         colours: list[str] = []
         for begin, end, value in spans(line, join, drawn.step, period):
             text, colour = state(value, known, steps)
+            # A week that was well is a pale band, from which the minute that was not stands out.
+            colour = "well" if colour == "green" else colour
             shown.setdefault(text, colour)
             bars.append((begin / 86_400_000, (end - begin) / 86_400_000))
             colours.append(_STANDS_FOR[colour])

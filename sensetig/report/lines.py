@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 from sensetig.report import panels
@@ -50,8 +51,11 @@ def ask(reader: Reader, panel: Panel, device: str, period: Period) -> Drawn:
         by_hour = period.hourly and not target.hourly
         query, written = panels.of_bucket(target.query, panel.kind, hourly=by_hour)
         step = _step(panel, query, period, by_hour=by_hour and not written, hourly=hourly)
+        # The rate of a step that has begun before the period, or has not ended in it, would be too low.
+        begin = (period.begin_ms // (step * 1000)) * step
+        whole = period._replace(begin=datetime.fromtimestamp(begin, period.begin.tzinfo)) if rate(query) else period
         try:
-            filled = panels.fill(query, device, period, step)
+            filled = panels.fill(query, device, whole, step)
         except ValueError as error:
             return Drawn(panel, (), period.step, f"its query has a variable that a report does not know: {error}")
         queries.append(filled)
@@ -61,6 +65,8 @@ def ask(reader: Reader, panel: Panel, device: str, period: Period) -> Drawn:
     for target, step, answer in zip(panel.targets, steps, answers, strict=True):
         for line in named(answer, target.alias):
             gather = shares if panel.kind == "state-timeline" else sum
+            if rate(target.query):
+                line = before(line, period.end_ms - step * 1000)
             lines.append(regrouped(line, period.step, gather) if step < period.step else line)
     return Drawn(panel, tuple(line for line in lines if line.known), period.step)
 
@@ -100,6 +106,17 @@ def _step(panel: Panel, query: str, period: Period, *, by_hour: bool, hourly: bo
         # The last state of half an hour hides what was so for a minute of it.
         return max(10, min(period.step, int(period.seconds / _MOST_STATES / 10) * 10))
     return max(period.step, HOUR_SECONDS if hourly else 0)
+
+
+def rate(query: str) -> bool:
+    """Whether a query tells how quickly a counter grows."""
+    return re.search(r"(derivative|difference)\(", query) is not None
+
+
+def before(line: Line, last_ms: int) -> Line:
+    """The line's points up to this time."""
+    kept = [index for index, time in enumerate(line.times) if time <= last_ms]
+    return Line(line.name, tuple(line.times[index] for index in kept), tuple(line.values[index] for index in kept))
 
 
 def regrouped(line: Line, step: int, gather: Callable[[list[float]], float] = sum) -> Line:

@@ -6,7 +6,6 @@ import mimetypes
 import smtplib
 import socket
 import ssl
-from collections.abc import Sequence
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from pathlib import Path
@@ -65,10 +64,9 @@ def message(post: Post, report: Path, subject: str, text: str) -> EmailMessage:
     return mail
 
 
-def send(post: Post, mails: Sequence[EmailMessage]) -> int:
-    """Send in one connection; the number that the server has taken. Raises ReportError when not one could be sent."""
+def send(post: Post, mail: EmailMessage) -> tuple[str, ...]:
+    """Send a mail; the recipients that the server refused while it took it for others. Raises ReportError."""
     where = f"{post.host}:{post.port}"
-    sent = 0
     try:
         context = ssl.create_default_context(cafile=post.ca_file or None)
         with _connect(post, context) as server:
@@ -76,9 +74,7 @@ def send(post: Post, mails: Sequence[EmailMessage]) -> int:
                 server.starttls(context=context)
             if post.user:
                 server.login(post.user, post.password)
-            for mail in mails:
-                server.send_message(mail)
-                sent += 1
+            refused = server.send_message(mail)
     except ssl.SSLError as error:
         reason = getattr(error, "verify_message", "") or error.reason or "TLS failed"
         failure = f"the mail server {where} could not be trusted: {reason}; see --smtp-ca-file and --smtp-security"
@@ -95,9 +91,7 @@ def send(post: Post, mails: Sequence[EmailMessage]) -> int:
     except (OSError, socket.gaierror) as error:
         failure = f"the mail server {where} cannot be reached: {error.strerror or error}"
     else:
-        return sent
-    if sent:
-        return sent
+        return tuple(refused)
     raise ReportError(f"{failure}; the report is kept, and is sent with the next")
 
 

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from collectors import __version__
-from sensetig.report.alerts import Alerts
+from sensetig.report.alerts import Alerts, together
 from sensetig.report.charts import Chart, draw
 from sensetig.report.facts import Picture
 from sensetig.report.lines import Drawn
 from sensetig.report.numbers import duration, number
 from sensetig.report.panels import Board
 from sensetig.report.period import Period, said
-from sensetig.report.words import ACT, GOOD, LOOK, PLAIN, Sentence, headings, verdict, when, zone
+from sensetig.report.words import ACT, ALERT, GOOD, LEVELS, LOOK, PLAIN, Sentence, headings, urgent, verdict, when, zone
 
 #: What stands before a sentence, so that its colour is not the only sign.
-SIGNS = {ACT: ("!", "act"), LOOK: ("?", "look"), GOOD: ("✓", "well"), PLAIN: ("·", "")}
+SIGNS = {ACT: ("✖", "act"), LOOK: ("▲", "look"), GOOD: ("✓", "well"), PLAIN: ("·", "")}
 
 
 class Content(NamedTuple):
@@ -46,7 +46,7 @@ def render(content: Content) -> str:
         lstrip_blocks=True,
     )
     period = content.period
-    level, words = verdict(content.sentences, len(content.alerts.alerts))
+    level, words = verdict(content.sentences)
     if not any(not drawn.empty for _, panels in content.boards for drawn in panels):
         level, words = (ACT, "No data in this period") if level == ACT else (level, words)
     return environment.get_template("page.html.j2").render(
@@ -62,20 +62,25 @@ def render(content: Content) -> str:
         level=level,
         verdict=words,
         signs=SIGNS,
-        headings=headings(content.sentences),
+        urgent=urgent(content.sentences),
+        headings=headings(
+            [each for each in content.sentences if each.level in (GOOD, PLAIN) and each.heading != ALERT]
+        ),
         alerts=content.alerts,
         alert_rows=[
             (
                 alert,
-                when(alert.begin_ms, period),
-                f"{duration((alert.end_ms - alert.begin_ms) / 1000)}{', and still does' if alert.lasting else ''}",
+                LEVELS.get(alert.severity, LOOK),
+                when(alert.last_ms, period),
+                duration(alert.seconds) if alert.seconds >= 60 else "less than a minute",
             )
-            for alert in content.alerts.alerts
+            for alert in together(content.alerts.alerts)
         ],
         every=duration(content.alerts.every_seconds),
         alerts_since=when(content.alerts.begin_ms, period) if content.alerts.begin_ms > period.begin_ms else "",
         pictures=[_picture(each, period) for each in content.pictures],
         pictures_known=content.pictures_known,
+        left_out=[(board.title, board.left_out) for board, _ in content.boards if board.left_out],
         sections=[_section(board, panels, period, index) for index, (board, panels) in enumerate(content.boards)],
     )
 

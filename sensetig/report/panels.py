@@ -48,12 +48,13 @@ class Panel(NamedTuple):
 
 
 class Board(NamedTuple):
-    """A dashboard: its key, what it is called, and those of its panels that a report draws."""
+    """A dashboard: its key, what it is called, those of its panels that a report draws, and the others' titles."""
 
     key: str
     title: str
     description: str
     panels: tuple[Panel, ...]
+    left_out: tuple[str, ...] = ()
 
 
 def read(folder: Path) -> list[Board]:
@@ -68,19 +69,23 @@ def read(folder: Path) -> list[Board]:
             boards.append(board)
     if not boards:
         raise ReportError(f"there is no dashboard in {folder}: install sensetig from its checkout or from its wheel")
-    wanted = ("host", "device", "environment", "camera", "collectors", "pipeline")
+    wanted = ("device", "environment", "camera", "pipeline", "history")
     order = {key: index for index, key in enumerate(wanted)}
     return sorted(boards, key=lambda board: (order.get(board.key, len(order)), board.key))
 
 
 def parse(key: str, dashboard: Mapping[str, Any]) -> Board:
     """A dashboard's panels, those of closed rows too."""
-    panels = tuple(
-        panel
-        for row, each in _flat(dashboard["panels"])
-        if (panel := _panel(dashboard["title"], row, each)) is not None
+    panels, left_out = [], []
+    for row, each in _flat(dashboard["panels"]):
+        panel = _panel(dashboard["title"], row, each)
+        if panel is not None:
+            panels.append(panel)
+        elif each["type"] != "text" and each.get("title"):
+            left_out.append(each["title"])
+    return Board(
+        key, dashboard["title"], dashboard.get("description", ""), tuple(panels), tuple(dict.fromkeys(left_out))
     )
-    return Board(key, dashboard["title"], dashboard.get("description", ""), panels)
 
 
 def _flat(panels: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:

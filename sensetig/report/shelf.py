@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import secrets
@@ -19,15 +20,21 @@ UNSENT = ".unsent"
 
 
 class Unsent(NamedTuple):
-    """A report that is still to be sent."""
+    """A report that is still to be sent, and the text of its mail, which its mark holds."""
 
     report: Path
     mark: Path
+    text: str
 
 
 def name(device: str, begin: datetime, end: datetime, kind: str) -> str:
-    """A report's name in the folder: safe as a file's, whatever the device is called, and in the order of time."""
-    safe = re.sub(r"[^A-Za-z0-9.-]", "-", device).strip(".-") or "device"
+    """A report's name in the folder: safe as a file's, whatever the device is called, and in the order of time.
+
+    A name that has to be changed for that carries a sum of the whole: two devices never share a file.
+    """
+    safe = re.sub(r"[^A-Za-z0-9.-]", "-", device).strip(".-")[:80] or "device"
+    if safe != device:
+        safe += "-" + hashlib.sha256(device.encode()).hexdigest()[:8]
     return f"{safe}_{begin:%Y%m%dT%H%M}_{end:%Y%m%dT%H%M}.{kind}"
 
 
@@ -59,23 +66,30 @@ class Shelf:
         except OSError as error:
             raise ReportError(f"the folder {folder} for reports cannot be made: {error.strerror}") from None
 
-    def add(self, file: str, content: bytes, *, to_send: bool) -> Path:
-        """Write a report; marked first, so that one whose sending is cut short by anything is sent the next time."""
+    def add(self, file: str, content: bytes, text: str | None = None) -> Path:
+        """Write a report.
+
+        With the *text* of a mail it is to be sent, and marked first: so one whose sending is cut short by anything is
+        sent the next time.
+        """
         path = self.folder / file
-        if to_send:
-            write(self.folder / (file + UNSENT), b"")
+        if text is not None:
+            write(self.folder / (file + UNSENT), text.encode())
         write(path, content)
         return path
 
     def unsent(self) -> list[Unsent]:
-        """What is still to be sent, the oldest first. A mark whose report is gone is removed."""
+        """What is still to be sent, the oldest first. A mark whose report is gone is removed. Raises ReportError."""
         found = []
         for mark in sorted(self.folder.glob(f"*{UNSENT}"), key=lambda each: (each.stat().st_mtime_ns, each.name)):
             report = mark.with_name(mark.name.removesuffix(UNSENT))
-            if report.is_file():
-                found.append(Unsent(report, mark))
-            else:
-                mark.unlink(missing_ok=True)
+            try:
+                if report.is_file():
+                    found.append(Unsent(report, mark, mark.read_text(encoding="utf-8")))
+                else:
+                    mark.unlink(missing_ok=True)
+            except (OSError, UnicodeDecodeError) as error:
+                raise ReportError(f"the mark {mark} of a report to be sent cannot be used: {error}") from None
         return found
 
     def sent(self, report: Unsent) -> None:

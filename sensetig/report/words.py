@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from sensetig.report.alerts import Told
 from sensetig.report.facts import Disk, Facts, Flag, Spread
 from sensetig.report.numbers import counted, duration, number
 from sensetig.report.period import Period, said
@@ -45,6 +47,8 @@ def summary(facts: Facts, period: Period, device: str) -> list[Sentence]:
         ]
     found = [*_presence(facts, period)]
     found += [_spread(spread, period) for spread in facts.spreads]
+    if facts.spreads and all(each.before is None for each in facts.spreads):
+        found.append(Sentence("Data", "The period before has too little data to compare with.", PLAIN))
     found += [_flag(name, flag, period) for name, flag in facts.flags.items()]
     if not facts.flags:
         found.append(Sentence("Power and heat", "No data on the power supply: this device does not tell of it.", PLAIN))
@@ -56,9 +60,47 @@ def summary(facts: Facts, period: Period, device: str) -> list[Sentence]:
     return found
 
 
-def verdict(sentences: list[Sentence], alerts: int) -> tuple[str, str]:
+#: The heading of what an alert rule says.
+ALERT = "Alert"
+
+#: What an alert asks of the reader, by its rule's severity; without one, a look.
+LEVELS = {"critical": ACT, "info": PLAIN}
+
+
+def fired(alerts: Sequence[Told], period: Period) -> list[Sentence]:
+    """A sentence for each rule that fired."""
+    found = []
+    for each in alerts:
+        times = "fired once" if each.times == 1 else f"fired {each.times} times, last"
+        lasted = f"for {duration(each.seconds)}" if each.seconds >= 60 else "for less than a minute"
+        about = f" ({each.about})" if each.about else ""
+        text = f"{each.title}{about} {times}, on {when(each.last_ms, period, day=True)}, {lasted}"
+        text = text.replace("last, on", "last on") + (" in all" if each.times > 1 else "")
+        still = "; it still does" if each.lasting else ""
+        found.append(Sentence(ALERT, f"{text}{still}.", LEVELS.get(each.severity, LOOK)))
+    return found
+
+
+def urgent(sentences: Sequence[Sentence]) -> list[Sentence]:
+    """What needs a hand, then what needs a look."""
+    return [each for level in (ACT, LOOK) for each in sentences if each.level == level]
+
+
+def as_text(device: str, period: Period, sentences: Sequence[Sentence]) -> str:
+    """The summary for a mail: what needs a hand or a look first, then the rest, each on a line."""
+    lines = [f"{device}, {said(period.begin)} to {said(period.end)} ({zone(period)})", verdict(sentences)[1] + "."]
+    for title, level in (("To act on", ACT), ("To look at", LOOK)):
+        told = [f"- {each.heading}: {each.text}" for each in sentences if each.level == level]
+        lines += ["", title, *told] if told else []
+    rest = [each for each in sentences if each.level in (GOOD, PLAIN)]
+    for heading, under in headings(rest).items():
+        lines += ["", heading, *(f"- {each.text}" for each in under)]
+    return "\n".join(lines).replace("\u202f", " ") + "\n"
+
+
+def verdict(sentences: Sequence[Sentence]) -> tuple[str, str]:
     """The level of the whole, and what it is in words."""
-    act = sum(each.level == ACT for each in sentences) + alerts
+    act = sum(each.level == ACT for each in sentences)
     look = sum(each.level == LOOK for each in sentences)
     if act:
         return ACT, f"{counted(act, 'thing', 'things')} to act on" + (f", {look} to look at" if look else "")
@@ -67,10 +109,10 @@ def verdict(sentences: list[Sentence], alerts: int) -> tuple[str, str]:
     return GOOD, "Nothing that asks for a hand"
 
 
-def when(time_ms: float, period: Period) -> str:
-    """A time in the period's zone; the year only where the period has two."""
+def when(time_ms: float, period: Period, *, day: bool = False) -> str:
+    """A time in the period's zone, with its *day* also where the period is a day; the year where it has two."""
     time = datetime.fromtimestamp(time_ms / 1000, UTC).astimezone(period.begin.tzinfo)
-    if period.seconds <= _DAY and time.date() in (period.begin.date(), period.end.date()):
+    if not day and period.seconds <= _DAY and time.date() in (period.begin.date(), period.end.date()):
         return time.strftime("%H:%M" if period.seconds > 3600 else "%H:%M:%S")
     return time.strftime("%a %d %b %H:%M" if period.begin.year == period.end.year else "%d %b %Y %H:%M")
 
@@ -125,7 +167,7 @@ def _spread(spread: Spread, period: Period) -> Sentence:
         return Sentence(heading, f"{quantity.title} reached {high}.", level)
     low = f"{_one(spread.least, unit)} ({when(spread.least_ms, period)})"
     text = f"{quantity.title}: from {low} to {high}, {_one(spread.mean, unit)} on average"
-    return Sentence(heading, f"{text}; {_compared(spread)}.", level)
+    return Sentence(heading, f"{text}{_compared(spread)}.", level)
 
 
 def _one(value: float, unit: str) -> str:
@@ -135,11 +177,11 @@ def _one(value: float, unit: str) -> str:
 def _compared(spread: Spread) -> str:
     """The mean against that of the period before."""
     if spread.before is None:
-        return "the period before has too little data to compare with"
+        return ""
     change = spread.mean - spread.before
     if abs(change) < 0.05:
-        return "as in the period before"
-    return f"{_one(abs(change), spread.quantity.unit)} {'more' if change > 0 else 'less'} than in the period before"
+        return "; as in the period before"
+    return f"; {_one(abs(change), spread.quantity.unit)} {'more' if change > 0 else 'less'} than in the period before"
 
 
 def _flag(name: str, flag: Flag, period: Period) -> Sentence:
@@ -203,7 +245,7 @@ def _camera(facts: Facts) -> list[Sentence]:
     return [Sentence("Camera", f"{counted(facts.events, 'motion event', 'motion events')} began.", PLAIN)]
 
 
-def headings(sentences: list[Sentence]) -> dict[str, list[Sentence]]:
+def headings(sentences: Sequence[Sentence]) -> dict[str, list[Sentence]]:
     """The sentences under their headings, in the order in which those first come."""
     found: dict[str, list[Sentence]] = {}
     for sentence in sentences:

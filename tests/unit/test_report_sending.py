@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -92,7 +93,7 @@ def test_a_report_is_sent_signed_in_and_over_verified_tls(
 ) -> None:
     inbox, port = server
     settings = post(port, certificate[0])
-    assert send(settings, [mail(settings, tmp_path)]) == 1
+    assert send(settings, mail(settings, tmp_path)) == ()
     (taken,) = inbox.mails
     arrived = message_from_bytes(taken)
     assert arrived["To"] == "you@example.org"
@@ -108,7 +109,7 @@ def test_a_server_whose_certificate_nobody_vouches_for_gets_neither_password_nor
     inbox, port = server
     settings = post(port, "")
     with pytest.raises(ReportError, match=r"could not be trusted: .*; the report is kept, and is sent with the next"):
-        send(settings, [mail(settings, tmp_path)])
+        send(settings, mail(settings, tmp_path))
     assert (inbox.mails, inbox.users) == ([], [])
 
 
@@ -117,14 +118,14 @@ def test_a_wrong_password_is_one_sentence_without_the_password(
 ) -> None:
     settings = post(server[1], certificate[0], password="wrong-secret")  # noqa: S106
     with pytest.raises(ReportError, match="did not let pi sign in") as raised:
-        send(settings, [mail(settings, tmp_path)])
+        send(settings, mail(settings, tmp_path))
     assert "wrong-secret" not in str(raised.value)
 
 
 def test_a_server_that_is_away_is_named(tmp_path: Path) -> None:
     settings = post(ports.any_free(), "")
     with pytest.raises(ReportError, match=r"127\.0\.0\.1:\d+ cannot be reached"):
-        send(settings, [mail(settings, tmp_path)])
+        send(settings, mail(settings, tmp_path))
 
 
 def test_mail_in_the_clear_is_for_this_machine_alone() -> None:
@@ -145,17 +146,21 @@ MONDAY, SUNDAY = datetime(2026, 11, 16), datetime(2026, 11, 22)
 
 
 def test_a_report_s_name_is_safe_whatever_the_device_is_called() -> None:
-    assert shelf.name("../etc/pi hall", MONDAY, SUNDAY, "pdf") == "etc-pi-hall_20261116T0000_20261122T0000.pdf"
-    assert shelf.name("..", MONDAY, SUNDAY, "csv").startswith("device_")
+    times = "_20261116T0000_20261122T0000.pdf"
+    assert shelf.name("pi-hall.example", MONDAY, SUNDAY, "pdf") == f"pi-hall.example{times}"
+    assert re.fullmatch(rf"etc-pi-hall-[0-9a-f]{{8}}{times}", shelf.name("../etc/pi hall", MONDAY, SUNDAY, "pdf"))
+    assert shelf.name("..", MONDAY, SUNDAY, "csv").startswith("device-")
+    assert len(shelf.name("ä" * 300, MONDAY, SUNDAY, "pdf")) < 150
+    assert shelf.name("pi/a", MONDAY, SUNDAY, "pdf") != shelf.name("pi-a", MONDAY, SUNDAY, "pdf")
 
 
 def test_what_could_not_be_sent_is_sent_with_the_next_the_oldest_first(tmp_path: Path) -> None:
     there = shelf.Shelf(tmp_path / "reports")
     for index, name in enumerate(("b", "a")):
-        path = there.add(f"{name}_20261116T0000_20261122T0000.html", b"x", to_send=True)
+        path = there.add(f"{name}_20261116T0000_20261122T0000.html", b"x", f"the text of {name}")
         os.utime(path.with_name(path.name + shelf.UNSENT), (index + 1, index + 1))
     waiting = there.unsent()
-    assert [each.report.name[0] for each in waiting] == ["b", "a"]
+    assert [(each.report.name[0], each.text) for each in waiting] == [("b", "the text of b"), ("a", "the text of a")]
     there.sent(waiting[0])
     assert [each.report.name[0] for each in there.unsent()] == ["a"]
 
@@ -172,7 +177,7 @@ def test_old_reports_are_removed_and_nothing_else_is(tmp_path: Path) -> None:
     there = shelf.Shelf(tmp_path)
     (tmp_path / "holiday.html").write_text("mine", encoding="utf-8")
     for index in range(4):
-        path = there.add(f"pi_2026111{index}T0000_2026112{index}T0000.html", b"x", to_send=index == 0)
+        path = there.add(f"pi_2026111{index}T0000_2026112{index}T0000.html", b"x", "text" if index == 0 else None)
         os.utime(path, (index, index))
     removed, lost = there.tidy(2)
     assert sorted(path.name for path in removed) == [
