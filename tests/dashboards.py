@@ -21,12 +21,13 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class Target(NamedTuple):
-    """One query of a panel."""
+    """One query of a panel; *back* is how many seconds it looks back at least, whatever the dashboard's range."""
 
     dashboard: str
     panel: str
     ref: str
     query: str
+    back: int = 0
 
     def __str__(self) -> str:
         return f"{self.dashboard}/{self.panel}/{self.ref}"
@@ -67,7 +68,9 @@ def targets(dashboard: Mapping[str, Any]) -> Iterator[Target]:
         for target in panel.get("targets") or []:
             if "channel" in target or target["datasource"]["uid"] == FLUX:
                 continue
-            yield Target(dashboard["uid"], panel["title"], target["refId"], target["query"])
+            own = panel.get("timeFrom")
+            back = seconds(own) if own else 90 * _SECONDS["d"] if dashboard["time"]["from"] == "now-90d" else 0
+            yield Target(dashboard["uid"], panel["title"], target["refId"], target["query"], back)
 
 
 def flux_targets(dashboard: Mapping[str, Any]) -> Iterator[Target]:

@@ -206,7 +206,9 @@ def _months() -> list[Panel]:
                 'SELECT min("temperature_raw_celsius__min") AS "Coldest", '
                 'mean("temperature_raw_celsius") AS "Temperature", max("temperature_raw_celsius__max") AS "Warmest", '
                 'min("humidity_raw_percent__min") AS "Driest", mean("humidity_raw_percent") AS "Humidity", '
-                f'max("humidity_raw_percent__max") AS "Dampest", mean("dew_point_celsius") AS "Dew point" {air}',
+                'max("humidity_raw_percent__max") AS "Dampest", mean("dew_point_celsius") AS "Dew point" '
+                # A row a day, not an hour: 365 rows come in a tenth of the time of 8,760.
+                f"{air.replace('time(1h)', 'time(1d)')}",
                 table=True,
             ),
             columns={

@@ -113,7 +113,7 @@ def _days() -> list[Panel]:
         ),
         by_day(
             "Least, mean and greatest of each day",
-            "Of the last two weeks, from midnight to midnight where you are, as the sensors give it.",
+            "Of the last week, from midnight to midnight where you are, as the sensors give it.",
             _SOURCE.written(
                 'SELECT min("temperature_raw_celsius") AS "Coldest", mean("temperature_raw_celsius") AS "Temperature", '  # noqa: S608 - no input
                 'max("temperature_raw_celsius") AS "Warmest", min("humidity_raw_percent") AS "Driest", '
@@ -130,7 +130,7 @@ def _days() -> list[Panel]:
                 "Dampest": ("max", "percent", 0),
                 "Dew point": ("mean", "celsius", 1),
             },
-            days=14,
-            size=(24, 9),
+            days=7,
+            size=(24, 7),
         ),
     ]

@@ -65,25 +65,24 @@ def _glance() -> list[Panel]:
         ),
         number(
             "Lines per minute",
-            "Lines of line protocol that all collectors emit in a typical minute, without those about themselves.",
+            "Lines that all collectors emit in a typical minute of the last hour, without those about themselves.",
             _SOURCE.written(
                 'SELECT sum("samples") AS "Lines" FROM "collector" WHERE $scope GROUP BY time(1m) fill(none)',
             ),
             decimals=0,
             calc="median",
             size=(4, 3),
-        ),
+        )
+        .time_from("1h")
+        .hide_time_override(True),
         listing(
             "Each collector",
             "The newest report of each collector. An age far above its interval means that it has stopped; "
             "duration is empty for collectors that follow events.",
             _SOURCE.newest("collector", "up", by=("collector",), names=("State",)),
             _SOURCE.newest("collector", "duration_seconds", by=("collector",), names=("Duration",)),
-            _SOURCE.written(
-                'SELECT sum("samples") AS "Lines", sum("errors") AS "Errors" FROM "collector" WHERE $scope '
-                'GROUP BY "collector"',
-                table=True,
-            ),
+            _SOURCE.total("collector", "samples", "Lines", by=("collector",)),
+            _SOURCE.total("collector", "errors", "Errors", by=("collector",)),
             columns={
                 "Collector": properties(custom__width=200),
                 "Age": properties(unit="dateTimeFromNow"),
