@@ -193,7 +193,7 @@ def test_the_demo_s_report_has_a_page_for_each_device_that_wrote(
         (["--device", DEVICE, "--from", "soon"], r"'soon' is no time; write it as"),
         (["--device", DEVICE, "--from", "now", "--to", "7d"], r"swap --from and --to"),
         (["--device", DEVICE, "--from", "20d", "--to", "15d", "--bucket", "raw"], r"there is no data of report-pi in"),
-        (["--device", DEVICE, "--dashboard", "none"], r"there is no dashboard 'none' of one device; there are host"),
+        (["--device", DEVICE, "--dashboard", "none"], r"there is no dashboard 'none' of one device; there are device"),
         (
             ["--device", DEVICE, "--from", "1h", "--output", "/no-such-folder/a.html"],
             r"cannot be written: No such file",
@@ -217,6 +217,80 @@ def test_a_token_that_may_not_read_is_one_sentence(influxdb: InfluxDB, tmp_path:
         assert done.exit_code == 1
         assert re.search(r"does not let the token in .* read|may not read it", done.output)
         assert token not in done.output
+
+
+#: What a device may call itself: nothing of it is read as HTML, InfluxQL or a path.
+HOSTILE = """<script>alert(1)</script>' OR "host" =~ /.*/ ../../etc/x"""
+
+
+def _write(influxdb: InfluxDB, *points: str) -> None:
+    answer = urllib3.request(
+        "POST",
+        f"{influxdb.url}/api/v2/write?org={influxdb.org}&bucket=raw&precision=s",
+        body="\n".join(points).encode(),
+        headers={"Authorization": f"Token {influxdb.write_token}"},
+    )
+    assert answer.status == 204, answer.data
+
+
+def test_a_hostile_name_is_only_a_name(
+    options: list[str], influxdb: InfluxDB, browser: Browser, tmp_path: Path
+) -> None:
+    tag = HOSTILE.replace(" ", "\\ ").replace("=", "\\=").replace(",", "\\,")
+    now = int(time.time())
+    _write(
+        influxdb,
+        *(f"system,host={tag} uptime={at}i {at}" for at in range(now - 600, now, 10)),
+        *(f"temp,host={tag},sensor=<b>cpu</b> temp=66.5 {at}" for at in range(now - 600, now, 10)),
+        f'camera_event,host={tag},camera=<i>c</i>,kind=end score=9,thumbnail="data:image/svg+xml,<svg onload=1>" {now}',
+    )
+    done = run("report", *options, "--device", HOSTILE, "--from", "10m", "--folder", str(tmp_path / "reports"))
+    assert done.exit_code == 0, done.output
+    (file,) = (tmp_path / "reports").iterdir()
+    assert re.fullmatch(r"[A-Za-z0-9.-]+_\d{8}T\d{4}_\d{8}T\d{4}\.html", file.name)
+    text = file.read_text(encoding="utf-8")
+    assert not re.search(r"<script|<b>cpu|<i>c|onload=", text)
+    # The condition in its name has not let in what the other device measured.
+    assert "66.5" in text
+    assert "Under-voltage in" not in text
+    opened = browser.new_page()
+    dialogs: list[str] = []
+    opened.on("dialog", lambda dialog: dialogs.append(dialog.message))
+    opened.goto(file.as_uri())
+    assert opened.locator("h1").inner_text().split() == HOSTILE.split()
+    assert dialogs == []
+    opened.close()
+    status = run("status", *options, "--json")
+    assert HOSTILE in [each["name"] for each in json.loads(status.output)["devices"]]
+    for asked in ("' OR true --", "x'; DROP MEASUREMENT system; --", "\\"):
+        refused = run("report", *options, "--device", asked, "--output", str(tmp_path / "x.html"))
+        assert refused.exit_code == 1
+        assert "there is no data of a device" in refused.output
+
+
+def test_two_hundred_devices_are_told_at_once_and_what_their_state_says(options: list[str], influxdb: InfluxDB) -> None:
+    now = int(time.time())
+    points = []
+    for index in range(200):
+        name, age = f"many-{index:03}", 5 if index % 10 else 3000
+        points += [
+            f"system,host={name} uptime=1000i {now - age}",
+            f"disk,host={name},path=/,fstype=ext4 used_percent={index % 80} {now - age}",
+            f"device_state,host=hub,device={name} messages={index}i,last_telemetry_seconds={now - age}.0,"
+            f'firmware="6.12",bundle_version="0.2.0",status="online" {now - age}',
+        ]
+    # One behind the gateway, that has no points of a host of its own; and one that has not written for long.
+    points.append(f"device_state,host=hub,device=many-mqtt messages=7i,last_telemetry_seconds={now - 90}.0 {now - 1}")
+    points.append(f"system,host=many-retired uptime=1i {now - 9 * DAY}")
+    _write(influxdb, *points)
+    told = run("status", *options, "--json")
+    devices = {each["name"]: each for each in json.loads(told.output)["devices"]}
+    assert sum(name.startswith("many-") for name in devices) == 201
+    assert "many-retired" not in devices
+    assert devices["many-000"]["status"] == "offline"
+    assert (devices["many-007"]["status"], devices["many-007"]["messages"]) == ("online", 7)
+    assert (devices["many-007"]["version"], devices["many-007"]["firmware"]) == ("0.2.0", "6.12")
+    assert (devices["many-mqtt"]["status"], devices["many-mqtt"]["messages"]) == ("late", 7)
 
 
 def test_the_status_shows_the_device_and_its_exit_status_says_what_to_do(options: list[str]) -> None:

@@ -7,10 +7,24 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from sensetig.report import ReportError
+from sensetig.report.alerts import Alert, together
 from sensetig.report.facts import QUANTITIES, Disk, Facts, Flag, Spread
 from sensetig.report.numbers import duration, number
 from sensetig.report.period import Period, moment, period
-from sensetig.report.words import ACT, GOOD, LOOK, PLAIN, Sentence, summary, verdict, when, zone
+from sensetig.report.words import (
+    ACT,
+    GOOD,
+    LOOK,
+    PLAIN,
+    Sentence,
+    as_text,
+    fired,
+    summary,
+    urgent,
+    verdict,
+    when,
+    zone,
+)  # fmt: skip
 
 BEGIN = datetime(2026, 11, 14, tzinfo=UTC)
 WEEK = Period(BEGIN, BEGIN + timedelta(days=7), "raw", 1800)
@@ -80,7 +94,7 @@ def test_a_range_is_told_with_its_times_and_compared_with_the_period_before() ->
 @pytest.mark.parametrize(
     ("before", "said"),
     [
-        (None, "the period before has too little data to compare with"),
+        (None, "The period before has too little data to compare with"),
         (21.12, "as in the period before"),
         (23.1, "2.0 °C less than in the period before"),
     ],
@@ -147,9 +161,9 @@ def test_simulated_data_is_never_passed_off_as_measured() -> None:
 
 def test_the_verdict_counts_what_to_act_on_and_what_to_look_at() -> None:
     given = [Sentence("a", "b", level) for level in (ACT, LOOK, LOOK, GOOD, PLAIN)]
-    assert verdict(given, 1) == (ACT, plain("2 things to act on, 2 to look at"))
-    assert verdict(given[1:], 0) == (LOOK, "2 things to look at")
-    assert verdict(given[3:], 0) == (GOOD, "Nothing that asks for a hand")
+    assert verdict(given) == (ACT, plain("1 thing to act on, 2 to look at"))
+    assert verdict(given[1:]) == (LOOK, "2 things to look at")
+    assert verdict(given[3:]) == (GOOD, "Nothing that asks for a hand")
 
 
 @pytest.mark.parametrize(
@@ -233,3 +247,35 @@ def test_times_are_told_in_the_period_s_zone() -> None:
     assert when(at(days=1), span) == "Sun 15 Nov 05:30"
     assert zone(span) == "IST (UTC+05:30)"
     assert zone(WEEK) == "UTC"
+
+
+ALERTS = (
+    Alert("Person seen", "door", "info", at(hours=1), at(hours=1, minutes=5), False),
+    Alert("Disk nearly full", "/", "critical", at(hours=2), at(hours=3), False),
+    Alert("Disk nearly full", "/", "critical", at(days=6, hours=23), WEEK.end_ms, True),
+    Alert("Under-voltage", "", "warning", at(days=2), at(days=2), False),
+)
+
+
+def test_the_alerts_of_one_rule_and_thing_are_one_sentence_the_gravest_first() -> None:
+    told = [(each.level, plain(each.text)) for each in fired(together(ALERTS), WEEK)]
+    assert told == [
+        (ACT, "Disk nearly full (/) fired 2 times, last on Fri 20 Nov 23:00, for 2 h in all; it still does."),
+        (LOOK, "Under-voltage fired once, on Mon 16 Nov 00:00, for less than a minute."),
+        (PLAIN, "Person seen (door) fired once, on Sat 14 Nov 01:00, for 5 min."),
+    ]
+
+
+def test_what_needs_a_hand_comes_before_what_needs_a_look_and_nothing_else_is_urgent() -> None:
+    given = [Sentence("a", level, level) for level in (LOOK, PLAIN, ACT, GOOD, ACT)]
+    assert [each.level for each in urgent(given)] == [ACT, ACT, LOOK]
+
+
+def test_the_mail_says_what_the_page_says() -> None:
+    sentences = [*summary(facts(errors={"sensehat": 2}), WEEK, "pi"), *fired(together(ALERTS), WEEK)]
+    text = as_text("pi", WEEK, sentences)
+    assert text.startswith("pi, 2026-11-14 00:00 to 2026-11-21 00:00 (UTC)\n1 thing to act on, 2 to look at.\n")
+    act, look, rest = (text.index(each) for each in ("To act on", "To look at", "The device did not restart."))
+    assert act < text.index("- Alert: Disk nearly full (/) fired 2 times") < look
+    assert look < text.index("- Readings: Readings that collectors could not take: sensehat 2.") < rest
+    assert all(plain(each.text) in text for each in sentences)
