@@ -278,7 +278,7 @@ def _looks() -> dict[str, list[DynamicConfigValue]]:
     link = [{"title": "Open ${__data.fields.Device}", "url": _TO_DEVICE, "targetBlank": False}]
     text = {"type": "color-text"}
     worried = {"mode": "thresholds"}
-    return {
+    looks = {
         "Device": properties(links=link, custom__minWidth=130),
         "Status": properties(
             mappings=value_map(_STATUS), custom__cellOptions=text, custom__width=100, custom__align="left"
@@ -316,6 +316,8 @@ def _looks() -> dict[str, list[DynamicConfigValue]]:
         "Version": properties(custom__width=90),
         "Site": properties(custom__width=90),
     }
+    # What the whole panel says where there is no device would stand in each cell that has nothing to tell.
+    return {column: [*values, *properties(noValue="–")] for column, values in looks.items()}
 
 
 def _steps(steps: thresholds.Steps) -> dict[str, object]:
