@@ -14,7 +14,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from collectors.report import Report
-from collectors.runner import Context, Module, NotApplicable, Requests, Runner, Transforming, Unavailable, Unwritable
+from collectors.requests import Requests
+from collectors.runner import (
+    Collector,
+    Context,
+    Module,
+    NotApplicable,
+    Runner,
+    Transforming,
+    Unavailable,
+    Unwritable,
+)
 from collectors.settings import DEFAULT_FILE, Setting, SettingsError, Values, resolve, variable
 
 if TYPE_CHECKING:
@@ -29,6 +39,10 @@ SPOOL: Setting[str | None] = Setting(
 
 #: Exit status for a collector that cannot start: wrong option, setting, or missing device.
 CANNOT_START = 2
+
+
+#: Exit status of what lines go through, ended by a signal while its input goes on: its pipe may be taken up again.
+SIGNALLED = 143
 
 
 def catalogue() -> dict[str, str]:
@@ -232,24 +246,31 @@ def main(arguments: Sequence[str]) -> int:
     name, rest = arguments[0], arguments[1:]
     report = Report(name, _complain)
     spool: Writer | None = None
+    once = "--execd" not in rest
+    directory: str | None = None
     try:
         module = _load(name)
         if module is None:
             _complain(f"E! there is no collector {name!r}; choose one of {', '.join(catalogue())}")
             return CANNOT_START
-        options = _options(name, module, rest)
-        once = not options.pop("execd")
         _check_streams(once=once)
         requests = Requests(None if once else 0)
-        values = settle(name, (*module.SETTINGS, SPOOL), options)
-        context = Context(values, report, once, os.uname().nodename, time.time_ns)
-        collector = module.create(context)
+        try:
+            values = _values(name, module, rest)
+            collector = module.create(Context(values, report, once, os.uname().nodename, time.time_ns))
+            directory = values[SPOOL]
+        except (SettingsError, Unavailable, ImportError) as error:
+            stand_in = getattr(module, "stand_in", None)
+            if once or stand_in is None:
+                raise
+            collector = stand_in(
+                lambda: _again(name, module, rest, report), report, _sentence(name, error), time.monotonic
+            )
         if once and isinstance(collector, Transforming):
             if sys.stdin is None:
                 collector.close()
                 raise Unavailable("standard input is closed, and the lines come from there; open it")
             requests.listen(0)
-        directory = values[SPOOL]
         if directory is not None:
             # Only now: a collector that cannot start leaves no spool behind.
             try:
@@ -259,18 +280,19 @@ def main(arguments: Sequence[str]) -> int:
                 raise
     except NotApplicable:
         return 0 if once else _idle(requests)
-    except (SettingsError, Unavailable) as error:
-        _complain(f"E! {name}: {error}")
-        return CANNOT_START
-    except ImportError as error:
-        _complain(f"E! {name}: {error}; install what it needs: pip install '{requirement(name)}'")
+    except (SettingsError, Unavailable, ImportError) as error:
+        _complain(f"E! {name}: {_sentence(name, error)}")
         return CANNOT_START
     write = _write_all(1) if spool is None else spool.append
+    if isinstance(collector, Transforming) and not once:
+        _settle_in(requests)
     runner = Runner(name, collector, report, write, time.time_ns, time.monotonic)
     try:
         status = runner.once(requests) if once else runner.serve(requests)
         if isinstance(collector, Transforming) and not once:
             _drain(1)
+            if not requests.ended:
+                return SIGNALLED
         return status
     except BrokenPipeError:
         return 1  # whoever read the lines is gone; there is nobody left to tell
@@ -281,6 +303,43 @@ def main(arguments: Sequence[str]) -> int:
         collector.close()
         if spool is not None:
             spool.close()
+
+
+def _values(name: str, module: Module, arguments: Sequence[str]) -> Values:
+    options = _options(name, module, arguments)
+    options.pop("execd")
+    return settle(name, (*module.SETTINGS, SPOOL), options)
+
+
+def _again(name: str, module: Module, arguments: Sequence[str], report: Report) -> Collector | str:
+    """The collector, now that its settings may have been mended; or why there still is none."""
+    try:
+        values = _values(name, module, arguments)
+        return module.create(Context(values, report, False, os.uname().nodename, time.time_ns))
+    except (SettingsError, Unavailable, ImportError) as error:
+        return _sentence(name, error)
+
+
+def _sentence(name: str, error: Exception) -> str:
+    if isinstance(error, ImportError):
+        return f"{error}; install what it needs: pip install '{requirement(name)}'"
+    return str(error)
+
+
+def _settle_in(requests: Requests) -> None:
+    """Prepare for many lines a second: wide pipes, and a garbage collector that does not look through all that is kept
+    again and again, since what a line leaves behind has no cycles."""
+    import gc
+
+    from collectors.pipe import widen
+
+    requests.keep()
+    widen(1)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+    # A thread beside may hold the interpreter for so long while lines wait.
+    sys.setswitchinterval(0.001)
 
 
 def _idle(requests: Requests) -> int:

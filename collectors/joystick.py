@@ -233,16 +233,9 @@ def _hat() -> Stick:
 
 
 def _emulator() -> Stick:
-    """The emulator's joystick. It would wait for an emulator for ever; so the lock is looked at first."""
-    try:
-        from sense_emu.lock import EmulatorLock
-        from sense_emu.stick import SenseStick, stick_address
-    except ImportError as error:
-        raise Unavailable(
-            f"the emulator's library is not to be had ({error}); install it with: pip install 'sensetig[emulator]'"
-        ) from None
-    if not EmulatorLock("sensetig").wait(0):
-        raise Unavailable("no Sense HAT emulator is running; start sense_emu_gui, and try again")
-    # The library binds a socket by the number of the process, and never removes it.
-    left = os.path.join(os.path.dirname(stick_address()[2]), f"rpi-sense-emu-client-{os.getpid()}")
-    return LibraryStick(SenseStick(), simulated=True, left=left)
+    from collectors.sensehat.emulator import joystick_socket, require
+
+    require()
+    from sense_emu.stick import SenseStick
+
+    return LibraryStick(SenseStick(), simulated=True, left=joystick_socket())

@@ -8,16 +8,17 @@ exception means that the whole batch failed, and is counted with ``up=0``.
 
 from __future__ import annotations
 
-import os
-import select
-import signal
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from collectors.metric import Metric, Series, encode
 from collectors.report import Report
 from collectors.schema import COLLECTOR, Measurement
 from collectors.settings import Setting, Values
+
+if TYPE_CHECKING:
+    from collectors.requests import Requests
 
 #: How often a streaming or transforming collector reports on itself, in seconds.
 REPORT_SECONDS = 10.0
@@ -25,8 +26,12 @@ REPORT_SECONDS = 10.0
 #: How often a transforming collector is asked for what is due without any input, in seconds.
 DUE_SECONDS = 1.0
 
-#: As much as is read from standard input at once: what a pipe holds.
-_CHUNK_BYTES = 64 * 1024
+#: The same, once it has told something.
+SOON_SECONDS = 0.05
+
+#: Reads that follow each other this quickly, in seconds, are worth a pause of as much: what comes meanwhile is read
+#: together. Without it, a busy writer that writes each line by itself wakes this process for each.
+GATHER_SECONDS = 0.001
 
 
 class NotApplicable(Exception):
@@ -90,6 +95,11 @@ class Transforming(Protocol):
         """Tags of its self-metric besides its name: nobody adds the pipeline's to what a processor emits itself."""
         ...
 
+    @property
+    def up(self) -> bool:
+        """Whether it does what it is for; else it only lets lines through."""
+        ...
+
     def feed(self, data: bytes, /) -> tuple[bytes, int]:
         """The lines that come out of what came in, at once. *data* may end anywhere, within a line, too."""
         ...
@@ -98,8 +108,8 @@ class Transforming(Protocol):
         """What is to be told without any input; asked for about once a second."""
         ...
 
-    def end(self) -> tuple[bytes, int]:
-        """The rest of what came in, once there is no more, and all that was not told yet."""
+    def end(self) -> Iterator[tuple[bytes, int]]:
+        """The rest of what came in, once there is no more, and behind it all that was not told yet."""
         ...
 
     def close(self) -> None:
@@ -144,91 +154,6 @@ class Module(Protocol):
         ...
 
 
-class Requests:
-    """What Telegraf asks for: lines on standard input, ended by its end or by SIGTERM or SIGINT.
-
-    Args:
-        stdin: the descriptor of standard input, or None to heed the signals alone.
-    """
-
-    def __init__(self, stdin: int | None) -> None:
-        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._poll = select.poll()
-        self._stdin: int | None = None
-        if stdin is not None:
-            self.listen(stdin)
-        self._poll.register(self._wake_read, select.POLLIN)
-        self._pending = 0
-        self.stopped = False
-        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
-
-    def listen(self, stdin: int) -> None:
-        """Heed this descriptor as standard input, beside the signals."""
-        self._stdin = stdin
-        self._poll.register(stdin, select.POLLIN | select.POLLHUP)
-
-    def _stop(self, *_: object) -> None:
-        self._pending = 0
-        self.stopped = True
-
-    def _read(self, timeout: float | None, other: int | None = None) -> None:
-        for descriptor, _ in self._poll.poll(None if timeout is None else timeout * 1000):
-            if descriptor == other:
-                continue  # to be read by whoever waits for it
-            if descriptor == self._wake_read:
-                os.read(self._wake_read, 512)
-            elif received := os.read(descriptor, 4096):
-                if not self.stopped:
-                    self._pending += received.count(b"\n")
-            else:
-                self._poll.unregister(descriptor)
-                self.stopped = True
-
-    def next(self) -> bool:
-        """Wait for the next line; False after a signal, or once every line is answered and the input has ended."""
-        while not self._pending and not self.stopped:
-            self._read(None)
-        if not self._pending:
-            return False
-        self._pending -= 1
-        return True
-
-    def read(self, seconds: float) -> bytes | None:
-        """Whatever standard input has, as it comes; None once that long nothing came, empty when there is no more.
-
-        After a signal, what has been written already is still given; only for more it does not wait.
-        """
-        if self._stdin is None:
-            return b""
-        ready = [descriptor for descriptor, _ in self._poll.poll(0 if self.stopped else seconds * 1000)]
-        if self._wake_read in ready:
-            os.read(self._wake_read, 512)
-        if self._stdin in ready:
-            data = os.read(self._stdin, _CHUNK_BYTES)
-            if not data:
-                self._poll.unregister(self._stdin)
-                self._stdin = None
-            return data
-        return b"" if self.stopped and not ready else None
-
-    def wait(self, seconds: float, descriptor: int | None = None, /) -> bool:
-        """Pause; True as soon as it is time to stop. Lines that come meanwhile are not answered.
-
-        Args:
-            descriptor: ends the pause, too, once it can be read; it is left unread.
-        """
-        if not self.stopped:
-            if descriptor is not None:
-                self._poll.register(descriptor, select.POLLIN)
-            self._read(seconds, descriptor)
-            if descriptor is not None:
-                self._poll.unregister(descriptor)
-        self._pending = 0
-        return self.stopped
-
-
 class Runner:
     """One collector with its clocks and its way out, all passed in.
 
@@ -255,8 +180,7 @@ class Runner:
         self._write = write
         self._clock_ns = clock_ns
         self._timer = timer
-        tags = collector.tags if isinstance(collector, Transforming) else {}
-        self._series = Series(COLLECTOR.name, {**tags, "collector": name})
+        self._name = name
 
     def once(self, requests: Requests) -> int:
         """One batch (of a streaming collector: all it has, until a signal); the exit status."""
@@ -316,17 +240,19 @@ class Runner:
         self._emit([], up=up, samples=samples)
         return 0 if up else 1
 
-    def transform(self, read: Callable[[float], bytes | None]) -> int:
+    def transform(self, read: Callable[[float], bytes | None], pause: Callable[[float], object] = time.sleep) -> int:
         """Pass what is read through a transforming collector until there is no more; the exit status.
 
         Args:
             read: see :meth:`Requests.read`.
+            pause: waits so many seconds.
         """
         collector = self._collector
         assert isinstance(collector, Transforming)
         due = self._timer() + DUE_SECONDS
         report = self._timer() + REPORT_SECONDS
         samples = 0
+        now = before = self._timer()
         while (data := read(max(0.0, due - self._timer()))) != b"":
             if data is not None:
                 written, count = collector.feed(data)
@@ -334,19 +260,25 @@ class Runner:
                 if written:
                     # At once: a live view is as fresh as this.
                     self._write(written)
-            now = self._timer()
+            before, now = now, self._timer()
+            if data is not None and now - before < GATHER_SECONDS:
+                pause(GATHER_SECONDS)
             if now >= due:
                 due = now + DUE_SECONDS
                 written, count = collector.due()
+                if written:
+                    due = now + SOON_SECONDS  # there may be more, in pieces that hold no line up
                 samples += count
                 if now >= report:
                     report = now + REPORT_SECONDS
-                    written += self._about(up=True, samples=samples)
+                    written += self._about(up=collector.up, samples=samples)
                     samples = 0
                 if written:
                     self._write(written)
-        written, count = collector.end()
-        self._write(written + self._about(up=True, samples=samples + count))
+        for written, count in collector.end():
+            samples += count
+            self._write(written)
+        self._write(self._about(up=collector.up, samples=samples))
         return 0
 
     def _add(self, metric: Metric, lines: list[str]) -> None:
@@ -369,7 +301,9 @@ class Runner:
         }
         if duration is not None:
             fields["duration_seconds"] = duration
-        return _bytes([encode(Metric(self._series, fields, self._clock_ns()))])
+        tags = self._collector.tags if isinstance(self._collector, Transforming) else {}
+        series = Series(COLLECTOR.name, {**tags, "collector": self._name})
+        return _bytes([encode(Metric(series, fields, self._clock_ns()))])
 
 
 def _bytes(lines: list[str]) -> bytes:

@@ -135,16 +135,16 @@ def _reset_gamma(descriptor: int, preset: int) -> None:
 
 
 def _emulator(low_light: bool) -> Screen:
-    """The emulator's screen. The lock is looked at first, since an emulator that has ended may leave its file."""
+    """The emulator's screen; an emulator that has ended may have left its file."""
+    from collectors.runner import Unavailable
+    from collectors.sensehat.emulator import require
+
     try:
-        from sense_emu.lock import EmulatorLock
-        from sense_emu.screen import GAMMA_DEFAULT, GAMMA_LOW, init_screen, screen_filename
-    except ImportError as error:
-        raise ScreenError(
-            f"the emulator's library is not to be had ({error}); install it with: pip install 'sensetig[emulator]'"
-        ) from None
-    if not EmulatorLock("sensetig").wait(0):
-        raise ScreenError("no Sense HAT emulator is running; start sense_emu_gui, and try again")
+        require()
+    except Unavailable as error:
+        raise ScreenError(str(error)) from None
+    from sense_emu.screen import GAMMA_DEFAULT, GAMMA_LOW, init_screen, screen_filename
+
     table = bytes(GAMMA_LOW if low_light else GAMMA_DEFAULT)
     try:
         init_screen().close()

@@ -271,9 +271,17 @@ class Agent:
 
         metrics: list[Metric] = []
         refused = False
-        for found in read_message(message.topic, message.payload, self._clocks.wall_ns()):
+        now_ns = self._clocks.wall_ns()
+        for found in read_message(message.topic, message.payload, now_ns):
             if isinstance(found, Metric):
-                metrics.append(found)
+                # What the broker has kept may be of any age; only a status still holds.
+                if message.retained and found.time_ns == now_ns and found.series.measurement != "device_status":
+                    refused = True
+                    self._told.add(
+                        f"what {message.topic[:200]} retains has no time of its own, so nobody knows of when it is"
+                    )
+                else:
+                    metrics.append(found)
             else:
                 refused = True
                 self._told.add(f"of a message on {found.topic[:200]} is refused: {found.text}")

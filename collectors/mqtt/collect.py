@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from typing import NamedTuple
 
@@ -11,6 +12,9 @@ from collectors.metric import Metric
 
 #: Bytes that a collector may print, of lines and of sentences; with more it has failed.
 _BYTES_MOST = 1024 * 1024
+
+#: How long the pipes of a collector that was killed are waited for.
+_LET_GO_SECONDS = 5.0
 
 
 class Collected(NamedTuple):
@@ -41,17 +45,19 @@ async def collect(name: str, seconds: float, python: str = sys.executable) -> Co
     )
     assert process.stdout is not None
     assert process.stderr is not None
+    reading = asyncio.gather(_all_of(process.stdout, process), _all_of(process.stderr, process), process.wait())
     try:
-        out, said = await asyncio.wait_for(asyncio.gather(_all_of(process.stdout), _all_of(process.stderr)), seconds)
-        status = await asyncio.wait_for(process.wait(), seconds)
+        out, said, status = await asyncio.wait_for(reading, seconds)
     except TimeoutError:
         return Collected([], f"it has not ended within {seconds:g} s")
-    except OverflowError:
-        return Collected([], f"it prints more than {_BYTES_MOST} bytes")
     finally:
         if process.returncode is None:
             process.kill()
-            await process.wait()
+        # What it had still written is taken from the pipe, which lets go of it; one that a grandchild holds is left.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.communicate(), _LET_GO_SECONDS)
+    if out is None or said is None:
+        return Collected([], f"it prints more than {_BYTES_MOST} bytes")
     return collected(out.decode("utf-8", "replace"), said.decode("utf-8", "replace"), status)
 
 
@@ -69,13 +75,14 @@ def collected(out: str, said: str, status: int) -> Collected:
         return Collected([], f"what it prints is no line protocol: {error}")
 
 
-async def _all_of(stream: asyncio.StreamReader) -> bytes:
-    """Everything until its end. Raises OverflowError when it is too much."""
+async def _all_of(stream: asyncio.StreamReader, process: asyncio.subprocess.Process) -> bytes | None:
+    """Everything until its end; None where that is too much, for which the process is killed."""
     parts: list[bytes] = []
     size = 0
     while part := await stream.read(65536):
-        parts.append(part)
         size += len(part)
-        if size > _BYTES_MOST:
-            raise OverflowError
-    return b"".join(parts)
+        if size <= _BYTES_MOST:
+            parts.append(part)
+        elif process.returncode is None:
+            process.kill()
+    return b"".join(parts) if size <= _BYTES_MOST else None

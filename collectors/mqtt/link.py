@@ -17,6 +17,7 @@ from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from collectors.broker import Broker, Told, make_client, refusal
 
@@ -168,7 +169,9 @@ class Link:
             return
         self._connection += 1
         if self._topics:
-            client.subscribe([(topic, 1) for topic in self._topics])
+            # Once for each session: what is retained is no news each time that the connection comes back.
+            options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
+            client.subscribe([(topic, options) for topic in self._topics])
         self._post(self._listener.connected, True)
 
     def _on_disconnect(

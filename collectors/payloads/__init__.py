@@ -59,7 +59,7 @@ def read_encoded(topic: str, value: str, received_ns: int, bounds: Bounds = BOUN
     try:
         payload = binascii.a2b_base64(value, strict_mode=True)
     except ValueError as error:
-        text = f"the payload was not handed on in base64 ({error}); see data_type in telegraf/hub/mqtt.conf"
+        text = f"the payload was not handed on in base64 ({error}); see data_type in telegraf/hub/gateway.conf"
         return [Refused(topic[:_TOPIC_MOST], "", "not_base64", text)]
     return read_message(topic, payload, received_ns, bounds)
 

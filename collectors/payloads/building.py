@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from collectors.metric import MAX_STRING_BYTES, RESERVED_FIELDS, FieldValue, Metric, Series, clean_name, clean_string
 from collectors.payloads.outcome import Bounds, Refused, Unfit
@@ -85,7 +86,7 @@ class Message:
                 raise Unfit("no_fields", f"there is no field for {measurement} in it")
             return
         try:
-            series = Series(measurement, {**(tags or {}), "device": self.device})
+            series = _series(measurement, (*(tags or {}).items(), ("device", self.device)))
         except ValueError as error:
             raise Unfit("bad_name", str(error)[:300]) from None
         if time_ns is None:
@@ -105,6 +106,12 @@ class Message:
         if name in kept:
             raise Unfit("duplicate_key", f"two keys would become the field {name[:80]!r}")
         return name
+
+
+@lru_cache(maxsize=1024)
+def _series(measurement: str, tags: tuple[tuple[str, str], ...]) -> Series:
+    """A series, kept in its spelled form: a device sends the same ones again and again."""
+    return Series(measurement, dict(tags))
 
 
 def _checked(key: str, value: object) -> FieldValue:

@@ -30,7 +30,7 @@ def read_json(text: str) -> object:
         Unfit: it is no JSON, breaks off, or is nested beyond what can be read.
     """
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_int=_whole)
+        return _DECODER.decode(text)
     except json.JSONDecodeError as error:
         where = f"at character {error.pos + 1} of {len(text)}"
         if _breaks_off(text, error):
@@ -50,6 +50,9 @@ def _object(pairs: list[tuple[str, object]]) -> Object:
 
 def _whole(digits: str) -> float:
     return int(digits) if len(digits) <= _DIGITS_MOST else float(digits)
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_whole)
 
 
 def _breaks_off(text: str, error: json.JSONDecodeError) -> bool:

@@ -11,6 +11,9 @@ from collectors.payloads.documents import Object, flatten, read_json
 from collectors.payloads.outcome import Unfit
 from collectors.payloads.times import read_time
 
+#: Tags of a metric; each of them multiplies the series.
+_TAGS_MOST = 32
+
 
 def read_telemetry(message: Message, text: str, measurement: str | None) -> None:
     """Take what a message of telemetry says.
@@ -109,6 +112,8 @@ def _own_tags(message: Message, tags: Mapping[str, str]) -> dict[str, str]:
                 f"{message.device!r} speaks for another: the tag {key} is {kept[key][:80]!r}",
             )
     kept.pop("device", None)
+    if len(kept) > _TAGS_MOST:
+        raise Unfit("too_many", f"it has {len(kept)} tags, and {_TAGS_MOST} are the most")
     for key, value in kept.items():
         if not key or key.startswith("_") or len(key) > 256 or len(value) > 1024:
             raise Unfit("bad_name", f"{key[:80]!r} cannot be a tag: its name or its value is none, or is too long")

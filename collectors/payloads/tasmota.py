@@ -40,6 +40,8 @@ _STATE = {
     "Wifi_LinkCount": "wifi_connections",
 }
 _TEMPERATURES = {"Temperature": "temperature_raw_celsius", "DewPoint": "dew_point_celsius"}
+#: Sensors within the chip of the device itself, which tell nothing of the air.
+_CHIPS = frozenset(("ESP32",))
 _HPA = {"hPa": 1.0, "mmHg": 1.33322387415, "inHg": 33.86388640341}
 _POWER = re.compile(r"POWER\d*\Z")
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
@@ -104,7 +106,7 @@ def _time(document: Object) -> int | None:
     """The time that the device gives, or None for that of arrival.
 
     By default it is the device's local time without a zone, from which nobody can tell when that was. The command
-    ``Time 1`` adds the key Epoch, ``Time 3`` makes it a number.
+    ``Time 2`` adds the key Epoch, ``Time 3`` makes it a number.
     """
     for key in ("Epoch", "Time"):
         value = document.get(key)
@@ -161,7 +163,9 @@ def _read_one(message: Message, key: str, found: Object, units: _Units, time_ns:
     others: list[tuple[str, Value]] = []
     for name, value in values.items():
         try:
-            if name in _TEMPERATURES:
+            if key in _CHIPS and name == "Temperature":
+                others.append(("chip_celsius", None if value is None else units.celsius(number(value))))
+            elif name in _TEMPERATURES:
                 environment.append((_TEMPERATURES[name], None if value is None else units.celsius(number(value))))
             elif name == "Humidity":
                 environment.append(("humidity_raw_percent", None if value is None else number(value)))
@@ -180,7 +184,10 @@ def _read_one(message: Message, key: str, found: Object, units: _Units, time_ns:
 
 
 def _read_energy(message: Message, found: Object, time_ns: int | None) -> None:
-    """The meter; where it has several channels a value is a list, and each channel a metric with its tag."""
+    """The meter; where it has several channels a value is a list, and each channel a metric with its tag.
+
+    A list by tariff is no list by channel: each tariff has a field of its own.
+    """
     whole: list[tuple[str, Value]] = []
     channels: dict[int, list[tuple[str, Value]]] = {}
     if found.twice is not None:
@@ -190,7 +197,9 @@ def _read_energy(message: Message, found: Object, time_ns: int | None) -> None:
             continue
         field = _ENERGY.get(key, _name(key))
         try:
-            if isinstance(value, list):
+            if isinstance(value, list) and key.endswith("Tariff"):
+                whole += [(f"{field}_{tariff}", number(each)) for tariff, each in enumerate(value[:16], 1)]
+            elif isinstance(value, list):
                 for channel, each in enumerate(value[:16], 1):
                     channels.setdefault(channel, []).append((field, number(each)))
             else:

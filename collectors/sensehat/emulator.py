@@ -13,24 +13,37 @@ from collectors.sensehat import SYS_ROOT, thermal
 from collectors.sensehat.hat import Board
 
 
-def open_source(context: Context) -> Board:
-    """The emulated board. Raises Unavailable when the library is missing or no emulator runs.
+def require(start: str = "sense_emu_gui") -> None:
+    """Raise Unavailable when the library is missing or no emulator runs.
 
-    The library itself would start the emulator's window when it finds the lock free, which no service wants; so
-    the lock is looked at first.
+    The library itself would start the emulator's window when it finds the lock free, or wait for one for ever, which no
+    service wants; so the lock is looked at first.
+
+    Args:
+        start: what would be started, for the sentence.
     """
     try:
-        from sense_emu import SenseHat as Opened
         from sense_emu.lock import EmulatorLock
-        from sense_emu.stick import stick_address
     except ImportError as error:
         raise Unavailable(
             f"the emulator's library is not to be had ({error}); install it with: pip install 'sensetig[emulator]'"
         ) from None
     if not EmulatorLock("sensetig").wait(0):
-        raise Unavailable(
-            "no Sense HAT emulator is running; start sense_emu_gui, or sense_play with a recording, and try again"
-        )
+        raise Unavailable(f"no Sense HAT emulator is running; start {start}, and try again")
+
+
+def joystick_socket() -> str:
+    """The socket that the library binds for the joystick, by the number of the process, and never removes."""
+    from sense_emu.stick import stick_address
+
+    return os.path.join(os.path.dirname(stick_address()[2]), f"rpi-sense-emu-client-{os.getpid()}")
+
+
+def open_source(context: Context) -> Board:
+    """The emulated board. Raises Unavailable when the library is missing or no emulator runs."""
+    require("sense_emu_gui, or sense_play with a recording")
+    from sense_emu import SenseHat as Opened
+
     try:
         library = Opened()
     except OSError as error:
@@ -38,10 +51,9 @@ def open_source(context: Context) -> Board:
             f"the Sense HAT emulator cannot be opened: {error}; its files are rpi-sense-emu-* in /dev/shm, and must "
             "be readable and writable for this user"
         ) from None
-    joystick = os.path.join(os.path.dirname(stick_address()[2]), f"rpi-sense-emu-client-{os.getpid()}")
+    joystick = joystick_socket()
 
     def remove_joystick() -> None:
-        # The library binds a socket for the joystick by the number of the process, and never removes it.
         if os.path.exists(joystick):
             os.unlink(joystick)
 

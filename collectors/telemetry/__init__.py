@@ -7,7 +7,10 @@ output. Lines of a measurement that the settings do not name go through as they 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from collectors.payloads.measurements import MEASUREMENTS as PAYLOAD_MEASUREMENTS
+from collectors.report import Report
 from collectors.runner import Collector, Context
 from collectors.telemetry.measurements import REJECTED
 from collectors.telemetry.settings import SETTINGS as SETTINGS
@@ -21,3 +24,27 @@ def create(context: Context) -> Collector:
     from collectors.telemetry.processor import open_processor
 
     return open_processor(context)
+
+
+def stand_in(
+    make: Callable[[], Collector | str], report: Report, sentence: str, timer: Callable[[], float]
+) -> Collector:
+    """What lets lines through while a setting is wrong, so that none is lost meanwhile.
+
+    Args:
+        make: the processor, or why there is none, in a sentence; asked again now and then.
+        report: counts each attempt that failed.
+        sentence: why there is none yet.
+        timer: monotonic seconds.
+    """
+    import os
+
+    from collectors.settings import variable
+    from collectors.telemetry.settings import HOST, SITE
+    from collectors.telemetry.stand_in import StandIn
+
+    # Of the settings only these are looked for: what is wrong may be in the file.
+    host, site = os.environ.get(variable("telemetry", HOST)), os.environ.get(variable("telemetry", SITE))
+    return StandIn(
+        make, report, sentence, timer, {"host": host or os.uname().nodename, **({"site": site} if site else {})}
+    )

@@ -184,8 +184,8 @@ def _refuse_overlaps(curves: list[Curve], where: str) -> None:
                 and other.valid_from_ns < each.valid_until_ns
             ):
                 raise CalibrationError(
-                    f"{where}: {each.output} of {each.measurement} has an entry for the sensor {each.sensor!r} and one "
-                    'for any sensor at the same time; end one of them with an entry of kind = "end"'
+                    f"{where}: {each.output} of {each.measurement} has an entry for the sensor {_shown(each.sensor)} "
+                    'and one for any sensor at the same time; end one of them with an entry of kind = "end"'
                 )
 
 
@@ -202,12 +202,14 @@ def entries(text: str, where: str, device: str | None = None) -> tuple[Entry, ..
         raise CalibrationError(f"{where} is not valid TOML: {error}") from None
     for key in document:
         if key not in ("device", "calibration"):
-            raise CalibrationError(f"{where}: unknown key {key!r}; there are device and [[calibration]]")
+            raise CalibrationError(f"{where}: unknown key {_shown(key)}; there are device and [[calibration]]")
     owner = document.get("device", device)
     if owner is not None and not isinstance(owner, str):
-        raise CalibrationError(f"{where}: device is {owner!r}; it must be a text")
+        raise CalibrationError(f"{where}: device is {_shown(owner)}; it must be a text")
     if device is not None and owner != device:
-        raise CalibrationError(f"{where} is the calibration of {owner!r}, and stands where that of {device!r} belongs")
+        raise CalibrationError(
+            f"{where} is the calibration of {_shown(owner)}, and stands where that of {_shown(device)} belongs"
+        )
     tables = document.get("calibration")
     if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
         raise CalibrationError(f"{where}: expected entries, each under [[calibration]]; to end a calibration, add one")
@@ -218,16 +220,16 @@ def _entry(table: Mapping[str, Any], place: str) -> Entry:
     for key in table:
         if key not in _PLACE + _EVIDENCE + _OF_KIND:
             known = ", ".join((*_PLACE, *_OF_KIND, *_EVIDENCE))
-            raise CalibrationError(f"{place}: unknown key {key!r}; there are {known}")
+            raise CalibrationError(f"{place}: unknown key {_shown(key)}; there are {known}")
     for key in ("measurement", "field", "valid_from", "kind"):
         if key not in table:
             raise CalibrationError(f"{place}: {key} is missing")
     for key in ("measurement", "field", "sensor", "kind", *_TEXTS):
         if key in table and (not isinstance(table[key], str) or not (table[key] or key in _TEXTS)):
-            raise CalibrationError(f"{place}: {key} is {table[key]!r}; it must be a text")
+            raise CalibrationError(f"{place}: {key} is {_shown(table[key])}; it must be a text")
     kind = table["kind"]
     if kind not in KINDS:
-        raise CalibrationError(f"{place}: kind is {kind!r}; it must be one of {', '.join(KINDS)}")
+        raise CalibrationError(f"{place}: kind is {_shown(kind)}; it must be one of {', '.join(KINDS)}")
     for key in KINDS[kind]:
         if key not in table:
             raise CalibrationError(f"{place}: {key} is missing, which an entry of the kind {kind} needs")
@@ -242,12 +244,16 @@ def _entry(table: Mapping[str, Any], place: str) -> Entry:
             _numbers(table[key], place, key)
     _pairs(table.get("pairs", []), place)
     if "degrees_of_freedom" in table and type(table["degrees_of_freedom"]) is not int:
-        raise CalibrationError(f"{place}: degrees_of_freedom is {table['degrees_of_freedom']!r}; it must be an integer")
+        raise CalibrationError(
+            f"{place}: degrees_of_freedom is {_shown(table['degrees_of_freedom'])}; it must be an integer"
+        )
     if "calibrated_at" in table:
         time_ns(table["calibrated_at"], place, "calibrated_at")
     _range(table, place)
     if "calibrated" in table["field"]:
-        raise CalibrationError(f"{place}: field is {table['field']!r}, which is calibrated already; name its source")
+        raise CalibrationError(
+            f"{place}: field is {_shown(table['field'])}, which is calibrated already; name its source"
+        )
     return Entry(
         place,
         table["measurement"],
@@ -259,27 +265,34 @@ def _entry(table: Mapping[str, Any], place: str) -> Entry:
     )
 
 
+def _shown(value: object) -> str:
+    """A value of a file in a sentence: no longer than a line, whatever it is."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python spells no whole number of more than 4300 digits
+        return "a number of thousands of digits"
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 def _number(value: object, place: str, key: str) -> float:
     try:
         number = float(value) if type(value) in (int, float) else float("nan")  # type: ignore[arg-type]
     except OverflowError:
         number = float("inf")
     if number - number != 0.0:
-        raise CalibrationError(f"{place}: {key} is {str(value)[:40]}; it must be a finite number")
+        raise CalibrationError(f"{place}: {key} is {_shown(value)}; it must be a finite number")
     return number
 
 
 def _numbers(value: object, place: str, key: str) -> list[float]:
     if not isinstance(value, list):
-        raise CalibrationError(f"{place}: {key} is {str(value)[:40]}; it must be numbers in brackets")
+        raise CalibrationError(f"{place}: {key} is {_shown(value)}; it must be numbers in brackets")
     return [_number(each, place, key) for each in value]
 
 
 def _pairs(value: object, place: str) -> list[tuple[float, float]]:
     if not isinstance(value, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in value):
-        raise CalibrationError(
-            f"{place}: pairs is {str(value)[:40]}; it must be pairs such as [[20.1, 19.0], [30, 29]]"
-        )
+        raise CalibrationError(f"{place}: pairs is {_shown(value)}; it must be pairs such as [[20.1, 19.0], [30, 29]]")
     return [(_number(raw, place, "pairs"), _number(reference, place, "pairs")) for raw, reference in value]
 
 
@@ -288,7 +301,9 @@ def _range(table: Mapping[str, Any], place: str) -> tuple[float, float] | None:
         return None
     ends = _numbers(table["range"], place, "range")
     if len(ends) != 2 or not ends[0] <= ends[1]:
-        raise CalibrationError(f"{place}: range is {ends}; it must be the lowest and the highest uncalibrated value")
+        raise CalibrationError(
+            f"{place}: range is {_shown(ends)}; it must be the lowest and the highest uncalibrated value"
+        )
     return ends[0], ends[1]
 
 
@@ -309,7 +324,7 @@ def time_ns(value: object, place: str, key: str) -> int:
         moment = value
     if moment is None:
         raise CalibrationError(
-            f"{place}: {key} is {str(value)[:40]!r}; it must be a date or a time, such as 2026-11-21 or "
+            f"{place}: {key} is {_shown(value)}; it must be a date or a time, such as 2026-11-21 or "
             "2026-11-21T10:00:00Z"
         )
     if not isinstance(moment, datetime):

@@ -76,6 +76,11 @@ class Lines:
         # A string that is never closed is what its first line shows; the rest of it may be lines of their own.
         return lines + [line for line in _text(opened).split("\n") if line]
 
+    def rest(self) -> bytes:
+        """What waits for its end; from here on it is the caller's."""
+        rest, self._pending, self._size = b"".join(self._pending), [], 0
+        return rest
+
     def _keep(self, rest: bytes) -> list[str]:
         """Let what is no whole line wait for its end; the lines of it that cannot wait any longer."""
         if not rest:

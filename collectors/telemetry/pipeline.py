@@ -13,17 +13,16 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from hashlib import blake2b
-from typing import Protocol
 
 from collectors.decoding import ParseError, decode
 from collectors.metric import FieldValue, Metric, Series, encode
 from collectors.telemetry import measurements as reasons
-from collectors.telemetry.calibration import Curve, output_field
+from collectors.telemetry.calibration import Curve
 from collectors.telemetry.limits import Book, Limits
 from collectors.telemetry.lines import is_plain
 from collectors.telemetry.rejections import Rejections
-from collectors.telemetry.series import Count, Plan, Plans, Step
-from collectors.telemetry.validation import Rule
+from collectors.telemetry.series import Calibrations, Plan, Plans, Step, Tracker
+from collectors.telemetry.validation import Rule, withdraw
 
 #: Lines of this measurement are MQTT messages, each whole in its field ``value``.
 MESSAGE = "mqtt_message"
@@ -32,6 +31,7 @@ MESSAGE = "mqtt_message"
 STATUS = "device_status"
 
 _MEASUREMENT = re.compile(r"(?:[^, \\]|\\.)*", re.DOTALL)
+_HEAD = re.compile(r"(?:[^ \\]|\\.)+(?= )", re.DOTALL)
 _ESCAPED = re.compile(r"\\([, ])")
 _MASK = 2**64 - 1
 
@@ -40,21 +40,6 @@ SPELLING = "%.9g"
 
 #: Odd, so that no two times of a series have the same identity; the golden ratio of 64 bits.
 _SPREAD = 0x9E3779B97F4A7C15
-
-
-class _Calibrations(Protocol):
-    def of(self, device: str, /) -> tuple[Curve, ...]: ...
-
-
-class _Device(Protocol):
-    @property
-    def count(self) -> Count: ...
-
-
-class _Tracker(Protocol):
-    def device(self, name: str, place: str, /) -> _Device: ...
-
-    def status(self, name: str, fields: Mapping[str, FieldValue], /) -> None: ...
 
 
 class Pipeline:
@@ -72,6 +57,7 @@ class Pipeline:
         most_series: plans that are kept.
         clock_ns: wall clock, nanoseconds since 1970.
         complain: is told in a sentence of what could not be done.
+        kinds: of the fields that are declared of a measurement; JSON does not tell a float from an integer.
     """
 
     def __init__(
@@ -79,8 +65,8 @@ class Pipeline:
         *,
         names: Sequence[str],
         book: Book,
-        calibrations: _Calibrations,
-        tracker: _Tracker | None,
+        calibrations: Calibrations,
+        tracker: Tracker | None,
         rejections: Rejections,
         devices: Sequence[str],
         earliest_ns: int,
@@ -88,6 +74,7 @@ class Pipeline:
         most_series: int,
         clock_ns: Callable[[], int],
         complain: Callable[[str], None],
+        kinds: Callable[[str], Mapping[str, type]],
     ) -> None:
         self._names = frozenset((*names, STATUS))
         self._book = book
@@ -100,6 +87,7 @@ class Pipeline:
         self._plans = Plans(most_series)
         self._clock_ns = clock_ns
         self._complain = complain
+        self._kinds = kinds
         self._now_ns = self._latest_ns = 0
         self._generation = 0
         # Rules that remember nothing are the same for every series with these limits.
@@ -129,20 +117,37 @@ class Pipeline:
         for line in lines:
             if plain or is_plain(line):
                 head, _, rest = line.partition(" ")
-                plan = newest.get(head)
-                if plan is not None:
-                    done = self._fast(plan, line, head, rest)
-                    if done is not None:
-                        append(done)
-                        continue
-            self.exact(line, out)
+            else:
+                # What is special in a head that is known means what it meant before.
+                found = _HEAD.match(line)
+                head, rest = (found[0], line[found.end() + 1 :]) if found else ("", "")
+                if not is_plain(rest):
+                    head = ""
+            count = len(out)
+            try:
+                if head:
+                    plan = newest.get(head)
+                    if plan is not None:
+                        done = self._fast(plan, line, head, rest)
+                        if done is not None:
+                            append(done)
+                            continue
+                self.exact(line, out)
+            except Exception as error:  # noqa: BLE001 - one line must not end the processor, which would meet it again
+                del out[count:]
+                append(line)
+                self._complain(
+                    f"a line could not be looked into, and goes on as it came: {type(error).__name__}: {error}"
+                )
         return out
 
     def _fast(self, plan: Plan, line: str, head: str, rest: str) -> str | None:
         """The line that comes out; None, with nothing changed, where anything is unusual."""
         pairs, _, stamp = rest.partition(" ")
-        if not stamp.isdigit() or plan.generation != self._generation:
+        if not stamp.isdigit():
             return None
+        if plan.generation != self._generation:
+            plan.recalibrate(self._calibrations.of(plan.device), self._generation)
         time_ns = int(stamp)
         if not (self._earliest_ns <= time_ns <= self._latest_ns and plan.from_ns <= time_ns < plan.until_ns):
             return None
@@ -223,30 +228,27 @@ class Pipeline:
 
     def _message(self, message: Metric, content: str, out: list[str]) -> None:
         """An MQTT message: its lines each go their way, and what is wrong with it is refused."""
-        from collectors.payloads import read_encoded  # only where messages come: it takes libraries of its own
+        from collectors.telemetry.messages import read  # only where messages come: it takes libraries of its own
 
-        topic, value = message.series.tags.get("topic"), message.fields.get("value")
-        if topic is None or not isinstance(value, str):
+        received = self._now_ns if message.time_ns is None else message.time_ns
+        found = read(message, received, self._kinds)
+        if found is None:
             out.append(content)
             return
-        received = self._now_ns if message.time_ns is None else message.time_ns
-        whence = {name: message.series.tags[name] for name in ("host", "site") if name in message.series.tags}
-        for each in read_encoded(topic, value, received):
+        for each in found:
             if isinstance(each, Metric):
-                series = Series(each.series.measurement, {**whence, **each.series.tags})
-                metric = Metric(series, each.fields, received if each.time_ns is None else each.time_ns)
-                if series.measurement in self._names:
-                    self._judge(metric, None, out)
+                if each.series.measurement in self._names:
+                    self._judge(each, None, out)
                 else:
-                    self._encode(metric, out)
+                    self._encode(each, out)
             else:
                 out.append(
                     self._rejections.line(
                         each.reason,
                         received,
-                        tags=whence,
+                        tags=message.series.tags,
                         device=self._rejections.strangers.name(each.device) if each.device else "",
-                        topic=self._rejections.topics.name(topic),
+                        topic=self._rejections.topics.name(each.topic),
                         text=each.text,
                     )
                 )
@@ -343,36 +345,8 @@ class Pipeline:
         if not late:
             plan.time_ns = time_ns
         if refused:
-            self._withdraw(plan, values, refused, computed)
+            withdraw(values, refused, computed, lambda field: self._rule(plan, field).limits.sources)
         return values, refused, any(output in values for output in computed)
-
-    def _withdraw(
-        self,
-        plan: Plan,
-        values: dict[str, FieldValue],
-        refused: dict[str, tuple[FieldValue, str]],
-        computed: Mapping[str, str],
-    ) -> None:
-        """Refuse, too, what was computed from what is refused, and what was computed from that."""
-        for output, source in computed.items():
-            # It never was in the line: there is nothing to tell of it where its source is told of.
-            if source in refused:
-                values.pop(output, None)
-                refused.pop(output, None)
-        found = True
-        while found:
-            found = False
-            calibrated = {output_field(field) for field in refused}
-            for field in list(values):
-                sources = (computed[field],) if field in computed else self._rule(plan, field).limits.sources
-                known = field in computed or field not in calibrated
-                if known and not any(source in refused for source in sources):
-                    continue
-                if field in computed:
-                    del values[field]
-                else:
-                    refused[field] = values.pop(field), reasons.SOURCE_REFUSED
-                found = True
 
     def _encode(self, metric: Metric, out: list[str]) -> None:
         line = encode(metric, self._complain)

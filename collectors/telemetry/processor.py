@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Protocol
 
 from collectors.metric import Metric, Series, encode
@@ -16,17 +18,13 @@ from collectors.telemetry.rejections import Rejections
 
 
 class States(Protocol):
-    """What keeps the state of devices: the tracker."""
+    """What keeps the state of devices, and writes it beside the lines."""
 
-    def due(self, now: float, /) -> bool:
-        """Whether it is time to flush, by the timer's seconds."""
+    def tell(self) -> list[str]:
+        """Lines about what was written, so many that nobody waits for them; it writes where it is time to."""
         ...
 
-    def flush(self, now_ns: int, /) -> Iterable[Metric]:
-        """Write what has changed, and tell of it."""
-        ...
-
-    def close(self) -> Iterable[Metric]:
+    def close(self) -> list[str]:
         """Write for the last time, and tell of it."""
         ...
 
@@ -40,7 +38,6 @@ class Processor:
         rejections: those of the pipeline.
         states: of the devices, or None where none are kept.
         context: of the collector.
-        timer: monotonic seconds.
         tags: ``host`` and ``site`` of what is made here.
     """
 
@@ -51,16 +48,15 @@ class Processor:
         rejections: Rejections,
         states: States | None,
         context: Context,
-        timer: Callable[[], float],
         tags: Mapping[str, str],
     ) -> None:
         self.tags = tags
+        self.up = True
         self._lines = lines
         self._pipeline = pipeline
         self._rejections = rejections
         self._states = states
         self._context = context
-        self._timer = timer
 
     def feed(self, data: bytes, /) -> tuple[bytes, int]:
         """The lines that come out of what came in."""
@@ -69,35 +65,20 @@ class Processor:
     def due(self) -> tuple[bytes, int]:
         """What the device states have to tell."""
         self._pipeline.tick()
-        states = self._states
-        if states is None or not states.due(self._timer()):
-            return b"", 0
-        return self._out(self._spelled(states.flush(self._context.clock_ns())))
+        return self._out(self._states.tell() if self._states is not None else [])
 
-    def end(self) -> tuple[bytes, int]:
+    def end(self) -> Iterator[tuple[bytes, int]]:
         """The rest, and the last of the device states."""
-        out = self._run(self._lines.end())
+        yield self._out(self._run(self._lines.end()))
         if self._states is not None:
             states, self._states = self._states, None
-            out += self._spelled(states.close())
-        return self._out(out)
+            yield self._out(states.close())
 
     def close(self) -> None:
         """Let go of the store, where it was not ended in order."""
         if self._states is not None:
             states, self._states = self._states, None
             states.close()
-
-    def _spelled(self, metrics: Iterable[Metric]) -> list[str]:
-        """Metrics that are made here, with the tags that Telegraf does not add to them."""
-        spelled = (
-            encode(
-                Metric(Series(each.series.measurement, {**self.tags, **each.series.tags}), each.fields, each.time_ns),
-                self._context.report.error,
-            )
-            for each in metrics
-        )
-        return [line for line in spelled if line]
 
     def _run(self, lines: list[str]) -> list[str]:
         out = self._pipeline.run(lines, plain=self._lines.plain)
@@ -121,6 +102,8 @@ def open_processor(context: Context) -> Processor:
 
     from collectors.telemetry.calibrations import CALIBRATION_DEVICES, CALIBRATION_RECHECK, CALIBRATIONS, Calibrations
     from collectors.telemetry.limits import Book
+    from collectors.telemetry.state.background import Background
+    from collectors.telemetry.state.settings import PENDING
     from collectors.telemetry.state.tracker import open_tracker
 
     values = context.values
@@ -129,28 +112,45 @@ def open_processor(context: Context) -> Processor:
     if values[settings.SITE]:
         tags["site"] = values[settings.SITE] or ""
     rejections = Rejections(tags, values[settings.MOST_TOPICS])
-    tracker = open_tracker(values, tags["host"], context.report.error, context.clock_ns, time.monotonic)
+    complain = context.report.error
+    said: deque[str] = deque()
+    tracker = open_tracker(values, tags["host"], said.append, context.clock_ns, time.monotonic)
+    states = None
+    if tracker is not None:
+        spell = _spelled(tags, said.append)
+        states = Background(tracker, values[PENDING], said, complain, spell, time.monotonic, context.clock_ns)
     pipeline = Pipeline(
         names=names,
         book=Book(declarations(names), _limits(values[settings.LIMITS])),
         calibrations=Calibrations(
             values[CALIBRATIONS],
-            context.report.error,
+            complain,
             time.monotonic,
             values[CALIBRATION_RECHECK],
             values[CALIBRATION_DEVICES],
         ),
-        tracker=tracker,
+        tracker=states,
         rejections=rejections,
         devices=_split(values[settings.DEVICES]),
         earliest_ns=_day_ns(values[settings.EARLIEST]),
         ahead_ns=int(values[settings.AHEAD] * 1e9),
         most_series=values[settings.MOST_SERIES],
         clock_ns=context.clock_ns,
-        complain=context.report.error,
+        complain=complain,
+        kinds=lru_cache(maxsize=256)(_kinds),
     )
     lines = Lines(values[settings.MOST_LINE_BYTES])
-    return Processor(lines, pipeline, rejections, tracker, context, time.monotonic, tags)
+    return Processor(lines, pipeline, rejections, states, context, tags)
+
+
+def _spelled(tags: Mapping[str, str], refuse: Callable[[str], None]) -> Callable[[Metric], str]:
+    """Makes lines of metrics that are made here, with the tags that Telegraf does not add to them."""
+
+    def spell(metric: Metric) -> str:
+        series = Series(metric.series.measurement, {**tags, **metric.series.tags})
+        return encode(Metric(series, metric.fields, metric.time_ns), refuse)
+
+    return spell
 
 
 def declarations(names: Sequence[str]) -> list[Measurement]:
@@ -170,6 +170,10 @@ def declarations(names: Sequence[str]) -> list[Measurement]:
                 found.append(measurement)
                 wanted.discard(measurement.name)
     return found
+
+
+def _kinds(name: str) -> Mapping[str, type]:
+    return {field.name: field.kind for measurement in declarations([name]) for field in measurement.fields}
 
 
 def _split(text: str) -> tuple[str, ...]:

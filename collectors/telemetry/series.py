@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from collectors.metric import MAX_TIME_NS, MIN_TIME_NS, FieldValue
 from collectors.telemetry.calibration import Curve
@@ -14,6 +14,27 @@ Count = Callable[[int, int, Mapping[str, FieldValue]], object]
 
 #: More fields than a series ever has; beyond, their rules are made anew, and what they remember is lost.
 _MOST_RULES = 256
+
+
+class Calibrations(Protocol):
+    """Gives the curves of a device."""
+
+    def of(self, device: str, /) -> tuple[Curve, ...]: ...
+
+
+class DeviceCount(Protocol):
+    """Counts the messages of a device."""
+
+    @property
+    def count(self) -> Count: ...
+
+
+class Tracker(Protocol):
+    """Keeps the state of each device."""
+
+    def device(self, name: str, place: str, /) -> DeviceCount: ...
+
+    def status(self, name: str, fields: Mapping[str, FieldValue], /) -> None: ...
 
 
 class Step(NamedTuple):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+
 from collectors.metric import FieldValue
+from collectors.telemetry.calibration import output_field
 from collectors.telemetry.limits import Limits
-from collectors.telemetry.measurements import OUT_OF_RANGE, RATE_OF_CHANGE, STUCK
+from collectors.telemetry.measurements import OUT_OF_RANGE, RATE_OF_CHANGE, SOURCE_REFUSED, STUCK
 
 _NAN = float("nan")
 
@@ -99,3 +102,38 @@ class Rule:
 
     def _is_reached(self, value: float, before: float, elapsed_ns: int) -> bool:
         return abs(value - before) <= max(self.step, self.limits.rate_per_second * elapsed_ns * 1e-9)
+
+
+def withdraw(
+    values: dict[str, FieldValue],
+    refused: dict[str, tuple[FieldValue, str]],
+    computed: Mapping[str, str],
+    sources: Callable[[str], Sequence[str]],
+) -> None:
+    """Refuse, too, what was computed from what is refused, and what was computed from that.
+
+    Args:
+        values: those taken so far; what goes is taken out.
+        refused: value and reason by field; what goes is put in, unless it never was in the line.
+        computed: the calibrated fields that were added, each with its source.
+        sources: the fields that a declared field is computed from.
+    """
+    for output, source in computed.items():
+        # It never was in the line: there is nothing to tell of it where its source is told of.
+        if source in refused:
+            values.pop(output, None)
+            refused.pop(output, None)
+    found = True
+    while found:
+        found = False
+        calibrated = {output_field(field) for field in refused}
+        for field in list(values):
+            own = (computed[field],) if field in computed else sources(field)
+            known = field in computed or field not in calibrated
+            if known and not any(source in refused for source in own):
+                continue
+            if field in computed:
+                del values[field]
+            else:
+                refused[field] = values.pop(field), SOURCE_REFUSED
+            found = True

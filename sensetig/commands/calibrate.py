@@ -13,6 +13,7 @@ import click
 import platformdirs
 
 from sensetig.calibration import CannotCalibrate
+from sensetig.options import FiniteRange
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,9 +55,9 @@ class Wishes(NamedTuple):
     metavar="typed|collector|influxdb|FILE",
     help="Where the sensor's readings come from; FILE is a Sense HAT recording.",
 )
-@click.option("--window", type=click.FloatRange(0), default=60.0, show_default=True, help="Seconds around a reference.")
+@click.option("--window", type=FiniteRange(0), default=60.0, show_default=True, help="Seconds around a reference.")
 @click.option("--samples", type=click.IntRange(1, 600), default=5, show_default=True, help="Readings that make one.")
-@click.option("--minutes", type=click.FloatRange(0.1, 1440), default=2.0, show_default=True, help="Of InfluxDB's data.")
+@click.option("--minutes", type=FiniteRange(0.1, 1440), default=2.0, show_default=True, help="Of InfluxDB's data.")
 @click.option(
     "--kind",
     type=click.Choice(("auto", "offset", "gain", "two_point", "polynomial")),

@@ -14,6 +14,7 @@ import click
 from collectors.camera import detection_settings, settings
 from collectors.runner import Unavailable
 from collectors.settings import Setting, SettingsError, Values
+from sensetig.options import FiniteRange
 
 if TYPE_CHECKING:
     from collectors.camera.backends import Frame
@@ -58,7 +59,7 @@ def _with_settings(function: Any) -> Any:
     show_default=True,
     help="The picture to write; its ending says the kind, .png or .jpg.",
 )
-@click.option("--seconds", type=click.FloatRange(min=1), help="Look for so long; a device for 20 s, a file in full.")
+@click.option("--seconds", type=FiniteRange(min=1), help="Look for so long; a device for 20 s, a file in full.")
 @click.option("--picture", "numbers", type=click.IntRange(min=0), multiple=True, help="Draw this picture, from 0.")
 @click.option("--most", type=click.IntRange(1, 12), default=3, show_default=True, help="Pictures drawn of each kind.")
 @_with_settings

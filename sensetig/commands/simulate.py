@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from sensetig.commands.demo import Duration
+from sensetig.options import FiniteRange
 
 _file = click.Path(dir_okay=False, path_type=Path)
 
@@ -46,7 +47,7 @@ def _profiles(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 )
 @click.option(
     "--interval",
-    type=click.FloatRange(0.001, 86_400),
+    type=FiniteRange(0.001, 86_400),
     metavar="S",
     default=10.0,
     show_default=True,
@@ -79,7 +80,7 @@ def _profiles(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 )
 @click.option(
     "--speed",
-    type=click.FloatRange(0, 100_000),
+    type=FiniteRange(0, 100_000),
     default=1.0,
     show_default=True,
     help="Simulated seconds to a second; 0 for as fast as it goes.",
@@ -122,11 +123,9 @@ def _profiles(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     help="Write the report to this file.",
 )
 @click.option("--manifest", type=_file, metavar="FILE", help="Write a line of JSON for each point that is sent.")
+@click.option("--wait", type=FiniteRange(0.1, 3600), default=10.0, show_default=True, help="Seconds for connecting.")
 @click.option(
-    "--wait", type=click.FloatRange(0.1, 3600), default=10.0, show_default=True, help="Seconds for connecting."
-)
-@click.option(
-    "--drain", type=click.FloatRange(0.1, 3600), default=30.0, show_default=True, help="Seconds for the last answers."
+    "--drain", type=FiniteRange(0.1, 3600), default=30.0, show_default=True, help="Seconds for the last answers."
 )
 def command(**options: Any) -> None:
     """Play many Pis with Sense HATs, with their errors and faults, and report exactly what was sent.

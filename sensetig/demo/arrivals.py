@@ -92,7 +92,7 @@ def gather(counts: Iterable[FluxRecord], newest: Iterable[FluxRecord]) -> Arriva
                 sum(points[name].values()),
                 tuple(sorted({reading.field for reading in own})),
                 max(reading.time for reading in own),
-                all(BROUGHT_BY in reading.tags for reading in own),
+                all(_by_telegraf(reading) for reading in own),
             )
     return Arrivals(measurements, readings)
 
@@ -106,22 +106,31 @@ def reporting(arrivals: Arrivals) -> set[str]:
     return {reading.tags["collector"] for reading in _own_metrics(arrivals)}
 
 
+def _by_telegraf(reading: Reading) -> bool:
+    """Whether Telegraf brought it: its mark tells, and what a processor says of itself has no other way."""
+    return BROUGHT_BY in reading.tags or (
+        reading.measurement == COLLECTOR.name and reading.tags.get("collector") in PROCESSORS
+    )
+
+
 def _own_metrics(arrivals: Arrivals) -> list[Reading]:
     return [
         reading
         for reading in arrivals.readings
-        if reading.measurement == COLLECTOR.name
-        and "collector" in reading.tags
-        and (BROUGHT_BY in reading.tags or reading.tags["collector"] in PROCESSORS)
+        if reading.measurement == COLLECTOR.name and "collector" in reading.tags and _by_telegraf(reading)
     ]
+
+
+def came_through(name: str, arrived: Arrived, declared: Mapping[str, Declared]) -> bool:
+    """Whether a measurement came through Telegraf; that of a processor has no other way."""
+    return arrived.through_telegraf or (name in declared and declared[name].collector in PROCESSORS)
 
 
 def missing(arrivals: Arrivals, expected: Iterable[str], declared: Mapping[str, Declared]) -> list[str]:
     """The collectors of *expected* whose data has not arrived through Telegraf.
 
     A collector has arrived when its own metric came through Telegraf, and a measurement of its own as well.
-    A processor has no other way than through Telegraf. One that prints nothing itself, since it writes to InfluxDB on
-    its own, has arrived when what it writes has.
+    One that prints nothing itself, since it writes to InfluxDB on its own, has arrived when what it writes has.
     """
     there = reporting(arrivals)
     printing_nothing = {
@@ -132,6 +141,6 @@ def missing(arrivals: Arrivals, expected: Iterable[str], declared: Mapping[str, 
     with_data = {
         declared[name].collector
         for name, arrived in arrivals.measurements.items()
-        if name in declared and (arrived.through_telegraf or declared[name].collector in PROCESSORS | printing_nothing)
+        if name in declared and (came_through(name, arrived, declared) or declared[name].collector in printing_nothing)
     }
     return [name for name in expected if name not in there or name not in with_data]

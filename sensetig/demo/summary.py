@@ -12,7 +12,7 @@ from typing import Any
 
 from collectors import __version__
 from sensetig.declarations import Declared
-from sensetig.demo.arrivals import Arrivals
+from sensetig.demo.arrivals import Arrivals, came_through
 from sensetig.demo.run import Running
 
 
@@ -58,7 +58,7 @@ def summary(
                 "points": arrived.points,
                 "fields": list(arrived.fields),
                 "newest_age_seconds": round((now - arrived.newest).total_seconds(), 1),
-                "through_telegraf": arrived.through_telegraf,
+                "through_telegraf": came_through(name, arrived, declared),
             }
             for name, arrived in arrivals.measurements.items()
         },

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from rich.console import Console
 
 from collectors.broker import read_secret
+from collectors.metric import MAX_TIME_NS, MIN_TIME_NS
 from collectors.runner import Unavailable
 from sensetig.simulator import SimulatorError, report
 from sensetig.simulator.device import Device
@@ -60,7 +61,7 @@ class Wishes(NamedTuple):
 
 
 def plan_of(wishes: Wishes, now_ns: int) -> Plan:
-    """When devices are asked. Raises SimulatorError where that has no end and needs one."""
+    """When devices are asked. Raises SimulatorError where that has no end and needs one, or no date."""
     interval_ns = round(wishes.interval * 1e9)
     readings = wishes.messages
     if wishes.duration is not None:
@@ -71,6 +72,8 @@ def plan_of(wishes: Wishes, now_ns: int) -> Plan:
     start_ns = wishes.start
     if start_ns is None:
         start_ns = now_ns - (readings or 0) * interval_ns if wishes.speed == 0 else now_ns
+    if not MIN_TIME_NS <= start_ns <= MAX_TIME_NS - (readings or 0) * interval_ns:
+        raise SimulatorError("the simulated time would be beyond the years 1677 to 2262, which no database holds")
     return Plan(start_ns, interval_ns, readings, wishes.speed)
 
 

@@ -105,8 +105,8 @@ class Gateway:
 
     def _configuration(self) -> Path:
         """The snippet with all of its topics: those of other makers are behind a comment sign."""
-        text = (TELEGRAF / "hub" / "mqtt.conf").read_text(encoding="utf-8")
-        path = self._folder / "mqtt.conf"
+        text = (TELEGRAF / "hub" / "gateway.conf").read_text(encoding="utf-8")
+        path = self._folder / "gateway.conf"
         path.write_text(text.replace('    # "', '    "'), encoding="utf-8")
         return path
 
@@ -144,7 +144,9 @@ class Gateway:
         assert self._process is not None
         process = self._process.process()
         assert process is not None
-        return next(child for child in process.children() if "telemetry" in child.cmdline())
+        words = ["-m", "collectors", "telemetry"]
+        # The shell that holds its pipes is Telegraf's child, and it is the shell's.
+        return next(child for child in process.children(recursive=True) if child.cmdline()[1:4] == words)
 
     def ask(self, query: str) -> list[dict[str, Any]]:
         """The series that InfluxQL answers with."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -96,24 +97,31 @@ def running(folder: Path, *, open_to_all: bool = True) -> Iterator[Mosquitto]:
 
 
 @contextmanager
-def shipped(folder: Path, users: Mapping[str, str], changes: Mapping[str, str] | None = None) -> Iterator[Mosquitto]:
+def shipped(
+    folder: Path, users: Mapping[str, str], changes: Mapping[str, str] | None = None, *, tls_port: int | None = None
+) -> Iterator[Mosquitto]:
     """A broker with the configuration and the access list that the project ships; without one, the test is skipped.
 
     Args:
         users: names with their passwords, hashed as the documentation has it.
         changes: settings to give another value.
+        tls_port: where the listener with TLS is to be, whose certificate and key are in *folder*/certs.
     """
     source = bundle.root() / "mosquitto"
     passwords = folder / "sensetig.passwd"
+    passwords.touch(mode=0o600)
     passwords.write_text("".join(f"{name}:{password}\n" for name, password in users.items()), encoding="utf-8")
-    passwords.chmod(0o600)
     subprocess.run([_found("mosquitto_passwd"), "-U", passwords], check=True, capture_output=True, timeout=60)
     shutil.copy(source / "sensetig.acl", folder)
     os.chmod(folder / "sensetig.acl", 0o600)
+    text = (source / "sensetig.conf").read_text(encoding="utf-8")
+    if tls_port is not None:
+        text = text.replace("#listener 8883", f"#listener {tls_port} 127.0.0.1")
+        text = re.sub(r"^#(?=listener |certfile |keyfile |tls_version )", "", text, flags=re.MULTILINE)
     lines = []
-    for line in (source / "sensetig.conf").read_text(encoding="utf-8").splitlines():
+    for line in text.splitlines():
         key = line.partition(" ")[0]
-        if key != "listener":  # the test's own port takes its place
+        if line != "listener 1883 127.0.0.1":  # the test's own port takes its place
             lines.append(f"{key} {changes[key]}" if changes and key in changes else line)
     configuration = "\n".join(lines).replace("/etc/mosquitto/", f"{folder}/") + "\n"
     with _running(Mosquitto(_found("mosquitto"), folder, configuration)) as broker:

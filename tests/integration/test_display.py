@@ -14,6 +14,8 @@ from collectors.display.health import Health
 from collectors.display.rendering import BLACK, OFF, PIXELS, Frame, bar, rotated, solid
 from tests.integration import mosquitto
 from tests.integration.mqtt_support import BOUND_SECONDS, Peer, agent, settings
+from tests.integration.test_mqtt_agent import broker as broker
+from tests.integration.test_mqtt_agent import peer as peer
 from tests.integration.test_sense_emu import Emulator, needs_emulator
 from tests.integration.test_sense_emu import emulator as emulator
 
@@ -52,20 +54,6 @@ class Window:
 def window(emulator: Emulator) -> Iterator[Window]:
     del emulator
     made = Window()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[mosquitto.Mosquitto]:
-    (tmp_path / "broker").mkdir()
-    with mosquitto.running(tmp_path / "broker") as made:
-        yield made
-
-
-@pytest.fixture
-def peer(broker: mosquitto.Mosquitto) -> Iterator[Peer]:
-    made = Peer(broker.port)
     yield made
     made.close()
 

@@ -188,6 +188,31 @@ def test_what_comes_on_other_topics_is_printed_and_what_is_no_metric_is_counted(
         assert running.wait() == 0
 
 
+def test_what_is_retained_comes_once_and_only_with_a_time_of_its_own(
+    broker: mosquitto.Mosquitto, peer: Peer, tmp_path: Path
+) -> None:
+    topic = "sensetig/shed/telemetry"
+    peer.publish(f"{topic}/weather", b"weather value=7 1700000000000000000\n", retain=True)
+    peer.publish(f"{topic}/air", b'{"value": 8}', retain=True)
+    peer.publish("sensetig/shed/status", b"online", retain=True)
+    variables = settings(broker.port, tmp_path, subscribe="sensetig/shed/#")
+    with agent(variables, "--execd") as running:
+        running.await_said("so nobody knows of when it is")
+        printed: set[str] = set()
+        while not printed >= {"weather", "device_status"}:
+            printed.add(running.printed.get(timeout=BOUND_SECONDS).partition(",")[0])
+        assert "air" not in printed
+        running.end_input()
+        assert running.wait() == 0
+    peer.status("offline")
+    with agent(variables, "--execd") as running:
+        peer.status("online")
+        assert peer.ask("ping")["status"] == "ok"  # it is subscribed again
+        peer.publish(f"{topic}/last", b"last value=9 1700000000000000000\n")
+        while not (line := running.printed.get(timeout=BOUND_SECONDS)).startswith("last"):
+            assert not line.startswith(("weather", "air", "device_status")), line
+
+
 def test_a_message_that_was_not_written_comes_again_after_a_kill(
     broker: mosquitto.Mosquitto, peer: Peer, tmp_path: Path
 ) -> None:

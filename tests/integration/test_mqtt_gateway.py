@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +18,7 @@ import pytest
 from paho.mqtt.client import Client, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 
+from sensetig.local import ports
 from tests.integration import gateway as gateways
 from tests.integration import mosquitto
 from tests.integration.conftest import InfluxDB
@@ -172,3 +176,53 @@ def test_who_gives_no_name_or_a_wrong_password_is_refused(broker: Mosquitto, pas
         stranger.disconnect()
         stranger.loop_stop()
     assert told[0] == "Not authorized"
+
+
+def test_devices_of_the_network_come_in_over_tls_alone(tmp_path: Path) -> None:
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl on this machine: install it to make a certificate for the broker")
+    certificates = tmp_path / "certs"
+    certificates.mkdir()
+    subprocess.run(
+        [
+            openssl,
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=DNS:localhost",
+            "-keyout",
+            str(certificates / "server.key"),
+            "-out",
+            str(certificates / "server.crt"),
+        ],
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    port = ports.any_free()
+    with mosquitto.shipped(tmp_path, USERS, tls_port=port):
+        told: list[str] = []
+        device = Client(CallbackAPIVersion.VERSION2, protocol=MQTTv5)
+        device.on_connect = lambda _client, _data, _flags, reason, _properties: told.append(str(reason))
+        device.username_pw_set("hall", USERS["hall"])
+        device.tls_set(ca_certs=str(certificates / "server.crt"))
+        device.connect("localhost", port)
+        device.loop_start()
+        try:
+            until(lambda: bool(told), 20)
+        finally:
+            device.disconnect()
+            device.loop_stop()
+        assert told[0] == "Success"
+        with pytest.raises(ssl.SSLError), socket.create_connection(("localhost", port), timeout=10) as plain:
+            ssl.create_default_context().wrap_socket(plain, server_hostname="localhost")

@@ -124,7 +124,7 @@ def worker(
     """A Telegraf with the processor and one of telegraf/hub, that listens when this begins."""
     folder.mkdir(exist_ok=True)
     log = folder / "telegraf.log"
-    files = ["telegraf.conf", "telegraf.d/telemetry.conf", f"hub/{hub}.conf"]
+    files = ["telegraf.conf", "telegraf.d/telegraf.conf", "telegraf.d/telemetry.conf", f"hub/{hub}.conf"]
     identity = processes.start(
         "Telegraf",
         [telegraf, *(word for file in files for word in ("--config", TELEGRAF / file))],
@@ -136,6 +136,8 @@ def worker(
             "SENSETIG_INFLUXDB_URL": influxdb.url,
             "SENSETIG_TELEGRAF_TOKEN": influxdb.write_token,
             "SENSETIG_FLUSH_INTERVAL": "1s",
+            "SENSETIG_INTERVAL": "1s",
+            "SENSETIG_MQTT_PASSWORD": "word",
             "SENSETIG_TELEMETRY_STATE": str(folder / "state.db"),
             "SENSETIG_TELEMETRY_CALIBRATIONS": str(folder / "calibrations"),
             **environment,
@@ -146,6 +148,16 @@ def worker(
         yield identity
     finally:
         processes.stop([identity])
+
+
+@contextmanager
+def gateway(folder: Path) -> Iterator[mosquitto.Mosquitto]:
+    """The broker as it ships, but for whom it lets in."""
+    acl = folder / "everybody.acl"
+    acl.write_text("topic readwrite sensetig/#\nuser telegraf\ntopic read sensetig/#\n")
+    acl.chmod(0o600)
+    with mosquitto.shipped(folder, {"telegraf": "word"}, {"allow_anonymous": "true", "acl_file": str(acl)}) as broker:
+        yield broker
 
 
 def profile(folder: Path, text: str) -> str:
@@ -269,12 +281,12 @@ def test_through_mosquitto_and_telegraf_what_arrived_and_what_was_refused_is_wha
 ) -> None:
     log = tmp_path / "hub" / "telegraf.log"
     with (
-        mosquitto.running(tmp_path) as broker,
+        gateway(tmp_path) as broker,
         worker(
             telegraf,
             influxdb,
             tmp_path / "hub",
-            "mqtt",
+            "gateway",
             "Connected [",
             SENSETIG_MQTT_SERVER=broker.url.replace("mqtt", "tcp"),
         ),
@@ -302,12 +314,12 @@ def test_a_message_that_comes_twice_is_counted_once_in_the_state_of_its_device(
     telegraf: Path, influxdb: InfluxDB, tmp_path: Path
 ) -> None:
     with (
-        mosquitto.running(tmp_path) as broker,
+        gateway(tmp_path) as broker,
         worker(
             telegraf,
             influxdb,
             tmp_path / "hub",
-            "mqtt",
+            "gateway",
             "Connected [",
             SENSETIG_MQTT_SERVER=broker.url.replace("mqtt", "tcp"),
             SENSETIG_TELEMETRY_STATE_SECONDS="1",
@@ -344,12 +356,12 @@ def test_a_calibration_with_the_inverse_takes_the_error_out_again(
     (tmp_path / "hub" / "calibrations").mkdir(parents=True)
     (tmp_path / "hub" / "calibrations" / "sim-0001.toml").write_text("\n".join(entries))
     with (
-        mosquitto.running(tmp_path) as broker,
+        gateway(tmp_path) as broker,
         worker(
             telegraf,
             influxdb,
             tmp_path / "hub",
-            "mqtt",
+            "gateway",
             "Connected [",
             SENSETIG_MQTT_SERVER=broker.url.replace("mqtt", "tcp"),
         ),
@@ -420,6 +432,21 @@ def test_through_jetstream_and_two_workers_what_arrived_and_what_was_refused_is_
         _compared(influxdb, "workers", sent, tmp_path / "one" / "telegraf.log")
         # Nothing is left with the workers: each message was confirmed when InfluxDB had it.
         await_that(lambda: asyncio.run(_unconfirmed(nats_server.url)) == 0, tmp_path / "one" / "telegraf.log")
+
+
+def test_the_astro_pis_recording_reaches_influxdb_as_it_is(
+    influxdb: InfluxDB, recordings: Path, tmp_path: Path
+) -> None:
+    path = recordings / "sensehat" / "astro_pi_2015-08.csv.gz"
+    sent = simulate(
+        tmp_path,
+        *("--to", influxdb.url, "--devices", "2", "--messages", "200", "--profile", "perfect", "--site", "orbit"),
+        *("--recording", str(path)),
+        **{TOKEN_VARIABLE: influxdb.write_token},
+    )
+    assert (sent.status, sent.total["points"]) == (0, 2 * 200 * 2), sent.said
+    assert stored(influxdb, "orbit") == sent.values
+    assert {row["replayed"] for row in rows(influxdb, "SELECT * FROM environment WHERE site = 'orbit'")} == {"true"}
 
 
 def test_a_broker_that_restarts_meanwhile_costs_no_message(tmp_path: Path) -> None:

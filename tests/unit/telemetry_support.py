@@ -85,6 +85,7 @@ class Stage:
             most_series=most_series,
             clock_ns=lambda: self.now,
             complain=self.said.append,
+            kinds=lambda name: {"red": int, "level": float} if name == "colour" else {},
         )
 
     def run(self, *lines: str, plain: bool | None = None) -> list[str]:

@@ -67,6 +67,13 @@ def test_pairs_become_an_entry_with_who_when_and_with_what(call: Call, folder: P
     assert curve.apply(25.0) == pytest.approx(20.45, abs=0.1)
 
 
+@pytest.mark.parametrize("number", ["nan", "inf"])
+def test_a_window_is_a_finite_time(call: Call, folder: Path, number: str) -> None:
+    result = call("pi-1", *FIVE, "--window", number, "--yes")
+    assert (result.exit_code, folder.exists()) == (2, False)
+    assert f"Invalid value for '--window': {number} is no finite number." in result.output
+
+
 def test_what_it_writes_is_what_the_processor_reads_while_it_watches(call: Call, folder: Path) -> None:
     now = [0.0]
     calibrations = Calibrations(str(folder), pytest.fail, lambda: now[0])

@@ -16,7 +16,7 @@ from influxdb_client.client.flux_table import FluxRecord
 
 from collectors.schema import Field, Measurement, Tag
 from sensetig.declarations import Declared
-from sensetig.demo.arrivals import Arrivals, Reading, gather, missing
+from sensetig.demo.arrivals import Arrivals, Reading, came_through, gather, missing
 from sensetig.demo.run import sources
 from sensetig.demo.state import State, StateError
 from sensetig.demo.summary import dashboards, save
@@ -76,6 +76,24 @@ def test_a_collector_has_arrived_when_its_own_metric_came_through_telegraf_and_i
     assert missing(_arrivals(through), ["sky"], declared) == ["sky"]
     assert missing(_arrivals(data, through), ["sky"], declared) == ["sky"]
     assert missing(_arrivals(data, printing_nothing), ["sky"], declared) == [], "it writes to InfluxDB on its own"
+
+
+def test_what_a_processor_says_of_itself_has_come_through_telegraf() -> None:
+    through = _record("collector", "up", 1, collector="sky", brought_by="telegraf")
+    processor = _record("collector", "up", 1, collector="telemetry")
+    assert _arrivals(through, processor).measurements["collector"].through_telegraf
+    assert (
+        not _arrivals(through, _record("collector", "up", 1, collector="sky"))
+        .measurements["collector"]
+        .through_telegraf
+    )
+
+
+def test_what_a_processor_makes_has_come_through_telegraf_without_its_mark() -> None:
+    arrived = _arrivals(_record("weather", "rain", True)).measurements["weather"]
+    assert came_through("weather", arrived, {"weather": Declared("telemetry", WEATHER)})
+    assert not came_through("weather", arrived, {"weather": Declared("sky", WEATHER)})
+    assert not came_through("weather", arrived, {})
 
 
 def test_the_table_shows_declared_fields_of_the_newest_series_with_their_units_and_leaves_texts_out() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from collectors.decoding import decode
 from collectors.metric import Metric, Series, encode
 from collectors.payloads import Bounds, Refused, read_encoded, read_message
 from collectors.payloads.outcome import REASONS
+from tests.golden import ROOT
 
 NOW = 1_800_000_000_000_000_000
 TELEMETRY = "sensetig/hall/telemetry"
@@ -218,6 +220,7 @@ def test_the_bounds_are_parameters() -> None:
     assert reasons(read(ENVIRONMENT, batch, metrics=3)) == ["too_many"]
     assert reasons(read(TELEMETRY, "environment a=1\nenvironment a=2", metrics=1)) == ["too_many"]
     assert reasons(read(ENVIRONMENT, batch[0], fields=1)) == ["too_many"]
+    assert reasons(read(ENVIRONMENT, {"a": 1, "tags": {f"t{each}": "x" for each in range(33)}})) == ["too_many"]
     assert reasons(read(ENVIRONMENT, {"a": {"b": 1}}, depth=0)) == ["too_deep"]
     assert reasons(read(ENVIRONMENT, {"a": 1}, payload_bytes=7)) == ["too_large"]
 
@@ -251,6 +254,12 @@ def test_base64_is_read_back_and_anything_else_is_refused() -> None:
     assert read_encoded(ENVIRONMENT, base64.b64encode(payload).decode(), NOW) == [environment(a=1.0)]
     assert reasons(read_encoded(ENVIRONMENT, "{not base64}", NOW)) == ["not_base64"]
     assert reasons(read_encoded(ENVIRONMENT, "ä", NOW)) == ["not_base64"]
+
+
+def test_the_documentation_names_every_reason() -> None:
+    text = (ROOT / "docs" / "mqtt-gateway.md").read_text(encoding="utf-8")
+    section = text.partition("## Refusals")[2].partition("What each means")[0]
+    assert set(re.findall(r"`([a-z0-9_]+)`", section)) - {"telemetry_rejected"} == set(REASONS)
 
 
 LEVELS = st.one_of(

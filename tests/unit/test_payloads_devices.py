@@ -116,6 +116,27 @@ def test_each_channel_of_a_meter_is_a_metric() -> None:
     ]
 
 
+def test_the_tariffs_of_a_meter_are_no_channels() -> None:
+    content = {"ENERGY": {"Total": 711.5, "TotalTariff": [97, 614.5], "ExportTariff": [0, "x"], "Power": 734}}
+    found = read("tele/plug/SENSOR", content)
+    assert reasons(found) == ["wrong_type"]
+    assert found[1:] == [
+        metric(
+            "energy", energy_total_kilowatt_hours=711.5, total_tariff_1=97.0, total_tariff_2=614.5, power_watts=734.0
+        )
+    ]
+
+
+def test_the_heat_of_tasmotas_own_chip_is_not_that_of_the_air() -> None:
+    content = {"BME280": {"Temperature": 70.7}, "ESP32": {"Temperature": 106, "HallEffect": 3}, "TempUnit": "F"}
+    bme280, chip = read("tele/plug/SENSOR", content)
+    assert isinstance(bme280, Metric)
+    assert isinstance(chip, Metric)
+    assert bme280.series.measurement == "environment"
+    assert chip.series.measurement == "tasmota"
+    assert chip.fields == {"chip_celsius": pytest.approx(41.11, abs=0.01), "hall_effect": 3.0}
+
+
 def test_what_else_tasmota_senses_keeps_its_name() -> None:
     content = {"Switch1": "ON", "ANALOG": {"A0": 512}, "CCS811": {"eCO2": 400, "TVOC": 2}, "Time": "x"}
     assert read("tele/plug/SENSOR", content) == [

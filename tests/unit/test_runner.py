@@ -12,7 +12,8 @@ import pytest
 from collectors.decoding import decode_lines
 from collectors.metric import Metric, Series
 from collectors.report import Report
-from collectors.runner import REPORT_SECONDS, Collector, Requests, Runner, Unavailable
+from collectors.requests import Requests
+from collectors.runner import REPORT_SECONDS, Collector, Runner, Unavailable
 from collectors.schema import COLLECTOR, violations
 
 

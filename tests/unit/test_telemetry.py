@@ -52,6 +52,19 @@ def test_a_line_without_a_time_gets_that_of_its_arrival() -> None:
     assert [metric.time_ns for metric in out] == [NOW]
 
 
+@pytest.mark.parametrize("before", [[], [reading(20, -10), reading(20.5, -5)]])
+def test_a_line_whose_reading_fails_goes_on_as_it_came_and_is_told(before: list[str]) -> None:
+    def fail(value: float) -> float:
+        raise RuntimeError(f"no curve for {value}")
+
+    broken = offset(1.0, since_ns=NOW - 86400 * SECOND)._replace(apply=fail)
+    stage = Stage(curves={"pi": (broken,)})
+    good = reading(21, device="other")
+    assert stage.run(*before, reading(20, 1), good, reading(20, 2)) == [*before, reading(20, 1), good, reading(20, 2)]
+    assert [sentence for sentence in stage.said if "RuntimeError: no curve for 20.0" in sentence] == stage.said
+    assert len(stage.said) == 2
+
+
 # --- calibration ------------------------------------------------------------------------------------
 
 
@@ -454,3 +467,30 @@ def test_every_value_that_comes_in_goes_out_or_is_refused(lines: list[str]) -> N
         else:
             found += sum(1 if "reason" in metric.series.tags else len(metric.fields) for metric in out)
     assert found == expected
+
+
+@pytest.mark.parametrize("site", ["living\\ room", "Zürich", "a\\,b\\=c\\ d"])
+def test_a_known_series_is_as_quick_with_special_signs_in_its_tags(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(curves={"pi": (offset(-4),)})
+
+    def line(number: int, more: str = "") -> str:
+        head = f"environment,device=pi,host=pi,sensor=hts221,site={site}"
+        return f"{head} temperature_raw_celsius={20.5 + number}{more} {NOW - SECOND * (9 - number)}"
+
+    assert stage.run(line(0)) == [line(0, ",temperature_calibrated_celsius=16.5")]
+    read_fully: list[str] = []
+    monkeypatch.setattr(stage.pipeline, "exact", lambda text, _: read_fully.append(text))
+    out = stage.run(line(1), line(2))
+    assert out == [line(number, f",temperature_calibrated_celsius={16.5 + number}") for number in (1, 2)]
+    assert read_fully == []
+
+
+def test_a_whole_number_of_a_message_is_the_integer_that_is_declared() -> None:
+    stage = Stage()
+    payload = base64.b64encode(b'{"red": 3, "level": 2, "other": 1}').decode()
+    (metric,) = stage.metrics(f'mqtt_message,topic=sensetig/pi/telemetry/colour value="{payload}" {NOW}')
+    assert {name: (type(value), value) for name, value in metric.fields.items()} == {
+        "red": (int, 3),
+        "level": (float, 2.0),
+        "other": (float, 1.0),
+    }

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from collectors.decoding import decode_lines
 from collectors.metric import Metric, Series, encode
 from collectors.report import Report
-from collectors.runner import DUE_SECONDS, REPORT_SECONDS, Requests, Runner, Transforming
+from collectors.requests import Requests
+from collectors.runner import DUE_SECONDS, REPORT_SECONDS, Runner, Transforming
 from collectors.telemetry.limits import NEVER, Book, LimitsError, read
 from collectors.telemetry.lines import Lines
 from tests.golden import ROOT
@@ -142,6 +143,7 @@ class Upper:
 
     def __init__(self) -> None:
         self.tags = {"host": "hub"}
+        self.up = True
         self.calls: list[str] = []
 
     def feed(self, data: bytes, /) -> tuple[bytes, int]:
@@ -152,9 +154,9 @@ class Upper:
         self.calls.append("due")
         return b"DUE A=1 1\n", 1
 
-    def end(self) -> tuple[bytes, int]:
+    def end(self) -> Iterator[tuple[bytes, int]]:
         self.calls.append("end")
-        return b"END A=1 1\n", 1
+        yield b"END A=1 1\n", 1
 
     def close(self) -> None:
         """Nothing is open."""

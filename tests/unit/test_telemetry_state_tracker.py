@@ -11,7 +11,7 @@ from collectors.metric import Metric
 from collectors.runner import Unavailable
 from collectors.schema import violations
 from collectors.settings import Values
-from collectors.telemetry.state.counting import Device
+from collectors.telemetry.state.counting import Device, Pending
 from collectors.telemetry.state.measurement import MEASUREMENTS
 from collectors.telemetry.state.model import Rules, decode
 from collectors.telemetry.state.sqlite import SqliteStore
@@ -320,7 +320,7 @@ def test_devices_that_were_written_leave_nothing_pending(workers: Make) -> None:
 
 
 def test_counting_a_message_that_is_pending_leaves_the_values() -> None:
-    device = Device({}, "pi", "environment")
+    device = Device(Pending({}, "pi"), "environment")
     device.count(1, 5, {"a": 1.0})
     device.count(1, 6, {"a": 2.0})
     assert (device.duplicates, device.values, device.last_ns, device.first_ns) == (1, {"a": 1.0}, 5, 5)

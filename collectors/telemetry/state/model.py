@@ -12,6 +12,7 @@ import struct
 import sys
 from array import array
 from collections.abc import Mapping
+from itertools import chain
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -29,6 +30,7 @@ INTERVAL_UNKNOWN_SECONDS = 60.0
 _LEARN, _LEARN_MOST = 0.3, 4.0
 
 _MAGIC = b"SD1"
+_JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circular=False)
 _HEAD = struct.Struct("<3sI")
 _GROUP = struct.Struct("<II")
 
@@ -128,8 +130,9 @@ def merge(state: State, delta: Delta, now_ns: int, rules: Rules) -> State:
     Args:
         now_ns: the worker's clock.
     """
-    known = {identity for _, group in state.window for identity in group}
-    new = tuple(identity for identity in delta.identities if identity not in known)
+    fresh = set(delta.identities)
+    known = fresh.intersection(chain.from_iterable(group for _, group in state.window))
+    new = tuple(identity for identity in delta.identities if identity not in known) if known else delta.identities
     added = len(new) + delta.unchecked
     repeated = len(delta.identities) - len(new)
     alive = added > 0 or delta.gone is False
@@ -230,9 +233,7 @@ def _latest(old: Values, new: Values) -> Values:
 
 def encode(state: State) -> bytes:
     """A state as a document: its values as JSON, and behind them the identities, eight bytes each."""
-    text = json.dumps([*state[:-2], dict(state.values)], separators=(",", ":"), ensure_ascii=False).encode(
-        "utf-8", "replace"
-    )
+    text = _JSON.encode([*state[:-2], dict(state.values)]).encode("utf-8", "replace")
     parts = [_HEAD.pack(_MAGIC, len(text)), text]
     for when, group in state.window:
         identities = array("Q", group)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_attempt
 from tenacity.wait import wait_random_exponential
@@ -18,7 +19,7 @@ from tenacity.wait import wait_random_exponential
 from collectors.metric import FieldValue, Metric, Series
 from collectors.settings import Values
 from collectors.telemetry.state import model
-from collectors.telemetry.state.counting import Device, joined, with_series
+from collectors.telemetry.state.counting import Device, Pending, Seen, Told, delta_of, joined
 from collectors.telemetry.state.measurement import DEVICE_STATE, DEVICE_STORE, OFFLINE
 from collectors.telemetry.state.store import Change, Store, StoreError
 
@@ -28,6 +29,9 @@ ATTEMPTS, BASE_SECONDS, CAP_SECONDS = 10, 0.01, 1.0
 
 #: How often the store is asked for devices that other workers have seen, in seconds.
 LIST_SECONDS = 600.0
+
+#: Devices that are read and written together: many in one transaction, few enough not to keep others from theirs.
+TOGETHER = 500
 
 
 class Limits(NamedTuple):
@@ -43,14 +47,6 @@ class Limits(NamedTuple):
     seconds: float = 60.0
     pending: int = 50_000
     devices: int = 50_000
-
-
-class _Told(NamedTuple):
-    """A sign of life: how many messages were pending when it came, and what it said."""
-
-    position: int
-    gone: bool | None
-    about: Mapping[str, str]
 
 
 class Tracker:
@@ -86,14 +82,15 @@ class Tracker:
         self._clock_ns = clock_ns
         self._timer = timer
         self._sleep = sleep
-        self._pending: dict[int, Device] = {}
-        self._told: dict[str, _Told] = {}
+        # These are the counting's, and what begins a flush takes from them; all below is the flush's own.
+        self._devices: WeakValueDictionary[str, Pending] = WeakValueDictionary()
+        self._changed: dict[str, Pending] = {}
+        self._told: dict[str, Told] = {}
         self._kept: dict[str, model.Delta] = {}
         self._deadlines: dict[str, int] = {}
         # Workers that were started together do not write together.
         self._next = timer() + limits.seconds * random.uniform(0.5, 1.0)
         self._list_at = timer()
-        self._full_at = limits.pending
         self._conflicts = self._unchecked = self._lost = 0
 
     def device(self, name: str, place: str = "environment") -> Device:
@@ -102,7 +99,10 @@ class Tracker:
         Args:
             place: what its last values are filed under: the measurement, and whatever tells series apart.
         """
-        return Device(self._pending, name, place)
+        pending = self._devices.get(name)
+        if pending is None:
+            pending = self._devices[name] = Pending(self._changed, name)
+        return Device(pending, place)
 
     def status(self, name: str, fields: Mapping[str, FieldValue]) -> None:
         """Take what a device, or the broker for it, tells of itself: ``status``, ``firmware``, ``bundle_version``.
@@ -115,17 +115,40 @@ class Tracker:
             return
         about = {key: str(fields[key]) for key in ("firmware", "bundle_version") if fields.get(key)}
         gone = said == "offline" if said is not None else known.gone if known else None
-        self._told[name] = _Told(len(self._pending), gone, {**(known.about if known else {}), **about})
+        pending = self._changed.get(name)
+        position = len(pending.identities) if pending else 0
+        self._told[name] = Told(position, gone, {**(known.about if known else {}), **about})
+
+    @property
+    def waiting(self) -> int:
+        """Messages that were counted since the last flush began."""
+        return sum(len(pending.identities) for pending in self._changed.values())
 
     def due(self, now: float) -> bool:
         """Whether it is time to flush: by the clock (*now*: monotonic seconds), or because memory is full."""
-        return now >= self._next or len(self._pending) >= self._full_at
+        return now >= self._next or self.waiting >= self._limits.pending
 
-    def flush(self, now_ns: int) -> list[Metric]:
+    def take(self) -> dict[str, Seen]:
+        """What is to be written; counting goes on beside it. Quick, since lines wait for it."""
+        self._next = self._timer() + self._limits.seconds
+        told, taken = self._told, {}
+        for name, pending in self._changed.items():
+            taken[name] = pending.take(told.pop(name, None))
+        for name, each in told.items():
+            taken[name] = Seen(told=each)
+        self._changed.clear()
+        self._told = {}
+        return taken
+
+    def flush(self, now_ns: int, taken: Mapping[str, Seen] | None = None) -> list[Metric]:
         """Write what has changed; the states that were written, and how that went. Never raises for a store that
-        fails: what could not be written is kept for the next time."""
+        fails: what could not be written is kept for the next time.
+
+        Args:
+            taken: see :meth:`take`. With it, a flush may run in a thread of its own, one at a time.
+        """
         start = self._timer()
-        self._take()
+        self._add(self.take() if taken is None else taken)
         deltas = self._kept
         overdue: dict[str, tuple[model.State, int]] = {}
         written: dict[str, tuple[model.State, int]] = {}
@@ -138,41 +161,23 @@ class Tracker:
             self._complain(f"{error}; what was counted is kept for the next attempt")
         self._kept = {name: delta for name, delta in deltas.items() if name not in written}
         self._reduce()
-        self._next = self._timer() + self._limits.seconds
         told = {**written, **overdue}
         metrics = [self._metric(name, state, revision, now_ns) for name, (state, revision) in told.items()]
         metrics.append(self._report(len(written), now_ns, self._timer() - start))
         return metrics
 
-    def close(self) -> list[Metric]:
+    def close(self, taken: Mapping[str, Seen] | None = None) -> list[Metric]:
         """Write for the last time, and let go of the store."""
-        metrics = self.flush(self._clock_ns())
+        metrics = self.flush(self._clock_ns(), taken)
         if lost := sum(delta.messages for delta in self._kept.values()):
             self._complain(f"{lost} messages of {len(self._kept)} devices end uncounted, since the store took none")
         self._store.close()
         return metrics
 
-    def _take(self) -> None:
-        """Make deltas of what is pending, and add them to those that are kept."""
-        identities: dict[str, list[int]] = {}
-        handles: dict[Device, None] = {}
-        last_at: dict[str, int] = {}
-        for position, (identity, handle) in enumerate(self._pending.items()):
-            handles[handle] = None
-            identities.setdefault(handle.name, []).append(identity)
-            if handle.name in self._told:
-                last_at[handle.name] = position
-        self._pending.clear()
-        # Also devices of which nothing but repetitions came: these are told with the next message of theirs.
-        parts: dict[str, model.Delta] = {}
-        for handle in handles:
-            parts[handle.name] = with_series(parts.get(handle.name), handle)
-            handle.clear()
-        for name in (*parts, *(name for name in self._told if name not in parts)):
-            delta = parts.get(name, model.Delta())._replace(identities=tuple(identities.get(name, ())))
-            if told := self._told.get(name):
-                after = last_at.get(name, -1) >= told.position
-                delta = delta._replace(about=told.about, gone=False if after and told.gone else told.gone)
+    def _add(self, taken: Mapping[str, Seen]) -> None:
+        """Add what was taken to what is kept."""
+        for name, seen in taken.items():
+            delta = delta_of(seen)
             if name in self._own:
                 delta = delta._replace(about=self._own[name])
             kept = self._kept.get(name)
@@ -180,7 +185,6 @@ class Tracker:
                 self._lost += delta.messages
                 continue
             self._kept[name] = joined(kept, delta) if kept else delta
-        self._told.clear()
 
     def _write(
         self, deltas: Mapping[str, model.Delta], written: dict[str, tuple[model.State, int]], now_ns: int
@@ -189,10 +193,12 @@ class Tracker:
         left = dict(deltas)
 
         def attempt() -> bool:
-            done = self._once(left, now_ns)
-            written.update(done)
-            for name in done:
-                del left[name]
+            names = list(left)
+            for start in range(0, len(names), TOGETHER):
+                done = self._once({name: left[name] for name in names[start : start + TOGETHER]}, now_ns)
+                written.update(done)
+                for name in done:
+                    del left[name]
             self._conflicts += len(left)
             return bool(left)
 
@@ -240,6 +246,12 @@ class Tracker:
         names = [name for name, deadline in self._deadlines.items() if deadline <= now_ns]
         if not names:
             return {}
+        overdue: dict[str, tuple[model.State, int]] = {}
+        for start in range(0, len(names), TOGETHER):
+            overdue.update(self._change_status(names[start : start + TOGETHER], now_ns))
+        return overdue
+
+    def _change_status(self, names: Sequence[str], now_ns: int) -> dict[str, tuple[model.State, int]]:
         states: dict[str, model.State] = {}
         changes: list[Change] = []
         for name, known in self._store.read(names).items():

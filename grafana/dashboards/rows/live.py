@@ -142,16 +142,23 @@ def _air() -> list[Panel]:
     temperatures: Names = {
         **_SENSORS,
         "temperature_compensated_celsius": ("room, ${__field.labels.sensor}", None),
+        "temperature_calibrated_celsius": ("calibrated, ${__field.labels.sensor}", None),
     }
     humidities: Names = {
         "humidity_raw_percent": ("at the sensor", "blue"),
         "humidity_compensated_percent": ("in the room", "green"),
+        "humidity_calibrated_percent": ("calibrated", "purple"),
+    }
+    pressures: Names = {
+        "pressure_hpa": ("pressure", "purple"),
+        "pressure_calibrated_hpa": ("calibrated", "green"),
     }
     return [
         dressed(
             lines(
                 "Temperature",
-                "As each sensor gives it, and with the processor's heat taken out where a factor is set.",
+                "As each sensor gives it, with the processor's heat taken out where a factor is set, and calibrated "
+                "where the device has a calibration.",
                 *channels(SENSEHAT, "environment", temperatures),
                 decimals=1,
                 fill=4,
@@ -163,8 +170,8 @@ def _air() -> list[Panel]:
         dressed(
             lines(
                 "Humidity",
-                "Relative humidity at the sensor and, where a factor is set, in the room. Above the dashed lines mould "
-                "grows.",
+                "Relative humidity at the sensor, in the room where a factor is set, and calibrated where the device "
+                "has a calibration. Above the dashed lines mould grows.",
                 *channels(SENSEHAT, "environment", humidities),
                 decimals=1,
                 fill=4,
@@ -177,14 +184,15 @@ def _air() -> list[Panel]:
         dressed(
             lines(
                 "Pressure",
-                "Air pressure at the board. A door that is opened shows here at once.",
-                *channels(SENSEHAT, "environment", ["pressure_hpa"]),
+                "Air pressure at the board, and calibrated where the device has a calibration. A door that is opened "
+                "shows here at once.",
+                *channels(SENSEHAT, "environment", pressures),
                 decimals=2,
                 fill=4,
                 size=(7, 9),
                 no_data=_WAITING,
             ),
-            {"pressure_hpa": ("pressure", "purple")},
+            pressures,
         ),
     ]
 

@@ -57,6 +57,59 @@ def _telemetry() -> list[Panel]:
             size=(10, 8),
             no_data=_NONE,
         ),
+        listing(
+            "Devices",
+            "The state of each device as it last changed: whether it still tells something, how much it has told, and "
+            "how many messages came again.",
+            _SOURCE.written(
+                'SELECT last("status") AS "Status", last("messages") AS "Messages", last("duplicates") AS "Repeated" '
+                'FROM "device_state" WHERE $scope GROUP BY "device"',
+                table=True,
+            ),
+            hidden=("Time",),
+            order=("device", "Status", "Messages", "Repeated"),
+            renamed={"device": "Device"},
+            sort="Device",
+            size=(24, 8),
+            no_data="no device has told anything",
+        ),
+        lines(
+            "State waiting to be written",
+            "Messages that are counted in memory and not in the store yet. It climbs while the store is away.",
+            _SOURCE.mean("device_store", "pending_messages", function="max"),
+            low=0,
+            decimals=0,
+            size=(6, 8),
+            no_data="no state is kept",
+        ),
+        lines(
+            "MQTT messages",
+            "Messages that the gateway has taken, per interval.",
+            _SOURCE.mean("mqtt_receipt", "received", function="sum"),
+            low=0,
+            decimals=0,
+            bars=True,
+            size=(6, 8),
+            no_data="there is no gateway here",
+        ),
+        lines(
+            "Power",
+            "What plugs and meters measure that speak MQTT.",
+            _SOURCE.mean("energy", "power_watts", by=("device",)),
+            size=(6, 8),
+            no_data="no meter has told anything",
+        ),
+        listing(
+            "Said of devices",
+            "What each device, or the broker for it, has last said of it.",
+            _SOURCE.written(
+                'SELECT last("status") AS "Status" FROM "device_status" WHERE $scope GROUP BY "device"', table=True
+            ),
+            hidden=("Time",),
+            renamed={"device": "Device"},
+            size=(6, 8),
+            no_data="no device has said anything",
+        ),
     ]
 
 
