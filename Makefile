@@ -39,8 +39,9 @@ lint: $(VENV)/.ansible ## Check style and types
 	cd ansible && ../$(BIN)/yamllint --strict .
 	cd ansible && PATH="$(CURDIR)/$(BIN):$$PATH" ../$(BIN)/ansible-lint --offline --strict
 
-dashboards: $(VENV)/.dev ## Build the dashboards' JSON from their Python
+dashboards: $(VENV)/.dev ## Build the dashboards' JSON and the alert rules from their Python
 	$(BIN)/python -m grafana.dashboards
+	$(BIN)/python -m grafana.alerting
 
 reference: $(VENV)/.dev ## Build the metrics reference in docs from the collectors' declarations
 	$(BIN)/sensetig reference

@@ -15,6 +15,7 @@ from influxdb_client.client.influxdb_client import InfluxDBClient
 from rich.console import Console
 from rich.text import Text
 
+from sensetig.demo import pages
 from sensetig.demo.interrupts import Interrupts
 from sensetig.demo.run import Running, down, sources, up
 from sensetig.demo.state import State, StateError, default_folder
@@ -139,7 +140,8 @@ def _demo(state: State, console: Console, wishes: Wishes) -> bool:
     ran = False
     try:
         with InfluxDBClient(running.influxdb_url, running.read_token, org=running.organisation) as client:
-            complete = _follow(running, Watch(running, client, environment, state.logs, say), wishes, console)
+            watch = Watch(running, client, environment, state.logs, say)
+            complete = _follow(running, watch, wishes, console, state.reports)
         ran = True
         return complete
     except KeyboardInterrupt:
@@ -153,10 +155,14 @@ def _demo(state: State, console: Console, wishes: Wishes) -> bool:
             down(state, running.identities)
 
 
-def _follow(running: Running, watch: Watch, wishes: Wishes, console: Console) -> bool:
+def _follow(running: Running, watch: Watch, wishes: Wishes, console: Console, reports: Path) -> bool:
     stdout = Console(markup=False, highlight=False)
     if wishes.duration is None:
         watch.await_data(ARRIVAL_SECONDS)
+        if running.grafana_url is None and stdout.is_terminal:
+            watch.let_run(pages.REPORT_SECONDS)
+            for page in pages.write(running, reports, watch.say):
+                pages.open_in_browser(page)
         watch.show(stdout)
     watch.await_data(max(1.0, wishes.duration - watch.elapsed))
     arrivals = watch.let_run(wishes.duration)
@@ -171,6 +177,8 @@ def _follow(running: Running, watch: Watch, wishes: Wishes, console: Console) ->
             save(content, wishes.report)
         except OSError as error:
             raise click.ClickException(f"the summary {wishes.report} cannot be written: {error.strerror}") from None
+    if running.grafana_url is None:
+        pages.write(running, reports, watch.say)
     if lacking:
         console.print(f"E! no data has arrived through Telegraf from: {', '.join(lacking)}", soft_wrap=True)
     return not lacking

@@ -77,6 +77,7 @@ class State:
         self.tags = folder / "tags.conf"
         self.live = folder / "live"
         self.telemetry = folder / "telemetry"
+        self.reports = folder / "reports"
         self._running = folder / "running.json"
 
     @contextmanager
@@ -135,7 +136,7 @@ class State:
 
     def remove(self) -> None:
         """Remove what a demo keeps here, and the folder where nothing else is in it."""
-        for folder in (self.influxdb, self.tokens, self.grafana, self.live, self.telemetry, self.logs):
+        for folder in (self.influxdb, self.tokens, self.grafana, self.live, self.telemetry, self.logs, self.reports):
             if folder.exists():
                 shutil.rmtree(folder)
         for file in (

@@ -58,7 +58,7 @@ class Watch:
         self._client = client
         self._environment = environment
         self._logs = logs
-        self._say = say
+        self.say = say
         self.declared = declared()
         snippets = bundle.root() / "telegraf" / "telegraf.d"
         self.expected = [name for name in catalogue() if (snippets / f"{name}.conf").is_file()]
@@ -95,12 +95,12 @@ class Watch:
             self._unasked.remove(name)
             if not applicable(name, self._environment):
                 self.expected.remove(name)
-                self._say(f"{name} finds nothing to read on this machine")
+                self.say(f"{name} finds nothing to read on this machine")
         return missing(arrivals, self.expected, self.declared)
 
     def await_data(self, seconds: float) -> None:
         """Wait until data of every collector has arrived, or the time is up, and say which."""
-        self._say("waiting for the first data of every collector")
+        self.say("waiting for the first data of every collector")
         late = Retrying(
             retry=retry_if_result(bool),
             stop=stop_after_delay(seconds),
@@ -108,9 +108,9 @@ class Watch:
             retry_error_callback=lambda state: state.outcome.result() if state.outcome else self.expected,
         )(lambda: self.absent(self.look()))
         for name in late:
-            self._say(f"no data of {name} yet: {last_error(self._logs / 'telegraf.log', name)}")
+            self.say(f"no data of {name} yet: {last_error(self._logs / 'telegraf.log', name)}")
         if not late:
-            self._say("data of every collector has arrived")
+            self.say("data of every collector has arrived")
 
     def show(self, console: Console) -> NoReturn:
         """Draw the table again and again, until interrupted; without a terminal, only the addresses."""

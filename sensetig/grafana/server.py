@@ -100,6 +100,16 @@ class Server:
             )
         return content
 
+    def resource(self, purpose: str, path: str) -> Any:
+        """What stands at a path of the API, or None where there is nothing. Raises SetupError."""
+        if self._ask(purpose, "GET", path).status == 404:
+            return None
+        return self._call(purpose, "GET", path)
+
+    def send(self, purpose: str, method: str, path: str, body: object) -> Any:
+        """Write to a path of the API. Raises SetupError."""
+        return self._call(purpose, method, path, body)
+
     def sign_in(self) -> None:
         """Make sure that the password is right, which a Grafana that lets everybody look does not tell elsewhere."""
         self._call("sign in", "GET", "/api/user")

@@ -29,6 +29,10 @@ _SETTINGS = {
     "GF_PLUGINS_PLUGIN_ADMIN_ENABLED": "false",
     "GF_PLUGINS_PUBLIC_KEY_RETRIEVAL_DISABLED": "true",
     "GF_SNAPSHOTS_EXTERNAL_ENABLED": "false",
+    # Where a Grafana's own settings switch alerting off, it refuses to start with the rules.
+    "GF_UNIFIED_ALERTING_ENABLED": "true",
+    # A new Grafana sends by its own policy until it reads the provisioned one: before the first alert, not a minute on.
+    "GF_UNIFIED_ALERTING_ALERTMANAGER_CONFIG_POLL_INTERVAL": "10s",
     "GF_LOG_LEVEL": "warn",
     # Without it a reader and a writer of Grafana's own database meet at every start, and the log says so.
     "GF_DATABASE_WAL": "true",
@@ -67,7 +71,7 @@ def start(
         "GF_PATHS_LOGS": str(folder / "log"),
         "GF_PATHS_PLUGINS": str(folder / "plugins"),
         "GF_PATHS_PROVISIONING": str(bundle / "grafana" / "provisioning"),
-        "GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH": str(bundle / "grafana" / "dashboards" / "host.json"),
+        "GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH": str(bundle / "grafana" / "dashboards" / "device.json"),
         "SENSETIG_DASHBOARDS": str(bundle / "grafana" / "dashboards"),
         **_administrator(password),
         **environment,

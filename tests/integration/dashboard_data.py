@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
@@ -23,7 +24,9 @@ from collectors.metric import FieldValue, Metric, Series, encode
 from sensetig import bundle
 from sensetig.declarations import declared
 from sensetig.local import processes
+from tests import fleet
 from tests.golden import CASES
+from tests.integration import past_data
 from tests.trees import plant
 
 if TYPE_CHECKING:
@@ -53,6 +56,27 @@ class Filled(NamedTuple):
     begin_ms: int
     end_ms: int
     organisation: str
+    host: str = ""
+    write_token: str = ""
+    fleet_end: float = 0.0
+
+    def write(self, lines: Iterable[str], bucket: str = "raw", token: str = "") -> None:
+        """Write lines of line protocol. Raises AssertionError when InfluxDB refuses them."""
+        answer = urllib3.request(
+            "POST",
+            f"{self.url}/api/v2/write?{urlencode({'org': self.organisation, 'bucket': bucket})}",
+            body="\n".join(lines),
+            headers={"Authorization": f"Token {token or self.write_token}"},
+            retries=False,
+            timeout=60,
+        )
+        assert answer.status == 204, answer.data
+
+    def beat(self) -> None:
+        """Let the fleet's devices write once more, those that are not silent."""
+        now = time.time()
+        alive = (device for device in fleet.DEVICES if not device.silent_seconds)
+        self.write(fleet.written(alive, now, now, 10))
 
     def ask(self, query: str) -> list[dict[str, Any]]:
         """The series that InfluxQL answers with. Raises AssertionError for a refused query."""
@@ -103,6 +127,13 @@ def declared_line(measurement: str, field: str) -> str:
     return encode(Metric(Series(measurement, tags), {field: value}, time.time_ns()))
 
 
+def services(time_ns: int) -> Iterable[str]:
+    """What Telegraf's input ``systemd_units`` writes where there is a systemd."""
+    for name, active, sub in (("ssh", 0, 0), ("telegraf", 0, 0), ("influxdb", 0, 0), ("mosquitto", 3, 12)):
+        series = Series("systemd_units", {"name": f"{name}.service"})
+        yield encode(Metric(series, {"active_code": active, "sub_code": sub}, time_ns))
+
+
 def seen_in_pictures(folder: Path) -> str:
     """What vision prints of a picture that has just been taken, through a model that finds something in anything."""
     case = CASES / "vision" / "onnx"
@@ -125,7 +156,8 @@ def filled(demo: Demo, telegraf: Path, tmp_path_factory: pytest.TempPathFactory)
     folder = tmp_path_factory.mktemp("hardware")
     influxdb = demo.summary["influxdb"]
     begin_ms = int(time.time() * 1000) - 15 * 60 * 1000
-    reader = Filled(influxdb["url"], demo.read_token, begin_ms, begin_ms, influxdb["organisation"])
+    token = (demo.state / "tokens" / "telegraf.token").read_text(encoding="utf-8").strip()
+    reader = Filled(influxdb["url"], demo.read_token, begin_ms, begin_ms, influxdb["organisation"], write_token=token)
     (host,) = reader.values('SHOW TAG VALUES FROM "cpu" WITH KEY = "host"')
     (site,) = reader.values('SHOW TAG VALUES FROM "cpu" WITH KEY = "site"')
     tree = plant((CASES / "pi" / "pi-5" / "tree.txt").read_text(encoding="utf-8"), folder / "tree")
@@ -133,6 +165,7 @@ def filled(demo: Demo, telegraf: Path, tmp_path_factory: pytest.TempPathFactory)
     points.write_text("".join(declared_line(*each) + "\n" for each in DECLARED_ONLY), encoding="utf-8")
     with points.open("a", encoding="utf-8") as lines:
         lines.write(seen_in_pictures(folder / "pictures"))
+        lines.writelines(f"{line}\n" for line in services(time.time_ns()))
     subprocess.run(
         [sys.executable, "-m", "collectors", "pi", "--sys-root", f"{tree}/sys", "--spool", folder / "spool"],
         cwd=bundle.root(),
@@ -158,7 +191,6 @@ def filled(demo: Demo, telegraf: Path, tmp_path_factory: pytest.TempPathFactory)
         ),
         encoding="utf-8",
     )
-    token = (demo.state / "tokens" / "telegraf.token").read_text(encoding="utf-8").strip()
     log = folder / "telegraf.log"
     identity = processes.start(
         "Telegraf",
@@ -174,4 +206,11 @@ def filled(demo: Demo, telegraf: Path, tmp_path_factory: pytest.TempPathFactory)
     finally:
         processes.stop([identity])
     assert " E! " not in told, told
-    return reader._replace(end_ms=int(time.time() * 1000))
+    # The fleet comes last, so that its devices are still there when the dashboards are looked at.
+    end = time.time()
+    operator = (demo.state / "tokens" / "operator.token").read_text(encoding="utf-8").strip()
+    reader.write(past_data.raw(host, site, begin_ms / 1000 + 900))
+    reader.write(past_data.hourly(host, site, end), "hourly", operator)
+    reader.write(fleet.written(fleet.DEVICES, end - 6 * 3600, end - 900, 300))
+    reader.write(fleet.written(fleet.DEVICES, end - 900, end, 10))
+    return reader._replace(end_ms=int(time.time() * 1000), host=host, fleet_end=end)

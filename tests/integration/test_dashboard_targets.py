@@ -10,19 +10,21 @@ from typing import Any
 
 import pytest
 
-from tests import dashboards
+from grafana.dashboards.lib import buckets
+from tests import dashboards, fleet
 from tests.integration.dashboard_data import Filled
 
 pytestmark = pytest.mark.engines
 
 COMMITTED = dashboards.committed()
+FLEET = COMMITTED["fleet.json"]
 TARGETS = [target for dashboard in COMMITTED.values() for target in dashboards.targets(dashboard)]
 MARKS = [mark for dashboard in COMMITTED.values() for mark in dashboards.marks(dashboard)]
 
 
 def values_of(dashboard: dict[str, Any], filled: Filled) -> dict[str, str]:
-    """The dashboard's variables as a fresh visitor has them."""
-    return dashboards.variables(dashboard, (filled.end_ms - filled.begin_ms) // 1000, filled.values)
+    """The dashboard's variables as a visitor has them who has chosen the demo's own device."""
+    return dashboards.variables(dashboard, (filled.end_ms - filled.begin_ms) // 1000, filled.values, host=filled.host)
 
 
 @pytest.mark.parametrize("name", COMMITTED)
@@ -30,28 +32,45 @@ def test_every_variable_offers_a_value(name: str, filled: Filled) -> None:
     chosen = values_of(COMMITTED[name], filled)
     assert chosen["site"] == ".*"
     assert chosen["host"]
-    assert chosen["interval"] == "10s"
+    assert chosen["interval"] == ("3600s" if name == "history.json" else "10s")
     for variable in COMMITTED[name]["templating"]["list"]:
-        if variable["type"] == "query":
-            assert filled.values(dashboards.filled(variable["query"]["query"], chosen))
+        if variable["type"] != "query":
+            continue
+        asked = dashboards.filled(variable["query"]["query"], chosen)
+        if variable["datasource"]["uid"] == "sensetig-flux":
+            assert [row["_value"] for row in filled.ask_flux(asked)] == [chosen[variable["name"]]]
+        else:
+            assert filled.values(asked)
+
+
+def asked(target: dashboards.Target, filled: Filled) -> str:
+    """The query as a visitor's Grafana asks it, as far back as its panel looks."""
+    dashboard = next(each for each in COMMITTED.values() if each["uid"] == target.dashboard)
+    begin_ms = min(filled.begin_ms, filled.end_ms - target.back * 1000)
+    return dashboards.filled(target.query, values_of(dashboard, filled), begin_ms=begin_ms, end_ms=filled.end_ms)
+
+
+@pytest.mark.parametrize("target", [each for each in TARGETS if each.query.startswith("$points")], ids=str)
+def test_a_target_that_reads_hours_is_understood_by_influxdb(target: dashboards.Target, filled: Filled) -> None:
+    dashboard = next(each for each in COMMITTED.values() if each["uid"] == target.dashboard)
+    values = {**values_of(dashboard, filled), "interval": "86400s", **buckets.OF_HOURS}
+    series = filled.ask(
+        dashboards.filled(target.query, values, begin_ms=filled.end_ms - 90 * 86400_000, end_ms=filled.end_ms)
+    )
+    if target.panel in ("Humidity", "Pressure"):
+        assert series, "the bucket of hours has a year of it"
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=str)
 def test_a_target_returns_data(target: dashboards.Target, filled: Filled) -> None:
-    dashboard = next(each for each in COMMITTED.values() if each["uid"] == target.dashboard)
-    query = dashboards.filled(
-        target.query, values_of(dashboard, filled), begin_ms=filled.begin_ms, end_ms=filled.end_ms
-    )
+    query = asked(target, filled)
     cells = [cell for series in filled.ask(query) for row in series["values"] for cell in row[1:]]
     assert any(cell is not None for cell in cells), f"nothing comes back from: {query}"
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=str)
 def test_every_column_of_a_target_holds_a_value(target: dashboards.Target, filled: Filled) -> None:
-    dashboard = next(each for each in COMMITTED.values() if each["uid"] == target.dashboard)
-    query = dashboards.filled(
-        target.query, values_of(dashboard, filled), begin_ms=filled.begin_ms, end_ms=filled.end_ms
-    )
+    query = asked(target, filled)
     held: dict[str, bool] = {}
     for series in filled.ask(query):
         for index, column in enumerate(series["columns"]):
@@ -59,13 +78,15 @@ def test_every_column_of_a_target_holds_a_value(target: dashboards.Target, fille
     assert all(held.values()), f"no value in {[column for column, full in held.items() if not full]} of: {query}"
 
 
-@pytest.mark.parametrize("mark", MARKS, ids=str)
-def test_an_annotation_spans_what_it_marks_and_says_what_it_was(mark: dashboards.Target, filled: Filled) -> None:
-    dashboard = next(each for each in COMMITTED.values() if each["uid"] == mark.dashboard)
-    query = dashboards.filled_flux(
-        mark.query, values_of(dashboard, filled), begin_ms=filled.begin_ms, end_ms=filled.end_ms
-    )
-    spans = filled.ask_flux(query)
+def marked(mark: dashboards.Target, filled: Filled, host: str) -> list[dict[str, Any]]:
+    """What an annotation gives of a device."""
+    values = {"site": ".*", "host": dashboards.escaped(host), "interval": "10s"}
+    return filled.ask_flux(dashboards.filled_flux(mark.query, values, begin_ms=filled.begin_ms, end_ms=filled.end_ms))
+
+
+@pytest.mark.parametrize("mark", [mark for mark in MARKS if mark.panel == "Motion"], ids=str)
+def test_motion_spans_what_it_marks_and_says_how_long_it_was(mark: dashboards.Target, filled: Filled) -> None:
+    spans = marked(mark, filled, filled.host)
     ended = 'SELECT "event_id" FROM "camera_event" WHERE "kind" = \'end\''
     (series,) = filled.ask(f"{ended} AND time >= {filled.begin_ms}ms AND time <= {filled.end_ms}ms")
     assert len(spans) == len(series["values"])
@@ -78,15 +99,38 @@ def test_an_annotation_spans_what_it_marks_and_says_what_it_was(mark: dashboards
         assert span["tags"]
 
 
+@pytest.mark.parametrize("mark", [mark for mark in MARKS if mark.panel == "Restarts"], ids=str)
+def test_a_restart_is_marked_from_the_last_point_before_it_to_the_first_after_it(
+    mark: dashboards.Target, filled: Filled
+) -> None:
+    (span,) = marked(mark, filled, "pi-hall")
+    assert (span["timeEnd"] - span["time"]).total_seconds() == 10
+    assert span["text"] == "Started again, after 10 s without a word"
+    assert span["tags"] == "pi-hall"
+    started = filled.fleet_end - device("pi-hall").started_seconds
+    assert span["timeEnd"].timestamp() == pytest.approx(started, abs=15)
+    assert marked(mark, filled, "pi-kitchen") == []
+
+
+@pytest.mark.parametrize("mark", [mark for mark in MARKS if mark.panel == "Deployments"], ids=str)
+def test_a_deployment_is_marked_where_a_device_tells_of_another_version(
+    mark: dashboards.Target, filled: Filled
+) -> None:
+    (point,) = marked(mark, filled, "pi-kitchen")
+    assert point["text"] == "SenseTIG 0.2.0"
+    assert point["tags"] == "pi-kitchen"
+    deployed = filled.fleet_end - device("pi-kitchen").deployed_seconds
+    assert point["time"].timestamp() == pytest.approx(deployed, abs=30)
+    assert marked(mark, filled, "pi-hall") == []
+
+
 @pytest.mark.parametrize("mark", MARKS, ids=str)
 def test_what_another_device_has_seen_is_not_marked(mark: dashboards.Target, filled: Filled) -> None:
-    values = {"site": ".*", "host": "no-such-device", "interval": "10s"}
-    query = dashboards.filled_flux(mark.query, values, begin_ms=filled.begin_ms, end_ms=filled.end_ms)
-    assert filled.ask_flux(query) == []
+    assert marked(mark, filled, "no-such-device") == []
 
 
 def test_what_a_device_of_another_name_has_written_is_not_shown(filled: Filled) -> None:
-    target = next(target for target in TARGETS if target.dashboard == "sensetig-host")
+    target = next(target for target in TARGETS if target.dashboard == "sensetig-device")
     query = dashboards.filled(
         target.query,
         {"site": ".*", "host": "no-such-device", "interval": "10s"},
@@ -94,3 +138,45 @@ def test_what_a_device_of_another_name_has_written_is_not_shown(filled: Filled) 
         end_ms=filled.end_ms,
     )
     assert filled.ask(query) == []
+
+
+def device(name: str) -> fleet.Device:
+    """The fleet's device of that name."""
+    (found,) = [each for each in fleet.DEVICES if each.name == name]
+    return found
+
+
+def of_fleet(panel: str, ref: str, filled: Filled) -> list[dict[str, Any]]:
+    """What a query of the fleet gives for all sites but the demo's, just after its devices have written."""
+    filled.beat()
+    (target,) = [each for each in dashboards.targets(FLEET) if (each.panel, each.ref) == (panel, ref)]
+    return filled.ask(dashboards.filled(target.query, {"site": "(home|farm)"}))
+
+
+def test_the_fleet_tells_who_is_online_late_and_offline(filled: Filled) -> None:
+    heard = {series["tags"]["host"]: series["values"][0][1] for series in of_fleet("Devices", "B", filled)}
+    expected = {each.name: 3 for each in fleet.DEVICES if not each.gateway}
+    assert heard == {**expected, "pi-workshop": heard["pi-workshop"], "pi-barn": 1}
+    assert heard["pi-workshop"] < 3
+    told = {series["tags"]["device"]: series["values"][0][1] for series in of_fleet("Devices", "C", filled)}
+    assert told["plug-freezer"] == 3
+    assert told["plug-pump"] == 1
+    assert told["pi-barn"] == 2
+
+
+@pytest.mark.parametrize(
+    ("panel", "count"), [("Low voltage", 1), ("Throttled", 1), ("Hot", 2), ("Full disks", 1), ("Failing", 1)]
+)
+def test_the_fleet_counts_what_needs_action(panel: str, count: int, filled: Filled) -> None:
+    (series,) = of_fleet(panel, "A", filled)
+    assert series["values"][0][1] == count
+
+
+def test_where_nothing_is_wrong_the_fleet_counts_0_and_where_no_device_is_it_has_no_data(filled: Filled) -> None:
+    filled.beat()
+    for panel in ("Low voltage", "Throttled", "Hot", "Full disks", "Failing", "Refused"):
+        (target,) = [each for each in dashboards.targets(FLEET) if each.panel == panel]
+        quiet = target.query.replace('"site" =~ /^$site$/', "\"host\" = 'pi-kitchen'")
+        (series,) = filled.ask(quiet)
+        assert series["values"][0][1] == 0, panel
+        assert filled.ask(dashboards.filled(target.query, {"site": "nowhere"})) == [], panel

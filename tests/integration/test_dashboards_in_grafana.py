@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.engines, pytest.mark.timeout(600)]
 COMMITTED = dashboards.committed()
 
 #: Wide enough for the whole grid, or as wide as a phone; so high that every panel is in sight and drawn.
-SIZES = {"desktop": (1400, 4200), "phone": (390, 16000)}
+SIZES = {"desktop": (1400, 5600), "phone": (390, 22000)}
 
 _ARGUMENTS = (
     "--no-sandbox",
@@ -52,9 +52,8 @@ class Visit(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def grafana_url(demo: Demo, filled: Filled) -> str:
+def grafana_url(demo: Demo) -> str:
     """Where the demo's Grafana answers; without one, the test is skipped."""
-    del filled  # what it brings has to be there before the dashboards are looked at
     url = demo.summary["grafana_url"]
     if url is None:
         pytest.skip("no Grafana on this machine: set GRAFANA_HOME to its folder to look at the dashboards in it")
@@ -80,8 +79,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def visit(context: BrowserContext, grafana_url: str, request: pytest.FixtureRequest) -> Iterator[Visit]:
+def visit(context: BrowserContext, grafana_url: str, filled: Filled, request: pytest.FixtureRequest) -> Iterator[Visit]:
     """A dashboard, opened in a page of its own and drawn in full; the parameters are those of the test."""
+    filled.beat()
     values = request.node.callspec.params
     width, height = SIZES[values["size"]]
     page = context.new_page()
@@ -97,7 +97,9 @@ def visit(context: BrowserContext, grafana_url: str, request: pytest.FixtureRequ
         ),
     )
     dashboard = COMMITTED[values["name"]]
-    page.goto(f"{grafana_url}/d/{dashboard['uid']}?theme={values['theme']}&kiosk&refresh=")
+    page.goto(f"{grafana_url}/d/{dashboard['uid']}?theme={values['theme']}&var-host={filled.host}&kiosk&refresh=")
+    for row in dashboards.collapsed(dashboard):
+        page.locator(f'[data-testid="data-testid dashboard-row-title-{row}"][aria-label="Expand row"]').click()
     page.wait_for_function(_DRAWN, arg=[panel["id"] for panel in dashboards.panels(dashboard)], timeout=90_000)
     page.wait_for_load_state("networkidle")
     yield Visit(page, console, outside)

@@ -58,6 +58,17 @@ def test_the_terminal_shows_a_line_for_each_measurement_with_its_age(demo: Demo)
     assert re.search(r"^environment +[\d,]+ .*°C.* \d+ s$", demo.output, re.MULTILINE), demo.output
 
 
+def test_without_a_grafana_the_report_of_its_minutes_is_written(demo: Demo) -> None:
+    if demo.summary["grafana_url"] is not None:
+        assert not (demo.state / "reports").exists()
+        return
+    (page,) = (demo.state / "reports").glob("*.html")
+    assert f"the report: {page}" in demo.output
+    text = page.read_text(encoding="utf-8")
+    assert text.count("<svg") >= 10
+    assert re.search(r"Some of what is shown is [a-z ]+, and was not measured", text)
+
+
 def test_no_secret_is_in_a_log_a_command_line_or_a_file_that_others_can_read(demo: Demo) -> None:
     secrets = [path.read_text().strip() for path in (demo.state / "tokens").iterdir()]
     assert len(secrets) >= 3

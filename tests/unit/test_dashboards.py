@@ -17,7 +17,7 @@ from grafana.dashboards.__main__ import main
 from grafana.dashboards.lib import boards, units
 from grafana.dashboards.lib.panels import lines
 from grafana.dashboards.lib.query import Source
-from grafana.dashboards.rows import telegraf
+from grafana.dashboards.rows import influxdb, kernel, services, telegraf
 from sensetig.declarations import declared
 from tests import dashboards
 
@@ -25,20 +25,26 @@ COMMITTED = dashboards.committed()
 PANELS = [(name, panel) for name, dashboard in COMMITTED.items() for panel in dashboards.panels(dashboard)]
 FILLED = [(name, panel) for name, panel in PANELS if panel["type"] != "text"]
 TARGETS = [target for dashboard in COMMITTED.values() for target in dashboards.targets(dashboard)]
+FLUX_TARGETS = [target for dashboard in COMMITTED.values() for target in dashboards.flux_targets(dashboard)]
 CHANNELS = [(name, each) for name, dashboard in COMMITTED.items() for each in dashboards.channels(dashboard)]
 MARKS = [mark for dashboard in COMMITTED.values() for mark in dashboards.marks(dashboard)]
 
-#: The targets that tell of all devices, whichever is chosen.
+#: The targets that tell of all devices, whichever is chosen; those of the fleet tell of them as they are now.
 OF_ALL_DEVICES = {"sensetig-live/State of all devices/A"}
+OF_NOW = "sensetig-fleet"
+
+#: The targets that count 0 where a device is known and nothing was refused of it.
+OF_SEVERAL = {"sensetig-fleet/Refused/A", "sensetig-device/Refused/A"}
 
 PROVISIONING = FOLDER.parent / "provisioning"
 
 
 def known() -> dict[str, Measurement]:
-    """Every measurement that a dashboard may read: the collectors', and Telegraf's own."""
+    """Every measurement that a dashboard may read: the collectors', and those of Telegraf's own inputs."""
+    native = (*telegraf.MEASUREMENTS, *services.MEASUREMENTS, *kernel.MEASUREMENTS, *influxdb.MEASUREMENTS)
     return {
         **{name: each.measurement for name, each in declared().items()},
-        **{each.name: each for each in telegraf.MEASUREMENTS},
+        **{each.name: each for each in native},
     }
 
 
@@ -53,18 +59,18 @@ def test_two_builds_are_equal() -> None:
 def test_the_check_names_a_stale_file_and_one_that_nobody_builds(tmp_path: Path) -> None:
     for name, text in fresh().items():
         (tmp_path / name).write_text(text, encoding="utf-8")
-    (tmp_path / "host.json").write_text("{}\n", encoding="utf-8")
+    (tmp_path / "device.json").write_text("{}\n", encoding="utf-8")
     (tmp_path / "old.json").write_text("{}\n", encoding="utf-8")
 
     checked = CliRunner().invoke(main, ["--check", "--folder", str(tmp_path)])
 
     assert checked.exit_code == 1
-    assert re.findall(r"E! (\S+) is not what its rows build", checked.output) == ["host.json", "old.json"]
-    assert (tmp_path / "host.json").read_text(encoding="utf-8") == "{}\n"
+    assert re.findall(r"E! (\S+) is not what its rows build", checked.output) == ["device.json", "old.json"]
+    assert (tmp_path / "device.json").read_text(encoding="utf-8") == "{}\n"
 
 
 def test_a_build_writes_what_is_stale_and_removes_what_nobody_builds(tmp_path: Path) -> None:
-    (tmp_path / "host.json").write_text("{}\n", encoding="utf-8")
+    (tmp_path / "device.json").write_text("{}\n", encoding="utf-8")
     (tmp_path / "old.json").write_text("{}\n", encoding="utf-8")
 
     assert CliRunner().invoke(main, ["--folder", str(tmp_path)]).exit_code == 0
@@ -95,7 +101,13 @@ def test_a_dashboard_says_what_it_is_and_leads_to_the_others(name: str) -> None:
     assert dashboard["refresh"] == "10s"
     assert dashboard["timezone"] == "browser"
     assert dashboard["graphTooltip"] == 1
-    assert [variable["name"] for variable in dashboard["templating"]["list"]] == ["site", "host", "interval"]
+    variables = {variable["name"]: variable.get("hide", 0) for variable in dashboard["templating"]["list"]}
+    assert list(variables)[:3] == ["site", "host", "interval"]
+    # What is hidden still stands in the address, and so goes along from one dashboard to the next.
+    hidden = {"points", "hours"} | ({"host", "interval"} if dashboard["uid"] == OF_NOW else set())
+    assert {name for name, hide in variables.items() if hide == 2} == hidden
+    assert dashboard["links"][0]["includeVars"]
+    assert dashboard["links"][0]["keepTime"]
     assert [link["type"] for link in dashboard["links"]] == ["dashboards"]
     assert dashboard["links"][0]["tags"] == ["sensetig"]
 
@@ -127,7 +139,7 @@ def test_a_panel_says_what_it_shows_in_which_unit_and_when_there_is_nothing(name
     assert defaults["noValue"]
     streamed = {"channel" in target for target in panel["targets"]}
     assert len(streamed) == 1, "a panel's targets are streamed, or they are queries"
-    assert panel["datasource"]["uid"] == ("grafana" if True in streamed else "sensetig-influxql")
+    assert panel["datasource"]["uid"] in ({"grafana"} if True in streamed else {"sensetig-influxql", dashboards.FLUX})
     assert {target["datasource"]["uid"] for target in panel["targets"]} == {panel["datasource"]["uid"]}
     if panel["type"] != "table":
         assert defaults["unit"] in {*units.GRAFANA.values(), "dateTimeFromNow"}
@@ -137,6 +149,13 @@ def test_a_panel_says_what_it_shows_in_which_unit_and_when_there_is_nothing(name
 
 @pytest.mark.parametrize("target", TARGETS, ids=str)
 def test_a_target_is_held_to_its_device_its_site_and_the_time_range(target: dashboards.Target) -> None:
+    if target.dashboard == OF_NOW:
+        innermost = re.findall(r'FROM "\w+" WHERE (.*?\d[sd])(?= GROUP BY|\)|$)', target.query)
+        assert innermost
+        for where in innermost:
+            assert '"site" =~ /^$site$/' in where
+            assert re.search(r"time > now\(\) - \d+[sd]", where)
+        return
     device = '"device" =~ /^$host$/' if target.dashboard == "sensetig-live" else '"host" =~ /^$host$/'
     for condition in (device, '"site" =~ /^$site$/', "$timeFilter"):
         assert condition in target.query or (condition == device and str(target) in OF_ALL_DEVICES)
@@ -145,11 +164,44 @@ def test_a_target_is_held_to_its_device_its_site_and_the_time_range(target: dash
 @pytest.mark.parametrize("target", TARGETS, ids=str)
 def test_a_target_names_only_what_is_declared(target: dashboards.Target) -> None:
     measurements, columns = dashboards.names(target.query)
-    assert len(measurements) == 1
-    (measurement,) = measurements
-    schema = known()[measurement]
-    fields, tags = {field.name for field in schema.fields}, {tag.name for tag in (*schema.tags, *PIPELINE_TAGS)}
+    assert len(measurements) == 1 or str(target) in OF_SEVERAL
+    schemas = [known()[measurement] for measurement in measurements]
+    fields = {field.name for schema in schemas for field in schema.fields}
+    tags = {tag.name for schema in schemas for tag in (*schema.tags, *PIPELINE_TAGS)}
     assert columns <= fields | tags
+
+
+@pytest.mark.parametrize("target", FLUX_TARGETS, ids=str)
+def test_a_target_in_flux_is_held_to_its_device_its_site_and_the_time_range(target: dashboards.Target) -> None:
+    for condition in ("r.host =~ /^$host$/", "r.site =~ /^$site$/", "v.timeRangeStart", "v.timeRangeStop"):
+        assert condition in target.query
+
+
+def test_few_panels_ask_in_flux() -> None:
+    assert {str(target) for target in FLUX_TARGETS} == {
+        "sensetig-environment/Light/A",
+        "sensetig-environment/Light/B",
+        "sensetig-pipeline/Newest point of each measurement/A",
+    }
+
+
+@pytest.mark.parametrize("target", [each for each in TARGETS if each.query.startswith("$")], ids=str)
+def test_a_target_with_two_faces_asks_both_buckets_for_the_same_columns(target: dashboards.Target) -> None:
+    points, hours = target.query.splitlines()
+    assert points.startswith("$points SELECT ")
+    assert hours.startswith("$hours SELECT ")
+    assert '"hourly"' not in points
+    assert 'FROM "hourly"..' in hours
+    assert re.findall(r'AS "([^"]+)"', points)[0] in re.findall(r'AS "([^"]+)"', hours)
+    assert re.findall(r"GROUP BY .*$", points) == re.findall(r"GROUP BY .*$", hours) or "FROM (SELECT" in hours
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=str)
+def test_a_target_that_follows_the_resolution_reads_hours_where_it_is_an_hour_or_more(
+    target: dashboards.Target,
+) -> None:
+    if "time($interval)" in target.query and target.dashboard != "sensetig-history":
+        assert target.query.startswith("$points ")
 
 
 @pytest.mark.parametrize(("name", "channel"), CHANNELS)
@@ -167,24 +219,30 @@ def test_telegraf_sends_every_measurement_that_is_streamed() -> None:
     assert set(sent) <= known().keys() | {"joystick", "telemetry_rejected"}
 
 
-def test_motion_is_marked_on_the_camera_and_can_be_switched_on_elsewhere() -> None:
+def test_what_is_marked_and_what_can_be_switched_on() -> None:
     offered = {
-        name: [(each["name"], each["enable"]) for each in dashboard["annotations"].get("list") or []]
+        name: {each["name"]: each["enable"] for each in dashboard["annotations"]["list"]}
         for name, dashboard in COMMITTED.items()
     }
-    assert offered == {
-        "camera.json": [("Motion", True)],
-        "collectors.json": [],
-        "environment.json": [("Motion", False)],
-        "host.json": [("Motion", False)],
-        "live.json": [],
-        "your-data.json": [],
-    }
+    changes = {"Restarts": True, "Deployments": True}
+    assert offered["camera.json"] == {"Motion": True, **changes, "Alerts": True}
+    assert offered["device.json"] == {"Motion": False, **changes, "Alerts": True}
+    assert offered["environment.json"] == {"Motion": False, **changes, "Alerts": True}
+    assert all(each["Alerts"] for each in offered.values())
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_alerts_are_grafana_s_own_annotations(name: str) -> None:
+    (alerts,) = [each for each in COMMITTED[name]["annotations"]["list"] if each["name"] == "Alerts"]
+    assert alerts["builtIn"] == 1
+    assert alerts["type"] == alerts["target"]["type"] == "dashboard"
+    assert not alerts["hide"]
 
 
 @pytest.mark.parametrize("mark", MARKS, ids=str)
 def test_an_annotation_is_held_to_its_device_its_site_and_the_time_range(mark: dashboards.Target) -> None:
-    for condition in ("r.host =~ /^$host$/", "r.site =~ /^$site$/", "v.timeRangeStart", "v.timeRangeStop"):
+    device = "device" if "device_state" in mark.query else "host"
+    for condition in (f"r.{device} =~ /^$host$/", "r.site =~ /^$site$/", "v.timeRangeStart", "v.timeRangeStop"):
         assert condition in mark.query
 
 
@@ -193,7 +251,7 @@ def test_an_annotation_names_only_what_is_declared(mark: dashboards.Target) -> N
     (measurement,), columns = dashboards.flux_names(mark.query)
     schema = known()[measurement]
     assert columns <= {field.name for field in schema.fields} | {tag.name for tag in (*schema.tags, *PIPELINE_TAGS)}
-    assert columns >= {"host", "site"}
+    assert columns >= {"device" if measurement == "device_state" else "host", "site"}
 
 
 def test_an_annotation_for_some_panels_names_panels_that_are_there() -> None:
@@ -254,8 +312,8 @@ def test_a_panel_keeps_its_id_when_another_comes_before_it() -> None:
         return lines(title, "What it shows.", Source((COLLECTOR,)).mean("collector", "up"))
 
     def ids(*titles: str) -> dict[str, int]:
-        row = boards.Row("host", "Row", [panel(title) for title in titles], order=0)  # type: ignore[misc]
-        built = boards.build(boards.BOARDS[0], [row])
+        row = boards.Row("device", "Row", [panel(title) for title in titles], order=0)  # type: ignore[misc]
+        built = boards.build(boards.BOARDS[1], [row])
         assert built.panels is not None
         return {each.title or "": each.id_val or 0 for each in built.panels}
 
@@ -274,7 +332,7 @@ def test_every_datasource_that_is_read_is_provisioned() -> None:
         if variable["type"] == "query"
     }
     read |= {each["datasource"]["uid"] for board in COMMITTED.values() for each in board["annotations"].get("list", [])}
-    assert read <= provisioned
+    assert read - {"grafana"} <= provisioned
     assert {"sensetig-influxql", "sensetig-flux"} <= provisioned
 
 

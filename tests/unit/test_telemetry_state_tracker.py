@@ -125,6 +125,7 @@ def test_what_is_counted_is_written_and_told(workers: Make) -> None:
         "interval_seconds": 10.0,
         "revision": 1,
         "status": "online",
+        "online": 1,
     }
     assert (told[""]["written"], told[""]["failures"], worker.said) == (1, 0, [])
 

@@ -19,6 +19,7 @@ DEVICE_STATE = Measurement(
         Field("interval_seconds", float, "seconds", "Time between its samples: the setting's, or learned.", 0),
         Field("revision", int, "", "The revision in the store; it grows with each write.", 0),
         Field("status", str, "", "`online`, `late` or `offline`."),
+        Field("online", int, "", "0 where the status is offline, and 1 otherwise: what an alert can count with.", 0, 1),
         Field("firmware", str, "", "The firmware, as the device tells it; of this machine, its kernel."),
         Field("bundle_version", str, "", "The version of SenseTIG, as the device tells it."),
     ),

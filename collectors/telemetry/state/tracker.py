@@ -20,7 +20,7 @@ from collectors.metric import FieldValue, Metric, Series
 from collectors.settings import Values
 from collectors.telemetry.state import model
 from collectors.telemetry.state.counting import Device, Pending, Seen, Told, delta_of, joined
-from collectors.telemetry.state.measurement import DEVICE_STATE, DEVICE_STORE
+from collectors.telemetry.state.measurement import DEVICE_STATE, DEVICE_STORE, OFFLINE
 from collectors.telemetry.state.store import Change, Store, StoreError
 
 #: Attempts to write a device that other workers write, too; the waits between them, in seconds:
@@ -288,6 +288,7 @@ class Tracker:
             "age_seconds": max(0.0, (now_ns - state.seen_ns) / 1e9),
             "revision": revision,
             "status": state.status,
+            "online": 0 if state.status == OFFLINE else 1,
         }
         if state.messages:
             fields["first_telemetry_seconds"] = state.first_ns / 1e9

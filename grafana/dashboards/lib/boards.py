@@ -18,19 +18,25 @@ from grafana_foundation_sdk.builders.dashboard import (
     QueryVariable,
     TimePicker,
 )
+from grafana_foundation_sdk.cog import builder as cogbuilder
+from grafana_foundation_sdk.cog import variants as cogvariants
 from grafana_foundation_sdk.models.dashboard import Dashboard as BuiltDashboard
 from grafana_foundation_sdk.models.dashboard import (
     DashboardCursorSync,
     DashboardLinkType,
     GridPos,
     RowPanel,
+    VariableHide,
     VariableOption,
     VariableRefresh,
     VariableSort,
 )
 from grafana_foundation_sdk.models.dashboard import Panel as BuiltPanel
 
+from grafana.dashboards import overviews as overviews_package
 from grafana.dashboards import rows as rows_package
+from grafana.dashboards.lib import buckets
+from grafana.dashboards.lib.live import GRAFANA
 from grafana.dashboards.lib.panels import Panel
 from grafana.dashboards.lib.query import DATASOURCE, FLUX, FluxTarget, variable
 
@@ -82,6 +88,9 @@ class Board(NamedTuple):
 
     Args:
         devices_by: the tag that tells the devices apart: ``device`` where other devices' data comes through a hub.
+        of_all: shows all devices as they are now. Which one is chosen, and the resolution, stand in the address
+            alone, so that they are kept on the way from one dashboard to the next.
+        resolutions: on offer, the finest first.
     """
 
     key: str
@@ -91,6 +100,8 @@ class Board(NamedTuple):
     icon: str
     since: str = "now-15m"
     devices_by: str = "host"
+    of_all: bool = False
+    resolutions: Sequence[str] = ("10s", "30s", "1m", "5m", "15m", "1h", "6h", "1d")
 
     @property
     def uid(self) -> str:
@@ -99,9 +110,17 @@ class Board(NamedTuple):
 
 BOARDS = (
     Board(
-        "host",
-        "Host",
-        "Is this device well? Processor, memory, disks, network, temperatures, and a Raspberry Pi's power supply.",
+        "fleet",
+        "Fleet",
+        "Are all devices well? What needs action, and every device with its state; a click on one leads to it.",
+        devices_of="system",
+        icon="sitemap",
+        of_all=True,
+    ),
+    Board(
+        "device",
+        "Device",
+        "Is this device well, and if not, why? Processor, memory, disks, network, temperatures, power and services.",
         devices_of="cpu",
         icon="apps",
     ),
@@ -129,11 +148,20 @@ BOARDS = (
         since="now-5m",
     ),
     Board(
-        "collectors",
-        "Collectors",
-        "Is the monitoring itself well? Each collector: whether it runs, how long it takes, what it refused.",
+        "pipeline",
+        "Pipeline",
+        "Is the monitoring itself well? Collectors, refused telemetry, Telegraf's buffers, InfluxDB's memory and size.",
         devices_of="collector",
         icon="heart",
+    ),
+    Board(
+        "history",
+        "History",
+        "Months and years, from the hourly summaries: the least, the mean and the greatest of each hour, day or week.",
+        devices_of="system",
+        icon="history",
+        since="now-90d",
+        resolutions=("1h", "6h", "1d", "7d", "30d"),
     ),
     Board(
         "your-data",
@@ -146,7 +174,7 @@ BOARDS = (
 
 
 def found() -> tuple[Row, ...]:
-    """The rows of every module in ``rows/``."""
+    """The rows of every module in ``rows/`` and ``overviews/``."""
     result: list[Row] = []
     for module in _modules():
         result.extend(module.rows())
@@ -154,7 +182,7 @@ def found() -> tuple[Row, ...]:
 
 
 def found_marks() -> tuple[Mark, ...]:
-    """The annotations of every module in ``rows/`` that has any."""
+    """The annotations of every module in ``rows/`` and ``overviews/`` that has any."""
     result: list[Mark] = []
     for module in _modules():
         if hasattr(module, "marks"):
@@ -163,8 +191,9 @@ def found_marks() -> tuple[Mark, ...]:
 
 
 def _modules() -> Iterable[ModuleType]:
-    for info in sorted(pkgutil.iter_modules(rows_package.__path__), key=lambda info: info.name):
-        yield importlib.import_module(f"{rows_package.__name__}.{info.name}")
+    for package in (overviews_package, rows_package):
+        for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda info: info.name):
+            yield importlib.import_module(f"{package.__name__}.{info.name}")
 
 
 def build(board: Board, rows: Iterable[Row], marks: Iterable[Mark] = ()) -> BuiltDashboard:
@@ -194,6 +223,7 @@ def build(board: Board, rows: Iterable[Row], marks: Iterable[Mark] = ()) -> Buil
     for mark in marks:
         if board.key in mark.boards:
             dashboard.annotation(_annotation(board, mark))
+    dashboard.annotation(_alerts())
     built = dashboard.build()
     for annotation in (built.annotations.list_val or []) if built.annotations else []:
         annotation.placement = None  # type: ignore[assignment]  # beside the variables, not in a menu that hides it
@@ -203,16 +233,33 @@ def build(board: Board, rows: Iterable[Row], marks: Iterable[Mark] = ()) -> Buil
     return built
 
 
+class _EveryAlert(cogvariants.Dataquery, cogbuilder.Builder[cogvariants.Dataquery]):
+    """What Grafana's own annotations ask for."""
+
+    def build(self) -> _EveryAlert:
+        return self
+
+    def to_json(self) -> dict[str, object]:
+        return {"limit": 100, "matchAny": False, "tags": [], "type": "dashboard"}
+
+
+def _alerts() -> AnnotationQuery:
+    """The alerts that Grafana has raised of a panel, drawn into it: a rule names its dashboard and its panel."""
+    query = AnnotationQuery().name("Alerts").datasource(GRAFANA).enable(True).hide(False).built_in(1)
+    return query.icon_color("red").type("dashboard").target(_EveryAlert())
+
+
 def _annotation(board: Board, mark: Mark) -> AnnotationQuery:
     query = AnnotationQuery().name(mark.title).datasource(FLUX).enable(mark.boards[board.key])
     query.icon_color(mark.colour).target(mark.target)
     if shown := mark.only.get(board.key):
-        query.filter(AnnotationPanelFilter().exclude(False).ids([_id(board.key, *panel) for panel in shown]))
+        query.filter(AnnotationPanelFilter().exclude(False).ids([panel_id(board.key, *panel) for panel in shown]))
     return query
 
 
 def _variables(board: Board) -> list[QueryVariable | IntervalVariable]:
     chosen = VariableOption(selected=True, text="auto", value="$__auto")
+    shown = VariableHide.HIDE_VARIABLE if board.of_all else VariableHide.DONT_HIDE
     return [
         QueryVariable("site")
         .label("Site")
@@ -232,15 +279,21 @@ def _variables(board: Board) -> list[QueryVariable | IntervalVariable]:
         .query(variable(board.devices_by, board.devices_of, '"site" =~ /^$site$/'))
         .definition(str(variable(board.devices_by, board.devices_of, '"site" =~ /^$site$/')["query"]))
         .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .hide(shown)
         .sort(VariableSort.NATURAL_ASC),
         IntervalVariable("interval")
         .label("Resolution")
-        .description("How much time one point stands for; auto follows the time range.")
-        .values("10s,30s,1m,5m,15m,1h,6h,1d")
+        .hide(shown)
+        .description(
+            "How much time one point stands for; auto follows the time range. From an hour on, the hourly "
+            "summaries are read instead of the points."
+        )
+        .values(",".join(board.resolutions))
         .auto(True)
         .step_count(200)
-        .min_interval("10s")
+        .min_interval(board.resolutions[0])
         .current(chosen),
+        *buckets.variables(),
     ]
 
 
@@ -253,7 +306,7 @@ def _laid_out(board: Board, rows: Iterable[Row]) -> list[BuiltPanel | RowPanel]:
                 RowPanel(
                     title=row.title,
                     collapsed=row.collapsed,
-                    id_val=_id(board.key, row.title, ""),
+                    id_val=panel_id(board.key, row.title, ""),
                     grid_pos=GridPos(x=0, y=top, w=COLUMNS, h=1),
                     panels=[],
                 )
@@ -280,13 +333,13 @@ def _placed(board: Board, row: Row, top: int) -> tuple[list[BuiltPanel], int]:
         if left + panel.grid_pos.w > COLUMNS:
             left, line_top, line_height = 0, line_top + line_height, 0
         panel.grid_pos = GridPos(x=left, y=top + line_top, w=panel.grid_pos.w, h=panel.grid_pos.h)
-        panel.id_val = _id(board.key, row.title, panel.title or "")
+        panel.id_val = panel_id(board.key, row.title, panel.title or "")
         left += panel.grid_pos.w
         line_height = max(line_height, panel.grid_pos.h)
         placed.append(panel)
     return placed, line_top + line_height
 
 
-def _id(board: str, row: str, title: str) -> int:
+def panel_id(board: str, row: str, title: str) -> int:
     """An id that stays while the panel keeps its place and name, so that links to it and rules about it stay too."""
     return zlib.crc32(f"{board}/{row}/{title}".encode()) & 0x7FFFFFFF

@@ -1,15 +1,22 @@
-"""The heat map of counts by day and hour."""
+"""Tables by the calendar of the reader's time zone: heat maps of an hour of the day, and days with their extremes."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from grafana_foundation_sdk.builders import table
+from grafana_foundation_sdk.builders.common import TableSortByFieldState
 from grafana_foundation_sdk.builders.dashboard import FieldColor
 from grafana_foundation_sdk.models import common
 from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, FieldColorModeId
 
+from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.panels import NO_DATA, with_basics
 from grafana.dashboards.lib.query import Target
 from grafana.dashboards.lib.style import properties, value_map
+
+#: What a row of a heat map stands for: how its time is written, and how wide that is.
+DAYS, WEEKDAYS, MONTHS = ("YYYY-MM-DD ddd", 130), ("E dddd", 130), ("YYYY-MM", 90)
 
 
 def by_hour(
@@ -19,50 +26,43 @@ def by_hour(
     *,
     column: str,
     days: int,
+    rows: tuple[str, int] = DAYS,
+    calc: str = "sum",
+    unit: str = "none",
+    decimals: int = 0,
     colours: str = "continuous-blues",
     size: tuple[int, int] = (24, 10),
     no_data: str = NO_DATA,
 ) -> table.Panel:
-    """A heat map of a count: a row for each day, a column for each hour of the day in the reader's time zone.
+    """A heat map: a row for each day, weekday or month, a column for each hour of the day in the reader's time zone.
 
     Grafana's own heat map has no hours of the day for an axis, so this is a table with coloured cells.
 
     Args:
-        target: a table of counts, one an hour, with 0 where there is none.
-        column: the name of the column with the counts.
-        days: how many days are shown, whatever the dashboard's time range.
-        colours: the name of Grafana's colour scheme, from few to many.
+        target: a table of values, one an hour; of counts, with 0 where there is none.
+        column: the name of the column with the values.
+        days: how many days are looked at, whatever the dashboard's time range; 0 for that range.
+        rows: what a row stands for.
+        calc: what becomes of the values of a cell: ``sum`` or ``mean``.
+        colours: the name of Grafana's colour scheme, from little to much.
     """
     panel = with_basics(table.Panel(), title, description, (target,), size, no_data, None)
-    panel.time_from(f"{days}d").cell_height(common.TableCellHeight.SM).show_header(True).min_width(38)
-    panel.unit("none").decimals(0).min(0).color_scheme(FieldColor().mode(FieldColorModeId(colours)))
-    panel.mappings(value_map({"0": ("·", "transparent")}))
+    if days:
+        panel.time_from(f"{days}d")
+    panel.cell_height(common.TableCellHeight.SM).show_header(True).min_width(38)
+    panel.unit(unit).decimals(decimals).color_scheme(FieldColor().mode(FieldColorModeId(colours)))
+    if calc == "sum":
+        panel.min(0).mappings(value_map({"0": ("·", "transparent")}))
     hours = [f"{hour:02}" for hour in range(24)]
+    form, width = rows
     changes: tuple[tuple[str, dict[str, object]], ...] = (
-        # The time becomes the text of a JSON object, of which the next step makes two columns.
-        (
-            "formatTime",
-            {
-                "timeField": "Time",
-                "outputFormat": '[{"Day":"]YYYY-MM-DD ddd[","Hour":"]HH["}]',
-                "useTimezone": True,
-            },
-        ),
-        ("extractFields", {"source": "Time", "format": "json", "replace": False, "keepTime": False}),
+        *_split({"Day": form, "Hour": "HH"}),
         # A sum has no name from the datasource, which every column of the matrix would else be called by; and an hour
         # that the clocks run through twice is one cell.
-        (
-            "groupBy",
-            {
-                "fields": {
-                    **{name: {"aggregations": [], "operation": "groupby"} for name in ("Day", "Hour")},
-                    column: {"aggregations": ["sum"], "operation": "aggregate"},
-                }
-            },
-        ),
+        _grouped(("Day", "Hour"), {column: (calc,)}),
         (
             "groupingToMatrix",
-            {"columnField": "Hour", "rowField": "Day", "valueField": f"{column} (sum)", "emptyValue": "null"},
+            {"columnField": "Hour", "rowField": "Day", "valueField": f"{column} ({calc})", "emptyValue": "null"},
         ),
         (
             "organize",
@@ -72,6 +72,7 @@ def by_hour(
                 "renameByName": {"Day\\Hour": "Day"},
             },
         ),
+        ("sortBy", {"fields": {}, "sort": [{"field": "Day"}]}),
     )
     for id_val, options in changes:
         panel.with_transformation(DataTransformerConfig(id_val=id_val, options=options))
@@ -79,4 +80,57 @@ def by_hour(
     # Hours that are not in the range, at both ends, stay blank.
     blank = properties(custom__cellOptions=cell, custom__align="center", noValue=" ")
     panel.override_by_regexp("/^[0-9]{2}$/", blank)
-    return panel.override_by_name("Day", properties(custom__width=130))
+    return panel.override_by_name("Day", properties(custom__width=width))
+
+
+def by_day(
+    title: str,
+    description: str,
+    target: Target,
+    *,
+    columns: Mapping[str, tuple[str, str, int]],
+    days: int,
+    rows: tuple[str, int] = DAYS,
+    size: tuple[int, int] = (24, 8),
+    no_data: str = NO_DATA,
+) -> table.Panel:
+    """A table with a row for each day, or month, in the reader's time zone, the newest first.
+
+    Args:
+        target: a table of hours.
+        columns: for each column of it what becomes of the hours (``min``, ``mean``, ``max``), its unit, its decimals.
+        days: how many days are looked at, whatever the dashboard's time range; 0 for that range.
+    """
+    panel = with_basics(table.Panel(), title, description, (target,), size, no_data, None)
+    if days:
+        panel.time_from(f"{days}d")
+    panel.cell_height(common.TableCellHeight.SM).show_header(True).min_width(70)
+    panel.color_scheme(FieldColor().mode(FieldColorModeId.THRESHOLDS)).thresholds(thresholds.config(thresholds.NONE))
+    renamed = {f"{name} ({calc})": name for name, (calc, _, _) in columns.items()}
+    form, width = rows
+    for id_val, options in (
+        *_split({"Day": form}),
+        _grouped(("Day",), {name: (calc,) for name, (calc, _, _) in columns.items()}),
+        ("organize", {"excludeByName": {}, "indexByName": {}, "renameByName": renamed}),
+    ):
+        panel.with_transformation(DataTransformerConfig(id_val=id_val, options=options))
+    panel.sort_by([TableSortByFieldState().display_name("Day").desc(True)])
+    for name, (_, unit, decimals) in columns.items():
+        panel.override_by_name(name, properties(unit=unit, decimals=decimals, custom__align="right"))
+    return panel.override_by_name("Day", properties(custom__width=width))
+
+
+def _split(columns: Mapping[str, str]) -> tuple[tuple[str, dict[str, object]], ...]:
+    """Columns made of the time, each written in its form."""
+    # The time becomes the text of a JSON object, of which the next step makes the columns.
+    texts = ",".join(f'"{name}":"]{form}["' for name, form in columns.items())
+    return (
+        ("formatTime", {"timeField": "Time", "outputFormat": "[{" + texts + "}]", "useTimezone": True}),
+        ("extractFields", {"source": "Time", "format": "json", "replace": False, "keepTime": False}),
+    )
+
+
+def _grouped(by: Iterable[str], kept: Mapping[str, Iterable[str]]) -> tuple[str, dict[str, object]]:
+    fields: dict[str, object] = {name: {"aggregations": [], "operation": "groupby"} for name in by}
+    fields |= {name: {"aggregations": list(calcs), "operation": "aggregate"} for name, calcs in kept.items()}
+    return "groupBy", {"fields": fields}

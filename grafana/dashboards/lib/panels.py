@@ -32,11 +32,14 @@ from grafana_foundation_sdk.models.text import TextMode
 
 from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.live import Channel
-from grafana.dashboards.lib.query import Target
+from grafana.dashboards.lib.query import FluxTarget, Target
 from grafana.dashboards.lib.style import coloured, fixed, link, value_map
 
 #: A line is drawn through gaps up to this long, in milliseconds; a longer silence shows as a gap.
 GAP_MS = 120_000
+
+#: What a number with a line of its past looks back on, whatever the dashboard's time range is, and in how many points.
+NOW, NOW_POINTS = "15m", 60
 
 #: The column with the time of the first of several joined tables.
 AGE = "Age"
@@ -67,7 +70,7 @@ def with_basics(
     panel: Kind,
     title: str,
     description: str,
-    targets: Sequence[Target | Channel],
+    targets: Sequence[Target | FluxTarget | Channel],
     size: tuple[int, int],
     no_data: str,
     links: Mapping[str, str] | None,
@@ -108,6 +111,9 @@ def number(
 ) -> stat.Panel:
     """The newest value, large, in the colour of its threshold, over a faint line of its past.
 
+    Values over time are those of the last quarter of an hour: a range of a year does not make a year's mean of what is
+    said to be now. (Grafana leaves a range that ends in the past as it is.) Tables are of the whole time range.
+
     Args:
         texts: values in words, each with its colour.
         filled: colour the whole panel, for a state that must be seen from across the room.
@@ -116,7 +122,12 @@ def number(
         calc: what becomes of the values over time; the newest by default.
         columns: a regular expression of the columns to show, where not all that are numbers.
     """
-    panel = with_basics(stat.Panel(), title, description, targets, size, no_data, links)
+    if any(isinstance(target, Target) and target.over_time for target in targets):
+        targets = tuple(target.now() if isinstance(target, Target) else target for target in targets)
+        panel = with_basics(stat.Panel(), title, description, targets, size, no_data, links)
+        panel.time_from(NOW).hide_time_override(True).max_data_points(NOW_POINTS).interval("10s")
+    else:
+        panel = with_basics(stat.Panel(), title, description, targets, size, no_data, links)
     graph = graph and not (time or named or texts)
     if steps is None:
         steps = thresholds.NEUTRAL if graph else thresholds.NONE
@@ -124,7 +135,7 @@ def number(
     panel.color_scheme(FieldColor().mode(FieldColorModeId.THRESHOLDS))
     panel.reduce_options(ReduceDataOptions().values(False).calcs([calc]).fields("/^Time$/" if time else columns))
     panel.graph_mode(common.BigValueGraphMode.AREA if graph else common.BigValueGraphMode.NONE)
-    panel.color_mode(common.BigValueColorMode.BACKGROUND if filled else common.BigValueColorMode.VALUE)
+    panel.color_mode(common.BigValueColorMode.BACKGROUND_SOLID if filled else common.BigValueColorMode.VALUE)
     panel.justify_mode(common.BigValueJustifyMode.CENTER if filled else common.BigValueJustifyMode.AUTO)
     panel.text_mode(common.BigValueTextMode.NAME if named else common.BigValueTextMode.AUTO).wide_layout(False)
     panel.text(VizTextDisplayOptions().title_size(13).value_size(18 if time or named else 26))
@@ -254,7 +265,7 @@ def states(
 def listing(
     title: str,
     description: str,
-    *targets: Target,
+    *targets: Target | FluxTarget,
     columns: Mapping[str, list[DynamicConfigValue]] | None = None,
     hidden: Iterable[str] = (),
     order: Sequence[str] = (),
@@ -263,6 +274,8 @@ def listing(
     descending: bool = False,
     tall: bool = False,
     joined_by: str = "",
+    keys: Sequence[str] = (),
+    first_of: Mapping[str, Sequence[str]] | None = None,
     grouped_by: str = "",
     kept: Mapping[str, str] | None = None,
     size: tuple[int, int] = (24, 8),
@@ -280,27 +293,18 @@ def listing(
         grouped_by: the column whose equal values make one row.
         kept: which value of a group each of the other columns shows, such as ``firstNotNull`` or ``last``.
         joined_by: the column on which the targets' tables become one; the first one's time is then called ``Age``.
+        keys: what that column is called in the tables, where they call it differently.
+        first_of: makes a column of the first of others that has a value.
     """
     panel = with_basics(table.Panel(), title, description, targets, size, no_data, links)
     panel.cell_height(common.TableCellHeight.LG if tall else common.TableCellHeight.SM).show_header(True)
     panel.color_scheme(FieldColor().mode(FieldColorModeId.THRESHOLDS)).thresholds(thresholds.config(thresholds.NONE))
     panel.min_width(80)
     if joined_by:
-        # Only the first target keeps its time; the others' would be columns of the same name.
-        for change in (
-            DataTransformerConfig(
-                id_val="organize",
-                filter_val=MatcherConfig(id_val="byRefId", options="A"),
-                options={"excludeByName": {}, "indexByName": {}, "renameByName": {"Time": AGE}},
-            ),
-            DataTransformerConfig(
-                id_val="filterFieldsByName",
-                filter_val=MatcherConfig(id_val="byRefId", options="/^[^A]$/"),
-                options={"exclude": {"names": ["Time"]}},
-            ),
-            DataTransformerConfig(id_val="joinByField", options={"byField": joined_by, "mode": "outer"}),
-        ):
+        for change in joined(joined_by, keys):
             panel.with_transformation(change)
+    for column, others in (first_of or {}).items():
+        panel.with_transformation(first_with_value(column, others))
     named = dict(renamed or {})
     if grouped_by:
         wanted = {grouped_by: {"aggregations": [], "operation": "groupby"}}
@@ -324,6 +328,33 @@ def listing(
     for name, values in (columns or {}).items():
         panel.override_by_name(name, values)
     return panel
+
+
+def joined(by: str, keys: Sequence[str] = ()) -> list[DataTransformerConfig]:
+    """What makes one table of several; see ``listing``."""
+    renamed = dict.fromkeys(keys, by)
+    return [
+        # Only the first target keeps its time; the others' would be columns of the same name.
+        DataTransformerConfig(
+            id_val="organize",
+            filter_val=MatcherConfig(id_val="byRefId", options="A"),
+            options={"excludeByName": {}, "indexByName": {}, "renameByName": {**renamed, "Time": AGE}},
+        ),
+        DataTransformerConfig(
+            id_val="organize",
+            filter_val=MatcherConfig(id_val="byRefId", options="/^[^A]$/"),
+            options={"excludeByName": {"Time": True}, "indexByName": {}, "renameByName": renamed},
+        ),
+        DataTransformerConfig(id_val="joinByField", options={"byField": by, "mode": "outer"}),
+    ]
+
+
+def first_with_value(column: str, others: Sequence[str]) -> DataTransformerConfig:
+    """What makes a column of the first of others that has a value."""
+    reduce = {"include": list(others), "reducer": "firstNotNull"}
+    return DataTransformerConfig(
+        id_val="calculateField", options={"alias": column, "mode": "reduceRow", "reduce": reduce}
+    )
 
 
 def words(title: str, content: str, *, size: tuple[int, int]) -> text.Panel:

@@ -10,71 +10,30 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from grafana_foundation_sdk.cog import builder as cogbuilder
-from grafana_foundation_sdk.cog import variants as cogvariants
-from grafana_foundation_sdk.models.common import DataSourceRef
-
 from collectors.schema import PIPELINE_TAGS, Measurement
 from grafana.dashboards.lib import units
+from grafana.dashboards.lib.targets import DATASOURCE, FLUX, FluxTarget, Target
 
-#: The provisioned datasource that every target reads.
-DATASOURCE = DataSourceRef(type_val="influxdb", uid="sensetig-influxql")
+__all__ = ["DATASOURCE", "FLUX", "HOURS", "SCOPE", "SPREAD", "FluxTarget", "Source", "Target", "switched", "variable"]
 
-#: The provisioned datasource that annotations read: only Flux can say both when something began and when it ended.
-FLUX = DataSourceRef(type_val="influxdb", uid="sensetig-flux")
+#: The name by which InfluxQL finds a measurement of the bucket of hours, whatever the datasource's own bucket is.
+HOURS = '"hourly".."{}"'
+
+#: What the columns of a spread are called.
+SPREAD = ("least", "mean", "greatest")
+
+#: How an aggregate of points is asked of the bucket of hours: a mean keeps the field's name there, and stands beside
+#: what ends in these. What a sum needs is more than a name; see ``_summed``.
+_OF_HOURS = {
+    "mean": 'mean("{}")',
+    "max": 'max("{}__max")',
+    "min": 'min("{}__min")',
+    "last": 'last("{}")',
+    "count": 'sum("{}__count")',
+}
 
 #: Every target is held to one device and one site; the dashboard's variables say which.
 SCOPE = ('"host" =~ /^$host$/', '"site" =~ /^$site$/')
-
-
-class Target(cogvariants.Dataquery, cogbuilder.Builder[cogvariants.Dataquery]):
-    """One InfluxQL query of a panel. The SDK has no model of it, so this is its own builder.
-
-    Args:
-        query: the InfluxQL text, with Grafana's variables in it.
-        alias: the legend, in which ``$tag_NAME`` and ``$col`` stand for a tag's value and the column.
-        unit: Grafana's id of the values' unit.
-        table: one table for all series, its tags as columns, instead of a line for each series.
-        several: whether there can be more than one series, so that a legend is needed.
-    """
-
-    source = DATASOURCE
-
-    def __init__(
-        self, query: str, *, alias: str = "", unit: str = "short", table: bool = False, several: bool = True
-    ) -> None:
-        self.query = query
-        self.alias = alias
-        self.unit = unit
-        self.table = table
-        self.several = several
-        self.ref_id = "A"
-
-    def build(self) -> Target:
-        return self
-
-    def to_json(self) -> dict[str, object]:
-        return {
-            "alias": self.alias,
-            "datasource": DATASOURCE,
-            "query": self.query,
-            "rawQuery": True,
-            "refId": self.ref_id,
-            "resultFormat": "table" if self.table else "time_series",
-        }
-
-
-class FluxTarget(cogvariants.Dataquery, cogbuilder.Builder[cogvariants.Dataquery]):
-    """The Flux query of an annotation; see ``Source.spans``."""
-
-    def __init__(self, query: str) -> None:
-        self.query = query
-
-    def build(self) -> FluxTarget:
-        return self
-
-    def to_json(self) -> dict[str, object]:
-        return {"datasource": FLUX, "query": self.query, "refId": "annotation"}
 
 
 class Source:
@@ -99,8 +58,9 @@ class Source:
         formula: str = "{}",
         names: Iterable[str] = (),
         fill: str = "null",
+        hours: str = "",
     ) -> Target:
-        """The fields over time, one point an interval.
+        """The fields over time, one point an interval: of points, or of hours where the interval is an hour or more.
 
         Args:
             by: the tags that make separate series.
@@ -109,16 +69,20 @@ class Source:
             function: the InfluxQL aggregate: mean, max, min, sum, count, last.
             formula: arithmetic around each aggregate, such as ``100 - {}``.
             names: the columns' names, in the order of the fields.
+            hours: the aggregate of hours, where it is not the same: ``max`` for a truth value that was ever true.
         """
         self._check(measurement, fields, (*by, *(where or {})))
         titles = tuple(names) or fields
+        pairs = tuple(zip(fields, titles, strict=True))
         columns = ", ".join(
-            f"{formula.format(f'{function}({_quoted(field)})')} AS {_quoted(title)}"
-            for field, title in zip(fields, titles, strict=True)
+            f"{formula.format(f'{function}({_quoted(field)})')} AS {_quoted(title)}" for field, title in pairs
         )
+        group = f"GROUP BY {_groups(by)} fill({fill})"
+        of_points = f"SELECT {columns} {self._scope(measurement, where)} {group}"
+        of_hours = self._hours(hours or function, measurement, pairs, where, by, formula)
         unit = "short" if function == "count" else self.unit(measurement, fields[0])
         return Target(
-            f"SELECT {columns} {self._scope(measurement, where)} GROUP BY {_groups(by)} fill({fill})",
+            switched(of_points, f"{of_hours} {group}"),
             alias=alias or _alias(by),
             unit=unit,
             several=bool(tuple(by)) or len(fields) > 1,
@@ -139,18 +103,48 @@ class Source:
         self._check(measurement, fields, (*by, *(where or {})))
         titles = tuple(names) or fields
         factor = "" if scale == 1 else f" * {scale:g}"
-        columns = ", ".join(
-            f"non_negative_derivative(max({_quoted(field)}), 1s){factor} AS {_quoted(title)}"
-            for field, title in zip(fields, titles, strict=True)
-        )
-        # The outer query brings back the empty intervals, which a derivative leaves out, so that a silence shows.
         shown = ", ".join(f"last({_quoted(title)}) AS {_quoted(title)}" for title in titles)
-        rates = f"SELECT {columns} {self._scope(measurement, where)} GROUP BY {_groups(by)} fill(none)"
+
+        def query(suffix: str, name: str) -> str:
+            columns = ", ".join(
+                f"non_negative_derivative(max({_quoted(field + suffix)}), 1s){factor} AS {_quoted(title)}"
+                for field, title in zip(fields, titles, strict=True)
+            )
+            rates = f"SELECT {columns} {self._scope(measurement, where, name)} GROUP BY {_groups(by)} fill(none)"
+            # The outer query brings back the empty intervals, which a derivative leaves out, so that a silence shows.
+            return f"SELECT {shown} FROM ({rates}) WHERE $timeFilter GROUP BY {_groups(by)} fill(null)"  # noqa: S608 - no input
+
         return Target(
-            f"SELECT {shown} FROM ({rates}) WHERE $timeFilter GROUP BY {_groups(by)} fill(null)",  # noqa: S608 - no input
+            switched(query("", ""), query("__max", HOURS.format(measurement))),
             alias=alias or _alias(by),
             unit=units.grafana(unit or units.rate(self._declared(measurement).field(fields[0]).unit)),
             several=bool(tuple(by)) or len(fields) > 1,
+        )
+
+    def spread(
+        self,
+        measurement: str,
+        field: str,
+        *,
+        where: Mapping[str, str] | None = None,
+        names: tuple[str, str, str] = SPREAD,
+        rest: bool = False,
+    ) -> Target:
+        """The least, mean and greatest value of each interval, of the bucket of hours whatever the resolution is.
+
+        Args:
+            rest: what is left of 100: the greatest use is 100 less the least idle time.
+        """
+        self._check(measurement, (field,), where or {})
+        parts = [f'min("{field}__min")', f'mean("{field}")', f'max("{field}__max")']
+        if rest:
+            parts = [f"100 - {each}" for each in reversed(parts)]
+        columns = ", ".join(f"{part} AS {_quoted(name)}" for part, name in zip(parts, names, strict=True))
+        scope = self._scope(measurement, where, HOURS.format(measurement))
+        return Target(
+            f"SELECT {columns} {scope} GROUP BY {_groups(())} fill(null)",
+            alias="$col",
+            unit=self.unit(measurement, field),
         )
 
     def newest(
@@ -176,6 +170,25 @@ class Source:
             unit=self.unit(measurement, fields[0]),
             table=True,
         )
+
+    def total(
+        self,
+        measurement: str,
+        field: str,
+        name: str,
+        *,
+        by: Iterable[str] = (),
+        where: Mapping[str, str] | None = None,
+        count: bool = False,
+    ) -> Target:
+        """A table of what a field adds up to in the whole time range, or of how many values it has."""
+        self._check(measurement, (field,), (*by, *(where or {})))
+        function = "count" if count else "sum"
+        group = f" GROUP BY {', '.join(map(_quoted, by))}" if tuple(by) else ""
+        of_points = f"SELECT {function}({_quoted(field)}) AS {_quoted(name)} {self._scope(measurement, where)}{group}"
+        of_hours = self._hours(function, measurement, ((field, name),), where, by, "{}")
+        unit = "short" if count else self.unit(measurement, field)
+        return Target(switched(of_points, f"{of_hours}{group}"), unit=unit, table=True)
 
     def points(
         self, measurement: str, columns: Mapping[str, str], *, where: Mapping[str, str] | None = None, limit: int
@@ -251,9 +264,40 @@ class Source:
         _refuse(measurement, "field", set(fields) - {field.name for field in self._declared(measurement).fields})
         _refuse(measurement, "tag", set(tags) - self._tags(measurement))
 
-    def _scope(self, measurement: str, where: Mapping[str, str] | None) -> str:
+    def _scope(self, measurement: str, where: Mapping[str, str] | None, name: str = "") -> str:
         conditions = [*self._conditions, *(_matches(tag, pattern) for tag, pattern in (where or {}).items())]
-        return f"FROM {_quoted(measurement)} WHERE {' AND '.join(conditions)} AND $timeFilter"
+        return f"FROM {name or _quoted(measurement)} WHERE {' AND '.join(conditions)} AND $timeFilter"
+
+    def _hours(
+        self,
+        function: str,
+        measurement: str,
+        pairs: Sequence[tuple[str, str]],
+        where: Mapping[str, str] | None,
+        by: Iterable[str],
+        formula: str,
+    ) -> str:
+        """The same aggregates of the bucket of hours, without the grouping."""
+        scope = self._scope(measurement, where, HOURS.format(measurement))
+        if function != "sum":
+            columns = ", ".join(
+                f"{formula.format(_OF_HOURS[function].format(field))} AS {_quoted(title)}" for field, title in pairs
+            )
+            return f"SELECT {columns} {scope}"
+        # The bucket has means and counts: what an hour added up to is their product.
+        each = ", ".join(f'"{field}" * "{field}__count" AS {_quoted(title)}' for field, title in pairs)
+        groups = ", ".join(map(_quoted, by))
+        inner = f"SELECT {each} {scope}" + (f" GROUP BY {groups}" if groups else "")
+        columns = ", ".join(f"{formula.format(f'sum({_quoted(title)})')} AS {_quoted(title)}" for _, title in pairs)
+        return f"SELECT {columns} FROM ({inner}) WHERE $timeFilter"  # noqa: S608 - no input
+
+
+def switched(of_points: str, of_hours: str) -> str:
+    """A query with two faces, of which InfluxQL sees one: ``$points`` or ``$hours`` makes the other a comment.
+
+    Which it is follows the variable *Resolution*; see ``lib/buckets.py``.
+    """
+    return f"$points {of_points}\n$hours {of_hours}"
 
 
 def variable(tag: str, measurement: str, conditions: str = "") -> dict[str, Any]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from grafana_foundation_sdk.builders.dashboard import DashboardLink, FieldColor
 from grafana_foundation_sdk.models.dashboard import (
     DashboardLinkType,
+    DashboardRangeMapOptions,
     DynamicConfigValue,
     FieldColorModeId,
+    RangeMap,
     ValueMap,
     ValueMapping,
     ValueMappingResult,
@@ -43,6 +45,16 @@ def value_map(texts: Mapping[str, tuple[str, str]]) -> list[ValueMapping]:
                 for index, (value, (words, colour)) in enumerate(texts.items())
             }
         )
+    ]
+
+
+def range_map(ranges: Iterable[tuple[float | None, float | None, str, str]]) -> list[ValueMapping]:
+    """Ranges of values in words: from, to, text, colour; None is no bound. A value on a bound is in the first."""
+    return [
+        RangeMap(
+            options=DashboardRangeMapOptions(from_val=low, to=high, result=ValueMappingResult(text, colour, None, at))
+        )
+        for at, (low, high, text, colour) in enumerate(ranges)
     ]
 
 

@@ -13,6 +13,13 @@ Steps = tuple[tuple[float | None, str], ...]
 #: Colours with a meaning, the same on every panel.
 GOOD, LOOK, ACT, PLAIN = "green", "orange", "red", "text"
 
+#: After so many seconds without a word a device is late, and then offline; one that was silent for so many days is
+#: taken for retired, and no longer told of.
+LATE_SECONDS, OFFLINE_SECONDS, RETIRED_DAYS = 60, 600, 7
+
+#: From here on a processor is hot, in degrees Celsius, and a disk is filling up, in percent.
+HOT, FILLING = 65, 85
+
 NONE: Steps = ((None, PLAIN),)
 
 #: A value that is neither good nor bad.
@@ -22,7 +29,7 @@ NEUTRAL: Steps = ((None, "blue"),)
 BUSY: Steps = ((None, PLAIN), (0, GOOD), (75, LOOK), (90, ACT))
 
 #: Disks: writes fail when they are full, and SD cards wear faster when they are nearly so.
-DISK: Steps = ((None, PLAIN), (0, GOOD), (80, LOOK), (90, ACT))
+DISK: Steps = ((None, PLAIN), (0, GOOD), (FILLING, LOOK), (90, ACT))
 
 #: Swap: some use is normal, much of it on an SD card is slow and wears it.
 SWAP: Steps = ((None, PLAIN), (0, GOOD), (25, LOOK), (60, ACT))
@@ -31,10 +38,14 @@ SWAP: Steps = ((None, PLAIN), (0, GOOD), (25, LOOK), (60, ACT))
 LOAD: Steps = ((None, PLAIN), (0, GOOD), (0.8, LOOK), (1.5, ACT))
 
 #: The Pi's processor: the soft limit of a Pi 3B+ is 60 °C, all throttle from 80 °C and stop climbing at 85 °C.
-PROCESSOR: Steps = ((None, PLAIN), (0, GOOD), (65, LOOK), (80, ACT))
+PROCESSOR: Steps = ((None, PLAIN), (0, GOOD), (HOT, LOOK), (80, ACT))
 
 #: Anything counted that should not happen at all.
 NEVER: Steps = ((None, PLAIN), (0, GOOD), (1, ACT))
+
+#: Devices that need action, or a look: none is as it should be, and stays in the background.
+ACTED: Steps = ((None, "transparent"), (1, ACT))
+LOOKED: Steps = ((None, "transparent"), (1, LOOK))
 
 #: Anything counted that may happen now and then.
 SELDOM: Steps = ((None, PLAIN), (0, GOOD), (1, LOOK), (10, ACT))

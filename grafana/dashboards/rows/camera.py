@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from grafana_foundation_sdk.builders.common import VizTextDisplayOptions
 
 from collectors.camera.measurements import CAMERA, CAMERA_EVENT
 from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.boards import Mark, Row
-from grafana.dashboards.lib.heatmap import by_hour
+from grafana.dashboards.lib.heatmap import WEEKDAYS, by_hour
 from grafana.dashboards.lib.panels import Panel, lines, listing, number, origin, states
 from grafana.dashboards.lib.query import Source
 from grafana.dashboards.lib.style import fixed, gauge_cell, properties, value_map
@@ -33,6 +33,14 @@ _FROZEN = {"true": ("frozen", thresholds.ACT), "false": ("fine", thresholds.GOOD
 
 _LOOKED_FOR = {"true": ("looked for", thresholds.GOOD), "false": ("switched off", thresholds.LOOK)}
 
+#: How much of the picture moves: from the detection's own least area on, and much of it.
+_MOTION: thresholds.Steps = ((None, "semi-dark-text"), (0.5, thresholds.LOOK), (25, thresholds.ACT))
+
+
+def _of_hours(texts: Mapping[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
+    """The same words for the bucket of hours, in which a truth value is 1 or 0."""
+    return {**texts, "1": texts["true"], "0": texts["false"]}
+
 
 def rows() -> Iterable[Row]:
     yield Row("camera", "", _glance(), order=0)
@@ -42,7 +50,7 @@ def rows() -> Iterable[Row]:
 
 def marks() -> Iterable[Mark]:
     yield Mark(
-        {"camera": True, "environment": False, "host": False},
+        {"camera": True, "environment": False, "device": False},
         "Motion",
         "orange",
         _SOURCE.spans(
@@ -67,10 +75,7 @@ def _glance() -> list[Panel]:
         number(
             "Events",
             "Motion events that began in the time range.",
-            _SOURCE.written(
-                'SELECT count("area_percent") AS "Events" FROM "camera_event" WHERE $scope AND "kind" = \'start\'',
-                table=True,
-            ),
+            _SOURCE.total("camera_event", "area_percent", "Events", where={"kind": "start"}, count=True),
             graph=False,
             size=(3, 3),
             no_data="none",
@@ -137,6 +142,14 @@ def _events() -> list[Panel]:
             soft_high=5,
             size=(16, 7),
         ),
+        states(
+            "When something moved",
+            "A lane for each camera: grey is quiet, orange is motion of more than half a per cent of the picture, red "
+            "of a quarter. A gap is a camera that has not reported.",
+            _SOURCE.mean("camera", "motion_percent", by=("camera",), function="max"),
+            steps=_MOTION,
+            size=(24, 4),
+        ),
         lines(
             "Events",
             "How many motion events began, per interval.",
@@ -162,6 +175,21 @@ def _events() -> list[Panel]:
             column="Events",
             days=7,
             no_data="No motion in the last week",
+        ),
+        by_hour(
+            "Events by weekday and hour",
+            "How many motion events began in the last four weeks, a row for each day of the week: what a usual Monday "
+            "looks like, and at which hours nobody comes.",
+            _SOURCE.written(
+                'SELECT count("area_percent") AS "Events" FROM "camera_event" WHERE $scope AND "kind" = \'start\' '
+                "GROUP BY time(1h) fill(0)",
+                table=True,
+            ),
+            column="Events",
+            days=28,
+            rows=WEEKDAYS,
+            colours="continuous-YlRd",
+            no_data="No motion in the last four weeks",
         ),
         listing(
             "Events and their pictures",
@@ -214,7 +242,7 @@ def _camera() -> list[Panel]:
             unit="suffix:fps",
             low=0,
             size=(8, 7),
-            links={"Host": "/d/sensetig-host"},
+            links={"Device": "/d/sensetig-device"},
         ),
         lines(
             "Time for each picture",
@@ -243,19 +271,22 @@ def _sight() -> list[Panel]:
         "Alarms",
         "When the lens was covered, when the pictures were frozen, and when motion was not looked for because a "
         "command had switched it off.",
-        _SOURCE.mean(
-            "camera",
-            *("covered", "frozen", "detection"),
-            by=("camera",),
-            function="last",
-            names=("lens", "picture", "motion"),
-            alias="$tag_camera: $col",
+        # Of an hour is told whether the camera was ever covered or frozen in it, or ever did not look for motion.
+        *(
+            _SOURCE.mean(
+                "camera", field, by=("camera",), function="last", hours=hours, names=(lane,), alias="$tag_camera: $col"
+            )
+            for field, lane, hours in (
+                ("covered", "lens", "max"),
+                ("frozen", "picture", "max"),
+                ("detection", "motion", "min"),
+            )
         ),
         show_value=True,
         size=(12, 7),
     )
     for lane, texts in (("lens", _COVERED), ("picture", _FROZEN), ("motion", _LOOKED_FOR)):
-        alarms.override_by_regexp(f"/: {lane}$/", properties(mappings=value_map(texts)))
+        alarms.override_by_regexp(f"/: {lane}$/", properties(mappings=value_map(_of_hours(texts))))
     # Without a fixed colour the palette would paint over the mappings' colours.
     alarms.color_scheme(fixed(thresholds.PLAIN))
     return [

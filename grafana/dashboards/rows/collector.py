@@ -1,4 +1,4 @@
-"""The Collectors dashboard: the self-metrics that the runner adds to every collector."""
+"""The Pipeline dashboard: the self-metrics that the runner adds to every collector."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _UP = {"0": ("failing", thresholds.ACT), "1": ("up", thresholds.GOOD)}
 
 
 def rows() -> Iterable[Row]:
-    yield Row("collectors", "", _glance(), order=0)
-    yield Row("collectors", "Over time", _over_time(), order=10)
+    yield Row("pipeline", "", _glance(), order=0)
+    yield Row("pipeline", "Over time", _over_time(), order=10)
 
 
 def _glance() -> list[Panel]:
@@ -58,32 +58,31 @@ def _glance() -> list[Panel]:
         number(
             "Readings refused",
             "Readings that failed or were out of range, in the whole time range. A few are normal after a start.",
-            _SOURCE.written('SELECT sum("errors") AS "Errors" FROM "collector" WHERE $scope', table=True),
+            _SOURCE.total("collector", "errors", "Errors"),
             steps=thresholds.SELDOM,
             graph=False,
             size=(5, 3),
         ),
         number(
             "Lines per minute",
-            "Lines of line protocol that all collectors emit in a typical minute, without those about themselves.",
+            "Lines that all collectors emit in a typical minute of the last hour, without those about themselves.",
             _SOURCE.written(
                 'SELECT sum("samples") AS "Lines" FROM "collector" WHERE $scope GROUP BY time(1m) fill(none)',
             ),
             decimals=0,
             calc="median",
             size=(4, 3),
-        ),
+        )
+        .time_from("1h")
+        .hide_time_override(True),
         listing(
             "Each collector",
             "The newest report of each collector. An age far above its interval means that it has stopped; "
             "duration is empty for collectors that follow events.",
             _SOURCE.newest("collector", "up", by=("collector",), names=("State",)),
             _SOURCE.newest("collector", "duration_seconds", by=("collector",), names=("Duration",)),
-            _SOURCE.written(
-                'SELECT sum("samples") AS "Lines", sum("errors") AS "Errors" FROM "collector" WHERE $scope '
-                'GROUP BY "collector"',
-                table=True,
-            ),
+            _SOURCE.total("collector", "samples", "Lines", by=("collector",)),
+            _SOURCE.total("collector", "errors", "Errors", by=("collector",)),
             columns={
                 "Collector": properties(custom__width=200),
                 "Age": properties(unit="dateTimeFromNow"),
@@ -107,7 +106,7 @@ def _glance() -> list[Panel]:
             renamed={"collector": "Collector"},
             joined_by="collector",
             size=(24, 9),
-            links={"Host": "/d/sensetig-host"},
+            links={"Device": "/d/sensetig-device"},
         ),
     ]
 

@@ -35,7 +35,7 @@ _WAITING = "waiting for the next reading"
 
 _SENSORS: Names = {"temperature_raw_celsius": ("${__field.labels.sensor}", None)}
 
-#: The processor's time by what it went into, as on the Host dashboard.
+#: The processor's time by what it went into, as on the Device dashboard.
 _CPU: Names = {
     "usage_user": ("user", "blue"),
     "usage_system": ("system", "orange"),
@@ -81,7 +81,7 @@ def _state() -> Panel:
         sort="Status",
         size=(24, 7),
         no_data="No device has a state yet: the telemetry processor tells it within a minute",
-        links={"Collectors": "/d/sensetig-collectors"},
+        links={"Pipeline": "/d/sensetig-pipeline"},
     )
     return panel.time_from(f"{_STATE_DAYS}d").hide_time_override(True)
 
@@ -128,7 +128,7 @@ def _now() -> list[Panel]:
             high=100,
             size=(5, 4),
             no_data=_WAITING,
-            links={"Host": "/d/sensetig-host"},
+            links={"Device": "/d/sensetig-device"},
         ),
         origin(
             "Whether these are readings of a sensor, of a simulation, or of a recording that is played.",

@@ -1,4 +1,4 @@
-"""The Collectors dashboard's row of the agent at the MQTT broker."""
+"""The Pipeline dashboard's row of the agent at the MQTT broker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _OFF = "The collector mqtt is off: name a broker with SENSETIG_MQTT_URL"
 
 
 def rows() -> Iterable[Row]:
-    yield Row("collectors", "MQTT", _agent(), order=40)
+    yield Row("pipeline", "MQTT", _agent(), order=40)
 
 
 def _agent() -> list[Panel]:

@@ -1,4 +1,4 @@
-"""The Host dashboard's rows of the ``pi`` collector: power supply, throttling, clocks, fan, card and Wi-Fi."""
+"""The Device dashboard's rows of the ``pi`` collector: power supply, throttling, clocks, fan, card and Wi-Fi."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ _SPARE_BLOCKS = {
 
 
 def rows() -> Iterable[Row]:
-    yield Row("host", "Raspberry Pi: power and throttling", _power(), order=60)
-    yield Row("host", "Raspberry Pi: card and Wi-Fi", _card_and_wifi(), order=70)
+    yield Row("device", "Raspberry Pi: power and throttling", _power(), order=60)
+    yield Row("device", "Raspberry Pi: card and Wi-Fi", _card_and_wifi(), order=70)
 
 
 def _power() -> list[Panel]:
@@ -42,8 +42,14 @@ def _power() -> list[Panel]:
             "Now",
             "When the firmware held the processor back, and why. Red under-voltage: a better supply or cable. "
             "Red throttling or heat limit: cooling.",
-            _SOURCE.mean("pi", *_FLAGS, function="last", names=_FLAGS.values()),
-            texts={"true": ("yes", thresholds.ACT), "false": ("no", thresholds.GOOD)},
+            _SOURCE.mean("pi", *_FLAGS, function="last", hours="max", names=_FLAGS.values()),
+            # Hours hold numbers: 1 where it was so at any time of the hour.
+            texts={
+                "true": ("yes", thresholds.ACT),
+                "false": ("no", thresholds.GOOD),
+                "1": ("yes", thresholds.ACT),
+                "0": ("no", thresholds.GOOD),
+            },
             size=(16, 6),
             no_data=_NOT_A_PI,
         ),

@@ -8,8 +8,10 @@ from collectors.sensehat import MEASUREMENTS
 from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.panels import Panel, lines, number, origin
-from grafana.dashboards.lib.query import Source
+from grafana.dashboards.lib.query import Source, switched
 from grafana.dashboards.lib.style import properties, shaded
+from grafana.dashboards.lib.swatch import swatch
+from grafana.dashboards.overviews import weather
 
 _SOURCE = Source(MEASUREMENTS)
 
@@ -33,7 +35,7 @@ def _glance() -> list[Panel]:
     return [
         number(
             "Last reading",
-            "When the Sense HAT was last read. More than a minute ago: see the Collectors dashboard.",
+            "When the Sense HAT was last read. More than a minute ago: see the Pipeline dashboard.",
             _SOURCE.newest("environment", "temperature_raw_celsius"),
             time=True,
             no_data="silent in this time range",
@@ -52,6 +54,15 @@ def _glance() -> list[Panel]:
             steps=thresholds.ROOM,
             decimals=1,
             no_data=_NO_FACTOR,
+        ),
+        number(
+            "Calibrated",
+            "Temperature as the device's calibration corrects it; only where it has one, which `sensetig calibrate` "
+            "makes against a reference thermometer.",
+            _SOURCE.mean("environment", "temperature_calibrated_celsius", where=_HUMIDITY_SENSOR, names=("Room",)),
+            steps=thresholds.ROOM,
+            decimals=1,
+            no_data="not calibrated",
         ),
         number(
             "Humidity",
@@ -86,9 +97,20 @@ def _glance() -> list[Panel]:
             _SOURCE.mean("environment", "pressure_hpa", names=("Pressure",)),
             decimals=1,
         ),
+        weather.tendency(_SOURCE),
+        weather.comfort(_SOURCE, no_data=_NO_FACTOR),
+        swatch(
+            "Light",
+            "The colour of the light that falls on the board, as it looks: each channel as a share of the strongest. "
+            "The number is how bright it is, in per cent of what blinds the sensor.",
+            "colour",
+            size=(4, 3),
+            no_data="no colour sensor",
+        ),
         origin(
             "Whether these are readings of a sensor, of a simulation, or of a recording that is played.",
             _SOURCE.origin("environment", "temperature_raw_celsius"),
+            size=(4, 3),
         ),
     ]
 
@@ -97,11 +119,15 @@ def _air() -> list[Panel]:
     return [
         lines(
             "Temperature",
-            "As each sensor gives it, with the processor's heat taken out where a factor is set, the processor's own, "
-            "and the dew point. Raw lines that follow the processor's are warmed by it.",
+            "As each sensor gives it, with the processor's heat taken out where a factor is set, as "
+            "calibrated, the processor's own, and the dew point. Raw lines that follow the processor's are "
+            "warmed by it.",
             _SOURCE.mean("environment", "temperature_raw_celsius", where=_HUMIDITY_SENSOR, names=("humidity sensor",)),
             _SOURCE.mean("environment", "temperature_raw_celsius", where=_PRESSURE_SENSOR, names=("pressure sensor",)),
             _SOURCE.mean("environment", "temperature_compensated_celsius", where=_HUMIDITY_SENSOR, names=("room",)),
+            _SOURCE.mean(
+                "environment", "temperature_calibrated_celsius", where=_HUMIDITY_SENSOR, names=("calibrated",)
+            ),
             _SOURCE.mean("environment", "temperature_cpu_celsius", where=_HUMIDITY_SENSOR, names=("processor",)),
             _SOURCE.mean("environment", "dew_point_celsius", names=("dew point",)),
             decimals=1,
@@ -111,11 +137,12 @@ def _air() -> list[Panel]:
                 "humidity sensor": "orange",
                 "pressure sensor": "yellow",
                 "room": "green",
+                "calibrated": "purple",
                 "processor": "red",
                 "dew point": "blue",
             },
             size=(14, 12),
-            links={"Host": "/d/sensetig-host"},
+            links={"Device": "/d/sensetig-device"},
         ),
         lines(
             "Humidity",
@@ -125,8 +152,9 @@ def _air() -> list[Panel]:
                 "environment",
                 "humidity_raw_percent",
                 "humidity_compensated_percent",
+                "humidity_calibrated_percent",
                 where=_HUMIDITY_SENSOR,
-                names=("at the sensor", "in the room"),
+                names=("at the sensor", "in the room", "calibrated"),
             ),
             decimals=1,
             soft_low=25,
@@ -134,27 +162,55 @@ def _air() -> list[Panel]:
             fill=4,
             steps=((None, "transparent"), (60, thresholds.LOOK), (70, thresholds.ACT)),
             calcs=_TABLE,
-            colours={"at the sensor": "blue", "in the room": "green"},
+            colours={"at the sensor": "blue", "in the room": "green", "calibrated": "purple"},
             size=(10, 12),
         ),
         lines(
             "Pressure",
             "Air pressure at the board. Falling by more than 1 hPa an hour: wind and rain are near.",
-            _SOURCE.mean("environment", "pressure_hpa", names=("pressure",)),
-            decimals=2,
-            fill=6,
+            _SOURCE.mean("environment", "pressure_hpa", "pressure_calibrated_hpa", names=("as measured", "calibrated")),
+            decimals=1,
+            fill=0,
             calcs=_TABLE,
-            colours={"pressure": "purple"},
+            colours={"as measured": "purple", "calibrated": "blue"},
             legend=True,
-            size=(14, 8),
+            size=(10, 8),
         ),
+        lines(
+            "Change of pressure in three hours",
+            "Over the last two days: each bar is the mean of three hours less that of the three hours before. Below "
+            "the dashed lines the weather turns: from 3.5 hPa the pressure falls quickly, from 6 very rapidly.",
+            _SOURCE.written(
+                'SELECT difference(mean("pressure_hpa")) AS "change" FROM "environment" WHERE $scope '
+                "GROUP BY time(3h) fill(none)",
+                alias="$col",
+                unit="hpa",
+            ),
+            decimals=1,
+            bars=True,
+            soft_low=-4,
+            soft_high=4,
+            steps=((None, thresholds.ACT), (-6, thresholds.LOOK), (-3.5, "transparent")),
+            colours={"change": "purple"},
+            legend=False,
+            size=(7, 8),
+            no_data="Needs two times three hours",
+        )
+        .time_from("48h")
+        .hide_time_override(False),
         lines(
             "Heat from the processor",
             "How much warmer the processor is than the sensor above it. The larger and the less steady it is, the more "
             "of the raw temperature is the board's own heat.",
             _SOURCE.written(
-                'SELECT mean("temperature_cpu_celsius") - mean("temperature_raw_celsius") AS "processor above sensor" '
-                'FROM "environment" WHERE $scope AND "sensor" = \'hts221\' GROUP BY time($interval) fill(null)',
+                switched(
+                    *(
+                        'SELECT mean("temperature_cpu_celsius") - mean("temperature_raw_celsius") '  # noqa: S608 - no input
+                        f'AS "processor above sensor" FROM {bucket}"environment" WHERE $scope '
+                        "AND \"sensor\" = 'hts221' GROUP BY time($interval) fill(null)"
+                        for bucket in ("", '"hourly"..')
+                    )
+                ),
                 alias="$col",
                 unit="celsius",
             ),
@@ -162,7 +218,7 @@ def _air() -> list[Panel]:
             low=0,
             colours={"processor above sensor": "red"},
             legend=False,
-            size=(10, 8),
+            size=(7, 8),
         ),
     ]
 

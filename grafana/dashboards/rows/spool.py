@@ -1,4 +1,4 @@
-"""The Collectors dashboard's row of the spools, through which collectors that are services of their own deliver."""
+"""The Pipeline dashboard's row of the spools, through which collectors that are services of their own deliver."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NONE = "no collector writes to a spool"
 
 
 def rows() -> Iterable[Row]:
-    yield Row("collectors", "Spools", _spools(), order=30)
+    yield Row("pipeline", "Spools", _spools(), order=30)
 
 
 def _spools() -> list[Panel]:
@@ -25,7 +25,7 @@ def _spools() -> list[Panel]:
             "Lines lost in spools",
             "Lines that a spool had to let go, in the whole time range: Telegraf was away for longer than the spool "
             "lasts, or the disk was full.",
-            _SOURCE.written('SELECT sum("dropped") AS "Lost" FROM "spool" WHERE $scope', table=True),
+            _SOURCE.total("spool", "dropped", "Lost"),
             steps=thresholds.NEVER,
             graph=False,
             size=(6, 8),

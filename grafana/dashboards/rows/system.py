@@ -1,116 +1,41 @@
-"""The Host dashboard's rows of the ``system`` collector, or of Telegraf's own inputs: their names are the same."""
+"""The Device dashboard's rows of the ``system`` collector, or of Telegraf's own inputs: their names are the same."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from collectors.pi import PI
 from collectors.system import MEASUREMENTS
 from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.boards import Row
-from grafana.dashboards.lib.panels import Panel, lines, listing, number
-from grafana.dashboards.lib.query import Source
+from grafana.dashboards.lib.panels import Panel, lines, listing
+from grafana.dashboards.lib.query import HOURS, Source, switched
 from grafana.dashboards.lib.style import gauge_cell, properties, shaded
 
-_SOURCE = Source(MEASUREMENTS, (PI,))
+_SOURCE = Source(MEASUREMENTS)
 
 #: File systems in memory or read-only images: always full or never, so they say nothing of a disk.
-_DISKS = {"fstype": "!(tmpfs|devtmpfs|squashfs|overlay|ramfs|iso9660)"}
+DISKS = {"fstype": "!(tmpfs|devtmpfs|squashfs|overlay|ramfs|iso9660)"}
 
 #: Partitions, loops and memory disks repeat or are not what wears out.
-_DRIVES = {"name": "!(loop|ram|zram|dm-).*"}
+DRIVES = {"name": "!(loop|ram|zram|dm-).*"}
 
 #: Interfaces that only this machine sees; ``all`` is the sum of protocols that Telegraf's own input adds.
-_INTERFACES = {"interface": "!(all|lo|veth.*|docker.*|br-.*)"}
+INTERFACES = {"interface": "!(all|lo|veth.*|docker.*|br-.*)"}
+
+
+#: The parts of memory, of points and of hours.
+_MEMORY = (
+    'SELECT mean("total") - mean("available") AS "in use", mean("available") - mean("free") AS "cache", '
+    'mean("free") AS "free" FROM {} WHERE $scope GROUP BY time($interval) fill(null)'
+)
 
 
 def rows() -> Iterable[Row]:
-    yield Row("host", "", _glance(), order=0)
-    yield Row("host", "Processor", _processor(), order=10)
-    yield Row("host", "Memory", _memory(), order=20)
-    yield Row("host", "Disks", _disks(), order=30)
-    yield Row("host", "Network", _network(), order=40)
-    yield Row("host", "Temperatures and processes", _rest(), order=50)
-
-
-def _glance() -> list[Panel]:
-    """Whether all is well, within five seconds."""
-    return [
-        number(
-            "Last seen",
-            "When this device last wrote a value. More than a minute ago means that it is off, cut off, or that "
-            "Telegraf has stopped; see the Collectors dashboard.",
-            _SOURCE.newest("system", "uptime"),
-            time=True,
-            no_data="silent in this time range",
-        ),
-        number(
-            "Up for",
-            "Time since the device started. A short time that nobody asked for points at the power supply.",
-            _SOURCE.newest("system", "uptime"),
-            unit="s",
-            decimals=1,
-            graph=False,
-        ),
-        number(
-            "CPU",
-            "Share of all cores that is busy. Above 75 % for long, see which mode it is below.",
-            _SOURCE.mean("cpu", "usage_idle", where={"cpu": "cpu-total"}, formula="100 - {}", names=("CPU",)),
-            steps=thresholds.BUSY,
-            unit="percent",
-            decimals=0,
-            low=0,
-            high=100,
-        ),
-        number(
-            "Memory",
-            "Share of memory in use that cannot be given back at once. Above 90 % programs get killed.",
-            _SOURCE.mean("mem", "used_percent", names=("Memory",)),
-            steps=thresholds.BUSY,
-            decimals=0,
-            low=0,
-            high=100,
-        ),
-        number(
-            "Disk",
-            "Used share of the file system that is fullest; Disks below says which. Above 90 % make room.",
-            _SOURCE.mean("disk", "used_percent", function="max", where=_DISKS, names=("Disk",)),
-            steps=thresholds.DISK,
-            decimals=0,
-            low=0,
-            high=100,
-        ),
-        number(
-            "Hottest",
-            "The highest temperature that any sensor reports. A Raspberry Pi slows down from 80 °C.",
-            _SOURCE.mean("temp", "temp", function="max", names=("Temperature",)),
-            steps=thresholds.PROCESSOR,
-            unit="celsius",
-            decimals=1,
-            no_data="no sensor",
-        ),
-        number(
-            "Load/core",
-            "Processes that run or wait, divided by the cores. Above 1 some of them wait.",
-            _SOURCE.written(
-                'SELECT mean("load1") / mean("n_cpus") AS "Load" FROM "system" WHERE $scope '
-                "GROUP BY time($interval) fill(null)",
-            ),
-            steps=thresholds.LOAD,
-            decimals=2,
-            low=0,
-        ),
-        number(
-            "Power",
-            "Whether a Raspberry Pi gets enough voltage now. Low voltage corrupts cards: use the supply made for the "
-            "board, and a short, thick cable. What happened since the start is shown at the bottom.",
-            _SOURCE.newest("pi", "under_voltage", names=("Power",)),
-            texts={"true": ("too low", thresholds.ACT), "false": ("fine", thresholds.GOOD)},
-            columns="/^Power$/",
-            graph=False,
-            no_data="not a Pi",
-        ),
-    ]
+    yield Row("device", "Processor", _processor(), order=10)
+    yield Row("device", "Memory", _memory(), order=20)
+    yield Row("device", "Disks", _disks(), order=30)
+    yield Row("device", "Network", _network(), order=40)
+    yield Row("device", "Temperatures and processes", _rest(), order=50)
 
 
 def _processor() -> list[Panel]:
@@ -119,6 +44,7 @@ def _processor() -> list[Panel]:
         "system": ("usage_system", "orange"),
         "waiting for disk": ("usage_iowait", "red"),
         "interrupts": ("usage_softirq", "purple"),
+        "device interrupts": ("usage_irq", "dark-purple"),
         "nice": ("usage_nice", "green"),
         "stolen": ("usage_steal", "dark-red"),
     }
@@ -134,7 +60,7 @@ def _processor() -> list[Panel]:
                 names=modes,
             ),
             colours={name: colour for name, (_, colour) in modes.items()},
-            links={"Collectors": "/d/sensetig-collectors"},
+            links={"Pipeline": "/d/sensetig-pipeline"},
             stacked=True,
             low=0,
             soft_high=20,
@@ -177,8 +103,7 @@ def _memory() -> list[Panel]:
             "Memory",
             "Where the memory is. Cache is given back when programs need it; only what is in use counts.",
             _SOURCE.written(
-                'SELECT mean("total") - mean("available") AS "in use", mean("available") - mean("free") AS "cache", '
-                'mean("free") AS "free" FROM "mem" WHERE $scope GROUP BY time($interval) fill(null)',
+                switched(*(_MEMORY.format(each) for each in ('"mem"', HOURS.format("mem")))),
                 alias="$col",
                 unit="bytes",
             ),
@@ -228,7 +153,7 @@ def _disks() -> list[Panel]:
                 "total",
                 "inodes_used_percent",
                 by=("path", "fstype"),
-                where=_DISKS,
+                where=DISKS,
                 names=("Full", "Used", "Free", "Size", "Inodes used"),
             ),
             hidden=("Time",),
@@ -247,7 +172,7 @@ def _disks() -> list[Panel]:
         lines(
             "Busy",
             "Share of the time that each drive was at work. Near 100 % everything that reads or writes waits.",
-            _SOURCE.rate("diskio", "io_time", by=("name",), where=_DRIVES, scale=0.1, unit="percent"),
+            _SOURCE.rate("diskio", "io_time", by=("name",), where=DRIVES, scale=0.1, unit="percent"),
             low=0,
             soft_high=20,
             decimals=1,
@@ -256,8 +181,8 @@ def _disks() -> list[Panel]:
         lines(
             "Read and written",
             "Bytes read (above the line) and written (below) per second. Steady writing wears an SD card.",
-            _SOURCE.rate("diskio", "read_bytes", by=("name",), where=_DRIVES, alias="$tag_name read"),
-            _SOURCE.rate("diskio", "write_bytes", by=("name",), where=_DRIVES, alias="$tag_name written"),
+            _SOURCE.rate("diskio", "read_bytes", by=("name",), where=DRIVES, alias="$tag_name read"),
+            _SOURCE.rate("diskio", "write_bytes", by=("name",), where=DRIVES, alias="$tag_name written"),
         )
         .override_by_regexp("/ read$/", shaded("blue"))
         .override_by_regexp("/ written$/", shaded("orange", below=True)),
@@ -266,10 +191,10 @@ def _disks() -> list[Panel]:
             "Reads (above the line) and writes (below) per second. Many small writes wear a card "
             "more than few large ones.",
             _SOURCE.rate(
-                "diskio", "reads", by=("name",), where=_DRIVES, alias="$tag_name reads", unit="operations_per_second"
+                "diskio", "reads", by=("name",), where=DRIVES, alias="$tag_name reads", unit="operations_per_second"
             ),
             _SOURCE.rate(
-                "diskio", "writes", by=("name",), where=_DRIVES, alias="$tag_name writes", unit="operations_per_second"
+                "diskio", "writes", by=("name",), where=DRIVES, alias="$tag_name writes", unit="operations_per_second"
             ),
         )
         .override_by_regexp("/ reads$/", shaded("blue"))
@@ -286,7 +211,7 @@ def _network() -> list[Panel]:
                 "net",
                 "bytes_recv",
                 by=("interface",),
-                where=_INTERFACES,
+                where=INTERFACES,
                 alias="$tag_interface received",
                 scale=8,
                 unit="bits_per_second",
@@ -295,7 +220,7 @@ def _network() -> list[Panel]:
                 "net",
                 "bytes_sent",
                 by=("interface",),
-                where=_INTERFACES,
+                where=INTERFACES,
                 alias="$tag_interface sent",
                 scale=8,
                 unit="bits_per_second",
@@ -307,15 +232,16 @@ def _network() -> list[Panel]:
             "Errors and drops",
             "Packets per second that were damaged or dropped. Anything but 0 points at a "
             "cable, a driver or a bad link.",
-            _SOURCE.written(
-                'SELECT last("errors") AS "errors", last("drops") AS "drops" FROM ('
-                'SELECT non_negative_derivative(max("err_in"), 1s) + non_negative_derivative(max("err_out"), 1s) '
-                'AS "errors", '
-                'non_negative_derivative(max("drop_in"), 1s) + non_negative_derivative(max("drop_out"), 1s) '
-                'AS "drops" FROM "net" WHERE $scope AND "interface" !~ /^(all|lo|veth.*|docker.*|br-.*)$/ '
-                'GROUP BY time($interval), "interface" fill(none)) WHERE $timeFilter '
-                'GROUP BY time($interval), "interface" fill(null)',
-                alias="$tag_interface $col",
+            _SOURCE.rate(
+                "net",
+                "err_in",
+                "err_out",
+                "drop_in",
+                "drop_out",
+                by=("interface",),
+                where=INTERFACES,
+                names=("errors received", "errors sent", "drops received", "drops sent"),
+                alias="$tag_interface: $col",
                 unit="packets_per_second",
             ),
             low=0,
@@ -340,8 +266,9 @@ def _rest() -> list[Panel]:
         ),
         lines(
             "Processes",
-            "How many processes there are. A number that only climbs is a program that leaves its children behind.",
-            _SOURCE.mean("processes", "total", names=("processes",)),
+            "How many processes and threads there are. A number that only climbs is a program that leaves its children "
+            "behind.",
+            _SOURCE.mean("processes", "total", "total_threads", names=("processes", "threads")),
             decimals=0,
             size=(6, 8),
         ),

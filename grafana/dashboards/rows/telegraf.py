@@ -1,4 +1,4 @@
-"""The Collectors dashboard's rows of what Telegraf knows of itself, by its input ``internal``."""
+"""The Pipeline dashboard's rows of what Telegraf knows of itself, by its input ``internal``."""
 
 from __future__ import annotations
 
@@ -23,6 +23,12 @@ MEASUREMENTS = (
         ),
     ),
     Measurement(
+        "internal_gather",
+        "Each input.",
+        (Tag("input", "The input plugin."),),
+        (Field("gather_time_ns", int, "nanoseconds", "Time that the newest gathering took.", 0),),
+    ),
+    Measurement(
         "internal_write",
         "Each output and its buffer.",
         (Tag("output", "The output plugin."),),
@@ -44,7 +50,7 @@ _OFF = "Telegraf's input internal is off"
 
 
 def rows() -> Iterable[Row]:
-    yield Row("collectors", "Telegraf", _telegraf(), order=20)
+    yield Row("pipeline", "Telegraf", _telegraf(), order=20)
 
 
 def _since_start(field: str, inner: str, column: str) -> str:
@@ -104,7 +110,7 @@ def _telegraf() -> list[Panel]:
             _SOURCE.rate("internal_agent", "metrics_gathered", names=("gathered",)),
             _SOURCE.rate("internal_write", "metrics_written", by=("output",), alias="written to $tag_output"),
             low=0,
-            size=(8, 8),
+            size=(12, 8),
             no_data=_OFF,
             colours={"gathered": "blue"},
         ),
@@ -115,7 +121,7 @@ def _telegraf() -> list[Panel]:
             _SOURCE.mean("internal_write", "buffer_size", by=("output",), function="max", alias="waiting: $tag_output"),
             _SOURCE.mean("internal_write", "buffer_limit", by=("output",), function="max", alias="limit: $tag_output"),
             low=0,
-            size=(8, 8),
+            size=(12, 8),
             no_data=_OFF,
         ).override_by_regexp(
             "/^limit: /",
@@ -126,11 +132,20 @@ def _telegraf() -> list[Panel]:
             ),
         ),
         lines(
+            "Time to gather",
+            "How long Telegraf takes to ask each of its inputs. It must stay well below the interval; what a collector "
+            "takes itself is told under Duration.",
+            _SOURCE.mean("internal_gather", "gather_time_ns", by=("input",), function="max"),
+            low=0,
+            size=(12, 8),
+            no_data=_OFF,
+        ),
+        lines(
             "Time for a write",
             "How long InfluxDB takes to accept a batch. Above a second: its disk is slow, or the network is.",
             _SOURCE.mean("internal_write", "write_time_ns", by=("output",), function="max"),
             low=0,
-            size=(8, 8),
+            size=(12, 8),
             no_data=_OFF,
         ),
     ]

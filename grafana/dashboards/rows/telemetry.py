@@ -1,4 +1,4 @@
-"""The Collectors dashboard's row of the telemetry: what was refused, of which device and why."""
+"""The Pipeline dashboard's row of the telemetry: what was refused, of which device and why."""
 
 from __future__ import annotations
 
@@ -15,8 +15,12 @@ _SOURCE = Source(MEASUREMENTS)
 _NONE = "nothing was refused"
 
 
+_OFF = "the processor telemetry is off"
+
+
 def rows() -> Iterable[Row]:
-    yield Row("collectors", "Telemetry", _telemetry(), order=20)
+    yield Row("pipeline", "Telemetry: what was refused", _telemetry(), order=15)
+    yield Row("pipeline", "Telemetry: the states of devices", _store(), order=16)
 
 
 def _telemetry() -> list[Panel]:
@@ -24,7 +28,7 @@ def _telemetry() -> list[Panel]:
         number(
             "Values refused",
             "Values, lines and messages that were refused, in the whole time range. Each is kept with its reason.",
-            _SOURCE.written('SELECT sum("count") AS "Refused" FROM "telemetry_rejected" WHERE $scope', table=True),
+            _SOURCE.total("telemetry_rejected", "count", "Refused"),
             steps=thresholds.SELDOM,
             graph=False,
             size=(4, 8),
@@ -44,11 +48,7 @@ def _telemetry() -> list[Panel]:
         listing(
             "Refused by device",
             "What was refused of each device in the time range, the most first.",
-            _SOURCE.written(
-                'SELECT sum("count") AS "Refused" FROM "telemetry_rejected" WHERE $scope '
-                'GROUP BY "device", "measurement", "field", "reason"',
-                table=True,
-            ),
+            _SOURCE.total("telemetry_rejected", "count", "Refused", by=("device", "measurement", "field", "reason")),
             hidden=("Time",),
             order=("device", "measurement", "field", "reason", "Refused"),
             renamed={"device": "Device", "measurement": "Measurement", "field": "Field", "reason": "Reason"},
@@ -109,5 +109,69 @@ def _telemetry() -> list[Panel]:
             renamed={"device": "Device"},
             size=(6, 8),
             no_data="no device has said anything",
+        ),
+    ]
+
+
+def _store() -> list[Panel]:
+    return [
+        number(
+            "States not written",
+            "Devices whose state could not be written, in the whole time range. They are kept in memory and tried "
+            "again; "
+            "the store is locked, full or away.",
+            _SOURCE.total("device_store", "failures", "Failures"),
+            steps=thresholds.SELDOM,
+            graph=False,
+            size=(4, 4),
+            no_data=_OFF,
+        ),
+        number(
+            "Messages not counted",
+            "Messages of devices beyond the setting `state_devices`, in the whole time range: raise it, or find out "
+            "who sends under ever new names.",
+            _SOURCE.total("device_store", "lost_messages", "Lost"),
+            steps=thresholds.NEVER,
+            graph=False,
+            size=(4, 4),
+            no_data=_OFF,
+        ),
+        lines(
+            "Writes of states",
+            "Devices whose state was written, writes that another worker was quicker with and that were tried again, "
+            "and failures, per interval. Many conflicts: too many workers share a device.",
+            _SOURCE.mean(
+                "device_store",
+                "written",
+                "conflicts",
+                "failures",
+                function="sum",
+                names=("written", "conflicts", "failures"),
+            ),
+            low=0,
+            decimals=0,
+            bars=True,
+            colours={"written": "green", "conflicts": "orange", "failures": "red"},
+            size=(8, 8),
+            no_data=_OFF,
+        ),
+        lines(
+            "Time to write the states",
+            "How long an attempt takes. Above a second its disk or network is slow, and messages wait.",
+            _SOURCE.mean("device_store", "duration_seconds", by=("store",), function="max"),
+            low=0,
+            size=(4, 8),
+            no_data=_OFF,
+        ),
+        lines(
+            "Messages that wait",
+            "Messages that were counted and not yet written, and those of which only the number was kept.",
+            _SOURCE.mean(
+                "device_store", "pending_messages", "unchecked_messages", function="max", names=("waiting", "unchecked")
+            ),
+            low=0,
+            decimals=0,
+            size=(4, 8),
+            no_data=_OFF,
         ),
     ]

@@ -1,0 +1,60 @@
+"""Writes the YAML of alerting; with ``--check`` only says which files differ from a fresh build."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from grafana.alerting import BUILT, FOLDER, document, fresh
+
+
+@click.command(name="grafana.alerting")
+@click.option("--check", is_flag=True, help="Write nothing; fail when a file differs from a fresh build.")
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    default=FOLDER,
+    help="Where the YAML stands.  [default: with the provisioning]",
+)
+@click.option(
+    "--document",
+    "described",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    default=document.DOCUMENT,
+    help="The document with the table of rules.  [default: docs/alerting.md]",
+)
+def main(check: bool, folder: Path, described: Path) -> None:
+    """Write the alert rules, contact points and policies, and the table in the documentation."""
+    texts = fresh()
+    text = described.read_text(encoding="utf-8")
+    told = document.filled(text)
+    stale = [
+        name
+        for name, text in texts.items()
+        if not (folder / name).is_file() or (folder / name).read_text(encoding="utf-8") != text
+    ]
+    # A file of somebody's own may stand beside; only what was built here and is built no more goes.
+    strays = sorted(
+        path.name
+        for path in folder.glob("*.yaml")
+        if path.name not in texts and BUILT in path.read_text(encoding="utf-8")
+    )
+    if check:
+        for name in [*stale, *strays, *([described.name] if told != text else [])]:
+            click.echo(f"E! {name} is not what grafana.alerting builds; run python -m grafana.alerting", err=True)
+        sys.exit(1 if stale or strays or told != text else 0)
+    for name in stale:
+        (folder / name).write_text(texts[name], encoding="utf-8")
+        click.echo(f"wrote {name}")
+    if told != text:
+        described.write_text(told, encoding="utf-8")
+        click.echo(f"wrote {described.name}")
+    for name in strays:
+        (folder / name).unlink()
+        click.echo(f"removed {name}: nothing builds it")
+
+
+if __name__ == "__main__":
+    main()

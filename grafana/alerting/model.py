@@ -1,0 +1,158 @@
+"""What an alert rule is, and the form in which Grafana's provisioning takes it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from grafana.dashboards.lib.query import DATASOURCE
+
+#: Severities, the gravest first: somebody has to act now; today; or only wants to know.
+CRITICAL, WARNING, INFO = "critical", "warning", "info"
+
+#: Where the runbooks stand, from the root of the repository. A site that publishes them elsewhere changes this line.
+RUNBOOKS = "docs/runbooks.md"
+
+#: The folder of Grafana in which the rules are shown.
+FOLDER_TITLE = "SenseTIG"
+
+#: Grafana's bound of a rule's uid.
+UID_LONGEST = 40
+
+#: How often a group is evaluated, in seconds. What looks far back costs more, and changes slowly.
+FAST, SLOW = 60, 300
+
+
+class Rule(NamedTuple):
+    """An alert rule.
+
+    Args:
+        key: stable; the uid is made of it, and the section of the runbook is named after it.
+        title: what is wrong, in a few words.
+        query: InfluxQL that answers with one number for each device.
+        range_seconds: how far the query looks back.
+        evaluator: Grafana's comparison: gt, lt, outside_range.
+        bounds: what the number is compared with.
+        severity: critical, warning or info.
+        summary: one line; ``{device}`` and ``{value}`` stand for what the alert is about, ``{TAG}`` for a label.
+        meaning: one sentence more: what it means, and what to do first.
+        board: the key of the dashboard to look at.
+        panel: the title of its panel.
+        pending_seconds: how long it has to be so.
+        every_seconds: how often it is looked at: FAST or SLOW.
+        device: the label that tells the device.
+        value: how the number is written, as printf has it.
+        no_data: the state where nothing answers at all.
+        error: the state where InfluxDB does not answer.
+        threshold: the threshold in words, for the table in the documentation.
+    """
+
+    key: str
+    title: str
+    query: str
+    range_seconds: int
+    evaluator: str
+    bounds: tuple[float, ...]
+    severity: str
+    summary: str
+    meaning: str
+    board: str
+    panel: str
+    threshold: str
+    pending_seconds: int = 0
+    every_seconds: int = FAST
+    device: str = "host"
+    value: str = "%.0f"
+    no_data: str = "OK"
+    error: str = "KeepLast"
+
+    @property
+    def uid(self) -> str:
+        """What Grafana knows the rule by."""
+        return f"sensetig-{self.key}"
+
+
+#: Gives the uid of a dashboard and the id of its panel. Raises KeyError.
+PanelOf = Callable[[str, str], tuple[str, int]]
+
+
+def provisioned(rule: Rule, panel_of: PanelOf) -> dict[str, Any]:
+    """The rule as Grafana's provisioning has it: the query A, its last number B, and the comparison C."""
+    board, panel = panel_of(rule.board, rule.panel)
+    return {
+        "uid": rule.uid,
+        "title": rule.title,
+        "condition": "C",
+        "data": [
+            {
+                "refId": "A",
+                "relativeTimeRange": {"from": rule.range_seconds, "to": 0},
+                "datasourceUid": DATASOURCE.uid,
+                "model": {
+                    "refId": "A",
+                    "datasource": {"type": DATASOURCE.type_val, "uid": DATASOURCE.uid},
+                    "query": rule.query,
+                    "rawQuery": True,
+                    "resultFormat": "time_series",
+                    "intervalMs": 10000,
+                    "maxDataPoints": 1000,
+                },
+            },
+            _expression("B", {"type": "reduce", "expression": "A", "reducer": "last", "settings": {"mode": "dropNN"}}),
+            _expression(
+                "C",
+                {
+                    "type": "threshold",
+                    "expression": "B",
+                    "conditions": [{"evaluator": {"type": rule.evaluator, "params": list(rule.bounds)}}],
+                },
+            ),
+        ],
+        "dashboardUid": board,
+        "panelId": panel,
+        "noDataState": rule.no_data,
+        "execErrState": rule.error,
+        "for": duration(rule.pending_seconds),
+        "labels": {"severity": rule.severity, **({} if rule.device == "device" else {"device": _label(rule.device)})},
+        "annotations": {
+            "summary": _filled(rule.summary, rule),
+            "description": _filled(rule.meaning, rule),
+            "runbook_url": f"{RUNBOOKS}#{rule.key}",
+            "__dashboardUid__": board,
+            "__panelId__": str(panel),
+        },
+    }
+
+
+def duration(seconds: int) -> str:
+    """Seconds as Grafana writes a duration: ``5m``."""
+    for unit, size in (("h", 3600), ("m", 60)):
+        if seconds and seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def _expression(ref: str, model: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "refId": ref,
+        "datasourceUid": "__expr__",
+        "model": {"refId": ref, "datasource": {"type": "__expr__", "uid": "__expr__"}, **model},
+    }
+
+
+def _label(name: str) -> str:
+    # Not .Labels.name, which is an error where there is no such label: when no device answers at all.
+    return f'{{{{ index .Labels "{name}" }}}}'
+
+
+def _filled(text: str, rule: Rule) -> str:
+    """The text as Grafana's template. It has no dollar: whether one is a variable differs from version to version."""
+
+    def put(match: re.Match[str]) -> str:
+        name = match[1]
+        if name == "value":
+            return f'{{{{ with index .Values "B" }}}}{{{{ printf "{rule.value}" .Value }}}}{{{{ end }}}}'
+        return _label(rule.device if name == "device" else name)
+
+    return re.sub(r"\{(\w+)\}", put, text)

@@ -1,0 +1,53 @@
+"""Months and years: a mean as a line, in a band from the least to the greatest value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from grafana_foundation_sdk.builders import timeseries
+
+from grafana.dashboards.lib import thresholds
+from grafana.dashboards.lib.panels import NO_DATA, lines
+from grafana.dashboards.lib.query import SPREAD, Target
+from grafana.dashboards.lib.style import properties
+
+
+def band(
+    title: str,
+    description: str,
+    target: Target,
+    *,
+    colour: str,
+    names: tuple[str, str, str] = SPREAD,
+    unit: str | None = None,
+    decimals: int | None = None,
+    low: float | None = None,
+    high: float | None = None,
+    steps: thresholds.Steps | None = None,
+    size: tuple[int, int] = (12, 8),
+    no_data: str = NO_DATA,
+    links: Mapping[str, str] | None = None,
+) -> timeseries.Panel:
+    """A mean as a line, in a band from the least to the greatest value; see ``Source.spread``."""
+    least, mean, most = names
+    panel = lines(
+        title,
+        description,
+        target,
+        unit=unit,
+        decimals=decimals,
+        low=low,
+        high=high,
+        steps=steps,
+        fill=0,
+        calcs=("min", "mean", "max"),
+        size=size,
+        no_data=no_data,
+        links=links,
+    )
+    edge: dict[str, object] = {"custom__lineWidth": 0, "custom__hideFrom": {"legend": False, "tooltip": False}}
+    painted = {"mode": "fixed", "fixedColor": colour}
+    panel.override_by_name(least, properties(color=painted, **edge))
+    panel.override_by_name(mean, properties(color=painted))
+    panel.override_by_name(most, properties(color=painted, custom__fillBelowTo=least, custom__fillOpacity=25, **edge))
+    return panel

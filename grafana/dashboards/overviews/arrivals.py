@@ -1,0 +1,44 @@
+"""The Pipeline dashboard: how old the newest point of each measurement is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from grafana.dashboards.lib.boards import Row
+from grafana.dashboards.lib.panels import Panel, listing
+from grafana.dashboards.lib.query import SCOPE, FluxTarget
+from grafana.dashboards.lib.style import properties
+
+
+def rows() -> Iterable[Row]:
+    yield Row("pipeline", "What has arrived", [_ages()], order=12)
+
+
+def _ages() -> Panel:
+    """InfluxQL cannot tell of measurements that a query does not name; Flux reads the last point of each series."""
+    conditions = " and ".join(f"r.{each.replace(chr(34), '')}" for each in SCOPE)
+    return listing(
+        "Newest point of each measurement",
+        "When the device's newest point of each measurement was taken, within the time range; the oldest first. What "
+        "is much older than the rest has stopped: its collector, its sensor, or what happens seldom has not happened.",
+        FluxTarget(
+            "from(bucket: v.defaultBucket)\n"
+            "  |> range(start: v.timeRangeStart, stop: v.timeRangeStop)\n"
+            f"  |> filter(fn: (r) => {conditions})\n"
+            "  |> last()\n"
+            '  |> keep(columns: ["_time", "_measurement"])\n'
+            '  |> group(columns: ["_measurement"])\n'
+            '  |> max(column: "_time")\n'
+            "  |> group()\n"
+            "  |> map(fn: (r) => ({Measurement: r._measurement, Newest: r._time, At: r._time}))\n"
+            '  |> sort(columns: ["Newest"])\n'
+        ),
+        columns={
+            "Measurement": properties(custom__width=220),
+            "Newest": properties(unit="dateTimeFromNow", custom__width=200),
+            "At": properties(unit="dateTimeAsLocal"),
+        },
+        order=("Measurement", "Newest", "At"),
+        size=(24, 9),
+        links={"Device": "/d/sensetig-device"},
+    )

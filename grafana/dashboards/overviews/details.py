@@ -1,0 +1,235 @@
+"""The Device dashboard's closed rows: what is looked at when the open ones have said where the trouble is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from collectors.system import MEASUREMENTS
+from grafana.dashboards.lib.boards import Row
+from grafana.dashboards.lib.panels import Panel, lines
+from grafana.dashboards.lib.query import HOURS, Source, switched
+from grafana.dashboards.lib.style import shaded
+from grafana.dashboards.rows.system import DISKS, DRIVES, INTERFACES
+
+_SOURCE = Source(MEASUREMENTS)
+
+
+def rows() -> Iterable[Row]:
+    yield Row("device", "Memory in detail", _memory(), order=80, collapsed=True)
+    yield Row("device", "Drives in detail", _drives(), order=82, collapsed=True)
+    yield Row("device", "Network in detail", _network(), order=84, collapsed=True)
+    yield Row("device", "Processes in detail", _processes(), order=86, collapsed=True)
+
+
+def _memory() -> list[Panel]:
+    return [
+        lines(
+            "Caches and buffers",
+            "Files and disk blocks that are kept in memory, and the kernel's own structures. All but the part of slab "
+            "that stays is given back when programs need it.",
+            _SOURCE.mean(
+                "mem",
+                "cached",
+                "buffered",
+                "sunreclaim",
+                names=("cached files", "disk blocks", "slab that stays"),
+            ),
+            low=0,
+            fill=4,
+            size=(8, 8),
+            colours={"cached files": "blue", "disk blocks": "light-blue", "slab that stays": "purple"},
+        ),
+        lines(
+            "Not yet on disk",
+            "Memory that waits to be written, and that is being written. This much is lost in a power cut; what stays "
+            "high means that the disk does not keep up.",
+            _SOURCE.mean("mem", "dirty", "write_back", names=("waiting", "being written")),
+            low=0,
+            fill=4,
+            size=(8, 8),
+            colours={"waiting": "orange", "being written": "red"},
+        ),
+        lines(
+            "Promised and shared",
+            "Memory that was promised to programs, shared between them, and mapped from files. A promise that climbs "
+            "without end is a program that never gives back.",
+            _SOURCE.mean(
+                "mem",
+                "committed_as",
+                "shared",
+                "mapped",
+                "page_tables",
+                names=("promised", "shared", "mapped files", "page tables"),
+            ),
+            low=0,
+            fill=4,
+            size=(8, 8),
+            colours={"promised": "blue", "shared": "purple", "mapped files": "light-blue", "page tables": "orange"},
+        ),
+        lines(
+            "Recently used and not",
+            "Memory that was used recently, and that which is the first to be taken back.",
+            _SOURCE.mean("mem", "active", "inactive", names=("recently used", "not recently used")),
+            low=0,
+            fill=4,
+            colours={"recently used": "blue", "not recently used": "light-blue"},
+        ),
+        lines(
+            "Swap space",
+            "Swap space in use, and how much there is.",
+            _SOURCE.mean("swap", "used", "total", names=("used", "size")),
+            low=0,
+            fill=4,
+            colours={"used": "purple", "size": "text"},
+            no_data="No swap space",
+        ),
+    ]
+
+
+def _drives() -> list[Panel]:
+    return [
+        lines(
+            "How full over time",
+            "Used share of each file system. A straight climb shows when it will be full.",
+            _SOURCE.mean("disk", "used_percent", by=("path",), where=DISKS),
+            low=0,
+            high=100,
+            decimals=0,
+            fill=4,
+            size=(8, 8),
+        ),
+        lines(
+            "Inodes over time",
+            "Used share of what names files on each file system. Very many small files use it up before the space.",
+            _SOURCE.mean("disk", "inodes_used_percent", by=("path",), where=DISKS),
+            low=0,
+            soft_high=20,
+            decimals=0,
+            fill=4,
+            size=(8, 8),
+            no_data="No file system that counts inodes",
+        ),
+        lines(
+            "Wait for a request",
+            "Time that a read or write takes on average, with its time in the queue. An SD card takes a few "
+            "milliseconds; above 100 it is worn, or asked for too much.",
+            _SOURCE.mean("diskio", "io_await", by=("name",), where=DRIVES, function="max"),
+            low=0,
+            fill=4,
+            size=(8, 8),
+            no_data="No request in this time range",
+        ),
+        lines(
+            "Requests under way",
+            "Requests that each drive had in hand at a time.",
+            _SOURCE.mean("diskio", "iops_in_progress", by=("name",), where=DRIVES, function="max"),
+            low=0,
+            soft_high=2,
+            decimals=0,
+            fill=4,
+        ),
+        lines(
+            "Time spent",
+            "Milliseconds of reading (above the line) and writing (below) in each second, those of requests side by "
+            "side added up.",
+            _SOURCE.rate(
+                "diskio",
+                "read_time",
+                by=("name",),
+                where=DRIVES,
+                alias="$tag_name reading",
+                scale=0.001,
+                unit="seconds",
+            ),
+            _SOURCE.rate(
+                "diskio",
+                "write_time",
+                by=("name",),
+                where=DRIVES,
+                alias="$tag_name writing",
+                scale=0.001,
+                unit="seconds",
+            ),
+        )
+        .override_by_regexp("/ reading$/", shaded("blue"))
+        .override_by_regexp("/ writing$/", shaded("orange", below=True)),
+    ]
+
+
+def _network() -> list[Panel]:
+    return [
+        lines(
+            "Packets",
+            "Packets received (above the line) and sent (below) per second. Many for little traffic are small ones: "
+            "a chatty protocol, or somebody who scans.",
+            _SOURCE.rate(
+                "net",
+                "packets_recv",
+                by=("interface",),
+                where=INTERFACES,
+                alias="$tag_interface received",
+                unit="packets_per_second",
+            ),
+            _SOURCE.rate(
+                "net",
+                "packets_sent",
+                by=("interface",),
+                where=INTERFACES,
+                alias="$tag_interface sent",
+                unit="packets_per_second",
+            ),
+        )
+        .override_by_regexp("/ received$/", shaded("blue"))
+        .override_by_regexp("/ sent$/", shaded("orange", below=True)),
+        lines(
+            "Speed of the link",
+            "What each wired interface has agreed on. 100 where the other end has 1000 points at the cable.",
+            _SOURCE.written(
+                # -1 stands for a driver that knows none.
+                switched(
+                    *(
+                        f'SELECT max("speed{suffix}") AS "speed" FROM {source} WHERE $scope AND "speed" > 0 '  # noqa: S608 - all of it is this module's own
+                        'GROUP BY time($interval), "interface" fill(null)'
+                        for suffix, source in (("", '"net"'), ("__max", HOURS.format("net")))
+                    )
+                ),
+                alias="$tag_interface",
+                unit="megabits_per_second",
+            ),
+            low=0,
+            decimals=0,
+            fill=4,
+            no_data="No interface that tells its speed",
+        ),
+    ]
+
+
+def _processes() -> list[Panel]:
+    return [
+        lines(
+            "Processes by state",
+            "What all processes do. Most sleep; many that are blocked wait for a disk or for the network.",
+            _SOURCE.mean(
+                "processes",
+                "sleeping",
+                "idle",
+                "running",
+                "blocked",
+                "stopped",
+                "zombies",
+                names=("sleeping", "kernel threads, idle", "running", "blocked", "stopped", "zombies"),
+            ),
+            stacked=True,
+            low=0,
+            decimals=0,
+            size=(24, 8),
+            colours={
+                "sleeping": "light-blue",
+                "kernel threads, idle": "#8e8e8e",
+                "running": "green",
+                "blocked": "orange",
+                "stopped": "purple",
+                "zombies": "red",
+            },
+        ),
+    ]

@@ -1,0 +1,369 @@
+"""The Fleet dashboard: what needs action across all devices, and every device with its state.
+
+All queries ask for now, whatever the time range: a fleet is looked at to see what is wrong. They take the newest value
+of each device over the shortest range that tells it, which InfluxDB answers from the end of each series alone, so that
+they take milliseconds with hundreds of devices; means over time of many devices are what is slow, and none is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from grafana_foundation_sdk.builders import stat
+from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, DynamicConfigValue
+
+from collectors.pi import MEASUREMENTS as PI
+from collectors.schema import COLLECTOR
+from collectors.system import MEASUREMENTS as SYSTEM
+from collectors.telemetry import MEASUREMENTS as TELEMETRY
+from grafana.dashboards.lib import thresholds
+from grafana.dashboards.lib.boards import Row
+from grafana.dashboards.lib.panels import Panel, first_with_value, joined, listing, number
+from grafana.dashboards.lib.query import Source, Target
+from grafana.dashboards.lib.style import gauge_cell, properties, value_map
+
+#: The declarations of what is read; all of it is asked in words of its own.
+_SOURCE = Source(SYSTEM, PI, (COLLECTOR,), TELEMETRY, scope=('"site" =~ /^$site$/',))
+
+#: What a device measured counts as its present while it is not offline.
+_NOW = f"time > now() - {thresholds.OFFLINE_SECONDS}s"
+
+#: A device that wrote nothing for longer is taken for retired.
+_KNOWN = f"time > now() - {thresholds.RETIRED_DAYS}d"
+
+_SITE = '"site" =~ /^$site$/'
+
+#: File systems in memory or read-only images say nothing of a disk.
+_DISKS = '"fstype" !~ /^(tmpfs|devtmpfs|squashfs|overlay|ramfs|iso9660)$/'
+
+_OFFLINE, _LATE, _ONLINE = 1, 2, 3
+
+_STATUS = {
+    str(_OFFLINE): ("● offline", thresholds.ACT),
+    str(_LATE): ("● late", thresholds.LOOK),
+    str(_ONLINE): ("● online", thresholds.GOOD),
+}
+
+_NOBODY = "no device"
+
+_TO_DEVICE = "/d/sensetig-device?var-host=${__data.fields.Device}&${site:queryparam}&${__url_time_range}"
+_TO_PIPELINE = "/d/sensetig-pipeline?var-host=${__data.fields.Device}&${site:queryparam}&${__url_time_range}"
+
+
+def rows() -> Iterable[Row]:
+    yield Row("fleet", "", [*_needs_action(), _devices()], order=0)
+    yield Row("fleet", "Why", _why(), order=10)
+
+
+def _heard() -> Target:
+    """Of each device with collectors of its own: 3 where it wrote just now, 2 where it is late, 1 where offline.
+
+    Each of the three newest values within ever shorter times counts as 1.
+    """
+    within = (f"{thresholds.RETIRED_DAYS}d", f"{thresholds.OFFLINE_SECONDS}s", f"{thresholds.LATE_SECONDS}s")
+    parts = ", ".join(
+        f'(SELECT last("uptime") * 0 + 1 AS "one" FROM "system" WHERE {_SITE} AND time > now() - {each} '  # noqa: S608 - all of it is this module's own
+        'GROUP BY "host")'
+        for each in within
+    )
+    return _table(f'SELECT sum("one") AS "Heard" FROM {parts} GROUP BY "host"')  # noqa: S608
+
+
+def _told() -> Target:
+    """The same of what the state of each device's telemetry says, which a hub keeps of devices behind it."""
+    newest = (
+        f'(SELECT last("messages") AS "count", "status" FROM "device_state" WHERE {_SITE} AND '  # noqa: S608
+        f'{_KNOWN} GROUP BY "device")'
+    )
+    parts = ", ".join(
+        f'(SELECT "count" * 0 + {value} AS "is" FROM {newest} WHERE "status" = \'{word}\' GROUP BY "device")'  # noqa: S608
+        for value, word in ((_OFFLINE, "offline"), (_LATE, "late"), (_ONLINE, "online"))
+    )
+    return _table(f'SELECT max("is") AS "Told" FROM {parts} GROUP BY "device"')  # noqa: S608
+
+
+def _table(query: str, unit: str = "") -> Target:
+    return _SOURCE.written(query, table=True, unit=unit)
+
+
+def _needs_action() -> list[Panel]:
+    """How many devices need action, and what for: nothing is coloured where nothing is to be done."""
+    hot, filling = thresholds.HOT, thresholds.FILLING
+    return [
+        _with_status(
+            "Offline",
+            f"Devices that have written nothing for {thresholds.OFFLINE_SECONDS // 60} minutes, though they did "
+            f"within {thresholds.RETIRED_DAYS} days. Look at power and network; the last thing that they wrote is on "
+            "their own dashboard.",
+            _OFFLINE,
+            thresholds.ACTED,
+        ),
+        _with_status(
+            "Late",
+            f"Devices that have written nothing for {thresholds.LATE_SECONDS} seconds: a restart, a slow link, or the "
+            "beginning of an outage.",
+            _LATE,
+            thresholds.LOOKED,
+        ),
+        _count(
+            "Low voltage",
+            "Devices whose power supply is too weak now. Low voltage corrupts cards: change supply or cable.",
+            _among("pi", "under_voltage", '"newest" = true', ("host",)),
+            thresholds.ACTED,
+        ),
+        _count(
+            "Throttled",
+            "Devices whose firmware slows the processor down now, for heat or for a weak supply.",
+            _among("pi", "throttled", '"newest" = true', ("host",)),
+            thresholds.ACTED,
+        ),
+        _count(
+            "Hot",
+            f"Devices of which a sensor reports {hot} °C or more. From 80 °C a Raspberry Pi slows down: give it air.",
+            _among("temp", "temp", f'"newest" >= {hot}', ("host", "sensor")),
+            thresholds.LOOKED,
+        ),
+        _count(
+            "Full disks",
+            f"Devices with a file system that is used to {filling} % or more. A full disk stops what writes to it.",
+            _among("disk", "used_percent", f'"newest" >= {filling}', ("host", "path"), _DISKS),
+            thresholds.ACTED,
+        ),
+        number(
+            "Refused",
+            "Values, lines and messages that were refused within a day, of all devices. Below it says of which, and "
+            "why; a few are normal after a start.",
+            _table(
+                f'SELECT sum("count") AS "Refused" FROM (SELECT sum("count") AS "count" FROM "telemetry_rejected" '  # noqa: S608
+                f'WHERE {_SITE} AND time > now() - 1d), (SELECT last("uptime") * 0 AS "count" FROM "system" '
+                f"WHERE {_SITE} AND {_KNOWN})"
+            ),
+            steps=((None, "transparent"), (1, "transparent"), (10, thresholds.LOOK)),
+            filled=True,
+            graph=False,
+            decimals=0,
+            size=(3, 4),
+            no_data=_NOBODY,
+        ),
+        _count(
+            "Failing",
+            "Collectors of all devices whose newest report says that the whole batch failed. Below it says which.",
+            _among("collector", "up", '"newest" = 0', ("host", "collector")),
+            thresholds.ACTED,
+        ),
+    ]
+
+
+def _among(measurement: str, field: str, condition: str, groups: Sequence[str], where: str = "") -> Target:
+    """How many of the devices that report a field have it so; each counts once, but for collectors.
+
+    The devices count as nought, so that none of them is 0, and no device no data.
+    """
+    by = ", ".join(f'"{tag}"' for tag in groups)
+    scope = " AND ".join(filter(None, (_SITE, where, _NOW)))
+    newest = f'SELECT last("{field}") AS "newest" FROM "{measurement}" WHERE {scope} GROUP BY {by}'  # noqa: S608
+    such = f'SELECT count("newest") AS "such" FROM ({newest}) WHERE {condition} GROUP BY "host"'  # noqa: S608
+    each = '"such"' if measurement == "collector" else '"such" * 0 + 1'
+    none = f'SELECT count("newest") * 0 AS "such" FROM ({newest})'  # noqa: S608
+    return _table(f'SELECT sum("such") AS "Devices" FROM (SELECT {each} AS "such" FROM ({such})), ({none})')  # noqa: S608
+
+
+def _count(
+    title: str,
+    description: str,
+    target: Target,
+    steps: thresholds.Steps,
+) -> stat.Panel:
+    return number(
+        title,
+        description,
+        target,
+        steps=steps,
+        filled=True,
+        graph=False,
+        decimals=0,
+        size=(3, 4),
+        no_data=_NOBODY,
+    )
+
+
+def _with_status(title: str, description: str, status: int, steps: thresholds.Steps) -> stat.Panel:
+    """How many devices have that status, told as in the table below."""
+    panel = number(
+        title,
+        description,
+        _heard(),
+        _told(),
+        steps=steps,
+        filled=True,
+        graph=False,
+        decimals=0,
+        calc="count",
+        columns="/^Status$/",
+        size=(3, 4),
+        no_data=_NOBODY,
+    )
+    is_so = {"fieldName": "Status", "config": {"id": "equal", "options": {"value": status}}}
+    for change in (
+        *joined("Device", ("host", "device")),
+        first_with_value("Status", ("Heard", "Told")),
+        DataTransformerConfig(id_val="filterByValue", options={"type": "include", "match": "all", "filters": [is_so]}),
+    ):
+        panel.with_transformation(change)
+    return panel
+
+
+def _newest(measurement: str, field: str, title: str, within: str, groups: Sequence[str], where: str = "") -> Target:
+    """A column with the greatest of each device's newest values."""
+    by = ", ".join(f'"{tag}"' for tag in groups)
+    scope = " AND ".join(filter(None, (_SITE, where, within)))
+    newest = f'SELECT last("{field}") AS "newest" FROM "{measurement}" WHERE {scope} GROUP BY {by}'  # noqa: S608
+    return _table(f'SELECT max("newest") AS "{title}" FROM ({newest}) GROUP BY "host"')  # noqa: S608
+
+
+def _devices() -> Panel:
+    minutes = thresholds.OFFLINE_SECONDS // 60
+    return listing(
+        "Devices",
+        f"Every device that wrote within {thresholds.RETIRED_DAYS} days, those that are offline or late first; a "
+        "click on a heading sorts by it, a click on a device leads to it. What it measures is shown while it is not "
+        f"offline; CPU is the mean of {minutes} minutes, Disk the fullest file system. Devices behind a gateway "
+        "have no values of a Raspberry Pi.",
+        _table(f'SELECT last("uptime") AS "Up for" FROM "system" WHERE {_SITE} AND {_KNOWN} GROUP BY "host", "site"'),  # noqa: S608
+        _heard(),
+        _told(),
+        _newest("temp", "temp", "Temperature", _NOW, ("host", "sensor")),
+        _table(
+            f'SELECT 100 - mean("usage_idle") AS "CPU" FROM "cpu" WHERE {_SITE} AND "cpu" = \'cpu-total\' AND {_NOW} '  # noqa: S608
+            'GROUP BY "host"'
+        ),
+        _newest("disk", "used_percent", "Disk", _NOW, ("host", "path"), _DISKS),
+        _table(
+            f'SELECT last("under_voltage") AS "Voltage", last("throttled") AS "Speed" FROM "pi" WHERE {_SITE} AND '  # noqa: S608
+            f'{_NOW} GROUP BY "host"'
+        ),
+        _table(
+            'SELECT "seconds" * 1000 AS "Telemetry", "count" AS "Messages", "version" AS "Version" FROM ('  # noqa: S608
+            'SELECT last("messages") AS "count", "last_telemetry_seconds" AS "seconds", "bundle_version" AS "version" '
+            f'FROM "device_state" WHERE {_SITE} AND {_KNOWN} GROUP BY "device") GROUP BY "device"'
+        ),
+        joined_by="Device",
+        keys=("host", "device"),
+        first_of={"Status": ("Heard", "Told"), "Last seen": ("Age", "Telemetry")},
+        hidden=("Heard", "Told", "Age", "Telemetry"),
+        order=(
+            "Device",
+            "Status",
+            "Last seen",
+            "Temperature",
+            "CPU",
+            "Disk",
+            "Voltage",
+            "Speed",
+            "Up for",
+            "Messages",
+            "Version",
+            "site",
+        ),
+        renamed={"site": "Site"},
+        columns=_looks(),
+        sort="Status",
+        size=(24, 14),
+        no_data="No device has written anything yet",
+    )
+
+
+def _looks() -> dict[str, list[DynamicConfigValue]]:
+    """How each column of the devices looks."""
+    link = [{"title": "Open ${__data.fields.Device}", "url": _TO_DEVICE, "targetBlank": False}]
+    text = {"type": "color-text"}
+    worried = {"mode": "thresholds"}
+    looks = {
+        "Device": properties(links=link, custom__minWidth=130),
+        "Status": properties(
+            mappings=value_map(_STATUS), custom__cellOptions=text, custom__width=100, custom__align="left"
+        ),
+        "Last seen": properties(unit="dateTimeFromNow", custom__width=130, custom__align="left"),
+        "Temperature": properties(
+            unit="celsius",
+            decimals=1,
+            color=worried,
+            thresholds=_steps(thresholds.PROCESSOR),
+            custom__cellOptions=text,
+            custom__width=110,
+        ),
+        "CPU": gauge_cell(thresholds.BUSY, width=150),
+        "Disk": gauge_cell(thresholds.DISK, width=150),
+        "Voltage": properties(
+            mappings=value_map({"true": ("too low", thresholds.ACT), "false": ("fine", thresholds.GOOD)}),
+            custom__cellOptions=text,
+            custom__width=90,
+        ),
+        "Speed": properties(
+            mappings=value_map({"true": ("throttled", thresholds.ACT), "false": ("full", thresholds.GOOD)}),
+            custom__cellOptions=text,
+            custom__width=90,
+        ),
+        "Up for": properties(
+            unit="s",
+            decimals=1,
+            color=worried,
+            thresholds=_steps(((None, thresholds.LOOK), (3600, thresholds.PLAIN))),
+            custom__cellOptions=text,
+            custom__width=110,
+        ),
+        "Messages": properties(unit="short", decimals=0, custom__width=100),
+        "Version": properties(custom__width=90),
+        "Site": properties(custom__width=90),
+    }
+    # What the whole panel says where there is no device would stand in each cell that has nothing to tell.
+    return {column: [*values, *properties(noValue="–")] for column, values in looks.items()}
+
+
+def _steps(steps: thresholds.Steps) -> dict[str, object]:
+    return {"mode": "absolute", "steps": [{"value": value, "color": colour} for value, colour in steps]}
+
+
+def _why() -> list[Panel]:
+    link = [{"title": "Its pipeline", "url": _TO_PIPELINE, "targetBlank": False}]
+    return [
+        listing(
+            "Collectors that fail now",
+            "Each collector whose newest report says that the whole batch failed. The reason is in Telegraf's log on "
+            "the device.",
+            _table(
+                'SELECT "up" AS "State" FROM (SELECT last("up") AS "up" FROM "collector" '  # noqa: S608
+                f'WHERE {_SITE} AND {_NOW} GROUP BY "host", "collector") WHERE "up" = 0 GROUP BY "host", "collector"'
+            ),
+            order=("host", "collector", "State", "Time"),
+            renamed={"host": "Device", "collector": "Collector", "Time": "Since its report"},
+            columns={
+                "Device": properties(links=link),
+                "State": properties(
+                    mappings=value_map({"0": ("failing", thresholds.ACT)}),
+                    custom__cellOptions={"type": "color-text"},
+                    custom__align="left",
+                ),
+                "Since its report": properties(unit="dateTimeFromNow"),
+            },
+            size=(12, 8),
+            no_data="No collector fails",
+        ),
+        listing(
+            "Refused in a day, by device",
+            "What was refused within a day, the most first. One reason that goes on is a sensor that is broken, or a "
+            "limit that does not fit.",
+            _table(
+                f'SELECT sum("count") AS "Refused" FROM "telemetry_rejected" WHERE {_SITE} AND time > now() - 1d '  # noqa: S608
+                'GROUP BY "device", "measurement", "field", "reason"'
+            ),
+            hidden=("Time",),
+            order=("device", "reason", "measurement", "field", "Refused"),
+            renamed={"device": "Device", "measurement": "Measurement", "field": "Field", "reason": "Reason"},
+            columns={"Device": properties(links=link), "Refused": properties(decimals=0)},
+            sort="Refused",
+            descending=True,
+            size=(12, 8),
+            no_data="Nothing was refused",
+        ),
+    ]

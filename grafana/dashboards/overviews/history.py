@@ -1,0 +1,266 @@
+"""The History dashboard: months and years from the summaries by the hour, whatever the resolution."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from collectors.camera.measurements import CAMERA_EVENT
+from collectors.pi import MEASUREMENTS as PI
+from collectors.sensehat import MEASUREMENTS as SENSEHAT
+from collectors.system import MEASUREMENTS as SYSTEM
+from collectors.telemetry import MEASUREMENTS as TELEMETRY
+from grafana.dashboards.lib import thresholds
+from grafana.dashboards.lib.bands import band
+from grafana.dashboards.lib.boards import Row
+from grafana.dashboards.lib.heatmap import MONTHS, by_day, by_hour
+from grafana.dashboards.lib.panels import Panel, lines, number, words
+from grafana.dashboards.lib.query import Source, Target
+
+_SOURCE = Source((CAMERA_EVENT,), PI, SENSEHAT, SYSTEM, TELEMETRY)
+
+_HUMIDITY_SENSOR = {"sensor": "hts221"}
+
+_NONE = "No hours yet: the first comes two minutes after a full hour"
+
+_HOW = """\
+Here everything is read from the bucket `hourly`, in which each hour has its mean, its least and its greatest value.
+A line is the mean; the band around it reaches from the least to the greatest value, however long the interval. The
+newest hour is there two minutes after it is over. **Resolution** is an hour, a day, a week or a month.
+"""
+
+
+def rows() -> Iterable[Row]:
+    yield Row("history", "", _glance(), order=0)
+    yield Row("history", "Air", _air(), order=10)
+    yield Row("history", "Device", _device(), order=20)
+    yield Row("history", "Month by month", _months(), order=30)
+    yield Row("history", "What happened", _events(), order=40)
+
+
+def _extreme(title: str, description: str, select: str, *, unit: str, steps: thresholds.Steps | None = None) -> Panel:
+    """A number of the whole time range."""
+    return number(
+        title,
+        description,
+        _SOURCE.written(f"SELECT {select} WHERE $scope AND \"sensor\" = 'hts221'", table=True, unit=unit),
+        steps=steps,
+        graph=False,
+        decimals=1,
+        size=(3, 4),
+        no_data="no hours yet",
+        low=0 if unit == "percent" else None,
+        high=100 if unit == "percent" else None,
+    )
+
+
+def _glance() -> list[Panel]:
+    air = 'FROM "hourly".."environment"'
+    return [
+        _extreme(
+            "Coldest",
+            "The least temperature of the time range, as the humidity sensor gives it.",
+            f'min("temperature_raw_celsius__min") AS "Coldest" {air}',
+            unit="celsius",
+        ),
+        _extreme(
+            "On average",
+            "The mean of all hours of the time range, each of the same weight.",
+            f'mean("temperature_raw_celsius") AS "Mean" {air}',
+            unit="celsius",
+        ),
+        _extreme(
+            "Warmest",
+            "The greatest temperature of the time range, as the humidity sensor gives it.",
+            f'max("temperature_raw_celsius__max") AS "Warmest" {air}',
+            unit="celsius",
+        ),
+        _extreme(
+            "Dampest",
+            "The greatest relative humidity of the time range. Above 70 % for days, mould grows.",
+            f'max("humidity_raw_percent__max") AS "Dampest" {air}',
+            unit="percent",
+            steps=thresholds.HUMIDITY,
+        ),
+        words("", _HOW, size=(12, 4)),
+    ]
+
+
+def _air() -> list[Panel]:
+    def of(field: str, **where: str) -> Target:
+        return _SOURCE.spread("environment", field, where=where or None)
+
+    return [
+        band(
+            "Temperature",
+            "As the humidity sensor gives it: the processor below warms it, which the months have in common.",
+            of("temperature_raw_celsius", **_HUMIDITY_SENSOR),
+            colour="orange",
+            decimals=1,
+            size=(24, 9),
+            no_data=_NONE,
+            links={"Environment": "/d/sensetig-environment"},
+        ),
+        band(
+            "Humidity",
+            "Relative humidity at the sensor. Above the dashed lines mould grows.",
+            of("humidity_raw_percent", **_HUMIDITY_SENSOR),
+            colour="blue",
+            decimals=0,
+            steps=((None, "transparent"), (60, thresholds.LOOK), (70, thresholds.ACT)),
+            no_data=_NONE,
+        ),
+        band(
+            "Dew point",
+            "The water in the air, which the processor's heat does not change: little in winter, close from 16 °C.",
+            of("dew_point_celsius", **_HUMIDITY_SENSOR),
+            colour="green",
+            decimals=1,
+            steps=((None, "transparent"), (16, thresholds.LOOK), (21, thresholds.ACT)),
+            no_data=_NONE,
+        ),
+        band(
+            "Pressure",
+            "Air pressure at the board, not reduced to sea level. The band's depth is how restless the weather was.",
+            of("pressure_hpa", sensor="lps25h"),
+            colour="purple",
+            decimals=0,
+            size=(24, 8),
+            no_data=_NONE,
+        ),
+    ]
+
+
+def _device() -> list[Panel]:
+    return [
+        band(
+            "Processor in use",
+            "All cores together. A mean that rises from month to month is new work; a band that reaches up to "
+            " 100 % is a peak of seconds.",
+            _SOURCE.spread("cpu", "usage_idle", where={"cpu": "cpu-total"}, rest=True),
+            colour="blue",
+            unit="percent",
+            low=0,
+            high=100,
+            decimals=0,
+            no_data=_NONE,
+            links={"Device": "/d/sensetig-device"},
+        ),
+        band(
+            "Temperature inside",
+            "All sensors that the kernel knows of; of a Raspberry Pi it is the processor's. From the upper dashed line "
+            "on it is throttled.",
+            _SOURCE.spread("temp", "temp"),
+            colour="red",
+            decimals=0,
+            steps=thresholds.PROCESSOR,
+            no_data=_NONE,
+        ),
+        band(
+            "Memory in use",
+            "What programs hold. A mean that climbs for weeks and falls with a restart is a leak.",
+            _SOURCE.spread("mem", "used_percent"),
+            colour="purple",
+            low=0,
+            high=100,
+            decimals=0,
+            steps=thresholds.BUSY,
+            no_data=_NONE,
+        ),
+        lines(
+            "Disks",
+            "How full each file system was at most. Where the line meets the upper dashed one is when to make room.",
+            _SOURCE.written(
+                'SELECT max("used_percent__max") AS "used" FROM "hourly".."disk" WHERE $scope '
+                'GROUP BY time($interval), "path" fill(null)',
+                alias="$tag_path",
+                unit="percent",
+            ),
+            low=0,
+            high=100,
+            decimals=0,
+            steps=thresholds.DISK,
+            no_data=_NONE,
+        ),
+    ]
+
+
+def _months() -> list[Panel]:
+    air = 'FROM "hourly".."environment" WHERE $scope AND "sensor" = \'hts221\' GROUP BY time(1h) fill(none)'
+    return [
+        by_hour(
+            "Temperature by month and hour",
+            "The mean of each hour of the day, a row a month, over the last year: how the day changes with the season.",
+            _SOURCE.written(f'SELECT mean("temperature_raw_celsius") AS "Temperature" {air}', table=True),
+            column="Temperature",
+            days=365,
+            rows=MONTHS,
+            calc="mean",
+            colours="continuous-BlYlRd",
+            size=(24, 11),
+            no_data=_NONE,
+        ),
+        by_day(
+            "Least, mean and greatest of each month",
+            "Of the last year, in the months where you are, as the sensors give it.",
+            _SOURCE.written(
+                'SELECT min("temperature_raw_celsius__min") AS "Coldest", '
+                'mean("temperature_raw_celsius") AS "Temperature", max("temperature_raw_celsius__max") AS "Warmest", '
+                'min("humidity_raw_percent__min") AS "Driest", mean("humidity_raw_percent") AS "Humidity", '
+                'max("humidity_raw_percent__max") AS "Dampest", mean("dew_point_celsius") AS "Dew point" '
+                # A row a day, not an hour: 365 rows come in a tenth of the time of 8,760.
+                f"{air.replace('time(1h)', 'time(1d)')}",
+                table=True,
+            ),
+            columns={
+                "Coldest": ("min", "celsius", 1),
+                "Temperature": ("mean", "celsius", 1),
+                "Warmest": ("max", "celsius", 1),
+                "Driest": ("min", "percent", 0),
+                "Humidity": ("mean", "percent", 0),
+                "Dampest": ("max", "percent", 0),
+                "Dew point": ("mean", "celsius", 1),
+            },
+            days=365,
+            rows=MONTHS,
+            size=(24, 9),
+            no_data=_NONE,
+        ),
+    ]
+
+
+def _events() -> list[Panel]:
+    return [
+        lines(
+            "Motion events",
+            "How many motion events began, per interval.",
+            _SOURCE.written(
+                'SELECT sum("area_percent__count") AS "events" FROM "hourly".."camera_event" WHERE $scope '
+                "AND \"kind\" = 'start' GROUP BY time($interval) fill(none)",
+                alias="$col",
+            ),
+            low=0,
+            decimals=0,
+            bars=True,
+            colours={"events": "orange"},
+            legend=False,
+            no_data="No motion, or no camera",
+            links={"Camera": "/d/sensetig-camera"},
+        ),
+        lines(
+            "Under-voltage and throttling",
+            "The share of each interval in which the supply's voltage was too low, or the processor was slowed down. "
+            "Anything above 0 asks for a better supply, or for air.",
+            _SOURCE.written(
+                'SELECT mean("under_voltage") * 100 AS "under-voltage", mean("throttled") * 100 AS "throttled" '
+                'FROM "hourly".."pi" WHERE $scope GROUP BY time($interval) fill(null)',
+                alias="$col",
+                unit="percent",
+            ),
+            low=0,
+            soft_high=1,
+            decimals=1,
+            fill=20,
+            colours={"under-voltage": "orange", "throttled": "red"},
+            no_data="Not a Raspberry Pi, or no hours yet",
+        ),
+    ]

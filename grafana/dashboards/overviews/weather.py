@@ -1,0 +1,136 @@
+"""The Environment dashboard: what is worked out of the readings. The weather's tendency, comfort, and day after day."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from collectors.sensehat import MEASUREMENTS
+from grafana.dashboards.lib import thresholds
+from grafana.dashboards.lib.boards import Row
+from grafana.dashboards.lib.heatmap import by_day, by_hour
+from grafana.dashboards.lib.panels import Panel, number
+from grafana.dashboards.lib.query import Source, Target
+from grafana.dashboards.lib.style import range_map
+
+_SOURCE = Source(MEASUREMENTS)
+
+#: How pressure has changed over three hours, in the classes of the Met Office's marine forecasts:
+#: https://www.metoffice.gov.uk/weather/guides/coast-and-sea/glossary (pressure tendency).
+_TENDENCY = (
+    (None, -6.0, "↓ falls very rapidly", thresholds.ACT),
+    (-6.0, -3.5, "↓ falls quickly", thresholds.ACT),
+    (-3.5, -1.5, "↘ falls", thresholds.LOOK),
+    (-1.5, -0.1, "↘ falls slowly", "blue"),
+    (-0.1, 0.1, "→ steady", thresholds.GOOD),
+    (0.1, 1.5, "↗ rises slowly", "blue"),
+    (1.5, 3.5, "↗ rises", "blue"),
+    (3.5, 6.0, "↑ rises quickly", thresholds.LOOK),
+    (6.0, None, "↑ rises very rapidly", thresholds.ACT),
+)
+
+#: The degrees of comfort of the humidex, by Environment and Climate Change Canada: little or no discomfort up to 29,
+#: some up to 39, great up to 45, dangerous above. Below 20 it says nothing, and the room is cool.
+#: https://climate.weather.gc.ca/glossary_e.html (humidex); J. M. Masterton, F. A. Richardson: Humidex (1979).
+_COMFORT = (
+    (None, 18.0, "cool", "blue"),
+    (18.0, 30.0, "comfortable", thresholds.GOOD),
+    (30.0, 40.0, "some discomfort", thresholds.LOOK),
+    (40.0, 45.0, "great discomfort", thresholds.ACT),
+    (45.0, None, "dangerous heat", thresholds.ACT),
+)
+
+
+def rows() -> Iterable[Row]:
+    yield Row("environment", "Day by day", _days(), order=15)
+
+
+def tendency(source: Source) -> Panel:
+    """The mean pressure of the last ten minutes less that of the ten minutes three hours before."""
+    scope = 'FROM "environment" WHERE $scope AND time'
+    panel = number(
+        "Pressure tendency",
+        "How the pressure has changed in three hours, in the words of the marine forecast: slowly up to 1.5 hPa, "
+        "quickly from 3.5, very rapidly from 6. Falling quickly: wind and rain are near.",
+        source.written(
+            'SELECT mean("now") - mean("before") AS "Tendency" FROM '  # noqa: S608 - no input
+            f'(SELECT "pressure_hpa" AS "now" {scope} > ${{__to}}ms - 10m), '
+            f'(SELECT "pressure_hpa" AS "before" {scope} > ${{__to}}ms - 190m AND time <= ${{__to}}ms - 180m)',
+            unit="hpa",
+            table=True,
+        ),
+        graph=False,
+        decimals=1,
+        size=(5, 3),
+        no_data="needs three hours",
+    )
+    return panel.time_from("190m").hide_time_override(True).mappings(range_map(_TENDENCY))
+
+
+def comfort(source: Source, *, no_data: str) -> Panel:
+    """The humidex of what is known of the room; the raw temperature is that of the board, and would say too much."""
+
+    def humidex(field: str, name: str) -> Target:
+        # The water vapour's pressure from the dew point, in hPa, and a degree for each 1.8 hPa above 10.
+        vapour = '6.11 * exp(5417.753 * (0.003660858 - 1 / (273.15 + mean("dew_point_celsius"))))'
+        return source.written(
+            f'SELECT mean("{field}") + 0.5555 * ({vapour} - 10) AS "{name}" FROM "environment" WHERE $scope '  # noqa: S608 - no input
+            "AND \"sensor\" = 'hts221' GROUP BY time($interval) fill(none)",
+            alias="$col",
+            unit="",
+        )
+
+    panel = number(
+        "Comfort",
+        "How warm the air feels, by the humidex, which adds to the temperature what the damp does: from 30 some "
+        "discomfort, from 40 great, from 45 dangerous. Only where the board's own heat is taken out.",
+        humidex("temperature_calibrated_celsius", "calibrated"),
+        humidex("temperature_compensated_celsius", "compensated"),
+        graph=False,
+        decimals=0,
+        size=(5, 3),
+        no_data=no_data,
+    )
+    return panel.mappings(range_map(_COMFORT))
+
+
+def _days() -> list[Panel]:
+    hours = "WHERE $scope AND \"sensor\" = 'hts221' GROUP BY time(1h) fill(none)"
+    return [
+        by_hour(
+            "Temperature by day and hour",
+            "The mean of each hour of the last two weeks, as the humidity sensor gives it: the days' profile. A "
+            "cold hour among warm ones is an open window, a warm night a heating that does not rest.",
+            _SOURCE.written(
+                f'SELECT mean("temperature_raw_celsius") AS "Temperature" FROM "environment" {hours}',  # noqa: S608 - no input
+                table=True,
+            ),
+            column="Temperature",
+            days=14,
+            calc="mean",
+            decimals=0,
+            colours="continuous-BlYlRd",
+            size=(24, 12),
+        ),
+        by_day(
+            "Least, mean and greatest of each day",
+            "Of the last week, from midnight to midnight where you are, as the sensors give it.",
+            _SOURCE.written(
+                'SELECT min("temperature_raw_celsius") AS "Coldest", mean("temperature_raw_celsius") AS "Temperature", '  # noqa: S608 - no input
+                'max("temperature_raw_celsius") AS "Warmest", min("humidity_raw_percent") AS "Driest", '
+                'mean("humidity_raw_percent") AS "Humidity", max("humidity_raw_percent") AS "Dampest", '
+                f'mean("dew_point_celsius") AS "Dew point" FROM "environment" {hours}',
+                table=True,
+            ),
+            columns={
+                "Coldest": ("min", "celsius", 1),
+                "Temperature": ("mean", "celsius", 1),
+                "Warmest": ("max", "celsius", 1),
+                "Driest": ("min", "percent", 0),
+                "Humidity": ("mean", "percent", 0),
+                "Dampest": ("max", "percent", 0),
+                "Dew point": ("mean", "celsius", 1),
+            },
+            days=7,
+            size=(24, 7),
+        ),
+    ]

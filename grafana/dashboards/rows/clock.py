@@ -1,0 +1,47 @@
+"""The Device dashboard's row of the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from collectors.clock import MEASUREMENTS
+from grafana.dashboards.lib.boards import Row
+from grafana.dashboards.lib.panels import Panel, lines
+from grafana.dashboards.lib.query import Source
+
+_SOURCE = Source(MEASUREMENTS)
+
+_NONE = "The collector clock is off"
+
+
+def rows() -> Iterable[Row]:
+    yield Row("device", "Clock", _clock(), order=80)
+
+
+def _clock() -> list[Panel]:
+    return [
+        lines(
+            "Clock synchronised",
+            "1 while the clock is synchronised. At 0 the times of points may be wrong: look whether the device reaches "
+            "a time server.",
+            _SOURCE.mean("clock", "synchronised", function="min", names=("synchronised",)),
+            low=0,
+            decimals=0,
+            size=(12, 7),
+            no_data=_NONE,
+        ),
+        lines(
+            "Error of the clock",
+            "By how much the clock may be wrong, and is thought to be. 16 s is the kernel's word for not knowing.",
+            _SOURCE.mean(
+                "clock",
+                "maximum_error_seconds",
+                "estimated_error_seconds",
+                function="max",
+                names=("at most", "estimated"),
+            ),
+            low=0,
+            size=(12, 7),
+            no_data=_NONE,
+        ),
+    ]

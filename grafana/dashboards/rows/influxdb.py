@@ -1,0 +1,167 @@
+"""The Pipeline dashboard's row of InfluxDB's own state, which a hub reads from its page of metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from collectors.schema import Field, Measurement, Tag
+from grafana.dashboards.lib import thresholds
+from grafana.dashboards.lib.boards import Row
+from grafana.dashboards.lib.panels import Panel, lines, number
+from grafana.dashboards.lib.query import Source, switched
+
+#: Of what InfluxDB 2.9 tells at ``/metrics``, what ``telegraf/hub/influxdb.conf`` keeps. All are floats: it is how
+#: Prometheus' format is read.
+MEASUREMENTS = (
+    Measurement(
+        "influxdb",
+        "InfluxDB's own state.",
+        (
+            Tag("bucket", "The bucket's id, where a figure is a bucket's.", optional=True),
+            Tag("id", "The shard's number, where a figure is a shard's; or the server's id.", optional=True),
+        ),
+        (
+            Field("go_memstats_sys_bytes", float, "bytes", "Memory that it has got from the system.", 0),
+            Field("go_memstats_heap_inuse_bytes", float, "bytes", "Memory that holds something.", 0),
+            Field("influxdb_uptime_seconds", float, "seconds", "Time since its start.", 0),
+            Field("storage_bucket_series_num", float, "", "Series of a bucket.", 0),
+            Field("storage_bucket_measurement_num", float, "", "Measurements of a bucket.", 0),
+            Field("storage_tsm_files_disk_bytes", float, "bytes", "Size of a shard's compacted files.", 0),
+            Field("storage_wal_size", float, "bytes", "Size of a shard's write-ahead log.", 0),
+            Field("storage_cache_inuse_bytes", float, "bytes", "Memory of a shard's points not yet in its files.", 0),
+            Field("storage_writer_dropped_points_sum", float, "", "Points dropped since its start.", 0),
+            Field("storage_writer_err_points_sum", float, "", "Points that could not be written since its start.", 0),
+            Field("task_scheduler_total_execution_calls", float, "", "Runs of tasks since its start.", 0),
+            Field("task_scheduler_total_execute_failure", float, "", "Failed runs of tasks since its start.", 0),
+        ),
+    ),
+)
+
+_SOURCE = Source(MEASUREMENTS)
+
+_OFF = "the hub does not load telegraf/hub/influxdb.conf"
+
+#: InfluxDB's memory: a Pi with 4 GB has a quarter of it for the database beside the others.
+_MEMORY: thresholds.Steps = ((None, thresholds.GOOD), (1e9, thresholds.LOOK), (2e9, thresholds.ACT))
+
+#: Series of a bucket: memory and the time of a query grow with them; a fleet of a hundred Pis has some 10,000.
+_SERIES: thresholds.Steps = ((None, thresholds.GOOD), (100_000, thresholds.LOOK), (1_000_000, thresholds.ACT))
+
+
+def rows() -> Iterable[Row]:
+    yield Row("pipeline", "InfluxDB", _influxdb(), order=25)
+
+
+def _of_shards(field: str, name: str) -> str:
+    """What the shards of each bucket have together, one value an interval."""
+
+    def query(measurement: str) -> str:
+        inner = (
+            f'SELECT last("{field}") AS "each" FROM {measurement} WHERE $scope '  # noqa: S608 - no input
+            'GROUP BY time($interval), "bucket", "id" fill(none)'
+        )
+        return (
+            f'SELECT sum("each") AS "{name}" FROM ({inner}) WHERE $timeFilter '  # noqa: S608 - no input
+            'GROUP BY time($interval), "bucket" fill(null)'
+        )
+
+    return switched(query('"influxdb"'), query('"hourly".."influxdb"'))
+
+
+def _influxdb() -> list[Panel]:
+    return [
+        number(
+            "Memory",
+            "What InfluxDB has got from the system. Growing from day to day: too many series, or queries without a "
+            "bound; see the guide to InfluxDB for the limits to set.",
+            _SOURCE.mean("influxdb", "go_memstats_sys_bytes", names=("Memory",)),
+            steps=_MEMORY,
+            size=(4, 4),
+            no_data=_OFF,
+        ),
+        number(
+            "Series",
+            "The series of the bucket that has most. Memory and the time of queries grow with them: a tag whose values "
+            "never end, such as an id, makes too many.",
+            _SOURCE.mean("influxdb", "storage_bucket_series_num", function="max", names=("Series",)),
+            steps=_SERIES,
+            decimals=0,
+            size=(4, 4),
+            no_data=_OFF,
+        ),
+        number(
+            "Points not written",
+            "Points that InfluxDB could not write or dropped since its start. Its log says why.",
+            _SOURCE.mean(
+                "influxdb",
+                "storage_writer_err_points_sum",
+                "storage_writer_dropped_points_sum",
+                function="max",
+                names=("failed", "dropped"),
+            ),
+            steps=thresholds.NEVER,
+            graph=False,
+            size=(4, 4),
+            no_data=_OFF,
+        ),
+        number(
+            "Failed tasks",
+            "Runs of the downsampling that failed since InfluxDB's start. Hours may be missing in History until one "
+            "succeeds; each run repeats the last 26 hours.",
+            _SOURCE.mean("influxdb", "task_scheduler_total_execute_failure", function="max", names=("Failed",)),
+            steps=thresholds.NEVER,
+            graph=False,
+            size=(4, 4),
+            no_data=_OFF,
+        ),
+        number(
+            "Running for",
+            "Time since InfluxDB was started. Short, and nobody restarted it: it crashed, or the memory ran out.",
+            _SOURCE.mean("influxdb", "influxdb_uptime_seconds", function="max", names=("Running",)),
+            graph=False,
+            size=(4, 4),
+            no_data=_OFF,
+        ),
+        number(
+            "On disk",
+            "Size of all buckets' files and write-ahead logs at the newest report.",
+            _SOURCE.written(_of_shards("storage_tsm_files_disk_bytes", "Files"), alias="$tag_bucket", unit="bytes"),
+            graph=False,
+            size=(4, 4),
+            no_data=_OFF,
+        ),
+        lines(
+            "Size of the buckets",
+            "Of the compacted files, by the buckets' ids (`influx bucket list` has their names). A bucket grows to its "
+            "retention and stays; steps down are shards that have expired.",
+            _SOURCE.written(_of_shards("storage_tsm_files_disk_bytes", "Files"), alias="$tag_bucket", unit="bytes"),
+            low=0,
+            size=(8, 8),
+            no_data=_OFF,
+        ),
+        lines(
+            "Memory of InfluxDB",
+            "What it has got from the system, what of it holds something, and what of that are points that wait to "
+            "be written into files.",
+            _SOURCE.mean(
+                "influxdb",
+                "go_memstats_sys_bytes",
+                "go_memstats_heap_inuse_bytes",
+                names=("from the system", "in use"),
+            ),
+            _SOURCE.written(_of_shards("storage_cache_inuse_bytes", "cache"), alias="cache $tag_bucket", unit="bytes"),
+            low=0,
+            size=(8, 8),
+            no_data=_OFF,
+        ),
+        lines(
+            "Series in the buckets",
+            "How many series each bucket has, by its id. A line that climbs for weeks: some tag has a value for each "
+            "point.",
+            _SOURCE.mean("influxdb", "storage_bucket_series_num", by=("bucket",), function="max"),
+            low=0,
+            decimals=0,
+            size=(8, 8),
+            no_data=_OFF,
+        ),
+    ]

@@ -1,0 +1,58 @@
+"""The Device dashboard's row of what the kernel counts, by Telegraf's input ``kernel``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from collectors.schema import Field, Measurement
+from grafana.dashboards.lib.boards import Row
+from grafana.dashboards.lib.panels import Panel, lines
+from grafana.dashboards.lib.query import Source
+
+#: Of what ``inputs.kernel`` of Telegraf 1.39 emits, what is kept by telegraf.d/kernel.conf and shown.
+MEASUREMENTS = (
+    Measurement(
+        "kernel",
+        "What the kernel has counted since the start.",
+        (),
+        (
+            Field("context_switches", int, "", "Switches from one program to another.", 0),
+            Field("interrupts", int, "", "Interrupts of devices and timers.", 0),
+            Field("processes_forked", int, "", "Programs and threads started.", 0),
+        ),
+    ),
+)
+
+_SOURCE = Source(MEASUREMENTS)
+
+_OFF = "Telegraf's input kernel is off"
+
+
+def rows() -> Iterable[Row]:
+    yield Row("device", "The kernel at work", _kernel(), order=90, collapsed=True)
+
+
+def _kernel() -> list[Panel]:
+    return [
+        lines(
+            "Context switches and interrupts",
+            "How often the processor changes from one program to another, and is called by a device, per second. Far "
+            "above what is usual for this machine: a program that waits badly, or a device that calls without end.",
+            _SOURCE.rate(
+                "kernel", "context_switches", "interrupts", names=("context switches", "interrupts"), unit="per_second"
+            ),
+            low=0,
+            decimals=0,
+            colours={"context switches": "blue", "interrupts": "purple"},
+            no_data=_OFF,
+        ),
+        lines(
+            "Programs started",
+            "Programs and threads started per second. Many of them are a script that starts others in a loop, which "
+            "costs a small board more than the work itself.",
+            _SOURCE.rate("kernel", "processes_forked", names=("started",), unit="per_second"),
+            low=0,
+            colours={"started": "blue"},
+            no_data=_OFF,
+        ),
+    ]

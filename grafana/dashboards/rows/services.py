@@ -1,0 +1,77 @@
+"""The Device dashboard's row of the services, by Telegraf's input ``systemd_units``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from collectors.schema import Field, Measurement, Tag
+from grafana.dashboards.lib import thresholds
+from grafana.dashboards.lib.boards import Row
+from grafana.dashboards.lib.panels import Panel, listing, states
+from grafana.dashboards.lib.query import Source
+from grafana.dashboards.lib.style import properties, value_map
+
+#: Of what ``inputs.systemd_units`` of Telegraf 1.39 emits, what telegraf/hub/services.conf keeps.
+MEASUREMENTS = (
+    Measurement(
+        "systemd_units",
+        "A service, as systemd sees it.",
+        (Tag("name", "The unit's name."),),
+        (
+            Field("active_code", int, "", "0 active, 1 reloading, 2 inactive, 3 failed, 4 starting, 5 stopping.", 0, 5),
+            Field("sub_code", int, "", "The state in more detail; 13 waits to be started again.", 0),
+        ),
+    ),
+)
+
+_SOURCE = Source(MEASUREMENTS)
+
+#: What ``active_code`` says; hours hold the greatest, as a number with a fraction that is none.
+STATES = {
+    "0": ("active", thresholds.GOOD),
+    "1": ("reloading", "blue"),
+    "2": ("inactive", thresholds.LOOK),
+    "3": ("failed", thresholds.ACT),
+    "4": ("starting", "blue"),
+    "5": ("stopping", "blue"),
+}
+
+_NONE = "No service is watched: load telegraf/hub/services.conf where systemd runs"
+
+
+def rows() -> Iterable[Row]:
+    yield Row("device", "Services", _services(), order=55)
+
+
+def _services() -> list[Panel]:
+    return [
+        listing(
+            "Services",
+            "Each service that is watched, and whether it runs. Why one has failed: journalctl -u NAME -n 50.",
+            _SOURCE.newest("systemd_units", "active_code", by=("name",), names=("State",)),
+            order=("name", "State", "Time"),
+            renamed={"name": "Service", "Time": "As of"},
+            columns={
+                "State": properties(
+                    mappings=value_map(STATES),
+                    custom__cellOptions={"type": "color-text"},
+                    custom__align="left",
+                    custom__width=110,
+                ),
+                "As of": properties(unit="dateTimeFromNow", custom__width=150),
+            },
+            sort="State",
+            descending=True,
+            size=(8, 9),
+            no_data=_NONE,
+        ),
+        states(
+            "Services over time",
+            "When each service ran. Red: it failed; orange: it was stopped. The same service red again and again is "
+            "one that systemd keeps starting anew.",
+            _SOURCE.mean("systemd_units", "active_code", by=("name",), function="max"),
+            texts=STATES,
+            size=(16, 9),
+            no_data=_NONE,
+        ),
+    ]

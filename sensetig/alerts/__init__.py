@@ -1,0 +1,1 @@
+"""The provisioned alert rules, evaluated as Grafana does it, where there is no Grafana to ask."""

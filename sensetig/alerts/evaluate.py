@@ -1,0 +1,224 @@
+"""Rules at points in time: each label set's state, and when it fired.
+
+This is what Grafana does with the same rule: its queries over the range before each evaluation, its expressions over
+their answers, and an alert that fires once its condition has held for as long as the rule says.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from sensetig.alerts.arithmetic import compute
+from sensetig.alerts.rules import Math, Query, Reduce, Rule, Step, Threshold
+from sensetig.alerts.values import Labels, Value, compared, reduced
+
+#: So many queries go into one request.
+_AT_ONCE = 100
+
+
+class Answered(Protocol):
+    """One series of an answer; the first column is the time in milliseconds since 1970."""
+
+    @property
+    def tags(self) -> dict[str, str]: ...
+    @property
+    def columns(self) -> list[str]: ...
+    @property
+    def rows(self) -> Sequence[Sequence[object]]: ...
+
+
+#: Asks queries of a bucket: for each the series that it gives.
+Ask = Callable[[Sequence[str], str], Sequence[Sequence[Answered]]]
+
+#: Each label set's outcome: whether its condition holds, or None for "no data".
+Outcome = dict[Labels, bool | None]
+
+
+class Fired(NamedTuple):
+    """An alert: from the first evaluation at which its condition held; fired once that had lasted; to the last one."""
+
+    labels: Labels
+    begin_ms: int
+    fired_ms: int
+    end_ms: int
+
+
+def outcomes(ask: Ask, rule: Rule, times_ms: Sequence[int], device: str | None = None) -> list[Outcome]:
+    """What the rule says at each of these times, the earliest first.
+
+    Args:
+        ask: asks InfluxDB; what it raises is passed on.
+        rule: one that can be read.
+        times_ms: when it is evaluated.
+        device: only this device's series are of interest; others may be left out, which is quicker.
+
+    Raises:
+        ValueError: the rule has something that is not known here.
+    """
+    if rule.unread:
+        raise ValueError(rule.unread)
+    found: list[Outcome] = []
+    over: frozenset[Labels] = frozenset()
+    for start in range(0, len(times_ms), _AT_ONCE):
+        times = times_ms[start : start + _AT_ONCE]
+        answers = {
+            step.ref: ask([filled(step, time, device) for time in times], step.bucket)
+            for step in rule.steps
+            if isinstance(step, Query)
+        }
+        for index in range(len(times)):
+            outcome = _outcome(rule, {ref: each[index] for ref, each in answers.items()}, over)
+            over = frozenset(labels for labels, state in outcome.items() if state)
+            found.append(outcome)
+    return found
+
+
+def filled(step: Query, time_ms: int, device: str | None = None) -> str:
+    """A query with Grafana's variables filled in for an evaluation at this time. Raises ValueError for unknown ones."""
+    begin, end = int(time_ms - step.begin_seconds * 1000), int(time_ms - step.end_seconds * 1000)
+    query = _of_device(step.query, device) if device is not None else step.query
+    query = query.replace("$timeFilter", f"time >= {begin}ms AND time <= {end}ms")
+    query = re.sub(r"\$(?:__)?interval\b", f"{step.interval_ms}ms", query)
+    query = re.sub(r"\bnow\(\)", f"{time_ms}ms", query)
+    if left := re.search(r"\$\w+|\$\{", query):
+        raise ValueError(f"nothing fills in {left[0]} in its query")
+    return query
+
+
+def _of_device(query: str, device: str) -> str:
+    """The query narrowed to a device where it reads points, if it tells devices apart."""
+    tags = [tag for tag in ("host", "device") if re.search(rf'GROUP BY[^()]*"{tag}"', query)]
+    if not tags:
+        return query
+    spelled = device.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
+    narrow = " OR ".join(f"\"{tag}\" = '{spelled}'" for tag in tags)
+    parts = query.split("$timeFilter")
+    narrowed = parts[0]
+    for index, part in enumerate(parts[1:], 1):
+        reads_points = _source("$timeFilter".join(parts[:index])) != "("
+        narrowed += ("$timeFilter AND (" + narrow + ")" if reads_points else "$timeFilter") + part
+    return narrowed
+
+
+def _source(before: str) -> str:
+    """The sign that a condition's source begins with: a bracket where it reads what another query gives."""
+    depth = 0
+    for match in reversed(list(re.finditer(r"[()]|\bFROM\s+(\S)", before, re.IGNORECASE))):
+        if match[0] == ")":
+            depth += 1
+        elif match[0] == "(" or match[1] == "(":
+            depth -= 1
+        if match[1] and depth == 0:
+            return match[1]
+    return ""
+
+
+def _outcome(rule: Rule, answers: Mapping[str, Sequence[Answered]], over: frozenset[Labels]) -> Outcome:
+    values: dict[str, list[Value]] = {}
+    for step in _in_order(rule):
+        match step:
+            case Query():
+                values[step.ref] = [value for series in answers[step.ref] for value in _values(series)]
+            case Reduce():
+                values[step.ref] = [reduced(step, value) for value in _of(values, step.of)]
+            case Math():
+                values[step.ref] = compute(step.expression, values)
+            case Threshold():
+                values[step.ref] = [_threshold(step, value, over) for value in _of(values, step.of)]
+    outcome: Outcome = {}
+    for value in _of(values, rule.condition):
+        if value.points is not None:
+            raise ValueError(f"its condition {rule.condition} is a series, and no number")
+        if value.labels in outcome:
+            raise ValueError(f"two of its series have the same labels {dict(value.labels)}")
+        outcome[value.labels] = None if value.number is None else value.number != 0
+    return outcome
+
+
+def _of(values: Mapping[str, list[Value]], ref: str) -> list[Value]:
+    try:
+        return values[ref]
+    except KeyError:
+        raise ValueError(f"it has no step {ref!r}") from None
+
+
+def _in_order(rule: Rule) -> list[Step]:
+    """The steps, each after those that it takes."""
+    left = list(rule.steps)
+    done: list[Step] = []
+    names = {step.ref for step in left}
+    while left:
+        ready = [step for step in left if not (_takes(step) & names - {each.ref for each in done})]
+        if not ready:
+            raise ValueError("its steps take each other in a circle")
+        done += ready
+        left = [step for step in left if step not in ready]
+    return done
+
+
+def _takes(step: Step) -> set[str]:
+    if isinstance(step, Query):
+        return set()
+    return set(re.findall(r"\$\{?(\w+)", step.expression)) if isinstance(step, Math) else {step.of}
+
+
+def _values(series: Answered) -> list[Value]:
+    labels = tuple(sorted(series.tags.items()))
+    return [
+        Value(labels, None, tuple((int(str(row[0])), _number(row[column])) for row in series.rows))
+        for column in range(1, len(series.columns))
+    ]
+
+
+def _number(cell: object) -> float | None:
+    return float(cell) if isinstance(cell, bool | int | float) else None
+
+
+def _threshold(step: Threshold, value: Value, over: frozenset[Labels]) -> Value:
+    if step.until is not None and value.labels in over:
+        until = step.until
+        return value.each(lambda number: None if number is None else float(not compared(until, number)))
+    return value.each(lambda number: compared(step.over, number))
+
+
+def firing(rule: Rule, times_ms: Sequence[int], found: Sequence[Outcome]) -> list[Fired]:
+    """The alerts among outcomes: a condition that has held as long as the rule says, of each label set.
+
+    A label set that is no longer there has ended; one without data keeps what it was only where the rule says so.
+    """
+    alerts: list[Fired] = []
+    for labels in dict.fromkeys(labels for outcome in found for labels in outcome):
+        alerts += _firing(rule, times_ms, [_held(rule, outcome, labels) for outcome in found], labels)
+    if rule.no_data == "Alerting":
+        alerts += _firing(rule, times_ms, [not outcome for outcome in found], ())
+    return sorted(alerts, key=lambda each: (each.fired_ms, each.labels))
+
+
+def _held(rule: Rule, outcome: Outcome, labels: Labels) -> bool | None:
+    """Whether it is over; None is "as before"."""
+    state = outcome.get(labels, False)
+    if state is None:
+        return {"Alerting": True, "KeepLast": None}.get(rule.no_data, False)
+    return state
+
+
+def _firing(rule: Rule, times_ms: Sequence[int], held: Sequence[bool | None], labels: Labels) -> list[Fired]:
+    alerts: list[Fired] = []
+    begin = fired = last = None
+    for time, state in zip(times_ms, held, strict=True):
+        over = state if state is not None else begin is not None
+        if over:
+            begin, last = time if begin is None else begin, time
+            if fired is None and time - begin >= rule.for_seconds * 1000:
+                fired = time
+            continue
+        if fired is not None and last is not None and time - last < rule.keep_seconds * 1000:
+            continue
+        if begin is not None and fired is not None and last is not None:
+            alerts.append(Fired(labels, begin, fired, last))
+        begin = fired = last = None
+    if begin is not None and fired is not None and last is not None:
+        alerts.append(Fired(labels, begin, fired, last))
+    return alerts

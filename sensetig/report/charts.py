@@ -1,0 +1,291 @@
+"""Charts as SVG that takes its colours from the page, so that one file suits the light and the dark scheme.
+
+Matplotlib draws with colours that stand for names; in its SVG each becomes a variable of the page's style.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Sequence
+from datetime import UTC, tzinfo
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sensetig.report.lines import Drawn, Line, stretches
+from sensetig.report.looks import Look, looks, properties, state, words
+from sensetig.report.numbers import number
+from sensetig.report.period import Period
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: More lines than so many cannot be told apart; the data file has them all.
+MOST_LINES = 12
+
+#: The page's colours, each with the colour that stands for it while Matplotlib draws.
+NAMES = ("ink", "faint", "grey", "blue", "sky", "orange", "red", "wine", "green", "purple", "yellow", "well")
+_STANDS_FOR = {name: f"#fe{index:02x}fe" for index, name in enumerate(NAMES)}
+
+#: Inches; at 72 points each the text of a chart is as large as that of its legend.
+_WIDE, _HIGH, _LANE = 5.4, 2.3, 0.33
+
+
+class Entry(NamedTuple):
+    """A line of a chart's legend: its name, its colour, and its least, mean and greatest value in words."""
+
+    name: str
+    colour: str
+    least: str
+    mean: str
+    most: str
+
+
+class Chart(NamedTuple):
+    """A chart: the SVG, what it shows in words, its legend, and how many lines it has left out."""
+
+    svg: str
+    alt: str
+    legend: tuple[Entry, ...]
+    left_out: int = 0
+
+
+def draw(drawn: Drawn, period: Period, prefix: str) -> Chart:
+    """The chart of a panel that has data.
+
+    Args:
+        drawn: the panel and its lines.
+        period: the ends of the time axis; its zone is the axis's.
+        prefix: begins every id in the SVG, so that many of them fit on one page.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    lines = sorted(drawn.lines, key=lambda line: -max(abs(value) for value in line.known))[:MOST_LINES]
+    lines = [line for line in drawn.lines if line in lines]
+    style: dict[Any, Any] = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "sensetig",
+        "font.size": 9.0,
+        "path.simplify": True,
+    }
+    with mpl.rc_context(style):
+        if drawn.panel.kind == "state-timeline":
+            figure = Figure(figsize=(_WIDE, 0.5 + _LANE * len(lines)))
+            legend = _states(figure, drawn, lines, period)
+        else:
+            figure = Figure(figsize=(_WIDE, _HIGH))
+            legend = _lines(figure, drawn, lines, period)
+        raw = io.StringIO()
+        figure.savefig(raw, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    alt = f"{drawn.panel.title}: " + "; ".join(
+        f"{entry.name} from {entry.least} to {entry.most}" if entry.mean else f"{entry.name}: {entry.most}"
+        for entry in legend
+    )
+    return Chart(_themed(raw.getvalue(), prefix), alt, tuple(legend), len(drawn.lines) - len(lines))
+
+
+def _lines(figure: Figure, drawn: Drawn, lines: Sequence[Line], period: Period) -> list[Entry]:
+    panel = drawn.panel
+    custom = panel.defaults.get("custom", {})
+    styles = looks(panel, tuple(line.name for line in lines))
+    axes = figure.add_axes((0.12, 0.13, 0.76 if any(look.right for look in styles.values()) else 0.865, 0.83))
+    right = axes.twinx() if any(look.right for look in styles.values()) else None
+    join = max(custom.get("spanNulls") or 0, drawn.step * 1000)
+    if (custom.get("stacking") or {}).get("mode") == "normal" and len(lines) > 1:
+        _stacked(axes, lines, styles, join, drawn.step)
+    else:
+        bars = custom.get("drawStyle") == "bars"
+        for line in lines:
+            look = styles[line.name]
+            side = right if look.right and right is not None else axes
+            _one(side, line, look, join, drawn.step, bars=bars)
+    left = next((look.unit for look in styles.values() if not look.right), panel.defaults.get("unit", "short"))
+    _limits(axes, panel.defaults)
+    # What is drawn downwards is no less than nothing: sent beside received.
+    _dress(axes, period, left, mirrored=any(look.downwards for look in styles.values()))
+    if (custom.get("thresholdsStyle") or {}).get("mode") == "dashed":
+        _thresholds(axes, panel.defaults)
+    if right is not None:
+        look = next(look for look in styles.values() if look.right)
+        name = next(line.name for line in lines if styles[line.name].right)
+        _limits(right, {**panel.defaults, **properties(panel, name)})
+        _dress(right, period, look.unit)
+        right.grid(visible=False)
+    decimals = panel.defaults.get("decimals")
+    return [
+        Entry(
+            line.name,
+            styles[line.name].colour,
+            *(number(value, styles[line.name].unit, decimals) for value in _three(line.known)),
+        )
+        for line in lines
+    ]
+
+
+def _three(values: Sequence[float]) -> tuple[float, float, float]:
+    return min(values), sum(values) / len(values), max(values)
+
+
+def _one(axes: Axes, line: Line, look: Look, join: float, step: int, *, bars: bool) -> None:
+    colour = _STANDS_FOR[look.colour]
+    for times, values in stretches(line, join):
+        numbers = [-value for value in values] if look.downwards else values
+        days = _days(times)
+        if bars:
+            axes.bar(days, numbers, width=step / 86400 * 0.85, align="edge", color=colour, linewidth=0)
+        elif len(days) == 1:
+            # A value between two gaps is a point; a line of one point would not be seen.
+            axes.plot(days, numbers, "o", markersize=2.4, color=colour)
+        else:
+            axes.plot(days, numbers, "--" if look.dashed else "-", linewidth=1.3, color=colour, solid_joinstyle="round")
+            if look.fill and _from_zero(numbers, look):
+                axes.fill_between(days, numbers, 0, color=colour, alpha=min(look.fill, 0.4), linewidth=0)
+
+
+def _from_zero(numbers: Sequence[float], look: Look) -> bool:
+    """Whether an area below the line says something: not where it would pull the axis down to a zero far away."""
+    low, high = min(numbers), max(numbers)
+    return look.downwards or (low >= 0 and low <= 0.5 * high)
+
+
+def _stacked(axes: Axes, lines: Sequence[Line], styles: dict[str, Look], join: float, step: int) -> None:
+    """Areas on top of each other. A time that lacks one line lacks the sum, too, and is a gap."""
+    times = [line.times for line in lines]
+    common = sorted(set(times[0]).intersection(*times[1:]))
+    values = [dict(zip(line.times, line.values, strict=True)) for line in lines]
+    whole = [time for time in common if all(each[time] is not None for each in values)]
+    run: list[int] = []
+    for time in [*whole, None]:
+        if time is not None and (not run or time - run[-1] <= join):
+            run.append(time)
+            continue
+        days = _days([*run, run[0] + step * 1000] if len(run) == 1 else run)
+        bottom = [0.0] * len(days)
+        for line, known in zip(lines, values, strict=True):
+            heights = [float(known[each] or 0.0) for each in run]
+            heights += heights[-1:] * (len(days) - len(run))
+            top = [low + height for low, height in zip(bottom, heights, strict=True)]
+            look = styles[line.name]
+            axes.fill_between(days, bottom, top, color=_STANDS_FOR[look.colour], alpha=0.75, linewidth=0)
+            bottom = top
+        run = [] if time is None else [time]
+
+
+def _states(figure: Figure, drawn: Drawn, lines: Sequence[Line], period: Period) -> list[Entry]:
+    panel = drawn.panel
+    height = figure.get_figheight()
+    axes = figure.add_axes((0.24, 0.36 / height, 0.745, (height - 0.42) / height))
+    steps = (panel.defaults.get("thresholds") or {}).get("steps") or []
+    join = max(panel.defaults.get("custom", {}).get("spanNulls") or 0, drawn.step * 1000)
+    legend = []
+    for lane, line in enumerate(lines):
+        known = words(panel, line.name)
+        shown: dict[str, str] = {}
+        bars: list[tuple[float, float]] = []
+        colours: list[str] = []
+        for begin, end, value in spans(line, join, drawn.step, period):
+            text, colour = state(value, known, steps)
+            # A week that was well is a pale band, from which the minute that was not stands out.
+            colour = "well" if colour == "green" else colour
+            shown.setdefault(text, colour)
+            bars.append((begin / 86_400_000, (end - begin) / 86_400_000))
+            colours.append(_STANDS_FOR[colour])
+        axes.broken_barh(bars, (-lane - 0.36, 0.72), facecolors=colours, linewidth=0)
+        legend.append(Entry(line.name, next(iter(shown.values())), "", "", ", ".join(shown)))
+    axes.set_ylim(-len(lines) + 0.5, 0.5)
+    _dress(axes, period, "short")
+    axes.set_yticks([-lane for lane in range(len(lines))], [_short(line.name) for line in lines])
+    axes.grid(visible=False, axis="y")
+    return legend
+
+
+def spans(line: Line, join: float, step: int, period: Period) -> list[tuple[int, int, float]]:
+    """The stretches in which a state was the same: begin, end and value. A gap belongs to none."""
+    found: list[tuple[int, int, float]] = []
+    for times, values in stretches(line, join):
+        for index, (time, value) in enumerate(zip(times, values, strict=True)):
+            end = min(times[index + 1] if index + 1 < len(times) else time + step * 1000, period.end_ms)
+            time = max(time, period.begin_ms)
+            if found and found[-1][1] == time and found[-1][2] == value:
+                found[-1] = (found[-1][0], end, value)
+            elif end > time:
+                found.append((time, end, value))
+    return found
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 18 else name[:17] + "…"
+
+
+def _days(times: Sequence[int]) -> list[float]:
+    return [time / 86_400_000 for time in times]
+
+
+def _limits(axes: Axes, defaults: dict[str, Any] | Any) -> None:
+    """The ends of the value axis: fixed ones, and soft ones that the data may go beyond."""
+    custom = defaults.get("custom", {})
+    low, high = axes.get_ylim()
+    soft_low, soft_high = custom.get("axisSoftMin"), custom.get("axisSoftMax")
+    low = min(low, soft_low) if soft_low is not None else low
+    high = max(high, soft_high) if soft_high is not None else high
+    low = defaults["min"] if defaults.get("min") is not None else low
+    high = defaults["max"] if defaults.get("max") is not None else high
+    if high <= low:
+        high = low + 1
+    axes.set_ylim(low, high)
+
+
+def _thresholds(axes: Axes, defaults: Any) -> None:
+    low, high = axes.get_ylim()
+    for each in (defaults.get("thresholds") or {}).get("steps") or []:
+        colour = {"orange": "orange", "red": "red"}.get(each.get("color", ""))
+        if colour and each.get("value") is not None and low < each["value"] < high:
+            axes.axhline(each["value"], color=_STANDS_FOR[colour], linewidth=0.9, linestyle=(0, (4, 3)))
+
+
+def _dress(axes: Axes, period: Period, unit: str, *, mirrored: bool = False) -> None:
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
+
+    zone: tzinfo = period.begin.tzinfo or UTC
+    # Matplotlib's module of dates has no types.
+    locate: Any = AutoDateLocator
+    spell: Any = ConciseDateFormatter
+    locator = locate(tz=zone, minticks=3, maxticks=7)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(spell(locator, tz=zone, show_offset=False))
+    axes.set_xlim(period.begin_ms / 86_400_000, period.end_ms / 86_400_000)
+    low, high = axes.get_ylim()
+    # Bytes are counted in powers of two; between 0 and 1 the next power is of no use.
+    binary = unit in ("bytes", "binBps") and high - low > 4
+    power = 2.0 ** math.ceil(math.log2((high - low) / 4)) if binary else 0.0
+    axes.yaxis.set_major_locator(MultipleLocator(power) if binary else MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(abs(value) if mirrored else value, unit)))
+    axes.grid(visible=True, color=_STANDS_FOR["faint"], linewidth=0.7)
+    axes.set_axisbelow(True)
+    for side in axes.spines.values():
+        side.set_visible(False)
+    axes.tick_params(length=0, colors=_STANDS_FOR["grey"], labelsize=9)
+
+
+def _themed(svg: str, prefix: str) -> str:
+    """The SVG as a part of a page: variables for colours, the page's font, ids of its own, no size of its own."""
+    svg = svg[svg.index("<svg") :]
+    used = set(re.findall(r"""(?:url\(#|href="#)([^)"]+)""", svg))
+    svg = re.sub(r' id="([^"]+)"', lambda match: f' id="{prefix}{match[1]}"' if match[1] in used else "", svg)
+    svg = re.sub(r"""(url\(#|href="#)""", rf"\g<1>{prefix}", svg)
+    for name, colour in _STANDS_FOR.items():
+        svg = svg.replace(colour, f"var(--{name})")
+    svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
+    svg = re.sub(r" font-family: [^;\"]*;?", "", svg)
+    svg = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    opening, _, rest = svg.partition(">")
+    box = re.search(r'viewBox="[^"]+"', opening)
+    assert box is not None, "Matplotlib's SVG has a box"
+    svg = f'<svg xmlns="http://www.w3.org/2000/svg" {box[0]} aria-hidden="true">{rest}'
+    # The namespace of links is HTML's own in a page, and the numbers are finer than a screen can show.
+    svg = svg.replace("xlink:href", "href")
+    svg = re.sub(r"(\d+\.\d{2})\d+", r"\1", svg)
+    return re.sub(r"\n\s*", "\n", svg)

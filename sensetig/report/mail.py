@@ -1,0 +1,101 @@
+"""Reports by mail: always over a verified TLS connection, unless the server is this machine."""
+
+from __future__ import annotations
+
+import mimetypes
+import smtplib
+import socket
+import ssl
+from email.message import EmailMessage
+from email.utils import formatdate, make_msgid
+from pathlib import Path
+from typing import NamedTuple
+
+from sensetig.report.errors import ReportError
+
+_TIMEOUT_SECONDS = 60
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+class Post(NamedTuple):
+    """How mail is sent.
+
+    Args:
+        security: ``starttls``, ``tls`` from the first byte, or ``none``, which is for this machine alone.
+        user, password: sign in with these; an empty user does not sign in.
+        ca_file: certificates that the server's is checked against, instead of the system's.
+    """
+
+    host: str
+    port: int
+    security: str
+    user: str
+    password: str
+    sender: str
+    to: tuple[str, ...]
+    ca_file: str = ""
+
+
+def check(post: Post) -> None:
+    """Raise ReportError for settings that cannot work or are not safe."""
+    if post.security == "none" and post.host not in _LOOPBACK:
+        raise ReportError(f"mail to {post.host} would go over the network in the clear: take --smtp-security starttls")
+    for address in (post.sender, *post.to):
+        if "@" not in address.strip("@") or any(character in address for character in "\r\n \t"):
+            raise ReportError(f"{address!r} is no address for mail; expected one such as pi@example.org")
+    if post.user and not post.password:
+        raise ReportError("--smtp-user wants --smtp-password-file")
+
+
+def message(post: Post, report: Path, subject: str, text: str) -> EmailMessage:
+    """The mail: the summary as its text, and the report attached. Raises ReportError when that cannot be read."""
+    mail = EmailMessage()
+    mail["From"], mail["To"], mail["Subject"] = post.sender, ", ".join(post.to), subject
+    mail["Date"] = formatdate(localtime=True)
+    mail["Message-ID"] = make_msgid(domain=post.sender.rpartition("@")[2])
+    mail["Auto-Submitted"] = "auto-generated"
+    mail.set_content(text)
+    kind, _, subtype = (mimetypes.guess_type(report.name)[0] or "application/octet-stream").partition("/")
+    try:
+        content = report.read_bytes()
+    except OSError as error:
+        raise ReportError(f"the report {report} cannot be read: {error.strerror}") from None
+    mail.add_attachment(content, maintype=kind, subtype=subtype, filename=report.name)
+    return mail
+
+
+def send(post: Post, mail: EmailMessage) -> tuple[str, ...]:
+    """Send a mail; the recipients that the server refused while it took it for others. Raises ReportError."""
+    where = f"{post.host}:{post.port}"
+    try:
+        context = ssl.create_default_context(cafile=post.ca_file or None)
+        with _connect(post, context) as server:
+            if post.security == "starttls":
+                server.starttls(context=context)
+            if post.user:
+                server.login(post.user, post.password)
+            refused = server.send_message(mail)
+    except ssl.SSLError as error:
+        reason = getattr(error, "verify_message", "") or error.reason or "TLS failed"
+        failure = f"the mail server {where} could not be trusted: {reason}; see --smtp-ca-file and --smtp-security"
+    except smtplib.SMTPNotSupportedError as error:
+        failure = f"the mail server {where} does not do what is asked of it: {' '.join(str(error).split())}"
+    except smtplib.SMTPAuthenticationError as error:
+        failure = f"the mail server {where} did not let {post.user} sign in (code {error.smtp_code})"
+    except smtplib.SMTPRecipientsRefused as error:
+        failure = f"the mail server {where} refused the recipients {', '.join(error.recipients)}"
+    except smtplib.SMTPResponseException as error:
+        failure = f"the mail server {where} refused the mail (code {error.smtp_code})"
+    except smtplib.SMTPException as error:
+        failure = f"the mail server {where} broke off: {' '.join(str(error).split())}"
+    except (OSError, socket.gaierror) as error:
+        failure = f"the mail server {where} cannot be reached: {error.strerror or error}"
+    else:
+        return tuple(refused)
+    raise ReportError(f"{failure}; the report is kept, and is sent with the next")
+
+
+def _connect(post: Post, context: ssl.SSLContext) -> smtplib.SMTP:
+    if post.security == "tls":
+        return smtplib.SMTP_SSL(post.host, post.port, timeout=_TIMEOUT_SECONDS, context=context)
+    return smtplib.SMTP(post.host, post.port, timeout=_TIMEOUT_SECONDS)

@@ -1,0 +1,152 @@
+"""Makes a report: asks, tells, draws, and writes it in the form that is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+from sensetig import bundle
+from sensetig.alerts.rules import Rule
+from sensetig.influx import SetupError
+from sensetig.influx.definitions import read as read_definitions
+from sensetig.report import alerts, facts, lines, panels, shelf
+from sensetig.report.errors import ReportError
+from sensetig.report.export import as_csv, as_pdf, as_png
+from sensetig.report.period import Period, period, said
+from sensetig.report.reader import Reader, hosts
+from sensetig.report.words import as_text, fired, summary, verdict
+
+#: The dashboard of months and years, which says nothing of days.
+_HOURS = "history"
+
+FORMATS = ("html", "pdf", "png", "csv")
+
+_MISSING = "a report wants its libraries: run pip install 'sensetig[report]'"
+
+
+class Wanted(NamedTuple):
+    """What a report is to show.
+
+    Args:
+        device: whose.
+        period: of which time; its zone is the page's.
+        kind: html, pdf, png or csv.
+        boards: the keys of the dashboards shown; all that show one device where it is empty.
+    """
+
+    device: str
+    period: Period
+    kind: str = "html"
+    boards: tuple[str, ...] = ()
+
+
+class Made(NamedTuple):
+    """A report: its bytes, its summary as text, and the whole of it in a few words."""
+
+    content: bytes
+    text: str
+    verdict: str
+
+
+def known_device(reader: Reader, device: str) -> None:
+    """Raise ReportError, with the devices that there are, for one that has never written."""
+    there = hosts(reader)
+    if device not in there:
+        few = ", ".join(there[:20]) + (f" and {len(there) - 20} more" if len(there) > 20 else "")
+        raise ReportError(f"there is no data of a device {device!r}; there is of: {few or 'none'}")
+
+
+def raw_kept_days() -> float:
+    """How long the bucket ``raw`` keeps its points, by the bundle's definitions. Raises ReportError."""
+    try:
+        buckets = read_definitions(bundle.root() / "influxdb").buckets
+    except (SetupError, FileNotFoundError) as error:
+        raise ReportError(str(error)) from None
+    return next((each.retention_seconds / 86400 for each in buckets if each.name == "raw"), 0.0)
+
+
+def make(reader: Reader, wanted: Wanted, now: datetime, say: Callable[[str], None] = lambda _: None) -> Made:
+    """Make a report. Raises ReportError, also where there is nothing to show at all."""
+    when, device = wanted.period, wanted.device
+    boards = [board for board in _boards(wanted.boards) if when.hourly or board.key != _HOURS or wanted.boards]
+    drawn = [
+        (board, [lines.ask(reader, panel, device, when) for panel in board.panels])
+        for board in boards
+    ]  # fmt: skip
+    told = facts.gather(reader, device, when)
+    sentences = summary(told, when, device)
+    if told.alive_by is None and all(each.empty for _, panels_drawn in drawn for each in panels_drawn):
+        raise ReportError(
+            f"there is no data of {device} in the bucket {when.bucket} from {said(when.begin)} to {said(when.end)}"
+        )
+    kept = _kept_since(now)
+    rules = alerts.gather(reader, _rules(), device, when, int(kept.timestamp() * 1000) if kept else 0)
+    sentences += fired(alerts.together(rules.alerts), when)
+    text, words = as_text(device, when, sentences), verdict(sentences)[1]
+    if wanted.kind == "csv":
+        return Made(as_csv(device, drawn).encode(), text, words)
+    pictures = facts.pictures(reader, device, when)
+    known = kept is None or when.end > kept
+    try:
+        from sensetig.report.page import Content, render
+
+        say("drawing the charts")
+        page = render(Content(device, when, now, sentences, rules, pictures, known, drawn))
+    except ModuleNotFoundError as error:
+        raise ReportError(f"{_MISSING} ({error.name} is not there)") from None
+    if wanted.kind == "html":
+        return Made(page.encode(), text, words)
+    say(f"printing the {wanted.kind.upper()}")
+    return Made((as_pdf if wanted.kind == "pdf" else as_png)(page), text, words)
+
+
+def _boards(keys: Sequence[str]) -> list[panels.Board]:
+    boards = panels.read(bundle.root() / "grafana" / "dashboards")
+    there = [board.key for board in boards]
+    for key in keys:
+        if key not in there:
+            raise ReportError(f"there is no dashboard {key!r} of one device; there are {', '.join(there)}")
+    return [board for board in boards if not keys or board.key in keys]
+
+
+def _kept_since(now: datetime) -> datetime | None:
+    """From when on the bucket ``raw`` still has its points; None where it keeps them for ever."""
+    days = raw_kept_days()
+    return now - timedelta(days=days) if days else None
+
+
+def _rules() -> list[Rule]:
+    try:
+        return alerts.read(bundle.root() / "grafana" / "provisioning" / "alerting")
+    except ModuleNotFoundError as error:
+        raise ReportError(f"{_MISSING} ({error.name} is not there)") from None
+
+
+def short_report(url: str, token: str, folder: Path, begin: datetime, now: datetime) -> list[Path]:
+    """The demo's report of its own minutes: a page for each device that has written since it began.
+
+    Args:
+        url, token: InfluxDB, and a token that may read.
+        folder: where the pages go; made where it is missing.
+        begin, now: with their zone, which is the pages'.
+
+    Raises:
+        ReportError: nothing can be asked for, drawn or written.
+    """
+    reader = Reader(url, token)
+    there = shelf.Shelf(folder)
+    # The demo's Telegraf reads every 2 s, and its charts are short.
+    span = period(begin, now, now, raw_kept_days=0, bucket="raw")._replace(step=5)
+    pages = []
+    for device in hosts(reader):
+        try:
+            made = make(reader, Wanted(device, span), now)
+        except ReportError as error:
+            if "there is no data of" in str(error):
+                continue  # a device of an earlier demo, whose data the folder still holds
+            raise
+        pages.append(there.add(shelf.name(device, begin, now, "html"), made.content))
+    there.tidy(20)
+    return pages

@@ -1,0 +1,114 @@
+"""The report as one HTML file, with everything that it shows inside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from collectors import __version__
+from sensetig.report.alerts import Alerts, together
+from sensetig.report.charts import Chart, draw
+from sensetig.report.facts import Picture
+from sensetig.report.lines import Drawn
+from sensetig.report.numbers import duration, number
+from sensetig.report.panels import Board
+from sensetig.report.period import Period, said
+from sensetig.report.words import ACT, ALERT, GOOD, LEVELS, LOOK, PLAIN, Sentence, headings, urgent, verdict, when, zone
+
+#: What stands before a sentence, so that its colour is not the only sign.
+SIGNS = {ACT: ("✖", "act"), LOOK: ("▲", "look"), GOOD: ("✓", "well"), PLAIN: ("·", "")}
+
+
+class Content(NamedTuple):
+    """All that a report shows."""
+
+    device: str
+    period: Period
+    made: datetime
+    sentences: list[Sentence]
+    alerts: Alerts
+    pictures: list[Picture]
+    pictures_known: bool
+    boards: list[tuple[Board, list[Drawn]]]
+
+
+def render(content: Content) -> str:
+    """The page."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    period = content.period
+    level, words = verdict(content.sentences)
+    if not any(not drawn.empty for _, panels in content.boards for drawn in panels):
+        level, words = (ACT, "No data in this period") if level == ACT else (level, words)
+    return environment.get_template("page.html.j2").render(
+        device=content.device,
+        begin=said(period.begin),
+        end=said(period.end),
+        lasted=duration(period.seconds),
+        zone=zone(period),
+        made=said(content.made),
+        version=__version__,
+        bucket=period.bucket,
+        step=duration(period.step),
+        level=level,
+        verdict=words,
+        signs=SIGNS,
+        urgent=urgent(content.sentences),
+        headings=headings(
+            [each for each in content.sentences if each.level in (GOOD, PLAIN) and each.heading != ALERT]
+        ),
+        alerts=content.alerts,
+        alert_rows=[
+            (
+                alert,
+                LEVELS.get(alert.severity, LOOK),
+                when(alert.last_ms, period),
+                duration(alert.seconds) if alert.seconds >= 60 else "less than a minute",
+            )
+            for alert in together(content.alerts.alerts)
+        ],
+        every=duration(content.alerts.every_seconds),
+        alerts_since=when(content.alerts.begin_ms, period) if content.alerts.begin_ms > period.begin_ms else "",
+        pictures=[_picture(each, period) for each in content.pictures],
+        pictures_known=content.pictures_known,
+        left_out=[(board.title, board.left_out) for board, _ in content.boards if board.left_out],
+        sections=[_section(board, panels, period, index) for index, (board, panels) in enumerate(content.boards)],
+    )
+
+
+def _picture(picture: Picture, period: Period) -> dict[str, str]:
+    told = [picture.camera, when(picture.time_ms, period), f"intensity {number(picture.score, 'short', 1)}"]
+    if picture.duration_seconds is not None:
+        told.append(duration(picture.duration_seconds))
+    if picture.area_percent is not None:
+        told.append(f"{number(picture.area_percent, 'percent')} of the picture")
+    return {
+        "source": picture.thumbnail,
+        "alt": f"What camera {picture.camera} saw at {when(picture.time_ms, period)}",
+        "title": told[0],
+        "told": " · ".join(told[1:]),
+    }
+
+
+def _section(board: Board, panels: Sequence[Drawn], period: Period, index: int) -> dict[str, Any]:
+    """A board: its charts, and the titles of what has no data."""
+    charts: list[tuple[Drawn, Chart]] = [
+        (drawn, draw(drawn, period, f"c{index}x{place}")) for place, drawn in enumerate(panels) if not drawn.empty
+    ]
+    return {
+        "key": board.key,
+        "title": board.title,
+        "description": board.description,
+        "charts": charts,
+        "without": [drawn.panel.title for drawn in panels if drawn.empty and not drawn.refused],
+        "refused": [(drawn.panel.title, drawn.refused) for drawn in panels if drawn.refused],
+    }

@@ -1,0 +1,108 @@
+"""From when to when a report tells, which bucket that is read from, and how much time one point stands for."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sensetig.report.errors import ReportError
+
+_AGO = re.compile(r"(\d+)\s*(m|h|d|w)")
+_SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+#: Steps that points are gathered into, in seconds: those that a clock's face divides into.
+_STEPS = (10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 7 * 86400)
+
+#: A chart as wide as half a screen shows no more points than about so many.
+_POINTS = 340
+
+#: Longer periods are read by the hour: a chart shows no finer steps than that anyhow.
+RAW_DAYS = 14
+
+_EXPECTED = "write it as 2026-11-14, 2026-11-14T08:00, 7d (ago; also m, h, w), today, yesterday or now"
+
+
+class Period(NamedTuple):
+    """From *begin* to *end*, both with their zone; read from *bucket*, a point every *step* seconds."""
+
+    begin: datetime
+    end: datetime
+    bucket: str
+    step: int
+
+    @property
+    def hourly(self) -> bool:
+        return self.bucket == "hourly"
+
+    @property
+    def seconds(self) -> float:
+        return (self.end - self.begin).total_seconds()
+
+    @property
+    def begin_ms(self) -> int:
+        return int(self.begin.timestamp() * 1000)
+
+    @property
+    def end_ms(self) -> int:
+        return int(self.end.timestamp() * 1000)
+
+    def before(self) -> Period:
+        """As long a period, directly before this one."""
+        return self._replace(begin=self.begin - (self.end - self.begin), end=self.begin)
+
+    def condition(self) -> str:
+        """The InfluxQL condition that holds a query to the period."""
+        return f"time >= {self.begin_ms}ms AND time < {self.end_ms}ms"
+
+
+def moment(text: str, now: datetime) -> datetime:
+    """The time that a text names, in the zone of *now*. Raises ValueError, with what is expected."""
+    word = text.strip().lower()
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    named = {"now": now, "today": midnight, "yesterday": midnight - timedelta(days=1)}
+    if word in named:
+        return named[word]
+    if match := _AGO.fullmatch(word):
+        try:
+            return now - timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
+        except OverflowError:
+            raise ValueError(f"{text!r} is before the year 1; {_EXPECTED}") from None
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise ValueError(f"{text!r} is no time; {_EXPECTED}") from None
+    return found.astimezone(now.tzinfo) if found.tzinfo else found.replace(tzinfo=now.tzinfo)
+
+
+def period(begin: datetime, end: datetime, now: datetime, *, raw_kept_days: float, bucket: str = "auto") -> Period:
+    """The period, and where it is read.
+
+    Args:
+        begin, end: as asked for; an end in the future is now.
+        now: the time.
+        raw_kept_days: how long the bucket ``raw`` keeps its points; 0 is for ever.
+        bucket: ``raw`` or ``hourly``, or ``auto``: by the hour where the period is longer than RAW_DAYS, or begins
+            before what ``raw`` keeps.
+
+    Raises:
+        ReportError: the period is empty, or has not begun.
+    """
+    if begin >= end:
+        raise ReportError(
+            f"the period is empty: it begins on {said(begin)} and ends on {said(end)}; swap --from and --to"
+        )
+    if begin >= now:
+        raise ReportError(f"the period has not begun: --from is {said(begin)}, and it is {said(now)} now")
+    end = min(end, now)
+    if bucket == "auto":
+        gone = raw_kept_days > 0 and begin < now - timedelta(days=raw_kept_days)
+        bucket = "hourly" if gone or end - begin > timedelta(days=RAW_DAYS) else "raw"
+    rough = (end - begin).total_seconds() / _POINTS
+    step = next((each for each in _STEPS if each >= rough), _STEPS[-1])
+    return Period(begin, end, bucket, max(step, 3600) if bucket == "hourly" else step)
+
+
+def said(when: datetime) -> str:
+    """A time as people write it, without its zone."""
+    return when.strftime("%Y-%m-%d %H:%M")

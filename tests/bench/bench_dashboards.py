@@ -1,0 +1,207 @@
+"""How long all queries of each dashboard take, over an hour to a year, of one device among one and among fifty.
+
+See tests/bench/fleet_data.py for what the databases hold. Each panel's queries are sent one after the other, as
+Grafana's datasource does; a panel's time is the sum of its queries' times.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+from urllib.parse import urlencode
+
+import urllib3
+
+from grafana.dashboards.lib import buckets
+from tests import dashboards
+from tests.bench import fleet_data
+from tests.bench.fleet_data import DAY, END, HOUR, Database
+from tests.bench.measure import BenchUnavailable, Result
+
+RANGES = {"1 h": HOUR, "24 h": DAY, "30 d": 30 * DAY, "1 y": 365 * DAY}
+
+ROUNDS = 5
+
+#: What a dashboard may take: its slowest panel in milliseconds, and a year's time to a day's.
+SLOWEST_MS, YEAR_TO_DAY = 300, 2
+
+#: Grafana's automatic intervals in seconds; each is taken from the geometric middle below it on.
+_STEPS = (10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 604800, 2592000)
+_BOUNDS = (12.5, 17.5, 25, 45, 90, 210, 450, 750, 1050, 1500, 2700, 5400, 9000, 16200, 32400, 86400, 604800, 1814400)
+
+#: Flux for the same as a fleet's panels, by the words of what is asked.
+_TWINS = {
+    "temperature of 50 devices over 24 h": (
+        'SELECT mean("temperature_raw_celsius") FROM "environment" WHERE "sensor" = \'hts221\' AND {time} '
+        'GROUP BY time(5m), "host" fill(null)',
+        'from(bucket: "raw") |> range({range}) |> filter(fn: (r) => r._measurement == "environment" '
+        'and r._field == "temperature_raw_celsius" and r.sensor == "hts221") |> aggregateWindow(every: 5m, fn: mean) '
+        '|> keep(columns: ["_time", "_value", "host"])',
+        DAY,
+    ),
+    "newest values of 50 devices": (
+        'SELECT last("temperature_raw_celsius") FROM "environment" WHERE "sensor" = \'hts221\' AND {time} '
+        'GROUP BY "host"',
+        'from(bucket: "raw") |> range({range}) |> filter(fn: (r) => r._measurement == "environment" '
+        'and r._field == "temperature_raw_celsius" and r.sensor == "hts221") |> last() '
+        '|> keep(columns: ["_time", "_value", "host"])',
+        DAY,
+    ),
+}
+
+
+class Timed(NamedTuple):
+    """A dashboard over a range: the medians of each panel, and of all together, in milliseconds."""
+
+    slowest: float
+    panel: str
+    total: float
+
+
+class Asker:
+    """Sends queries and tells how long the answer took, in milliseconds."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._pool = urllib3.PoolManager(retries=False, timeout=120)
+
+    def influxql(self, query: str) -> float:
+        """As Grafana's InfluxQL datasource asks."""
+        body = urlencode({"db": "raw", "q": query, "epoch": "ms"})
+        return self._timed("/query", body, "application/x-www-form-urlencoded", lambda told: b'"error"' not in told)
+
+    def flux(self, query: str) -> float:
+        """As Grafana's Flux datasource asks."""
+        body = json.dumps({"query": query, "dialect": {"annotations": ["group", "datatype", "default"]}})
+        path = f"/api/v2/query?org={self._database.organisation}"
+        return self._timed(path, body, "application/json", lambda told: b",error" not in told[:200])
+
+    def _timed(self, path: str, body: str, kind: str, well: Callable[[bytes], bool]) -> float:
+        began = time.perf_counter()
+        answer = self._pool.request(
+            "POST",
+            f"{self._database.url}{path}",
+            body=body,
+            headers={"Authorization": f"Token {self._database.token}", "Content-Type": kind},
+        )
+        took = (time.perf_counter() - began) * 1000
+        if answer.status != 200 or not well(answer.data):
+            raise BenchUnavailable(f"InfluxDB refused {body[:300]}: {answer.data[:300]!r}")
+        return took
+
+
+def run() -> list[Result]:
+    """Every dashboard on both databases; then the same on points alone, and Flux beside InfluxQL."""
+    results: list[Result] = []
+    for devices in (1, 50):
+        with fleet_data.running(devices) as database:
+            ask = Asker(database)
+            results += _boards(ask, devices)
+            if devices == 1:
+                results += _points_alone(ask)
+            else:
+                results += _twins(ask)
+            results.append(
+                Result(f"{devices} devices: {database.lines:,} lines on disk", database.bytes_on_disk / 1e6, "MB")
+            )
+    return results
+
+
+def _boards(ask: Asker, devices: int) -> Iterator[Result]:
+    for name, board in dashboards.committed().items():
+        if not any(True for _ in dashboards.targets(board)):
+            continue
+        key = f"{name.removesuffix('.json')}, {devices} {'device' if devices == 1 else 'devices'}"
+        totals = {}
+        for words, seconds in RANGES.items():
+            timed = _timed(ask, board, seconds)
+            totals[words] = timed.total
+            yield Result(
+                f"{key}, {words}: slowest panel, {timed.panel.rpartition(' (')[0]}", timed.slowest, "ms", SLOWEST_MS
+            )
+            yield Result(f"{key}, {words}: all panels", timed.total, "ms")
+        yield Result(f"{key}: a year to a day", totals["1 y"] / totals["24 h"], "x", YEAR_TO_DAY)
+
+
+def _points_alone(ask: Asker) -> Iterator[Result]:
+    """The same panels, had there been no bucket of hours."""
+    for name in ("device.json", "environment.json", "pipeline.json"):
+        board = dashboards.committed()[name]
+        for words in ("30 d", "1 y"):
+            timed = _timed(ask, board, RANGES[words], marks=buckets.OF_POINTS)
+            key = f"{name.removesuffix('.json')}, 1 device, {words}, points alone"
+            yield Result(f"{key}: slowest panel, {timed.panel.rpartition(' (')[0]}", timed.slowest, "ms")
+            yield Result(f"{key}: all panels", timed.total, "ms")
+
+
+def _twins(ask: Asker) -> Iterator[Result]:
+    for words, (influxql, flux, seconds) in _TWINS.items():
+        asked = influxql.format(time=f"time >= {END - seconds}s AND time < {END}s")
+        twin = flux.format(range=f"start: {END - seconds}, stop: {END}")
+        yield Result(f"{words}: InfluxQL", _median(lambda asked=asked: ask.influxql(asked)), "ms")  # type: ignore[misc]
+        yield Result(f"{words}: Flux", _median(lambda twin=twin: ask.flux(twin)), "ms")  # type: ignore[misc]
+
+
+def _median(once: Callable[[], float]) -> float:
+    once()
+    return statistics.median(once() for _ in range(ROUNDS))
+
+
+def _timed(ask: Asker, board: Mapping[str, object], seconds: int, marks: Mapping[str, str] | None = None) -> Timed:
+    plan = dict(_queries(board, seconds, marks))
+    rounds: list[dict[str, float]] = []
+    for _ in range(ROUNDS + 1):
+        rounds.append({panel: sum(each() for each in _bound(ask, queries)) for panel, queries in plan.items()})
+    medians = {panel: statistics.median(each[panel] for each in rounds[1:]) for panel in plan}
+    slowest = max(medians, key=lambda panel: medians[panel])
+    return Timed(medians[slowest], slowest, statistics.median(sum(each.values()) for each in rounds[1:]))
+
+
+def _bound(ask: Asker, queries: Sequence[tuple[bool, str]]) -> Iterator[Callable[[], float]]:
+    for flux, query in queries:
+        yield lambda flux=flux, query=query: ask.flux(query) if flux else ask.influxql(query)  # type: ignore[misc]
+
+
+def _queries(
+    board: Mapping[str, object], seconds: int, marks: Mapping[str, str] | None
+) -> Iterator[tuple[str, list[tuple[bool, str]]]]:
+    """Each panel's title and id, and its queries with Grafana's variables filled in; whether each is Flux."""
+    for panel in dashboards.panels(board):
+        own = panel.get("timeFrom")
+        span = dashboards.seconds(own) if own else seconds
+        interval = _interval(seconds, board)
+        values = {
+            "site": ".*",
+            "host": fleet_data.device(0),
+            "interval": f"{interval}s",
+            "__interval": f"{max(10, span // int(panel.get('maxDataPoints') or 1000))}s",
+            "__to": str(END * 1000),
+            **(marks or {}),
+        }
+        queries = []
+        for target in panel.get("targets") or []:
+            if "channel" in target:
+                continue
+            begin_ms, end_ms = (END - span) * 1000, END * 1000
+            if target["datasource"]["uid"] == dashboards.FLUX:
+                queries.append(
+                    (True, dashboards.filled_flux(target["query"], values, begin_ms=begin_ms, end_ms=end_ms))
+                )
+                continue
+            # The data's time stands still; a query that asks for now is asked for then.
+            query = target["query"].replace("now()", f"{END}s")
+            queries.append((False, dashboards.filled(query, values, begin_ms=begin_ms, end_ms=end_ms)))
+        if queries:
+            yield f"{panel['title']} ({panel['id']})", queries
+
+
+def _interval(seconds: int, board: Mapping[str, object]) -> int:
+    """What *Resolution* is at ``auto``, in seconds."""
+    templating = board["templating"]
+    assert isinstance(templating, dict)
+    (variable,) = (each for each in templating["list"] if each["type"] == "interval")
+    rough = max(seconds / variable["auto_count"], dashboards.seconds(variable["auto_min"]))
+    return next((step for step, bound in zip(_STEPS, _BOUNDS, strict=False) if rough < bound), _STEPS[-1])

@@ -1,0 +1,278 @@
+"""An InfluxDB with what a fleet writes: made once, kept in the cache by its version.
+
+Of one device: every numeric field that a collector or Telegraf's input ``internal`` declares, every 10 s over 30 days
+in ``raw``, and the summaries of a year in ``hourly``. Of more devices: the same for the first, but the last 24 hours in
+``raw``; for each of the others the measurements that are looked at across devices (:data:`ACROSS`), 24 hours in ``raw``
+and a year in ``hourly``; and for all 30 days of the humidity sensor (:data:`LONG`) in ``raw``.
+
+Values are waves, since only their number and kind matter here; time ends at :data:`END`, so that what is measured is
+the same on every day.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple
+
+import platformdirs
+import urllib3
+from filelock import FileLock
+
+from collectors.schema import Field, Measurement
+from grafana.dashboards.rows import telegraf
+from sensetig import bundle
+from sensetig.declarations import declared
+from sensetig.engines import locate
+from sensetig.influx import setup
+from sensetig.local import influxdb, ports, processes
+from tests.bench.measure import BenchUnavailable
+
+#: 2026-01-01 00:00 UTC, in seconds.
+END = 1_767_225_600
+
+HOUR, DAY = 3600, 86400
+STEP = 10
+
+#: Part of the cache's key: raise it when what is generated changes, or when a dashboard reads a new measurement.
+VERSION = 1
+
+#: The measurements of which every device has a year in ``hourly``.
+ACROSS = ("environment", "cpu", "mem", "disk", "system", "temp", "pi", "device_state", "telemetry_rejected")
+
+#: The tag's value and the fields of ``environment`` of which every device has 30 days in ``raw``.
+LONG = ("hts221", ("temperature_raw_celsius", "humidity_raw_percent", "dew_point_celsius"))
+
+#: The tags' values that queries ask for; a tag that is not named here has its own name for a value.
+_TAGS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "environment": {"sensor": ("hts221", "lps25h")},
+    "cpu": {"cpu": ("cpu-total", "cpu0")},
+    "disk": {"path": ("/",), "fstype": ("ext4",), "mode": ("rw",), "device": ("mmcblk0p2",)},
+    "diskio": {"name": ("mmcblk0",)},
+    "net": {"interface": ("eth0", "wlan0")},
+    "wifi": {"interface": ("wlan0",)},
+    "temp": {"sensor": ("cpu_thermal",)},
+    "camera_event": {"kind": ("start", "end")},
+    "collector": {"collector": ("system", "pi", "sensehat", "camera")},
+    "internal_write": {"output": ("influxdb_v2",)},
+    "telemetry_rejected": {"reason": ("out_of_range",), "measurement": ("environment",), "field": ("pressure_hpa",)},
+}
+
+#: What comes only now and then, and how many steps lie between two points.
+_SELDOM = {"camera_event": 180, "camera_detection": 180, "telemetry_rejected": 360, "joystick": 360}
+
+#: So many different lines has a series; then they come again.
+_VARIANTS = 360
+
+_BATCH = 5000
+
+
+class Database(NamedTuple):
+    """A running InfluxDB with the data."""
+
+    url: str
+    token: str
+    organisation: str
+    devices: int
+    bytes_on_disk: int
+    lines: int
+
+
+class _Series(NamedTuple):
+    prefix: str
+    points: tuple[str, ...]
+    long: tuple[str, ...]
+    hours: tuple[str, ...]
+    seldom: int
+    measurement: Measurement
+    first: bool
+
+
+@contextmanager
+def running(devices: int) -> Iterator[Database]:
+    """InfluxDB with the data of so many devices, generated where the cache has none. Raises BenchUnavailable."""
+    engine = locate("influxd")
+    if engine is None:
+        raise BenchUnavailable("influxd is not there: run `make engines` first")
+    cache = Path(os.environ.get("SENSETIG_CACHE") or platformdirs.user_cache_dir("sensetig", appauthor=False))
+    folder = cache / "bench" / f"fleet-{devices}-{VERSION}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "made.json").is_file():
+            shutil.rmtree(folder, ignore_errors=True)
+            _make(engine.path, folder, devices)
+        identity, url = influxdb.start(engine.path, folder / "data", ports.any_free(), folder / "influxd.log")
+        try:
+            made = json.loads((folder / "made.json").read_text(encoding="utf-8"))
+            token = (folder / "tokens" / "operator.token").read_text(encoding="utf-8").strip()
+            yield Database(url, token, "sensetig", devices, _size(folder / "data" / "engine"), made["lines"])
+        finally:
+            processes.stop([identity])
+
+
+def device(number: int) -> str:
+    """The name of a device."""
+    return f"pi-{number:03}"
+
+
+def _measurements() -> list[Measurement]:
+    found = [each.measurement for each in declared().values()]
+    return [each for each in (*found, *telegraf.MEASUREMENTS) if any(field.kind is not str for field in each.fields)]
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
+
+
+def _make(influxd: Path, folder: Path, devices: int) -> None:
+    began = time.monotonic()
+    definitions = folder / "definitions"
+    definitions.mkdir(parents=True)
+    # The shipped buckets with their shards, but nothing expires: the data's time stands still.
+    (definitions / "buckets.toml").write_text(
+        '[raw]\ndescription = "points"\nretention_days = 36500\nshard_group_days = 1\n\n'
+        '[hourly]\ndescription = "hours"\nretention_days = 36500\nshard_group_days = 30\n',
+        encoding="utf-8",
+    )
+    shutil.copy(bundle.root() / "influxdb" / "mappings.toml", definitions)
+    identity, url = influxdb.start(influxd, folder / "data", ports.any_free(), folder / "influxd.log")
+    try:
+        outcome = setup(
+            url,
+            organisation="sensetig",
+            user="sensetig",
+            tokens=folder / "tokens",
+            definitions=definitions,
+            say=lambda _: None,
+        )
+        lines = _fill(url, outcome.tokens.operator, devices)
+    finally:
+        processes.stop([identity])
+    took = time.monotonic() - began
+    print(f"{lines:,} lines of {devices} devices in {took:.0f} s", file=sys.stderr)
+    (folder / "made.json").write_text(json.dumps({"lines": lines, "seconds": round(took)}), encoding="utf-8")
+
+
+def _fill(url: str, token: str, devices: int) -> int:
+    series = [each for number in range(devices) for each in _series(number)]
+    sent = 0
+    pool = urllib3.PoolManager(maxsize=4, retries=False, timeout=120)
+
+    def send(bucket: str, body: str) -> None:
+        answer = pool.request(
+            "POST",
+            f"{url}/api/v2/write?org=sensetig&bucket={bucket}&precision=s",
+            body=body.encode(),
+            headers={"Authorization": f"Token {token}"},
+        )
+        if answer.status != 204:
+            raise BenchUnavailable(f"InfluxDB took no data: {answer.data[:200]!r}")
+
+    with ThreadPoolExecutor(2) as senders:
+        running_writes = []
+        for bucket, lines in (("raw", _points(series, devices)), ("hourly", _hours(series))):
+            for batch in _batches(lines):
+                running_writes.append(senders.submit(send, bucket, "\n".join(batch)))
+                sent += len(batch)
+                if len(running_writes) >= 6:
+                    running_writes.pop(0).result()
+        for each in running_writes:
+            each.result()
+    return sent
+
+
+def _batches(lines: Iterable[str]) -> Iterator[list[str]]:
+    batch: list[str] = []
+    for line in lines:
+        batch.append(line)
+        if len(batch) == _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _points(series: list[_Series], devices: int) -> Iterator[str]:
+    for day in range(-30, 0):
+        begin = END + day * DAY
+        for each in series:
+            if day == -1 or devices == 1:
+                points = each.points if each.first or each.measurement.name in ACROSS else ()
+            else:
+                points = each.long
+            if not points:
+                continue
+            step = STEP * each.seldom
+            for number, at in enumerate(range(begin, begin + DAY, step)):
+                yield f"{each.prefix} {points[number % _VARIANTS]} {at}"
+
+
+def _hours(series: list[_Series]) -> Iterator[str]:
+    for begin in range(END - 365 * DAY, END, 30 * DAY):
+        for each in series:
+            if not each.first and each.measurement.name not in ACROSS:
+                continue
+            for number, at in enumerate(range(begin, min(begin + 30 * DAY, END), HOUR)):
+                yield f"{each.prefix} {each.hours[number % _VARIANTS]} {at}"
+
+
+def _series(number: int) -> list[_Series]:
+    name = device(number)
+    made = []
+    for measurement in _measurements():
+        wanted = _TAGS.get(measurement.name, {})
+        keys = [tag.name for tag in measurement.tags if not tag.optional or tag.name in wanted]
+        for values in product(*(wanted.get(key, (name if key == "device" else key,)) for key in keys)):
+            tags = {"host": name, "site": "home", **dict(zip(keys, values, strict=True))}
+            prefix = ",".join((measurement.name, *(f"{key}={value}" for key, value in sorted(tags.items()))))
+            fields = [field for field in measurement.fields if field.kind is not str]
+            kept = [field for field in fields if field.name in LONG[1]] if LONG[0] in values else []
+            made.append(
+                _Series(
+                    prefix,
+                    tuple(_point(fields, each, number) for each in range(_VARIANTS)),
+                    tuple(_point(kept, each, number) for each in range(_VARIANTS)) if kept else (),
+                    tuple(_hour(fields, each, number) for each in range(_VARIANTS)),
+                    _SELDOM.get(measurement.name, 1),
+                    measurement,
+                    number == 0,
+                )
+            )
+    return made
+
+
+def _value(field: Field, step: int, number: int) -> float:
+    low = field.low if field.low is not None else 0.0
+    high = field.high if field.high is not None else low + 100.0
+    return low + (high - low) * (0.5 + 0.3 * math.sin(2 * math.pi * step / _VARIANTS + number))
+
+
+def _point(fields: Iterable[Field], step: int, number: int) -> str:
+    texts = []
+    for field in fields:
+        value = _value(field, step, number)
+        if field.kind is bool:
+            texts.append(f"{field.name}={'true' if step == 7 else 'false'}")
+        else:
+            texts.append(f"{field.name}={value:.2f}" if field.kind is float else f"{field.name}={value:.0f}i")
+    return ",".join(texts)
+
+
+def _hour(fields: Iterable[Field], step: int, number: int) -> str:
+    texts = []
+    for field in fields:
+        value = _value(field, step, number)
+        name = field.name
+        texts.append(
+            f"{name}={value:.4f},{name}__min={value * 0.9:.2f},{name}__max={value * 1.1:.2f},{name}__count=360"
+        )
+    return ",".join(texts)

@@ -1,0 +1,118 @@
+"""A fleet of devices as lines of line protocol: what the tests of dashboards, and the bench, fill an InfluxDB with.
+
+The devices are made up, and each has one thing to show; what they write is what the collectors declare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from collectors.metric import FieldValue, Metric, Series, encode
+
+#: The board that a made-up device says it is.
+MODEL = "Raspberry Pi 4 Model B Rev 1.5"
+
+#: The collectors that report on a device.
+COLLECTORS = ("system", "pi", "sensehat")
+
+
+class Device(NamedTuple):
+    """One device.
+
+    Args:
+        name: its host name, or what the gateway calls it.
+        site: where it stands.
+        silent_seconds: how long ago it last wrote.
+        status: what the state of its telemetry says.
+        started_seconds, deployed_seconds: how long ago it started, and got its version.
+        gateway: whether it is known through a hub only, without collectors of its own.
+    """
+
+    name: str
+    site: str = "home"
+    silent_seconds: float = 0
+    celsius: float = 48.0
+    cpu_percent: float = 12.0
+    disk_percent: float = 41.0
+    under_voltage: bool = False
+    under_voltage_since_boot: bool = False
+    throttled: bool = False
+    failing: tuple[str, ...] = ()
+    rejected: int = 0
+    status: str = "online"
+    version: str = "0.2.0"
+    messages: int = 81_000
+    started_seconds: float = 950_000
+    deployed_seconds: float = 10_000_000
+    gateway: bool = False
+
+
+#: One device for each thing that can be wrong, beside some that are well.
+DEVICES = (
+    Device("pi-attic", celsius=71.4, cpu_percent=64),
+    Device("pi-barn", "farm", silent_seconds=5 * 3600, status="late", version="0.1.3"),
+    Device("pi-cellar", disk_percent=91.2),
+    Device("pi-gate", "farm", under_voltage=True, under_voltage_since_boot=True, throttled=True, celsius=82.5),
+    Device("pi-greenhouse", "farm", rejected=42, failing=("sensehat",)),
+    Device("pi-hall", under_voltage_since_boot=True, disk_percent=83.0, started_seconds=410),
+    Device("pi-kitchen", deployed_seconds=300),
+    Device("pi-workshop", "farm", silent_seconds=240, cpu_percent=38),
+    Device("plug-freezer", gateway=True, messages=2_214, version=""),
+    Device("plug-pump", "farm", gateway=True, status="offline", messages=530, version=""),
+)
+
+
+def written(devices: Iterable[Device], begin: float, end: float, step: float) -> Iterator[str]:
+    """Every line that the devices write between two times, in seconds since 1970, the oldest first."""
+    count = int((end - begin) / step)
+    for index in range(count + 1):
+        now = end - (count - index) * step
+        for device in devices:
+            if device.gateway or now <= end - device.silent_seconds:
+                for metric in at(device, now, end):
+                    yield encode(metric)
+
+
+def at(device: Device, now: float, end: float) -> Iterator[Metric]:
+    """What a device writes at a time, where the last time that anything is written is *end*."""
+
+    def point(measurement: str, fields: Mapping[str, FieldValue], /, **tags: str) -> Metric:
+        host = "hub" if device.gateway else device.name
+        series = Series(measurement, {"host": host, "site": device.site, **tags})
+        return Metric(series, dict(fields), int(now * 1e9))
+
+    state: dict[str, FieldValue] = {
+        "messages": device.messages - int((end - now) / 10),
+        "last_telemetry_seconds": now - (1800.0 if device.status == "offline" else 0.0),
+        "status": device.status,
+        "firmware": "6.12.25" if device.version else "Tasmota 14.2",
+    }
+    if device.version:
+        state["bundle_version"] = device.version if end - now <= device.deployed_seconds else "0.1.9"
+    yield point("device_state", state, device=device.name)
+    if device.gateway:
+        return
+    up = int(device.started_seconds - (end - now))
+    # Before its last start a device had been up for a day, and somewhat.
+    uptime = up if up >= 0 else max(100_000 + up, 0)
+    yield point("system", {"uptime": uptime, "load1": device.cpu_percent / 25, "n_cpus": 4})
+    yield point("cpu", {"usage_idle": 100 - device.cpu_percent - 3 * ((now // 60) % 2)}, cpu="cpu-total")
+    yield point("mem", {"used_percent": 37.5})
+    yield point("temp", {"temp": device.celsius - ((now // 30) % 3)}, sensor="cpu_thermal")
+    for path, fstype, used in (("/", "ext4", device.disk_percent), ("/boot/firmware", "vfat", 15.0)):
+        yield point("disk", {"used_percent": used}, path=path, fstype=fstype, device="mmcblk0", mode="rw")
+    flags: dict[str, FieldValue] = {
+        "under_voltage": device.under_voltage,
+        "throttled": device.throttled,
+        "under_voltage_since_boot": device.under_voltage_since_boot,
+        "throttled_since_boot": device.throttled,
+        "cpu_celsius": device.celsius,
+    }
+    yield point("pi", flags, model=MODEL)
+    for name in COLLECTORS:
+        up_now = int(name not in device.failing)
+        yield point("collector", {"up": up_now, "samples": 10 * up_now, "errors": 1 - up_now}, collector=name)
+    if device.rejected:
+        tags = {"device": device.name, "measurement": "environment", "field": "humidity_raw_percent"}
+        yield point("telemetry_rejected", {"value": 0.0, "count": 1}, reason="out_of_range", **tags)

@@ -1,0 +1,116 @@
+"""A past for the device of a demo that has just begun: two weeks of air in ``raw``, a year in ``hourly``.
+
+The values follow the day and the season, so that a picture of them looks like one. Nobody takes them for measured:
+they carry ``simulated=true``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+HOUR, DAY, YEAR = 3600, 86400, 365 * 86400
+
+
+class Wave(NamedTuple):
+    """A field's mean, and how far the season, the day and chance take it from there."""
+
+    mean: float
+    season: float
+    day: float
+    chance: float
+
+    def at(self, seconds: float) -> float:
+        """The value at a time since 1970."""
+        season = self.season * math.sin(2 * math.pi * (seconds / YEAR - 0.3))
+        day = self.day * math.sin(2 * math.pi * (seconds / DAY - 0.4))
+        # Waves of lengths that have nothing in common, instead of chance that a test could not repeat.
+        drift = sum(math.sin(seconds / (DAY * days)) for days in (0.83, 1.9, 3.7, 6.1)) / 4
+        return self.mean + season + day + self.chance * drift
+
+
+_AIR = {
+    "temperature_raw_celsius": Wave(24.0, 3.0, 1.8, 1.5),
+    "temperature_compensated_celsius": Wave(21.0, 2.5, 1.5, 1.3),
+    "temperature_calibrated_celsius": Wave(21.3, 2.5, 1.5, 1.3),
+    "temperature_cpu_celsius": Wave(48.0, 3.0, 2.0, 2.0),
+    "humidity_raw_percent": Wave(42.0, -6.0, -3.0, 5.0),
+    "humidity_compensated_percent": Wave(49.0, -6.0, -3.0, 5.0),
+    "humidity_calibrated_percent": Wave(48.0, -6.0, -3.0, 5.0),
+    "dew_point_celsius": Wave(9.5, 4.0, 0.3, 2.0),
+}
+_PRESSURE = {
+    "pressure_hpa": Wave(1008.0, 2.0, 0.6, 14.0),
+    "pressure_calibrated_hpa": Wave(1009.0, 2.0, 0.6, 14.0),
+}
+
+#: Series of ``hourly``: measurement with its tags, and its fields.
+_HOURS = {
+    "environment,sensor=hts221": _AIR,
+    "environment,sensor=lps25h": _PRESSURE,
+    "cpu,cpu=cpu-total": {"usage_idle": Wave(86.0, 0.0, 6.0, 4.0)},
+    "temp,sensor=cpu_thermal": {"temp": Wave(49.0, 4.0, 2.0, 2.0)},
+    "mem": {"used_percent": Wave(41.0, 2.0, 1.0, 4.0)},
+    "disk,path=/": {"used_percent": Wave(37.0, 5.0, 0.0, 0.5)},
+    "system": {"load1": Wave(0.5, 0.0, 0.2, 0.2)},
+    "pi,model=5": {"under_voltage": Wave(0.0, 0.0, 0.0, 0.0), "throttled": Wave(0.0, 0.0, 0.0, 0.0)},
+    "camera_event,camera=simulated,kind=start": {"area_percent": Wave(8.0, 0.0, 2.0, 3.0)},
+}
+
+#: What InfluxDB tells of itself, as ``telegraf/hub/influxdb.conf`` keeps it.
+_INFLUXDB = {
+    "influxdb": "go_memstats_sys_bytes=104857600,go_memstats_heap_inuse_bytes=62914560,"
+    "storage_writer_dropped_points_sum=0,storage_writer_err_points_sum=0,"
+    "task_scheduler_total_execution_calls=12,task_scheduler_total_execute_failure=0",
+    "influxdb,id=11ab7c73c6a29000": "influxdb_uptime_seconds=86400",
+    "influxdb,bucket=c0da0c51639f17b0": "storage_bucket_series_num=214,storage_bucket_measurement_num=31",
+    "influxdb,bucket=c0da0c51639f17b0,id=2": "storage_tsm_files_disk_bytes=41943040,storage_wal_size=1048576,"
+    "storage_cache_inuse_bytes=524288",
+    "influxdb,bucket=d21c77b3e566b09b": "storage_bucket_series_num=188,storage_bucket_measurement_num=27",
+    "influxdb,bucket=d21c77b3e566b09b,id=1": "storage_tsm_files_disk_bytes=8388608,storage_wal_size=262144,"
+    "storage_cache_inuse_bytes=65536",
+}
+
+#: What comes through a gateway, which no demo has.
+_GATEWAY = (
+    "mqtt_receipt,{tags} received=1i",
+    'device_status,device=plug-1,{tags} status="online"',
+    "energy,device=plug-1,{tags} power_watts=42.5",
+)
+
+_STORE = "written=3i,conflicts=1i,failures=0i,pending_messages=0i,unchecked_messages=0i,lost_messages=0i"
+
+
+def raw(host: str, site: str, now: float) -> Iterator[str]:
+    """Two weeks of air up to now, a point every ten minutes, and what a hub without a hub's snippets lacks."""
+    tags = f"host={host},site={site},simulated=true"
+    for at in range(int(now) - 14 * DAY, int(now), 600):
+        for sensor, fields in (("hts221", _AIR), ("lps25h", _PRESSURE)):
+            told = ",".join(f"{name}={wave.at(at):.3f}" for name, wave in fields.items())
+            yield f"environment,device={host},sensor={sensor},{tags} {told} {at}000000000"
+    for at in range(int(now) - 900, int(now), 60):
+        for series, told in _INFLUXDB.items():
+            yield f"{series},host={host},site={site} {told} {at}000000000"
+        for line in _GATEWAY:
+            yield f"{line.format(tags=f'host={host},site={site}')} {at}000000000"
+        yield f"device_store,store=sqlite,host={host},site={site} {_STORE},duration_seconds=0.004 {at}000000000"
+        yield (
+            f"telemetry_rejected,device={host},measurement=environment,field=humidity_raw_percent,reason=out_of_range,"
+            f"{tags} value=140.5,count=1i {at}000000000"
+        )
+
+
+def hourly(host: str, site: str, now: float) -> Iterator[str]:
+    """A year up to the last full hour."""
+    last = int(now) // HOUR * HOUR
+    for at in range(last - YEAR, last, HOUR):
+        for series, fields in _HOURS.items():
+            told = ",".join(_hour(name, wave, at) for name, wave in fields.items())
+            yield f"{series},host={host},site={site},simulated=true {told} {at}000000000"
+
+
+def _hour(name: str, wave: Wave, at: int) -> str:
+    mean = wave.at(at)
+    reach = 0.1 + 0.25 * (abs(wave.day) + abs(wave.chance)) if wave.mean else 0.0
+    return f"{name}={mean:.3f},{name}__min={mean - reach:.3f},{name}__max={mean + reach:.3f},{name}__count=360"

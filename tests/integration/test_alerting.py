@@ -1,0 +1,262 @@
+"""Each alert rule on the real InfluxDB: well, over its threshold, and back, beside a device that is well throughout."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+
+from grafana.alerting.rules import RULES
+from sensetig.commands.retire import retired_lines
+from tests.integration.alerting import Outcome, committed, evaluated, write
+from tests.integration.conftest import InfluxDB
+
+pytestmark = pytest.mark.engines
+
+COMMITTED = committed()
+
+#: What a device writes at a time, without the time; None where it writes nothing. The second argument is for how long
+#: it has been as it is, in seconds.
+Writes = Callable[[str, int], str | None]
+
+
+class Story(NamedTuple):
+    """What a device that is well writes, and one that is not; each writes every *step* seconds."""
+
+    well: Writes
+    ill: Writes
+    value: float
+    step: int = 10
+    phase: int = 1800
+    tag: str = "host"
+
+
+def line(measurement: str, fields: str, more: str = "") -> Writes:
+    """A line of a machine, the same at all times."""
+    return lambda name, _: f"{measurement},host={name},site=alerting{more} {fields}"
+
+
+def device_line(measurement: str, fields: str, more: str = "") -> Writes:
+    """A line of a device behind a hub."""
+    return lambda name, _: f"{measurement},device={name},host=hub,site=alerting{more} {fields}"
+
+
+def silence(_name: str, _elapsed: int) -> None:
+    """Nothing is written."""
+
+
+def growing(measurement: str, tags: str, field: str, pace: int, start: int) -> Writes:
+    """A count that changes with time, by so much a second."""
+    return lambda name, elapsed: f"{measurement},host={name},site=alerting{tags} {field}={start + pace * elapsed}i"
+
+
+_DISK, _CAMERA, _OUTPUT = ",path=/,mode=rw,fstype=ext4,device=x", ",camera=hall", ",output=influxdb_v2"
+
+STORIES = {
+    "device-silent": Story(line("system", "uptime=1i"), silence, 0),
+    "downstream-silent": Story(
+        device_line("device_state", "online=1i"), device_line("device_state", "online=0i"), 0, 60, tag="device"
+    ),
+    "processor-hot": Story(
+        line("temp", "temp=55", ",sensor=cpu_thermal"), line("temp", "temp=84.2", ",sensor=cpu_thermal"), 84.2
+    ),
+    "environment-out-of-limits": Story(
+        device_line("environment", "temperature_raw_celsius=44,temperature_compensated_celsius=22"),
+        device_line("environment", "temperature_raw_celsius=52,temperature_compensated_celsius=41.5"),
+        41.5,
+        tag="device",
+    ),
+    "under-voltage": Story(line("pi", "under_voltage=false"), line("pi", "under_voltage=true"), 31),
+    "throttled": Story(line("pi", "throttled=false"), line("pi", "throttled=true"), 31),
+    "disk-nearly-full": Story(line("disk", "used_percent=40", _DISK), line("disk", "used_percent=90.5", _DISK), 90.5),
+    "disk-full-in-a-day": Story(
+        line("disk", "free=100000000i", _DISK),
+        # At the end of 7 hours 16 % is left. Of the last hour, the points that are 5 minutes apart show 55.
+        growing("disk", _DISK, "free", -3334, 100_000_000),
+        1652.06,
+        step=300,
+        phase=7 * 3600,
+    ),
+    "sd-card-worn": Story(
+        line("sd_card", "life_used_percent=10", ",device=mmcblk0"),
+        line("sd_card", "life_used_percent=90", ",device=mmcblk0"),
+        90,
+        step=60,
+        phase=2 * 3600,
+    ),
+    "sd-card-end-of-life": Story(
+        line("sd_card", "pre_eol=1i", ",device=mmcblk0"),
+        line("sd_card", "pre_eol=2i", ",device=mmcblk0"),
+        2,
+        step=60,
+        phase=2 * 3600,
+    ),
+    "memory-full": Story(line("mem", "used_percent=30"), line("mem", "used_percent=96"), 96),
+    "service-down": Story(
+        line("systemd_units", "active_code=0i", ",name=telegraf.service"),
+        line("systemd_units", "active_code=3i", ",name=telegraf.service"),
+        3,
+    ),
+    "clock-unsynchronised": Story(line("clock", "synchronised=1i"), line("clock", "synchronised=0i"), 0, 60),
+    "camera-covered": Story(
+        line("camera", "covered=false,frozen=false", _CAMERA), line("camera", "covered=true,frozen=false", _CAMERA), 13
+    ),
+    "camera-frozen": Story(
+        line("camera", "covered=false,frozen=false", _CAMERA), line("camera", "covered=false,frozen=true", _CAMERA), 13
+    ),
+    "person-seen": Story(
+        line("camera_detection", "confidence=0.9", f"{_CAMERA},label=dog,model=x"),
+        line("camera_detection", "confidence=0.9", f"{_CAMERA},label=person,model=x"),
+        30,
+    ),
+    "telemetry-rejected": Story(
+        silence, device_line("telemetry_rejected", "count=3i", ",reason=stuck"), 270, tag="device"
+    ),
+    "collector-down": Story(
+        line("collector", "up=1i,errors=0i", ",collector=pi"), line("collector", "up=0i,errors=0i", ",collector=pi"), 0
+    ),
+    "collector-errors": Story(
+        line("collector", "up=1i,errors=0i", ",collector=pi"),
+        line("collector", "up=1i,errors=2i", ",collector=pi"),
+        182,
+    ),
+    "buffer-growing": Story(
+        line("internal_write", "buffer_size=20i,buffer_limit=1000i", _OUTPUT),
+        line("internal_write", "buffer_size=400i,buffer_limit=1000i", _OUTPUT),
+        40,
+    ),
+    "points-lost": Story(
+        line("internal_write", "metrics_dropped=0i", _OUTPUT),
+        growing("internal_write", _OUTPUT, "metrics_dropped", 2, 0),
+        1800,
+    ),
+}
+
+
+class Times(NamedTuple):
+    """When a story's device was last well, had been ill for a phase, and had been well again for one."""
+
+    before: int
+    ill: int
+    after: int
+
+
+def told(story: Story, influxdb: InfluxDB, key: str) -> Times:
+    """Write a story, which ends now, of two devices that fall ill together and of one that stays well."""
+    after = int(time.time()) // 10 * 10
+    times = Times(after - 2 * story.phase, after - story.phase, after)
+    lines = []
+    for moment in range(times.before - story.phase + story.step, after + 1, story.step):
+        unwell = times.before < moment <= times.ill
+        for name in (f"{key}-a", f"{key}-b", f"{key}-well"):
+            writes = story.ill if unwell and not name.endswith("-well") else story.well
+            if (text := writes(name, moment - times.before if unwell else 0)) is not None:
+                lines.append(f"{text} {moment}")
+    write(influxdb, lines)
+    return times
+
+
+def of(outcomes: list[Outcome], key: str, tag: str) -> dict[str, Outcome]:
+    """What was said of the devices of one story, by their names' ends."""
+    mine = [each for each in outcomes if each.labels.get(tag, "").startswith(f"{key}-")]
+    found = {each.labels[tag].removeprefix(f"{key}-"): each for each in mine}
+    assert len(found) == len(mine), f"a device is judged twice: {mine}"
+    return found
+
+
+def test_every_rule_has_its_story() -> None:
+    assert set(STORIES) == {rule.key for rule in RULES}
+
+
+@pytest.mark.parametrize("key", STORIES)
+def test_a_rule_fires_for_the_devices_that_are_ill_and_ends_when_they_are_well(key: str, influxdb: InfluxDB) -> None:
+    story, rule = STORIES[key], COMMITTED[f"sensetig-{key}"]
+    times = told(story, influxdb, key)
+
+    before = of(evaluated(rule, influxdb, times.before), key, story.tag)
+    during = of(evaluated(rule, influxdb, times.ill), key, story.tag)
+    after = of(evaluated(rule, influxdb, times.after), key, story.tag)
+
+    assert not any(outcome.fires for outcome in before.values())
+    assert {name for name, outcome in during.items() if outcome.fires} == {"a", "b"}
+    assert during["a"].value == pytest.approx(story.value, rel=0.01)
+    assert not any(outcome.fires for outcome in after.values())
+    if story.well is not silence:
+        assert set(before) == set(during) == set(after) == {"a", "b", "well"}, "one that is well answers, too"
+    assert all(outcome.labels["site"] == "alerting" for outcome in during.values())
+
+
+def test_the_cold_is_out_of_limits_too(influxdb: InfluxDB) -> None:
+    now = int(time.time())
+    write(
+        influxdb,
+        [f"environment,device=frost-a,host=hub,site=alerting temperature_raw_celsius=-4 {now - n}" for n in range(60)],
+    )
+    (found,) = of(evaluated(COMMITTED["sensetig-environment-out-of-limits"], influxdb, now), "frost", "device").values()
+    assert found.fires
+    assert found.value == -4
+
+
+def test_a_device_that_has_vanished_is_told_for_as_long_as_its_points_are_kept(influxdb: InfluxDB) -> None:
+    now = int(time.time())
+    rule = COMMITTED["sensetig-device-silent"]
+    write(influxdb, [f"system,host=gone-{days}d,site=alerting uptime=1i {now - days * 86400}" for days in (1, 29)])
+    assert {name: each.fires for name, each in of(evaluated(rule, influxdb, now), "gone", "host").items()} == {
+        "1d": True,
+        "29d": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "tag", "gone"),
+    [
+        ("device-silent", "host", "system,host={},site=alerting uptime=1i"),
+        ("downstream-silent", "device", "device_state,device={},host=hub,site=alerting online=0i"),
+    ],
+)
+def test_a_retired_device_is_not_silent_and_is_again_when_it_is_taken_back(
+    key: str, tag: str, gone: str, influxdb: InfluxDB
+) -> None:
+    now = int(time.time())
+    rule, names = COMMITTED[f"sensetig-{key}"], ("old-a", "old-b")
+    write(influxdb, [f"{gone.format(name)} {now - 3600}" for name in names])
+
+    write(influxdb, retired_lines("old-a", {(tag, "alerting")}, retired=True, seconds=now - 60))
+    assert {n: each.fires for n, each in of(evaluated(rule, influxdb, now), "old", tag).items()} == {
+        "a": False,
+        "b": True,
+    }
+
+    write(influxdb, retired_lines("old-a", {(tag, "alerting")}, retired=False, seconds=now - 30))
+    assert all(each.fires for each in of(evaluated(rule, influxdb, now), "old", tag).values())
+
+
+def test_one_large_copy_is_no_disk_that_fills(influxdb: InfluxDB) -> None:
+    now = int(time.time())
+    rule = COMMITTED["sensetig-disk-full-in-a-day"]
+    # Half of what was free was taken at once, two hours ago.
+    write(
+        influxdb,
+        [
+            f"disk,host=copy-a,site=alerting{_DISK} free={100 if ago > 7200 else 50}i {now - ago}"
+            for ago in range(0, 6 * 3600, 300)
+        ],
+    )
+    (found,) = of(evaluated(rule, influxdb, now), "copy", "host").values()
+    assert not found.fires
+
+
+def test_what_is_let_go_on_the_way_to_open_panels_is_not_lost(influxdb: InfluxDB) -> None:
+    now = int(time.time())
+    write(
+        influxdb,
+        [
+            f"internal_write,host=live-a,site=alerting,output=http metrics_dropped={100 - ago}i,buffer_size=100i,"
+            f"buffer_limit=100i {now - ago}"
+            for ago in range(100)
+        ],
+    )
+    for key in ("points-lost", "buffer-growing"):
+        assert of(evaluated(COMMITTED[f"sensetig-{key}"], influxdb, now), "live", "host") == {}

@@ -1,0 +1,309 @@
+"""Reports and the status on a real InfluxDB that holds a week of a Pi, and the page in a real browser.
+
+The folder that SENSETIG_SCREENSHOTS names takes a picture of each.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import urllib3
+from click.testing import CliRunner, Result
+from playwright.sync_api import Browser, sync_playwright
+
+from sensetig.__main__ import main
+from sensetig.local import ports
+from sensetig.report import short_report
+from sensetig.report.shelf import UNSENT
+from tests.integration.conftest import InfluxDB
+from tests.report_week import DAY, EVENT_EVERY, lines
+
+pytestmark = pytest.mark.engines
+
+DEVICE = "report-pi"
+
+#: Seconds between readings: close enough that none of them is a gap.
+STEP = 100
+
+#: The week ends with the last reading that is due.
+END = int(time.time()) // STEP * STEP
+
+SIZES = {"desktop": (1400, 900), "phone": (390, 844)}
+
+
+@pytest.fixture(scope="module")
+def options(influxdb: InfluxDB, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """A week of a Pi up to now in InfluxDB, and the options that lead there."""
+    token = tmp_path_factory.mktemp("token") / "grafana.token"
+    token.touch(mode=0o600)
+    token.write_text(influxdb.read_token, encoding="utf-8")
+    begin = END - 7 * DAY
+    written = list(lines(DEVICE, begin, 7 * DAY, STEP))
+    for start in range(0, len(written), 5000):
+        answer = urllib3.request(
+            "POST",
+            f"{influxdb.url}/api/v2/write?org={influxdb.org}&bucket=raw&precision=ns",
+            body="\n".join(written[start : start + 5000]).encode(),
+            headers={"Authorization": f"Token {influxdb.write_token}"},
+        )
+        assert answer.status == 204, answer.data
+    return ["--url", influxdb.url, "--token-file", str(token)]
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments))
+
+
+@pytest.fixture(scope="module")
+def page(options: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The week's report."""
+    file = tmp_path_factory.mktemp("report") / "week.html"
+    week = [datetime.fromtimestamp(at, UTC).isoformat() for at in (END - 7 * DAY, END)]
+    done = run("report", *options, "--device", DEVICE, "--from", week[0], "--to", week[1], "--output", str(file))
+    assert done.exit_code == 0, done.output
+    return file
+
+
+def plain(file: Path) -> str:
+    return re.sub(r"\s+", " ", file.read_text(encoding="utf-8").replace("\u202f", " "))
+
+
+def test_the_week_is_told_as_it_was(page: Path) -> None:
+    text = plain(page)
+    assert re.search(r"One gap in the data, of 3 h(?: [12] min)? \(1\.8\d?% of the period\)", text)
+    assert "The device restarted once." in text
+    assert re.search(r"Under-voltage in \d+ of \d+ readings", text)
+    assert re.search(r"A capped clock: in none of \d+ readings", text)
+    assert re.search(r"/ is 55% full; what it holds grew by 5\.\d+ GiB", text)
+    assert re.search(r"Readings that collectors could not take: sensehat [67]\.", text)
+    # The events of the silence are not there.
+    began = re.search(r"(\d+) motion events began", text)
+    assert began is not None
+    assert 7 * DAY // EVENT_EVERY - 3 <= int(began[1]) < 7 * DAY // EVENT_EVERY
+    assert "No data for:" in text
+
+
+def test_the_page_has_the_best_pictures_the_best_first(page: Path) -> None:
+    text = plain(page)
+    scores = [float(each) for each in re.findall(r"intensity (\d+\.\d)", text)]
+    assert len(scores) == 6
+    assert scores == sorted(scores, reverse=True)
+    assert text.count("data:image/jpeg;base64,") == 6
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: Path) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        yield started
+        started.close()
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_is_whole_in_a_browser(scheme: str, size: str, page: Path, browser: Browser, tmp_path: Path) -> None:
+    width, height = SIZES[size]
+    opened = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)  # type: ignore[arg-type]
+    console: list[str] = []
+    outside: list[str] = []
+    opened.on("console", lambda message: console.append(message.text))
+    opened.on("pageerror", lambda error: console.append(str(error)))
+    opened.on(
+        "request",
+        lambda request: None if request.url.startswith(("file:", "data:")) else outside.append(request.url),
+    )
+    opened.goto(page.as_uri())
+    folder = Path(os.environ.get("SENSETIG_SCREENSHOTS", tmp_path))
+    opened.screenshot(path=folder / f"report-{scheme}-{size}.png", full_page=True)
+
+    assert console == []
+    assert outside == []
+    assert opened.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert opened.locator("h1").inner_text() == DEVICE
+    assert opened.locator("article.chart svg").count() >= 20
+    assert opened.locator("article.chart [role=img]:not([aria-label])").count() == 0
+    assert opened.locator("img:not([alt])").count() == 0
+    assert opened.evaluate("[...document.images].every(each => each.complete && each.naturalWidth > 0)")
+    levels = opened.evaluate("[...document.querySelectorAll('h1, h2, h3')].map(each => Number(each.tagName[1]))")
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    ids = opened.evaluate("[...document.querySelectorAll('[id]')].map(each => each.id)")
+    assert len(set(ids)) == len(ids)
+    light = opened.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(244, 245, 247)"
+    assert light is (scheme == "light")
+    opened.close()
+
+
+@pytest.mark.parametrize(("kind", "head"), [("pdf", b"%PDF-"), ("png", b"\x89PNG")])
+def test_the_page_is_printed(kind: str, head: bytes, options: list[str], chromium: Path, tmp_path: Path) -> None:
+    del chromium
+    file = tmp_path / f"week.{kind}"
+    wanted = ("--device", DEVICE, "--format", kind, "--dashboard", "environment", "--output", str(file))
+    done = run("report", *options, *wanted)
+    assert done.exit_code == 0, done.output
+    assert file.read_bytes().startswith(head)
+    assert file.stat().st_size > 50_000
+
+
+def test_the_csv_holds_what_was_measured(options: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "week.csv"
+    done = run("report", *options, "--device", DEVICE, "--format", "csv", "--output", str(file))
+    assert done.exit_code == 0, done.output
+    with file.open(encoding="utf-8", newline="") as text:
+        rows = list(csv.DictReader(text))
+    pressures = [float(row["value"]) for row in rows if row["panel"] == "Pressure"]
+    assert len(pressures) > 300
+    assert all(1005 < value < 1021 for value in pressures)
+
+
+def test_a_report_that_cannot_be_mailed_is_kept_and_said(options: list[str], tmp_path: Path) -> None:
+    folder = tmp_path / "reports"
+    mail = ("--smtp-host", "127.0.0.1", "--smtp-port", str(ports.any_free()), "--smtp-security", "none")
+    people = ("--mail-from", "pi@example.org", "--mail-to", "you@example.org")
+    wanted = ("--device", DEVICE, "--from", "1h", "--folder", str(folder), "--dashboard", "environment")
+    done = run("report", *options, *wanted, *mail, *people)
+    assert done.exit_code == 1
+    assert re.search(r"E! the mail server 127\.0\.0\.1:\d+ cannot be reached: .*; the report is kept", done.output)
+    (report,) = folder.glob("*.html")
+    assert report.with_name(report.name + UNSENT).is_file()
+
+
+def test_the_demo_s_report_has_a_page_for_each_device_that_wrote(
+    options: list[str], influxdb: InfluxDB, tmp_path: Path
+) -> None:
+    del options
+    now = datetime.now().astimezone()
+    begin = datetime.fromtimestamp(now.timestamp() - 1800).astimezone()
+    pages = short_report(influxdb.url, influxdb.read_token, tmp_path / "reports", begin, now)
+    assert any(path.name.startswith(f"{DEVICE}_") for path in pages)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--device", "nobody"], r"there is no data of a device 'nobody'; there is of: .*report-pi"),
+        (["--device", DEVICE, "--from", "soon"], r"'soon' is no time; write it as"),
+        (["--device", DEVICE, "--from", "now", "--to", "7d"], r"swap --from and --to"),
+        (["--device", DEVICE, "--from", "20d", "--to", "15d", "--bucket", "raw"], r"there is no data of report-pi in"),
+        (["--device", DEVICE, "--dashboard", "none"], r"there is no dashboard 'none' of one device; there are device"),
+        (
+            ["--device", DEVICE, "--from", "1h", "--output", "/no-such-folder/a.html"],
+            r"cannot be written: No such file",
+        ),
+        (["--device", DEVICE, "--smtp-host", "mail"], r"goes with --folder"),
+    ],
+)
+def test_what_is_asked_wrongly_is_one_sentence(arguments: list[str], sentence: str, options: list[str]) -> None:
+    done = run("report", *options, *arguments)
+    assert done.exit_code in (1, 2)
+    assert re.search(sentence, done.output), done.output
+    assert "Traceback" not in done.output
+
+
+def test_a_token_that_may_not_read_is_one_sentence(influxdb: InfluxDB, tmp_path: Path) -> None:
+    for token in ("no-token-at-all", influxdb.write_token):
+        file = tmp_path / "a.token"
+        file.touch(mode=0o600)
+        file.write_text(token, encoding="utf-8")
+        done = run("report", "--url", influxdb.url, "--token-file", str(file), "--device", DEVICE)
+        assert done.exit_code == 1
+        assert re.search(r"does not let the token in .* read|may not read it", done.output)
+        assert token not in done.output
+
+
+#: What a device may call itself: nothing of it is read as HTML, InfluxQL or a path.
+HOSTILE = """<script>alert(1)</script>' OR "host" =~ /.*/ ../../etc/x"""
+
+
+def _write(influxdb: InfluxDB, *points: str) -> None:
+    answer = urllib3.request(
+        "POST",
+        f"{influxdb.url}/api/v2/write?org={influxdb.org}&bucket=raw&precision=s",
+        body="\n".join(points).encode(),
+        headers={"Authorization": f"Token {influxdb.write_token}"},
+    )
+    assert answer.status == 204, answer.data
+
+
+def test_a_hostile_name_is_only_a_name(
+    options: list[str], influxdb: InfluxDB, browser: Browser, tmp_path: Path
+) -> None:
+    tag = HOSTILE.replace(" ", "\\ ").replace("=", "\\=").replace(",", "\\,")
+    now = int(time.time())
+    _write(
+        influxdb,
+        *(f"system,host={tag} uptime={at}i {at}" for at in range(now - 600, now, 10)),
+        *(f"temp,host={tag},sensor=<b>cpu</b> temp=66.5 {at}" for at in range(now - 600, now, 10)),
+        f'camera_event,host={tag},camera=<i>c</i>,kind=end score=9,thumbnail="data:image/svg+xml,<svg onload=1>" {now}',
+    )
+    done = run("report", *options, "--device", HOSTILE, "--from", "10m", "--folder", str(tmp_path / "reports"))
+    assert done.exit_code == 0, done.output
+    (file,) = (tmp_path / "reports").iterdir()
+    assert re.fullmatch(r"[A-Za-z0-9.-]+_\d{8}T\d{4}_\d{8}T\d{4}\.html", file.name)
+    text = file.read_text(encoding="utf-8")
+    assert not re.search(r"<script|<b>cpu|<i>c|onload=", text)
+    # The condition in its name has not let in what the other device measured.
+    assert "66.5" in text
+    assert "Under-voltage in" not in text
+    opened = browser.new_page()
+    dialogs: list[str] = []
+    opened.on("dialog", lambda dialog: dialogs.append(dialog.message))
+    opened.goto(file.as_uri())
+    assert opened.locator("h1").inner_text().split() == HOSTILE.split()
+    assert dialogs == []
+    opened.close()
+    status = run("status", *options, "--json")
+    assert HOSTILE in [each["name"] for each in json.loads(status.output)["devices"]]
+    for asked in ("' OR true --", "x'; DROP MEASUREMENT system; --", "\\"):
+        refused = run("report", *options, "--device", asked, "--output", str(tmp_path / "x.html"))
+        assert refused.exit_code == 1
+        assert "there is no data of a device" in refused.output
+
+
+def test_two_hundred_devices_are_told_at_once_and_what_their_state_says(options: list[str], influxdb: InfluxDB) -> None:
+    now = int(time.time())
+    points = []
+    for index in range(200):
+        name, age = f"many-{index:03}", 5 if index % 10 else 3000
+        points += [
+            f"system,host={name} uptime=1000i {now - age}",
+            f"disk,host={name},path=/,fstype=ext4 used_percent={index % 80} {now - age}",
+            f"device_state,host=hub,device={name} messages={index}i,last_telemetry_seconds={now - age}.0,"
+            f'firmware="6.12",bundle_version="0.2.0",status="online" {now - age}',
+        ]
+    # One behind the gateway, that has no points of a host of its own; and one that has not written for long.
+    points.append(f"device_state,host=hub,device=many-mqtt messages=7i,last_telemetry_seconds={now - 90}.0 {now - 1}")
+    points.append(f"system,host=many-retired uptime=1i {now - 9 * DAY}")
+    _write(influxdb, *points)
+    told = run("status", *options, "--json")
+    devices = {each["name"]: each for each in json.loads(told.output)["devices"]}
+    assert sum(name.startswith("many-") for name in devices) == 201
+    assert "many-retired" not in devices
+    assert devices["many-000"]["status"] == "offline"
+    assert (devices["many-007"]["status"], devices["many-007"]["messages"]) == ("online", 7)
+    assert (devices["many-007"]["version"], devices["many-007"]["firmware"]) == ("0.2.0", "6.12")
+    assert (devices["many-mqtt"]["status"], devices["many-mqtt"]["messages"]) == ("late", 7)
+
+
+def test_the_status_shows_the_device_and_its_exit_status_says_what_to_do(options: list[str]) -> None:
+    well = run("status", *options, "--late", "1d", "--offline", "2d", "--json")
+    devices = {each["name"]: each for each in json.loads(well.output)["devices"]}
+    found = devices[DEVICE]
+    assert found["status"] == "online"
+    assert found["level"] == "look"
+    assert found["reasons"] == ["under-voltage since boot", "throttled since boot"]
+    assert found["messages"] is None
+    assert 40 < found["temperature_celsius"] < 70
+    assert 54 < found["disk_percent"] < 57
+    silent = run("status", *options, "--late", "1s", "--offline", "1s")
+    assert silent.exit_code == 3
+    assert DEVICE in silent.output
+    assert "offline" in silent.output

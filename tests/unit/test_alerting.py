@@ -1,0 +1,191 @@
+"""The alert rules as they are built: what Grafana asks of them, and what a reader does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from grafana.alerting import FOLDER, fresh
+from grafana.alerting.__main__ import main
+from grafana.alerting.document import DOCUMENT, filled
+from grafana.alerting.model import CRITICAL, INFO, RUNBOOKS, UID_LONGEST, WARNING, Rule
+from grafana.alerting.notify import ALWAYS, CHANNELS, QUIET_NEVER, contact_points, mute_times, policy
+from grafana.alerting.rules import RULES
+from grafana.dashboards.rows import services, telegraf
+from sensetig.alerts import rules
+from sensetig.declarations import declared
+from tests import dashboards
+
+#: Fields that `sensetig retire` writes beside those that a measurement declares.
+_RETIRED = {"retired"}
+
+
+def provisioned() -> dict[str, dict[str, Any]]:
+    """The built rules by their uid."""
+    document = yaml.safe_load(fresh()["rules.yaml"])
+    return {rule["uid"]: rule for group in document["groups"] for rule in group["rules"]}
+
+
+BUILT = provisioned()
+
+
+def names() -> dict[str, set[str]]:
+    """The fields and tags of each measurement that a rule may read."""
+    known = {name: each.measurement for name, each in declared().items()}
+    known |= {each.name: each for each in (*services.MEASUREMENTS, *telegraf.MEASUREMENTS)}
+    return {
+        name: {field.name for field in each.fields} | {tag.name for tag in each.tags} | {"host", "site"}
+        for name, each in known.items()
+    }
+
+
+@pytest.mark.parametrize("name", fresh())
+def test_the_committed_files_are_what_the_declaration_builds(name: str) -> None:
+    assert (FOLDER / name).read_text(encoding="utf-8") == fresh()[name], "run: make dashboards"
+
+
+def test_the_documented_table_is_that_of_the_rules() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    assert text == filled(text), "run: make dashboards"
+
+
+def test_check_names_what_is_stale_and_a_build_mends_it_and_leaves_others_files(tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text("old")
+    (tmp_path / "own.yaml").write_text("apiVersion: 1\n")
+    document = tmp_path / "alerting.md"
+    document.write_text(DOCUMENT.read_text(encoding="utf-8"))
+    arguments = ["--folder", str(tmp_path), "--document", str(document)]
+
+    told = CliRunner().invoke(main, [*arguments, "--check"])
+    assert told.exit_code == 1
+    assert "rules.yaml is not what grafana.alerting builds" in told.output
+    assert CliRunner().invoke(main, arguments).exit_code == 0
+    assert CliRunner().invoke(main, [*arguments, "--check"]).exit_code == 0
+    assert (tmp_path / "own.yaml").read_text() == "apiVersion: 1\n"
+
+
+def test_uids_and_titles_are_each_rule_s_own_and_short_enough() -> None:
+    assert len({rule.uid for rule in RULES}) == len({rule.title for rule in RULES}) == len(RULES)
+    assert all(len(rule.uid) <= UID_LONGEST and re.fullmatch(r"[a-z-]+", rule.uid) for rule in RULES)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.key)
+def test_a_rule_reads_what_is_declared(rule: Rule) -> None:
+    measurements, read = dashboards.names(rule.query)
+    (measurement,) = measurements
+    assert read - {"value"} - _RETIRED <= names()[measurement]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.key)
+def test_a_rule_says_whom_it_is_about_how_grave_it_is_and_what_to_do(rule: Rule) -> None:
+    built = BUILT[rule.uid]
+    assert built["labels"]["severity"] == rule.severity
+    assert rule.severity in (CRITICAL, WARNING, INFO)
+    assert rule.device == "device" or rule.device in built["labels"]["device"]
+    assert {f'"{rule.device}"', '"site"'} <= set(rule.query.rpartition("GROUP BY ")[2].split(", "))
+    told = built["annotations"]
+    assert f'index .Labels "{rule.device}"' in told["summary"] + told["description"] or "camera" in told["summary"]
+    assert len(told["description"].split()) >= 8, "what it means, and what to do first"
+    assert told["runbook_url"] == f"{RUNBOOKS}#{rule.key}"
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.key)
+def test_no_text_of_a_rule_has_a_variable_that_grafana_would_fill_in(rule: Rule) -> None:
+    built = BUILT[rule.uid]
+    assert "$" not in str([built["annotations"], built["labels"], built["title"]])
+    assert set(re.findall(r"\$\w*", rule.query)) == {"$timeFilter"}
+
+
+def test_no_data_is_an_alert_for_silence_and_for_nothing_else() -> None:
+    states = {rule.key: (BUILT[rule.uid]["noDataState"], BUILT[rule.uid]["execErrState"]) for rule in RULES}
+    assert states.pop("device-silent") == ("Alerting", "Error")
+    assert set(states.values()) == {("OK", "KeepLast")}
+
+
+def test_every_rule_has_a_section_in_the_runbooks_and_every_section_a_rule() -> None:
+    text = (DOCUMENT.parent / "runbooks.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^## (\S+)\n\n(.*?)(?=^## |\Z)", text, re.M | re.S))
+    assert list(sections) == [rule.key for rule in RULES]
+    for rule in RULES:
+        assert sections[rule.key].startswith(f"**{rule.title}.** "), rule.key
+        assert "\nFirst" in sections[rule.key], rule.key
+
+
+def test_a_report_can_evaluate_every_rule() -> None:
+    read = {rule.uid: rule.unread for rule in rules.read(FOLDER)}
+    assert read == {rule.uid: "" for rule in RULES}
+
+
+# --- who is told --------------------------------------------------------------------------------
+
+
+def expanded(value: Any, variables: dict[str, str]) -> Any:
+    """What Grafana makes of a setting: an unset variable is empty."""
+    if isinstance(value, dict):
+        return {key: expanded(each, variables) for key, each in value.items()}
+    if isinstance(value, list):
+        return [expanded(each, variables) for each in value]
+    if isinstance(value, str):
+        return re.sub(r"\$\{(\w+)\}", lambda match: variables.get(match[1], ""), value)
+    return value
+
+
+def test_no_address_of_a_contact_point_is_empty_when_nothing_is_set() -> None:
+    for point in expanded(contact_points(), {}):
+        (receiver,) = point["receivers"]
+        needed = {"email": ["addresses"], "webhook": ["url"], "telegram": ["bottoken", "chatid"]}[receiver["type"]]
+        assert all(receiver["settings"][key] for key in needed), point["name"]
+
+
+def matches(matcher: list[str], labels: dict[str, str]) -> bool:
+    """Whether labels meet a condition, as Alertmanager has it: a label that is not there is empty."""
+    name, operator, value = matcher
+    label = labels.get(name, "")
+    whole = re.fullmatch(value, label) is not None if "~" in operator else value == label
+    return whole != operator.startswith("!")
+
+
+@pytest.mark.parametrize("channel", CHANNELS, ids=lambda channel: channel.key)
+def test_alerts_go_to_a_channel_when_it_is_set_and_only_then(channel: Any) -> None:
+    value = {"EMAIL": "a+b@example.org", "TELEGRAM": "-1001234"}.get(channel.key, "https://example.org/a?b=(c)")
+    alert = {"alertname": "X", "severity": WARNING}
+
+    def taken(variables: dict[str, str], labels: dict[str, str]) -> set[str]:
+        return {
+            route["receiver"]
+            for route in expanded(policy(), variables)["routes"]
+            if ALWAYS not in route.get("mute_time_intervals", ())
+            and all(matches(matcher, labels) for matcher in route["object_matchers"])
+        }
+
+    without = f"SENSETIG_ALERTS_{channel.key}_WITHOUT"
+    assert taken({}, alert) == set()
+    assert taken({channel.switch: value}, alert) == {channel.name}
+    assert taken({channel.switch: value, without: "info|warning"}, alert) == set()
+    assert taken({channel.switch: value, without: "info|warning"}, {**alert, "severity": CRITICAL}) == {channel.name}
+
+
+def test_what_nobody_takes_ends_in_a_policy_that_is_mute() -> None:
+    *_, last = policy()["routes"]
+    assert matches(last["object_matchers"][0], {"alertname": "X"})
+    assert last["mute_time_intervals"] == [ALWAYS]
+
+
+def test_every_mute_timing_that_is_named_is_there_set_or_not() -> None:
+    there = {each["name"] for each in mute_times()}
+    for variables in ({}, {"SENSETIG_ALERTS_QUIET": "nights"}):
+        named = set(re.findall(r"'(quiet:\w*|always)'", str(expanded(policy(), variables))))
+        assert named <= there
+        assert (QUIET_NEVER in named) == (not variables)
+
+
+def test_no_secret_stands_in_what_is_committed() -> None:
+    text = fresh()["contact-points.yaml"]
+    for line in text.splitlines():
+        if re.search(r"(token|credentials|addresses|url|chatid):", line):
+            assert "${SENSETIG_ALERTS_" in line
