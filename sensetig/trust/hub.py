@@ -55,6 +55,16 @@ class Hub(NamedTuple):
         return self.top / "etc/sensetig/controller"
 
     @property
+    def pending(self) -> Path:
+        """Tickets that nobody has used yet; the service reads them, and root alone writes."""
+        return self.top / "etc/sensetig/enrolment"
+
+    @property
+    def accepted(self) -> Path:
+        """What the enrolment service has accepted, for root to look at."""
+        return self.top / "var/lib/sensetig-enrolment"
+
+    @property
     def passwords(self) -> Path:
         """The hashed passwords of the broker."""
         return self.top / "etc/mosquitto/sensetig.passwd"
@@ -67,6 +77,22 @@ class Hub(NamedTuple):
             settings = {}
         port = str(settings.get("http-bind-address", ":8086")).rpartition(":")[2]
         return f"{'https' if 'tls-cert' in settings else 'http'}://127.0.0.1:{port}"
+
+    def enrolment_url(self) -> str:
+        """Where new Pis reach the enrolment service. Raises TrustError where there is none."""
+        return self._read(self.inventory / "enrolment-url")
+
+    def public(self, what: str) -> str:
+        """The certificate of the ``authority``, or the ssh ``key`` with which the hub comes in. Raises TrustError."""
+        return self._read(self.authority / "authority.crt" if what == "authority" else self.inventory / "key.pub")
+
+    def _read(self, path: Path) -> str:
+        try:
+            return path.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise TrustError(
+                f"{path} cannot be read ({error.strerror}): new Pis enrol on a hub that has enrolment_enabled, as root"
+            ) from None
 
     def own_device(self) -> str:
         """The device that this machine's own Telegraf measures as; empty where none runs."""
