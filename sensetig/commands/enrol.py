@@ -117,6 +117,17 @@ def admit() -> None:
 @command.command()
 def renew() -> None:
     """Renew the certificates of the Pis that have enrolled, where they end soon; systemd runs this on the hub."""
+    _play("--tags", "certificates")
+
+
+@command.command()
+def upgrade() -> None:
+    """Bring the Pis that have enrolled to what the hub has: its version, its settings."""
+    _play()
+
+
+def _play(*options: str) -> None:
+    """Run the playbook for all that have enrolled."""
     from sensetig.trust import enrolment
     from sensetig.trust.errors import TrustError
     from sensetig.trust.hub import Hub
@@ -124,8 +135,10 @@ def renew() -> None:
 
     hub = Hub()
     devices = [name for name, each in enrolment.enrolled(hub).items() if each["installed"]]
+    if not devices:
+        click.echo("no Pi has enrolled here")
+        return
     try:
-        if devices:
-            run(hub, "site.yml", devices, "--tags", "certificates")
+        run(hub, "site.yml", devices, *options)
     except TrustError as error:
         raise click.ClickException(str(error)) from None
