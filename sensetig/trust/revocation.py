@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -18,7 +19,26 @@ from sensetig.trust.hub import Hub
 _SECONDS = 30
 
 
-def revoke(hub: Hub, server: Server, credentials: Credentials, device: str, now: datetime) -> list[str]:
+def reload_broker() -> None:
+    """Let the hub's broker read its users anew. Raises TrustError."""
+    unit = "mosquitto.service"
+    done = subprocess.run(
+        ["systemctl", "reload-or-restart", unit], capture_output=True, text=True, check=False, timeout=_SECONDS
+    )
+    if done.returncode:
+        raise TrustError(
+            f"{unit} could not read what has changed ({done.stderr.strip()[:200]}): systemctl restart {unit}"
+        )
+
+
+def revoke(
+    hub: Hub,
+    server: Server,
+    credentials: Credentials,
+    device: str,
+    now: datetime,
+    reload: Callable[[], None] = reload_broker,
+) -> list[str]:
     """Take back everything from a device: what was taken, in words; empty where all was before.
 
     That it is revoked is written down first: should this end in between, the playbook trusts the device no more, and
@@ -31,7 +51,7 @@ def revoke(hub: Hub, server: Server, credentials: Credentials, device: str, now:
     done = ["its place among the trusted devices"] if _mark(hub.revoked, device, now) else []
     if tokens.revoke(server, credentials, device):
         done.append("its InfluxDB token")
-    if _mqtt(hub, credentials, device):
+    if _mqtt(hub, credentials, device, reload):
         done.append("its MQTT password")
     if _certificate(hub, device, now):
         done.append("its certificate")
@@ -62,40 +82,28 @@ def _mark(folder: Path, device: str, now: datetime) -> bool:
     return True
 
 
-def _mqtt(hub: Hub, credentials: Credentials, device: str) -> bool:
+def _mqtt(hub: Hub, credentials: Credentials, device: str, reload: Callable[[], None]) -> bool:
     """Whether the broker knew the device. Who is connected is disconnected when the broker reads the file."""
-    kept = credentials.remove(f"mqtt-{device}.password")
     users = credentials.path("mqtt-users")
-    if users.exists():
-        credentials.write("mqtt-users", _without(users.read_text(encoding="utf-8"), device))
-    try:
+    if users.exists() and (listed := users.read_text(encoding="utf-8")) != _without(listed, device):
+        credentials.write("mqtt-users", _without(listed, device))
+    known = False
+    if hub.passwords.exists():
         present = hub.passwords.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return kept
-    if _without(present, device) == present:
-        return kept
-    beside = hub.passwords.with_name(f".{hub.passwords.name}.new")
-    shutil.copy2(hub.passwords, beside)
-    status = hub.passwords.stat()
-    os.chown(beside, status.st_uid, status.st_gid)
-    beside.write_text(_without(present, device), encoding="utf-8")
-    beside.replace(hub.passwords)
-    _reload("mosquitto.service")
-    return True
+        known = _without(present, device) != present
+        if known:
+            beside = hub.passwords.with_name(f".{hub.passwords.name}.new")
+            shutil.copy2(hub.passwords, beside)
+            status = hub.passwords.stat()
+            os.chown(beside, status.st_uid, status.st_gid)
+            beside.write_text(_without(present, device), encoding="utf-8")
+            beside.replace(hub.passwords)
+        reload()  # also where the file was right: a run before may have ended between the two
+    return credentials.remove(f"mqtt-{device}.password") or known
 
 
 def _without(users: str, device: str) -> str:
     return re.sub(rf"^{re.escape(device)}:.*\n?", "", users, flags=re.MULTILINE)
-
-
-def _reload(unit: str) -> None:
-    done = subprocess.run(
-        ["systemctl", "reload-or-restart", unit], capture_output=True, text=True, check=False, timeout=_SECONDS
-    )
-    if done.returncode:
-        raise TrustError(
-            f"{unit} could not read what has changed ({done.stderr.strip()[:200]}): systemctl restart {unit}"
-        )
 
 
 def _certificate(hub: Hub, device: str, now: datetime) -> bool:

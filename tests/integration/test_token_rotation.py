@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import paho.mqtt.client as paho
 import pytest
 import urllib3
 from click.testing import CliRunner
+from paho.mqtt.enums import CallbackAPIVersion
 
 from sensetig import bundle
 from sensetig.__main__ import main
@@ -21,7 +24,9 @@ from sensetig.influx.prepare import device_description, device_file, next_descri
 from sensetig.influx.server import Server
 from sensetig.local import influxdb as local_influxdb
 from sensetig.local import ports, processes
-from sensetig.trust import tokens
+from sensetig.trust import revocation, tokens
+from sensetig.trust.hub import Hub as Place
+from tests.integration.mosquitto import shipped
 
 pytestmark = pytest.mark.engines
 
@@ -198,6 +203,56 @@ def test_a_revoked_token_is_refused_and_the_others_go_on(hub: Hub) -> None:
         assert hub.write(token, "rotation,host=stolen number=1i") == 401
     assert hub.write(hub.token("device-honest.token"), "rotation,host=honest number=1i") == 204
     assert "nothing to change" in hub.run("token", "revoke", "stolen")
+
+
+class Client:
+    """A device at the broker, which does not come back by itself."""
+
+    def __init__(self, port: int, name: str, password: str) -> None:
+        self.accepted, self.ended = threading.Event(), threading.Event()
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=name, reconnect_on_failure=False)
+        self._client.username_pw_set(name, password)
+        self._client.on_connect = self._answered
+        self._client.on_disconnect = lambda *_: self.ended.set()
+        self._client.connect("127.0.0.1", port)
+        self._client.loop_start()
+
+    def _answered(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
+        del client, data, flags, properties
+        if not reason.is_failure:
+            self.accepted.set()
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+def test_a_lost_pi_is_revoked_wholly_while_it_is_connected_and_others_go_on(hub: Hub, tmp_path: Path) -> None:
+    hub.setup("lost", "kept")
+    token = hub.token("device-lost.token")
+    (hub.folder / "mqtt-lost.password").write_text("secret-1")
+    place = Place(tmp_path)
+    for folder in (place.passwords.parent, place.authority, place.inventory, place.pending, place.accepted):
+        folder.mkdir(parents=True)
+    with shipped(place.passwords.parent, {"lost": "secret-1", "kept": "secret-2"}) as broker:
+        lost, kept = Client(broker.port, "lost", "secret-1"), Client(broker.port, "kept", "secret-2")
+        assert lost.accepted.wait(20)
+        assert kept.accepted.wait(20)
+        with hub.server() as server, Credentials(hub.folder) as credentials:
+            done = revocation.revoke(place, server, credentials, "lost", datetime.now(UTC), broker.reload)
+            assert done == ["its place among the trusted devices", "its InfluxDB token", "its MQTT password"]
+            assert lost.ended.wait(20), "it is still connected"
+            assert revocation.revoke(place, server, credentials, "lost", datetime.now(UTC), broker.reload) == []
+        again = Client(broker.port, "lost", "secret-1")
+        assert again.ended.wait(20)
+        assert not again.accepted.is_set()
+        assert not kept.ended.is_set()
+        for client in (lost, kept, again):
+            client.close()
+    assert hub.write(token, "rotation,host=lost number=1i") == 401
+    assert hub.write(hub.token("device-kept.token"), "rotation,host=kept number=1i") == 204
+    assert revocation.take_back(place, "lost") is True
+    assert revocation.take_back(place, "lost") is False
 
 
 def test_what_cannot_be_rotated_is_told_in_a_sentence(hub: Hub) -> None:
