@@ -100,7 +100,7 @@ def _is_gob(data: bytes, start: int, end: int) -> bool:
 def logs(directory: Path) -> list[Path]:
     """The logs in a buffer's folder, the one that was written last at the end; each is one destination's.
 
-    One that is not this user's is left out: `telegraf config check`, called by root, makes such a log, with nothing in it.
+    One of another user is left out: `telegraf config check`, called by root, makes such a log, with nothing in it.
     """
     if not directory.is_dir():
         return []
