@@ -6,39 +6,49 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from tests.e2e import roots
+from tests.e2e import probe, roots
 from tests.e2e.playbook import Run
-from tests.e2e.site import Site, booted
+from tests.e2e.site import FLEET, Site, booted
+
+#: The files in the order of what they tell: the first installs the fleet, the last removes it. The machine alone has a
+#: network of its own, and comes between.
+ORDER = ("fleet", "services", "trust", "life", "bad_input", "standalone", "teardown")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Machines are booted when they are asked for: it takes minutes, and root."""
-    reason = "" if os.environ.get("SENSETIG_E2E") else "boots machines, which `make e2e` does"
-    if not reason and os.geteuid() != 0:
-        reason = "booting machines takes root"
     here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.timeout(2400))
-            if reason:
-                item.add_marker(pytest.mark.skip(reason=reason))
+    ours = [item for item in items if here in item.path.parents]
+    if not ours:
+        return
+    if os.environ.get("SENSETIG_E2E"):
+        reason = probe.obstacle(sorted({suite for _, _, suite in FLEET}), datetime.now(UTC).date())
+    else:
+        reason = "boots machines, which `make e2e` does"
+    for item in ours:
+        item.add_marker(pytest.mark.timeout(2400))
+        if reason:
+            item.add_marker(pytest.mark.skip(reason=reason))
+    unknown = {item.path.name for item in ours if item.path.stem.removeprefix("test_") not in ORDER}
+    if unknown:
+        raise pytest.UsageError(f"{', '.join(sorted(unknown))} has no place in the order of tests/e2e/conftest.py")
+    places = [place for place, item in enumerate(items) if here in item.path.parents]
+    ours.sort(key=lambda item: ORDER.index(item.path.stem.removeprefix("test_")))
+    for place, item in zip(places, ours, strict=True):
+        items[place] = item
 
 
 @pytest.fixture(scope="session")
 def run() -> Iterator[Path]:
     """A folder on the disk that the cache is on; an overlay cannot be stacked on every other."""
-    folder = Path(tempfile.mkdtemp(prefix="run-", dir=roots.cache()))
-    try:
+    with _folder("playbooks.log") as folder:
         yield folder
-    finally:
-        log = folder / "playbooks.log"
-        if log.exists():
-            shutil.copy(log, roots.cache() / "playbooks.log")
-        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +56,13 @@ def site(run: Path) -> Iterator[Site]:
     """The fleet, booted, before the playbook has seen it."""
     with booted(run) as fleet:
         yield fleet
+
+
+@pytest.fixture(scope="session")
+def alone() -> Iterator[Site]:
+    """One machine that is hub and edge at once, booted, before the playbook has seen it."""
+    with _folder("playbooks-alone.log") as folder, booted(folder, [("solo", "standalone", "trixie")]) as machine:
+        yield machine
 
 
 @pytest.fixture(scope="session")
@@ -61,3 +78,15 @@ def installed(site: Site, checked: Run) -> Run:
     first = site.play()
     assert first.status == 0, first.output[-6000:]
     return first
+
+
+@contextmanager
+def _folder(log: str) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="run-", dir=roots.cache()))
+    try:
+        yield folder
+    finally:
+        told = folder / "playbooks.log"
+        if told.exists():
+            shutil.copy(told, roots.cache() / log)
+        shutil.rmtree(folder)

@@ -109,7 +109,7 @@ class Machine:
     def start(self) -> None:
         """Boot it, and wait until systemd has started everything that it should."""
         log = (self.run / f"{self.name}.log").open("ab")
-        group = _control_group(self.namespace)
+        group = control_group(self.namespace)
         self._process = subprocess.Popen(
             [
                 "sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', group,
@@ -254,7 +254,7 @@ def _wired(net: Network, name: str, address: str) -> Iterator[None]:
         _ip("netns", "delete", namespace)
 
 
-def _control_group(name: str) -> Path:
+def control_group(name: str) -> Path:
     """A control group for one machine: two that shared one would end each other's services."""
     with Path("/proc/self/mounts").open() as mounts:
         top = next(Path(line.split()[1]) for line in mounts if line.split()[2] == "cgroup2")

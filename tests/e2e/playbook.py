@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -58,22 +60,10 @@ def play(
         options: further ones of ansible-playbook.
         timeout: seconds after which it is killed.
     """
-    settings = folder / "config.json"
-    settings.write_text(json.dumps(config))
-    environ = {
-        **os.environ,
-        "ANSIBLE_CONFIG": str(ANSIBLE / "ansible.cfg"),
-        "ANSIBLE_NOCOLOR": "1",
-        "ANSIBLE_HOME": str(folder / "ansible"),
-        "LC_ALL": "C.UTF-8",
-    }
     started = time.monotonic()
+    command, environ = _command(name, inventory, config, folder, options)
     done = subprocess.run(
-        [
-            Path(sys.executable).with_name("ansible-playbook"), ANSIBLE / name,
-            "-i", inventory, "-e", f"@{settings}", *options,
-        ],
-        cwd=ANSIBLE, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        command, cwd=ANSIBLE, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, check=False, timeout=timeout,
     )  # fmt: skip
     seconds = time.monotonic() - started
@@ -84,3 +74,44 @@ def play(
         for host, counts in _RECAP.findall(done.stdout)
     }
     return Run(done.returncode, done.stdout, seconds, recap)
+
+
+def kill_at(
+    words: str, name: str, inventory: Path, config: Mapping[str, Any], folder: Path, *, timeout: float = 900
+) -> str:
+    """Run a playbook until it says these words, and then kill it with all its processes; what it has said."""
+    command, environ = _command(name, inventory, config, folder, ())
+    said = ""
+    with subprocess.Popen(
+        command, cwd=ANSIBLE, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, start_new_session=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        overdue = threading.Timer(timeout, os.killpg, (process.pid, signal.SIGKILL))
+        overdue.start()
+        try:
+            for line in process.stdout:
+                said += line
+                if words in line:
+                    break
+        finally:
+            overdue.cancel()
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+    return said
+
+
+def _command(
+    name: str, inventory: Path, config: Mapping[str, Any], folder: Path, options: Sequence[str]
+) -> tuple[list[str | Path], dict[str, str]]:
+    settings = folder / "config.json"
+    settings.write_text(json.dumps(config))
+    environ = {
+        **os.environ,
+        "ANSIBLE_CONFIG": str(ANSIBLE / "ansible.cfg"),
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_HOME": str(folder / "ansible"),
+        "LC_ALL": "C.UTF-8",
+    }
+    program = Path(sys.executable).with_name("ansible-playbook")
+    return [program, ANSIBLE / name, "-i", inventory, "-e", f"@{settings}", *options], environ

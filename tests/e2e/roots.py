@@ -65,10 +65,19 @@ def cache() -> Path:
     return made
 
 
+def _folder(suite: str, today: date) -> Path:
+    digest = sha256(repr((INCLUDED, FETCHED)).encode()).hexdigest()[:8]
+    return cache() / f"root-{suite}-{today:%Y-%m}-{digest}"
+
+
+def is_made(suite: str, today: date) -> bool:
+    """Whether the root of that suite and month is there."""
+    return _folder(suite, today).is_dir()
+
+
 def root(suite: str, today: date) -> Root:
     """The root of that suite and month, made where it is missing (two or three minutes)."""
-    digest = sha256(repr((INCLUDED, FETCHED)).encode()).hexdigest()[:8]
-    folder = cache() / f"root-{suite}-{today:%Y-%m}-{digest}"
+    folder = _folder(suite, today)
     with FileLock(f"{folder}.lock"):
         if not folder.is_dir():
             _make(suite, folder)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,15 +14,13 @@ from typing import Any, NamedTuple
 from sensetig.engines import locate
 from tests.e2e import archive, grafana, machines, roots, wheels
 from tests.e2e.machines import Machine
-from tests.e2e.playbook import PROJECT, Run, play
+from tests.e2e.playbook import PROJECT, Run, kill_at, play
 
 #: The machines and what they are: a hub and an edge of the newest Debian, and an edge of the one before.
 FLEET = (("loft", "hub", "trixie"), ("hall", "edge", "trixie"), ("lab", "edge", "bookworm"))
 
 #: Where the camera's HTTP control answers, on its own machine.
 CAMERA_PORT = 8088
-
-_NEEDED = {"debootstrap": "debootstrap", "systemd-nspawn": "systemd-container", "ssh-keygen": "openssh-client"}
 
 
 class Site(NamedTuple):
@@ -57,6 +53,10 @@ class Site(NamedTuple):
         """Run a playbook, with other variables where some are given."""
         return play(name, self.inventory, {**self.config, **variables}, self.folder, options=options)
 
+    def kill_at(self, words: str, name: str = "site.yml", **variables: object) -> str:
+        """Run a playbook until it says these words, and then kill it."""
+        return kill_at(words, name, self.inventory, {**self.config, **variables}, self.folder)
+
 
 @contextmanager
 def booted(run: Path, members: Sequence[tuple[str, str, str]] = FLEET) -> Iterator[Site]:
@@ -66,9 +66,6 @@ def booted(run: Path, members: Sequence[tuple[str, str, str]] = FLEET) -> Iterat
         run: an empty folder for its keys, disks and logs.
         members: name, group and suite of each machine.
     """
-    missing = {package for program, package in _NEEDED.items() if shutil.which(program) is None}
-    if missing:
-        subprocess.run(["apt-get", "install", "--yes", "--quiet", *sorted(missing)], check=True, timeout=600)
     with machines.network() as net:
         today = datetime.now(UTC).date()
         systems = {suite: roots.root(suite, today) for suite in sorted({suite for _, _, suite in members})}

@@ -1,0 +1,92 @@
+"""Whether machines can be booted here: each thing that it takes is tried, since a container allows some alone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+from tests.e2e import machines, roots
+
+#: The programs that it takes, and the packages that have them.
+PROGRAMS = {
+    "debootstrap": "debootstrap",
+    "dpkg-scanpackages": "dpkg-dev",
+    "ip": "iproute2",
+    "ssh-keygen": "openssh-client",
+    "systemd-nspawn": "systemd-container",
+}
+
+
+def obstacle(suites: Sequence[str], today: date) -> str:
+    """What keeps machines of those suites from being booted here; nothing, where they can be."""
+    if os.geteuid() != 0:
+        return "booting machines takes root"
+    return _programs() or _overlay() or _network() or _control_groups() or _archive(suites, today)
+
+
+def _programs() -> str:
+    missing = [package for program, package in PROGRAMS.items() if shutil.which(program) is None]
+    if not missing:
+        return ""
+    if shutil.which("apt-get") is None:
+        return f"{', '.join(missing)} is not there, nor apt-get to install it"
+    for words in (("update", "--quiet"), ("install", "--yes", "--quiet", "--no-install-recommends", *missing)):
+        said = _tried("apt-get", *words, seconds=600)
+        if said:
+            return f"{', '.join(missing)} cannot be installed: {said}"
+    return ""
+
+
+def _overlay() -> str:
+    folder = Path(tempfile.mkdtemp(prefix="probe-", dir=roots.cache()))
+    try:
+        lower, upper, work, merged = (folder / name for name in ("lower", "upper", "work", "merged"))
+        for each in (lower, upper, work, merged):
+            each.mkdir()
+        options = f"lowerdir={lower},upperdir={upper},workdir={work}"
+        said = _tried("mount", "-t", "overlay", "overlay", "-o", options, merged)
+        if said:
+            return f"no overlay can be mounted in {roots.cache()}: {said}"
+        return _tried("umount", merged)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _network() -> str:
+    name = f"sensetig-p{os.getpid()}"[:15]
+    said = _tried("ip", "netns", "add", name) or _tried("ip", "link", "add", name, "type", "bridge")
+    for words in (("netns", "delete", name), ("link", "delete", name)):
+        _tried("ip", *words)
+    return f"no network namespace or bridge can be made: {said}" if said else ""
+
+
+def _control_groups() -> str:
+    try:
+        machines.control_group(f"sensetig-probe-{os.getpid()}").rmdir()
+    except (StopIteration, OSError) as error:
+        return f"no control group of version 2 can be made: {error!r}"
+    return ""
+
+
+def _archive(suites: Sequence[str], today: date) -> str:
+    for suite in suites:
+        if roots.is_made(suite, today):
+            continue
+        try:
+            urllib.request.urlopen(f"{roots.MIRROR}/dists/{suite}/Release", timeout=20).close()  # noqa: S310
+        except (urllib.error.URLError, TimeoutError) as error:
+            return f"there is no root of {suite} yet, and Debian's archive cannot be reached: {error}"
+    return ""
+
+
+def _tried(*command: str | Path, seconds: float = 30) -> str:
+    """What a command says that fails; nothing of one that does not."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds)
+    return "" if done.returncode == 0 else (done.stderr.strip() or f"{command[0]} ended with {done.returncode}")[-300:]

@@ -1,0 +1,93 @@
+"""What cannot be installed is refused before anything is changed, and told; what was broken off is taken up again."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.playbook import Run
+from tests.e2e.site import Site
+
+NOWHERE = "http://127.0.0.1:9/archive.key"
+
+
+def refused(alone: Site, run: Run, *words: str) -> None:
+    """The run failed with these words in one message, and has changed nothing on the machine."""
+    message = " ".join(run.output.split())
+    assert run.status != 0, run.output[-3000:]
+    for each in words:
+        assert each in message, run.output[-3000:]
+    assert run.changed() == {"solo": 0}
+    assert alone.machines["solo"].ssh("test -e /etc/sensetig -o -e /opt/sensetig", check=False).returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"influxdb_port": "http"}, ("influxdb_port", "http")),
+        ({"telegraf_collectors": {"system": True}}, ("telegraf_collectors", "list")),
+        ({"telegraf_buffer": "tape"}, ("telegraf_buffer", "memory, disk")),
+        ({"common_free_megabytes": 999_999_999}, ("MB left on /", "999999999 MB", "make room first")),
+        ({"collectors_settings": {"sensehat": {"backend": "hat"}}}, ("solo has no Sense HAT", "simulated")),
+        ({"collectors_wheelhouse": "/no/such/folder"}, ("/no/such/folder is not there",)),
+        ({"telegraf_interval": "10"}, ("telegraf_interval", "a number with a unit, such as 10s")),
+        (
+            {"common_archives": {"influxdata": {"url": NOWHERE, "key": NOWHERE, "fingerprint": "0" * 40}}},
+            ("solo cannot get", NOWHERE, "common_packages_folder"),
+        ),
+    ],
+    ids=["type", "type-of-list", "choice", "disk", "hat", "wheels", "interval", "archive"],
+)
+def test_bad_input_is_refused_before_anything_is_changed(
+    alone: Site, variables: dict[str, object], words: tuple[str, ...]
+) -> None:
+    refused(alone, alone.play("site.yml", **variables), *words)
+
+
+def test_a_port_that_is_in_use_is_told_with_its_user(alone: Site) -> None:
+    solo = alone.machines["solo"]
+    solo.ssh("systemd-run --unit=squatter --service-type=exec python3 -m http.server 8086")
+    try:
+        refused(alone, alone.play(), "the port 8086 of solo is taken by python3", "influxdb_port")
+    finally:
+        solo.ssh("systemctl stop squatter")
+
+
+def test_a_processor_that_influxdb_is_not_made_for_is_told(alone: Site) -> None:
+    """Linux says of itself that it is of 32 bits to whom it is asked to; so it is asked by Ansible's Python."""
+    solo = alone.machines["solo"]
+    solo.ssh("printf '#!/bin/sh\\nexec setarch i686 /usr/bin/python3 \"$@\"\\n' > /usr/local/bin/python-i686")
+    solo.ssh("chmod 755 /usr/local/bin/python-i686")
+    run = alone.play("site.yml", ansible_python_interpreter="/usr/local/bin/python-i686")
+    refused(alone, run, "solo has a kernel for i686", "put this Pi into the group edge")
+
+
+def test_an_operating_system_that_nobody_has_tried_is_told(alone: Site) -> None:
+    solo = alone.machines["solo"]
+    solo.ssh("cp --dereference /etc/os-release /root/os-release && rm /etc/os-release")
+    solo.ssh(
+        "sed 's/VERSION_ID=.*/VERSION_ID=\"11\"/; s/trixie/bullseye/g; s/13/11/g' /root/os-release > /etc/os-release"
+    )
+    solo.ssh("cp /etc/debian_version /root/ && echo 11.9 > /etc/debian_version")
+    try:
+        refused(alone, alone.play(), "solo has Debian 11", "12 (bookworm) and later")
+    finally:
+        solo.ssh("mv /root/os-release /etc/os-release && mv /root/debian_version /etc/debian_version")
+
+
+def test_a_changed_key_of_a_vendor_is_not_trusted(alone: Site) -> None:
+    """It can be read only with what the playbook installs first, so this run has begun; the next takes it up."""
+    changed = {name: {**each, "fingerprint": "0" * 40} for name, each in alone.config["common_archives"].items()}
+    run = alone.play("site.yml", common_archives=changed)
+    assert run.status != 0
+    message = " ".join(run.output.split())
+    assert f"has the primary fingerprint {alone.vendor.fingerprint}, and not {'0' * 40}" in message
+    solo = alone.machines["solo"]
+    assert solo.ssh("test -e /etc/apt/keyrings/influxdata.asc", check=False).returncode == 1
+    assert "vendor" not in solo.ssh("cat /etc/apt/sources.list.d/* 2>/dev/null", check=False).stdout
+    assert solo.ssh("dpkg-query --show telegraf influxdb2", check=False).stdout == ""
+
+
+@pytest.mark.parametrize("task", ["influxdb : The package]", "telegraf : The token"])
+def test_a_run_that_is_killed_leaves_what_the_next_takes_up(alone: Site, task: str) -> None:
+    """The proof is the run that follows, in test_standalone: it ends well, and one more changes nothing."""
+    assert task in alone.kill_at(task).splitlines()[-1]
