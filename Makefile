@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop demo-clean test bench lint dashboards reference engines lock clean e2e
+.PHONY: help demo demo-stop demo-clean test bench lint dashboards reference engines lock clean e2e deploy
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,17 @@ bench: $(VENV)/.dev ## Measure speed and memory, side by side with what they are
 e2e: $(VENV)/.ansible ## Boot three Debian machines and run the playbook on them (as root; minutes)
 	@$(BIN)/sensetig engines telegraf influxd
 	SENSETIG_E2E=1 $(BIN)/python -m pytest tests/e2e $(E2E)
+
+# What runs on a Pi; the rest of the checkout stays here.
+DEPLOYED := collectors sensetig engines grafana influxdb mosquitto systemd telegraf
+SSH := ssh
+
+deploy: ## Run this checkout's Python on a Pi at once: make deploy HOST=pi@pi.local
+	@test -n "$(HOST)" || { echo "say where: make deploy HOST=pi@pi.local" >&2; exit 1; }
+	@$(SSH) $(HOST) 'command -v rsync >/dev/null || sudo apt-get install --yes --quiet rsync; sudo mkdir -p /opt/sensetig/checkout'
+	@rsync --recursive --links --times --perms --chmod=F644,D755 --compress --delete --exclude=__pycache__ \
+		--rsh="$(SSH)" --rsync-path="sudo rsync" $(DEPLOYED) $(HOST):/opt/sensetig/checkout/
+	@$(SSH) $(HOST) sudo sh -s < ansible/development.sh
 
 lint: $(VENV)/.ansible ## Check style and types
 	$(BIN)/ruff check .

@@ -249,6 +249,8 @@ def main(arguments: Sequence[str]) -> int:
     once = "--execd" not in rest
     directory: str | None = None
     try:
+        if "SENSETIG_DEBUG" in os.environ:
+            _debug(name)
         module = _load(name)
         if module is None:
             _complain(f"E! there is no collector {name!r}; choose one of {', '.join(catalogue())}")
@@ -303,6 +305,15 @@ def main(arguments: Sequence[str]) -> int:
         collector.close()
         if spool is not None:
             spool.close()
+
+
+def _debug(name: str) -> None:
+    """Let a debugger attach, where that is wanted of this collector."""
+    from collectors import debugging
+
+    wanted = debugging.parse(os.environ[debugging.VARIABLE])
+    if wanted.collector == name:
+        debugging.listen(wanted)
 
 
 def _values(name: str, module: Module, arguments: Sequence[str]) -> Values:

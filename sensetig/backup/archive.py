@@ -1,0 +1,249 @@
+"""The file of a backup: a tar archive whose last member lists what is in it, with the digest of each.
+
+It is written beside and takes its name when it is complete and on the disk; it holds secrets, so that only its owner
+may read it from its first byte on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from sensetig.backup.errors import BackupError
+
+#: The member that lists the others, as `sha256sum` does; without it, an archive is not complete.
+SUMS = "SHA256SUMS"
+
+_NAME, _TIME, _CHUNK = "sensetig-{host}-{time}.tar", "%Y%m%dT%H%M%SZ", 1 << 20
+
+
+def file_name(host: str, time: datetime) -> str:
+    """The file of that machine's backup of that time."""
+    return _NAME.format(host=host, time=f"{time.astimezone(UTC):{_TIME}}")
+
+
+def file_time(name: str, host: str) -> datetime | None:
+    """When that machine's backup was made; None for a file that is none."""
+    for end in (".tar", ".tar.gpg"):
+        start = f"sensetig-{host}-"
+        if name.startswith(start) and name.endswith(end):
+            try:
+                return datetime.strptime(name[len(start) : -len(end)], _TIME).replace(tzinfo=UTC)
+            except ValueError:
+                continue
+    return None
+
+
+class _Guarded:
+    """What is written to, until too little of the disk would stay free.
+
+    Args:
+        target: where to: the file, or a pipe to what writes the file.
+        descriptor: of the file.
+        free_bytes: so much stays free.
+    """
+
+    def __init__(self, target: IO[bytes], descriptor: int, free_bytes: int) -> None:
+        self._target, self._descriptor, self._free, self._unchecked = target, descriptor, free_bytes, _CHUNK
+
+    def write(self, data: bytes) -> int:
+        self._unchecked += len(data)
+        if self._unchecked >= _CHUNK:
+            self._unchecked = 0
+            check_room(self._descriptor, self._free)
+        return self._target.write(data)
+
+
+def check_room(where: int | Path, free_bytes: int) -> None:
+    """Raise BackupError where less is free."""
+    found = os.statvfs(where)
+    free = found.f_bavail * found.f_frsize
+    if free < free_bytes:
+        raise BackupError(
+            f"the disk of the backups has {free >> 20} MB left, and {free_bytes >> 20} MB stay free (--keep-free): "
+            "make room, keep fewer backups, or let them go to another disk (--folder)"
+        )
+
+
+class Writer:
+    """Puts members into an archive, and counts their digests."""
+
+    def __init__(self, tar: tarfile.TarFile) -> None:
+        self._tar = tar
+        self._sums: list[str] = []
+
+    def text(self, name: str, data: bytes, time: float) -> None:
+        """A member from memory."""
+        info = tarfile.TarInfo(name)
+        info.size, info.mode, info.mtime = len(data), 0o600, int(time)
+        self._add(info, io.BytesIO(data))
+
+    def file(self, name: str, path: Path) -> None:
+        """A file of the machine, with its owner and mode. One that is gone meanwhile is left out."""
+        try:
+            with path.open("rb") as file:
+                self._add(self._tar.gettarinfo(arcname=name, fileobj=file), file)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise BackupError(f"{path} cannot be read: {error.strerror}; run this as root") from None
+
+    def opened(self, name: str, file: IO[bytes], time: float) -> None:
+        """An open file from its beginning."""
+        info = tarfile.TarInfo(name)
+        info.size, info.mode, info.mtime = file.seek(0, os.SEEK_END), 0o600, int(time)
+        file.seek(0)
+        self._add(info, file)
+
+    def _add(self, info: tarfile.TarInfo, file: IO[bytes]) -> None:
+        digest = _Digest(file)
+        self._tar.addfile(info, digest)
+        self._sums.append(f"{digest.value}  {info.name}\n")
+
+    def finish(self, time: float) -> None:
+        """The list of all, which makes it complete."""
+        data = "".join(self._sums).encode()
+        info = tarfile.TarInfo(SUMS)
+        info.size, info.mode, info.mtime = len(data), 0o600, int(time)
+        self._tar.addfile(info, io.BytesIO(data))
+
+
+class _Digest:
+    """A file that is read once, and its digest."""
+
+    def __init__(self, file: Any) -> None:
+        self._file, self._hash = file, hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        data: bytes = self._file.read(size)
+        self._hash.update(data)
+        return data
+
+    @property
+    def value(self) -> str:
+        return self._hash.hexdigest()
+
+
+@contextmanager
+def written(path: Path, time: float, *, free_bytes: int, encrypt_to: Path | None) -> Iterator[Writer]:
+    """A new archive; complete at *path* afterwards, or not there at all.
+
+    Args:
+        path: its file.
+        time: of the backup.
+        free_bytes: so much of the disk stays free.
+        encrypt_to: an OpenPGP certificate; the archive can then be read with its secret key alone.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            with _encrypted(file, encrypt_to) if encrypt_to else _plain(file) as target:
+                guarded: Any = _Guarded(target, file.fileno(), free_bytes)
+                with tarfile.open(fileobj=guarded, mode="w|", bufsize=_CHUNK, format=tarfile.PAX_FORMAT) as tar:
+                    writer = Writer(tar)
+                    yield writer
+                    writer.finish(time)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        _sync(path.parent)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _plain(file: IO[bytes]) -> Iterator[IO[bytes]]:
+    yield file
+
+
+@contextmanager
+def _encrypted(file: IO[bytes], certificate: Path) -> Iterator[IO[bytes]]:
+    import tempfile
+
+    # GnuPG wants a home, and no key is in it: who encrypts cannot decrypt.
+    with tempfile.TemporaryDirectory(prefix="sensetig-gpg-") as home:
+        try:
+            process = subprocess.Popen(
+                [
+                    "gpg", "--batch", "--quiet", "--homedir", home, "--no-autostart", "--trust-model", "always",
+                    "--compress-algo", "none", "--recipient-file", certificate, "--encrypt",
+                ],
+                stdin=subprocess.PIPE, stdout=file, stderr=subprocess.PIPE,
+            )  # fmt: skip
+        except FileNotFoundError:
+            raise BackupError("gpg is not there, which encrypts the backup: install the package gpg") from None
+        assert process.stdin is not None
+        assert process.stderr is not None
+        try:
+            # Where it has ended before its time, it says itself why.
+            with suppress(BrokenPipeError):
+                yield process.stdin
+            with suppress(BrokenPipeError):
+                process.stdin.close()
+            said = process.stderr.read().decode(errors="replace")
+            if process.wait(60):
+                raise BackupError(f"gpg could not encrypt to {certificate}: {' '.join(said.split())[:300]}")
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+            with suppress(BrokenPipeError):
+                process.stdin.close()
+            process.stderr.close()
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def verify(path: Path) -> None:
+    """Read the whole of an archive. Raises BackupError where it is not complete, or not as it was written."""
+    if path.suffix == ".gpg":
+        raise BackupError(
+            f"{path} is encrypted; with the secret key at hand run: "
+            f"gpg --output {path.with_suffix('')} --decrypt {path}"
+        )
+    found, sums = {}, None
+    try:
+        with tarfile.open(path) as tar:
+            for member in tar:
+                file = tar.extractfile(member)
+                if file is None:
+                    raise BackupError(f"{path} is no backup: {member.name} in it is no file")
+                if member.name == SUMS:
+                    sums = file.read().decode()
+                else:
+                    found[member.name] = _digest(file)
+    except FileNotFoundError:
+        raise BackupError(f"there is no backup {path}") from None
+    except (tarfile.TarError, UnicodeDecodeError, EOFError) as error:
+        raise BackupError(f"{path} is no backup, or is damaged: {error}") from None
+    except OSError as error:
+        raise BackupError(f"{path} cannot be read: {error.strerror or error}") from None
+    if sums is None:
+        raise BackupError(f"{path} is not complete: it ends before its list of contents")
+    for line in sums.splitlines():
+        digest, _, name = line.partition("  ")
+        if found.get(name) != digest:
+            raise BackupError(f"{path} is damaged: {name} is not as it was written")
+
+
+def _digest(file: IO[bytes]) -> str:
+    digest = hashlib.sha256()
+    while data := file.read(_CHUNK):
+        digest.update(data)
+    return digest.hexdigest()

@@ -1,0 +1,323 @@
+"""Making a backup of a hub, and putting it back."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from sensetig.backup import archive, databases
+from sensetig.backup.errors import BackupError
+from sensetig.backup.influx import Influx, parts, shards
+from sensetig.backup.retention import Keep, kept
+
+#: What this reads and writes; another number is another form.
+FORM = 1
+
+#: Below the settings, what is of no use elsewhere: encrypted with a key of this machine, and made anew by the playbook.
+_BOUND_TO_THE_MACHINE = "credentials"
+
+_OPERATOR = "tokens/operator.token"
+
+
+class Places(NamedTuple):
+    """Where the parts of a hub are.
+
+    Args:
+        settings: the folder with settings, tokens, certificates and calibrations.
+        grafana: Grafana's database.
+        state: the database with the state of devices.
+        media: pictures and clips, or None where they are left out.
+    """
+
+    settings: Path = Path("/etc/sensetig")
+    grafana: Path = Path("/var/lib/grafana/grafana.db")
+    state: Path = Path("/var/lib/sensetig/device-state.db")
+    media: Path | None = None
+
+    @property
+    def databases(self) -> dict[str, Path]:
+        """The databases by their name in the archive."""
+        return {"grafana.db": self.grafana, "device-state.db": self.state}
+
+
+class Made(NamedTuple):
+    """A backup that was made."""
+
+    path: Path
+    size: int
+    shards: int
+    removed: tuple[str, ...]
+
+
+def make(
+    folder: Path,
+    *,
+    url: str,
+    places: Places,
+    host: str,
+    now: datetime,
+    keep: Keep,
+    free_bytes: int,
+    encrypt_to: Path | None = None,
+) -> Made:
+    """Make a backup of this hub, and remove those that are no longer kept.
+
+    Args:
+        folder: where backups are; made for its owner alone.
+        url: InfluxDB's.
+        places: where the rest is; what is not there is left out.
+        host: this machine's name.
+        now: the time of the backup.
+        keep: how many stay.
+        free_bytes: so much of the disk stays free.
+        encrypt_to: an OpenPGP certificate, or None.
+
+    Raises:
+        BackupError: there is no new backup, and those that were there still are.
+    """
+    _make_folder(folder)
+    with _alone(folder):
+        archive.check_room(folder, free_bytes)
+        token = _read_token(places.settings / _OPERATOR)
+        path = folder / (archive.file_name(host, now) + (".gpg" if encrypt_to else ""))
+        try:
+            with archive.written(path, now.timestamp(), free_bytes=free_bytes, encrypt_to=encrypt_to) as writer:
+                count = _fill(writer, Influx(url, token), places, host, now, folder)
+        except OSError as error:
+            raise BackupError(f"the backup {path} cannot be written: {error.strerror or error}") from None
+        return Made(path, path.stat().st_size, count, _tidy(folder, host, keep))
+
+
+def _fill(writer: archive.Writer, influx: Influx, places: Places, host: str, now: datetime, folder: Path) -> int:
+    """Everything into the archive; the number of shards."""
+    time = now.timestamp()
+    about = {"form": FORM, "host": host, "time": f"{now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"}
+    writer.text("backup.json", json.dumps(about, indent=2).encode(), time)
+    # Files without a name: whatever ends this process, nothing of them stays.
+    with tempfile.TemporaryFile(dir=folder) as file:
+        kind = influx.metadata(file)
+        file.seek(0)
+        metadata = parts(file.read(), kind)
+    try:
+        numbers = list(shards(json.loads(metadata["buckets"])))
+        for name in ("kv", "sql"):
+            writer.text(f"influxdb/{name}", metadata[name], time)
+    except (KeyError, ValueError) as error:
+        raise BackupError(f"InfluxDB's metadata is not of the form that is known here: {error}") from None
+    count = 0
+    for number in numbers:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            if influx.shard(number, file):
+                writer.opened(f"influxdb/shards/{number}.gz", file, time)
+                count += 1
+    for each in _files(places.settings, leave_out=_BOUND_TO_THE_MACHINE):
+        writer.file(f"settings/{each.relative_to(places.settings)}", each)
+    for name, database in places.databases.items():
+        if database.is_file():
+            copied = folder / f".{name}.partial"
+            try:
+                databases.copy(database, copied)
+                writer.file(name, copied)
+            finally:
+                copied.unlink(missing_ok=True)
+    if places.media is not None:
+        for each in _files(places.media):
+            writer.file(f"media/{each.relative_to(places.media)}", each)
+    return count
+
+
+def _files(folder: Path, leave_out: str = "") -> Iterator[Path]:
+    for where, folders, files in os.walk(folder):
+        if where == str(folder) and leave_out in folders:
+            folders.remove(leave_out)
+        folders.sort()
+        for name in sorted(files):
+            path = Path(where, name)
+            if not path.is_symlink() and path.is_file():
+                yield path
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if folder.stat().st_mode & 0o077:
+            raise BackupError(f"others may look into {folder}, and backups hold secrets; first run: chmod 700 {folder}")
+    except OSError as error:
+        raise BackupError(f"the folder of backups {folder} cannot be made: {error.strerror}") from None
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One at a time; what an earlier one that was killed has left goes away."""
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BackupError(f"another backup is being made in {folder}; wait until it has ended") from None
+        for left in folder.glob(".*.partial*"):
+            left.unlink()
+        yield
+
+
+def _tidy(folder: Path, host: str, keep: Keep) -> tuple[str, ...]:
+    """Remove this machine's backups that are no longer kept."""
+    times = {path: time for path in folder.iterdir() if (time := archive.file_time(path.name, host)) is not None}
+    stay = kept(times.values(), keep)
+    gone = sorted(path for path, time in times.items() if time not in stay)
+    for path in gone:
+        path.unlink()
+    return tuple(path.name for path in gone)
+
+
+def _read_token(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        raise BackupError(f"there is no {path}: is this the hub, and was `sensetig setup` run here?") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BackupError(f"the operator's token in {path} cannot be read ({error}); run this as root") from None
+
+
+class Restored(NamedTuple):
+    """What was put back."""
+
+    host: str
+    time: str
+    shards: int
+    files: int
+
+
+def restore(path: Path, *, url: str, places: Places, say: Callable[[str], None]) -> Restored:
+    """Put a backup in the place of what is there: all of InfluxDB, and every file that the backup has.
+
+    The whole archive is read and compared with its digests first. What is interrupted is done again from the start.
+
+    Args:
+        path: the archive, decrypted.
+        url: of an InfluxDB that runs, new or not.
+        places: where the rest goes.
+        say: told each step.
+
+    Raises:
+        BackupError: the message says whether anything was changed.
+    """
+    archive.verify(path)
+    with tarfile.open(path) as tar:
+        about = json.load(_member(tar, "backup.json"))
+        if about.get("form") != FORM:
+            raise BackupError(f"{path} is of form {about.get('form')}, and this version of SenseTIG reads form {FORM}")
+        token = _member(tar, f"settings/{_OPERATOR}").read().decode("ascii").strip()
+        influx = Influx(url, _present(url, places, token, say))
+        say("metadata")
+        influx.restore("kv", _member(tar, "influxdb/kv"))
+        # From here on InfluxDB knows the tokens of the backup, and no others.
+        influx = Influx(url, token)
+        influx.restore("sql", _member(tar, "influxdb/sql"))
+        count = files = 0
+        for member in tar:
+            kind, _, rest = member.name.partition("/")
+            if member.name.startswith("influxdb/shards/"):
+                number = int(rest.removeprefix("shards/").removesuffix(".gz"))
+                influx.restore(f"shards/{number}", _open(tar, member), packed=True)
+                count += 1
+            elif (target := _target(places, kind, rest)) is not None:
+                _put(tar, member, target)
+                files += 1
+        say(f"{count} shards, {files} files")
+    return Restored(str(about["host"]), str(about["time"]), count, files)
+
+
+def _present(url: str, places: Places, token: str, say: Callable[[str], None]) -> str:
+    """A token that InfluxDB accepts now; one that is new is set up with the backup's."""
+    from sensetig.influx.definitions import Bucket
+    from sensetig.influx.errors import SetupError
+    from sensetig.influx.server import Server
+
+    try:
+        with Server(url, wait_seconds=30, say=say) as server:
+            if server.is_new():
+                import secrets
+
+                # All of this is overwritten at once.
+                server.onboard("sensetig", "sensetig", secrets.token_urlsafe(32), token, Bucket("raw", "", 0, 0))
+                return token
+            candidates = [token]
+            if (places.settings / _OPERATOR).is_file():
+                candidates.insert(0, _read_token(places.settings / _OPERATOR))
+            for each in candidates:
+                if server.accepts(each):
+                    return each
+    except SetupError as error:
+        raise BackupError(f"nothing was changed: {error}") from None
+    raise BackupError(
+        f"nothing was changed: InfluxDB at {url} accepts neither the operator token in {places.settings / _OPERATOR} "
+        "nor that of the backup; hand the right one in there"
+    )
+
+
+def _target(places: Places, kind: str, rest: str) -> Path | None:
+    """Where a member goes; None for what is no file of the machine."""
+    if kind == "settings" and rest:
+        return _below(places.settings, rest)
+    if kind == "media" and rest:
+        return None if places.media is None else _below(places.media, rest)
+    return places.databases.get(kind) if not rest else None
+
+
+def _below(folder: Path, rest: str) -> Path:
+    """A path below a folder. Raises BackupError for one that leads out of it."""
+    if ".." in rest.split("/") or rest.startswith("/"):
+        raise BackupError(f"the backup has a file {rest!r}, which leads out of {folder}")
+    return folder / rest
+
+
+def _put(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
+    """Put a file in its place at once, with the owner and mode that it had."""
+    try:
+        _make_parents(target.parent)
+        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                shutil.copyfileobj(_open(tar, member), file)
+                file.flush()
+                if os.geteuid() == 0:
+                    tar.chown(member, name, numeric_owner=False)
+                os.fchmod(file.fileno(), member.mode & 0o7777)
+                os.fsync(file.fileno())
+            if target.suffix == ".db":
+                databases.forget_log(target)
+            os.replace(name, target)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise BackupError(f"InfluxDB is restored, but {target} cannot be written: {error.strerror}") from None
+
+
+def _make_parents(folder: Path) -> None:
+    """A folder that is not there is its owner's alone; those that the playbook makes are there already."""
+    if not folder.is_dir():
+        _make_parents(folder.parent)
+        folder.mkdir(mode=0o700)
+
+
+def _member(tar: tarfile.TarFile, name: str) -> IO[bytes]:
+    try:
+        return _open(tar, tar.getmember(name))
+    except KeyError:
+        raise BackupError(f"nothing was changed: there is no {name} in the backup") from None
+
+
+def _open(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+    file = tar.extractfile(member)
+    assert file is not None  # it was verified to be one
+    return file
