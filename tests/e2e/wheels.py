@@ -24,7 +24,8 @@ _FORM = 2
 def house(project: Path, extras: str) -> Path:
     """A folder of wheels for every suite's Python, made again when the pinned versions change."""
     constraints = project / "constraints.txt"
-    pinned = constraints.read_bytes() + (project / "pyproject.toml").read_bytes() + repr((PYTHONS, extras, _FORM)).encode()
+    wanted = repr((PYTHONS, extras, _FORM)).encode()
+    pinned = constraints.read_bytes() + (project / "pyproject.toml").read_bytes() + wanted
     folder = cache() / f"wheels-{sha256(pinned).hexdigest()[:12]}"
     with FileLock(f"{folder}.lock"):
         if folder.is_dir():
