@@ -19,6 +19,10 @@ from sensetig.influx.errors import SetupError
 _ROOM = 512
 
 
+class InUse(SetupError):
+    """Another process holds the folder."""
+
+
 class Credentials:
     """The folder, held by one process at a time; use it as a context manager.
 
@@ -40,7 +44,7 @@ class Credentials:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(self._descriptor)
-            raise SetupError(f"another setup is using {folder}; wait until it has ended") from None
+            raise InUse(f"another setup is using {folder}; wait until it has ended") from None
         except SetupError:
             os.close(self._descriptor)
             raise
@@ -92,6 +96,17 @@ class Credentials:
             os.fsync(self._descriptor)
         except OSError as error:
             raise self._failed(error) from None
+
+    def remove(self, name: str) -> bool:
+        """Remove a secret; whether there was one."""
+        try:
+            self.path(name).unlink()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise SetupError(f"{self.path(name)} cannot be removed: {error.strerror}") from None
+        os.fsync(self._descriptor)
+        return True
 
     def _failed(self, error: OSError) -> SetupError:
         return SetupError(

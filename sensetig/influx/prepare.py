@@ -31,6 +31,21 @@ def device_file(device: str) -> str:
     return f"device-{device}.token"
 
 
+def device_description(device: str) -> str:
+    """What a device's token is called in InfluxDB."""
+    return f"SenseTIG: device {device} writes"
+
+
+def next_file(device: str) -> str:
+    """The file of the token that is to take the place of the device's present one."""
+    return f"{device_file(device)}.next"
+
+
+def next_description(device: str) -> str:
+    """What that one is called in InfluxDB until it has."""
+    return f"{device_description(device)}, next"
+
+
 class Tokens(NamedTuple):
     """The secrets. They do not show when the tuple is printed."""
 
@@ -117,7 +132,7 @@ def setup(
         telegraf = _token(server, credentials, TELEGRAF, DESCRIPTIONS[TELEGRAF], writes, changed)
         grafana = _token(server, credentials, GRAFANA, DESCRIPTIONS[GRAFANA], reads, changed)
         for device in devices:
-            _token(server, credentials, device_file(device), f"SenseTIG: device {device} writes", writes, changed)
+            _token(server, credentials, device_file(device), _described(server, credentials, device), writes, changed)
         for name in credentials.tightened:
             changed(f"{name} was readable by others, and no longer is; replace it if others may have read it")
     return Outcome(organisation, tuple(changes), Tokens(operator, telegraf, grafana), tokens)
@@ -254,6 +269,15 @@ def _token(
     again = "; the one before is revoked, so restart what uses it" if stored or kept else ""
     changed(f"{name} made{again}")
     return secret
+
+
+def _described(server: Server, credentials: Credentials, device: str) -> str:
+    """What the device's token is called: a rotation that ended between its last steps has left it the other name."""
+    kept = credentials.read(device_file(device))
+    rotated = kept is not None and kept == credentials.read(next_file(device))
+    return (
+        next_description(device) if rotated and server.tokens(next_description(device)) else device_description(device)
+    )
 
 
 def _days(seconds: int) -> str:

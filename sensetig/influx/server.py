@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import influxdb_client
 import urllib3
 from influxdb_client.rest import ApiException
+from influxdb_client.service.authorizations_service import AuthorizationsService
 from influxdb_client.service.dbr_ps_service import DBRPsService
 from influxdb_client.service.setup_service import SetupService
 from urllib3.exceptions import HTTPError, MaxRetryError
@@ -17,50 +19,18 @@ from urllib3.util.url import parse_url
 
 from sensetig.influx.definitions import Bucket, Mapping, Task
 from sensetig.influx.errors import SetupError
+from sensetig.influx.stored import Permission, StoredBucket, StoredMapping, StoredTask, StoredToken
 
 # influxdb-client declares itself typed, but most of its functions are not; so they are used as Any.
 _influx: Any = influxdb_client
 _setup_service: Any = SetupService
 _mapping_service: Any = DBRPsService
+_authorizations_service: Any = AuthorizationsService
 
 #: Seconds that one request may take.
 TIMEOUT_SECONDS = 10.0
 
 T = TypeVar("T")
-
-#: What a token may do: (``read`` or ``write``, the id of a bucket).
-Permission = tuple[str, str]
-
-
-class StoredBucket(NamedTuple):
-    """A bucket as InfluxDB holds it."""
-
-    id: str
-    definition: Bucket
-
-
-class StoredMapping(NamedTuple):
-    """A mapping as InfluxDB holds it; *bucket_id* is what it leads to."""
-
-    id: str
-    bucket_id: str
-    default: bool
-
-
-class StoredTask(NamedTuple):
-    """A task as InfluxDB holds it."""
-
-    id: str
-    flux: str
-    active: bool
-
-
-class StoredToken(NamedTuple):
-    """A token as InfluxDB lists it, without the secret; *permissions* is None where they are not about buckets."""
-
-    id: str
-    active: bool
-    permissions: frozenset[Permission] | None
 
 
 class _Until(urllib3.Retry):
@@ -216,13 +186,28 @@ class Server:
 
     def tokens(self, description: str) -> list[StoredToken]:
         """The tokens of that description."""
+        return [each for each in self.all_tokens() if each.description == description]
+
+    def all_tokens(self) -> list[StoredToken]:
+        """The organisation's tokens."""
         api = self._client.authorizations_api()
         listed = self._call("list its tokens", api.find_authorizations, org_id=self.organisation_id)
         return [
-            StoredToken(str(each.id), each.status == "active", _permissions(each.permissions))
+            StoredToken(
+                str(each.id),
+                each.status == "active",
+                _permissions(each.permissions),
+                each.description or "",
+                f"{each.created_at:%Y-%m-%d}" if each.created_at else "",
+            )
             for each in listed
-            if each.description == description
         ]
+
+    def describe_token(self, token_id: str, description: str) -> None:
+        """Call a token something else."""
+        update = _influx.AuthorizationUpdateRequest(status="active", description=description)
+        api = _authorizations_service(self._client.api_client)
+        self._call("rename a token", api.patch_authorizations_id, token_id, update)
 
     def create_token(self, description: str, permissions: Iterable[Permission]) -> tuple[str, str]:
         """Make a token: its id and its secret, which InfluxDB tells this once."""
@@ -280,6 +265,16 @@ class Server:
             id=bucket_id, name=bucket.name, description=bucket.description, retention_rules=[_retention(bucket)]
         )
         self._call(f"change the bucket {bucket.name}", self._client.buckets_api().update_bucket, changed)
+
+    def has_point(self, bucket: str, host: str, since: float) -> bool:
+        """Whether the bucket has a point of that host, measured at that time or later (seconds since 1970)."""
+        # Up to the end of time: the host's clock may be ahead of this one's.
+        times = f"start: time(v: {int(since * 1e9)}), stop: 2200-01-01T00:00:00Z"
+        query = (
+            f"from(bucket: {json.dumps(bucket)}) |> range({times})"
+            f' |> filter(fn: (r) => r.host == {json.dumps(host)}) |> keep(columns: ["_time"]) |> limit(n: 1)'
+        )
+        return bool(self._call("be queried", self._client.query_api().query, query, org=self.organisation))
 
     def mappings(self, database: str, retention_policy: str) -> list[StoredMapping]:
         """The mappings of that name that somebody made; not those that InfluxDB makes by itself."""

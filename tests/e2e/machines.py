@@ -211,6 +211,24 @@ def fleet(net: Network, roots: Sequence[tuple[str, Root]], run: Path, archive: s
 
 
 @contextmanager
+def newcomer(
+    net: Network, name: str, root: Root, run: Path, archive: str, others: Sequence[Machine]
+) -> Iterator[Machine]:
+    """One more machine beside a fleet, not booted yet: *system* can be written to as one writes to a card."""
+    address = net.address(11 + len(others))
+    addresses = {name: address, **{each.name: each.address for each in others}}
+    with _system(name, root, run, addresses, archive) as system, _wired(net, name, address):
+        machine = Machine(name, address, system, run, net.namespace(name))
+        key = (root.folder / "etc/ssh/ssh_host_ed25519_key.pub").read_text().split()
+        with (run / "known_hosts").open("a") as known:
+            known.write(f"{address} {key[0]} {key[1]}\n")
+        try:
+            yield machine
+        finally:
+            machine.stop()
+
+
+@contextmanager
 def _system(name: str, root: Root, run: Path, addresses: dict[str, str], archive: str) -> Iterator[Path]:
     """A root with this machine's name, account and addresses written over it."""
     folder = run / name

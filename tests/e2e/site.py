@@ -32,6 +32,8 @@ class Site(NamedTuple):
         config: the operator's variables.
         folder: keys, logs.
         vendor: the vendors' archive.
+        network: that they are on.
+        packages: address of the operating systems' packages.
     """
 
     machines: dict[str, Machine]
@@ -39,6 +41,17 @@ class Site(NamedTuple):
     config: dict[str, Any]
     folder: Path
     vendor: archive.Vendor
+    network: machines.Network
+    packages: str
+
+    @contextmanager
+    def newcomer(self, name: str, suite: str) -> Iterator[Machine]:
+        """One more machine, which the playbook does not know, and which is not booted yet."""
+        root = roots.root(suite, datetime.now(UTC).date())
+        with machines.newcomer(
+            self.network, name, root, self.folder, self.packages, list(self.machines.values())
+        ) as made:
+            yield made
 
     @property
     def settings(self) -> Path:
@@ -106,7 +119,7 @@ def booted(run: Path, members: Sequence[tuple[str, str, str]] = FLEET) -> Iterat
                     "grafana_enabled": shown is not None,
                     **({} if shown is None else {"grafana_version": shown.version}),
                 }
-                yield Site(fleet, inventory, config, run, vendor)
+                yield Site(fleet, inventory, config, run, vendor, net, f"{address}/os")
 
 
 def _archive(url: str, vendor: archive.Vendor) -> dict[str, str]:

@@ -6,6 +6,7 @@ import getpass
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -55,6 +56,13 @@ class Mosquitto:
         if self._process is not None:
             processes.stop([self._process])
             self._process = None
+
+    def reload(self) -> None:
+        """Let it read its users and its certificates anew."""
+        assert self._process is not None, "the broker does not run"
+        process = self._process.process()
+        assert process is not None, "the broker has ended by itself"
+        process.send_signal(signal.SIGHUP)
 
     def kill(self) -> None:
         """End it as a power cut would."""
