@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -117,6 +117,17 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def read_by_others(path: str, mode: int, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether others may read a file that has a secret.
+
+    What systemd hands to a service lies in a folder that only the service can look into, and each file is opened to it
+    by an access list, which a file's mode shows as a right of its group.
+    """
+    folder = environ.get("CREDENTIALS_DIRECTORY")
+    handed = bool(folder) and os.path.dirname(os.path.abspath(path)) == folder
+    return bool(mode & (0o037 if handed else 0o077))
+
+
 def read_secret(path: str, setting: str) -> str:
     """The text of a file that nobody else may read, without the blanks around it.
 
@@ -135,7 +146,7 @@ def read_secret(path: str, setting: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise Unavailable(f"{setting} {path} cannot be read: {reason}") from None
-    if mode & 0o077:
+    if read_by_others(path, mode):
         raise Unavailable(f"{setting} {path} may be read by others (mode {mode:04o}); chmod 600 {path}")
     if len(content) > _SECRET_BYTES_MOST:
         raise Unavailable(f"{setting} {path} has more than {_SECRET_BYTES_MOST} bytes; name the file with the secret")

@@ -98,11 +98,19 @@ def _is_gob(data: bytes, start: int, end: int) -> bool:
 
 
 def logs(directory: Path) -> list[Path]:
-    """The logs in a buffer's folder, the one that was written last at the end; each is one destination's."""
+    """The logs in a buffer's folder, the one that was written last at the end; each is one destination's.
+
+    One of another user is left out: `telegraf config check`, called by root, makes such a log, with nothing in it.
+    """
     if not directory.is_dir():
         return []
     found = (
-        each for each in directory.iterdir() if each.is_dir() and each.name.strip(".") != _ASIDE and each.suffix != _NEW
+        each
+        for each in directory.iterdir()
+        if each.is_dir()
+        and each.name.strip(".") != _ASIDE
+        and each.suffix != _NEW
+        and os.access(each, os.R_OK | os.W_OK | os.X_OK)
     )
     return sorted(found, key=lambda log: max((each.path.stat().st_mtime_ns for each in segments(log)), default=0))
 

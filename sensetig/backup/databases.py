@@ -3,38 +3,85 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random
+
 from sensetig.backup.errors import BackupError
+
+#: How often a copy is tried while the database is written to.
+_TRIES = 20
+
+
+class _Moved(Exception):
+    """The database was written to while it was copied."""
 
 
 def copy(source: Path, into: Path) -> None:
-    """Copy a database as it stands at one moment, without stopping who writes to it.
+    """Copy a database as it stands at one moment, without stopping who writes to it and without a right to write there.
 
     Raises BackupError where it cannot be read.
     """
     try:
-        _copy(source, into, "mode=ro")
-    except sqlite3.OperationalError as error:
-        # In its folder nothing may be written, and without its log nobody has it open: so the file is all there is.
-        if os.path.exists(f"{source}-wal"):
-            raise BackupError(f"the database {source} cannot be copied: {error}") from None
         try:
-            _copy(source, into, "mode=ro&immutable=1")
-        except sqlite3.Error as again:
-            raise BackupError(f"the database {source} cannot be copied: {again}") from None
+            _copy(source, into, "mode=ro")
+        except sqlite3.OperationalError:
+            # One with a write-ahead log is read by those alone who may write beside it.
+            if os.path.exists(f"{source}-wal"):
+                _copy_with_log(source, into)
+            else:
+                # Nobody has it open: the file is all there is.
+                _copy(source, into, "mode=ro&immutable=1")
     except sqlite3.Error as error:
         raise BackupError(f"the database {source} cannot be copied: {error}") from None
+    except OSError as error:
+        raise BackupError(f"the database {source} cannot be copied: {error.strerror}") from None
+    except _Moved:
+        raise BackupError(f"the database {source} was written to all the time; try again later") from None
+
+
+def _copy_with_log(source: Path, into: Path) -> None:
+    """Copy the file and then its log, again when the file has changed meanwhile.
+
+    As long as the file is the same, the log that is read after it completes it: what is appended meanwhile and is not
+    whole is passed over by SQLite, which knows it by its checksum. https://sqlite.org/fileformat2.html#walformat
+    """
+    for attempt in Retrying(
+        stop=stop_after_attempt(_TRIES),
+        wait=wait_random(0.05, 0.5),
+        retry=retry_if_exception_type(_Moved),
+        reraise=True,
+    ):
+        with attempt, tempfile.TemporaryDirectory(prefix=".database.partial", dir=into.parent) as folder:
+            copied, before = Path(folder, "copy.db"), _state(source)
+            shutil.copyfile(source, copied)
+            with suppress(FileNotFoundError):  # it has gone into the file, which has then changed
+                shutil.copyfile(f"{source}-wal", f"{copied}-wal")
+            if _state(source) != before:
+                raise _Moved
+            _copy(copied, into, "mode=rw")
+
+
+def _state(file: Path) -> tuple[int, int, int]:
+    found = file.stat()
+    return (found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 def _copy(source: Path, into: Path, how: str) -> None:
+    into.unlink(missing_ok=True)
     there = sqlite3.connect(f"file:{quote(str(source))}?{how}", uri=True, timeout=30)
     try:
         here = sqlite3.connect(into)
         try:
             there.backup(here)
+            (said,) = here.execute("PRAGMA quick_check").fetchone()
+            if said != "ok":
+                raise sqlite3.DatabaseError(f"it is damaged: {said}")
         finally:
             here.close()
     finally:

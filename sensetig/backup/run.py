@@ -164,7 +164,7 @@ def _alone(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             raise BackupError(f"another backup is being made in {folder}; wait until it has ended") from None
         for left in folder.glob(".*.partial*"):
-            left.unlink()
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
         yield
 
 

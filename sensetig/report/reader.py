@@ -14,6 +14,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 from urllib3.util.url import parse_url
 
+from collectors.broker import read_by_others
 from sensetig.report.errors import ReportError
 
 #: Seconds that one request may take: a year of one device is asked for in parts, each far below this.
@@ -101,7 +102,7 @@ def read_private(path: Path, what: str) -> str:
     """The first line of a file that only its owner may read. Raises ReportError for another, or none."""
     try:
         with path.open(encoding="utf-8") as file:
-            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+            if read_by_others(str(path), stat.S_IMODE(os.fstat(file.fileno()).st_mode)):
                 raise ReportError(f"others may read {what} in {path}; first run: chmod 600 {path}")
             secret = file.readline().strip()
     except OSError as error:

@@ -92,6 +92,7 @@ class Content(NamedTuple):
         user: the account that the package makes.
         home: of that account.
         unit: the service.
+        starts: whether the package starts it.
     """
 
     programs: dict[str, Path]
@@ -101,6 +102,7 @@ class Content(NamedTuple):
     user: str
     home: str
     unit: str
+    starts: bool = True
 
 
 def telegraf(program: Path) -> Content:
@@ -147,7 +149,11 @@ def _post_install(content: Content) -> str:
         f"install -d -o {user} -g {user} -m 0750 /var/lib/{user}\n"
         f"install -d -o {user} -g {user} -m 0755 /var/log/{user}\n"
         "[ -d /run/systemd/system ] || exit 0\n"
-        f"systemctl daemon-reload\nsystemctl enable {content.unit}\nsystemctl restart {content.unit} || true\n"
+        + (
+            f"systemctl daemon-reload\nsystemctl enable {content.unit}\nsystemctl restart {content.unit} || true\n"
+            if content.starts
+            else f"systemctl daemon-reload\nsystemctl try-restart {content.unit} || true\n"
+        )
     )
 
 

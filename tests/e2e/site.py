@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sensetig.engines import locate
-from tests.e2e import archive, machines, roots, wheels
+from tests.e2e import archive, grafana, machines, roots, wheels
 from tests.e2e.machines import Machine
 from tests.e2e.playbook import PROJECT, Run, kill_at, play
 
 #: The machines and what they are: a hub and an edge of the newest Debian, and an edge of the one before.
 FLEET = (("loft", "hub", "trixie"), ("hall", "edge", "trixie"), ("lab", "edge", "bookworm"))
+
+#: Where the camera's HTTP control answers, on its own machine.
+CAMERA_PORT = 8088
 
 
 class Site(NamedTuple):
@@ -88,6 +93,9 @@ def booted(run: Path, members: Sequence[tuple[str, str, str]] = FLEET) -> Iterat
             assert found is not None, f"{engine} is not there: run `make engines` first"
             archive.deb(name, version, content(found.path), vendor.pool)
         vendor.publish()
+        other = archive.Vendor(served / "grafana")
+        shown = grafana.publish(os.environ, other.pool)
+        other.publish()
         with archive.served(served, net.here) as address:
             inventory = run / "inventory.json"
             booting = [(name, systems[suite]) for name, _, suite in members]
@@ -96,17 +104,46 @@ def booted(run: Path, members: Sequence[tuple[str, str, str]] = FLEET) -> Iterat
                 config = {
                     "common_site": "e2e",
                     "common_archives": {
-                        "influxdata": {
-                            "url": f"{address}/vendor",
-                            "key": f"{address}/vendor/archive.key",
-                            "fingerprint": vendor.fingerprint,
-                        }
+                        "influxdata": _archive(f"{address}/vendor", vendor),
+                        "grafana": _archive(f"{address}/grafana", other),
                     },
-                    "collectors_wheelhouse": str(wheels.house(PROJECT, "mqtt")),
-                    "collectors_settings": {"sensehat": {"backend": "simulated"}},
-                    "grafana_enabled": False,
+                    # The operator's variables come before those of the inventory, unless they ask for them.
+                    "collectors_wheelhouse": f"{{{{ e2e_wheels | default('{wheels.house(PROJECT, 'mqtt,nats')}') }}}}",
+                    "collectors_settings": {
+                        "sensehat": {"backend": "simulated"},
+                        "camera": {"backend": "simulated", "clips": False},
+                    },
+                    "mosquitto_users": ["plug"],
+                    "camera_control_port": CAMERA_PORT,
+                    **_nats(),
+                    "grafana_enabled": shown is not None,
+                    **({} if shown is None else {"grafana_version": shown.version}),
                 }
                 yield Site(fleet, inventory, config, run, vendor, net, f"{address}/os")
+
+
+def _archive(url: str, vendor: archive.Vendor) -> dict[str, str]:
+    return {"url": url, "key": f"{url}/archive.key", "fingerprint": vendor.fingerprint}
+
+
+def _nats() -> dict[str, Any]:
+    """NATS from the cache of engines, since the older suite has none that is new enough."""
+    found = locate("nats-server")
+    assert found is not None, "nats-server is not there: run `sensetig engines nats-server` first"
+    return {
+        "nats_enabled": True,
+        "nats_state": True,
+        "nats_program": str(found.path),
+        "nats_checksum": sha256(found.path.read_bytes()).hexdigest(),
+        "nats_users": ["lab"],
+    }
+
+
+def _own(name: str) -> dict[str, Any]:
+    """What one machine has besides the others: one of the edges a camera, whose libraries are large."""
+    if name != "hall":
+        return {}
+    return {"camera_enabled": True, "e2e_wheels": str(wheels.house(PROJECT, "camera,control,mqtt"))}
 
 
 def _inventory(fleet: dict[str, Machine], members: Sequence[tuple[str, str, str]]) -> dict[str, Any]:
@@ -114,6 +151,11 @@ def _inventory(fleet: dict[str, Machine], members: Sequence[tuple[str, str, str]
     for name, group, _ in members:
         machine = fleet[name]
         options = " ".join(machine.ssh_options)
-        variables = {"ansible_host": machine.address, "ansible_user": machines.USER, "ansible_ssh_common_args": options}
+        variables = {
+            "ansible_host": machine.address,
+            "ansible_user": machines.USER,
+            "ansible_ssh_common_args": options,
+            **_own(name),
+        }
         groups.setdefault(group, {"hosts": {}})["hosts"][name] = variables
     return groups

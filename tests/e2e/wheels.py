@@ -10,25 +10,33 @@ from hashlib import sha256
 from pathlib import Path
 
 from filelock import FileLock
+from packaging.requirements import Requirement
 
 from tests.e2e.roots import cache
 
 #: The Python of each suite.
 PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}
 
+#: Counted up when the same versions are chosen in another way.
+_FORM = 2
+
 
 def house(project: Path, extras: str) -> Path:
     """A folder of wheels for every suite's Python, made again when the pinned versions change."""
     constraints = project / "constraints.txt"
-    pinned = constraints.read_bytes() + (project / "pyproject.toml").read_bytes() + repr((PYTHONS, extras)).encode()
+    wanted = repr((PYTHONS, extras, _FORM)).encode()
+    pinned = constraints.read_bytes() + (project / "pyproject.toml").read_bytes() + wanted
     folder = cache() / f"wheels-{sha256(pinned).hexdigest()[:12]}"
     with FileLock(f"{folder}.lock"):
         if folder.is_dir():
             return folder
         made = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
+            pins = made / ".pins"
             for version in PYTHONS.values():
-                _download(project, extras, constraints, version, made)
+                pins.write_text(pinned_for(version, constraints.read_text()))
+                _download(project, extras, pins, version, made)
+            pins.unlink()
             for own in made.glob("sensetig-*.whl"):
                 own.unlink()  # the playbook brings the one of the checkout
             made.chmod(0o755)
@@ -37,6 +45,18 @@ def house(project: Path, extras: str) -> Path:
             shutil.rmtree(made, ignore_errors=True)
             raise
     return folder
+
+
+def pinned_for(version: str, constraints: str) -> str:
+    """The pinned versions for one Python: pip asks the Python that it runs on, whichever it downloads for."""
+    environment = {"python_version": version, "python_full_version": f"{version}.0"}
+    kept = []
+    for line in constraints.splitlines():
+        if line.strip() and not line.lstrip().startswith("#"):
+            requirement = Requirement(line)
+            if requirement.marker is None or requirement.marker.evaluate(environment):
+                kept.append(f"{requirement.name}{requirement.specifier}\n")
+    return "".join(kept)
 
 
 def _download(project: Path, extras: str, constraints: Path, version: str, folder: Path) -> None:

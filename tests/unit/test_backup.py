@@ -7,6 +7,7 @@ import random
 import shutil
 import sqlite3
 import subprocess
+import sys
 import tarfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -159,6 +160,44 @@ def test_a_database_is_copied_while_it_is_written_to(tmp_path: Path) -> None:
         assert copied.execute("SELECT number FROM state").fetchall() == [(1,)]
     finally:
         copied.close()
+
+
+def test_a_copy_with_its_log_is_whole_while_another_process_writes(tmp_path: Path) -> None:
+    source = tmp_path / "device-state.db"
+    writer = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("PRAGMA journal_mode = WAL")
+connection.execute("PRAGMA wal_autocheckpoint = 20")
+connection.execute("CREATE TABLE pairs (first, second)")
+print(flush=True)
+number = 0
+while True:
+    number += 1
+    connection.execute("BEGIN")
+    connection.execute("INSERT INTO pairs VALUES (?, ?)", (number, "x" * 500))
+    connection.execute("INSERT INTO pairs VALUES (?, ?)", (-number, "y" * 500))
+    connection.execute("COMMIT")
+    if number % 200 == 0:
+        connection.execute("DELETE FROM pairs")
+    if number % 10 == 0:
+        import time
+        time.sleep(0.05)
+"""
+    with subprocess.Popen([sys.executable, "-c", writer, str(source)], stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            for number in range(10):
+                databases._copy_with_log(source, tmp_path / f"{number}.copy")
+        finally:
+            process.kill()
+    for number in range(10):
+        copied = sqlite3.connect(tmp_path / f"{number}.copy")
+        try:
+            assert copied.execute("SELECT total(first) FROM pairs").fetchone() == (0,)
+        finally:
+            copied.close()
 
 
 def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
