@@ -284,6 +284,7 @@ def test_a_new_pi_enrols_with_no_hands_and_is_revoked_with_one_command(site: Sit
 
 def _revoked(site: Site, attic: Machine) -> None:
     hub = site.machines["loft"]
+    hub.ssh("apt-get install --yes --quiet --no-install-recommends mosquitto-clients")
     hub.ssh("cp /etc/sensetig/tokens/device-attic.token /root/stolen.token")
     password = hub.ssh("cat /etc/sensetig/tokens/mqtt-attic.password").stdout.strip()
     others = hub.ssh("cat /etc/sensetig/tokens/mqtt-hall.password").stdout.strip()
