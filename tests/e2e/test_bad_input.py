@@ -26,6 +26,10 @@ def refused(alone: Site, run: Run, *words: str) -> None:
         ({"influxdb_port": "http"}, ("influxdb_port", "http")),
         ({"telegraf_collectors": {"system": True}}, ("telegraf_collectors", "list")),
         ({"telegraf_buffer": "tape"}, ("telegraf_buffer", "memory, disk")),
+        (
+            {"grafana_enabled": True, "grafana_admin_password": "short"},
+            ("grafana_admin_password has fewer than 12 characters",),
+        ),
         ({"common_free_megabytes": 999_999_999}, ("MB left on /", "999999999 MB", "make room first")),
         ({"collectors_settings": {"sensehat": {"backend": "hat"}}}, ("solo has no Sense HAT", "simulated")),
         ({"collectors_wheelhouse": "/no/such/folder"}, ("/no/such/folder is not there",)),
@@ -35,7 +39,7 @@ def refused(alone: Site, run: Run, *words: str) -> None:
             ("solo cannot get", NOWHERE, "common_packages_folder"),
         ),
     ],
-    ids=["type", "type-of-list", "choice", "disk", "hat", "wheels", "interval", "archive"],
+    ids=["type", "type-of-list", "choice", "password", "disk", "hat", "wheels", "interval", "archive"],
 )
 def test_bad_input_is_refused_before_anything_is_changed(
     alone: Site, variables: dict[str, object], words: tuple[str, ...]
