@@ -164,6 +164,18 @@ def test_the_fleet_tells_who_is_online_late_and_offline(filled: Filled) -> None:
     assert told["pi-barn"] == 2
 
 
+def test_the_fleet_tells_of_the_air_what_each_device_measures_of_it(filled: Filled) -> None:
+    (target,) = [
+        each for each in dashboards.targets(FLEET) if each.panel == "Devices" and '"environment"' in each.query
+    ]
+    told = {series["tags"]["device"]: series["values"][0][1:] for series in of_fleet("Devices", target.ref, filled)}
+    assert told == {
+        "pi-attic": [None, 28.3, 33.9],
+        "pi-greenhouse": [None, None, 31.2],
+        "pi-kitchen": [21.6, 22.0, 27.4],
+    }
+
+
 @pytest.mark.parametrize(
     ("panel", "count"), [("Low voltage", 1), ("Throttled", 1), ("Hot", 2), ("Full disks", 1), ("Failing", 1)]
 )
