@@ -9,8 +9,9 @@ from typing import NamedTuple
 import pytest
 
 from grafana.alerting.rules import RULES
+from sensetig.alerts.evaluate import firing, outcomes
 from sensetig.commands.retire import retired_lines
-from tests.integration.alerting import Outcome, committed, evaluated, write
+from tests.integration.alerting import Outcome, about, committed, evaluated, reader, write
 from tests.integration.conftest import InfluxDB
 
 pytestmark = pytest.mark.engines
@@ -177,11 +178,12 @@ def test_a_rule_fires_for_the_devices_that_are_ill_and_ends_when_they_are_well(k
 
     before = of(evaluated(rule, influxdb, times.before), key, story.tag)
     during = of(evaluated(rule, influxdb, times.ill), key, story.tag)
+    valued = of(evaluated(about(rule, story.value), influxdb, times.ill), key, story.tag)
     after = of(evaluated(rule, influxdb, times.after), key, story.tag)
 
     assert not any(outcome.fires for outcome in before.values())
     assert {name for name, outcome in during.items() if outcome.fires} == {"a", "b"}
-    assert during["a"].value == pytest.approx(story.value, rel=0.01)
+    assert {name for name, outcome in valued.items() if outcome.fires} == {"a", "b"}, "the number is another"
     assert not any(outcome.fires for outcome in after.values())
     if story.well is not silence:
         assert set(before) == set(during) == set(after) == {"a", "b", "well"}, "one that is well answers, too"
@@ -194,9 +196,10 @@ def test_the_cold_is_out_of_limits_too(influxdb: InfluxDB) -> None:
         influxdb,
         [f"environment,device=frost-a,host=hub,site=alerting temperature_raw_celsius=-4 {now - n}" for n in range(60)],
     )
-    (found,) = of(evaluated(COMMITTED["sensetig-environment-out-of-limits"], influxdb, now), "frost", "device").values()
-    assert found.fires
-    assert found.value == -4
+    rule = COMMITTED["sensetig-environment-out-of-limits"]
+    for each in (rule, about(rule, -4)):
+        (found,) = of(evaluated(each, influxdb, now), "frost", "device").values()
+        assert found.fires
 
 
 def test_a_device_that_has_vanished_is_told_for_as_long_as_its_points_are_kept(influxdb: InfluxDB) -> None:
@@ -230,7 +233,16 @@ def test_a_retired_device_is_not_silent_and_is_again_when_it_is_taken_back(
     }
 
     write(influxdb, retired_lines("old-a", {(tag, "alerting")}, retired=False, seconds=now - 30))
-    assert all(each.fires for each in of(evaluated(rule, influxdb, now), "old", tag).values())
+    back = of(evaluated(rule, influxdb, now), "old", tag)
+    assert {name: each.fires for name, each in back.items()} == {"a": True, "b": True}
+
+
+def test_a_database_without_a_point_sets_nothing_off(influxdb: InfluxDB) -> None:
+    before_all = 1_000_000_000
+    for rule in COMMITTED.values():
+        (nothing,) = outcomes(reader(influxdb).ask_all, rule, [before_all * 1000])
+        assert nothing == {}
+        assert firing(rule, [before_all * 1000], [nothing]) == []
 
 
 def test_one_large_copy_is_no_disk_that_fills(influxdb: InfluxDB) -> None:

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sensetig.commands.retire import command
-from tests.integration.alerting import ask, committed, evaluated, write
+from tests.integration.alerting import committed, evaluated, reader, write
 from tests.integration.conftest import InfluxDB
 
 pytestmark = pytest.mark.engines
@@ -63,7 +63,7 @@ def test_a_name_that_nobody_has_is_refused_and_nothing_is_written(influxdb: Infl
     done = retire(influxdb, tmp_path, "nobody")
     assert done.exit_code == 1
     assert "no device 'nobody' has written within what InfluxDB keeps" in done.output
-    assert ask(influxdb, 'SELECT "retired" FROM "system" WHERE "host" = \'nobody\'') == []
+    assert reader(influxdb).ask('SELECT "retired" FROM "system" WHERE "host" = \'nobody\'') == []
 
 
 def test_a_token_that_may_not_write_is_told(influxdb: InfluxDB, tmp_path: Path) -> None:
