@@ -135,8 +135,8 @@ def _events() -> list[Panel]:
     return [
         states(
             "When something moved",
-            "A lane for each camera: grey is quiet, orange is motion in more than half a per cent of the picture, purple "
-            "in a quarter, as where the light is switched. A gap is a camera that has not reported.",
+            "A lane for each camera: grey is quiet, orange is motion in more than half a per cent of the picture, "
+            "purple in a quarter, as where the light is switched. A gap is a camera that has not reported.",
             _SOURCE.mean("camera", "motion_percent", by=("camera",), function="max"),
             steps=_MOTION,
             size=(24, 4),
