@@ -11,8 +11,9 @@ from grafana.dashboards.lib.query import DATASOURCE
 #: Severities, the gravest first: somebody has to act now; today; or only wants to know.
 CRITICAL, WARNING, INFO = "critical", "warning", "info"
 
-#: Where the runbooks stand: in the repository, behind the address at which a site has published that, if it has.
-RUNBOOKS = "${SENSETIG_ALERTS_RUNBOOKS_URL}docs/runbooks.md"
+#: Where the runbooks stand, from the root of the repository. A site that has published it puts the address before this:
+#: Grafana fills no variables into annotations.
+RUNBOOKS = "docs/runbooks.md"
 
 #: The folder of Grafana in which the rules are shown.
 FOLDER_TITLE = "SenseTIG"

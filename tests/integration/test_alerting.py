@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple
 
 import pytest
 
 from grafana.alerting.rules import RULES
-from sensetig.alerts.evaluate import firing, outcomes
+from sensetig.alerts.evaluate import at_windows, firing, outcomes
 from sensetig.commands.retire import retired_lines
 from tests.integration.alerting import Outcome, about, committed, evaluated, reader, write
 from tests.integration.conftest import InfluxDB
@@ -272,3 +273,28 @@ def test_what_is_let_go_on_the_way_to_open_panels_is_not_lost(influxdb: InfluxDB
     )
     for key in ("points-lost", "buffer-growing"):
         assert of(evaluated(COMMITTED[f"sensetig-{key}"], influxdb, now), "live", "host") == {}
+
+
+#: Rules that are asked look by look: they compare points, or look back over two lengths of time.
+ONE_BY_ONE = {"device-silent", "downstream-silent", "disk-full-in-a-day", "points-lost"}
+
+
+@pytest.mark.parametrize("key", STORIES)
+def test_all_windows_at_once_say_what_each_says_alone(key: str, influxdb: InfluxDB) -> None:
+    story, rule = STORIES[key], COMMITTED[f"sensetig-{key}"]
+    name = f"{key}-windows"
+    times = told(story, influxdb, name)
+    ask = reader(influxdb).ask_all
+    windows = at_windows(ask, rule, times.before * 1000, times.after * 1000) or {}
+    assert (not windows) == (key in ONE_BY_ONE)
+    ends = list(windows)
+    # A window has no point of the very moment that it begins at, which an evaluation alone has.
+    for end in [end for begin, end in pairwise(ends) if begin != times.ill * 1000][-20:]:
+        outcome = windows[end]
+        (alone,) = outcomes(ask, rule, [end])
+        mine = [{labels: state for labels, state in each.items() if name in str(labels)} for each in (outcome, alone)]
+        # A device that wrote nothing in a window is not there, and well where its 0 comes from farther back.
+        assert {labels for labels, state in mine[0].items() if state} == {
+            labels for labels, state in mine[1].items() if state
+        }
+        assert set(mine[0]) <= set(mine[1])
