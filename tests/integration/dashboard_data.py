@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
@@ -64,15 +65,18 @@ class Filled(NamedTuple):
 
     def write(self, lines: Iterable[str], bucket: str = "raw", token: str = "") -> None:
         """Write lines of line protocol. Raises AssertionError when InfluxDB refuses them."""
-        answer = urllib3.request(
-            "POST",
-            f"{self.url}/api/v2/write?{urlencode({'org': self.organisation, 'bucket': bucket})}",
-            body="\n".join(lines),
-            headers={"Authorization": f"Token {token or self.write_token}"},
-            retries=False,
-            timeout=60,
-        )
-        assert answer.status == 204, answer.data
+        rest = iter(lines)
+        # InfluxDB gives up a write after ten seconds, which a year in one piece takes on a busy machine.
+        while batch := list(islice(rest, 5000)):
+            answer = urllib3.request(
+                "POST",
+                f"{self.url}/api/v2/write?{urlencode({'org': self.organisation, 'bucket': bucket})}",
+                body="\n".join(batch),
+                headers={"Authorization": f"Token {token or self.write_token}"},
+                retries=False,
+                timeout=60,
+            )
+            assert answer.status == 204, answer.data
 
     def beat(self) -> None:
         """Let the fleet's devices write once more, those that are not silent, and what no collector here measures."""
