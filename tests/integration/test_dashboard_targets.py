@@ -100,15 +100,15 @@ def test_motion_spans_what_it_marks_and_says_how_long_it_was(mark: dashboards.Ta
 
 
 @pytest.mark.parametrize("mark", [mark for mark in MARKS if mark.panel == "Restarts"], ids=str)
-def test_a_restart_is_marked_from_the_last_point_before_it_to_the_first_after_it(
+def test_a_restart_is_marked_from_the_start_to_the_first_point_after_it(
     mark: dashboards.Target, filled: Filled
 ) -> None:
     (span,) = marked(mark, filled, "pi-hall")
-    assert (span["timeEnd"] - span["time"]).total_seconds() == 10
-    assert span["text"] == "Started again, after 10 s without a word"
-    assert span["tags"] == "pi-hall"
     started = filled.fleet_end - device("pi-hall").started_seconds
-    assert span["timeEnd"].timestamp() == pytest.approx(started, abs=15)
+    assert span["time"].timestamp() == pytest.approx(started, abs=1)
+    assert 0 <= (span["timeEnd"] - span["time"]).total_seconds() <= 10
+    assert span["text"] == "Started again"
+    assert span["tags"] == "pi-hall"
     assert marked(mark, filled, "pi-kitchen") == []
 
 
