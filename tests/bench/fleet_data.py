@@ -213,7 +213,9 @@ def _make(influxd: Path, folder: Path, devices: int) -> None:
 def _fill(url: str, token: str, devices: int) -> int:
     series = [each for number in range(devices) for each in _series(number)]
     sent = 0
-    pool = urllib3.PoolManager(maxsize=4, retries=False, timeout=120)
+    # A busy machine makes InfluxDB give up a write after ten seconds; the same points again are the same points.
+    again = urllib3.Retry(total=8, backoff_factor=1, status_forcelist=(500, 503), allowed_methods=None)
+    pool = urllib3.PoolManager(maxsize=4, retries=again, timeout=120)
 
     def send(bucket: str, body: str) -> None:
         answer = pool.request(
