@@ -83,7 +83,9 @@ def context(chromium: Path) -> Iterator[BrowserContext]:
     """A browser that keeps what it has fetched of Grafana from page to page."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=_ARGUMENTS)
-        yield browser.new_context()
+        context = browser.new_context()
+        context.set_default_timeout(120_000)  # Grafana's own page takes its time on a busy machine
+        yield context
         browser.close()
 
 
@@ -117,7 +119,7 @@ def visit(context: BrowserContext, grafana_url: str, filled: Filled, request: py
     page.goto(f"{grafana_url}/d/{dashboard['uid']}?theme={values['theme']}&var-host={filled.host}&kiosk&refresh=")
     for row in dashboards.collapsed(dashboard):
         page.locator(f'[data-testid="data-testid dashboard-row-title-{row}"][aria-label="Expand row"]').click()
-    page.wait_for_function(_DRAWN, arg=[panel["id"] for panel in dashboards.panels(dashboard)], timeout=90_000)
+    page.wait_for_function(_DRAWN, arg=[panel["id"] for panel in dashboards.panels(dashboard)], timeout=180_000)
     page.wait_for_load_state("networkidle")
     yield Visit(page, console, outside)
     page.close()
