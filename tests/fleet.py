@@ -27,6 +27,8 @@ class Device(NamedTuple):
         status: what the state of its telemetry says.
         started_seconds, deployed_seconds: how long ago it started, and got its version.
         gateway: whether it is known through a hub only, without collectors of its own.
+        air: the temperatures that its Sense HAT tells, as the fields are called between ``temperature_`` and
+            ``_celsius``.
     """
 
     name: str
@@ -46,17 +48,18 @@ class Device(NamedTuple):
     started_seconds: float = 950_000
     deployed_seconds: float = 10_000_000
     gateway: bool = False
+    air: Mapping[str, float] = {}
 
 
 #: One device for each thing that can be wrong, beside some that are well.
 DEVICES = (
-    Device("pi-attic", celsius=71.4, cpu_percent=64),
+    Device("pi-attic", celsius=71.4, cpu_percent=64, air={"raw": 33.9, "compensated": 28.3}),
     Device("pi-barn", "farm", silent_seconds=5 * 3600, status="late", version="0.1.3"),
     Device("pi-cellar", disk_percent=91.2),
     Device("pi-gate", "farm", under_voltage=True, under_voltage_since_boot=True, throttled=True, celsius=82.5),
-    Device("pi-greenhouse", "farm", rejected=42, failing=("sensehat",)),
+    Device("pi-greenhouse", "farm", rejected=42, failing=("sensehat",), air={"raw": 31.2}),
     Device("pi-hall", under_voltage_since_boot=True, disk_percent=83.0, started_seconds=410),
-    Device("pi-kitchen", deployed_seconds=300),
+    Device("pi-kitchen", deployed_seconds=300, air={"raw": 27.4, "compensated": 22.0, "calibrated": 21.6}),
     Device("pi-workshop", "farm", silent_seconds=240, cpu_percent=38),
     Device("plug-freezer", gateway=True, messages=2_214, version=""),
     Device("plug-pump", "farm", gateway=True, status="offline", messages=530, version=""),
@@ -113,6 +116,9 @@ def at(device: Device, now: float, end: float) -> Iterator[Metric]:
     for name in COLLECTORS:
         up_now = int(name not in device.failing)
         yield point("collector", {"up": up_now, "samples": 10 * up_now, "errors": 1 - up_now}, collector=name)
+    if device.air:
+        told: dict[str, FieldValue] = {f"temperature_{kind}_celsius": value for kind, value in device.air.items()}
+        yield point("environment", told, device=device.name, sensor="hts221", simulated="true")
     if device.rejected:
         tags = {"device": device.name, "measurement": "environment", "field": "humidity_raw_percent"}
         yield point("telemetry_rejected", {"value": 0.0, "count": 1}, reason="out_of_range", **tags)

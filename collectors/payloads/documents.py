@@ -32,9 +32,10 @@ def read_json(text: str) -> object:
     try:
         return _DECODER.decode(text)
     except json.JSONDecodeError as error:
-        where = f"at character {error.pos + 1} of {len(text)}"
         if _breaks_off(text, error):
-            raise Unfit("truncated_json", f"the JSON ends before it is complete, {where}") from None
+            sentence = f"the JSON ends before it is complete, after {len(text)} characters"
+            raise Unfit("truncated_json", sentence) from None
+        where = f"at character {error.pos + 1} of {len(text)}"
         raise Unfit("not_json", f"this is no JSON: {error.msg} {where}") from None
     except RecursionError:
         raise Unfit("too_deep", "the JSON is nested too deeply to be read") from None

@@ -20,7 +20,7 @@ from collectors.telemetry import measurements as reasons
 from collectors.telemetry.calibration import Curve
 from collectors.telemetry.limits import Book, Limits
 from collectors.telemetry.lines import is_plain
-from collectors.telemetry.rejections import Rejections
+from collectors.telemetry.rejections import Rejections, Verdicts
 from collectors.telemetry.series import Calibrations, Plan, Plans, Step, Tracker
 from collectors.telemetry.validation import Rule, withdraw
 
@@ -85,6 +85,7 @@ class Pipeline:
         self._earliest_ns = earliest_ns
         self._ahead_ns = ahead_ns
         self._plans = Plans(most_series)
+        self._verdicts = Verdicts()
         self._clock_ns = clock_ns
         self._complain = complain
         self._kinds = kinds
@@ -152,7 +153,6 @@ class Pipeline:
         if not (self._earliest_ns <= time_ns <= self._latest_ns and plan.from_ns <= time_ns < plan.until_ns):
             return None
         rules = plan.rules
-        in_order = time_ns > plan.time_ns
         values: dict[str, FieldValue] = {}
         touched: list[Rule] = []
         try:
@@ -162,7 +162,9 @@ class Pipeline:
                 value = float(text)
                 if not rule.low <= value <= rule.high or "_" in text:
                     return None
-                if rule.watched and in_order:
+                if rule.watched:
+                    if time_ns <= rule.at_ns or rule.pending:
+                        return None
                     step = value - rule.last
                     if step == 0.0:
                         if rule.same + 1 >= rule.stuck_after:
@@ -186,16 +188,13 @@ class Pipeline:
                     added = f"{added}{text}{spelled}"
             if added:
                 line = f"{head} {pairs}{added} {stamp}"
-        if in_order:
-            plan.time_ns = time_ns
-            for rule in touched:
-                if rule.next == rule.last:
-                    rule.same += 1
-                else:
-                    rule.last = rule.next
-                    rule.same = 1
-                rule.at_ns = time_ns
-                rule.pending = 0
+        for rule in touched:
+            if rule.next == rule.last:
+                rule.same += 1
+            else:
+                rule.last = rule.next
+                rule.same = 1
+            rule.at_ns = time_ns
         if plan.count is not None:
             plan.count((plan.identity + time_ns * _SPREAD) & _MASK, time_ns, values)
         return line
@@ -337,13 +336,15 @@ class Pipeline:
             else:
                 values[step.output] = result
                 computed[step.output] = step.source
-        late = time_ns <= plan.time_ns
         for field, value in list(values.items()):
-            reason = self._rule(plan, field).judge(value, time_ns, late=late)
+            rule = self._rule(plan, field)
+            place = (plan.identity, field, time_ns)
+            known = self._verdicts.of(place, value) if rule.is_late(time_ns) else None
+            reason = rule.judge(value, time_ns) or known
             if reason is not None:
                 refused[field] = values.pop(field), reason
-        if not late:
-            plan.time_ns = time_ns
+                if rule.watched and reason != reasons.OUT_OF_RANGE:
+                    self._verdicts.keep(place, value, reason)
         if refused:
             withdraw(values, refused, computed, lambda field: self._rule(plan, field).limits.sources)
         return values, refused, any(output in values for output in computed)

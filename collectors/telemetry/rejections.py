@@ -13,6 +13,9 @@ _KEPT_TAGS = ("host", "site", "simulated", "replayed")
 #: Characters of a text that are kept.
 _MOST_TEXT = 200
 
+#: Readings whose refusal is remembered.
+_MOST_VERDICTS = 8192
+
 #: Points whose times are remembered, so that another of the same series gets one of its own.
 _MOST_TIMES = 8192
 
@@ -31,6 +34,33 @@ class Bounded:
                 return "other"
             self._known.add(text)
         return text
+
+
+class Verdicts:
+    """Why the readings before of a series and field refused one, so that it is refused again when it comes again.
+
+    By then others may have come, and nothing else would tell that they had spoken against it. Of the newest
+    refusals some thousands are remembered.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, str, int], tuple[FieldValue, str]] = {}
+        self._before: dict[tuple[int, str, int], tuple[FieldValue, str]] = {}
+
+    def keep(self, place: tuple[int, str, int], value: FieldValue, reason: str) -> None:
+        """Remember a refusal.
+
+        Args:
+            place: the identity of its series, the field, and its time.
+        """
+        if len(self._known) >= _MOST_VERDICTS:
+            self._before, self._known = self._known, {}
+        self._known[place] = value, reason
+
+    def of(self, place: tuple[int, str, int], value: FieldValue) -> str | None:
+        """Why this value was refused at this place; None where that is not known."""
+        known, reason = self._known.get(place) or self._before.get(place) or (None, None)
+        return reason if known == value else None
 
 
 class Rejections:

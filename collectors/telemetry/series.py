@@ -67,7 +67,6 @@ class Plan:
         "rules",
         "sensor",
         "steps",
-        "time_ns",
         "until_ns",
     )
 
@@ -86,8 +85,6 @@ class Plan:
         self.from_ns = self.until_ns = MIN_TIME_NS
         #: The generation of the calibrations that the curves are from.
         self.generation = -1
-        #: The newest sample so far.
-        self.time_ns = MIN_TIME_NS
 
     def add_rule(self, field: str, rule: Rule) -> None:
         """Keep a rule for a field."""

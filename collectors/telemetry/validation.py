@@ -68,29 +68,36 @@ class Rule:
             return int(value)
         return None
 
-    def judge(self, value: FieldValue, time_ns: int, *, late: bool) -> str | None:
-        """Why a reading is refused, or None when it is taken.
+    def is_late(self, time_ns: int) -> bool:
+        """Whether there has been a reading of this time or a later one: from a batch out of order, or one twice."""
+        return bool(self.same) and time_ns <= (self.candidate_ns if self.pending else self.at_ns)
 
-        Args:
-            late: the series already has a reading of this time or a later one. Such a reading, from a batch that comes
-                out of order, or twice, has no reading before it to be compared with.
-        """
+    def judge(self, value: FieldValue, time_ns: int) -> str | None:
+        """Why a reading is refused, or None when it is taken."""
         if isinstance(value, (bool, str)):
             return None
         if not self.limits.low <= value <= self.limits.high:
             return OUT_OF_RANGE
-        if not self.watched or late:
+        if not self.watched:
             return None
-        return self._compare(float(value), time_ns)
+        return self._place(float(value), time_ns) if self.is_late(time_ns) else self._compare(float(value), time_ns)
+
+    def _place(self, value: float, time_ns: int) -> str | None:
+        """Hold a late reading against the one before it. It neither agrees with any, nor counts as one more.
+
+        Where the reading before it is no longer known, only its range is.
+        """
+        if time_ns < self.at_ns:
+            return None
+        if not self._is_reached(value, self.last, time_ns - self.at_ns):
+            return RATE_OF_CHANGE
+        return STUCK if value == self.last and self._is_stuck(value) else None
 
     def _compare(self, value: float, time_ns: int) -> str | None:
         if value == self.last:
             self.at_ns, self.pending = time_ns, 0
             self.same += 1
-            # At the end of its range a sensor rests for hours: 100 % of humidity is fog.
-            if self.same >= self.stuck_after and self.low < value < self.high:
-                return STUCK
-            return None
+            return STUCK if self._is_stuck(value) else None
         if self.same and not self._is_reached(value, self.last, time_ns - self.at_ns):
             agrees = self.pending and self._is_reached(value, self.candidate, time_ns - self.candidate_ns)
             self.pending = self.pending + 1 if agrees else 1
@@ -99,6 +106,10 @@ class Rule:
                 return RATE_OF_CHANGE
         self.last, self.at_ns, self.same, self.pending = value, time_ns, 1, 0
         return None
+
+    def _is_stuck(self, value: float) -> bool:
+        # At the end of its range a sensor rests for hours: 100 % of humidity is fog.
+        return self.same >= self.stuck_after and self.low < value < self.high
 
     def _is_reached(self, value: float, before: float, elapsed_ns: int) -> bool:
         return abs(value - before) <= max(self.step, self.limits.rate_per_second * elapsed_ns * 1e-9)

@@ -11,7 +11,8 @@ from grafana.dashboards.lib.query import DATASOURCE
 #: Severities, the gravest first: somebody has to act now; today; or only wants to know.
 CRITICAL, WARNING, INFO = "critical", "warning", "info"
 
-#: Where the runbooks stand, from the root of the repository. A site that publishes them elsewhere changes this line.
+#: Where the runbooks stand, from the root of the repository. A site that has published it puts the address before this:
+#: Grafana fills no variables into annotations.
 RUNBOOKS = "docs/runbooks.md"
 
 #: The folder of Grafana in which the rules are shown.

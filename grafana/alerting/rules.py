@@ -49,7 +49,6 @@ _SILENT = (
         board="fleet",
         panel="Devices",
         every_seconds=SLOW,
-        no_data="Alerting",
         error="Error",
     ),
     Rule(

@@ -17,6 +17,9 @@ from sensetig.alerts.values import Labels, Value, compared, reduced
 #: So many queries go into one request.
 _AT_ONCE = 100
 
+#: Seconds: what looks back farther is no matter of windows that follow each other.
+_LONGEST_WINDOW = 7200
+
 
 class Answered(Protocol):
     """One series of an answer; the first column is the time in milliseconds since 1970."""
@@ -73,6 +76,77 @@ def outcomes(ask: Ask, rule: Rule, times_ms: Sequence[int], device: str | None =
             over = frozenset(labels for labels, state in outcome.items() if state)
             found.append(outcome)
     return found
+
+
+def at_windows(
+    ask: Ask, rule: Rule, begin_ms: int, end_ms: int, device: str | None = None
+) -> dict[int, Outcome] | None:
+    """What the rule says at the end of each of the windows that follow each other in a period, asked all at once.
+
+    No point of the period is left out so, and it costs one query instead of one for each window.
+
+    Returns:
+        Each window's end, in milliseconds, and the outcome; None for a rule whose query cannot be asked so.
+
+    Raises:
+        ValueError: the rule has something that is not known here.
+    """
+    if rule.unread:
+        raise ValueError(rule.unread)
+    steps = [step for step in rule.steps if isinstance(step, Query)]
+    grouped = _by_windows(steps[0]) if len(steps) == 1 else None
+    if grouped is None:
+        return None
+    step, seconds = grouped
+    size = seconds * 1000
+    first = -(-begin_ms // size) * size - size
+    whole = step._replace(begin_seconds=(end_ms - first) / 1000)
+    (answer,) = ask([filled(whole, end_ms, device)], step.bucket)
+    windows: dict[int, list[Answered]] = {end: [] for end in range(first + size, end_ms + 1, size)}
+    for series in answer:
+        for row in series.rows:
+            end = int(str(row[0])) + size - 1
+            if end in windows:
+                windows[end].append(_Window(series.tags, series.columns, [row]))
+    found: dict[int, Outcome] = {}
+    over: frozenset[Labels] = frozenset()
+    for end, rows in windows.items():
+        found[end] = _outcome(rule, {step.ref: rows}, over)
+        over = frozenset(labels for labels, state in found[end].items() if state)
+    return found
+
+
+class _Window(NamedTuple):
+    """What a series says of one window."""
+
+    tags: dict[str, str]
+    columns: list[str]
+    rows: Sequence[Sequence[object]]
+
+
+def _by_windows(step: Query) -> tuple[Query, int] | None:
+    """The query by windows as long as it looks back, and that length in seconds; None where that is another question.
+
+    A query that looks back over two lengths, or from point to point, is one. That is not so where all that looks back
+    farther only says 0: that there is such a device.
+    """
+    looks = set(re.findall(r"\btime > now\(\) - (\d+)s AND ", step.query))
+    parts = re.findall(r'SELECT ((?:(?!SELECT).)*?) AS "value" FROM "\w+" WHERE (.*?) GROUP BY', step.query)
+    if (
+        len(looks) > 1
+        or (looks and any(not what.startswith("0 * ") and "now()" not in where for what, where in parts))
+        or len(parts) != step.query.count('FROM "')
+        or re.search(r"(difference|derivative|\bfirst)\(", step.query)
+        or step.end_seconds
+    ):
+        return None
+    seconds = int(looks.pop()) if looks else int(step.begin_seconds)
+    if seconds > _LONGEST_WINDOW:
+        return None
+    query = re.sub(r"\btime > now\(\) - \d+s AND ", "", step.query)
+    # A point of the moment of an evaluation is in it; hence the millisecond.
+    query = re.sub(r'GROUP BY ((?:"\w+"(?:, )?)+)', rf"GROUP BY time({seconds}s, 1ms), \1 fill(none)", query)
+    return step._replace(query=query), seconds
 
 
 def filled(step: Query, time_ms: int, device: str | None = None) -> str:

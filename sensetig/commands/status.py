@@ -55,7 +55,7 @@ class Seconds(click.ParamType[float]):
     default="7d",
     show_default=True,
     show_envvar=True,
-    help="A device that has been silent for longer is retired, and not shown.",
+    help="A device that has been silent for longer is not shown.",
 )
 @click.option("--url", default="http://127.0.0.1:8086", show_default=True, show_envvar=True, help="InfluxDB's address.")
 @click.option(
@@ -102,9 +102,9 @@ def command(
 
 
 def _look(reader: Reader, limits: Limits, since: float) -> list[Judged]:
-    from sensetig.status.fleet import judge, ordered, read
+    from sensetig.status.fleet import in_service, judge, ordered, read
 
-    return ordered(judge(device, limits) for device in read(reader, time.time(), since))
+    return ordered(judge(device, limits) for device in in_service(read(reader, time.time(), since), limits))
 
 
 def _print(devices: list[Judged], *, as_json: bool) -> None:

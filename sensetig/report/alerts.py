@@ -1,18 +1,21 @@
 """The alerts of a period: the provisioned rules, evaluated at points in time spread over it.
 
-A rule is looked at as often as its query looks back, so that no point is between two looks, where that is not too
-often. Around each look that finds it over, every time at which Grafana would have evaluated it is looked at, too.
+A rule is looked at as often as its query looks back, so that no point is between two looks; where its query cannot
+be asked for all of them at once, not too often. Where two looks differ, every time between them at which Grafana would
+have evaluated the rule is looked at, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 from sensetig.alerts import rules as provisioned
-from sensetig.alerts.evaluate import Fired, Outcome, firing, outcomes
+from sensetig.alerts.evaluate import Fired, Outcome, at_windows, firing, outcomes
 from sensetig.alerts.rules import Rule
+from sensetig.alerts.values import Labels
 from sensetig.report.errors import ReportError
 from sensetig.report.period import Period
 from sensetig.report.reader import Reader
@@ -20,7 +23,7 @@ from sensetig.report.reader import Reader
 #: What a rule's label ``severity`` says, the gravest first; one without it is a warning.
 SEVERITIES = ("critical", "warning", "info")
 
-#: A rule is looked at so many times in a period at most, beside the looks around an alert.
+#: A rule that has to be asked for each look is looked at so many times in a period at most, beside the close ones.
 MOST_LOOKS = 336
 
 #: Seconds: what looks back over days is looked at as often as this all the same.
@@ -120,7 +123,7 @@ def gather(reader: Reader, rules: Sequence[Rule], device: str, period: Period, k
             rule.every_seconds, min(rule.window_seconds, _LONGEST_LOOK), (period.end_ms - begin) / 1000 / MOST_LOOKS
         )
         try:
-            fired, last = _fired(reader, rule, device, begin, period.end_ms, every)
+            fired, last, every = _fired(reader, rule, device, begin, period.end_ms, every)
         except ValueError as error:
             unread.append((rule.title, str(error)))
             continue
@@ -130,36 +133,50 @@ def gather(reader: Reader, rules: Sequence[Rule], device: str, period: Period, k
     return Alerts(len(rules), tuple(alerts), tuple(unread), begin, longest)
 
 
-def _fired(reader: Reader, rule: Rule, device: str, begin: int, end: int, every: float) -> tuple[list[Fired], int]:
-    """The rule's alerts, and the last time at which it was looked at."""
+def _fired(
+    reader: Reader, rule: Rule, device: str, begin: int, end: int, every: float
+) -> tuple[list[Fired], int, float]:
+    """The rule's alerts, the last time at which it was looked at, and the seconds between two looks."""
     step = int(rule.every_seconds * 1000)
     # Grafana evaluates at whole multiples of the group's interval.
     grid = list(range(-(-begin // step) * step, end + 1, step))
     if not grid:
-        return [], end
-    stride = max(1, round(every * 1000 / step))
-    looked = dict.fromkeys((*range(0, len(grid), stride), len(grid) - 1))
-    known = _ask(reader, rule, [grid[index] for index in looked], device)
-    close = [
-        near
-        for index in looked
-        if any(known[grid[index]].values())
-        for near in range(max(0, index - stride), min(len(grid), index + stride + 1))
-        if grid[near] not in known
-    ]
-    # Beyond a bound the rest stays as coarse as it was: a rule that is over for a year says so once.
-    more = sorted({grid[near] for near in close})[:_MOST_CLOSE]
-    known |= _ask(reader, rule, more, device)
+        return [], end, every
+    windows = at_windows(reader.ask_all, rule, begin, end, device)
+    if windows is None:
+        stride = max(1, round(every * 1000 / step))
+        known = _ask(reader, rule, [grid[index] for index in range(0, len(grid), stride)], device)
+    else:
+        known = {time: _own(outcome, device) for time, outcome in windows.items() if time >= begin}
+        every = max(rule.every_seconds, rule.window_seconds)
+    # How it ends is told as it is then.
+    known |= _ask(reader, rule, [grid[-1]], device)
+    looks = sorted(known)
+    # Between two looks that differ, and from there on for as long as the rule waits before it fires.
+    close = {
+        time
+        for before, after in pairwise([grid[0] - step, *looks])
+        if _over(known.get(before, {})) != _over(known[after])
+        for time in range(before + step, after + int(rule.for_seconds * 1000) + step, step)
+        if grid[0] <= time <= grid[-1] and time not in known
+    }
+    # Beyond a bound the rest stays as coarse as it was.
+    known |= _ask(reader, rule, sorted(close)[:_MOST_CLOSE], device)
     times = sorted(known)
-    return firing(rule, times, [known[time] for time in times]), times[-1]
+    return firing(rule, times, [known[time] for time in times]), times[-1], every
+
+
+def _over(outcome: Outcome) -> set[Labels]:
+    return {labels for labels, state in outcome.items() if state}
 
 
 def _ask(reader: Reader, rule: Rule, times: Sequence[int], device: str) -> dict[int, Outcome]:
     found = outcomes(reader.ask_all, rule, times, device)
-    return {
-        time: {labels: state for labels, state in outcome.items() if of_device(dict(labels), device)}
-        for time, outcome in zip(times, found, strict=True)
-    }
+    return {time: _own(outcome, device) for time, outcome in zip(times, found, strict=True)}
+
+
+def _own(outcome: Outcome, device: str) -> Outcome:
+    return {labels: state for labels, state in outcome.items() if of_device(dict(labels), device)}
 
 
 def of_device(labels: Mapping[str, str], device: str) -> bool:

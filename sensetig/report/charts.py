@@ -186,7 +186,7 @@ def _states(figure: Figure, drawn: Drawn, lines: Sequence[Line], period: Period)
         bars: list[tuple[float, float]] = []
         colours: list[str] = []
         for begin, end, value in spans(line, join, drawn.step, period):
-            text, colour = state(value, known, steps)
+            text, colour = state(value, known, steps, panel.defaults.get("unit", "short"))
             # A week that was well is a pale band, from which the minute that was not stands out.
             colour = "well" if colour == "green" else colour
             shown.setdefault(text, colour)

@@ -64,7 +64,7 @@ def ask(reader: Reader, panel: Panel, device: str, period: Period) -> Drawn:
     answers = reader.ask_all(queries, "hourly" if hourly else "raw")
     for target, step, answer in zip(panel.targets, steps, answers, strict=True):
         for line in named(answer, target.alias):
-            gather = shares if panel.kind == "state-timeline" else sum
+            gather = _gather(panel)
             if rate(target.query):
                 line = before(line, period.end_ms - step * 1000)
             lines.append(regrouped(line, period.step, gather) if step < period.step else line)
@@ -106,6 +106,14 @@ def _step(panel: Panel, query: str, period: Period, *, by_hour: bool, hourly: bo
         # The last state of half an hour hides what was so for a minute of it.
         return max(10, min(period.step, int(period.seconds / _MOST_STATES / 10) * 10))
     return max(period.step, HOUR_SECONDS if hourly else 0)
+
+
+def _gather(panel: Panel) -> Callable[[list[float]], float]:
+    """What many values of a panel make together: of counts the sum, of states the state, of a measure its greatest."""
+    if panel.kind != "state-timeline":
+        return sum
+    told = [panel.defaults, *({each["id"]: each["value"]} for every in panel.overrides for each in every["properties"])]
+    return shares if any(each.get("mappings") for each in told) else max
 
 
 def rate(query: str) -> bool:

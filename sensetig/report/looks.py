@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from sensetig.report.numbers import number
 from sensetig.report.panels import Panel
 
 #: Grafana's names of colours -> the page's, which differ between the light and the dark scheme.
@@ -19,6 +20,7 @@ COLOURS = {
     "purple": "purple",
     "yellow": "yellow",
     "text": "ink",
+    "semi-dark-text": "grey",
     "transparent": "faint",
 }
 
@@ -94,10 +96,13 @@ def words(panel: Panel, name: str) -> dict[str, tuple[str, str]]:
     }
 
 
-def state(value: float, known: Mapping[str, tuple[str, str]], steps: list[Mapping[str, Any]]) -> tuple[str, str]:
+def state(
+    value: float, known: Mapping[str, tuple[str, str]], steps: list[Mapping[str, Any]], unit: str = "short"
+) -> tuple[str, str]:
     """What a state's number says, and its colour.
 
-    Truth is 1 or 0; between them it is the share of an hour in which it was true.
+    Truth is 1 or 0; between them it is the share of an hour in which it was true. A number that has no word of its own
+    is told by the thresholds that it is between.
     """
     for spelled in (f"{value:g}", {1.0: "true", 0.0: "false"}.get(value, "")):
         if spelled in known:
@@ -107,8 +112,17 @@ def state(value: float, known: Mapping[str, tuple[str, str]], steps: list[Mappin
         # What is worse must not hide behind what is better.
         worse = min((end for end in ends if end), key=lambda end: _WORST.get(end[1], len(_WORST)))
         return f"{worse[0]} for part of the time", worse[1]
-    colour = "grey"
-    for step in steps:
-        if step.get("value") is None or value >= step["value"]:
-            colour = COLOURS.get(step.get("color", ""), "grey")
-    return f"{value:g}", colour
+    bounds = [float(step["value"]) for step in steps if step.get("value") is not None]
+    passed = sum(value >= bound for bound in bounds)
+    colour = steps[passed + len(steps) - len(bounds) - 1].get("color", "") if steps else ""
+    return _between(value, bounds, passed, unit), COLOURS.get(colour, "grey")
+
+
+def _between(value: float, bounds: list[float], passed: int, unit: str) -> str:
+    if not bounds:
+        return number(value, unit)
+    if passed == 0:
+        return f"below {number(bounds[0], unit)}"
+    if passed == len(bounds):
+        return f"{number(bounds[-1], unit)} or more"
+    return f"{number(bounds[passed - 1], unit)} to {number(bounds[passed], unit)}"

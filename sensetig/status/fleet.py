@@ -54,6 +54,10 @@ class Limits(NamedTuple):
     offline: float = 600.0
 
 
+#: Where ``sensetig retire`` says so, by which tag of a device, and the field that a device in service writes there.
+_RETIRED = (("system", "host", "uptime"), ("device_state", "device", "messages"))
+
+
 class Device(NamedTuple):
     """One device as it was last heard. None is "not told", which differs from 0 and from false."""
 
@@ -69,6 +73,7 @@ class Device(NamedTuple):
     messages: int | None = None
     version: str | None = None
     firmware: str | None = None
+    retired: bool = False
 
 
 class Judged(NamedTuple):
@@ -119,10 +124,7 @@ def ordered(devices: Iterable[Judged]) -> list[Judged]:
 
 
 def read(reader: Reader, now_seconds: float, since_seconds: float) -> list[Device]:
-    """Every device that has written within so many seconds; one that has not is taken for retired.
-
-    Raises ReportError.
-    """
+    """Every device that has written within so many seconds. Raises ReportError."""
     scope = f"time >= {int((now_seconds - since_seconds) * 1000)}ms"
     queries = [f'SELECT last("{field}") FROM "{name}" WHERE {scope} GROUP BY "host"' for name, field in _HEARD]  # noqa: S608
     for name, field, tags, condition in _NEWEST.values():
@@ -130,7 +132,11 @@ def read(reader: Reader, now_seconds: float, since_seconds: float) -> list[Devic
         groups = ", ".join(f'"{tag}"' for tag in ("host", *tags))
         queries.append(f'SELECT last("{field}") FROM "{name}" WHERE {where} GROUP BY {groups}')  # noqa: S608
     queries += [f'SELECT last("{field}") FROM "device_state" WHERE {scope} GROUP BY "device"' for field in _STATE]  # noqa: S608
-    answers = reader.ask_all(queries)
+    for name, tag, field in _RETIRED:
+        # That a device is retired may have been said before.
+        queries.append(f'SELECT last("retired") FROM "{name}" GROUP BY "{tag}", "site"')  # noqa: S608
+        queries.append(f'SELECT last("{field}") FROM "{name}" WHERE {scope} GROUP BY "{tag}", "site"')  # noqa: S608
+    *answers, machines, here, behind, there = reader.ask_all(queries)
     heard = _heard(answers[: len(_HEARD)])
     newest = dict(zip(_NEWEST, (_values(each, "host") for each in answers[len(_HEARD) :]), strict=False))
     state = dict(zip(_STATE.values(), (_values(each, "device") for each in answers[-len(_STATE) :]), strict=True))
@@ -138,7 +144,26 @@ def read(reader: Reader, now_seconds: float, since_seconds: float) -> list[Devic
     for name, seconds in state["last_telemetry"].items():
         if isinstance(seconds, int | float):
             heard.setdefault(name, int(seconds * 1000))
-    return [_device(name, now_seconds - time / 1000, newest, state) for name, time in sorted(heard.items())]
+    retired = _retired(machines, here, "host") | _retired(behind, there, "device")
+    return [
+        _device(name, now_seconds - time / 1000, newest, state)._replace(retired=name in retired)
+        for name, time in sorted(heard.items())
+    ]
+
+
+def in_service(devices: Iterable[Device], limits: Limits) -> list[Device]:
+    """The devices without those that are retired and silent; one that is retired and writes all the same is there."""
+    return [device for device in devices if not (device.retired and device.age_seconds > limits.late)]
+
+
+def _retired(said: list[Series], wrote: list[Series], tag: str) -> set[str]:
+    """The devices that are retired at every site at which they wrote."""
+
+    def places(answer: list[Series]) -> set[tuple[str, str]]:
+        return {(each.tags.get(tag, ""), each.tags.get("site", "")) for each in answer if each.rows[0][1] is not None}
+
+    retired = places([each for each in said if each.rows[0][1]])
+    return {name for name, _ in retired} - {name for name, _ in places(wrote) - retired}
 
 
 def _heard(answers: Iterable[list[Series]]) -> dict[str, int]:

@@ -34,14 +34,16 @@ def table(devices: Sequence[Judged], width: int) -> Table:
     shown = [name for name, least in _WIDTHS.items() if width >= least]
     result = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", expand=False)
     result.add_column("")
-    result.add_column("Device", overflow="fold", min_width=8)
+    # A name is folded only where it is long, or there is no room at all.
+    longest = max((len(each.device.name) for each in devices), default=0)
+    result.add_column("Device", overflow="fold", min_width=max(8, min(longest, 24, width // 4)))
     result.add_column("Status", no_wrap=True)
     for name in shown:
         right = name in ("Seen", "Temp", "CPU", "Disk", "Messages")
         result.add_column(name, justify="right" if right else "left", no_wrap=name != "Why", overflow="fold")
     for each in devices:
         sign, word, colour = SIGNS[each.level]
-        cells = _cells(each)
+        cells = _cells(each, " ago" if width >= _WIDTHS["Temp"] else "")
         result.add_row(
             Text(f"{sign} {word}", style=colour),
             Text(each.device.name),
@@ -51,10 +53,10 @@ def table(devices: Sequence[Judged], width: int) -> Table:
     return result
 
 
-def _cells(each: Judged) -> dict[str, Text]:
+def _cells(each: Judged, ago: str) -> dict[str, Text]:
     device = each.device
     return {
-        "Seen": Text(f"{duration(round(device.age_seconds))} ago"),
+        "Seen": Text(f"{duration(round(device.age_seconds))}{ago}"),
         "Temp": _number(device.temperature_celsius, "°C", "hot", each),
         "CPU": _number(device.cpu_percent, "%", "busy", each),
         "Disk": _number(device.disk_percent, "%", "disk", each),

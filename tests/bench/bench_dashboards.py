@@ -1,7 +1,8 @@
 """How long all queries of each dashboard take, over an hour to a year, of one device among one and among fifty.
 
 See tests/bench/fleet_data.py for what the databases hold. Each panel's queries are sent one after the other, as
-Grafana's datasource does; a panel's time is the sum of its queries' times.
+Grafana's datasource does; a panel's time is the sum of its queries' times. The annotations that are on count as panels.
+A query that finds nothing is quick and says nothing, so these are counted too.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import urllib3
@@ -54,11 +55,19 @@ _TWINS = {
 
 
 class Timed(NamedTuple):
-    """A dashboard over a range: the medians of each panel, and of all together, in milliseconds."""
+    """A dashboard over a range: the medians of each panel, and of all together, in milliseconds; who found nothing."""
 
     slowest: float
     panel: str
     total: float
+    empty: list[str]
+
+
+class Answer(NamedTuple):
+    """How long an answer took, in milliseconds, and whether there was anything in it."""
+
+    took: float
+    full: bool
 
 
 class Asker:
@@ -68,18 +77,18 @@ class Asker:
         self._database = database
         self._pool = urllib3.PoolManager(retries=False, timeout=120)
 
-    def influxql(self, query: str) -> float:
+    def influxql(self, query: str) -> Answer:
         """As Grafana's InfluxQL datasource asks."""
         body = urlencode({"db": "raw", "q": query, "epoch": "ms"})
-        return self._timed("/query", body, "application/x-www-form-urlencoded", lambda told: b'"error"' not in told)
+        return self._timed("/query", body, "application/x-www-form-urlencoded", b'"error"', b'"series"')
 
-    def flux(self, query: str) -> float:
+    def flux(self, query: str) -> Answer:
         """As Grafana's Flux datasource asks."""
         body = json.dumps({"query": query, "dialect": {"annotations": ["group", "datatype", "default"]}})
         path = f"/api/v2/query?org={self._database.organisation}"
-        return self._timed(path, body, "application/json", lambda told: b",error" not in told[:200])
+        return self._timed(path, body, "application/json", b",error,", b"_result")
 
-    def _timed(self, path: str, body: str, kind: str, well: Callable[[bytes], bool]) -> float:
+    def _timed(self, path: str, body: str, kind: str, wrong: bytes, full: bytes) -> Answer:
         began = time.perf_counter()
         answer = self._pool.request(
             "POST",
@@ -88,9 +97,9 @@ class Asker:
             headers={"Authorization": f"Token {self._database.token}", "Content-Type": kind},
         )
         took = (time.perf_counter() - began) * 1000
-        if answer.status != 200 or not well(answer.data):
+        if answer.status != 200 or wrong in answer.data[:1000]:
             raise BenchUnavailable(f"InfluxDB refused {body[:300]}: {answer.data[:300]!r}")
-        return took
+        return Answer(took, full in answer.data)
 
 
 def run() -> list[Result]:
@@ -116,6 +125,7 @@ def _boards(ask: Asker, devices: int) -> Iterator[Result]:
             continue
         key = f"{name.removesuffix('.json')}, {devices} {'device' if devices == 1 else 'devices'}"
         totals = {}
+        empty: set[str] = set()
         for words, seconds in RANGES.items():
             timed = _timed(ask, board, seconds)
             totals[words] = timed.total
@@ -123,6 +133,11 @@ def _boards(ask: Asker, devices: int) -> Iterator[Result]:
                 f"{key}, {words}: slowest panel, {timed.panel.rpartition(' (')[0]}", timed.slowest, "ms", SLOWEST_MS
             )
             yield Result(f"{key}, {words}: all panels", timed.total, "ms")
+            if words != "1 h":  # what happens seldom need not have happened in an hour
+                empty.update(timed.empty)
+        yield Result(
+            f"{key}: panels that found nothing{''.join(f', {each}' for each in sorted(empty))}", len(empty), ""
+        )
         yield Result(f"{key}: a year to a day", totals["1 y"] / totals["24 h"], "x", YEAR_TO_DAY)
 
 
@@ -141,8 +156,8 @@ def _twins(ask: Asker) -> Iterator[Result]:
     for words, (influxql, flux, seconds) in _TWINS.items():
         asked = influxql.format(time=f"time >= {END - seconds}s AND time < {END}s")
         twin = flux.format(range=f"start: {END - seconds}, stop: {END}")
-        yield Result(f"{words}: InfluxQL", _median(lambda asked=asked: ask.influxql(asked)), "ms")  # type: ignore[misc]
-        yield Result(f"{words}: Flux", _median(lambda twin=twin: ask.flux(twin)), "ms")  # type: ignore[misc]
+        yield Result(f"{words}: InfluxQL", _median(lambda asked=asked: ask.influxql(asked).took), "ms")  # type: ignore[misc]
+        yield Result(f"{words}: Flux", _median(lambda twin=twin: ask.flux(twin).took), "ms")  # type: ignore[misc]
 
 
 def _median(once: Callable[[], float]) -> float:
@@ -150,58 +165,58 @@ def _median(once: Callable[[], float]) -> float:
     return statistics.median(once() for _ in range(ROUNDS))
 
 
-def _timed(ask: Asker, board: Mapping[str, object], seconds: int, marks: Mapping[str, str] | None = None) -> Timed:
+def _timed(ask: Asker, board: Mapping[str, Any], seconds: int, marks: Mapping[str, str] | None = None) -> Timed:
     plan = dict(_queries(board, seconds, marks))
     rounds: list[dict[str, float]] = []
-    for _ in range(ROUNDS + 1):
-        rounds.append({panel: sum(each() for each in _bound(ask, queries)) for panel, queries in plan.items()})
+    empty: list[str] = []
+    for number in range(ROUNDS + 1):
+        times = {}
+        for panel, queries in plan.items():
+            answers = [ask.flux(query) if flux else ask.influxql(query) for flux, query in queries]
+            times[panel] = sum(each.took for each in answers)
+            if not number and not any(each.full for each in answers) and not panel.startswith("annotation "):
+                empty.append(panel.rpartition(" (")[0])
+        rounds.append(times)
     medians = {panel: statistics.median(each[panel] for each in rounds[1:]) for panel in plan}
     slowest = max(medians, key=lambda panel: medians[panel])
-    return Timed(medians[slowest], slowest, statistics.median(sum(each.values()) for each in rounds[1:]))
-
-
-def _bound(ask: Asker, queries: Sequence[tuple[bool, str]]) -> Iterator[Callable[[], float]]:
-    for flux, query in queries:
-        yield lambda flux=flux, query=query: ask.flux(query) if flux else ask.influxql(query)  # type: ignore[misc]
+    return Timed(medians[slowest], slowest, statistics.median(sum(each.values()) for each in rounds[1:]), empty)
 
 
 def _queries(
-    board: Mapping[str, object], seconds: int, marks: Mapping[str, str] | None
+    board: Mapping[str, Any], seconds: int, marks: Mapping[str, str] | None
 ) -> Iterator[tuple[str, list[tuple[bool, str]]]]:
     """Each panel's title and id, and its queries with Grafana's variables filled in; whether each is Flux."""
+    values = {"site": ".*", "host": fleet_data.device(0), "interval": f"{_interval(seconds, board)}s", **(marks or {})}
     for panel in dashboards.panels(board):
         own = panel.get("timeFrom")
         span = dashboards.seconds(own) if own else seconds
-        interval = _interval(seconds, board)
-        values = {
-            "site": ".*",
-            "host": fleet_data.device(0),
-            "interval": f"{interval}s",
+        begin_ms, end_ms = (END - span) * 1000, END * 1000
+        filled = {
+            **values,
             "__interval": f"{max(10, span // int(panel.get('maxDataPoints') or 1000))}s",
-            "__to": str(END * 1000),
-            **(marks or {}),
+            "__to": str(end_ms),
         }
         queries = []
         for target in panel.get("targets") or []:
             if "channel" in target:
                 continue
-            begin_ms, end_ms = (END - span) * 1000, END * 1000
-            if target["datasource"]["uid"] == dashboards.FLUX:
-                queries.append(
-                    (True, dashboards.filled_flux(target["query"], values, begin_ms=begin_ms, end_ms=end_ms))
-                )
-                continue
             # The data's time stands still; a query that asks for now is asked for then.
             query = target["query"].replace("now()", f"{END}s")
-            queries.append((False, dashboards.filled(query, values, begin_ms=begin_ms, end_ms=end_ms)))
+            flux = target["datasource"]["uid"] == dashboards.FLUX
+            fill = dashboards.filled_flux if flux else dashboards.filled
+            queries.append((flux, fill(query, filled, begin_ms=begin_ms, end_ms=end_ms)))
         if queries:
             yield f"{panel['title']} ({panel['id']})", queries
+    for mark in board["annotations"].get("list") or []:
+        if mark["enable"] and "query" in mark["target"]:
+            query = dashboards.filled_flux(
+                mark["target"]["query"], values, begin_ms=(END - seconds) * 1000, end_ms=END * 1000
+            )
+            yield f"annotation {mark['name']} ()", [(True, query)]
 
 
-def _interval(seconds: int, board: Mapping[str, object]) -> int:
+def _interval(seconds: int, board: Mapping[str, Any]) -> int:
     """What *Resolution* is at ``auto``, in seconds."""
-    templating = board["templating"]
-    assert isinstance(templating, dict)
-    (variable,) = (each for each in templating["list"] if each["type"] == "interval")
+    (variable,) = (each for each in board["templating"]["list"] if each["type"] == "interval")
     rough = max(seconds / variable["auto_count"], dashboards.seconds(variable["auto_min"]))
     return next((step for step, bound in zip(_STEPS, _BOUNDS, strict=False) if rough < bound), _STEPS[-1])

@@ -1,9 +1,10 @@
 """An InfluxDB with what a fleet writes: made once, kept in the cache by its version.
 
-Of one device: every numeric field that a collector or Telegraf's input ``internal`` declares, every 10 s over 30 days
-in ``raw``, and the summaries of a year in ``hourly``. Of more devices: the same for the first, but the last 24 hours in
-``raw``; for each of the others the measurements that are looked at across devices (:data:`ACROSS`), 24 hours in ``raw``
-and a year in ``hourly``; and for all 30 days of the humidity sensor (:data:`LONG`) in ``raw``.
+Of one device: every numeric field that a collector or one of Telegraf's own inputs declares, every 10 s over 30 days in
+``raw``, and the summaries of a year in ``hourly``; it is a hub, and tells of its InfluxDB's shards each minute. Of more
+devices: the same for the first, but the last 24 hours in ``raw``; for each of the others the measurements that are
+looked at across devices (:data:`ACROSS`), 24 hours in ``raw`` and a year in ``hourly``; and for all 30 days of the
+humidity sensor (:data:`LONG`) in ``raw``.
 
 Values are waves, since only their number and kind matter here; time ends at :data:`END`, so that what is measured is
 the same on every day.
@@ -28,8 +29,9 @@ import platformdirs
 import urllib3
 from filelock import FileLock
 
-from collectors.schema import Field, Measurement
-from grafana.dashboards.rows import telegraf
+from collectors.schema import Field, Measurement, Tag
+from grafana.dashboards.rows import influxdb as hub
+from grafana.dashboards.rows import kernel, services, telegraf
 from sensetig import bundle
 from sensetig.declarations import declared
 from sensetig.engines import locate
@@ -44,10 +46,21 @@ HOUR, DAY = 3600, 86400
 STEP = 10
 
 #: Part of the cache's key: raise it when what is generated changes, or when a dashboard reads a new measurement.
-VERSION = 1
+VERSION = 2
 
 #: The measurements of which every device has a year in ``hourly``.
-ACROSS = ("environment", "cpu", "mem", "disk", "system", "temp", "pi", "device_state", "telemetry_rejected")
+ACROSS = (
+    "environment",
+    "cpu",
+    "mem",
+    "disk",
+    "system",
+    "temp",
+    "pi",
+    "device_state",
+    "telemetry_rejected",
+    "collector",
+)
 
 #: The tag's value and the fields of ``environment`` of which every device has 30 days in ``raw``.
 LONG = ("hts221", ("temperature_raw_celsius", "humidity_raw_percent", "dew_point_celsius"))
@@ -55,20 +68,36 @@ LONG = ("hts221", ("temperature_raw_celsius", "humidity_raw_percent", "dew_point
 #: The tags' values that queries ask for; a tag that is not named here has its own name for a value.
 _TAGS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "environment": {"sensor": ("hts221", "lps25h")},
-    "cpu": {"cpu": ("cpu-total", "cpu0")},
+    "cpu": {"cpu": ("cpu-total", "cpu0", "cpu1", "cpu2", "cpu3")},
     "disk": {"path": ("/",), "fstype": ("ext4",), "mode": ("rw",), "device": ("mmcblk0p2",)},
     "diskio": {"name": ("mmcblk0",)},
     "net": {"interface": ("eth0", "wlan0")},
     "wifi": {"interface": ("wlan0",)},
     "temp": {"sensor": ("cpu_thermal",)},
     "camera_event": {"kind": ("start", "end")},
-    "collector": {"collector": ("system", "pi", "sensehat", "camera")},
+    "collector": {"collector": ("system", "pi", "sensehat", "camera", "clock", "spool")},
+    "internal_gather": {"input": ("execd", "exec", "internal", "kernel", "http", "mqtt_consumer", "systemd_units")},
     "internal_write": {"output": ("influxdb_v2",)},
+    "systemd_units": {"name": ("telegraf.service", "influxdb.service", "grafana-server.service", "mosquitto.service")},
+    # A hub's buckets after five years: some 46 shards each.
+    "influxdb": {"bucket": ("b000", "b001"), "id": tuple(str(each) for each in range(1, 47))},
     "telemetry_rejected": {"reason": ("out_of_range",), "measurement": ("environment",), "field": ("pressure_hpa",)},
 }
 
 #: What comes only now and then, and how many steps lie between two points.
-_SELDOM = {"camera_event": 180, "camera_detection": 180, "telemetry_rejected": 360, "joystick": 360}
+_SELDOM = {"camera_event": 180, "camera_detection": 180, "telemetry_rejected": 360, "joystick": 360, "influxdb": 6}
+
+#: The texts that dashboards look at; all others are left out.
+_TEXTS = {
+    ("device_state", "status"): "online",
+    ("device_state", "bundle_version"): "0.2.0",
+    ("device_state", "firmware"): "2025-05-08",
+    ("device_status", "status"): "online",
+}
+
+#: What stands for the seconds since the device's start, which for nobody begin anew.
+_SINCE_START = "@"
+_STARTED = END - 400 * DAY
 
 #: So many different lines has a series; then they come again.
 _VARIANTS = 360
@@ -125,8 +154,27 @@ def device(number: int) -> str:
 
 
 def _measurements() -> list[Measurement]:
+    """What a device writes; a measurement whose fields belong to different tags comes in parts."""
     found = [each.measurement for each in declared().values()]
-    return [each for each in (*found, *telegraf.MEASUREMENTS) if any(field.kind is not str for field in each.fields)]
+    native = (*telegraf.MEASUREMENTS, *kernel.MEASUREMENTS, *services.MEASUREMENTS, *_of_influxdb())
+    kept = []
+    for each in (*found, *native):
+        fields = tuple(field for field in each.fields if field.kind is not str or (each.name, field.name) in _TEXTS)
+        if fields:
+            kept.append(each._replace(fields=fields))
+    return kept
+
+
+def _of_influxdb() -> Iterator[Measurement]:
+    """InfluxDB's figures as it labels them: its own, those of a bucket, and those of a shard."""
+    (whole,) = hub.MEASUREMENTS
+    parts: dict[tuple[Tag, ...], list[Field]] = {}
+    for field in whole.fields:
+        shard = field.name in ("storage_tsm_files_disk_bytes", "storage_wal_size", "storage_cache_inuse_bytes")
+        count = 2 if shard else 1 if field.name.startswith("storage_bucket_") else 0
+        parts.setdefault(whole.tags[:count], []).append(field)
+    for tags, fields in parts.items():
+        yield whole._replace(tags=tuple(tag._replace(optional=False) for tag in tags), fields=tuple(fields))
 
 
 def _size(folder: Path) -> int:
@@ -165,7 +213,9 @@ def _make(influxd: Path, folder: Path, devices: int) -> None:
 def _fill(url: str, token: str, devices: int) -> int:
     series = [each for number in range(devices) for each in _series(number)]
     sent = 0
-    pool = urllib3.PoolManager(maxsize=4, retries=False, timeout=120)
+    # A busy machine makes InfluxDB give up a write after ten seconds; the same points again are the same points.
+    again = urllib3.Retry(total=8, backoff_factor=1, status_forcelist=(500, 503), allowed_methods=None)
+    pool = urllib3.PoolManager(maxsize=4, retries=again, timeout=120)
 
     def send(bucket: str, body: str) -> None:
         answer = pool.request(
@@ -213,13 +263,14 @@ def _points(series: list[_Series], devices: int) -> Iterator[str]:
                 continue
             step = STEP * each.seldom
             for number, at in enumerate(range(begin, begin + DAY, step)):
-                yield f"{each.prefix} {points[number % _VARIANTS]} {at}"
+                told = points[number % _VARIANTS].replace(_SINCE_START, str(at - _STARTED))
+                yield f"{each.prefix} {told} {at}"
 
 
 def _hours(series: list[_Series]) -> Iterator[str]:
     for begin in range(END - 365 * DAY, END, 30 * DAY):
         for each in series:
-            if not each.first and each.measurement.name not in ACROSS:
+            if not each.hours[0] or not (each.first or each.measurement.name in ACROSS):
                 continue
             for number, at in enumerate(range(begin, min(begin + 30 * DAY, END), HOUR)):
                 yield f"{each.prefix} {each.hours[number % _VARIANTS]} {at}"
@@ -231,18 +282,19 @@ def _series(number: int) -> list[_Series]:
     for measurement in _measurements():
         wanted = _TAGS.get(measurement.name, {})
         keys = [tag.name for tag in measurement.tags if not tag.optional or tag.name in wanted]
+        seldom = _SELDOM.get(measurement.name, 1)
         for values in product(*(wanted.get(key, (name if key == "device" else key,)) for key in keys)):
             tags = {"host": name, "site": "home", **dict(zip(keys, values, strict=True))}
             prefix = ",".join((measurement.name, *(f"{key}={value}" for key, value in sorted(tags.items()))))
-            fields = [field for field in measurement.fields if field.kind is not str]
+            fields = measurement.fields
             kept = [field for field in fields if field.name in LONG[1]] if LONG[0] in values else []
             made.append(
                 _Series(
                     prefix,
-                    tuple(_point(fields, each, number) for each in range(_VARIANTS)),
-                    tuple(_point(kept, each, number) for each in range(_VARIANTS)) if kept else (),
-                    tuple(_hour(fields, each, number) for each in range(_VARIANTS)),
-                    _SELDOM.get(measurement.name, 1),
+                    tuple(_point(measurement, fields, each, number) for each in range(_VARIANTS)),
+                    tuple(_point(measurement, kept, each, number) for each in range(_VARIANTS)) if kept else (),
+                    tuple(_hour(fields, each, number, 360 // seldom) for each in range(_VARIANTS)),
+                    seldom,
                     measurement,
                     number == 0,
                 )
@@ -256,9 +308,15 @@ def _value(field: Field, step: int, number: int) -> float:
     return low + (high - low) * (0.5 + 0.3 * math.sin(2 * math.pi * step / _VARIANTS + number))
 
 
-def _point(fields: Iterable[Field], step: int, number: int) -> str:
+def _point(measurement: Measurement, fields: Iterable[Field], step: int, number: int) -> str:
     texts = []
     for field in fields:
+        if field.kind is str:
+            texts.append(f'{field.name}="{_TEXTS[measurement.name, field.name]}"')
+            continue
+        if (measurement.name, field.name) == ("system", "uptime"):
+            texts.append(f"uptime={_SINCE_START}i")
+            continue
         value = _value(field, step, number)
         if field.kind is bool:
             texts.append(f"{field.name}={'true' if step == 7 else 'false'}")
@@ -267,12 +325,14 @@ def _point(fields: Iterable[Field], step: int, number: int) -> str:
     return ",".join(texts)
 
 
-def _hour(fields: Iterable[Field], step: int, number: int) -> str:
+def _hour(fields: Iterable[Field], step: int, number: int, count: int) -> str:
     texts = []
     for field in fields:
+        if field.kind is str:
+            continue
         value = _value(field, step, number)
         name = field.name
         texts.append(
-            f"{name}={value:.4f},{name}__min={value * 0.9:.2f},{name}__max={value * 1.1:.2f},{name}__count=360"
+            f"{name}={value:.4f},{name}__min={value * 0.9:.2f},{name}__max={value * 1.1:.2f},{name}__count={count}"
         )
     return ",".join(texts)

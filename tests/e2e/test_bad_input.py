@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.e2e.playbook import Run
@@ -61,8 +63,11 @@ def test_a_processor_that_influxdb_is_not_made_for_is_told(alone: Site) -> None:
     solo = alone.machines["solo"]
     solo.ssh("printf '#!/bin/sh\\nexec setarch i686 /usr/bin/python3 \"$@\"\\n' > /usr/local/bin/python-i686")
     solo.ssh("chmod 755 /usr/local/bin/python-i686")
-    run = alone.play("site.yml", ansible_python_interpreter="/usr/local/bin/python-i686")
-    refused(alone, run, "solo has a kernel for i686", "put this Pi into the group edge")
+    told = alone.folder / "i686.json"
+    interpreter = {"ansible_python_interpreter": "/usr/local/bin/python-i686"}
+    told.write_text(json.dumps({"standalone": {"hosts": {"solo": interpreter}}}))
+    run = alone.play("site.yml", "-i", str(told))
+    refused(alone, run, "solo has a kernel for i386", "put this Pi into the group edge")
 
 
 def test_an_operating_system_that_nobody_has_tried_is_told(alone: Site) -> None:

@@ -8,13 +8,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from sensetig import bundle
-from sensetig.engines import locate
+from sensetig.engines import locate, os_packages
 from sensetig.influx import setup
 from sensetig.local import influxdb as local_influxdb
 from sensetig.local import ports, processes
@@ -56,7 +57,13 @@ class InfluxDB(NamedTuple):
 @pytest.fixture(scope="session")
 def influxdb(influxd: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxDB]:
     """One InfluxDB for the session; each test writes series of its own."""
-    folder = tmp_path_factory.mktemp("influxdb")
+    with prepared(influxd, tmp_path_factory.mktemp("influxdb")) as started:
+        yield started
+
+
+@contextmanager
+def prepared(influxd: Path, folder: Path) -> Iterator[InfluxDB]:
+    """A new InfluxDB, with buckets, tasks and tokens, and without a point."""
     identity, url = local_influxdb.start(influxd, folder / "data", ports.any_free(), folder / "influxd.log")
     try:
         outcome = setup(
@@ -140,8 +147,13 @@ def demo(telegraf: Path, influxd: Path, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="session")
 def chromium() -> Path:
-    """A browser; without one, the test is skipped."""
+    """A browser, from the operating system's packages where it can be had; without one, the test is skipped."""
     program = shutil.which("chromium")
     if program is None:
-        pytest.skip("no chromium on this machine: install the package chromium to look at the dashboards in a browser")
+        try:
+            os_packages.ensure(["chromium"], lambda sentence: print(sentence))
+        except os_packages.PackagesMissing as missing:
+            pytest.skip(f"no chromium on this machine to look at pages with: {missing}")
+        program = shutil.which("chromium")
+    assert program is not None, "the package chromium has brought no program of this name"
     return Path(program)

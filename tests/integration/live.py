@@ -197,7 +197,8 @@ def opened(chromium: Path, grafana_url: str, panel_id: int) -> Iterator[Page]:
         browser = playwright.chromium.launch(executable_path=chromium, args=_ARGUMENTS)
         try:
             page = browser.new_page(viewport={"width": 1400, "height": 900})
-            page.goto(f"{grafana_url}/d/sensetig-live?var-host={DEVICE}&kiosk&theme=dark")
+            # How long a busy machine takes to load Grafana is not what is tried.
+            page.goto(f"{grafana_url}/d/sensetig-live?var-host={DEVICE}&kiosk&theme=dark", timeout=120_000)
             page.evaluate(_WATCH, panel_id)
             yield page
         finally:

@@ -72,11 +72,13 @@ _INFLUXDB = {
     "storage_cache_inuse_bytes=65536",
 }
 
-#: What comes through a gateway, which no demo has.
+#: What a broker brings, which no demo has: messages through a gateway, and the device's own agent.
 _GATEWAY = (
     "mqtt_receipt,{tags} received=1i",
     'device_status,device=plug-1,{tags} status="online"',
     "energy,device=plug-1,{tags} power_watts=42.5",
+    "mqtt,device=shelf,{tags} connected=true,connections=1i,lines_published=118i,messages_published=24i,"
+    "lines_refused=0i,lines_waiting=3i,commands_ok=1i,commands_refused=0i,commands_failed=0i",
 )
 
 _STORE = "written=3i,conflicts=1i,failures=0i,pending_messages=0i,unchecked_messages=0i,lost_messages=0i"
@@ -85,10 +87,7 @@ _STORE = "written=3i,conflicts=1i,failures=0i,pending_messages=0i,unchecked_mess
 def raw(host: str, site: str, now: float) -> Iterator[str]:
     """Two weeks of air up to now, a point every ten minutes, and what a hub without a hub's snippets lacks."""
     tags = f"host={host},site={site},simulated=true"
-    for at in range(int(now) - 14 * DAY, int(now), 600):
-        for sensor, fields in (("hts221", _AIR), ("lps25h", _PRESSURE)):
-            told = ",".join(f"{name}={wave.at(at):.3f}" for name, wave in fields.items())
-            yield f"environment,device={host},sensor={sensor},{tags} {told} {at}000000000"
+    yield from air(host, site, now - 14 * DAY, now, 600)
     for at in range(int(now) - 900, int(now), 60):
         for series, told in _INFLUXDB.items():
             yield f"{series},host={host},site={site} {told} {at}000000000"
@@ -101,16 +100,27 @@ def raw(host: str, site: str, now: float) -> Iterator[str]:
         )
 
 
+def air(host: str, site: str, begin: float, end: float, step: int) -> Iterator[str]:
+    """What the air was like from one time to another."""
+    tags = f"host={host},site={site},simulated=true"
+    for at in range(int(begin), int(end), step):
+        for sensor, fields in (("hts221", _AIR), ("lps25h", _PRESSURE)):
+            told = ",".join(f"{name}={wave.at(at):.3f}" for name, wave in fields.items())
+            yield f"environment,device={host},sensor={sensor},{tags} {told} {at}000000000"
+
+
 def hourly(host: str, site: str, now: float) -> Iterator[str]:
     """A year up to the last full hour."""
     last = int(now) // HOUR * HOUR
     for at in range(last - YEAR, last, HOUR):
         for series, fields in _HOURS.items():
-            told = ",".join(_hour(name, wave, at) for name, wave in fields.items())
+            # A motion event comes a few times in an hour, everything else every ten seconds.
+            count = 1 + at // HOUR * 7 % 5 if series.startswith("camera_event") else 360
+            told = ",".join(_hour(name, wave, at, count) for name, wave in fields.items())
             yield f"{series},host={host},site={site},simulated=true {told} {at}000000000"
 
 
-def _hour(name: str, wave: Wave, at: int) -> str:
+def _hour(name: str, wave: Wave, at: int, count: int) -> str:
     mean = wave.at(at)
     reach = 0.1 + 0.25 * (abs(wave.day) + abs(wave.chance)) if wave.mean else 0.0
-    return f"{name}={mean:.3f},{name}__min={mean - reach:.3f},{name}__max={mean + reach:.3f},{name}__count=360"
+    return f"{name}={mean:.3f},{name}__min={mean - reach:.3f},{name}__max={mean + reach:.3f},{name}__count={count}"

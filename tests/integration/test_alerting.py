@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple
 
 import pytest
 
 from grafana.alerting.rules import RULES
+from sensetig.alerts.evaluate import at_windows, firing, outcomes
 from sensetig.commands.retire import retired_lines
-from tests.integration.alerting import Outcome, committed, evaluated, write
+from tests.integration.alerting import Outcome, about, committed, evaluated, reader, write
 from tests.integration.conftest import InfluxDB
 
 pytestmark = pytest.mark.engines
@@ -177,11 +179,12 @@ def test_a_rule_fires_for_the_devices_that_are_ill_and_ends_when_they_are_well(k
 
     before = of(evaluated(rule, influxdb, times.before), key, story.tag)
     during = of(evaluated(rule, influxdb, times.ill), key, story.tag)
+    valued = of(evaluated(about(rule, story.value), influxdb, times.ill), key, story.tag)
     after = of(evaluated(rule, influxdb, times.after), key, story.tag)
 
     assert not any(outcome.fires for outcome in before.values())
     assert {name for name, outcome in during.items() if outcome.fires} == {"a", "b"}
-    assert during["a"].value == pytest.approx(story.value, rel=0.01)
+    assert {name for name, outcome in valued.items() if outcome.fires} == {"a", "b"}, "the number is another"
     assert not any(outcome.fires for outcome in after.values())
     if story.well is not silence:
         assert set(before) == set(during) == set(after) == {"a", "b", "well"}, "one that is well answers, too"
@@ -194,9 +197,10 @@ def test_the_cold_is_out_of_limits_too(influxdb: InfluxDB) -> None:
         influxdb,
         [f"environment,device=frost-a,host=hub,site=alerting temperature_raw_celsius=-4 {now - n}" for n in range(60)],
     )
-    (found,) = of(evaluated(COMMITTED["sensetig-environment-out-of-limits"], influxdb, now), "frost", "device").values()
-    assert found.fires
-    assert found.value == -4
+    rule = COMMITTED["sensetig-environment-out-of-limits"]
+    for each in (rule, about(rule, -4)):
+        (found,) = of(evaluated(each, influxdb, now), "frost", "device").values()
+        assert found.fires
 
 
 def test_a_device_that_has_vanished_is_told_for_as_long_as_its_points_are_kept(influxdb: InfluxDB) -> None:
@@ -230,7 +234,16 @@ def test_a_retired_device_is_not_silent_and_is_again_when_it_is_taken_back(
     }
 
     write(influxdb, retired_lines("old-a", {(tag, "alerting")}, retired=False, seconds=now - 30))
-    assert all(each.fires for each in of(evaluated(rule, influxdb, now), "old", tag).values())
+    back = of(evaluated(rule, influxdb, now), "old", tag)
+    assert {name: each.fires for name, each in back.items()} == {"a": True, "b": True}
+
+
+def test_a_database_without_a_point_sets_nothing_off(influxdb: InfluxDB) -> None:
+    before_all = 1_000_000_000
+    for rule in COMMITTED.values():
+        (nothing,) = outcomes(reader(influxdb).ask_all, rule, [before_all * 1000])
+        assert nothing == {}
+        assert firing(rule, [before_all * 1000], [nothing]) == []
 
 
 def test_one_large_copy_is_no_disk_that_fills(influxdb: InfluxDB) -> None:
@@ -260,3 +273,28 @@ def test_what_is_let_go_on_the_way_to_open_panels_is_not_lost(influxdb: InfluxDB
     )
     for key in ("points-lost", "buffer-growing"):
         assert of(evaluated(COMMITTED[f"sensetig-{key}"], influxdb, now), "live", "host") == {}
+
+
+#: Rules that are asked look by look: they compare points, or look back over two lengths of time.
+ONE_BY_ONE = {"device-silent", "downstream-silent", "disk-full-in-a-day", "points-lost"}
+
+
+@pytest.mark.parametrize("key", STORIES)
+def test_all_windows_at_once_say_what_each_says_alone(key: str, influxdb: InfluxDB) -> None:
+    story, rule = STORIES[key], COMMITTED[f"sensetig-{key}"]
+    name = f"{key}-windows"
+    times = told(story, influxdb, name)
+    ask = reader(influxdb).ask_all
+    windows = at_windows(ask, rule, times.before * 1000, times.after * 1000) or {}
+    assert (not windows) == (key in ONE_BY_ONE)
+    ends = list(windows)
+    # A window has no point of the very moment that it begins at, which an evaluation alone has.
+    for end in [end for begin, end in pairwise(ends) if begin != times.ill * 1000][-20:]:
+        outcome = windows[end]
+        (alone,) = outcomes(ask, rule, [end])
+        mine = [{labels: state for labels, state in each.items() if name in str(labels)} for each in (outcome, alone)]
+        # A device that wrote nothing in a window is not there, and well where its 0 comes from farther back.
+        assert {labels for labels, state in mine[0].items() if state} == {
+            labels for labels, state in mine[1].items() if state
+        }
+        assert set(mine[0]) <= set(mine[1])

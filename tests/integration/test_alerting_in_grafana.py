@@ -24,7 +24,7 @@ from sensetig import bundle
 from sensetig.engines import locate
 from sensetig.local import grafana, ports, processes
 from tests.integration.alerting import write
-from tests.integration.conftest import InfluxDB
+from tests.integration.conftest import InfluxDB, prepared
 from tests.integration.test_alerting import STORIES, told
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(400)]
@@ -134,6 +134,18 @@ def running(root: Path, folder: Path, influxdb: InfluxDB, variables: Mapping[str
         processes.stop([identity])
 
 
+def looked_at(server: Grafana) -> dict[str, dict[str, Any]]:
+    """Each rule once every one of them has been evaluated."""
+
+    def evaluated() -> dict[str, dict[str, Any]]:
+        rules = server.rules()
+        done = all(not rule["lastEvaluation"].startswith("0001") for rule in rules.values())
+        return rules if done else {}
+
+    found: dict[str, dict[str, Any]] = until(evaluated)
+    return found
+
+
 @contextmanager
 def receiver() -> Iterator[tuple[str, queue.Queue[dict[str, Any]]]]:
     """A web server on loopback that keeps what is posted to it, with the headers."""
@@ -197,18 +209,23 @@ def test_every_rule_is_evaluated_on_real_data_without_an_error(influxdb: InfluxD
     for key, story in STORIES.items():
         told(story, influxdb, key)
     with running(hurried(tmp_path / "bundle"), tmp_path, influxdb, {}) as server:
-
-        def looked_at() -> dict[str, dict[str, Any]]:
-            rules = server.rules()
-            done = all(not rule["lastEvaluation"].startswith("0001") for rule in rules.values())
-            return rules if done else {}
-
-        rules = until(looked_at)
+        rules = looked_at(server)
         assert {rule["name"]: (rule["health"], rule.get("lastError", "")) for rule in rules.values()} == {
             rule.title: ("ok", "") for rule in RULES
         }
         silent = {each["labels"].get("device"): each["state"] for each in rules["Device silent"]["alerts"]}
         assert silent["device-silent-well"] == "Normal"
+        assert server.complaints() == []
+
+
+def test_a_new_installation_says_nothing_of_its_empty_database(influxd: Path, tmp_path: Path) -> None:
+    with (
+        prepared(influxd, tmp_path / "influxdb") as empty,
+        running(hurried(tmp_path / "bundle"), tmp_path, empty, {}) as server,
+    ):
+        rules = looked_at(server)
+        assert {(rule["state"], rule["health"]) for rule in rules.values()} == {("inactive", "ok")}
+        assert server.get("/api/alertmanager/grafana/api/v2/alerts") == []
         assert server.complaints() == []
 
 

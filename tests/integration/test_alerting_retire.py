@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from sensetig.commands import status
 from sensetig.commands.retire import command
-from tests.integration.alerting import ask, committed, evaluated, write
+from tests.integration.alerting import committed, evaluated, reader, write
 from tests.integration.conftest import InfluxDB
 
 pytestmark = pytest.mark.engines
@@ -48,6 +50,35 @@ def test_a_machine_that_moved_is_retired_at_its_old_site_alone(influxdb: InfluxD
     write(influxdb, [f"system,host=moved,site={site} uptime=1i {now - 3600}" for site in ("hall", "yard")])
     assert retire(influxdb, tmp_path, "moved", "--site", "hall").exit_code == 0
     assert silent(influxdb, "moved") == {"hall": False, "yard": True}
+    assert "moved" in told(influxdb, tmp_path)
+
+
+def told(influxdb: InfluxDB, folder: Path) -> set[str]:
+    """The devices that `sensetig status` shows."""
+    options = ["--url", influxdb.url, "--token-file", str(folder / "grafana.token"), "--json"]
+    answer = CliRunner().invoke(status.command, options)
+    return {each["name"] for each in json.loads(answer.output)["devices"]}
+
+
+def test_the_status_shows_a_retired_device_no_more_until_it_is_taken_back(influxdb: InfluxDB, tmp_path: Path) -> None:
+    now = int(time.time())
+    write(influxdb, [f"system,host={name},site=hall uptime=1i {now - 3600}" for name in ("shown", "hidden")])
+    write(
+        influxdb,
+        [
+            f"device_state,device=sensor-{name},host=hub,site=hall messages=3i,"
+            f"last_telemetry_seconds={now - 3600}.0 {now - 1}"
+            for name in ("shown", "hidden")
+        ],
+    )
+    for name in ("hidden", "sensor-hidden"):
+        assert retire(influxdb, tmp_path, name).exit_code == 0
+    assert {each for each in told(influxdb, tmp_path) if "hidden" in each or "shown" in each} == {
+        "shown",
+        "sensor-shown",
+    }
+    assert retire(influxdb, tmp_path, "hidden", "--back").exit_code == 0
+    assert "hidden" in told(influxdb, tmp_path)
 
 
 def test_one_that_comes_back_is_watched_again(influxdb: InfluxDB, tmp_path: Path) -> None:
@@ -63,7 +94,7 @@ def test_a_name_that_nobody_has_is_refused_and_nothing_is_written(influxdb: Infl
     done = retire(influxdb, tmp_path, "nobody")
     assert done.exit_code == 1
     assert "no device 'nobody' has written within what InfluxDB keeps" in done.output
-    assert ask(influxdb, 'SELECT "retired" FROM "system" WHERE "host" = \'nobody\'') == []
+    assert reader(influxdb).ask('SELECT "retired" FROM "system" WHERE "host" = \'nobody\'') == []
 
 
 def test_a_token_that_may_not_write_is_told(influxdb: InfluxDB, tmp_path: Path) -> None:

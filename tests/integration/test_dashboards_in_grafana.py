@@ -22,8 +22,11 @@ pytestmark = [pytest.mark.engines, pytest.mark.timeout(600)]
 
 COMMITTED = dashboards.committed()
 
-#: Wide enough for the whole grid, or as wide as a phone; so high that every panel is in sight and drawn.
-SIZES = {"desktop": (1400, 5600), "phone": (390, 22000)}
+#: Wide enough for the whole grid, or as wide as a phone, where one panel stands below the other.
+WIDTHS = {"desktop": 1400, "phone": 390}
+
+#: Pixels of a unit of the grid's height, and of what stands above the panels.
+_UNIT, _ABOVE = 38, {"desktop": 120, "phone": 420}
 
 _ARGUMENTS = (
     "--no-sandbox",
@@ -41,6 +44,21 @@ _DRAWN = """ids => ids.every(id => {
     return panel && !panel.querySelector('[aria-label="Panel loading bar"]')
         && panel.querySelector('[data-testid="data-testid panel content"]')?.childElementCount;
 })"""
+
+
+def height(dashboard: dict[str, Any], size: str) -> int:
+    """So many pixels that every panel is in sight, and so drawn, with all rows open."""
+    if size == "phone":
+        rows: int = sum(panel["type"] == "row" for panel in dashboard["panels"])
+        stacked: int = sum(panel["gridPos"]["h"] for panel in dashboards.panels(dashboard))
+        return _ABOVE[size] + _UNIT * (rows + stacked)
+    opened: int = sum(
+        max(inner["gridPos"]["y"] + inner["gridPos"]["h"] for inner in panel["panels"]) - panel["gridPos"]["y"] - 1
+        for panel in dashboard["panels"]
+        if panel["type"] == "row" and panel["collapsed"]
+    )
+    last: int = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in dashboard["panels"])
+    return _ABOVE[size] + _UNIT * (last + opened)
 
 
 class Visit(NamedTuple):
@@ -65,7 +83,9 @@ def context(chromium: Path) -> Iterator[BrowserContext]:
     """A browser that keeps what it has fetched of Grafana from page to page."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=_ARGUMENTS)
-        yield browser.new_context()
+        context = browser.new_context()
+        context.set_default_timeout(120_000)  # Grafana's own page takes its time on a busy machine
+        yield context
         browser.close()
 
 
@@ -83,9 +103,9 @@ def visit(context: BrowserContext, grafana_url: str, filled: Filled, request: py
     """A dashboard, opened in a page of its own and drawn in full; the parameters are those of the test."""
     filled.beat()
     values = request.node.callspec.params
-    width, height = SIZES[values["size"]]
+    dashboard = COMMITTED[values["name"]]
     page = context.new_page()
-    page.set_viewport_size({"width": width, "height": height})
+    page.set_viewport_size({"width": WIDTHS[values["size"]], "height": height(dashboard, values["size"])})
     console: list[str] = []
     outside: list[str] = []
     page.on("console", lambda message: console.append(message.text) if message.type == "error" else None)
@@ -96,11 +116,10 @@ def visit(context: BrowserContext, grafana_url: str, filled: Filled, request: py
             None if request.url.startswith((grafana_url, "data:", "blob:")) else outside.append(request.url)
         ),
     )
-    dashboard = COMMITTED[values["name"]]
     page.goto(f"{grafana_url}/d/{dashboard['uid']}?theme={values['theme']}&var-host={filled.host}&kiosk&refresh=")
     for row in dashboards.collapsed(dashboard):
         page.locator(f'[data-testid="data-testid dashboard-row-title-{row}"][aria-label="Expand row"]').click()
-    page.wait_for_function(_DRAWN, arg=[panel["id"] for panel in dashboards.panels(dashboard)], timeout=90_000)
+    page.wait_for_function(_DRAWN, arg=[panel["id"] for panel in dashboards.panels(dashboard)], timeout=180_000)
     page.wait_for_load_state("networkidle")
     yield Visit(page, console, outside)
     page.close()
@@ -118,7 +137,7 @@ def test_a_provisioned_datasource_reaches_influxdb(uid: str, grafana_url: str) -
     assert answer.json()["status"] == "OK", answer.data
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", WIDTHS)
 @pytest.mark.parametrize("theme", ["dark", "light"])
 @pytest.mark.parametrize("name", COMMITTED)
 def test_a_dashboard_shows_its_data_without_an_error(

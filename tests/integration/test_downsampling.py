@@ -152,6 +152,13 @@ def test_a_point_that_comes_a_day_late_gets_into_its_hour(store: Store) -> None:
     }
 
 
+def test_a_point_that_comes_later_than_26_hours_after_its_hour_began_stays_in_raw_alone(store: Store) -> None:
+    points = {_every_minute(26)[0]: {"value": 1.0}, _every_minute(27)[59]: {"value": 2.0}}
+    store.write(Series("downsampled_too_late"), points)
+    store.downsample()
+    assert sorted(store.hourly("downsampled_too_late")) == [NOW - timedelta(hours=26)]
+
+
 def test_running_again_changes_nothing(store: Store) -> None:
     store.write(Series("downsampled_again"), {when: {"value": float(when.minute)} for when in _every_minute(2)})
     store.downsample()

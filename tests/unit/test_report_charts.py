@@ -139,6 +139,18 @@ def test_a_minute_of_low_voltage_is_not_lost_in_half_an_hour() -> None:
     assert state(0.5, {"1": ("up", "green"), "0": ("failing", "red")}, []) == ("failing for part of the time", "red")
 
 
+def test_a_measure_in_a_timeline_is_told_by_its_thresholds_and_not_by_each_number() -> None:
+    moved = panel("When something moved")
+    steps = moved.defaults["thresholds"]["steps"]
+    told = [state(value, {}, steps, "percent") for value in (0.1, 0.5, 24.0, 25.0)]
+    assert [text for text, _ in told] == ["below 0.5%", "0.5% to 25%", "0.5% to 25%", "25% or more"]
+    assert [colour for _, colour in told] == ["grey", "orange", "orange", "red"]
+    assert state(3.0, {}, [], "percent") == ("3%", "grey")
+    restless = line("door", *(index % 40 / 30 for index in range(60)))
+    (entry,) = draw(Drawn(moved, (restless,), 60), HOUR, "a").legend
+    assert entry.most == "below 0.5%, 0.5% to 25%"
+
+
 def test_a_state_lasts_until_the_next_and_not_through_a_gap() -> None:
     given = line("s", 1, 1, 0, None, None, 0)
     begin = HOUR.begin_ms

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from sensetig.commands.status import command
-from sensetig.status.fleet import ACT, GOOD, LOOK, Device, Limits, as_plain, judge, ordered
+from sensetig.status.fleet import ACT, GOOD, LOOK, Device, Limits, as_plain, in_service, judge, ordered
 from sensetig.status.table import heading, table
 
 LIMITS = Limits(60, 600)
@@ -101,3 +101,16 @@ def test_a_missing_token_is_one_sentence_and_status_1() -> None:
     done = CliRunner().invoke(command, ["--token-file", "/no-such-folder/token"])
     assert done.exit_code == 1
     assert "Error: the token in /no-such-folder/token cannot be read: No such file or directory" in done.output
+
+
+def test_a_retired_device_is_not_shown_unless_it_still_writes() -> None:
+    gone, busy = (
+        WELL._replace(name=name, retired=True, age_seconds=age) for name, age in (("gone", 9000.0), ("b", 2.0))
+    )
+    assert [each.name for each in in_service([WELL, gone, busy], LIMITS)] == ["pi-a", "b"]
+
+
+def test_a_name_is_not_folded_where_there_is_room_nor_a_time_cut_off() -> None:
+    weak = WELL._replace(name="pi-classroom-26", under_voltage=True, throttled=True, age_seconds=9000.0)
+    assert "pi-classroom-26  offline  2 h 30 min ago" in shown(80, weak)
+    assert "2 h 30 min\n" in shown(40, weak)

@@ -245,6 +245,64 @@ def test_a_sensor_at_the_end_of_its_range_is_not_stuck() -> None:
     assert Stage(file=file).run(*lines) == lines
 
 
+@pytest.mark.parametrize("more", ["", ',note="text"'])
+def test_a_spike_that_comes_again_is_refused_again(more: str) -> None:
+    values = [(20, 0), (20.1, 5), (55, 10), (55, 10), (55, 10), (55, 10)]
+    stage = Stage()
+    out = stage.metrics(*(reading(value, at, more=more) for value, at in values))
+    assert rejected(out) == [("rate_of_change", "temperature_raw_celsius", 55.0)] * 4
+    # Once others have come, too: what is delivered again may come late.
+    out = stage.metrics(*(reading(value, at, more=more) for value, at in [(20.2, 15), (20.3, 20), (55, 10), (20.1, 5)]))
+    assert rejected(out) == [("rate_of_change", "temperature_raw_celsius", 55.0)]
+    assert [m.fields.get("temperature_raw_celsius") for m in out if m.series.measurement == "environment"] == (
+        [20.2, 20.3, 20.1] if not more else [20.2, 20.3, None, 20.1]
+    )
+
+
+def test_readings_of_a_step_agree_only_where_they_are_of_different_times() -> None:
+    first, second, third = reading(50, 5), reading(50.1, 10), reading(50.2, 15)
+    lines = [reading(20, 0), first, first, second, second, third, third, first, second, reading(50.3, 20)]
+    out = Stage().metrics(*lines)
+    # Each comes twice or more, and has the same fate each time.
+    assert [value for _, _, value in rejected(out)] == [50.0, 50.0, 50.1, 50.1, 50.0, 50.1]
+    taken = [metric.fields.get("temperature_raw_celsius") for metric in out]
+    assert [value for value in taken if value is not None] == [20.0, 50.2, 50.2, 50.3]
+
+
+def test_a_time_that_comes_again_with_another_value_is_held_against_the_reading_before() -> None:
+    out = Stage().metrics(reading(20, 0), reading(20.1, 5), reading(55, 5), reading(20.2, 5))
+    assert rejected(out) == [("rate_of_change", "temperature_raw_celsius", 55.0)]
+    taken = [metric.fields.get("temperature_raw_celsius") for metric in out]
+    assert [value for value in taken if value is not None] == [20.0, 20.1, 20.2]
+
+
+@pytest.mark.parametrize("more", ["", ',note="text"'])
+def test_a_reading_that_comes_again_does_not_make_a_sensor_stuck(more: str) -> None:
+    file = {"environment": {"temperature_raw_celsius": {"stuck_after": 3}}}
+    times = [0, 10, 10, 10, 0, 20, 20, 10, 0]
+    out = Stage(file=file).metrics(*(reading(21, at, more=more) for at in times))
+    assert rejected(out) == [("stuck", "temperature_raw_celsius", 21.0)] * 2
+    taken = [metric.time_ns for metric in out if "temperature_raw_celsius" in metric.fields]
+    first = NOW - 86400 * SECOND
+    assert taken == [first + at * SECOND for at in (0, 10, 10, 10, 0, 10, 0)]
+
+
+def test_fields_of_one_series_and_time_in_lines_of_their_own_are_all_watched() -> None:
+    head = "environment,device=pi,sensor=hts221"
+    values = [(20, 45), (20.1, 45.2), (55, 45.1), (20.2, 95)]
+    out = Stage().metrics(
+        *(
+            f"{head} {field} {NOW - (9 - at) * SECOND}"
+            for at, (temperature, humidity) in enumerate(values)
+            for field in (f"temperature_raw_celsius={temperature}", f"humidity_raw_percent={humidity}")
+        )
+    )
+    assert rejected(out) == [
+        ("rate_of_change", "temperature_raw_celsius", 55.0),
+        ("rate_of_change", "humidity_raw_percent", 95.0),
+    ]
+
+
 def test_late_and_repeated_batches_are_no_error_and_leave_the_newest_reading_alone() -> None:
     lines = [reading(20, 1000), reading(60, 10), reading(61, 20), reading(20, 1000), reading(20.5, 1010)]
     stage = Stage()

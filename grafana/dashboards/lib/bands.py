@@ -16,24 +16,32 @@ def band(
     title: str,
     description: str,
     target: Target,
-    *,
+    *more: Target,
     colour: str,
+    others: Mapping[str, str] | None = None,
     names: tuple[str, str, str] = SPREAD,
     unit: str | None = None,
     decimals: int | None = None,
     low: float | None = None,
     high: float | None = None,
     steps: thresholds.Steps | None = None,
-    size: tuple[int, int] = (12, 8),
+    size: tuple[int, int] = (12, 9),
     no_data: str = NO_DATA,
     links: Mapping[str, str] | None = None,
 ) -> timeseries.Panel:
-    """A mean as a line, in a band from the least to the greatest value; see ``Source.spread``."""
+    """A mean as a line, in a band from the least to the greatest value; see ``Source.spread``.
+
+    Args:
+        more: what gives further lines.
+        others: their colours by their names.
+    """
     least, mean, most = names
     panel = lines(
         title,
         description,
         target,
+        *more,
+        colours=others,
         unit=unit,
         decimals=decimals,
         low=low,

@@ -213,7 +213,7 @@ def build(board: Board, rows: Iterable[Row], marks: Iterable[Mark] = ()) -> Buil
             DashboardLink("Dashboards")
             .type(DashboardLinkType.DASHBOARDS)
             .tags([TAG])
-            .as_dropdown(False)
+            .as_dropdown(True)
             .keep_time(True)
             .include_vars(True)
         )

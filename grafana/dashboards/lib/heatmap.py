@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from grafana_foundation_sdk.builders import table
 from grafana_foundation_sdk.builders.common import TableSortByFieldState
 from grafana_foundation_sdk.builders.dashboard import FieldColor
 from grafana_foundation_sdk.models import common
-from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, FieldColorModeId
+from grafana_foundation_sdk.models.dashboard import (
+    DashboardSpecialValueMapOptions,
+    DataTransformerConfig,
+    FieldColorModeId,
+    SpecialValueMap,
+    SpecialValueMatch,
+    ValueMapping,
+    ValueMappingResult,
+)
 
 from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.panels import NO_DATA, with_basics
 from grafana.dashboards.lib.query import Target
 from grafana.dashboards.lib.style import properties, value_map
 
-#: What a row of a heat map stands for: how its time is written, and how wide that is.
-DAYS, WEEKDAYS, MONTHS = ("YYYY-MM-DD ddd", 130), ("E dddd", 130), ("YYYY-MM", 90)
+#: What a row of a heat map stands for: how its time is written, how wide that is, and what it is called.
+DAYS, WEEKDAYS, MONTHS = ("YYYY-MM-DD ddd", 130, "Day"), ("E dddd", 130, "Day"), ("YYYY-MM", 90, "Month")
+
+#: A cell without a value is blank; Grafana would give it the colour of the least.
+UNKNOWN: list[ValueMapping] = [
+    SpecialValueMap(
+        options=DashboardSpecialValueMapOptions(
+            match=SpecialValueMatch.NULL_AND_NAN, result=ValueMappingResult(text=" ", color="transparent", index=0)
+        )
+    )
+]
 
 
 def by_hour(
@@ -26,11 +43,13 @@ def by_hour(
     *,
     column: str,
     days: int,
-    rows: tuple[str, int] = DAYS,
+    rows: tuple[str, int, str] = DAYS,
     calc: str = "sum",
     unit: str = "none",
     decimals: int = 0,
     colours: str = "continuous-blues",
+    newest_first: bool = False,
+    before: Sequence[DataTransformerConfig] = (),
     size: tuple[int, int] = (24, 10),
     no_data: str = NO_DATA,
 ) -> table.Panel:
@@ -45,6 +64,8 @@ def by_hour(
         rows: what a row stands for.
         calc: what becomes of the values of a cell: ``sum`` or ``mean``.
         colours: the name of Grafana's colour scheme, from little to much.
+        newest_first: the newest row is the first one, and not the last.
+        before: what is done with the table first.
     """
     panel = with_basics(table.Panel(), title, description, (target,), size, no_data, None)
     if days:
@@ -53,8 +74,10 @@ def by_hour(
     panel.unit(unit).decimals(decimals).color_scheme(FieldColor().mode(FieldColorModeId(colours)))
     if calc == "sum":
         panel.min(0).mappings(value_map({"0": ("·", "transparent")}))
+    else:
+        panel.mappings(UNKNOWN)
     hours = [f"{hour:02}" for hour in range(24)]
-    form, width = rows
+    form, width, heading = rows
     changes: tuple[tuple[str, dict[str, object]], ...] = (
         *_split({"Day": form, "Hour": "HH"}),
         # A sum has no name from the datasource, which every column of the matrix would else be called by; and an hour
@@ -69,18 +92,20 @@ def by_hour(
             {
                 "excludeByName": {},
                 "indexByName": {name: index for index, name in enumerate(("Day\\Hour", *hours))},
-                "renameByName": {"Day\\Hour": "Day"},
+                "renameByName": {"Day\\Hour": heading},
             },
         ),
-        ("sortBy", {"fields": {}, "sort": [{"field": "Day"}]}),
+        ("sortBy", {"fields": {}, "sort": [{"field": heading, **({"desc": True} if newest_first else {})}]}),
     )
+    for change in before:
+        panel.with_transformation(change)
     for id_val, options in changes:
         panel.with_transformation(DataTransformerConfig(id_val=id_val, options=options))
     cell = {"type": "color-background", "mode": "basic"}
     # Hours that are not in the range, at both ends, stay blank.
     blank = properties(custom__cellOptions=cell, custom__align="center", noValue=" ")
     panel.override_by_regexp("/^[0-9]{2}$/", blank)
-    return panel.override_by_name("Day", properties(custom__width=width))
+    return panel.override_by_name(heading, properties(custom__width=width))
 
 
 def by_day(
@@ -90,7 +115,8 @@ def by_day(
     *,
     columns: Mapping[str, tuple[str, str, int]],
     days: int,
-    rows: tuple[str, int] = DAYS,
+    rows: tuple[str, int, str] = DAYS,
+    before: Sequence[DataTransformerConfig] = (),
     size: tuple[int, int] = (24, 8),
     no_data: str = NO_DATA,
 ) -> table.Panel:
@@ -100,6 +126,7 @@ def by_day(
         target: a table of hours.
         columns: for each column of it what becomes of the hours (``min``, ``mean``, ``max``), its unit, its decimals.
         days: how many days are looked at, whatever the dashboard's time range; 0 for that range.
+        before: what is done with the table first.
     """
     panel = with_basics(table.Panel(), title, description, (target,), size, no_data, None)
     if days:
@@ -107,17 +134,26 @@ def by_day(
     panel.cell_height(common.TableCellHeight.SM).show_header(True).min_width(70)
     panel.color_scheme(FieldColor().mode(FieldColorModeId.THRESHOLDS)).thresholds(thresholds.config(thresholds.NONE))
     renamed = {f"{name} ({calc})": name for name, (calc, _, _) in columns.items()}
-    form, width = rows
+    form, width, heading = rows
+    for change in before:
+        panel.with_transformation(change)
     for id_val, options in (
         *_split({"Day": form}),
         _grouped(("Day",), {name: (calc,) for name, (calc, _, _) in columns.items()}),
-        ("organize", {"excludeByName": {}, "indexByName": {}, "renameByName": renamed}),
+        (
+            "organize",
+            {
+                "excludeByName": {},
+                "indexByName": {name: index for index, name in enumerate(("Day", *renamed))},
+                "renameByName": {**renamed, "Day": heading},
+            },
+        ),
     ):
         panel.with_transformation(DataTransformerConfig(id_val=id_val, options=options))
-    panel.sort_by([TableSortByFieldState().display_name("Day").desc(True)])
+    panel.sort_by([TableSortByFieldState().display_name(heading).desc(True)])
     for name, (_, unit, decimals) in columns.items():
         panel.override_by_name(name, properties(unit=unit, decimals=decimals, custom__align="right"))
-    return panel.override_by_name("Day", properties(custom__width=width))
+    return panel.override_by_name(heading, properties(custom__width=width))
 
 
 def _split(columns: Mapping[str, str]) -> tuple[tuple[str, dict[str, object]], ...]:

@@ -191,7 +191,9 @@ def lines(
     panel.line_interpolation(common.LineInterpolation.LINEAR).gradient_mode(
         common.GraphGradientMode.NONE if stacked else common.GraphGradientMode.OPACITY
     )
-    panel.show_points(common.VisibilityMode.NEVER).point_size(4).span_nulls(GAP_MS).axis_border_show(False)
+    # A value that stands alone, between two gaps, is a point.
+    panel.show_points(common.VisibilityMode.NEVER if stacked or bars else common.VisibilityMode.AUTO)
+    panel.point_size(4).span_nulls(GAP_MS).axis_border_show(False)
     panel.color_scheme(FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC))
     panel.stacking(
         StackingConfig().mode(common.StackingMode.NORMAL if stacked else common.StackingMode.NONE).group("A")

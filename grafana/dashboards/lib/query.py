@@ -98,12 +98,19 @@ class Source:
         names: Iterable[str] = (),
         scale: float = 1,
         unit: str = "",
+        summed: bool = False,
     ) -> Target:
-        """How fast counters grow, per second; one that starts again (a reboot) gives no value, not a negative one."""
+        """How fast counters grow, per second; one that starts again (a reboot) gives no value, not a negative one.
+
+        Args:
+            summed: add up the series that *by* tells apart: a counter starts again for each of them alone.
+        """
         self._check(measurement, fields, (*by, *(where or {})))
         titles = tuple(names) or fields
         factor = "" if scale == 1 else f" * {scale:g}"
-        shown = ", ".join(f"last({_quoted(title)}) AS {_quoted(title)}" for title in titles)
+        whole = "sum" if summed else "last"
+        shown = ", ".join(f"{whole}({_quoted(title)}) AS {_quoted(title)}" for title in titles)
+        groups = () if summed else by
 
         def query(suffix: str, name: str) -> str:
             columns = ", ".join(
@@ -112,11 +119,11 @@ class Source:
             )
             rates = f"SELECT {columns} {self._scope(measurement, where, name)} GROUP BY {_groups(by)} fill(none)"
             # The outer query brings back the empty intervals, which a derivative leaves out, so that a silence shows.
-            return f"SELECT {shown} FROM ({rates}) WHERE $timeFilter GROUP BY {_groups(by)} fill(null)"  # noqa: S608 - no input
+            return f"SELECT {shown} FROM ({rates}) WHERE $timeFilter GROUP BY {_groups(groups)} fill(null)"  # noqa: S608 - no input
 
         return Target(
             switched(query("", ""), query("__max", HOURS.format(measurement))),
-            alias=alias or _alias(by),
+            alias=alias or _alias(groups),
             unit=units.grafana(unit or units.rate(self._declared(measurement).field(fields[0]).unit)),
             several=bool(tuple(by)) or len(fields) > 1,
         )

@@ -8,9 +8,12 @@ from grafana_foundation_sdk.builders.dashboard import DashboardLink, FieldColor
 from grafana_foundation_sdk.models.dashboard import (
     DashboardLinkType,
     DashboardRangeMapOptions,
+    DashboardSpecialValueMapOptions,
     DynamicConfigValue,
     FieldColorModeId,
     RangeMap,
+    SpecialValueMap,
+    SpecialValueMatch,
     ValueMap,
     ValueMapping,
     ValueMappingResult,
@@ -56,6 +59,16 @@ def range_map(ranges: Iterable[tuple[float | None, float | None, str, str]]) -> 
         )
         for at, (low, high, text, colour) in enumerate(ranges)
     ]
+
+
+def nothing(text: str = "–") -> ValueMapping:
+    """What a cell without a value says: not in the colour of the values beside it, which mean something."""
+    return SpecialValueMap(
+        options=DashboardSpecialValueMapOptions(
+            match=SpecialValueMatch.NULL_AND_NAN,
+            result=ValueMappingResult(text=text, color=thresholds.PLAIN),
+        )
+    )
 
 
 def properties(**values: object) -> list[DynamicConfigValue]:

@@ -201,6 +201,40 @@ def _network() -> list[Panel]:
             fill=4,
             no_data="No interface that tells its speed",
         ),
+        lines(
+            "Errors by interface",
+            "Damaged packets per second, received and sent, of each interface. A cable, a plug or a radio that is "
+            "disturbed; try another.",
+            _SOURCE.rate(
+                "net",
+                "err_in",
+                "err_out",
+                by=("interface",),
+                where=INTERFACES,
+                names=("received", "sent"),
+                alias="$tag_interface $col",
+                unit="packets_per_second",
+            ),
+            low=0,
+            soft_high=1,
+        ),
+        lines(
+            "Drops by interface",
+            "Packets per second that were thrown away, received and sent, of each interface. Mostly a device that is "
+            "too busy to take them.",
+            _SOURCE.rate(
+                "net",
+                "drop_in",
+                "drop_out",
+                by=("interface",),
+                where=INTERFACES,
+                names=("received", "sent"),
+                alias="$tag_interface $col",
+                unit="packets_per_second",
+            ),
+            low=0,
+            soft_high=1,
+        ),
     ]
 
 

@@ -14,16 +14,17 @@ from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, Dynam
 
 from collectors.pi import MEASUREMENTS as PI
 from collectors.schema import COLLECTOR
+from collectors.sensehat import MEASUREMENTS as SENSEHAT
 from collectors.system import MEASUREMENTS as SYSTEM
 from collectors.telemetry import MEASUREMENTS as TELEMETRY
-from grafana.dashboards.lib import thresholds
+from grafana.dashboards.lib import best, thresholds
 from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.panels import Panel, first_with_value, joined, listing, number
 from grafana.dashboards.lib.query import Source, Target
-from grafana.dashboards.lib.style import gauge_cell, properties, value_map
+from grafana.dashboards.lib.style import gauge_cell, nothing, properties, value_map
 
 #: The declarations of what is read; all of it is asked in words of its own.
-_SOURCE = Source(SYSTEM, PI, (COLLECTOR,), TELEMETRY, scope=('"site" =~ /^$site$/',))
+_SOURCE = Source(SYSTEM, PI, SENSEHAT, (COLLECTOR,), TELEMETRY, scope=('"site" =~ /^$site$/',))
 
 #: What a device measured counts as its present while it is not offline.
 _NOW = f"time > now() - {thresholds.OFFLINE_SECONDS}s"
@@ -35,6 +36,9 @@ _SITE = '"site" =~ /^$site$/'
 
 #: File systems in memory or read-only images say nothing of a disk.
 _DISKS = '"fstype" !~ /^(tmpfs|devtmpfs|squashfs|overlay|ramfs|iso9660)$/'
+
+#: The newest value of a field.
+_LAST = 'last("{}")'
 
 _OFFLINE, _LATE, _ONLINE = 1, 2, 3
 
@@ -227,8 +231,9 @@ def _devices() -> Panel:
         "Devices",
         f"Every device that wrote within {thresholds.RETIRED_DAYS} days, those that are offline or late first; a "
         "click on a heading sorts by it, a click on a device leads to it. What it measures is shown while it is not "
-        f"offline; CPU is the mean of {minutes} minutes, Disk the fullest file system. Devices behind a gateway "
-        "have no values of a Raspberry Pi.",
+        f"offline; CPU is the mean of {minutes} minutes, Temperature that of the hottest sensor inside, Disk the "
+        "fullest file system. Air is what its Sense HAT measures: calibrated, else compensated, else raw. Devices "
+        "behind a gateway have no values of a Raspberry Pi.",
         _table(f'SELECT last("uptime") AS "Up for" FROM "system" WHERE {_SITE} AND {_KNOWN} GROUP BY "host", "site"'),  # noqa: S608
         _heard(),
         _told(),
@@ -239,18 +244,28 @@ def _devices() -> Panel:
         ),
         _newest("disk", "used_percent", "Disk", _NOW, ("host", "path"), _DISKS),
         _table(
+            f'SELECT {best.columns(_LAST, "Air", best.TEMPERATURE)} FROM "environment" WHERE {_SITE} AND {_NOW} '  # noqa: S608
+            'GROUP BY "device"'
+        ),
+        _table(
             f'SELECT last("under_voltage") AS "Voltage", last("throttled") AS "Speed" FROM "pi" WHERE {_SITE} AND '  # noqa: S608
             f'{_NOW} GROUP BY "host"'
         ),
         _table(
-            'SELECT "seconds" * 1000 AS "Telemetry", "count" AS "Messages", "version" AS "Version" FROM ('  # noqa: S608
-            'SELECT last("messages") AS "count", "last_telemetry_seconds" AS "seconds", "bundle_version" AS "version" '
+            'SELECT "seconds" * 1000 AS "Telemetry", "count" AS "Messages", "version" AS "Version", "place" AS "Place" '  # noqa: S608
+            'FROM (SELECT last("messages") AS "count", "last_telemetry_seconds" AS "seconds", '
+            '"bundle_version" AS "version", "site" AS "place" '
             f'FROM "device_state" WHERE {_SITE} AND {_KNOWN} GROUP BY "device") GROUP BY "device"'
         ),
         joined_by="Device",
         keys=("host", "device"),
-        first_of={"Status": ("Heard", "Told"), "Last seen": ("Age", "Telemetry")},
-        hidden=("Heard", "Told", "Age", "Telemetry"),
+        first_of={
+            "Status": ("Heard", "Told"),
+            "Last seen": ("Age", "Telemetry"),
+            "Air": best.numbered("Air", best.TEMPERATURE),
+            "Site": ("site", "Place"),
+        },
+        hidden=("Heard", "Told", "Age", "Telemetry", *best.numbered("Air", best.TEMPERATURE), "site", "Place"),
         order=(
             "Device",
             "Status",
@@ -260,12 +275,12 @@ def _devices() -> Panel:
             "Disk",
             "Voltage",
             "Speed",
+            "Air",
             "Up for",
             "Messages",
             "Version",
-            "site",
+            "Site",
         ),
-        renamed={"site": "Site"},
         columns=_looks(),
         sort="Status",
         size=(24, 14),
@@ -279,11 +294,11 @@ def _looks() -> dict[str, list[DynamicConfigValue]]:
     text = {"type": "color-text"}
     worried = {"mode": "thresholds"}
     looks = {
-        "Device": properties(links=link, custom__minWidth=130),
+        "Device": properties(links=link, custom__minWidth=120),
         "Status": properties(
-            mappings=value_map(_STATUS), custom__cellOptions=text, custom__width=100, custom__align="left"
+            mappings=value_map(_STATUS), custom__cellOptions=text, custom__width=90, custom__align="left"
         ),
-        "Last seen": properties(unit="dateTimeFromNow", custom__width=130, custom__align="left"),
+        "Last seen": properties(unit="dateTimeFromNow", custom__width=145, custom__align="left"),
         "Temperature": properties(
             unit="celsius",
             decimals=1,
@@ -292,29 +307,33 @@ def _looks() -> dict[str, list[DynamicConfigValue]]:
             custom__cellOptions=text,
             custom__width=110,
         ),
-        "CPU": gauge_cell(thresholds.BUSY, width=150),
-        "Disk": gauge_cell(thresholds.DISK, width=150),
+        "CPU": gauge_cell(_bare(thresholds.BUSY), width=120),
+        "Disk": gauge_cell(_bare(thresholds.DISK), width=120),
         "Voltage": properties(
-            mappings=value_map({"true": ("too low", thresholds.ACT), "false": ("fine", thresholds.GOOD)}),
+            mappings=[*value_map({"true": ("too low", thresholds.ACT), "false": ("fine", thresholds.GOOD)}), nothing()],
             custom__cellOptions=text,
-            custom__width=90,
+            custom__width=80,
         ),
         "Speed": properties(
-            mappings=value_map({"true": ("throttled", thresholds.ACT), "false": ("full", thresholds.GOOD)}),
+            mappings=[
+                *value_map({"true": ("throttled", thresholds.ACT), "false": ("full", thresholds.GOOD)}),
+                nothing(),
+            ],
             custom__cellOptions=text,
             custom__width=90,
         ),
+        "Air": properties(unit="celsius", decimals=1, custom__width=80),
         "Up for": properties(
             unit="s",
             decimals=1,
             color=worried,
-            thresholds=_steps(((None, thresholds.LOOK), (3600, thresholds.PLAIN))),
+            thresholds=_steps(((None, thresholds.PLAIN), (0, thresholds.LOOK), (3600, thresholds.PLAIN))),
             custom__cellOptions=text,
-            custom__width=110,
+            custom__width=100,
         ),
-        "Messages": properties(unit="short", decimals=0, custom__width=100),
-        "Version": properties(custom__width=90),
-        "Site": properties(custom__width=90),
+        "Messages": properties(unit="short", decimals=0, custom__width=90),
+        "Version": properties(custom__width=80),
+        "Site": properties(custom__minWidth=80, custom__align="left"),
     }
     # What the whole panel says where there is no device would stand in each cell that has nothing to tell.
     return {column: [*values, *properties(noValue="–")] for column, values in looks.items()}
@@ -322,6 +341,11 @@ def _looks() -> dict[str, list[DynamicConfigValue]]:
 
 def _steps(steps: thresholds.Steps) -> dict[str, object]:
     return {"mode": "absolute", "steps": [{"value": value, "color": colour} for value, colour in steps]}
+
+
+def _bare(steps: thresholds.Steps) -> thresholds.Steps:
+    """The steps without a colour where there is no value: an empty bar, and not one at 0."""
+    return ((None, "transparent"), *steps[1:])
 
 
 def _why() -> list[Panel]:
@@ -360,7 +384,12 @@ def _why() -> list[Panel]:
             hidden=("Time",),
             order=("device", "reason", "measurement", "field", "Refused"),
             renamed={"device": "Device", "measurement": "Measurement", "field": "Field", "reason": "Reason"},
-            columns={"Device": properties(links=link), "Refused": properties(decimals=0)},
+            columns={
+                "Device": properties(links=link, custom__width=130),
+                "Reason": properties(custom__width=120),
+                "Measurement": properties(custom__width=130),
+                "Refused": properties(decimals=0, custom__width=100),
+            },
             sort="Refused",
             descending=True,
             size=(12, 8),

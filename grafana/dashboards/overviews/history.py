@@ -9,18 +9,19 @@ from collectors.pi import MEASUREMENTS as PI
 from collectors.sensehat import MEASUREMENTS as SENSEHAT
 from collectors.system import MEASUREMENTS as SYSTEM
 from collectors.telemetry import MEASUREMENTS as TELEMETRY
-from grafana.dashboards.lib import thresholds
+from grafana.dashboards.lib import best, thresholds
 from grafana.dashboards.lib.bands import band
 from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.heatmap import MONTHS, by_day, by_hour
 from grafana.dashboards.lib.panels import Panel, lines, number, words
 from grafana.dashboards.lib.query import Source, Target
+from grafana.dashboards.overviews import weather
 
 _SOURCE = Source((CAMERA_EVENT,), PI, SENSEHAT, SYSTEM, TELEMETRY)
 
 _HUMIDITY_SENSOR = {"sensor": "hts221"}
 
-_NONE = "No hours yet: the first comes two minutes after a full hour"
+_NONE = weather.NO_HOURS
 
 _HOW = """\
 Here everything is read from the bucket `hourly`, in which each hour has its mean, its least and its greatest value.
@@ -37,47 +38,63 @@ def rows() -> Iterable[Row]:
     yield Row("history", "What happened", _events(), order=40)
 
 
-def _extreme(title: str, description: str, select: str, *, unit: str, steps: thresholds.Steps | None = None) -> Panel:
-    """A number of the whole time range."""
-    return number(
+def _extreme(
+    title: str,
+    description: str,
+    form: str,
+    fields: tuple[str, ...],
+    *,
+    unit: str,
+    steps: thresholds.Steps | None = None,
+) -> Panel:
+    """A number of the whole time range: the best that is known, calibrated before compensated before raw."""
+    query = f'SELECT {best.columns(form, title, fields)} FROM "hourly".."environment" WHERE $scope AND "sensor" = '  # noqa: S608 - no input
+    panel = number(
         title,
         description,
-        _SOURCE.written(f"SELECT {select} WHERE $scope AND \"sensor\" = 'hts221'", table=True, unit=unit),
+        _SOURCE.written(f"{query}'hts221'", table=True, unit=unit),
         steps=steps,
         graph=False,
         decimals=1,
+        columns=f"/^{title}$/",
         size=(3, 4),
         no_data="no hours yet",
         low=0 if unit == "percent" else None,
         high=100 if unit == "percent" else None,
     )
+    for change in best.chosen({title: fields}):
+        panel.with_transformation(change)
+    return panel
 
 
 def _glance() -> list[Panel]:
-    air = 'FROM "hourly".."environment"'
     return [
         _extreme(
             "Coldest",
-            "The least temperature of the time range, as the humidity sensor gives it.",
-            f'min("temperature_raw_celsius__min") AS "Coldest" {air}',
+            "The least temperature of the time range, calibrated or compensated where it is.",
+            'min("{}__min")',
+            best.TEMPERATURE,
             unit="celsius",
         ),
         _extreme(
             "On average",
             "The mean of all hours of the time range, each of the same weight.",
-            f'mean("temperature_raw_celsius") AS "Mean" {air}',
+            'mean("{}")',
+            best.TEMPERATURE,
             unit="celsius",
         ),
         _extreme(
             "Warmest",
-            "The greatest temperature of the time range, as the humidity sensor gives it.",
-            f'max("temperature_raw_celsius__max") AS "Warmest" {air}',
+            "The greatest temperature of the time range, calibrated or compensated where it is.",
+            'max("{}__max")',
+            best.TEMPERATURE,
             unit="celsius",
         ),
         _extreme(
             "Dampest",
             "The greatest relative humidity of the time range. Above 70 % for days, mould grows.",
-            f'max("humidity_raw_percent__max") AS "Dampest" {air}',
+            'max("{}__max")',
+            best.HUMIDITY,
             unit="percent",
             steps=thresholds.HUMIDITY,
         ),
@@ -89,23 +106,38 @@ def _air() -> list[Panel]:
     def of(field: str, **where: str) -> Target:
         return _SOURCE.spread("environment", field, where=where or None)
 
+    def corrected(names: tuple[str, ...], fields: tuple[str, ...]) -> Target:
+        """The means of what a calibration or a compensation factor makes of the same."""
+        columns = ", ".join(f'mean("{field}") AS "{name}"' for field, name in zip(fields, names, strict=True))
+        return _SOURCE.written(
+            f'SELECT {columns} FROM "hourly".."environment" WHERE $scope GROUP BY time($interval) fill(null)',  # noqa: S608 - no input
+            alias="$col",
+        )
+
     return [
         band(
             "Temperature",
-            "As the humidity sensor gives it: the processor below warms it, which the months have in common.",
+            "As the humidity sensor gives it, which the processor below warms; and the means of what a calibration and "
+            "a compensation factor make of it, where the device has them.",
             of("temperature_raw_celsius", **_HUMIDITY_SENSOR),
+            corrected(("calibrated", "compensated"), best.TEMPERATURE[:2]),
             colour="orange",
+            others={"calibrated": "purple", "compensated": "green"},
             decimals=1,
-            size=(24, 9),
+            size=(24, 11),
             no_data=_NONE,
             links={"Environment": "/d/sensetig-environment"},
         ),
         band(
             "Humidity",
-            "Relative humidity at the sensor. Above the dashed lines mould grows.",
+            "Relative humidity at the sensor, and as a calibration and a compensation factor correct it. Above the "
+            "dashed lines mould grows.",
             of("humidity_raw_percent", **_HUMIDITY_SENSOR),
+            corrected(("calibrated", "compensated"), best.HUMIDITY[:2]),
             colour="blue",
+            others={"calibrated": "purple", "compensated": "green"},
             decimals=0,
+            size=(12, 10),
             steps=((None, "transparent"), (60, thresholds.LOOK), (70, thresholds.ACT)),
             no_data=_NONE,
         ),
@@ -115,6 +147,7 @@ def _air() -> list[Panel]:
             of("dew_point_celsius", **_HUMIDITY_SENSOR),
             colour="green",
             decimals=1,
+            size=(12, 10),
             steps=((None, "transparent"), (16, thresholds.LOOK), (21, thresholds.ACT)),
             no_data=_NONE,
         ),
@@ -122,9 +155,11 @@ def _air() -> list[Panel]:
             "Pressure",
             "Air pressure at the board, not reduced to sea level. The band's depth is how restless the weather was.",
             of("pressure_hpa", sensor="lps25h"),
+            corrected(("calibrated",), best.PRESSURE[:1]),
             colour="purple",
+            others={"calibrated": "blue"},
             decimals=0,
-            size=(24, 8),
+            size=(24, 10),
             no_data=_NONE,
         ),
     ]
@@ -185,44 +220,37 @@ def _device() -> list[Panel]:
 
 
 def _months() -> list[Panel]:
-    air = 'FROM "hourly".."environment" WHERE $scope AND "sensor" = \'hts221\' GROUP BY time(1h) fill(none)'
+    air = 'FROM "hourly".."environment" WHERE $scope AND "sensor" = \'hts221\''
+    # Each hour is one point: to group them by the hour would say nothing new, and take ten times as long.
+    means = best.columns('"{}"', "Temperature", best.TEMPERATURE)
     return [
         by_hour(
             "Temperature by month and hour",
             "The mean of each hour of the day, a row a month, over the last year: how the day changes with the season.",
-            _SOURCE.written(f'SELECT mean("temperature_raw_celsius") AS "Temperature" {air}', table=True),
+            _SOURCE.written(f"SELECT {means} {air}", table=True),
             column="Temperature",
             days=365,
             rows=MONTHS,
             calc="mean",
             colours="continuous-BlYlRd",
-            size=(24, 11),
+            before=best.chosen({"Temperature": best.TEMPERATURE}),
+            size=(24, 15),
             no_data=_NONE,
         ),
         by_day(
             "Least, mean and greatest of each month",
-            "Of the last year, in the months where you are, as the sensors give it.",
+            "Of the last year, in the months where you are, calibrated or compensated where it is.",
             _SOURCE.written(
-                'SELECT min("temperature_raw_celsius__min") AS "Coldest", '
-                'mean("temperature_raw_celsius") AS "Temperature", max("temperature_raw_celsius__max") AS "Warmest", '
-                'min("humidity_raw_percent__min") AS "Driest", mean("humidity_raw_percent") AS "Humidity", '
-                'max("humidity_raw_percent__max") AS "Dampest", mean("dew_point_celsius") AS "Dew point" '
+                f'SELECT {weather.extremes()}, mean("dew_point_celsius") AS "Dew point" '
                 # A row a day, not an hour: 365 rows come in a tenth of the time of 8,760.
-                f"{air.replace('time(1h)', 'time(1d)')}",
+                f"{air} GROUP BY time(1d) fill(none)",
                 table=True,
             ),
-            columns={
-                "Coldest": ("min", "celsius", 1),
-                "Temperature": ("mean", "celsius", 1),
-                "Warmest": ("max", "celsius", 1),
-                "Driest": ("min", "percent", 0),
-                "Humidity": ("mean", "percent", 0),
-                "Dampest": ("max", "percent", 0),
-                "Dew point": ("mean", "celsius", 1),
-            },
+            columns=weather.COLUMNS,
             days=365,
             rows=MONTHS,
-            size=(24, 9),
+            before=best.chosen(weather.DAILY),
+            size=(24, 15),
             no_data=_NONE,
         ),
     ]

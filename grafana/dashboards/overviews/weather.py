@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from collectors.sensehat import MEASUREMENTS
-from grafana.dashboards.lib import thresholds
+from grafana.dashboards.lib import best, thresholds
 from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.heatmap import by_day, by_hour
 from grafana.dashboards.lib.panels import Panel, number
-from grafana.dashboards.lib.query import Source, Target
+from grafana.dashboards.lib.query import Source
 from grafana.dashboards.lib.style import range_map
 
 _SOURCE = Source(MEASUREMENTS)
@@ -39,9 +40,39 @@ _COMFORT = (
     (45.0, None, "dangerous heat", thresholds.ACT),
 )
 
+#: What is said where the first hour is not over.
+NO_HOURS = "No hours yet: the first comes two minutes after a full hour"
+
+#: The columns of the tables of days and months: what becomes of their hours, unit and decimals.
+COLUMNS = {
+    "Coldest": ("min", "celsius", 1),
+    "Temperature": ("mean", "celsius", 1),
+    "Warmest": ("max", "celsius", 1),
+    "Driest": ("min", "percent", 0),
+    "Humidity": ("mean", "percent", 0),
+    "Dampest": ("max", "percent", 0),
+    "Dew point": ("mean", "celsius", 1),
+}
+
+#: Of what each is the best that is known.
+DAILY = {
+    **dict.fromkeys(("Coldest", "Temperature", "Warmest"), best.TEMPERATURE),
+    **dict.fromkeys(("Driest", "Humidity", "Dampest"), best.HUMIDITY),
+}
+
 
 def rows() -> Iterable[Row]:
     yield Row("environment", "Day by day", _days(), order=15)
+
+
+def extremes() -> str:
+    """What a table of days or months selects from the bucket of hours."""
+    forms = ('min("{}__min")', 'mean("{}")', 'max("{}__max")')
+    return ", ".join(
+        best.columns(form, name, DAILY[name])
+        for names in (("Coldest", "Temperature", "Warmest"), ("Driest", "Humidity", "Dampest"))
+        for form, name in zip(forms, names, strict=True)
+    )
 
 
 def tendency(source: Source) -> Panel:
@@ -60,77 +91,94 @@ def tendency(source: Source) -> Panel:
         ),
         graph=False,
         decimals=1,
-        size=(5, 3),
+        size=(6, 3),
         no_data="needs three hours",
     )
     return panel.time_from("190m").hide_time_override(True).mappings(range_map(_TENDENCY))
 
 
+def known(
+    source: Source,
+    name: str,
+    description: str,
+    fields: tuple[str, ...],
+    steps: thresholds.Steps | None = None,
+    sensor: str = "hts221",
+    **more: Any,
+) -> Panel:
+    """The best that is known of a value now: calibrated before compensated before raw."""
+    target = source.mean(
+        "environment", *fields, where={"sensor": sensor}, names=best.numbered(name, fields), fill="none"
+    )
+    target.table = True
+    panel = number(name, description, target, steps=steps, columns=f"/^{name}$/", **more)
+    for change in best.chosen({name: fields}):
+        panel.with_transformation(change)
+    return panel
+
+
 def comfort(source: Source, *, no_data: str) -> Panel:
     """The humidex of what is known of the room; the raw temperature is that of the board, and would say too much."""
-
-    def humidex(field: str, name: str) -> Target:
-        # The water vapour's pressure from the dew point, in hPa, and a degree for each 1.8 hPa above 10.
-        vapour = '6.11 * exp(5417.753 * (0.003660858 - 1 / (273.15 + mean("dew_point_celsius"))))'
-        return source.written(
-            f'SELECT mean("{field}") + 0.5555 * ({vapour} - 10) AS "{name}" FROM "environment" WHERE $scope '  # noqa: S608 - no input
-            "AND \"sensor\" = 'hts221' GROUP BY time($interval) fill(none)",
-            alias="$col",
-            unit="",
-        )
-
+    # The water vapour's pressure from the dew point, in hPa, and a degree for each 1.8 hPa above 10.
+    vapour = '6.11 * exp(5417.753 * (0.003660858 - 1 / (273.15 + mean("dew_point_celsius"))))'
+    rooms = best.TEMPERATURE[:2]
+    selected = best.columns(f'mean("{{}}") + 0.5555 * ({vapour} - 10)', "Humidex", rooms)
     panel = number(
         "Comfort",
         "How warm the air feels, by the humidex, which adds to the temperature what the damp does: from 30 some "
-        "discomfort, from 40 great, from 45 dangerous. Only where the board's own heat is taken out.",
-        humidex("temperature_calibrated_celsius", "calibrated"),
-        humidex("temperature_compensated_celsius", "compensated"),
+        "discomfort, from 40 great, from 45 dangerous. Only where the board's own heat is taken out, by a calibration "
+        "or by a compensation factor.",
+        source.written(
+            f'SELECT {selected} FROM "environment" WHERE $scope '  # noqa: S608 - no input
+            "AND \"sensor\" = 'hts221' GROUP BY time($interval) fill(none)",
+            unit="",
+            table=True,
+        ),
         graph=False,
         decimals=0,
-        size=(5, 3),
+        columns="/^Humidex$/",
+        size=(6, 3),
         no_data=no_data,
     )
+    for change in best.chosen({"Humidex": rooms}):
+        panel.with_transformation(change)
     return panel.mappings(range_map(_COMFORT))
 
 
 def _days() -> list[Panel]:
+    means = best.columns('mean("{}")', "Temperature", best.TEMPERATURE)
+    table = f'{extremes()}, mean("dew_point_celsius") AS "Dew point"'
     hours = "WHERE $scope AND \"sensor\" = 'hts221' GROUP BY time(1h) fill(none)"
     return [
         by_hour(
             "Temperature by day and hour",
-            "The mean of each hour of the last two weeks, as the humidity sensor gives it: the days' profile. A "
+            "The mean of each hour of the last week, calibrated or compensated where it is: the days' profile. A "
             "cold hour among warm ones is an open window, a warm night a heating that does not rest.",
             _SOURCE.written(
-                f'SELECT mean("temperature_raw_celsius") AS "Temperature" FROM "environment" {hours}',  # noqa: S608 - no input
+                f'SELECT {means} FROM "environment" {hours}',  # noqa: S608 - no input
                 table=True,
             ),
             column="Temperature",
-            days=14,
+            days=7,
             calc="mean",
+            newest_first=True,
             decimals=0,
             colours="continuous-BlYlRd",
-            size=(24, 12),
+            before=best.chosen({"Temperature": best.TEMPERATURE}),
+            size=(24, 10),
         ),
         by_day(
             "Least, mean and greatest of each day",
-            "Of the last week, from midnight to midnight where you are, as the sensors give it.",
+            "Of the last week, from midnight to midnight where you are, up to the last full hour, calibrated or "
+            "compensated where it is.",
             _SOURCE.written(
-                'SELECT min("temperature_raw_celsius") AS "Coldest", mean("temperature_raw_celsius") AS "Temperature", '  # noqa: S608 - no input
-                'max("temperature_raw_celsius") AS "Warmest", min("humidity_raw_percent") AS "Driest", '
-                'mean("humidity_raw_percent") AS "Humidity", max("humidity_raw_percent") AS "Dampest", '
-                f'mean("dew_point_celsius") AS "Dew point" FROM "environment" {hours}',
+                f'SELECT {table} FROM "hourly".."environment" {hours}',  # noqa: S608 - no input
                 table=True,
             ),
-            columns={
-                "Coldest": ("min", "celsius", 1),
-                "Temperature": ("mean", "celsius", 1),
-                "Warmest": ("max", "celsius", 1),
-                "Driest": ("min", "percent", 0),
-                "Humidity": ("mean", "percent", 0),
-                "Dampest": ("max", "percent", 0),
-                "Dew point": ("mean", "celsius", 1),
-            },
+            columns=COLUMNS,
             days=7,
-            size=(24, 7),
+            before=best.chosen(DAILY),
+            size=(24, 10),
+            no_data=NO_HOURS,
         ),
     ]

@@ -33,8 +33,8 @@ _FROZEN = {"true": ("frozen", thresholds.ACT), "false": ("fine", thresholds.GOOD
 
 _LOOKED_FOR = {"true": ("looked for", thresholds.GOOD), "false": ("switched off", thresholds.LOOK)}
 
-#: How much of the picture moves: from the detection's own least area on, and much of it.
-_MOTION: thresholds.Steps = ((None, "semi-dark-text"), (0.5, thresholds.LOOK), (25, thresholds.ACT))
+#: How much of the picture moves: from the detection's own least area on, and much of it. Neither is good or bad.
+_MOTION: thresholds.Steps = ((None, "#80808066"), (0.5, "orange"), (25, "purple"))
 
 
 def _of_hours(texts: Mapping[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
@@ -133,6 +133,53 @@ def _glance() -> list[Panel]:
 
 def _events() -> list[Panel]:
     return [
+        states(
+            "When something moved",
+            "A lane for each camera: grey is quiet, orange is motion in more than half a per cent of the picture, "
+            "purple in a quarter, as where the light is switched. A gap is a camera that has not reported.",
+            _SOURCE.mean("camera", "motion_percent", by=("camera",), function="max"),
+            steps=_MOTION,
+            size=(24, 4),
+        ),
+        listing(
+            "Events and their pictures",
+            "The newest motion events, each with the picture in which most of it moved. Intensity is how far what "
+            "moves stands out, in multiples of the threshold.",
+            _SOURCE.points(
+                "camera_event",
+                {
+                    "thumbnail": "Picture",
+                    "camera": "Camera",
+                    "duration_seconds": "Duration",
+                    "area_percent": "Area",
+                    "score": "Intensity",
+                    "frames": "Frames",
+                    "event_id": "Event",
+                },
+                # An event is two points, its start and its end, of which the newer stands first.
+                limit=24,
+            ),
+            grouped_by="Event",
+            kept={
+                "Time": "last",
+                **dict.fromkeys(("Picture", "Duration", "Area", "Intensity", "Frames", "Camera"), "firstNotNull"),
+            },
+            order=("Picture", "Time", "Duration", "Area", "Intensity", "Frames", "Camera", "Event"),
+            renamed={"Time": "Began"},
+            columns={
+                # Grafana 12.2 and later let the row grow to the picture; others show it as high as a tall row.
+                "Picture": properties(custom__cellOptions={"type": "image", "dynamicHeight": True}, custom__width=190),
+                "Began": properties(unit="dateTimeFromNow", custom__width=170),
+                "Duration": properties(unit="s", decimals=1, custom__width=110, noValue="still moving"),
+                "Area": gauge_cell(((None, "blue"),), high=50, width=180),
+                "Intensity": properties(decimals=1, custom__width=90),
+                "Frames": properties(custom__width=80, noValue="–"),
+                "Camera": properties(custom__width=120),
+            },
+            tall=True,
+            size=(24, 15),
+            no_data=_NO_EVENTS,
+        ),
         lines(
             "Motion",
             "Largest share of the picture that differed from the background. A level that never falls: the camera "
@@ -141,14 +188,6 @@ def _events() -> list[Panel]:
             low=0,
             soft_high=5,
             size=(16, 7),
-        ),
-        states(
-            "When something moved",
-            "A lane for each camera: grey is quiet, orange is motion of more than half a per cent of the picture, red "
-            "of a quarter. A gap is a camera that has not reported.",
-            _SOURCE.mean("camera", "motion_percent", by=("camera",), function="max"),
-            steps=_MOTION,
-            size=(24, 4),
         ),
         lines(
             "Events",
@@ -190,45 +229,6 @@ def _events() -> list[Panel]:
             rows=WEEKDAYS,
             colours="continuous-YlRd",
             no_data="No motion in the last four weeks",
-        ),
-        listing(
-            "Events and their pictures",
-            "The newest motion events, each with the picture in which most of it moved. Intensity is how far what "
-            "moves stands out, in multiples of the threshold.",
-            _SOURCE.points(
-                "camera_event",
-                {
-                    "thumbnail": "Picture",
-                    "camera": "Camera",
-                    "duration_seconds": "Duration",
-                    "area_percent": "Area",
-                    "score": "Intensity",
-                    "frames": "Frames",
-                    "event_id": "Event",
-                },
-                # An event is two points, its start and its end, of which the newer stands first.
-                limit=24,
-            ),
-            grouped_by="Event",
-            kept={
-                "Time": "last",
-                **dict.fromkeys(("Picture", "Duration", "Area", "Intensity", "Frames", "Camera"), "firstNotNull"),
-            },
-            order=("Picture", "Time", "Duration", "Area", "Intensity", "Frames", "Camera", "Event"),
-            renamed={"Time": "Began"},
-            columns={
-                # Grafana 12.2 and later let the row grow to the picture; others show it as high as a tall row.
-                "Picture": properties(custom__cellOptions={"type": "image", "dynamicHeight": True}, custom__width=190),
-                "Began": properties(unit="dateTimeFromNow", custom__width=170),
-                "Duration": properties(unit="s", decimals=1, custom__width=110, noValue="still moving"),
-                "Area": gauge_cell(((None, "blue"),), high=50, width=180),
-                "Intensity": properties(decimals=1, custom__width=90),
-                "Frames": properties(custom__width=80, noValue="–"),
-                "Camera": properties(custom__width=120),
-            },
-            tall=True,
-            size=(24, 18),
-            no_data=_NO_EVENTS,
         ),
     ]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from collectors.clock import MEASUREMENTS
+from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.boards import Row
-from grafana.dashboards.lib.panels import Panel, lines
+from grafana.dashboards.lib.panels import Panel, lines, states
 from grafana.dashboards.lib.query import Source
 
 _SOURCE = Source(MEASUREMENTS)
@@ -20,13 +21,13 @@ def rows() -> Iterable[Row]:
 
 def _clock() -> list[Panel]:
     return [
-        lines(
+        states(
             "Clock synchronised",
-            "1 while the clock is synchronised. At 0 the times of points may be wrong: look whether the device reaches "
-            "a time server.",
-            _SOURCE.mean("clock", "synchronised", function="min", names=("synchronised",)),
-            low=0,
-            decimals=0,
+            "When the clock was synchronised. While it is not, the times of points may be wrong: look whether the "
+            "device reaches a time server.",
+            _SOURCE.mean("clock", "synchronised", function="min", names=("clock",)),
+            texts={"1": ("synchronised", thresholds.GOOD), "0": ("not synchronised", thresholds.LOOK)},
+            show_value=True,
             size=(12, 7),
             no_data=_NONE,
         ),

@@ -53,19 +53,18 @@ def rows() -> Iterable[Row]:
 
 
 def _of_shards(field: str, name: str) -> str:
-    """What the shards of each bucket have together, one value an interval."""
+    """What the shards of each bucket have together: what all of them told, by how often they were asked.
 
-    def query(measurement: str) -> str:
-        inner = (
-            f'SELECT last("{field}") AS "each" FROM {measurement} WHERE $scope '  # noqa: S608 - no input
-            'GROUP BY time($interval), "bucket", "id" fill(none)'
+    A bucket's own figures come once each time that InfluxDB is asked. With a hundred shards, this is ten times as fast
+    as to add up the newest figure of each.
+    """
+    return switched(
+        *(
+            f'SELECT sum("{field}") / count("storage_bucket_series_num") AS "{name}" FROM {bucket}"influxdb" '  # noqa: S608 - no input
+            'WHERE $scope AND "bucket" =~ /./ GROUP BY time($interval), "bucket" fill(null)'
+            for bucket in ("", '"hourly"..')
         )
-        return (
-            f'SELECT sum("each") AS "{name}" FROM ({inner}) WHERE $timeFilter '  # noqa: S608 - no input
-            'GROUP BY time($interval), "bucket" fill(null)'
-        )
-
-    return switched(query('"influxdb"'), query('"hourly".."influxdb"'))
+    )
 
 
 def _influxdb() -> list[Panel]:
@@ -124,9 +123,13 @@ def _influxdb() -> list[Panel]:
         ),
         number(
             "On disk",
-            "Size of all buckets' files and write-ahead logs at the newest report.",
-            _SOURCE.written(_of_shards("storage_tsm_files_disk_bytes", "Files"), alias="$tag_bucket", unit="bytes"),
-            graph=False,
+            "Size of all buckets' files and write-ahead logs. On a hub with a card, it must leave room for the system.",
+            _SOURCE.written(
+                'SELECT (sum("storage_tsm_files_disk_bytes") + sum("storage_wal_size")) '
+                '/ count("go_memstats_sys_bytes") AS "On disk" FROM "influxdb" WHERE $scope '
+                "GROUP BY time($interval) fill(none)",
+                unit="bytes",
+            ),
             size=(4, 4),
             no_data=_OFF,
         ),
@@ -141,15 +144,13 @@ def _influxdb() -> list[Panel]:
         ),
         lines(
             "Memory of InfluxDB",
-            "What it has got from the system, what of it holds something, and what of that are points that wait to "
-            "be written into files.",
+            "What it has got from the system, and what of it holds something.",
             _SOURCE.mean(
                 "influxdb",
                 "go_memstats_sys_bytes",
                 "go_memstats_heap_inuse_bytes",
                 names=("from the system", "in use"),
             ),
-            _SOURCE.written(_of_shards("storage_cache_inuse_bytes", "cache"), alias="cache $tag_bucket", unit="bytes"),
             low=0,
             size=(8, 8),
             no_data=_OFF,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from grafana_foundation_sdk.builders.common import VizTextDisplayOptions
+from grafana_foundation_sdk.models.common import VizOrientation
+
 from collectors.pi import MEASUREMENTS
 from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.boards import Row
@@ -62,7 +65,10 @@ def _power() -> list[Panel]:
             graph=False,
             size=(8, 6),
             no_data=_NOT_A_PI,
-        ),
+        )
+        .orientation(VizOrientation.HORIZONTAL)
+        .wide_layout(True)
+        .text(VizTextDisplayOptions().title_size(14).value_size(16)),
         lines(
             "Clocks",
             "Clock of the processor and of the graphics core. A processor clock below its maximum under load is "
@@ -148,16 +154,17 @@ def _card_and_wifi() -> list[Panel]:
                 "sd_card",
                 "written_bytes",
                 by=("device", "type", "name"),
-                names=("Written since the start",),
+                names=("Written",),
             ),
             _SOURCE.newest("sd_card", "life_used_percent", by=("device",), names=("Life used",)),
             _SOURCE.newest("sd_card", "pre_eol", by=("device",), names=("Spare blocks",)),
             joined_by="device",
             hidden=("Age",),
-            order=("device", "name", "type", "Written since the start", "Life used", "Spare blocks"),
+            order=("device", "name", "type", "Written", "Life used", "Spare blocks"),
             renamed={"device": "Device", "name": "Name", "type": "Type"},
             columns={
-                "Written since the start": properties(unit="bytes", decimals=1),
+                "Type": properties(custom__width=80),
+                "Written": properties(unit="bytes", decimals=1),
                 "Life used": properties(unit="percent", decimals=0, noValue="not told"),
                 "Spare blocks": properties(
                     mappings=value_map(_SPARE_BLOCKS),
@@ -182,8 +189,9 @@ def _card_and_wifi() -> list[Panel]:
             "below the lower (-75) links break.",
             _SOURCE.mean("wifi", "signal_dbm", by=("interface",)),
             soft_low=-90,
-            soft_high=-40,
+            soft_high=-30,
             steps=thresholds.SIGNAL,
+            fill=0,
             size=(12, 7),
             no_data="No wireless connection",
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from collectors.sensehat import MEASUREMENTS
-from grafana.dashboards.lib import thresholds
+from grafana.dashboards.lib import best, thresholds
 from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.panels import Panel, lines, number, origin
 from grafana.dashboards.lib.query import Source, switched
@@ -20,8 +20,6 @@ _PRESSURE_SENSOR = {"sensor": "lps25h"}
 
 #: The legend's columns on this dashboard: a day is told by its extremes.
 _TABLE = ("min", "mean", "max", "lastNotNull")
-
-_NO_FACTOR = "no factor set"
 
 
 def rows() -> Iterable[Row]:
@@ -38,50 +36,30 @@ def _glance() -> list[Panel]:
             "When the Sense HAT was last read. More than a minute ago: see the Pipeline dashboard.",
             _SOURCE.newest("environment", "temperature_raw_celsius"),
             time=True,
+            size=(4, 3),
             no_data="silent in this time range",
         ),
-        number(
+        weather.known(
+            _SOURCE,
             "Temperature",
-            "As the humidity sensor gives it. The processor below warms the board, so the room is colder than this.",
-            _SOURCE.mean("environment", "temperature_raw_celsius", where=_HUMIDITY_SENSOR, names=("Temperature",)),
+            "The best that is known: as the device's calibration corrects it, else with the processor's heat taken "
+            "out by the compensation factor, else as the sensor gives it, which is warmer than the room.",
+            best.TEMPERATURE,
+            thresholds.ROOM,
             decimals=1,
+            size=(4, 3),
         ),
-        number(
-            "Room",
-            "Temperature with the processor's heat taken out; only where a compensation factor is set, which the "
-            "guide to the Sense HAT tells how to find.",
-            _SOURCE.mean("environment", "temperature_compensated_celsius", where=_HUMIDITY_SENSOR, names=("Room",)),
-            steps=thresholds.ROOM,
-            decimals=1,
-            no_data=_NO_FACTOR,
-        ),
-        number(
-            "Calibrated",
-            "Temperature as the device's calibration corrects it; only where it has one, which `sensetig calibrate` "
-            "makes against a reference thermometer.",
-            _SOURCE.mean("environment", "temperature_calibrated_celsius", where=_HUMIDITY_SENSOR, names=("Room",)),
-            steps=thresholds.ROOM,
-            decimals=1,
-            no_data="not calibrated",
-        ),
-        number(
+        weather.known(
+            _SOURCE,
             "Humidity",
-            "Relative humidity as the sensor gives it: lower than the room's, since the board is warmer.",
-            _SOURCE.mean("environment", "humidity_raw_percent", names=("Humidity",)),
+            "The best that is known: calibrated, else at the room's temperature, else as the sensor gives it, which is "
+            "drier than the room. People, wood and paper are well between 30 and 60 %; mould grows above 70 %.",
+            best.HUMIDITY,
+            thresholds.HUMIDITY,
             decimals=0,
             low=0,
             high=100,
-        ),
-        number(
-            "Room %",
-            "Relative humidity at the room's temperature; only where a compensation factor is set. People, wood and "
-            "paper are well between 30 and 60 %; mould grows above 70 %.",
-            _SOURCE.mean("environment", "humidity_compensated_percent", names=("Humidity",)),
-            steps=thresholds.HUMIDITY,
-            decimals=0,
-            low=0,
-            high=100,
-            no_data=_NO_FACTOR,
+            size=(4, 3),
         ),
         number(
             "Dew point",
@@ -90,15 +68,17 @@ def _glance() -> list[Panel]:
             _SOURCE.mean("environment", "dew_point_celsius", names=("Dew point",)),
             steps=thresholds.DEW_POINT,
             decimals=1,
+            size=(4, 3),
         ),
-        number(
+        weather.known(
+            _SOURCE,
             "Pressure",
             "Air pressure where the board is, not reduced to sea level: 12 hPa less for each 100 m of height.",
-            _SOURCE.mean("environment", "pressure_hpa", names=("Pressure",)),
+            best.PRESSURE,
+            sensor="lps25h",
             decimals=1,
+            size=(4, 3),
         ),
-        weather.tendency(_SOURCE),
-        weather.comfort(_SOURCE, no_data=_NO_FACTOR),
         swatch(
             "Light",
             "The colour of the light that falls on the board, as it looks: each channel as a share of the strongest. "
@@ -106,6 +86,24 @@ def _glance() -> list[Panel]:
             "colour",
             size=(4, 3),
             no_data="no colour sensor",
+        ),
+        weather.tendency(_SOURCE),
+        weather.comfort(_SOURCE, no_data="not calibrated, and no factor set"),
+        number(
+            "Sensor",
+            "Temperature as the humidity sensor gives it. The processor below warms the board, so the room is colder.",
+            _SOURCE.mean("environment", "temperature_raw_celsius", where=_HUMIDITY_SENSOR, names=("Temperature",)),
+            decimals=1,
+            size=(4, 3),
+        ),
+        number(
+            "Sensor, %",
+            "Relative humidity as the sensor gives it: lower than the room's, since the board is warmer.",
+            _SOURCE.mean("environment", "humidity_raw_percent", where=_HUMIDITY_SENSOR, names=("Humidity",)),
+            decimals=0,
+            low=0,
+            high=100,
+            size=(4, 3),
         ),
         origin(
             "Whether these are readings of a sensor, of a simulation, or of a recording that is played.",
@@ -141,7 +139,7 @@ def _air() -> list[Panel]:
                 "processor": "red",
                 "dew point": "blue",
             },
-            size=(14, 12),
+            size=(14, 14),
             links={"Device": "/d/sensetig-device"},
         ),
         lines(
@@ -163,7 +161,7 @@ def _air() -> list[Panel]:
             steps=((None, "transparent"), (60, thresholds.LOOK), (70, thresholds.ACT)),
             calcs=_TABLE,
             colours={"at the sensor": "blue", "in the room": "green", "calibrated": "purple"},
-            size=(10, 12),
+            size=(10, 14),
         ),
         lines(
             "Pressure",

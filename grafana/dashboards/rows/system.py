@@ -20,7 +20,7 @@ DISKS = {"fstype": "!(tmpfs|devtmpfs|squashfs|overlay|ramfs|iso9660)"}
 DRIVES = {"name": "!(loop|ram|zram|dm-).*"}
 
 #: Interfaces that only this machine sees; ``all`` is the sum of protocols that Telegraf's own input adds.
-INTERFACES = {"interface": "!(all|lo|veth.*|docker.*|br-.*)"}
+INTERFACES = {"interface": "!(all|lo|veth.*|docker.*|br-.*|virbr.*|vnet.*|vb-.*|ve-.*|cni.*|flannel.*|lxc.*|dummy.*)"}
 
 
 #: The parts of memory, of points and of hours.
@@ -230,8 +230,8 @@ def _network() -> list[Panel]:
         .override_by_regexp("/ sent$/", shaded("orange", below=True)),
         lines(
             "Errors and drops",
-            "Packets per second that were damaged or dropped. Anything but 0 points at a "
-            "cable, a driver or a bad link.",
+            "Packets per second that were damaged or dropped, of all interfaces. Anything but 0 points at a cable, a "
+            "driver or a bad link; Network in detail says at which interface.",
             _SOURCE.rate(
                 "net",
                 "err_in",
@@ -241,11 +241,17 @@ def _network() -> list[Panel]:
                 by=("interface",),
                 where=INTERFACES,
                 names=("errors received", "errors sent", "drops received", "drops sent"),
-                alias="$tag_interface: $col",
                 unit="packets_per_second",
+                summed=True,
             ),
             low=0,
             soft_high=1,
+            colours={
+                "errors received": "red",
+                "errors sent": "dark-red",
+                "drops received": "orange",
+                "drops sent": "dark-orange",
+            },
         ),
     ]
 

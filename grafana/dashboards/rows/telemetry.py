@@ -14,7 +14,6 @@ _SOURCE = Source(MEASUREMENTS)
 
 _NONE = "nothing was refused"
 
-
 _OFF = "the processor telemetry is off"
 
 
@@ -42,7 +41,7 @@ def _telemetry() -> list[Panel]:
             low=0,
             decimals=0,
             bars=True,
-            size=(10, 8),
+            size=(8, 8),
             no_data=_NONE,
         ),
         listing(
@@ -54,9 +53,14 @@ def _telemetry() -> list[Panel]:
             renamed={"device": "Device", "measurement": "Measurement", "field": "Field", "reason": "Reason"},
             sort="Refused",
             descending=True,
-            size=(10, 8),
+            size=(12, 8),
             no_data=_NONE,
         ),
+    ]
+
+
+def _store() -> list[Panel]:
+    return [
         listing(
             "Devices",
             "The state of each device as it last changed: whether it still tells something, how much it has told, and "
@@ -70,71 +74,8 @@ def _telemetry() -> list[Panel]:
             order=("device", "Status", "Messages", "Repeated"),
             renamed={"device": "Device"},
             sort="Device",
-            size=(24, 8),
+            size=(12, 8),
             no_data="no device has told anything",
-        ),
-        lines(
-            "State waiting to be written",
-            "Messages that are counted in memory and not in the store yet. It climbs while the store is away.",
-            _SOURCE.mean("device_store", "pending_messages", function="max"),
-            low=0,
-            decimals=0,
-            size=(6, 8),
-            no_data="no state is kept",
-        ),
-        lines(
-            "MQTT messages",
-            "Messages that the gateway has taken, per interval.",
-            _SOURCE.mean("mqtt_receipt", "received", function="sum"),
-            low=0,
-            decimals=0,
-            bars=True,
-            size=(6, 8),
-            no_data="there is no gateway here",
-        ),
-        lines(
-            "Power",
-            "What plugs and meters measure that speak MQTT.",
-            _SOURCE.mean("energy", "power_watts", by=("device",)),
-            size=(6, 8),
-            no_data="no meter has told anything",
-        ),
-        listing(
-            "Said of devices",
-            "What each device, or the broker for it, has last said of it.",
-            _SOURCE.written(
-                'SELECT last("status") AS "Status" FROM "device_status" WHERE $scope GROUP BY "device"', table=True
-            ),
-            hidden=("Time",),
-            renamed={"device": "Device"},
-            size=(6, 8),
-            no_data="no device has said anything",
-        ),
-    ]
-
-
-def _store() -> list[Panel]:
-    return [
-        number(
-            "States not written",
-            "Devices whose state could not be written, in the whole time range. They are kept in memory and tried "
-            "again; "
-            "the store is locked, full or away.",
-            _SOURCE.total("device_store", "failures", "Failures"),
-            steps=thresholds.SELDOM,
-            graph=False,
-            size=(4, 4),
-            no_data=_OFF,
-        ),
-        number(
-            "Messages not counted",
-            "Messages of devices beyond the setting `state_devices`, in the whole time range: raise it, or find out "
-            "who sends under ever new names.",
-            _SOURCE.total("device_store", "lost_messages", "Lost"),
-            steps=thresholds.NEVER,
-            graph=False,
-            size=(4, 4),
-            no_data=_OFF,
         ),
         lines(
             "Writes of states",
@@ -152,7 +93,27 @@ def _store() -> list[Panel]:
             decimals=0,
             bars=True,
             colours={"written": "green", "conflicts": "orange", "failures": "red"},
-            size=(8, 8),
+            size=(12, 8),
+            no_data=_OFF,
+        ),
+        number(
+            "States not written",
+            "Devices whose state could not be written, in the whole time range. They are kept in memory and tried "
+            "again; the store is locked, full or away.",
+            _SOURCE.total("device_store", "failures", "Failures"),
+            steps=thresholds.SELDOM,
+            graph=False,
+            size=(4, 7),
+            no_data=_OFF,
+        ),
+        number(
+            "Messages not counted",
+            "Messages of devices beyond the setting `state_devices`, in the whole time range: raise it, or find out "
+            "who sends under ever new names.",
+            _SOURCE.total("device_store", "lost_messages", "Lost"),
+            steps=thresholds.NEVER,
+            graph=False,
+            size=(4, 7),
             no_data=_OFF,
         ),
         lines(
@@ -160,7 +121,7 @@ def _store() -> list[Panel]:
             "How long an attempt takes. Above a second its disk or network is slow, and messages wait.",
             _SOURCE.mean("device_store", "duration_seconds", by=("store",), function="max"),
             low=0,
-            size=(4, 8),
+            size=(8, 7),
             no_data=_OFF,
         ),
         lines(
@@ -171,7 +132,7 @@ def _store() -> list[Panel]:
             ),
             low=0,
             decimals=0,
-            size=(4, 8),
+            size=(8, 7),
             no_data=_OFF,
         ),
     ]
