@@ -45,12 +45,16 @@ def batch(process: subprocess.Popen[bytes]) -> bytes:
     return process.stdout.readline()
 
 
-def listening(process: subprocess.Popen[bytes], port: int | None = None) -> set[tuple[str, int]]:
+def listening(process: subprocess.Popen[bytes], port: int | None = None) -> set[tuple[str | int, ...]]:
     """Where the collector listens, and whoever has that port: the debugger's adapter is no child of the collector."""
     family = {process.pid, *(each.pid for each in psutil.Process(process.pid).children(recursive=True))}
-    there = [each for each in psutil.net_connections("tcp") if each.status == psutil.CONN_LISTEN]
-    family |= {each.pid for each in there if each.laddr.port == port}
-    return {(each.laddr.ip, each.laddr.port) for each in there if each.pid in family}
+    there = [
+        (each.pid, tuple(each.laddr))
+        for each in psutil.net_connections("tcp")
+        if each.status == psutil.CONN_LISTEN and each.pid is not None
+    ]
+    family |= {owner for owner, address in there if address[1] == port}
+    return {address for owner, address in there if owner in family}
 
 
 def initialised(port: int) -> dict[str, Any]:
