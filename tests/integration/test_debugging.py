@@ -45,13 +45,13 @@ def batch(process: subprocess.Popen[bytes]) -> bytes:
     return process.stdout.readline()
 
 
-def listening(process: subprocess.Popen[bytes], port: int | None = None) -> set[tuple[str | int, ...]]:
+def listening(process: subprocess.Popen[bytes], port: int | None = None) -> set[tuple[str, int]]:
     """Where the collector listens, and whoever has that port: the debugger's adapter is no child of the collector."""
     family = {process.pid, *(each.pid for each in psutil.Process(process.pid).children(recursive=True))}
     there = [
-        (each.pid, tuple(each.laddr))
+        (each.pid, (str(each.laddr[0]), int(each.laddr[1])))
         for each in psutil.net_connections("tcp")
-        if each.status == psutil.CONN_LISTEN and each.pid is not None
+        if each.status == psutil.CONN_LISTEN and each.pid is not None and each.laddr
     ]
     family |= {owner for owner, address in there if address[1] == port}
     return {address for owner, address in there if owner in family}
