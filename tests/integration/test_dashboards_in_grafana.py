@@ -28,9 +28,13 @@ WIDTHS = {"desktop": 1400, "phone": 390}
 #: Pixels of a unit of the grid's height, and of what stands above the panels.
 _UNIT, _ABOVE = 38, {"desktop": 120, "phone": 420}
 
+#: Without a graphics card Chromium emulates one, which takes a long dashboard minutes; it draws by itself sooner.
 _ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
+    "--disable-gpu-rasterization",
+    "--disable-accelerated-2d-canvas",
+    "--disable-software-rasterizer",
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
@@ -119,7 +123,7 @@ def visit(context: BrowserContext, grafana_url: str, filled: Filled, request: py
     page.goto(f"{grafana_url}/d/{dashboard['uid']}?theme={values['theme']}&var-host={filled.host}&kiosk&refresh=")
     for row in dashboards.collapsed(dashboard):
         page.locator(f'[data-testid="data-testid dashboard-row-title-{row}"][aria-label="Expand row"]').click()
-    page.wait_for_function(_DRAWN, arg=[panel["id"] for panel in dashboards.panels(dashboard)], timeout=180_000)
+    page.wait_for_function(_DRAWN, arg=[panel["id"] for panel in dashboards.panels(dashboard)], timeout=500_000)
     page.wait_for_load_state("networkidle")
     yield Visit(page, console, outside)
     page.close()
@@ -137,6 +141,7 @@ def test_a_provisioned_datasource_reaches_influxdb(uid: str, grafana_url: str) -
     assert answer.json()["status"] == "OK", answer.data
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("size", WIDTHS)
 @pytest.mark.parametrize("theme", ["dark", "light"])
 @pytest.mark.parametrize("name", COMMITTED)
