@@ -18,7 +18,7 @@ import yaml
 from tests.e2e.machines import Machine
 from tests.e2e.playbook import ANSIBLE, PROJECT, Run
 from tests.e2e.site import CAMERA_PORT, Site
-from tests.e2e.test_fleet import NotYet, eventually, flux
+from tests.e2e.test_fleet import NotYet, eventually, flux, put
 
 pytestmark = pytest.mark.usefixtures("installed")
 
@@ -103,14 +103,6 @@ def score(machine: Machine, unit: str) -> float:
     """How exposed a unit is."""
     said = machine.ssh(f"systemd-analyze security --no-pager {unit} | tail -1").stdout
     return float(said.split(": ")[1].split()[0])
-
-
-def put(machine: Machine, name: str, text: str) -> str:
-    """A file that root alone can read there: a secret in a command would be in the journal."""
-    path = machine.system / "root" / name
-    path.write_text(text)
-    path.chmod(0o600)
-    return f"/root/{name}"
 
 
 def counted(hub: Machine, measurement: str, tag: str, value: str) -> int:
