@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -276,7 +277,7 @@ def test_the_examples_are_sound(run: Path) -> None:
     del run
     for inventory in ("standalone", "fleet"):
         done = subprocess.run(
-            ["ansible-inventory", "-i", f"inventories/{inventory}/hosts.yml", "--list"],
+            [Path(sys.executable).with_name("ansible-inventory"), "-i", f"inventories/{inventory}/hosts.yml", "--list"],
             cwd=Path(__file__).parents[2] / "ansible", capture_output=True, text=True, check=False, timeout=60,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
