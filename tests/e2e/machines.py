@@ -28,6 +28,9 @@ NETWORKS = 8
 #: The account that the playbook comes in by, as on a Pi.
 USER = "pi"
 
+#: Telegraf keeps secrets in locked memory, as every machine allows.
+FILTER = "--system-call-filter=@memlock"
+
 _START_SECONDS, _STOP_SECONDS = 90, 30
 
 
@@ -116,7 +119,7 @@ class Machine:
                 "systemd-nspawn", f"--directory={self.system}", f"--machine={self.name}", "--boot",
                 f"--network-namespace-path=/run/netns/{self.namespace}",
                 "--register=no", "--keep-unit", "--console=pipe", "--resolv-conf=off",
-                "--system-call-filter=@memlock",  # Telegraf keeps secrets in locked memory, as every machine allows
+                FILTER,
             ],
             env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
