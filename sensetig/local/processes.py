@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -104,12 +105,27 @@ def stop(identities: Sequence[Identity], *, seconds: float = 15.0) -> None:
         process = identity.process()
         if process is None:
             continue
-        family = [process, *process.children(recursive=True)]
+        begun = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        _, late = psutil.wait_procs(family, timeout=seconds)
+        psutil.wait_procs([process], timeout=seconds)
+        # Only now, since an engine that is just starting goes on to start children while it is told to end.
+        family = _session(identity.pid)
+        _, late = psutil.wait_procs(family, timeout=max(0.0, seconds - (time.monotonic() - begun)))
         for each in late:
             each.kill()
         psutil.wait_procs(late, timeout=5)
+
+
+def _session(leader: int) -> list[psutil.Process]:
+    """The processes of the session that an engine was started in, itself among them."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (ProcessLookupError, PermissionError, psutil.NoSuchProcess):
+            continue
+    return found
 
 
 def tail(log: Path, lines: int = 8) -> str:

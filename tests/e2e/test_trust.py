@@ -242,10 +242,10 @@ def test_a_ticket_that_expired_and_a_hub_that_is_another_are_refused(site: Site)
 
 @pytest.mark.usefixtures("prepared")
 def test_a_new_pi_enrols_with_no_hands_and_is_revoked_with_one_command(site: Site) -> None:
-    hub, hall = site.machines["loft"], site.machines["hall"]
+    hub, hall, lab = (site.machines[name] for name in ("loft", "hall", "lab"))
     hub.ssh("sensetig enrol create attic --out /root/attic")
     script = hub.ssh("cat /root/attic/firstrun.sh").stdout
-    with site.newcomer("attic", "trixie") as attic, sampled(hub):
+    with site.newcomer("attic", "bookworm") as attic, sampled(hub):
         boot = attic.system / "boot/firmware"
         boot.mkdir(parents=True)
         (boot / "firstrun.sh").write_text(script)
@@ -265,7 +265,7 @@ def test_a_new_pi_enrols_with_no_hands_and_is_revoked_with_one_command(site: Sit
             "dpkg-query -W telegraf",
             "find /etc/sensetig /etc/telegraf -printf '%p %u %g %m\\n' | sort",
         ):
-            assert attic.ssh(command).stdout == hall.ssh(command).stdout, command
+            assert attic.ssh(command).stdout == lab.ssh(command).stdout, command
         assert attic.ssh("test -e /boot/firmware/firstrun.sh", check=False).returncode == 1
         assert "systemd.run" not in attic.ssh("cat /boot/firmware/cmdline.txt").stdout
         for attempt in eventually(120):

@@ -58,8 +58,7 @@ class Store(NamedTuple):
             except ApiException as error:  # between its running and its being logged, a run is nowhere
                 if error.status != 404:
                     raise
-        logs = [log.message for log in tasks.get_run_logs(task.id, run.id)]
-        assert status == "success", logs
+        assert status == "success", [log.message for log in tasks.get_run_logs(task.id, run.id)]
 
     def hourly(self, measurement: str, *, where: str = "") -> Rows:
         """What the bucket hourly holds of a measurement, read by InfluxQL as a dashboard reads it."""

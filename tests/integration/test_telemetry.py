@@ -189,7 +189,9 @@ def test_what_was_taken_is_written_when_telegraf_is_stopped(start: Callable[[str
     telegraf.feed(*(_reading(site, at, 20 + at % 3) for at in range(1, 3001)))
     _await(lambda: telegraf.total("environment", "temperature_raw_celsius", "count") > 1)
     processes.stop([telegraf.identity])
-    assert "E! [processors" not in telegraf.log.read_text()
+    errors = [line for line in telegraf.log.read_text().splitlines() if "E! [processors" in line]
+    # Telegraf closes the pipe and reads it side by side, and reports now and then that it was the first.
+    assert [line for line in errors if not line.endswith("read |0: file already closed")] == []
     # Telegraf stops reading its inputs at once; whatever had entered is in the database, calibrated, once.
     taken = telegraf.total("environment", "temperature_raw_celsius", "count")
     assert telegraf.total("environment", "temperature_calibrated_celsius", "count") == taken

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 from influxdb_client.client.flux_table import FluxRecord
 
@@ -289,3 +290,12 @@ def test_the_newest_reading_wins_over_an_older_one_of_another_series() -> None:
         Reading("m", {"cpu": "cpu0"}, "usage", 2.0, NOW - timedelta(seconds=1)),
     )
     assert values(Arrivals({}, readings), "m", None) == "usage 1"
+
+
+def test_what_an_engine_still_starts_when_it_is_told_to_end_ends_with_it(tmp_path: Path) -> None:
+    ready, late = tmp_path / "ready", tmp_path / "late"
+    script = f"trap 'sleep 60 & echo $! > {late}; exit' TERM; touch {ready}; while :; do sleep 0.1; done"
+    engine = start("starter", ["sh", "-c", script], log=tmp_path / "log")
+    await_ready(engine, ready.exists, log=tmp_path / "log", seconds=20)
+    stop([engine], seconds=2)
+    assert not psutil.pid_exists(int(late.read_text()))

@@ -144,7 +144,7 @@ def test_a_measure_in_a_timeline_is_told_by_its_thresholds_and_not_by_each_numbe
     steps = moved.defaults["thresholds"]["steps"]
     told = [state(value, {}, steps, "percent") for value in (0.1, 0.5, 24.0, 25.0)]
     assert [text for text, _ in told] == ["below 0.5%", "0.5% to 25%", "0.5% to 25%", "25% or more"]
-    assert [colour for _, colour in told] == ["grey", "orange", "orange", "red"]
+    assert [colour for _, colour in told] == ["grey", "orange", "orange", "purple"]
     assert state(3.0, {}, [], "percent") == ("3%", "grey")
     restless = line("door", *(index % 40 / 30 for index in range(60)))
     (entry,) = draw(Drawn(moved, (restless,), 60), HOUR, "a").legend

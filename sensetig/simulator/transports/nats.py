@@ -118,7 +118,7 @@ class Nats:
         self._devices: Sequence[str] = ()
         self._run = secrets.token_hex(6)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._error = ""
+        self._refused = False
         self._connected = False
         self._client: Any = None
         self._jetstream: Any = None
@@ -145,7 +145,7 @@ class Nats:
                 )
                 self._connected = True
         except TimeoutError:
-            if "authorization" in self._error.lower():
+            if self._refused:
                 raise SimulatorError(
                     f"the server {place} refuses this user; check the user in --to and --password-file"
                 ) from None
@@ -181,9 +181,11 @@ class Nats:
             await self.send(Status(device, online=True))
 
     async def _failed(self, error: Exception) -> None:
-        self._error = _sentence(error)
+        said = _sentence(error)
+        # Remembered, since the attempts that follow may end in other words.
+        self._refused = self._refused or "authorization" in said.lower()
         if self._connected and not isinstance(error, OSError):
-            self._deliveries.say(f"NATS at {self._server.place}: {self._error}")
+            self._deliveries.say(f"NATS at {self._server.place}: {said}")
 
     async def _disconnected(self) -> None:
         if self._connected and not self._client.is_closed:

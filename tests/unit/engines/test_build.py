@@ -171,9 +171,10 @@ def test_a_real_module_is_compiled_by_the_real_go(tmp_path: Path) -> None:
 
 #: Builds Telegraf with a Go that has a compiler at work, which writes down its process and would go on for a minute.
 _BUILD = """
-import sys
+import signal, sys
 from pathlib import Path
 from sensetig.engines import build, catalogue
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which whoever has started the tests may have switched off
 folder = Path(sys.argv[1])
 build.compile_engine(
     catalogue.load().engines["telegraf"], folder / "m", folder / "out", [],
