@@ -20,23 +20,24 @@ stop = date.truncate(t: now(), unit: 1h)
 start = date.sub(d: 26h, from: stop)
 
 // InfluxDB summarises numbers while it reads them, which takes about a hundredth of the time and a tenth of
-// the memory that Flux needs for it. But a text or a truth value among them makes the whole query fail. So
-// the names of such fields are looked up first, from the first and the last point of each series: a series
-// may change its type from one day to the next.
-first = from(bucket: "raw") |> range(start: start, stop: stop) |> first()
-last = from(bucket: "raw") |> range(start: start, stop: stop) |> last()
+// the memory that Flux needs for it. But a text or a truth value among them makes the whole query fail, even
+// one that has points at other times alone, as long as they are in the same shard. So the names of such fields
+// are looked up first, in all of these shards. A shard is a day, and in it a field of a measurement has one
+// type, so the first point of each day tells.
+firstDay = date.truncate(t: start, unit: 1d)
+lastDay = date.add(d: 1d, to: date.truncate(t: stop, unit: 1d))
+kinds = from(bucket: "raw") |> range(start: firstDay, stop: lastDay) |> aggregateWindow(every: 1d, fn: first, createEmpty: false)
 
 isNumber = (v) =>
     types.isType(v: v, type: "float") or types.isType(v: v, type: "int") or types.isType(v: v, type: "uint")
 
-named = (of, tables=<-) =>
-    tables
+names = (of) =>
+    kinds
         |> filter(fn: (r) => of(v: r._value))
         |> keep(columns: ["_field"])
         |> group()
         |> distinct(column: "_field")
         |> findColumn(fn: (key) => true, column: "_value")
-names = (of) => array.concat(arr: first |> named(of: of), v: last |> named(of: of))
 
 oneOf = (names) =>
     regexp.compile(

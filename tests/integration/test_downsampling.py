@@ -173,6 +173,19 @@ def test_the_hour_that_is_not_over_waits_for_its_end(store: Store) -> None:
     assert sorted(store.hourly("downsampled_now")) == [NOW - timedelta(hours=1)]
 
 
+def test_texts_and_truth_values_just_outside_the_hours_do_not_keep_them_from_being_summarised(store: Store) -> None:
+    begin = NOW - timedelta(hours=26)
+    day = begin.replace(hour=0)
+    store.write(Series("downsampled_outside"), {
+        day: {"word": "long ago", "open": True}, NOW: {"saying": "just now", "shut": True},
+        NOW - timedelta(minutes=5): {"level": 2.0},
+    })  # fmt: skip
+    store.downsample()
+    hourly = store.hourly("downsampled_outside")
+    assert hourly[NOW - timedelta(hours=1)]["level"] == 2.0
+    assert NOW not in hourly
+
+
 def test_a_name_that_is_a_number_here_and_a_text_or_a_truth_value_there_is_summarised_where_it_is_a_number(
     store: Store,
 ) -> None:
