@@ -136,9 +136,18 @@ def declared_line(measurement: str, field: str) -> str:
 
 def services(time_ns: int) -> Iterable[str]:
     """What Telegraf's input ``systemd_units`` writes where there is a systemd."""
-    for name, active, sub in (("ssh", 0, 0), ("telegraf", 0, 0), ("influxdb", 0, 0), ("mosquitto", 3, 12)):
+    started = time_ns // 1000 - 3_600_000_000
+    for name, active, sub, entered in (
+        ("ssh", 0, 0, started),
+        ("telegraf", 0, 0, started),
+        ("influxdb", 2, 1, started),
+        ("mosquitto", 3, 12, started),
+        ("sensetig-backup", 2, 1, 0),
+        ("sensetig-report", 4, 3, 0),
+    ):
         series = Series("systemd_units", {"name": f"{name}.service"})
-        yield encode(Metric(series, {"active_code": active, "sub_code": sub}, time_ns))
+        fields: dict[str, FieldValue] = {"active_code": active, "sub_code": sub, "active_enter_timestamp_us": entered}
+        yield encode(Metric(series, fields, time_ns))
 
 
 def seen_in_pictures(folder: Path) -> str:
