@@ -1,4 +1,4 @@
-"""All alert rules. Each has a section of the same name in docs/runbooks.md.
+"""All alert rules. Each has a section of the same name in docs/runbooks.md, which is its panel on *Runbooks*, too.
 
 A threshold is changed here; `make dashboards` then writes what Grafana loads.
 """
