@@ -92,6 +92,9 @@ def test_the_week_is_told_as_it_was(page: Path) -> None:
     assert began is not None
     assert 7 * DAY // EVENT_EVERY - 3 <= int(began[1]) < 7 * DAY // EVENT_EVERY
     assert "No data for:" in text
+    # A dashboard without a chart has no section of its own.
+    assert re.search(r"No data in this period of: .*Your data", text)
+    assert text.count("<h2") == text.count("<section")
 
 
 def test_the_page_has_the_best_pictures_the_best_first(page: Path) -> None:

@@ -144,7 +144,7 @@ def test_a_measure_in_a_timeline_is_told_by_its_thresholds_and_not_by_each_numbe
     steps = moved.defaults["thresholds"]["steps"]
     told = [state(value, {}, steps, "percent") for value in (0.1, 0.5, 24.0, 25.0)]
     assert [text for text, _ in told] == ["below 0.5%", "0.5% to 25%", "0.5% to 25%", "25% or more"]
-    assert [colour for _, colour in told] == ["grey", "orange", "orange", "red"]
+    assert [colour for _, colour in told] == ["grey", "orange", "orange", "purple"]
     assert state(3.0, {}, [], "percent") == ("3%", "grey")
     restless = line("door", *(index % 40 / 30 for index in range(60)))
     (entry,) = draw(Drawn(moved, (restless,), 60), HOUR, "a").legend
@@ -195,6 +195,14 @@ def test_the_legend_tells_least_mean_and_greatest() -> None:
     chart = draw(Drawn(panel("Load"), (line("1 min", 1, None, 3),), 60), HOUR, "c1")
     (entry,) = chart.legend
     assert (entry.least, entry.mean, entry.most) == ("1.00", "2.00", "3.00")
+
+
+def test_a_line_that_hardly_moves_far_above_nought_has_room_above() -> None:
+    chart = draw(Drawn(panel("Frames per second"), (line("door", 9.9, 9.94, 9.9),), 60), HOUR, "c1")
+    height = float(re.findall(r'viewBox="0 0 [\d.]+ ([\d.]+)"', chart.svg)[0])
+    (path,) = re.findall(r'<path d="([^"]+)"[^>]*stroke: var\(--blue\)', chart.svg)
+    top = min(float(each) for each in re.findall(r"[ML] [\d.]+ ([\d.]+)", path))
+    assert top > 0.07 * height, "of which the axis takes from 0.04 to 0.87"
 
 
 def test_lines_beyond_a_dozen_are_left_out_and_counted() -> None:
