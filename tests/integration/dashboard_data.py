@@ -234,6 +234,6 @@ def filled(demo: Demo, telegraf: Path, tmp_path_factory: pytest.TempPathFactory)
     reader.write(fleet.written(fleet.DEVICES, end - 900, end, 10))
     for each in fleet.DEVICES:
         if each.retired:
-            places = [("device" if each.gateway else "host", each.site)]
+            places = [("device", each.site), *([] if each.gateway else [("host", each.site)])]
             reader.write(retired_lines(each.name, places, retired=True, seconds=int(end)), precision="s")
     return reader._replace(end_ms=int(time.time() * 1000), host=host, site=site, fleet_end=end)

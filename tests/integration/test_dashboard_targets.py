@@ -186,6 +186,11 @@ def column(panel: str, name: str, filled: Filled) -> dict[str, int]:
 def test_the_fleet_tells_a_retired_device_as_retired_and_does_not_count_it(filled: Filled) -> None:
     assert column("Devices", "Not heard", filled) == {"pi-shed": 4}
     assert column("Devices", "Not told", filled) == {"plug-lamp": 4}
+    # The state that it left behind is as it was when it ended, and comes after what was heard of it.
+    assert column("Devices", "Told", filled)["pi-shed"] == 3
+    (devices,) = [panel for panel in dashboards.panels(FLEET) if panel["title"] == "Devices"]
+    status = [each["options"] for each in devices["transformations"] if each["options"].get("alias") == "Status"]
+    assert status[0]["reduce"]["include"] == ["Heard", "Not heard", "Told", "Not told"]
     for panel in ("Offline", "Late"):
         assert "pi-shed" not in column(panel, "Heard", filled)
         assert "plug-lamp" not in column(panel, "Told", filled)

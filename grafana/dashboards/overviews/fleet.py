@@ -300,7 +300,8 @@ def _devices() -> Panel:
         joined_by="Device",
         keys=("host", "device"),
         first_of={
-            "Status": ("Heard", "Told", "Not heard", "Not told"),
+            # What a device wrote itself says more than the state that it left behind.
+            "Status": ("Heard", "Not heard", "Told", "Not told"),
             "Last seen": ("Age", "Telemetry"),
             "Air": best.numbered("Air", best.TEMPERATURE),
             "Site": ("site", "Place"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,9 +15,8 @@ DOCUMENT = Path(__file__).parents[3] / "docs" / "runbooks.md"
 #: A section: the rule's key, its title, and the text.
 _SECTION = re.compile(r"^## \S+\n\n\*\*(.+?)\.\*\* (.*?)(?=^## |\Z)", re.M | re.S)
 
-#: So many characters stand on a line of a panel of half the width, on a narrow screen; and what a line is high, in rows
-#: of the grid.
-_LINE, _HIGH = 75, 0.65
+#: So many characters stand on a line of a panel of half a desk's screen; and what a line is high, in rows of the grid.
+_LINE, _HIGH = 90, 0.58
 
 
 def rows() -> Iterable[Row]:
@@ -42,5 +42,5 @@ def in_grafana(section: str) -> str:
 
 def _height(content: str) -> int:
     """Rows of the grid: the panel's title, and each paragraph's lines with the space below."""
-    lines = sum(-(-len(each) // _LINE) + 0.6 for each in content.splitlines() if each)
-    return 2 + -int(-lines * _HIGH // 1)
+    lines = sum(math.ceil(len(each) / _LINE) + 0.6 for each in content.splitlines() if each)
+    return math.ceil(1.5 + lines * _HIGH)
