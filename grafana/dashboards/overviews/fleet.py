@@ -266,6 +266,8 @@ def _newest(measurement: str, field: str, title: str, within: str, groups: Seque
 
 def _devices() -> Panel:
     minutes = thresholds.OFFLINE_SECONDS // 60
+    heard, told = _in_service()
+    not_heard, not_told = _out_of_service()
     return listing(
         "Devices",
         f"Every device that wrote within {thresholds.FORGOTTEN_DAYS} days, those that are offline or late first and "
@@ -275,8 +277,12 @@ def _devices() -> Panel:
         "fullest file system. Air is what its Sense HAT measures: calibrated, else compensated, else raw. Devices "
         "behind a gateway have no values of a Raspberry Pi.",
         _table(f'SELECT last("uptime") AS "Up for" FROM "system" WHERE {_SITE} AND {_KNOWN} GROUP BY "host", "site"'),  # noqa: S608
-        *_in_service(),
-        *_out_of_service(),
+        # Grafana takes the first of them that has a value: what a device wrote itself says more than the state that it
+        # left behind.
+        heard,
+        not_heard,
+        told,
+        not_told,
         _newest("temp", "temp", "Temperature", _NOW, ("host", "sensor")),
         _table(
             f'SELECT 100 - mean("usage_idle") AS "CPU" FROM "cpu" WHERE {_SITE} AND "cpu" = \'cpu-total\' AND {_NOW} '  # noqa: S608
@@ -300,7 +306,6 @@ def _devices() -> Panel:
         joined_by="Device",
         keys=("host", "device"),
         first_of={
-            # What a device wrote itself says more than the state that it left behind.
             "Status": ("Heard", "Not heard", "Told", "Not told"),
             "Last seen": ("Age", "Telemetry"),
             "Air": best.numbered("Air", best.TEMPERATURE),
