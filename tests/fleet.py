@@ -26,6 +26,7 @@ class Device(NamedTuple):
         silent_seconds: how long ago it last wrote.
         status: what the state of its telemetry says.
         started_seconds, deployed_seconds: how long ago it started, and got its version.
+        retired: whether it was taken out of service.
         gateway: whether it is known through a hub only, without collectors of its own.
         air: the temperatures that its Sense HAT tells, as the fields are called between ``temperature_`` and
             ``_celsius``.
@@ -47,6 +48,7 @@ class Device(NamedTuple):
     messages: int = 81_000
     started_seconds: float = 950_000
     deployed_seconds: float = 10_000_000
+    retired: bool = False
     gateway: bool = False
     air: Mapping[str, float] = {}
 
@@ -60,8 +62,10 @@ DEVICES = (
     Device("pi-greenhouse", "farm", rejected=42, failing=("sensehat",), air={"raw": 31.2}),
     Device("pi-hall", under_voltage_since_boot=True, disk_percent=83.0, started_seconds=410),
     Device("pi-kitchen", deployed_seconds=300, air={"raw": 27.4, "compensated": 22.0, "calibrated": 21.6}),
+    Device("pi-shed", silent_seconds=2 * 3600, retired=True),
     Device("pi-workshop", "farm", silent_seconds=240, cpu_percent=38),
     Device("plug-freezer", gateway=True, messages=2_214, version=""),
+    Device("plug-lamp", gateway=True, status="offline", retired=True, messages=40, version=""),
     Device("plug-pump", "farm", gateway=True, status="offline", messages=530, version=""),
 )
 

@@ -11,9 +11,8 @@ from grafana.dashboards.lib.query import DATASOURCE
 #: Severities, the gravest first: somebody has to act now; today; or only wants to know.
 CRITICAL, WARNING, INFO = "critical", "warning", "info"
 
-#: Where the runbooks stand, from the root of the repository. A site that has published it puts the address before this:
-#: Grafana fills no variables into annotations.
-RUNBOOKS = "docs/runbooks.md"
+#: The dashboard with a panel for each runbook.
+RUNBOOKS = "runbooks"
 
 #: The folder of Grafana in which the rules are shown.
 FOLDER_TITLE = "SenseTIG"
@@ -81,6 +80,8 @@ PanelOf = Callable[[str, str], tuple[str, int]]
 def provisioned(rule: Rule, panel_of: PanelOf) -> dict[str, Any]:
     """The rule as Grafana's provisioning has it: the query A, its last number B, and the comparison C."""
     board, panel = panel_of(rule.board, rule.panel)
+    # Grafana's pages show this as it stands here, so it begins at Grafana's root; messages fill in Grafana's address.
+    runbook = "d/{}?viewPanel={}".format(*panel_of(RUNBOOKS, rule.title))
     return {
         "uid": rule.uid,
         "title": rule.title,
@@ -118,8 +119,8 @@ def provisioned(rule: Rule, panel_of: PanelOf) -> dict[str, Any]:
         "labels": {"severity": rule.severity, **({} if rule.device == "device" else {"device": _label(rule.device)})},
         "annotations": {
             "summary": _filled(rule.summary, rule),
-            "description": _filled(rule.meaning, rule),
-            "runbook_url": f"{RUNBOOKS}#{rule.key}",
+            "description": f"{_filled(rule.meaning, rule)}\nRunbook: {{{{ externalURL }}}}{runbook}",
+            "runbook_url": f"/{runbook}",
             "__dashboardUid__": board,
             "__panelId__": str(panel),
         },

@@ -1,4 +1,4 @@
-"""All alert rules. Each has a section of the same name in docs/runbooks.md.
+"""All alert rules. Each has a section of the same name in docs/runbooks.md, which is its panel on *Runbooks*, too.
 
 A threshold is changed here; `make dashboards` then writes what Grafana loads.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from grafana.alerting.model import CRITICAL, INFO, SLOW, WARNING, Rule
 from grafana.alerting.queries import DEVICE, MACHINE, lately, over, selected, times
+from grafana.dashboards.rows.services import DOWN
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
@@ -360,15 +361,22 @@ _SYSTEM = (
     Rule(
         key="service-down",
         title="Service down",
-        # 0 is active. The least of a time: a service that is started again and again was active in between.
-        query=selected('min("active_code")', "systemd_units", (*MACHINE, "name")),
+        # 0 is active. The least of a time: a service that is started again and again was active in between. Where
+        # nothing is to be said, as of a job that has ended well, it is 0, too.
+        query=over(
+            "sum",
+            (*MACHINE, "name"),
+            selected('min("active_code")', "systemd_units", (*MACHINE, "name"), f'("active_code" = 0 OR {DOWN})'),
+            selected('0 * count("active_code")', "systemd_units", (*MACHINE, "name")),
+        ),
         range_seconds=5 * _MINUTE,
         evaluator="gt",
         bounds=(0,),
-        threshold="not active for 5 min",
+        threshold="failed, or ended after it was active, and not active for 5 min",
         severity=CRITICAL,
         summary="{name} does not run on {device}",
-        meaning="systemd has not had it active for 5 minutes. Its last words: journalctl -u {name} -n 50",
+        meaning="It has failed or was stopped, and systemd has not had it active for 5 minutes. Its last words: "
+        "journalctl -u {name} -n 50",
         board="device",
         panel="Services",
     ),

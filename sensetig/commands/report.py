@@ -179,6 +179,7 @@ def _report(begin: str, end: str, options: dict[str, Any]) -> bool:
     for device in devices:
         known_device(reader, device)
     there = shelf.Shelf(options["folder"]) if options["folder"] else None
+    shelf.writable(there.folder if there is not None else (options["output"] or Path("report")).parent)
     complete = True
     for device in devices:
         wanted = Wanted(device, span, options["kind"], tuple(options["boards"]))

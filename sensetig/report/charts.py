@@ -231,7 +231,11 @@ def _limits(axes: Axes, defaults: dict[str, Any] | Any) -> None:
     low = min(low, soft_low) if soft_low is not None else low
     high = max(high, soft_high) if soft_high is not None else high
     low = defaults["min"] if defaults.get("min") is not None else low
-    high = defaults["max"] if defaults.get("max") is not None else high
+    if defaults.get("max") is not None:
+        high = defaults["max"]
+    elif soft_low is not None or defaults.get("min") is not None:
+        # The room above is that of the axis, and not that of a line which hardly moves, far above its beginning.
+        high = max(high, axes.dataLim.y1 + 0.05 * (axes.dataLim.y1 - low))
     if high <= low:
         high = low + 1
     axes.set_ylim(low, high)

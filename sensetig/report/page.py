@@ -81,7 +81,8 @@ def render(content: Content) -> str:
         pictures=[_picture(each, period) for each in content.pictures],
         pictures_known=content.pictures_known,
         left_out=[(board.title, board.left_out) for board, _ in content.boards if board.left_out],
-        sections=[_section(board, panels, period, index) for index, (board, panels) in enumerate(content.boards)],
+        sections=[_section(*each, period, index) for index, each in enumerate(content.boards) if _said(each[1])],
+        empty=[board.title for board, panels in content.boards if not _said(panels)],
     )
 
 
@@ -97,6 +98,11 @@ def _picture(picture: Picture, period: Period) -> dict[str, str]:
         "title": told[0],
         "told": " · ".join(told[1:]),
     }
+
+
+def _said(panels: Sequence[Drawn]) -> bool:
+    """Whether a board has something to show, or to say of why it has not."""
+    return any(not drawn.empty or drawn.refused for drawn in panels)
 
 
 def _section(board: Board, panels: Sequence[Drawn], period: Period, index: int) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import secrets
+import tempfile
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -54,6 +55,15 @@ def write(path: Path, content: bytes) -> None:
             raise
     except OSError as error:
         raise ReportError(f"the report {path} cannot be written: {error.strerror}") from None
+
+
+def writable(folder: Path) -> None:
+    """Raise ReportError where no report can be written into a folder, which is to be told before one is made."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ReportError(f"no report can be written into {folder.absolute()}: {error.strerror}") from None
 
 
 class Shelf:

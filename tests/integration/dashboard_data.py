@@ -23,6 +23,7 @@ from influxdb_client.client.influxdb_client import InfluxDBClient
 
 from collectors.metric import FieldValue, Metric, Series, encode
 from sensetig import bundle
+from sensetig.commands.retire import retired_lines
 from sensetig.declarations import declared
 from sensetig.local import processes
 from tests import fleet
@@ -63,14 +64,15 @@ class Filled(NamedTuple):
     write_token: str = ""
     fleet_end: float = 0.0
 
-    def write(self, lines: Iterable[str], bucket: str = "raw", token: str = "") -> None:
+    def write(self, lines: Iterable[str], bucket: str = "raw", token: str = "", precision: str = "ns") -> None:
         """Write lines of line protocol. Raises AssertionError when InfluxDB refuses them."""
         rest = iter(lines)
         # InfluxDB gives up a write after ten seconds, which a year in one piece takes on a busy machine.
         while batch := list(islice(rest, 5000)):
             answer = urllib3.request(
                 "POST",
-                f"{self.url}/api/v2/write?{urlencode({'org': self.organisation, 'bucket': bucket})}",
+                f"{self.url}/api/v2/write?"
+                + urlencode({"org": self.organisation, "bucket": bucket, "precision": precision}),
                 body="\n".join(batch),
                 headers={"Authorization": f"Token {token or self.write_token}"},
                 retries=False,
@@ -136,9 +138,18 @@ def declared_line(measurement: str, field: str) -> str:
 
 def services(time_ns: int) -> Iterable[str]:
     """What Telegraf's input ``systemd_units`` writes where there is a systemd."""
-    for name, active, sub in (("ssh", 0, 0), ("telegraf", 0, 0), ("influxdb", 0, 0), ("mosquitto", 3, 12)):
+    started = time_ns // 1000 - 3_600_000_000
+    for name, active, sub, entered in (
+        ("ssh", 0, 0, started),
+        ("telegraf", 0, 0, started),
+        ("influxdb", 2, 1, started),
+        ("mosquitto", 3, 12, started),
+        ("sensetig-backup", 2, 1, 0),
+        ("sensetig-report", 4, 3, 0),
+    ):
         series = Series("systemd_units", {"name": f"{name}.service"})
-        yield encode(Metric(series, {"active_code": active, "sub_code": sub}, time_ns))
+        fields: dict[str, FieldValue] = {"active_code": active, "sub_code": sub, "active_enter_timestamp_us": entered}
+        yield encode(Metric(series, fields, time_ns))
 
 
 def seen_in_pictures(folder: Path) -> str:
@@ -221,4 +232,8 @@ def filled(demo: Demo, telegraf: Path, tmp_path_factory: pytest.TempPathFactory)
     reader.write(past_data.hourly(host, site, end), "hourly", operator)
     reader.write(fleet.written(fleet.DEVICES, end - 6 * 3600, end - 900, 300))
     reader.write(fleet.written(fleet.DEVICES, end - 900, end, 10))
+    for each in fleet.DEVICES:
+        if each.retired:
+            places = [("device", each.site), *([] if each.gateway else [("host", each.site)])]
+            reader.write(retired_lines(each.name, places, retired=True, seconds=int(end)), precision="s")
     return reader._replace(end_ms=int(time.time() * 1000), host=host, site=site, fleet_end=end)

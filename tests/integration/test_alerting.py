@@ -54,6 +54,13 @@ def growing(measurement: str, tags: str, field: str, pace: int, start: int) -> W
     return lambda name, elapsed: f"{measurement},host={name},site=alerting{tags} {field}={start + pace * elapsed}i"
 
 
+def unit(name: str, active: int, sub: int, entered: int) -> Writes:
+    """What systemd says of a service."""
+    fields = f"active_code={active}i,sub_code={sub}i,active_enter_timestamp_us={entered}i"
+    return line("systemd_units", fields, f",name={name}.service")
+
+
+_BOOTED = 1_700_000_000_000_000
 _DISK, _CAMERA, _OUTPUT = ",path=/,mode=rw,fstype=ext4,device=x", ",camera=hall", ",output=influxdb_v2"
 
 STORIES = {
@@ -97,8 +104,8 @@ STORIES = {
     ),
     "memory-full": Story(line("mem", "used_percent=30"), line("mem", "used_percent=96"), 96),
     "service-down": Story(
-        line("systemd_units", "active_code=0i", ",name=telegraf.service"),
-        line("systemd_units", "active_code=3i", ",name=telegraf.service"),
+        unit("telegraf", 0, 0, _BOOTED),
+        unit("telegraf", 3, 12, _BOOTED),
         3,
     ),
     "clock-unsynchronised": Story(line("clock", "synchronised=1i"), line("clock", "synchronised=0i"), 0, 60),
@@ -244,6 +251,42 @@ def test_a_database_without_a_point_sets_nothing_off(influxdb: InfluxDB) -> None
         (nothing,) = outcomes(reader(influxdb).ask_all, rule, [before_all * 1000])
         assert nothing == {}
         assert firing(rule, [before_all * 1000], [nothing]) == []
+
+
+@pytest.mark.parametrize(
+    ("is_so", "active", "sub", "entered", "fires"),
+    [
+        ("a service that runs", 0, 0, _BOOTED, False),
+        ("a service that was stopped", 2, 1, _BOOTED, True),
+        ("a service that hangs when it ends", 5, 8, _BOOTED, True),
+        ("a service that fails and is started again", 4, 13, 0, True),
+        ("a service that has not been up yet", 4, 3, 0, False),
+        ("a job between its runs", 2, 1, 0, False),
+        ("a job that works for long", 4, 3, 0, False),
+        ("a job that has failed", 3, 12, 0, True),
+        ("a job that has ended well and remains", 0, 4, _BOOTED, False),
+    ],
+)
+def test_a_service_is_down_when_it_failed_or_stopped_and_not_when_a_job_has_ended_well(
+    is_so: str, active: int, sub: int, entered: int, fires: bool, influxdb: InfluxDB
+) -> None:
+    now, rule = int(time.time()), COMMITTED["sensetig-service-down"]
+    key = f"unit{active}{sub}{bool(entered)}"
+    told = unit("x", active, sub, entered)
+    write(influxdb, [f"{told(f'{key}-a', 0)} {moment}" for moment in range(now - 600, now + 1, 30)])
+    (found,) = of(evaluated(rule, influxdb, now), key, "host").values()
+    assert found.fires is fires, is_so
+
+
+def test_a_job_that_failed_is_told_at_once_and_no_more_when_it_has_ended_well(influxdb: InfluxDB) -> None:
+    now, rule = int(time.time()), COMMITTED["sensetig-service-down"]
+    idle, failed = unit("backup", 2, 1, 0), unit("backup", 3, 12, 0)
+    lines = [f"{idle('job-a', 0)} {now - ago}" for ago in range(1200, 900, -30)]
+    lines += [f"{failed('job-a', 0)} {now - ago}" for ago in range(900, 600, -30)]
+    lines += [f"{idle('job-a', 0)} {now - ago}" for ago in range(600, -30, -30)]
+    write(influxdb, lines)
+    states = {ago: of(evaluated(rule, influxdb, now - ago), "job", "host")["a"].fires for ago in (930, 870, 570, 270)}
+    assert states == {930: False, 870: True, 570: True, 270: False}
 
 
 def test_one_large_copy_is_no_disk_that_fills(influxdb: InfluxDB) -> None:

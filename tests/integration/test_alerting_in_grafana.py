@@ -264,7 +264,10 @@ def test_an_alert_fires_is_sent_to_the_webhook_and_so_is_its_end(influxdb: Influ
             assert message["groupLabels"] == {"alertname": "Under-voltage", "site": "alerting"}
             assert alert["labels"]["severity"] == "warning"
             assert alert["annotations"]["summary"] == "The supply of sent is too weak"
-            assert alert["annotations"]["runbook_url"].endswith("#under-voltage")
+            runbook = alert["annotations"]["runbook_url"]
+            assert runbook.startswith("/d/sensetig-runbooks?viewPanel=")
+            link = alert["annotations"]["description"].rpartition("\nRunbook: ")[2]
+            assert link == alert["dashboardURL"].partition("/d/")[0] + runbook
             assert alert["dashboardURL"].startswith("http")
             assert "sensetig-device" in alert["panelURL"]
 

@@ -6,11 +6,13 @@ No target is excused for hardware that is not here: see tests/integration/dashbo
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
 import pytest
 
 from grafana.dashboards.lib import buckets
+from sensetig.commands.retire import retired_lines
 from tests import dashboards, fleet
 from tests.integration.dashboard_data import Filled
 
@@ -140,6 +142,12 @@ def test_what_a_device_of_another_name_has_written_is_not_shown(filled: Filled) 
     assert filled.ask(query) == []
 
 
+def test_services_down_are_those_that_failed_or_stopped_and_no_job_between_its_runs(filled: Filled) -> None:
+    (target,) = [each for each in TARGETS if each.panel == "Services down"]
+    (series,) = filled.ask(asked(target, filled))
+    assert series["values"][0][1] == 2, "influxdb was stopped, and mosquitto failed"
+
+
 def device(name: str) -> fleet.Device:
     """The fleet's device of that name."""
     (found,) = [each for each in fleet.DEVICES if each.name == name]
@@ -155,13 +163,75 @@ def of_fleet(panel: str, ref: str, filled: Filled) -> list[dict[str, Any]]:
 
 def test_the_fleet_tells_who_is_online_late_and_offline(filled: Filled) -> None:
     heard = {series["tags"]["host"]: series["values"][0][1] for series in of_fleet("Devices", "B", filled)}
-    expected = {each.name: 3 for each in fleet.DEVICES if not each.gateway}
+    expected = {each.name: 3 for each in fleet.DEVICES if not each.gateway and not each.retired}
     assert heard == {**expected, "pi-workshop": heard["pi-workshop"], "pi-barn": 1}
     assert heard["pi-workshop"] < 3
-    told = {series["tags"]["device"]: series["values"][0][1] for series in of_fleet("Devices", "C", filled)}
+    told = {series["tags"]["device"]: series["values"][0][1] for series in of_fleet("Devices", "D", filled)}
     assert told["plug-freezer"] == 3
     assert told["plug-pump"] == 1
     assert told["pi-barn"] == 2
+    assert "plug-lamp" not in told
+
+
+def column(panel: str, name: str, filled: Filled) -> dict[str, int]:
+    """Each device's value in a column of the fleet."""
+    (target,) = [
+        each for each in dashboards.targets(FLEET) if each.panel == panel and f'AS "{name}" FROM' in each.query
+    ]
+    return {
+        next(iter(series["tags"].values())): series["values"][0][1] for series in of_fleet(panel, target.ref, filled)
+    }
+
+
+def test_the_fleet_tells_a_retired_device_as_retired_and_does_not_count_it(filled: Filled) -> None:
+    assert column("Devices", "Not heard", filled) == {"pi-shed": 4}
+    assert column("Devices", "Not told", filled) == {"plug-lamp": 4}
+    # The state that it left behind is as it was when it ended, and comes after what was heard of it.
+    assert column("Devices", "Told", filled)["pi-shed"] == 3
+    # Grafana takes the first column that has a value, in the order of the queries.
+    queries = [each.query for each in dashboards.targets(FLEET) if each.panel == "Devices"]
+    columns = [
+        match[1] for query in queries if (match := re.search(r'AS "((?:Heard|Not heard|Told|Not told))"', query))
+    ]
+    assert columns == ["Heard", "Not heard", "Told", "Not told"]
+    for panel in ("Offline", "Late"):
+        assert "pi-shed" not in column(panel, "Heard", filled)
+        assert "plug-lamp" not in column(panel, "Told", filled)
+
+
+def test_a_device_that_moved_is_in_service_and_one_that_is_taken_back_or_writes_is_so_too(filled: Filled) -> None:
+    now = int(time.time())
+
+    def wrote(name: str, site: str, ago: int) -> None:
+        filled.write([f"system,host={name},site={site} uptime=1i {now - ago}"], precision="s")
+
+    def retire(name: str, site: str, *, retired: bool, ago: int) -> None:
+        filled.write(retired_lines(name, [("host", site)], retired=retired, seconds=now - ago), precision="s")
+
+    wrote("old-moved", "oldfarm", 3600)
+    wrote("old-moved", "oldhome", 1200)
+    retire("old-moved", "oldfarm", retired=True, ago=3000)
+    wrote("old-back", "oldhome", 3600)
+    retire("old-back", "oldhome", retired=True, ago=3000)
+    retire("old-back", "oldhome", retired=False, ago=2000)
+    wrote("old-writes", "oldhome", 1)
+    retire("old-writes", "oldhome", retired=True, ago=3000)
+    wrote("old-gone", "oldhome", 6 * 86400)
+    retire("old-gone", "oldhome", retired=True, ago=20 * 86400)
+    # What wrote for the last time before all that is told of is not there at all.
+    retire("old-forgotten", "oldhome", retired=True, ago=20 * 86400)
+
+    def asked_of_old(name: str) -> dict[str, int]:
+        (query,) = [
+            each.query
+            for each in dashboards.targets(FLEET)
+            if each.panel == "Devices" and f'AS "{name}" FROM' in each.query
+        ]
+        answer = filled.ask(dashboards.filled(query, {"site": "old.*"}))
+        return {series["tags"]["host"]: series["values"][0][1] for series in answer}
+
+    assert asked_of_old("Heard") == {"old-moved": 1, "old-back": 1, "old-writes": 3}
+    assert asked_of_old("Not heard") == {"old-moved": 4, "old-gone": 4}
 
 
 def test_the_fleet_tells_of_the_air_what_each_device_measures_of_it(filled: Filled) -> None:

@@ -92,6 +92,9 @@ def test_the_week_is_told_as_it_was(page: Path) -> None:
     assert began is not None
     assert 7 * DAY // EVENT_EVERY - 3 <= int(began[1]) < 7 * DAY // EVENT_EVERY
     assert "No data for:" in text
+    # A dashboard without a chart has no section of its own.
+    assert re.search(r"No data in this period of: .*Your data", text)
+    assert text.count("<h2") == text.count("<section")
 
 
 def test_the_page_has_the_best_pictures_the_best_first(page: Path) -> None:
@@ -196,10 +199,6 @@ def test_the_demo_s_report_has_a_page_for_each_device_that_wrote(
         (["--device", DEVICE, "--from", "now", "--to", "7d"], r"swap --from and --to"),
         (["--device", DEVICE, "--from", "20d", "--to", "15d", "--bucket", "raw"], r"there is no data of report-pi in"),
         (["--device", DEVICE, "--dashboard", "none"], r"there is no dashboard 'none' of one device; there are device"),
-        (
-            ["--device", DEVICE, "--from", "1h", "--output", "/no-such-folder/a.html"],
-            r"cannot be written: No such file",
-        ),
         (["--device", DEVICE, "--smtp-host", "mail"], r"goes with --folder"),
     ],
 )
@@ -208,6 +207,23 @@ def test_what_is_asked_wrongly_is_one_sentence(arguments: list[str], sentence: s
     assert done.exit_code in (1, 2)
     assert re.search(sentence, done.output), done.output
     assert "Traceback" not in done.output
+
+
+@pytest.mark.parametrize(
+    ("where", "sentence"),
+    [
+        (("--output", "none/report.html"), r"no report can be written into /\S+/none: No such file or directory"),
+        (("--folder", "/sys"), "no report can be written into /sys: "),
+    ],
+)
+def test_a_place_that_takes_no_report_is_told_before_one_is_made(
+    where: tuple[str, str], sentence: str, options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sensetig.report.make", None)
+    done = run("report", *options, "--device", DEVICE, *where)
+    assert done.exit_code == 1
+    assert re.fullmatch(rf"Error: {sentence}.*\n", done.output)
 
 
 def test_a_token_that_may_not_read_is_one_sentence(influxdb: InfluxDB, tmp_path: Path) -> None:

@@ -10,12 +10,13 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from grafana.alerting import FOLDER, fresh
+from grafana.alerting import FOLDER, fresh, panel_of
 from grafana.alerting.__main__ import main
 from grafana.alerting.document import DOCUMENT, filled
 from grafana.alerting.model import CRITICAL, INFO, RUNBOOKS, UID_LONGEST, WARNING, Rule
 from grafana.alerting.notify import ALWAYS, CHANNELS, QUIET_NEVER, contact_points, mute_times, policy
 from grafana.alerting.rules import RULES
+from grafana.dashboards.overviews.runbooks import in_grafana
 from grafana.dashboards.rows import services, telegraf
 from sensetig.alerts import rules
 from sensetig.declarations import declared
@@ -91,16 +92,14 @@ def test_a_rule_says_whom_it_is_about_how_grave_it_is_and_what_to_do(rule: Rule)
     told = built["annotations"]
     assert f'index .Labels "{rule.device}"' in told["summary"] + told["description"] or "camera" in told["summary"]
     assert len(told["description"].split()) >= 8, "what it means, and what to do first"
-    assert told["runbook_url"] == f"{RUNBOOKS}#{rule.key}"
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.key)
-def test_the_link_to_a_runbook_leads_to_its_heading(rule: Rule) -> None:
-    page, _, section = BUILT[rule.uid]["annotations"]["runbook_url"].partition("#")
-    text = (DOCUMENT.parent.parent / page).read_text(encoding="utf-8")
-    # What a heading's link is called on every site that shows Markdown: its words, small, with dashes between.
-    headings = {each.strip().lower().replace(" ", "-") for each in re.findall(r"^#+ (.*)$", text, re.M)}
-    assert section in headings
+def test_the_links_to_a_runbook_lead_to_its_panel(rule: Rule) -> None:
+    told = BUILT[rule.uid]["annotations"]
+    board, panel = panel_of(RUNBOOKS, rule.title)
+    assert told["runbook_url"] == f"/d/{board}?viewPanel={panel}"
+    assert told["description"].endswith(f"\nRunbook: {{{{ externalURL }}}}{told['runbook_url'].lstrip('/')}")
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.key)
@@ -123,6 +122,23 @@ def test_every_rule_has_a_section_in_the_runbooks_and_every_section_a_rule() -> 
     for rule in RULES:
         assert sections[rule.key].startswith(f"**{rule.title}.** "), rule.key
         assert "\nFirst" in sections[rule.key], rule.key
+
+
+def test_the_dashboard_has_the_runbook_of_every_rule_in_the_order_of_the_document() -> None:
+    shown = list(dashboards.panels(dashboards.committed()["runbooks.json"]))
+    text = (DOCUMENT.parent / "runbooks.md").read_text(encoding="utf-8")
+    assert [panel["title"] for panel in shown] == re.findall(r"^\*\*(.+?)\.\*\* ", text, re.M)
+    assert {panel["type"] for panel in shown} == {"text"}
+    said = " ".join(panel["options"]["content"] for panel in shown)
+    written = "".join(re.findall(r"^## \S+\n\n\*\*.+?\.\*\* (.*?)(?=^## |\Z)", text, re.M | re.S))
+    assert len(said.split()) >= len(written.split()), "no word is lost"
+    assert "](" not in said, "a link between documents leads nowhere in Grafana"
+
+
+def test_a_runbook_in_grafana_has_a_paragraph_on_a_line_and_keeps_its_lists() -> None:
+    section = "One\nparagraph: [a page](page.md#part), [Two](#two).\n\n1. `a\n   b` of it\n2. two\n\n- x\n- y\n"
+    shown = "One paragraph: a page (docs/page.md), *Two*.\n\n1. `a b` of it\n2. two\n\n- x\n- y"
+    assert in_grafana(section) == shown
 
 
 def test_a_report_can_evaluate_every_rule() -> None:

@@ -197,6 +197,14 @@ def test_the_legend_tells_least_mean_and_greatest() -> None:
     assert (entry.least, entry.mean, entry.most) == ("1.00", "2.00", "3.00")
 
 
+def test_a_line_that_hardly_moves_far_above_nought_has_room_above() -> None:
+    chart = draw(Drawn(panel("Frames per second"), (line("door", 9.9, 9.94, 9.9),), 60), HOUR, "c1")
+    height = float(re.findall(r'viewBox="0 0 [\d.]+ ([\d.]+)"', chart.svg)[0])
+    (path,) = re.findall(r'<path d="([^"]+)"[^>]*stroke: var\(--blue\)', chart.svg)
+    top = min(float(each) for each in re.findall(r"[ML] [\d.]+ ([\d.]+)", path))
+    assert top > 0.07 * height, "of which the axis takes from 0.04 to 0.87"
+
+
 def test_lines_beyond_a_dozen_are_left_out_and_counted() -> None:
     many = tuple(line(f"cpu{index}", index, index) for index in range(20))
     chart = draw(Drawn(panel("Cores"), many, 60), HOUR, "c1")

@@ -90,6 +90,7 @@ class Board(NamedTuple):
         devices_by: the tag that tells the devices apart: ``device`` where other devices' data comes through a hub.
         of_all: shows all devices as they are now. Which one is chosen, and the resolution, stand in the address
             alone, so that they are kept on the way from one dashboard to the next.
+        of_none: shows no data, so that the site is not to be chosen either.
         resolutions: on offer, the finest first.
     """
 
@@ -101,6 +102,7 @@ class Board(NamedTuple):
     since: str = "now-15m"
     devices_by: str = "host"
     of_all: bool = False
+    of_none: bool = False
     resolutions: Sequence[str] = ("10s", "30s", "1m", "5m", "15m", "1h", "6h", "1d")
 
     @property
@@ -169,6 +171,16 @@ BOARDS = (
         "The worked example of adding data of your own: random numbers, pushed straight to InfluxDB.",
         devices_of="random_data",
         icon="plus",
+    ),
+    Board(
+        "runbooks",
+        "Runbooks",
+        "What an alert means, and what to do first: a panel for each rule. Commands are for the device, over ssh, "
+        "unless it says otherwise.",
+        devices_of="system",
+        icon="book",
+        of_all=True,
+        of_none=True,
     ),
 )
 
@@ -268,6 +280,7 @@ def _variables(board: Board) -> list[QueryVariable | IntervalVariable]:
         .query(variable("site", board.devices_of))
         .definition(str(variable("site", board.devices_of)["query"]))
         .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .hide(VariableHide.HIDE_VARIABLE if board.of_none else VariableHide.DONT_HIDE)
         .sort(VariableSort.ALPHABETICAL_CASE_INSENSITIVE_ASC)
         .include_all(True)
         .all_value(".*")

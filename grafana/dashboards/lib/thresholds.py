@@ -14,8 +14,8 @@ Steps = tuple[tuple[float | None, str], ...]
 GOOD, LOOK, ACT, PLAIN = "green", "orange", "red", "text"
 
 #: After so many seconds without a word a device is late, and then offline; one that was silent for so many days is
-#: taken for retired, and no longer told of.
-LATE_SECONDS, OFFLINE_SECONDS, RETIRED_DAYS = 60, 600, 7
+#: no longer told of.
+LATE_SECONDS, OFFLINE_SECONDS, FORGOTTEN_DAYS = 60, 600, 7
 
 #: From here on a processor is hot, in degrees Celsius, and a disk is filling up, in percent.
 HOT, FILLING = 65, 85

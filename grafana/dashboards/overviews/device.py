@@ -14,7 +14,8 @@ from collectors.telemetry import MEASUREMENTS as TELEMETRY
 from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.boards import Mark, Row
 from grafana.dashboards.lib.panels import Panel, number
-from grafana.dashboards.lib.query import FluxTarget, Source
+from grafana.dashboards.lib.query import FluxTarget, Source, Target
+from grafana.dashboards.rows.services import DOWN
 from grafana.dashboards.rows.services import MEASUREMENTS as SERVICES
 from grafana.dashboards.rows.system import DISKS
 
@@ -93,6 +94,18 @@ def _deployments() -> FluxTarget:
     )
 
 
+def _services_down() -> Target:
+    newest = (
+        '(SELECT last("active_code") AS "active_code", "sub_code", "active_enter_timestamp_us" FROM "systemd_units" '
+        'WHERE $scope GROUP BY "name")'
+    )
+    return _SOURCE.written(
+        f'SELECT sum("down") AS "Down" FROM (SELECT count("active_code") AS "down" FROM {newest} WHERE {DOWN}), '  # noqa: S608
+        f'(SELECT count("active_code") * 0 AS "down" FROM {newest})',
+        table=True,
+    )
+
+
 def _needs_action() -> list[Panel]:
     """Whether all is well, within five seconds: green is well, orange wants a look, red a hand."""
     return [
@@ -153,15 +166,9 @@ def _needs_action() -> list[Panel]:
         ),
         number(
             "Services down",
-            "Services that are watched and do not run now; Services below says which, and why to look.",
-            _SOURCE.written(
-                'SELECT sum("down") AS "Down" FROM (SELECT count("code") AS "down" FROM '
-                '(SELECT last("active_code") AS "code" FROM "systemd_units" WHERE $scope GROUP BY "name") '
-                'WHERE "code" = 2 OR "code" = 3), '
-                '(SELECT count("code") * 0 AS "down" FROM '
-                '(SELECT last("active_code") AS "code" FROM "systemd_units" WHERE $scope GROUP BY "name"))',
-                table=True,
-            ),
+            "Services that are watched and have failed, or have stopped after they ran; Services below says which. A "
+            "job that a timer starts counts where it has failed.",
+            _services_down(),
             steps=thresholds.NEVER,
             graph=False,
             decimals=0,

@@ -29,8 +29,11 @@ _SOURCE = Source(SYSTEM, PI, SENSEHAT, (COLLECTOR,), TELEMETRY, scope=('"site" =
 #: What a device measured counts as its present while it is not offline.
 _NOW = f"time > now() - {thresholds.OFFLINE_SECONDS}s"
 
-#: A device that wrote nothing for longer is taken for retired.
-_KNOWN = f"time > now() - {thresholds.RETIRED_DAYS}d"
+#: A device that wrote nothing for longer is told of no more.
+_KNOWN = f"time > now() - {thresholds.FORGOTTEN_DAYS}d"
+
+#: As far as points are kept: that a device is retired may have been said long ago.
+_KEPT = "time > now() - 30d"
 
 _SITE = '"site" =~ /^$site$/'
 
@@ -40,12 +43,13 @@ _DISKS = '"fstype" !~ /^(tmpfs|devtmpfs|squashfs|overlay|ramfs|iso9660)$/'
 #: The newest value of a field.
 _LAST = 'last("{}")'
 
-_OFFLINE, _LATE, _ONLINE = 1, 2, 3
+_OFFLINE, _LATE, _ONLINE, _RETIRED = 1, 2, 3, 4
 
 _STATUS = {
     str(_OFFLINE): ("● offline", thresholds.ACT),
     str(_LATE): ("● late", thresholds.LOOK),
     str(_ONLINE): ("● online", thresholds.GOOD),
+    str(_RETIRED): ("○ retired", thresholds.PLAIN),
 }
 
 _NOBODY = "no device"
@@ -59,31 +63,67 @@ def rows() -> Iterable[Row]:
     yield Row("fleet", "Why", _why(), order=10)
 
 
-def _heard() -> Target:
-    """Of each device with collectors of its own: 3 where it wrote just now, 2 where it is late, 1 where offline.
+def _heard() -> str:
+    """Each place of a device with collectors of its own: how it was heard, and whether it is retired there.
 
-    Each of the three newest values within ever shorter times counts as 1.
+    Each of the three newest values within ever shorter times counts as 1: 3 is online, 2 late, 1 offline.
     """
-    within = (f"{thresholds.RETIRED_DAYS}d", f"{thresholds.OFFLINE_SECONDS}s", f"{thresholds.LATE_SECONDS}s")
+    within = (f"{thresholds.FORGOTTEN_DAYS}d", f"{thresholds.OFFLINE_SECONDS}s", f"{thresholds.LATE_SECONDS}s")
     parts = ", ".join(
-        f'(SELECT last("uptime") * 0 + 1 AS "one" FROM "system" WHERE {_SITE} AND time > now() - {each} '  # noqa: S608 - all of it is this module's own
-        'GROUP BY "host")'
+        f'(SELECT last("uptime") * 0 + 1 AS "one", last("uptime") * 0 AS "retired" FROM "system" WHERE {_SITE} AND '  # noqa: S608 - all of it is this module's own
+        f'time > now() - {each} GROUP BY "host", "site")'
         for each in within
     )
-    return _table(f'SELECT sum("one") AS "Heard" FROM {parts} GROUP BY "host"')  # noqa: S608
+    return (
+        f'SELECT sum("one") AS "is", sum("retired") AS "retired" FROM {parts}, {_retired("system", "host")} '  # noqa: S608
+        'GROUP BY "host", "site"'
+    )
 
 
-def _told() -> Target:
+def _told() -> str:
     """The same of what the state of each device's telemetry says, which a hub keeps of devices behind it."""
     newest = (
         f'(SELECT last("messages") AS "count", "status" FROM "device_state" WHERE {_SITE} AND '  # noqa: S608
-        f'{_KNOWN} GROUP BY "device")'
+        f'{_KNOWN} GROUP BY "device", "site")'
     )
     parts = ", ".join(
-        f'(SELECT "count" * 0 + {value} AS "is" FROM {newest} WHERE "status" = \'{word}\' GROUP BY "device")'  # noqa: S608
+        f'(SELECT "count" * 0 + {value} AS "state", "count" * 0 AS "retired" FROM {newest} '  # noqa: S608
+        f'WHERE "status" = \'{word}\' GROUP BY "device", "site")'
         for value, word in ((_OFFLINE, "offline"), (_LATE, "late"), (_ONLINE, "online"))
     )
-    return _table(f'SELECT max("is") AS "Told" FROM {parts} GROUP BY "device"')  # noqa: S608
+    return (
+        f'SELECT max("state") AS "is", sum("retired") AS "retired" FROM {parts}, '  # noqa: S608
+        f'{_retired("device_state", "device")} GROUP BY "device", "site"'
+    )
+
+
+def _retired(measurement: str, tag: str) -> str:
+    """What `sensetig retire` has last said of each device, at each of its places."""
+    return (
+        f'(SELECT last("retired") AS "retired" FROM "{measurement}" WHERE {_SITE} AND {_KEPT} '  # noqa: S608
+        f'GROUP BY "{tag}", "site")'
+    )
+
+
+def _in_service() -> tuple[Target, Target]:
+    """The status of each device, by what was heard and by what is told of it; one that is retired and silent has none.
+
+    A device that has moved is retired at its old place only; one that is retired and writes all the same is online.
+    """
+    serves = f'"is" = {_ONLINE} OR ("is" > 0 AND "retired" = 0)'
+    return (
+        _table(f'SELECT max("is") AS "Heard" FROM ({_heard()}) WHERE {serves} GROUP BY "host"'),  # noqa: S608
+        _table(f'SELECT max("is") AS "Told" FROM ({_told()}) WHERE {serves} GROUP BY "device"'),  # noqa: S608
+    )
+
+
+def _out_of_service() -> tuple[Target, ...]:
+    """The devices that are retired and silent, at one of their places at least."""
+    is_retired = f'"is" < {_ONLINE} AND "retired" = 1'
+    return tuple(
+        _table(f'SELECT max("retired") * {_RETIRED} AS "{title}" FROM ({query}) WHERE {is_retired} GROUP BY "{tag}"')  # noqa: S608
+        for title, query, tag in (("Not heard", _heard(), "host"), ("Not told", _told(), "device"))
+    )
 
 
 def _table(query: str, unit: str = "") -> Target:
@@ -97,8 +137,8 @@ def _needs_action() -> list[Panel]:
         _with_status(
             "Offline",
             f"Devices that have written nothing for {thresholds.OFFLINE_SECONDS // 60} minutes, though they did "
-            f"within {thresholds.RETIRED_DAYS} days. Look at power and network; the last thing that they wrote is on "
-            "their own dashboard.",
+            f"within {thresholds.FORGOTTEN_DAYS} days and are not retired. Look at power and network; the last thing "
+            "that they wrote is on their own dashboard.",
             _OFFLINE,
             thresholds.ACTED,
         ),
@@ -196,8 +236,7 @@ def _with_status(title: str, description: str, status: int, steps: thresholds.St
     panel = number(
         title,
         description,
-        _heard(),
-        _told(),
+        *_in_service(),
         steps=steps,
         filled=True,
         graph=False,
@@ -227,16 +266,23 @@ def _newest(measurement: str, field: str, title: str, within: str, groups: Seque
 
 def _devices() -> Panel:
     minutes = thresholds.OFFLINE_SECONDS // 60
+    heard, told = _in_service()
+    not_heard, not_told = _out_of_service()
     return listing(
         "Devices",
-        f"Every device that wrote within {thresholds.RETIRED_DAYS} days, those that are offline or late first; a "
+        f"Every device that wrote within {thresholds.FORGOTTEN_DAYS} days, those that are offline or late first and "
+        "those that were taken out of service by sensetig retire last; a "
         "click on a heading sorts by it, a click on a device leads to it. What it measures is shown while it is not "
         f"offline; CPU is the mean of {minutes} minutes, Temperature that of the hottest sensor inside, Disk the "
         "fullest file system. Air is what its Sense HAT measures: calibrated, else compensated, else raw. Devices "
         "behind a gateway have no values of a Raspberry Pi.",
         _table(f'SELECT last("uptime") AS "Up for" FROM "system" WHERE {_SITE} AND {_KNOWN} GROUP BY "host", "site"'),  # noqa: S608
-        _heard(),
-        _told(),
+        # Grafana takes the first of them that has a value: what a device wrote itself says more than the state that it
+        # left behind.
+        heard,
+        not_heard,
+        told,
+        not_told,
         _newest("temp", "temp", "Temperature", _NOW, ("host", "sensor")),
         _table(
             f'SELECT 100 - mean("usage_idle") AS "CPU" FROM "cpu" WHERE {_SITE} AND "cpu" = \'cpu-total\' AND {_NOW} '  # noqa: S608
@@ -260,12 +306,22 @@ def _devices() -> Panel:
         joined_by="Device",
         keys=("host", "device"),
         first_of={
-            "Status": ("Heard", "Told"),
+            "Status": ("Heard", "Not heard", "Told", "Not told"),
             "Last seen": ("Age", "Telemetry"),
             "Air": best.numbered("Air", best.TEMPERATURE),
             "Site": ("site", "Place"),
         },
-        hidden=("Heard", "Told", "Age", "Telemetry", *best.numbered("Air", best.TEMPERATURE), "site", "Place"),
+        hidden=(
+            "Heard",
+            "Told",
+            "Not heard",
+            "Not told",
+            "Age",
+            "Telemetry",
+            *best.numbered("Air", best.TEMPERATURE),
+            "site",
+            "Place",
+        ),
         order=(
             "Device",
             "Status",

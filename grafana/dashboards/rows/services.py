@@ -20,17 +20,29 @@ MEASUREMENTS = (
         (
             Field("active_code", int, "", "0 active, 1 reloading, 2 inactive, 3 failed, 4 starting, 5 stopping.", 0, 5),
             Field("sub_code", int, "", "The state in more detail; 13 waits to be started again.", 0),
+            Field(
+                "active_enter_timestamp_us",
+                int,
+                "",
+                "When it was last made active, in microseconds since 1970; 0 where it has not been since the machine "
+                "started, as a job that does its work and ends (Type=oneshot) never is.",
+                0,
+            ),
         ),
     ),
 )
 
 _SOURCE = Source(MEASUREMENTS)
 
+#: What a point says of a service that does not run and should: it has failed, waits to be started again, or has ended
+#: after it was active. A job that a timer starts is inactive between its runs and starting in one, and never active.
+DOWN = '"active_code" = 3 OR "sub_code" = 13 OR ("active_code" > 0 AND "active_enter_timestamp_us" > 0)'
+
 #: What ``active_code`` says; hours hold the greatest, as a number with a fraction that is none.
 STATES = {
     "0": ("active", thresholds.GOOD),
     "1": ("reloading", "blue"),
-    "2": ("inactive", thresholds.LOOK),
+    "2": ("inactive", "#8e8e8e"),
     "3": ("failed", thresholds.ACT),
     "4": ("starting", "blue"),
     "5": ("stopping", "blue"),
@@ -47,7 +59,8 @@ def _services() -> list[Panel]:
     return [
         listing(
             "Services",
-            "Each service that is watched, and whether it runs. Why one has failed: journalctl -u NAME -n 50.",
+            "Each service that is watched, and whether it runs. Why one has failed: journalctl -u NAME -n 50. A job "
+            "that a timer starts, such as a backup, is inactive most of the time.",
             _SOURCE.newest("systemd_units", "active_code", by=("name",), names=("State",)),
             order=("name", "State", "Time"),
             renamed={"name": "Service", "Time": "As of"},
@@ -67,8 +80,8 @@ def _services() -> list[Panel]:
         ),
         states(
             "Services over time",
-            "When each service ran. Red: it failed; orange: it was stopped. The same service red again and again is "
-            "one that systemd keeps starting anew.",
+            "When each service ran. Red: it failed; grey: it did not run, as a job between its runs, or a service that "
+            "was stopped. The same service red again and again is one that systemd keeps starting anew.",
             _SOURCE.mean("systemd_units", "active_code", by=("name",), function="max"),
             texts=STATES,
             size=(16, 9),
