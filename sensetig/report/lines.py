@@ -64,11 +64,10 @@ def ask(reader: Reader, panel: Panel, device: str, period: Period) -> Drawn:
     answers = reader.ask_all(queries, "hourly" if hourly else "raw")
     for target, step, answer in zip(panel.targets, steps, answers, strict=True):
         for line in named(answer, target.alias):
-            gather = _gather(panel)
-            if rate(target.query):
-                line = before(line, period.end_ms - step * 1000)
-            lines.append(regrouped(line, period.step, gather) if step < period.step else line)
-    return Drawn(panel, tuple(line for line in lines if line.known), period.step)
+            # A step that begins at the period's end is the next period's.
+            line = before(line, period.end_ms - (step * 1000 if rate(target.query) else 1))
+            lines.append(regrouped(line, period.step, _gather(panel)) if step < period.step else line)
+    return Drawn(panel, tuple(line for line in lines if line.known), max(period.step, *steps))
 
 
 def named(answer: Sequence[Series], alias: str) -> list[Line]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,10 @@ from grafana.dashboards import FOLDER
 from sensetig.report import ReportError, panels
 from sensetig.report.charts import draw, spans
 from sensetig.report.export import as_csv
-from sensetig.report.lines import Drawn, Line, named, regrouped, shares, stretches
+from sensetig.report.lines import Drawn, Line, ask, named, regrouped, shares, stretches
 from sensetig.report.looks import state
 from sensetig.report.period import Period
-from sensetig.report.reader import Series
+from sensetig.report.reader import Reader, Series, Value
 
 BEGIN = datetime(2026, 11, 14, tzinfo=UTC)
 HOUR = Period(BEGIN, BEGIN + timedelta(hours=1), "raw", 60)
@@ -137,6 +138,27 @@ def test_a_minute_of_low_voltage_is_not_lost_in_half_an_hour() -> None:
     assert state(1 / 30, known, []) == ("yes for part of the time", "red")
     assert state(0.0, known, []) == ("no", "green")
     assert state(0.5, {"1": ("up", "green"), "0": ("failing", "red")}, []) == ("failing for part of the time", "red")
+
+
+class Answers(Reader):
+    """A database whose every answer is one state, in a step that began before the period, or at its end."""
+
+    def __init__(self, *times: int) -> None:
+        self._rows: list[list[Value]] = [[time, 1] for time in times]
+
+    def ask_all(self, queries: Sequence[str], database: str = "raw") -> list[list[Series]]:
+        del database
+        return [[Series({}, ["time", "state"], list(self._rows))] for _ in queries]
+
+
+def test_the_one_state_of_a_period_of_seconds_is_drawn_though_its_step_began_before() -> None:
+    begin = BEGIN + timedelta(seconds=7)
+    short = Period(begin, begin + timedelta(seconds=40), "raw", 1)
+    moved = panel("When something moved")
+    drawn = ask(Answers(HOUR.begin_ms), moved, "pi", short)
+    assert spans(drawn.lines[0], 0, drawn.step, short) == [(short.begin_ms, HOUR.begin_ms + 10_000, 1.0)]
+    assert draw(drawn, short, "a").legend
+    assert ask(Answers(short.end_ms), moved, "pi", short).empty
 
 
 def test_a_measure_in_a_timeline_is_told_by_its_thresholds_and_not_by_each_number() -> None:
