@@ -29,8 +29,8 @@ bench: $(VENV)/.dev ## Measure speed and memory, side by side with what they are
 	$(BIN)/python -m tests.bench $(BENCH)
 
 e2e: $(VENV)/.ansible ## Boot three Debian machines and run the playbook on them (as root; minutes)
-	@$(BIN)/sensetig engines telegraf influxd
-	SENSETIG_E2E=1 $(BIN)/python -m pytest tests/e2e $(E2E)
+	@$(BIN)/sensetig engines telegraf influxd nats-server
+	SENSETIG_E2E=1 $(BIN)/python -m pytest -rs tests/e2e $(E2E)
 
 # What runs on a Pi; the rest of the checkout stays here.
 DEPLOYED := collectors sensetig engines grafana influxdb mosquitto systemd telegraf
