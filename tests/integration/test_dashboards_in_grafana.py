@@ -123,7 +123,9 @@ def visit(context: BrowserContext, grafana_url: str, filled: Filled, request: py
     page.goto(f"{grafana_url}/d/{dashboard['uid']}?theme={values['theme']}&var-host={filled.host}&kiosk&refresh=")
     for row in dashboards.collapsed(dashboard):
         page.locator(f'[data-testid="data-testid dashboard-row-title-{row}"][aria-label="Expand row"]').click()
-    page.wait_for_function(_DRAWN, arg=[panel["id"] for panel in dashboards.panels(dashboard)], timeout=500_000)
+    # Asked now and then: by default it is asked with each frame, which makes the browser draw one after the other.
+    wanted = [panel["id"] for panel in dashboards.panels(dashboard)]
+    page.wait_for_function(_DRAWN, arg=wanted, polling=1000, timeout=500_000)
     page.wait_for_load_state("networkidle")
     yield Visit(page, console, outside)
     page.close()
