@@ -86,11 +86,18 @@ class Writer:
         info.size, info.mode, info.mtime = len(data), 0o600, int(time)
         self._add(info, io.BytesIO(data))
 
-    def file(self, name: str, path: Path) -> None:
-        """A file of the machine, with its owner and mode. One that is gone meanwhile is left out."""
+    def file(self, name: str, path: Path, *, copy_of: Path | None = None) -> None:
+        """A file of the machine, with its owner and mode; of a copy those of what it was made from.
+
+        One that is gone meanwhile is left out.
+        """
         try:
             with path.open("rb") as file:
-                self._add(self._tar.gettarinfo(arcname=name, fileobj=file), file)
+                info = self._tar.gettarinfo(arcname=name, fileobj=file)
+                if copy_of is not None:
+                    size, info = info.size, self._tar.gettarinfo(copy_of, arcname=name)
+                    info.size = size
+                self._add(info, file)
         except FileNotFoundError:
             return
         except OSError as error:

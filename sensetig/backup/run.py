@@ -126,7 +126,7 @@ def _fill(writer: archive.Writer, influx: Influx, places: Places, host: str, now
             copied = folder / f".{name}.partial"
             try:
                 databases.copy(database, copied)
-                writer.file(name, copied)
+                writer.file(name, copied, copy_of=database)
             finally:
                 copied.unlink(missing_ok=True)
     if places.media is not None:

@@ -172,7 +172,7 @@ def test_what_the_hub_has_lost_is_restored(site: Site, tmp_path: Path) -> None:
     hub.ssh(
         "systemctl stop influxdb telegraf; rm -rf /var/lib/influxdb/* /etc/sensetig/tokens; systemctl start influxdb"
     )
-    restored = site.play("restore.yml", "--tags", "influxdb,mosquitto,telegraf", restore_file=str(backup))
+    restored = site.play("restore.yml", "--tags", "influxdb,mosquitto,grafana,telegraf", restore_file=str(backup))
     assert restored.status == 0, restored.output[-6000:]
     print(f"restore.yml took {restored.seconds:.0f} s")
     assert hub.ssh("cat /etc/sensetig/tokens/device-hall.token").stdout == token
@@ -183,6 +183,8 @@ def test_what_the_hub_has_lost_is_restored(site: Site, tmp_path: Path) -> None:
     for name, machine in site.machines.items():
         assert machine.ssh("systemctl is-active telegraf").stdout.strip() == "active"
         writes(site, name, int(time.time()))
+    if site.config["grafana_enabled"]:
+        assert hub.ssh("systemctl is-active grafana-server").stdout.strip() == "active"
 
 
 @pytest.fixture
