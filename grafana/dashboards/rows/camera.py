@@ -227,7 +227,6 @@ def _events() -> list[Panel]:
             column="Events",
             days=28,
             rows=WEEKDAYS,
-            colours="continuous-YlRd",
             no_data="No motion in the last four weeks",
         ),
     ]
