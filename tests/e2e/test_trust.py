@@ -117,7 +117,7 @@ def prepared(site: Site) -> Iterator[Played]:
     options = {
         "enrolment_enabled": True,
         "enrolment_wheelhouse": str(wheels.house(PROJECT, "enrolment")),
-        "mosquitto_users": ["attic", "hall"],
+        "mosquitto_users": ["garret", "hall"],
     }
     before = dict(site.config)
     site.config.update(options)
@@ -243,19 +243,19 @@ def test_a_ticket_that_expired_and_a_hub_that_is_another_are_refused(site: Site)
 @pytest.mark.usefixtures("prepared")
 def test_a_new_pi_enrols_with_no_hands_and_is_revoked_with_one_command(site: Site) -> None:
     hub, hall, lab = (site.machines[name] for name in ("loft", "hall", "lab"))
-    hub.ssh("sensetig enrol create attic --out /root/attic")
-    script = hub.ssh("cat /root/attic/firstrun.sh").stdout
-    with site.newcomer("attic", "bookworm") as attic, sampled(hub):
-        boot = attic.system / "boot/firmware"
+    hub.ssh("sensetig enrol create garret --out /root/garret")
+    script = hub.ssh("cat /root/garret/firstrun.sh").stdout
+    with site.newcomer("garret", "bookworm") as garret, sampled(hub):
+        boot = garret.system / "boot/firmware"
         boot.mkdir(parents=True)
         (boot / "firstrun.sh").write_text(script)
         (boot / "cmdline.txt").write_text("console=tty1 systemd.run=/boot/firmware/firstrun.sh\n")
-        unit = attic.system / "etc/systemd/system/firstrun.service"
+        unit = garret.system / "etc/systemd/system/firstrun.service"
         unit.write_text(_FIRST_BOOT)
         (unit.parent / "multi-user.target.wants").mkdir(exist_ok=True)
         (unit.parent / "multi-user.target.wants/firstrun.service").symlink_to(unit.name)
-        attic.start()
-        arrives(hub, "attic", "uptime", 0, seconds=900)
+        garret.start()
+        arrives(hub, "garret", "uptime", 0, seconds=900)
 
         # It is what the playbook makes of a machine that it reaches by ssh from elsewhere.
         for command in (
@@ -265,28 +265,28 @@ def test_a_new_pi_enrols_with_no_hands_and_is_revoked_with_one_command(site: Sit
             "dpkg-query -W telegraf",
             "find /etc/sensetig /etc/telegraf -printf '%p %u %g %m\\n' | sort",
         ):
-            assert attic.ssh(command).stdout == lab.ssh(command).stdout, command
-        assert attic.ssh("test -e /boot/firmware/firstrun.sh", check=False).returncode == 1
-        assert "systemd.run" not in attic.ssh("cat /boot/firmware/cmdline.txt").stdout
+            assert garret.ssh(command).stdout == lab.ssh(command).stdout, command
+        assert garret.ssh("test -e /boot/firmware/firstrun.sh", check=False).returncode == 1
+        assert "systemd.run" not in garret.ssh("cat /boot/firmware/cmdline.txt").stdout
         for attempt in eventually(120):
             with attempt:
-                state = json.loads(hub.ssh("cat /etc/sensetig/controller/enrolled.json").stdout)["attic"]
+                state = json.loads(hub.ssh("cat /etc/sensetig/controller/enrolled.json").stdout)["garret"]
                 if not state["installed"]:
                     raise NotYet("the playbook has not ended")
 
         # The token is used up.
-        unpacked(hall, script, "/root/attic")
-        status, said = enrol(hall, "/root/attic")
+        unpacked(hall, script, "/root/garret")
+        status, said = enrol(hall, "/root/garret")
         assert (status, "used before" in said) == (3, True), said
 
-        _revoked(site, attic)
+        _revoked(site, garret)
 
 
-def _revoked(site: Site, attic: Machine) -> None:
+def _revoked(site: Site, garret: Machine) -> None:
     hub = site.machines["loft"]
     hub.ssh("apt-get install --yes --quiet --no-install-recommends mosquitto-clients")
-    hub.ssh("cp /etc/sensetig/tokens/device-attic.token /root/stolen.token")
-    password = hub.ssh("cat /etc/sensetig/tokens/mqtt-attic.password").stdout.strip()
+    hub.ssh("cp /etc/sensetig/tokens/device-garret.token /root/stolen.token")
+    password = hub.ssh("cat /etc/sensetig/tokens/mqtt-garret.password").stdout.strip()
     others = hub.ssh("cat /etc/sensetig/tokens/mqtt-hall.password").stdout.strip()
 
     def publishes(user: str, secret: str) -> bool:
@@ -294,22 +294,22 @@ def _revoked(site: Site, attic: Machine) -> None:
                               "-t", f"sensetig/{user}/status", "-m", "online"])  # fmt: skip
         return hub.ssh(command, check=False).returncode == 0
 
-    assert publishes("attic", password)
-    said = hub.ssh("sensetig revoke attic").stdout
-    assert said.startswith("attic is revoked: "), said
+    assert publishes("garret", password)
+    said = hub.ssh("sensetig revoke garret").stdout
+    assert said.startswith("garret is revoked: "), said
     for what in ("InfluxDB token", "MQTT password", "certificate", "enrolment"):
         assert what in said
     write = "/api/v2/write?org=sensetig&bucket=raw"
     assert ask(hub, "/root/stolen.token", "POST", write, "stolen value=1")[0] == 401
-    assert not publishes("attic", password)
+    assert not publishes("garret", password)
     assert publishes("hall", others)
     arrives(hub, "hall", "uptime", newest(hub, "hall", "uptime"))
-    assert "nothing to change" in hub.ssh("sensetig revoke attic").stdout
-    refused = hub.ssh("sensetig enrol create attic --out /root/again", check=False)
+    assert "nothing to change" in hub.ssh("sensetig revoke garret").stdout
+    refused = hub.ssh("sensetig enrol create garret --out /root/again", check=False)
     assert refused.returncode == 1
     assert "has been revoked" in refused.stderr
-    log = attic.ssh("journalctl --unit=telegraf --no-pager", check=False).stdout
+    log = garret.ssh("journalctl --unit=telegraf --no-pager", check=False).stdout
     assert hub.ssh("cat /root/stolen.token").stdout.strip() not in log
     listed = hub.ssh("openssl crl -in /etc/sensetig/authority/revoked.crl -noout -text").stdout.lower()
-    serial = attic.ssh("openssl x509 -in /etc/sensetig/tls/device.crt -noout -serial").stdout.strip().split("=")[1]
+    serial = garret.ssh("openssl x509 -in /etc/sensetig/tls/device.crt -noout -serial").stdout.strip().split("=")[1]
     assert serial.lower().lstrip("0") in listed
