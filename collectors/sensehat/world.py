@@ -106,9 +106,10 @@ def people(seed: int, seconds: float) -> float:
         chance.gauss(mean, spread) for mean, spread in ((7, 0.3), (8.3, 0.2), (17.6, 0.6), (22.8, 0.4))
     )
     if (number + 3) % 7 >= 5:  # 1970-01-01 was a Thursday
-        return count * (_rise(hour, up + 1.5, 0.3) - _rise(hour, bed + 0.5, 0.3))
-    morning = _rise(hour, up, 0.2) - _rise(hour, leave, 0.2)
-    return count * (morning + _rise(hour, back, 0.3) - _rise(hour, bed, 0.3))
+        return count * max(0.0, _rise(hour, up + 1.5, 0.3) - _rise(hour, bed + 0.5, 0.3))
+    # Who leaves before having got up is not there; nobody counts for less than nothing.
+    morning = max(0.0, _rise(hour, up, 0.2) - _rise(hour, leave, 0.2))
+    return count * (morning + max(0.0, _rise(hour, back, 0.3) - _rise(hour, bed, 0.3)))
 
 
 def _load(seed: int, seconds: float, present: float) -> float:
@@ -148,7 +149,9 @@ def room(seed: int, seconds: float) -> Room:
     warmed_by_sun = 3 * max(0.0, sun_height(seconds - 2 * HOUR)) * (1 - 0.7 * overcast)
     temperature = 19 + 0.15 * (outside - 10) + warmed_by_sun + 0.5 * min(present, 1.0) + 0.4 * present
     vapour = saturation_vapour_pressure(dew_point_outside) + 0.8 * present
-    humidity = min(97.0, max(8.0, 100 * vapour / saturation_vapour_pressure(temperature)))
+    # Somebody airs a room that is damper. A processor that has just become busy misleads the compensation by up to some
+    # six degrees, and at that temperature, too, the air has to hold its water.
+    humidity = min(60.0, max(8.0, 100 * vapour / saturation_vapour_pressure(temperature)))
 
     lamp = 0.03 * min(present, 1.0) * (1 - _rise(daylight, 0.1, 0.03))
     redness = 1.0 if daylight == 0 else max(1 - daylight * 3, 0.0)

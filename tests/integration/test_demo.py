@@ -252,7 +252,7 @@ def test_a_grafana_that_does_not_start_is_told_and_the_rest_runs(tmp_path: Path,
     program = home / "bin" / "grafana"
     program.write_text('#!/bin/sh\n[ "$1" = server ] && exit 1\necho grafana version 12.2.0\n')
     program.chmod(0o755)
-    ran = run_demo(tmp_path / "state", "--for", "15s", environ={**os.environ, "GRAFANA_HOME": str(home)})
+    ran = run_demo(tmp_path / "state", "--for", "30s", environ={**os.environ, "GRAFANA_HOME": str(home)})
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "going on without the dashboards: Grafana ended" in ran.stderr
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import os
@@ -15,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from influxdb_client.client.influxdb_client import InfluxDBClient
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
@@ -98,8 +100,11 @@ class Telegraf:
         assert process is not None, self.log.read_text()
         # The shell that holds its pipes is Telegraf's child, and it is the shell's.
         words = ["-m", "collectors", "telemetry"]
-        found = [child.pid for child in process.children(recursive=True) if child.cmdline()[1:4] == words]
-        return found[0] if found else None
+        for child in process.children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):  # it ends while it is looked at
+                if child.cmdline()[1:4] == words:
+                    return child.pid
+        return None
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from collectors.runner import Polled, Unavailable
@@ -77,6 +77,7 @@ def test_within_a_conversion_the_reading_stays_and_with_the_next_it_changes() ->
 
 @settings(max_examples=40)
 @given(seeds, times_ns)
+@example(123, 2_196_112_520_000_000_000)  # a damp evening, and a processor that has just become busy
 def test_at_any_time_every_value_is_as_declared_and_none_is_refused(seed: int, time_ns: int) -> None:
     bench = Bench(backend="simulated", seed=seed, compensation_factor=FACTOR_HTS221)
     bench.now_ns = time_ns
@@ -84,6 +85,7 @@ def test_at_any_time_every_value_is_as_declared_and_none_is_refused(seed: int, t
     assert isinstance(made, Polled)
     metrics = list(made.collect())
     assert len(metrics) == 4
+    assert people(seed, time_ns / 1e9) >= 0
     assert bench.report.errors == 0
     assert [each for metric in metrics for each in violations(metric, MEASUREMENTS)] == []
     assert {metric.series.tags.get("simulated") for metric in metrics} == {"true"}
