@@ -70,7 +70,8 @@ def _deployments() -> FluxTarget:
     """Where a device told of another version of SenseTIG, or of its firmware, than just before.
 
     Whoever brings a new version need not tell of it: the device does, by its state. Texts cannot be subtracted, so
-    each is compared as the number that it is hashed to.
+    each is compared as the number that it is hashed to. That takes its time, and so a mark is right to four points of the
+    width, not to one.
     """
     return FluxTarget(
         'import "contrib/qxip/hash"\n'
@@ -78,7 +79,7 @@ def _deployments() -> FluxTarget:
         '  |> filter(fn: (r) => r._measurement == "device_state")\n'
         '  |> filter(fn: (r) => r._field == "bundle_version" or r._field == "firmware")\n'
         "  |> filter(fn: (r) => r.device =~ /^$host$/ and r.site =~ /^$site$/)\n"
-        "  |> aggregateWindow(every: v.windowPeriod, fn: last, createEmpty: false)\n"
+        "  |> aggregateWindow(every: duration(v: 4 * int(v: v.windowPeriod)), fn: last, createEmpty: false)\n"
         '  |> group(columns: ["device", "_field"])\n'
         '  |> sort(columns: ["_time"])\n'
         "  |> map(fn: (r) => ({r with version: r._value,\n"
