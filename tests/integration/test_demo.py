@@ -151,7 +151,7 @@ def test_after_a_kill_the_next_run_stops_what_was_left_and_says_which_ports_are_
             if ports.is_free(8086):
                 taken.bind((ports.LOOPBACK, 8086))
                 taken.listen()
-            again = run_demo(state, "--for", "25s", "--json", str(tmp_path / "summary.json"))
+            again = run_demo(state, "--for", "45s", "--json", str(tmp_path / "summary.json"))
         assert again.returncode == 0, again.stdout + again.stderr
         assert "stopping the engines that an earlier run has left" in again.stderr
         assert re.search(r"port 8086 is taken by .+; \d+ is used instead", again.stderr)
