@@ -28,18 +28,25 @@ def ignore(identity: Identity) -> None:
 
 
 class Identity(NamedTuple):
-    """A process, told apart from a later one that got the same id."""
+    """A process, told apart from a later one that got the same id.
+
+    Args:
+        name: the engine's, for messages.
+        pid: its id.
+        started: clock ticks from the machine's boot to its start; the time of day would change with each correction of
+            the clock.
+    """
 
     name: str
     pid: int
-    started: float
+    started: int
 
     def process(self) -> psutil.Process | None:
         """The process, or None when it has ended."""
         try:
             process = psutil.Process(self.pid)
-            alive = abs(process.create_time() - self.started) < 1 and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
+            alive = _started(self.pid) == self.started and process.status() != psutil.STATUS_ZOMBIE
+        except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
             return None
         return process if alive else None
 
@@ -76,7 +83,12 @@ def start(
     finally:
         os.close(descriptor)
     child.returncode = 0  # its end is awaited through psutil; this object must not warn that it was not
-    return Identity(name, child.pid, psutil.Process(child.pid).create_time())
+    return Identity(name, child.pid, _started(child.pid))
+
+
+def _started(pid: int) -> int:
+    """The field `starttime` of proc_pid_stat(5), which stands behind a name that may hold blanks and parentheses."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
 
 
 def await_ready(identity: Identity, ready: Callable[[], bool], *, log: Path, seconds: float) -> None:

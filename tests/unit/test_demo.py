@@ -292,6 +292,15 @@ def test_the_newest_reading_wins_over_an_older_one_of_another_series() -> None:
     assert values(Arrivals({}, readings), "m", None) == "usage 1"
 
 
+def test_an_engine_is_known_after_the_clock_was_corrected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = start("sleeper", ["sleep", "60"], log=tmp_path / "log")
+    told = psutil.Process(engine.pid).create_time()
+    monkeypatch.setattr(psutil.Process, "create_time", lambda _: told + 3600)
+    stop([engine])
+    assert engine.process() is None
+    assert not psutil.pid_exists(engine.pid)
+
+
 def test_what_an_engine_still_starts_when_it_is_told_to_end_ends_with_it(tmp_path: Path) -> None:
     ready, late = tmp_path / "ready", tmp_path / "late"
     script = f"trap 'sleep 60 & echo $! > {late}; exit' TERM; touch {ready}; while :; do sleep 0.1; done"

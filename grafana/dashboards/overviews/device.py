@@ -70,8 +70,8 @@ def _deployments() -> FluxTarget:
     """Where a device told of another version of SenseTIG, or of its firmware, than just before.
 
     Whoever brings a new version need not tell of it: the device does, by its state. Texts cannot be subtracted, so
-    each is compared as the number that it is hashed to. That takes its time, and so a mark is right to four points of the
-    width, not to one.
+    each is compared as the number that it is hashed to. That takes its time, and so a mark is right to four points of
+    the width, not to one.
     """
     return FluxTarget(
         'import "contrib/qxip/hash"\n'
