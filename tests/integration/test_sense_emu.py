@@ -358,4 +358,6 @@ def test_telegraf_takes_what_the_collector_prints(
         _, said = process.communicate(timeout=30)
     assert set(found) == {"hts221", "lps25h", "imu", "colour", "collector"}, said
     assert found["hts221"].series.tags["simulated"] == "true"
-    assert " E! " not in said
+    # Telegraf closes the pipe and reads it side by side, and reports now and then that it was the first.
+    errors = [line for line in said.splitlines() if " E! " in line]
+    assert [line for line in errors if not line.endswith("read |0: file already closed")] == []
