@@ -205,6 +205,7 @@ class Status:
         self._since: float | None = None
         self._seen = 0.0
         self._seen_ns: int | None = None
+        self._told_ns: int | None = None
         self._dropped = dropped
         self._frames = 0
         self._last = Detection()
@@ -232,13 +233,20 @@ class Status:
         return self._metric(series, self._frames / (now - self._since), now, dropped, time_ns)
 
     def last(self, series: Series, dropped: int, clock_ns: int) -> Iterator[Metric]:
-        """What is left at the end, timed at the last picture; nothing where nothing has been counted."""
+        """What is left at the end, timed at the last picture; nothing where nothing has been counted.
+
+        A status that was due at that very picture has its time already, and would be written over: the last one
+        then comes a nanosecond later.
+        """
         if self._since is None or (not self._frames and dropped == self._dropped):
             return
         elapsed = self._seen - self._since
         # The time after the last picture is not known, so one interval less than there were pictures has passed.
         rate = (self._frames - 1) / elapsed if elapsed > 0 and self._frames > 1 else None
-        yield self._metric(series, rate, self._seen, dropped, self._seen_ns or clock_ns)
+        time_ns = self._seen_ns or clock_ns
+        if self._told_ns is not None:
+            time_ns = max(time_ns, self._told_ns + 1)
+        yield self._metric(series, rate, self._seen, dropped, time_ns)
 
     def _metric(self, series: Series, rate: float | None, now: float, dropped: int, time_ns: int) -> Metric:
         fields: dict[str, FieldValue] = {"frames": self._frames, "dropped": dropped - self._dropped}
@@ -256,7 +264,7 @@ class Status:
                 fields["exposure_seconds"] = self._exposes.exposure_seconds
             if self._exposes is not None and self._exposes.gain is not None:
                 fields["gain"] = round(self._exposes.gain, 3)
-        self._since, self._dropped = now, dropped
+        self._since, self._dropped, self._told_ns = now, dropped, time_ns
         self._frames = 0
         self._changed = self._shaken = self._spent = 0.0
         return Metric(series, fields, time_ns)

@@ -116,6 +116,14 @@ def test_every_frame_is_accounted_for_in_one_status_or_another() -> None:
     assert all(1 < float(each.fields["motion_percent"]) < 10 for each in statuses)
 
 
+def test_the_last_status_is_a_point_of_its_own_also_where_one_was_due_at_the_last_picture() -> None:
+    bench = Bench(Script(scene(0, 5.1)))
+    bench.run()
+    statuses = bench.of("camera")
+    assert [each.fields["frames"] for each in statuses] == [50, 1]
+    assert [each.time_ns for each in statuses] == [BASE_NS + 5 * 10**9, BASE_NS + 5 * 10**9 + 1]
+
+
 def test_everything_emitted_is_declared_and_thumbnails_are_small() -> None:
     bench = Bench(Simulated("s", seed=2, frame_rate=10, pace=0, clock_ns=lambda: BASE_NS, timer=lambda: 0.0))
     for batch in itertools.islice(bench.watch.stream(lambda _seconds: False), 600):
