@@ -243,17 +243,19 @@ def _go(
     say: Callable[[str], None],
 ) -> None:
     start = time.monotonic()
+    process = None
     with log.open("ab") as output, _raised():
-        process = subprocess.Popen(
-            ["go", "build", *words],
-            cwd=module,
-            env=dict(variables),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            process_group=0,  # by which its compilers are ended with it
-        )
         try:
+            with _held_back():  # or there would be a program that nobody knows
+                process = subprocess.Popen(
+                    ["go", "build", *words],
+                    cwd=module,
+                    env=dict(variables),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    process_group=0,  # by which its compilers are ended with it
+                )
             while True:
                 try:
                     status = process.wait(REPORT_SECONDS)
@@ -262,7 +264,7 @@ def _go(
                     minutes, seconds = divmod(int(time.monotonic() - start), 60)
                     say(f"{spec.title} {spec.version}: still building, {minutes} min {seconds:02d} s")
         finally:
-            if process.poll() is None:
+            if process is not None and process.poll() is None:
                 _end(process)
     if status != 0:
         lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
@@ -296,6 +298,25 @@ def _raised() -> Iterator[None]:
     finally:
         for number in taken:
             signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def _held_back() -> Iterator[None]:
+    """Have the signals that somebody heeds heeded when this is over, and not amid it."""
+    came: list[int] = []
+    heeded = {}
+    if threading.current_thread() is threading.main_thread():
+        handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        heeded = {each: handler for each, handler in handlers.items() if callable(handler)}
+    for each in heeded:
+        signal.signal(each, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        for each, handler in heeded.items():
+            signal.signal(each, handler)
+        for number in came:
+            signal.raise_signal(number)
 
 
 def _leave(number: int, _: object) -> None:

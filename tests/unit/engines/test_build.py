@@ -196,8 +196,8 @@ def test_a_signal_that_ends_it_ends_the_build_with_all_its_compilers(tmp_path: P
         compiler = psutil.Process(int(told.read_text()))  # which waits until the compiler is at work
         process.send_signal(number)
         _, err = process.communicate(timeout=30)
-    compiler_is_gone = not compiler.is_running() or compiler.status() == psutil.STATUS_ZOMBIE
-    assert compiler_is_gone, "the compiler outlived the build"
+    # It is told to end at the same moment as its parent, and may take a little longer.
+    assert not psutil.wait_procs([compiler], timeout=10)[1], "the compiler outlived the build"
     if number is not signal.SIGINT:
         assert (process.returncode, err) == (128 + number, b"")
 
