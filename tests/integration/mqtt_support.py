@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 from paho.mqtt.client import Client, MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from tests.bench.measure import environment
@@ -54,7 +56,10 @@ class Peer:
         self.client.on_subscribe = lambda *_: self._there.put(None)
         self.client.on_publish = lambda _client, _data, _number, reason, _properties: self.acknowledged.put(reason)
         self.client.on_message = self._on_message
-        self.client.connect("127.0.0.1", port, clean_start=False)
+        # Or a broker that starts again takes messages for a session that it throws away when this client is back.
+        session = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        session.SessionExpiryInterval = 3600
+        self.client.connect("127.0.0.1", port, clean_start=False, properties=session)
         self.client.loop_start()
         self.there()
 

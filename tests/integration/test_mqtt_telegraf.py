@@ -159,7 +159,12 @@ def test_what_telegraf_collects_is_published_and_waits_in_its_buffer_while_the_b
             file.write("".join(line.replace(",host=pi", "") + "\n" for line in ordered[300:]))
         broker.start()
         peer.there()
-        while found != wanted:
-            found.update(line for line in peer.lines(1) if line.startswith("count"))
-        peer.status("online")
+        # The status may come before, amid or after the lines.
+        status = "unknown"
+        while found != wanted or status != "online":
+            got = peer.await_message(lambda got: got.topic.startswith("sensetig/pi/"))
+            if got.topic == "sensetig/pi/status":
+                status = got.content["status"]
+            else:
+                found.update(line for line in got.payload.decode().splitlines() if line.startswith("count"))
     peer.status("offline")
