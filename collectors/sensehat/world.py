@@ -97,6 +97,11 @@ def _rise(value: float, at: float, width: float) -> float:
     return 0.5 + 0.5 * math.tanh((value - at) / width)
 
 
+def _between(value: float, begin: float, end: float, width: float) -> float:
+    """1 from the one to the other and 0 elsewhere, with smooth edges; 0 all over where the end comes first."""
+    return max(0.0, _rise(value, begin, width) - _rise(value, end, width))
+
+
 def people(seed: int, seconds: float) -> float:
     """How many people the room notices: in the morning and the evening, at weekends all day."""
     number, hour = int(seconds // DAY), seconds % DAY / HOUR
@@ -106,10 +111,8 @@ def people(seed: int, seconds: float) -> float:
         chance.gauss(mean, spread) for mean, spread in ((7, 0.3), (8.3, 0.2), (17.6, 0.6), (22.8, 0.4))
     )
     if (number + 3) % 7 >= 5:  # 1970-01-01 was a Thursday
-        return count * max(0.0, _rise(hour, up + 1.5, 0.3) - _rise(hour, bed + 0.5, 0.3))
-    # Who leaves before having got up is not there; nobody counts for less than nothing.
-    morning = max(0.0, _rise(hour, up, 0.2) - _rise(hour, leave, 0.2))
-    return count * (morning + max(0.0, _rise(hour, back, 0.3) - _rise(hour, bed, 0.3)))
+        return count * _between(hour, up + 1.5, bed + 0.5, 0.3)
+    return count * (_between(hour, up, leave, 0.2) + _between(hour, back, bed, 0.3))
 
 
 def _load(seed: int, seconds: float, present: float) -> float:

@@ -71,6 +71,12 @@ def shown(machine: Machine, unit: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
+def score(machine: Machine, unit: str) -> float:
+    """How exposed a unit is."""
+    said = machine.ssh(f"systemd-analyze security --no-pager {unit} | tail -1").stdout
+    return float(said.split(": ")[1].split()[0])
+
+
 class NotYet(Exception):
     """Something that is waited for has not come."""
 
@@ -156,10 +162,9 @@ def test_nothing_listens_beyond_what_is_stated(site: Site) -> None:
 def test_the_services_are_hardened(site: Site) -> None:
     for name, units in UNITS.items():
         for unit, most in units.items():
-            said = site.machines[name].ssh(f"systemd-analyze security --no-pager {unit} | tail -1").stdout
-            score = float(said.split(": ")[1].split()[0])
-            print(f"{name}: {unit} {score}")
-            assert score <= most, f"{unit} on {name} has {score}"
+            found = score(site.machines[name], unit)
+            print(f"{name}: {unit} {found}")
+            assert found <= most, f"{unit} on {name} has {found}"
 
 
 @pytest.mark.usefixtures("installed")

@@ -18,7 +18,7 @@ import yaml
 from tests.e2e.machines import Machine
 from tests.e2e.playbook import ANSIBLE, PROJECT, Run
 from tests.e2e.site import CAMERA_PORT, Site
-from tests.e2e.test_fleet import NotYet, eventually, flux, put
+from tests.e2e.test_fleet import NotYet, eventually, flux, put, score
 
 pytestmark = pytest.mark.usefixtures("installed")
 
@@ -100,12 +100,6 @@ def shown(hub: Machine, path: str, password: str = ADMINISTRATOR) -> tuple[int, 
     """What Grafana answers to its administrator, or with an empty *password* to nobody."""
     status, answer = json.loads(hub.ssh(shlex.join(["python3", "-c", _GRAFANA, path, password])).stdout)
     return status, answer
-
-
-def score(machine: Machine, unit: str) -> float:
-    """How exposed a unit is."""
-    said = machine.ssh(f"systemd-analyze security --no-pager {unit} | tail -1").stdout
-    return float(said.split(": ")[1].split()[0])
 
 
 def counted(hub: Machine, measurement: str, tag: str, value: str) -> int:

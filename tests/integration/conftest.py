@@ -22,6 +22,16 @@ from sensetig.local import ports, processes
 from tests.integration.dashboard_data import filled as filled
 
 
+def errors_of(log: str) -> list[str]:
+    """What Telegraf's log calls an error.
+
+    Telegraf closes the pipe of a child and reads it side by side when it ends, and reports now and then that it was
+    the first: no error of anybody's.
+    """
+    errors = [line for line in log.splitlines() if " E! " in line]
+    return [line for line in errors if not line.endswith("read |0: file already closed")]
+
+
 def _program(name: str) -> Path:
     """An engine that `make engines` has got; its absence is a failure of the set-up, never a skipped test."""
     engine = locate(name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from grafana_foundation_sdk.builders import stat
 from grafana_foundation_sdk.models.dashboard import DataTransformerConfig
 
 from grafana.dashboards.lib.panels import first_with_value
@@ -30,6 +31,13 @@ def columns(form: str, name: str, fields: tuple[str, ...]) -> str:
 def numbered(name: str, fields: tuple[str, ...]) -> tuple[str, ...]:
     """The names of the columns, the best first."""
     return tuple(f"{name} {place}" for place in range(1, len(fields) + 1))
+
+
+def choose(panel: stat.Panel, wanted: Mapping[str, tuple[str, ...]]) -> stat.Panel:
+    """The panel, which shows of each name the first of its numbered columns that has a value."""
+    for change in chosen(wanted):
+        panel.with_transformation(change)
+    return panel
 
 
 def chosen(wanted: Mapping[str, tuple[str, ...]]) -> list[DataTransformerConfig]:

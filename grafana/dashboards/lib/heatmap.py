@@ -8,32 +8,15 @@ from grafana_foundation_sdk.builders import table
 from grafana_foundation_sdk.builders.common import TableSortByFieldState
 from grafana_foundation_sdk.builders.dashboard import FieldColor
 from grafana_foundation_sdk.models import common
-from grafana_foundation_sdk.models.dashboard import (
-    DashboardSpecialValueMapOptions,
-    DataTransformerConfig,
-    FieldColorModeId,
-    SpecialValueMap,
-    SpecialValueMatch,
-    ValueMapping,
-    ValueMappingResult,
-)
+from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, FieldColorModeId
 
 from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.panels import NO_DATA, with_basics
 from grafana.dashboards.lib.query import Target
-from grafana.dashboards.lib.style import properties, value_map
+from grafana.dashboards.lib.style import nothing, properties, value_map
 
 #: What a row of a heat map stands for: how its time is written, how wide that is, and what it is called.
 DAYS, WEEKDAYS, MONTHS = ("YYYY-MM-DD ddd", 130, "Day"), ("E dddd", 130, "Day"), ("YYYY-MM", 90, "Month")
-
-#: A cell without a value is blank; Grafana would give it the colour of the least.
-UNKNOWN: list[ValueMapping] = [
-    SpecialValueMap(
-        options=DashboardSpecialValueMapOptions(
-            match=SpecialValueMatch.NULL_AND_NAN, result=ValueMappingResult(text=" ", color="transparent", index=0)
-        )
-    )
-]
 
 
 def by_hour(
@@ -75,7 +58,8 @@ def by_hour(
     if calc == "sum":
         panel.min(0).mappings(value_map({"0": ("·", "transparent")}))
     else:
-        panel.mappings(UNKNOWN)
+        # Grafana would give a cell without a value the colour of the least.
+        panel.mappings([nothing(" ", "transparent")])
     hours = [f"{hour:02}" for hour in range(24)]
     form, width, heading = rows
     changes: tuple[tuple[str, dict[str, object]], ...] = (

@@ -61,12 +61,12 @@ def range_map(ranges: Iterable[tuple[float | None, float | None, str, str]]) -> 
     ]
 
 
-def nothing(text: str = "–") -> ValueMapping:
+def nothing(text: str = "–", colour: str = thresholds.PLAIN) -> ValueMapping:
     """What a cell without a value says: not in the colour of the values beside it, which mean something."""
     return SpecialValueMap(
         options=DashboardSpecialValueMapOptions(
             match=SpecialValueMatch.NULL_AND_NAN,
-            result=ValueMappingResult(text=text, color=thresholds.PLAIN),
+            result=ValueMappingResult(text=text, color=colour),
         )
     )
 

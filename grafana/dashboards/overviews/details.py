@@ -201,41 +201,38 @@ def _network() -> list[Panel]:
             fill=4,
             no_data="No interface that tells its speed",
         ),
-        lines(
+        _lost_packets(
             "Errors by interface",
             "Damaged packets per second, received and sent, of each interface. A cable, a plug or a radio that is "
             "disturbed; try another.",
-            _SOURCE.rate(
-                "net",
-                "err_in",
-                "err_out",
-                by=("interface",),
-                where=INTERFACES,
-                names=("received", "sent"),
-                alias="$tag_interface $col",
-                unit="packets_per_second",
-            ),
-            low=0,
-            soft_high=1,
+            "err",
         ),
-        lines(
+        _lost_packets(
             "Drops by interface",
             "Packets per second that were thrown away, received and sent, of each interface. Mostly a device that is "
             "too busy to take them.",
-            _SOURCE.rate(
-                "net",
-                "drop_in",
-                "drop_out",
-                by=("interface",),
-                where=INTERFACES,
-                names=("received", "sent"),
-                alias="$tag_interface $col",
-                unit="packets_per_second",
-            ),
-            low=0,
-            soft_high=1,
+            "drop",
         ),
     ]
+
+
+def _lost_packets(title: str, description: str, kind: str) -> Panel:
+    return lines(
+        title,
+        description,
+        _SOURCE.rate(
+            "net",
+            f"{kind}_in",
+            f"{kind}_out",
+            by=("interface",),
+            where=INTERFACES,
+            names=("received", "sent"),
+            alias="$tag_interface $col",
+            unit="packets_per_second",
+        ),
+        low=0,
+        soft_high=1,
+    )
 
 
 def _processes() -> list[Panel]:

@@ -62,9 +62,7 @@ def _extreme(
         low=0 if unit == "percent" else None,
         high=100 if unit == "percent" else None,
     )
-    for change in best.chosen({title: fields}):
-        panel.with_transformation(change)
-    return panel
+    return best.choose(panel, {title: fields})
 
 
 def _glance() -> list[Panel]:
@@ -241,9 +239,8 @@ def _months() -> list[Panel]:
             "Least, mean and greatest of each month",
             "Of the last year, in the months where you are, calibrated or compensated where it is.",
             _SOURCE.written(
-                f'SELECT {weather.extremes()}, mean("dew_point_celsius") AS "Dew point" '
                 # A row a day, not an hour: 365 rows come in a tenth of the time of 8,760.
-                f"{air} GROUP BY time(1d) fill(none)",
+                f"SELECT {weather.extremes()} {air} GROUP BY time(1d) fill(none)",
                 table=True,
             ),
             columns=weather.COLUMNS,

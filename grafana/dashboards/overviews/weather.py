@@ -68,11 +68,12 @@ def rows() -> Iterable[Row]:
 def extremes() -> str:
     """What a table of days or months selects from the bucket of hours."""
     forms = ('min("{}__min")', 'mean("{}")', 'max("{}__max")')
-    return ", ".join(
+    air = (
         best.columns(form, name, DAILY[name])
         for names in (("Coldest", "Temperature", "Warmest"), ("Driest", "Humidity", "Dampest"))
         for form, name in zip(forms, names, strict=True)
     )
+    return ", ".join((*air, 'mean("dew_point_celsius") AS "Dew point"'))
 
 
 def tendency(source: Source) -> Panel:
@@ -112,9 +113,7 @@ def known(
     )
     target.table = True
     panel = number(name, description, target, steps=steps, columns=f"/^{name}$/", **more)
-    for change in best.chosen({name: fields}):
-        panel.with_transformation(change)
-    return panel
+    return best.choose(panel, {name: fields})
 
 
 def comfort(source: Source, *, no_data: str) -> Panel:
@@ -140,14 +139,11 @@ def comfort(source: Source, *, no_data: str) -> Panel:
         size=(6, 3),
         no_data=no_data,
     )
-    for change in best.chosen({"Humidex": rooms}):
-        panel.with_transformation(change)
-    return panel.mappings(range_map(_COMFORT))
+    return best.choose(panel, {"Humidex": rooms}).mappings(range_map(_COMFORT))
 
 
 def _days() -> list[Panel]:
     means = best.columns('mean("{}")', "Temperature", best.TEMPERATURE)
-    table = f'{extremes()}, mean("dew_point_celsius") AS "Dew point"'
     hours = "WHERE $scope AND \"sensor\" = 'hts221' GROUP BY time(1h) fill(none)"
     return [
         by_hour(
@@ -172,7 +168,7 @@ def _days() -> list[Panel]:
             "Of the last week, from midnight to midnight where you are, up to the last full hour, calibrated or "
             "compensated where it is.",
             _SOURCE.written(
-                f'SELECT {table} FROM "hourly".."environment" {hours}',  # noqa: S608 - no input
+                f'SELECT {extremes()} FROM "hourly".."environment" {hours}',  # noqa: S608 - no input
                 table=True,
             ),
             columns=COLUMNS,

@@ -134,6 +134,7 @@ class Nats:
         except ImportError:
             raise SimulatorError("NATS needs the library nats-py: pip install 'sensetig[nats]'") from None
         place = self._server.place
+        refused = f"the server {place} refuses this user; check the user in --to and --password-file"
         try:
             async with asyncio.timeout(self._target.wait_seconds):
                 self._client = await nats.connect(
@@ -146,18 +147,14 @@ class Nats:
                 self._connected = True
         except TimeoutError:
             if self._refused:
-                raise SimulatorError(
-                    f"the server {place} refuses this user; check the user in --to and --password-file"
-                ) from None
+                raise SimulatorError(refused) from None
             raise SimulatorError(
                 f"no NATS answers at {place} within {self._target.wait_seconds:g} s; "
                 "start it, or name the right address with --to"
             ) from None
         except (Error, OSError) as error:
             if "authorization" in str(error).lower():
-                raise SimulatorError(
-                    f"the server {place} refuses this user; check the user in --to and --password-file"
-                ) from None
+                raise SimulatorError(refused) from None
             raise SimulatorError(f"NATS at {place} cannot be used: {error}") from None
         self._jetstream = self._client.jetstream()
         try:
