@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.panels import Panel, listing
 from grafana.dashboards.lib.query import SCOPE, FluxTarget
@@ -15,12 +16,16 @@ def rows() -> Iterable[Row]:
 
 
 def _ages() -> Panel:
-    """InfluxQL cannot tell of measurements that a query does not name; Flux reads the last point of each series."""
+    """InfluxQL cannot tell of measurements that a query does not name; Flux reads the last point of each series.
+
+    Of each day that a query spans, that is: over a long time range it would take much longer and tell the same.
+    """
     conditions = " and ".join(f"r.{each.replace(chr(34), '')}" for each in SCOPE)
-    return listing(
+    panel = listing(
         "Newest point of each measurement",
-        "When the device's newest point of each measurement was taken, within the time range; the oldest first. What "
-        "is much older than the rest has stopped: its collector, its sensor, or what happens seldom has not happened.",
+        f"When the device's newest point of each measurement was taken, within the last {thresholds.FORGOTTEN_DAYS} "
+        "days; the oldest first. What is much older than the rest has stopped: its collector, its sensor, or what "
+        "happens seldom has not happened.",
         FluxTarget(
             "from(bucket: v.defaultBucket)\n"
             "  |> range(start: v.timeRangeStart, stop: v.timeRangeStop)\n"
@@ -42,3 +47,4 @@ def _ages() -> Panel:
         size=(24, 9),
         links={"Device": "/d/sensetig-device"},
     )
+    return panel.time_from(f"{thresholds.FORGOTTEN_DAYS}d").hide_time_override(True)
