@@ -7,6 +7,12 @@ from pathlib import Path
 import click
 
 
+def _shown() -> Path:
+    from sensetig.trust.hub import Hub
+
+    return Hub().certificate
+
+
 @click.group()
 def command() -> None:
     """Look at this machine's certificate, and renew it where the authority is."""
@@ -48,8 +54,8 @@ def renew(within_days: int, valid_days: int, certificate: Path, authority: Path)
 
 @command.command()
 @click.option(
-    "--certificate", type=click.Path(dir_okay=False, path_type=Path), default=Path("/etc/sensetig/tls/device.crt"),
-    show_default=True, show_envvar=True, help="The certificate.",
+    "--certificate", type=click.Path(dir_okay=False, path_type=Path), default=_shown,
+    show_default="what the services show", show_envvar=True, help="The certificate.",
 )  # fmt: skip
 def show(certificate: Path) -> None:
     """Say until when the certificate holds; the exit status is 3 where that is less than 30 days."""

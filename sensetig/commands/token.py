@@ -20,7 +20,7 @@ def influxdb_options(function: Callable[..., Any]) -> Callable[..., Any]:
     from sensetig.trust.hub import Hub
 
     for option in (
-        click.option("--url", default=Hub().influxdb_url, show_default="as InfluxDB's settings say", show_envvar=True,
+        click.option("--url", default=Hub().influxdb_url, show_default="as the playbook says", show_envvar=True,
                      help="InfluxDB's address."),
         click.option("--organisation", default="sensetig", show_default=True, show_envvar=True,
                      help="The organisation."),

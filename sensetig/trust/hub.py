@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,6 +44,12 @@ class Hub(NamedTuple):
         return self.top / "etc/sensetig/tls"
 
     @property
+    def certificate(self) -> Path:
+        """What this machine's services show: the site's own certificate where there is one."""
+        own = self.tls / "site.crt"
+        return own if own.exists() else self.tls / "device.crt"
+
+    @property
     def controller(self) -> Path:
         """The playbook that the hub runs itself."""
         return self.top / "opt/sensetig/controller"
@@ -70,13 +75,11 @@ class Hub(NamedTuple):
         return self.top / "etc/mosquitto/sensetig.passwd"
 
     def influxdb_url(self) -> str:
-        """Where InfluxDB listens on this machine, by its own settings."""
+        """Where this machine's commands reach its InfluxDB."""
         try:
-            settings = tomllib.loads((self.top / "etc/influxdb/config.toml").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            settings = {}
-        port = str(settings.get("http-bind-address", ":8086")).rpartition(":")[2]
-        return f"{'https' if 'tls-cert' in settings else 'http'}://127.0.0.1:{port}"
+            return (self.top / "etc/sensetig/influxdb-url").read_text(encoding="utf-8").strip()
+        except OSError:
+            return "http://127.0.0.1:8086"
 
     def enrolment_url(self) -> str:
         """Where new Pis reach the enrolment service. Raises TrustError where there is none."""

@@ -28,7 +28,8 @@ REACHABLE = {"loft": {22, 8086, 8883, 4222}, "hall": {22}, "lab": {22}}
 
 _ASK = """
 import json, sys, urllib.error, urllib.request
-url, token, method, body, kind = sys.argv[1:]
+path, token, method, body, kind = sys.argv[1:]
+url = open("/etc/sensetig/influxdb-url").read().strip() + path
 token = open(token).read().strip()
 headers = {"Authorization": "Token " + token, "Content-Type": kind}
 request = urllib.request.Request(url, body.encode() or None, headers, method=method)
@@ -40,12 +41,9 @@ except urllib.error.HTTPError as error:
 """
 
 
-def ask(
-    machine: Machine, token: str, method: str, path: str, body: str = "", kind: str = "", scheme: str = "https"
-) -> tuple[int, str]:
+def ask(machine: Machine, token: str, method: str, path: str, body: str = "", kind: str = "") -> tuple[int, str]:
     """What InfluxDB answers on the hub: status and body; *token* is a file there."""
-    url = f"{scheme}://127.0.0.1:8086{path}"
-    command = shlex.join(["python3", "-c", _ASK, url, token, method, body, kind])
+    command = shlex.join(["python3", "-c", _ASK, path, token, method, body, kind])
     status, text = json.loads(machine.ssh(command).stdout)
     return status, text
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.e2e import wheels
 from tests.e2e.machines import Machine
 from tests.e2e.playbook import ANSIBLE, PROJECT, Run
 from tests.e2e.site import CAMERA_PORT, Site
@@ -322,3 +323,31 @@ def test_nats_takes_a_devices_own_telemetry_and_keeps_the_state_of_devices(hub: 
             kept = asked("operator", f"{tokens}/nats-operator.password", "keys", "device_state")
             if kept.returncode or not kept.stdout.split():
                 raise NotYet(f"there is no device's state: {kept.stdout}{kept.stderr}")
+
+
+def test_the_hub_makes_a_report_of_each_device_and_ends_it_when_told(site: Site, hub: Machine) -> None:
+    def played(*, enabled: bool) -> Run:
+        variables = {"report_enabled": enabled, "e2e_wheels": str(wheels.house(PROJECT, "mqtt,nats,report"))}
+        done = site.play("site.yml", "--tags", "collectors,report", "--limit", "loft", **variables)
+        assert done.status == 0, done.output[-6000:]
+        return done
+
+    played(enabled=True)
+    try:
+        states = hub.ssh("systemctl is-active sensetig-report.timer; systemctl is-enabled sensetig-report.timer").stdout
+        assert states.split() == ["active", "enabled"]
+        hub.ssh("systemctl start sensetig-report.service", timeout=600)
+        reports = hub.ssh("ls /var/lib/sensetig-report").stdout.split()
+        for name in site.machines:
+            (report,) = [each for each in reports if name in each]
+            page = hub.ssh(f"cat /var/lib/sensetig-report/{report}").stdout
+            assert "<!DOCTYPE html>" in page[:200]
+            assert page.count("<svg") > 5
+        found = score(hub, "sensetig-report")
+        print(f"loft: sensetig-report {found}")
+        assert found <= 2.0
+        assert played(enabled=True).changed() == {"loft": 0}
+    finally:
+        played(enabled=False)
+    assert "sensetig-report" not in hub.ssh("systemctl list-unit-files --plain --no-legend").stdout
+    assert hub.ssh("ls /var/lib/sensetig-report").stdout.split() == reports

@@ -32,7 +32,7 @@ def test_its_own_points_are_in_its_own_database(alone: Site) -> None:
     path = "/query?db=raw&q=SELECT%20count(uptime)%20FROM%20system"
     for attempt in eventually():
         with attempt:
-            status, text = ask(solo, "/etc/sensetig/tokens/grafana.token", "GET", path, scheme="http")
+            status, text = ask(solo, "/etc/sensetig/tokens/grafana.token", "GET", path)
             if status != 200 or "series" not in text:
                 raise NotYet(f"InfluxDB answers {status}: {text}")
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import http.client
+import json
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import CancelledError
 from pathlib import Path
 
 import pytest
@@ -17,7 +20,6 @@ from collectors.camera.control.desk import Busy, Desk
 from collectors.camera.control.server import Bounds, Listener, Server
 from collectors.camera.switch import Switch
 from collectors.runner import Unavailable
-from tests.bench.measure import private_bytes
 from tests.unit.camera_control_support import (
     BOUND_SECONDS,
     ScriptedMedia,
@@ -328,27 +330,13 @@ def test_of_a_client_that_resets_its_connection_nothing_is_kept() -> None:
 
 
 def test_a_thousand_requests_leave_memory_flat(tmp_path: Path) -> None:
-    import os
-
-    (tmp_path / "a.jpg").write_bytes(bytes(50_000))
-    media = ScriptedMedia(str(tmp_path))
-    media.size = 50_000
-    paths = ("/snapshot.jpg", "/healthz", "/events", "/media/a.jpg", "/take_photo", "/nothing", "/openapi.json")
-    with site(media) as on:
-
-        def hit(times: int) -> None:
-            for number in range(times):
-                media.asked.clear()
-                on.show()
-                assert on.ask(paths[number % len(paths)]).status in (200, 201, 404)
-
-        # The server starts a worker when requests overlap, and keeps it: here more overlap than do in a row.
-        with ThreadPoolExecutor(4) as clients:
-            assert {answer.status for answer in clients.map(on.ask, ["/snapshot.jpg"] * 40)} == {200}
-        hit(400)
-        before = private_bytes(os.getpid())
-        threads = threading.active_count()
-        hit(1000)
-        assert private_bytes(os.getpid()) - before < 1024 * 1024
-        assert threading.active_count() <= threads
-        until(lambda: not on.server._server.server_state.tasks)
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.unit.camera_control_flat", tmp_path],
+        cwd=Path(__file__).resolve().parents[2],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    kept = json.loads(run.stdout)
+    assert kept["bytes"] < 1024 * 1024
+    assert kept["threads"] <= 0
