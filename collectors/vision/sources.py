@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from collectors.broker import KEEPALIVE_SECONDS, Broker, Told, make_client, refusal
 from collectors.runner import Unavailable
@@ -91,6 +91,8 @@ class Queue:
         self._connection = 0
         self._client = make_client(broker, client_id, self._told, manual_ack=True)
         self._client.on_connect = self._connected
+        self._tell_disconnected = self._client.on_disconnect
+        self._client.on_disconnect = self._disconnected
         self._client.on_subscribe = self._subscribed
         self._client.on_message = self._received
         wanted = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
@@ -128,8 +130,13 @@ class Queue:
         if getattr(reason, "is_failure", True):
             self._told.add(refusal(self._broker, reason))
             return
-        self._connection += 1
         self._client.subscribe(self._topic, qos=1)
+
+    def _disconnected(self, *said: Any) -> None:
+        # What waits here comes again: looked at now, it would be looked at twice.
+        self._connection += 1
+        if self._tell_disconnected is not None:
+            self._tell_disconnected(*said)
 
     def _subscribed(
         self, _client: object, _data: object, _mid: int, reasons: list[ReasonCode], _properties: object
