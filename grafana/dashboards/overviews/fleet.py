@@ -105,25 +105,22 @@ def _retired(measurement: str, tag: str) -> str:
     )
 
 
-def _in_service() -> tuple[Target, Target]:
-    """The status of each device, by what was heard and by what is told of it; one that is retired and silent has none.
+def _statuses() -> tuple[Target, Target]:
+    """The status of each device, by what was heard and by what is told of it.
 
     A device that has moved is retired at its old place only; one that is retired and writes all the same is online.
+    InfluxQL has no conditions, and a query for each of them would ask for all of this again: so the places are
+    reckoned with, where ``is`` is 1, 2 or 3 and ``retired`` 0 or 1.
     """
-    serves = f'"is" = {_ONLINE} OR ("is" > 0 AND "retired" = 0)'
-    return (
-        _table(f'SELECT max("is") AS "Heard" FROM ({_heard()}) WHERE {serves} GROUP BY "host"'),  # noqa: S608
-        _table(f'SELECT max("is") AS "Told" FROM ({_told()}) WHERE {serves} GROUP BY "device"'),  # noqa: S608
-    )
-
-
-def _out_of_service() -> tuple[Target, ...]:
-    """The devices that are retired and silent, at one of their places at least."""
-    is_retired = f'"is" < {_ONLINE} AND "retired" = 1'
-    return tuple(
-        _table(f'SELECT max("retired") * {_RETIRED} AS "{title}" FROM ({query}) WHERE {is_retired} GROUP BY "{tag}"')  # noqa: S608
-        for title, query, tag in (("Not heard", _heard(), "host"), ("Not told", _told(), "device"))
-    )
+    silent = '(1 - ("is" - 1) * ("is" - 2) / 2)'  # 1, 1, 0
+    serves = f'"is" * (1 - "retired" * {silent})'  # 0 where it is retired and silent
+    status = f'"best" + {_RETIRED} * (1 - "best") * (2 - "best") * (3 - "best") / 6'  # 0 becomes that of the retired
+    targets = []
+    for title, query, tag in (("Heard", _heard(), "host"), ("Told", _told(), "device")):
+        places = f'SELECT {serves} AS "serves" FROM ({query}) GROUP BY "{tag}", "site"'  # noqa: S608
+        best = f'SELECT max("serves") AS "best" FROM ({places}) GROUP BY "{tag}"'  # noqa: S608
+        targets.append(_table(f'SELECT {status} AS "{title}" FROM ({best}) GROUP BY "{tag}"'))  # noqa: S608
+    return targets[0], targets[1]
 
 
 def _table(query: str, unit: str = "") -> Target:
@@ -236,7 +233,7 @@ def _with_status(title: str, description: str, status: int, steps: thresholds.St
     panel = number(
         title,
         description,
-        *_in_service(),
+        *_statuses(),
         steps=steps,
         filled=True,
         graph=False,
@@ -266,8 +263,7 @@ def _newest(measurement: str, field: str, title: str, within: str, groups: Seque
 
 def _devices() -> Panel:
     minutes = thresholds.OFFLINE_SECONDS // 60
-    heard, told = _in_service()
-    not_heard, not_told = _out_of_service()
+    heard, told = _statuses()
     return listing(
         "Devices",
         f"Every device that wrote within {thresholds.FORGOTTEN_DAYS} days, those that are offline or late first and "
@@ -280,9 +276,7 @@ def _devices() -> Panel:
         # Grafana takes the first of them that has a value: what a device wrote itself says more than the state that it
         # left behind.
         heard,
-        not_heard,
         told,
-        not_told,
         _newest("temp", "temp", "Temperature", _NOW, ("host", "sensor")),
         _table(
             f'SELECT 100 - mean("usage_idle") AS "CPU" FROM "cpu" WHERE {_SITE} AND "cpu" = \'cpu-total\' AND {_NOW} '  # noqa: S608
@@ -306,7 +300,7 @@ def _devices() -> Panel:
         joined_by="Device",
         keys=("host", "device"),
         first_of={
-            "Status": ("Heard", "Not heard", "Told", "Not told"),
+            "Status": ("Heard", "Told"),
             "Last seen": ("Age", "Telemetry"),
             "Air": best.numbered("Air", best.TEMPERATURE),
             "Site": ("site", "Place"),
@@ -314,8 +308,6 @@ def _devices() -> Panel:
         hidden=(
             "Heard",
             "Told",
-            "Not heard",
-            "Not told",
             "Age",
             "Telemetry",
             *best.numbered("Air", best.TEMPERATURE),
