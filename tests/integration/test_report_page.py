@@ -194,7 +194,7 @@ def test_the_demo_s_report_has_a_page_for_each_device_that_wrote(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--device", "nobody"], r"there is no data of a device 'nobody'; there is of: [\w-]+, "),
+        (["--device", "nobody"], r"there is no data of a device 'nobody'; there is of: [\w-]+(, |\n)"),
         (["--device", DEVICE, "--from", "soon"], r"'soon' is no time; write it as"),
         (["--device", DEVICE, "--from", "now", "--to", "7d"], r"swap --from and --to"),
         (["--device", DEVICE, "--from", "20d", "--to", "15d", "--bucket", "raw"], r"there is no data of report-pi in"),
