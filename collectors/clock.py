@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from collectors.metric import Metric, Series
-from collectors.runner import Context, Polled, Unavailable
-from collectors.schema import Field, Measurement
+from collectors.core.api import Context, Polled, Unavailable
+from collectors.core.line_protocol import Metric, Series
+from collectors.core.schema import Field, Measurement
 
 CLOCK = Measurement(
     "clock",

@@ -11,13 +11,13 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from collectors.metric import FieldValue, Metric, Series
-from collectors.runner import NotApplicable, Unavailable
-from collectors.schema import Field, Measurement, Tag
-from collectors.settings import Setting
+from collectors.core.api import NotApplicable, Unavailable
+from collectors.core.line_protocol import FieldValue, Metric, Series
+from collectors.core.schema import Field, Measurement, Tag
+from collectors.core.settings import Setting
 
 if TYPE_CHECKING:
-    from collectors.runner import Collector, Context, Wait
+    from collectors.core.api import Collector, Context, Wait
 
 DIRECTIONS = ("up", "down", "left", "right", "middle")
 

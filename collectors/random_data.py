@@ -16,11 +16,11 @@ import random
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
-from collectors.metric import FieldValue, Metric, Series, encode
-from collectors.report import Report
-from collectors.runner import Collector, Context, Unavailable
-from collectors.schema import Field, Measurement, Tag
-from collectors.settings import Setting, Values
+from collectors.core.api import Collector, Context, Unavailable
+from collectors.core.errors import ErrorReporter
+from collectors.core.line_protocol import FieldValue, Metric, Series, encode
+from collectors.core.schema import Field, Measurement, Tag
+from collectors.core.settings import Setting, Values
 
 MEASUREMENTS = (
     Measurement(
@@ -143,7 +143,14 @@ class Pushed:
     """Points that go to InfluxDB from here: standard output gets none of them."""
 
     def __init__(
-        self, walk: Walk, series: Series, delivery: Delivery, report: Report, clock_ns: Callable[[], int], *, once: bool
+        self,
+        walk: Walk,
+        series: Series,
+        delivery: Delivery,
+        report: ErrorReporter,
+        clock_ns: Callable[[], int],
+        *,
+        once: bool,
     ) -> None:
         self._walk = walk
         self._series = series

@@ -1,4 +1,4 @@
-"""``sensetig COMMAND``: every module in ``sensetig.commands`` is a command, imported only when it is called."""
+"""``sensetig COMMAND``: every module in ``sensetig.cli`` is a command, imported only when it is called."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pkgutil import iter_modules
 import click
 
 from collectors import __version__
-from sensetig import commands
+from sensetig import cli as commands
 
 
 class Commands(click.Group):
-    """A group whose commands are the modules of :mod:`sensetig.commands`."""
+    """A group whose commands are the modules of :mod:`sensetig.cli`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The commands, sorted."""
@@ -23,7 +23,7 @@ class Commands(click.Group):
         """The command of that name, or None where there is none."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        command = import_module(f"sensetig.commands.{cmd_name.replace('-', '_')}").command
+        command = import_module(f"sensetig.cli.{cmd_name.replace('-', '_')}").command
         assert isinstance(command, click.Command)
         return command
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import NamedTuple, cast
 
-from collectors.__main__ import catalogue
-from collectors.runner import Module
-from collectors.schema import COLLECTOR, Measurement
+from collectors.core.api import Module
+from collectors.core.registry import catalogue
+from collectors.core.schema import COLLECTOR, Measurement
 
 
 class Declared(NamedTuple):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from collectors.schema import COLLECTOR, PIPELINE_TAGS, Field, Measurement, Tag
-from collectors.settings import DEFAULT_FILE, Setting, variable
+from collectors.core.schema import COLLECTOR, PIPELINE_TAGS, Field, Measurement, Tag
+from collectors.core.settings import DEFAULT_FILE, Setting, variable
 
 _KINDS = {float: "float", int: "integer", bool: "boolean", str: "string"}
 

@@ -7,7 +7,7 @@ import math
 import numpy
 from hypothesis import strategies as st
 
-from collectors.metric import (
+from collectors.core.line_protocol import (
     MAX_TIME_NS,
     MIN_TIME_NS,
     RESERVED_FIELDS,

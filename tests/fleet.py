@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from collectors.metric import FieldValue, Metric, Series, encode
+from collectors.core.line_protocol import FieldValue, Metric, Series, encode
 
 #: The board that a made-up device says it is.
 MODEL = "Raspberry Pi 4 Model B Rev 1.5"

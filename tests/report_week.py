@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from collectors.camera.backends.simulated import SCRIPTS, Scene
 from collectors.camera.thumbnail import data_uri
-from collectors.metric import FieldValue, Metric, Series, encode
+from collectors.core.line_protocol import FieldValue, Metric, Series, encode
 
 HOUR = 3600
 DAY = 24 * HOUR

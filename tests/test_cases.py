@@ -14,10 +14,10 @@ from typing import cast
 
 import pytest
 
-from collectors.decoding import decode_lines
-from collectors.metric import Metric, Series
-from collectors.runner import Module
-from collectors.schema import COLLECTOR, violations
+from collectors.core.api import Module
+from collectors.core.line_protocol import Metric, Series
+from collectors.core.line_protocol_parser import decode_lines
+from collectors.core.schema import COLLECTOR, violations
 from sensetig.declarations import declared
 from tests.golden import CASES, DATA, Case, find_cases, mask, read_case, read_volatile, run
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from collectors.__main__ import catalogue
-from collectors.schema import COLLECTOR, PIPELINE_TAGS
-from sensetig.commands.reference import build, command
+from collectors.core.registry import catalogue
+from collectors.core.schema import COLLECTOR, PIPELINE_TAGS
+from sensetig.cli.reference import build, command
 from sensetig.declarations import collector_module, declared
 from sensetig.reference import heading
 from tests.golden import CASES, ROOT, find_cases

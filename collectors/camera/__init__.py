@@ -17,7 +17,7 @@ from collectors.camera import control_settings, publish_settings, settings
 from collectors.camera.measurements import CAMERA, CAMERA_EVENT
 
 if TYPE_CHECKING:
-    from collectors.runner import Collector, Context
+    from collectors.core.api import Collector, Context
 
 MEASUREMENTS = (CAMERA, CAMERA_EVENT)
 

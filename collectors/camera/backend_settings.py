@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from collectors.settings import Setting
+from collectors.core.settings import Setting
 
 RECONNECT_SECONDS = Setting(
     "reconnect_seconds",

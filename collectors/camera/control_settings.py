@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from collectors.settings import Setting, Values
+from collectors.core.settings import Setting, Values
 
 CONTROL_PORT = Setting("control_port", int, 0, "Port of the HTTP control; 0 is off.", low=0, high=65535)
 CONTROL_HOST = Setting(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any, TypeAlias
 
-from collectors.runner import Unavailable
+from collectors.core.api import Unavailable
 
 #: Corners, across and down, in per cent of the picture.
 Polygon: TypeAlias = tuple[tuple[float, float], ...]

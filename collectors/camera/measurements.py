@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collectors.schema import Field, Measurement, Tag
+from collectors.core.schema import Field, Measurement, Tag
 
 _TAGS = (
     Tag("camera", "The camera's name: the setting `name`, or what its source is called."),

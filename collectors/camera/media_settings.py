@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from collectors.settings import Setting
+from collectors.core.settings import Setting
 
 MEDIA_DIR: Setting[str | None] = Setting(
     "media_dir", str, None, "Where snapshots and clips are kept, one folder for one camera; unset, none are kept."

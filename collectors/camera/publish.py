@@ -14,12 +14,20 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 
-from collectors.broker import KEEPALIVE_SECONDS, Broker, Told, make_client, read_broker, refusal, topic_level
 from collectors.camera import publish_settings as settings
-from collectors.metric import FieldValue
-from collectors.report import Report
-from collectors.runner import Unavailable
-from collectors.settings import Values
+from collectors.core.api import Unavailable
+from collectors.core.errors import ErrorReporter
+from collectors.core.line_protocol import FieldValue
+from collectors.core.settings import Values
+from collectors.messaging.session import (
+    KEEPALIVE_SECONDS,
+    Broker,
+    ErrorQueue,
+    make_client,
+    read_broker,
+    refusal,
+    topic_level,
+)
 from collectors.vision.snapshot import MAX_PICTURE_BYTES, TOPIC, Snapshot, write
 
 if TYPE_CHECKING:
@@ -88,7 +96,7 @@ class Publisher:
         origin: tuple[str, ...],
         at: str,
         queue: int,
-        report: Report,
+        report: ErrorReporter,
         still: Callable[[], Image] | None = None,
     ) -> None:
         self._broker = broker
@@ -98,7 +106,7 @@ class Publisher:
         self._kinds = ("start", "end") if at == "both" else (at,)
         self._report = report
         self._still = still
-        self._told = Told()
+        self._told = ErrorQueue()
         self._waiting = 0
         self._left = threading.Semaphore(0)  # of those that wait, what has left; told by the client's thread
         self._client = make_client(broker, "", self._told)
@@ -188,7 +196,7 @@ class Publisher:
             self._told.add(refusal(self._broker, reason))
 
 
-def open_publisher(values: Values, device: str, backend: Backend, report: Report) -> Publisher:
+def open_publisher(values: Values, device: str, backend: Backend, report: ErrorReporter) -> Publisher:
     """The publisher that the settings ask for. Raises Unavailable for a broker that is named in no usable way."""
     from collectors.camera.backends import Stills
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from collectors.settings import Setting
+from collectors.core.settings import Setting
 
 PUBLISH_URL: Setting[str | None] = Setting(
     "publish_url",

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from collectors.camera import backend_settings, control_settings, detection_settings, media_settings, publish_settings
 from collectors.camera.detection_settings import SCENE as SCENE
 from collectors.camera.masks import Polygon, polygons
-from collectors.settings import Setting, Values
+from collectors.core.settings import Setting, Values
 
 BACKEND = Setting(
     "backend",

@@ -12,8 +12,8 @@ from collectors.camera.measurements import CAMERA, CAMERA_EVENT
 from collectors.camera.settings import Plan
 from collectors.camera.switch import Switch
 from collectors.camera.thumbnail import data_uri
-from collectors.metric import FieldValue, Metric, Series
-from collectors.report import Report
+from collectors.core.errors import ErrorReporter
+from collectors.core.line_protocol import FieldValue, Metric, Series
 
 Wait = Callable[[float], bool]
 
@@ -56,7 +56,7 @@ class Watch:
         self,
         backend: Backend,
         plan: Plan,
-        report: Report,
+        report: ErrorReporter,
         clock_ns: Callable[[], int],
         *,
         timer: Callable[[], float],

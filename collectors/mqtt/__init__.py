@@ -17,7 +17,7 @@ from collectors.mqtt import settings
 from collectors.mqtt.measurements import MQTT
 
 if TYPE_CHECKING:
-    from collectors.runner import Collector, Context
+    from collectors.core.api import Collector, Context
 
 MEASUREMENTS = (MQTT,)
 
@@ -31,7 +31,7 @@ def create(context: Context, /) -> Collector:
         NotApplicable: no broker is named.
         Unavailable: a setting will not do, or the ids of commands cannot be kept.
     """
-    from collectors.runner import NotApplicable, Unavailable
+    from collectors.core.api import NotApplicable, Unavailable
 
     if context.values[settings.URL] is None:
         if context.values[settings.LINES]:

@@ -11,18 +11,19 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import time
 from typing import Any, NamedTuple
 
-from collectors import __version__, commands
-from collectors.broker import Told, topic_level
-from collectors.commands import Command, Gate, Refused
-from collectors.display.health import health, within
-from collectors.display.show import Show
-from collectors.metric import FieldValue, Metric, Series
+from collectors import __version__
+from collectors.core.line_protocol import FieldValue, Metric, Series
+from collectors.messaging import commands
+from collectors.messaging.commands import Command, Gate, Refused
+from collectors.messaging.session import ErrorQueue, topic_level
 from collectors.mqtt.batches import Batches
 from collectors.mqtt.handlers import Answer, Handlers
 from collectors.mqtt.link import Link, Listener, Message
 from collectors.mqtt.measurements import MQTT
 from collectors.mqtt.outbox import Outbox
 from collectors.mqtt.publisher import WINDOW, Publisher
+from collectors.sensehat.led.health import health, within
+from collectors.sensehat.led.show import Show
 
 #: Commands that are carried out at once.
 _COMMANDS_MOST = 4
@@ -106,7 +107,7 @@ class Agent:
         batches: Batches,
         show: Show,
         outbox: Outbox,
-        told: Told,
+        told: ErrorQueue,
         clocks: Clocks,
     ) -> None:
         self._plan = plan
@@ -267,7 +268,7 @@ class Agent:
             self._on_telemetry(message)
 
     def _on_telemetry(self, message: Message) -> None:
-        from collectors.payloads import read_message
+        from collectors.messaging.parsers import read_message
 
         metrics: list[Metric] = []
         refused = False

@@ -7,8 +7,8 @@ import contextlib
 import sys
 from typing import NamedTuple
 
-from collectors.decoding import ParseError, decode_lines
-from collectors.metric import Metric
+from collectors.core.line_protocol import Metric
+from collectors.core.line_protocol_parser import ParseError, decode_lines
 
 #: Bytes that a collector may print, of lines and of sentences; with more it has failed.
 _BYTES_MOST = 1024 * 1024

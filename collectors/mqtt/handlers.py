@@ -1,18 +1,19 @@
-"""The commands of the agent: what each takes, does and answers. What a command is, :mod:`collectors.commands` says."""
+"""The commands of the agent: the arguments, effect and answer of each. See :mod:`collectors.messaging.commands`."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from collectors import __version__, commands
-from collectors.commands import ArgumentError, Command
-from collectors.display import rendering
-from collectors.display.screens import ScreenError
-from collectors.display.show import Show
-from collectors.metric import Metric
+from collectors import __version__
+from collectors.core.line_protocol import Metric
+from collectors.messaging import commands
+from collectors.messaging.commands import ArgumentError, Command
 from collectors.mqtt.collect import Collected
 from collectors.mqtt.reload import NotReloaded, Telegraf
+from collectors.sensehat.led import rendering
+from collectors.sensehat.led.screens import ScreenError
+from collectors.sensehat.led.show import Show
 
 #: Seconds from one column of a text to the next: what an eye can follow, and what a minute has room for.
 _SPEED_LEAST, _SPEED_MOST, _SPEED_DEFAULT = 0.03, 0.5, 0.1

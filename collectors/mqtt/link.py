@@ -19,7 +19,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from collectors.broker import Broker, Told, make_client, refusal
+from collectors.messaging.session import Broker, ErrorQueue, make_client, refusal
 
 #: What the broker may send: how long a message is (it throws a longer one away), and how many wait to be acknowledged.
 PACKET_BYTES_MOST, RECEIVE_MOST = 512 * 1024, 20
@@ -89,7 +89,7 @@ class Link:
         topics: Sequence[str],
         keepalive: int,
         session_seconds: int,
-        told: Told,
+        told: ErrorQueue,
     ) -> None:
         self._broker = broker
         self._topics = tuple(topics)

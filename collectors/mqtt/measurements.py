@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collectors.schema import Field, Measurement, Tag
+from collectors.core.schema import Field, Measurement, Tag
 
 MQTT = Measurement(
     "mqtt",

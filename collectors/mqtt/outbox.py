@@ -7,7 +7,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
-from collectors.metric import Metric
+from collectors.core.line_protocol import Metric
 
 Item = tuple[Sequence[Metric], Callable[[], None]]
 

@@ -9,8 +9,8 @@ from collections import Counter
 
 from tenacity import AsyncRetrying, retry_if_result, wait_exponential_jitter
 
-from collectors.broker import Told, topic_level
-from collectors.metric import Metric, encode
+from collectors.core.line_protocol import Metric, encode
+from collectors.messaging.session import ErrorQueue, topic_level
 from collectors.mqtt.batches import Batch, Batches
 from collectors.mqtt.link import Link, Published
 
@@ -46,7 +46,7 @@ class Publisher:
         queue_bytes: int,
         batch_seconds: float,
         counts: Counter[str],
-        told: Told,
+        told: ErrorQueue,
     ) -> None:
         self._link = link
         self._batches = batches

@@ -123,13 +123,14 @@ def check_settings() -> int:
     """
     from importlib import import_module
 
-    from collectors.__main__ import SPOOL, catalogue, settle
-    from collectors.settings import SettingsError
+    from collectors.core.cli import SPOOL, load_settings
+    from collectors.core.registry import catalogue
+    from collectors.core.settings import SettingsError
 
     names = catalogue()
     for name in names:
         try:
-            settle(name, (*import_module(f"collectors.{name}").SETTINGS, SPOOL), {})
+            load_settings(name, (*import_module(f"collectors.{name}").SETTINGS, SPOOL), {})
         except SettingsError as error:
             raise NotReloaded(f"the settings are not sound, and stay as they are: {error}") from None
     return len(names)

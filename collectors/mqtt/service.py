@@ -13,13 +13,13 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
-from collectors.broker import Told, read_broker, topic_level
-from collectors.command_ids import IdFile
-from collectors.commands import Gate
-from collectors.display import health, rendering
-from collectors.display.screens import open_screen
-from collectors.display.show import Show
-from collectors.metric import Metric
+from collectors.core.api import Context, Unavailable, Wait
+from collectors.core.errors import ErrorReporter
+from collectors.core.line_protocol import Metric
+from collectors.core.settings import Values
+from collectors.messaging.command_ids import IdFile
+from collectors.messaging.commands import Gate
+from collectors.messaging.session import ErrorQueue, read_broker, topic_level
 from collectors.mqtt import collect, reload, settings
 from collectors.mqtt.agent import (
     DRAIN_SECONDS,
@@ -36,9 +36,9 @@ from collectors.mqtt.batches import Batches
 from collectors.mqtt.handlers import Edges, Handlers
 from collectors.mqtt.link import Link
 from collectors.mqtt.outbox import Outbox
-from collectors.report import Report
-from collectors.runner import Context, Unavailable, Wait
-from collectors.settings import Values
+from collectors.sensehat.led import health, rendering
+from collectors.sensehat.led.screens import open_screen
+from collectors.sensehat.led.show import Show
 
 #: The runner reports on a collector only when it is given a batch, be it an empty one.
 _ROUND_SECONDS = 2.0
@@ -57,7 +57,7 @@ class Service:
         report: where that is said and counted.
     """
 
-    def __init__(self, agent: Agent, outbox: Outbox, told: Told, report: Report) -> None:
+    def __init__(self, agent: Agent, outbox: Outbox, told: ErrorQueue, report: ErrorReporter) -> None:
         self._agent = agent
         self._outbox = outbox
         self._told = told
@@ -115,7 +115,7 @@ class Service:
 
 def make(context: Context) -> Service:
     """The agent of the settings. Raises Unavailable when one of them will not do."""
-    values, told, outbox = context.values, Told(), Outbox()
+    values, told, outbox = context.values, ErrorQueue(), Outbox()
     device = values[settings.DEVICE] or context.host
     firmware = values[settings.FIRMWARE] or os.uname().release
     broker = read_broker(
@@ -188,7 +188,7 @@ def _plan(context: Context, device: str, firmware: str) -> Plan:
     )
 
 
-def _show(values: Values, told: Told) -> Show:
+def _show(values: Values, told: ErrorQueue) -> Show:
     rotation = values[settings.LED_ROTATION]
     if rotation not in rendering.ROTATIONS:
         raise Unavailable(f"led_rotation is {rotation}; it must be 0, 90, 180 or 270")
@@ -199,7 +199,7 @@ def _show(values: Values, told: Told) -> Show:
 
 def _collectors(values: Values) -> Sequence[str]:
     """The collectors that may be run. Raises Unavailable for one that there is not."""
-    from collectors.__main__ import catalogue
+    from collectors.core.registry import catalogue
 
     names = _listed(values[settings.COLLECT_ALLOW])
     known = catalogue()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from collectors.settings import Setting
+from collectors.core.settings import Setting
 
 URL: Setting[str | None] = Setting(
     "url", str, None, "MQTT broker (mqtt://user@127.0.0.1, mqtts://user@host); unset, there is nothing to do."

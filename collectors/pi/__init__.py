@@ -7,10 +7,10 @@ the rails of the power management chip. On a machine that is no Raspberry Pi not
 
 from __future__ import annotations
 
+from collectors.core.api import Context, NotApplicable, Polled, Unavailable
+from collectors.core.schema import Field, Measurement, Tag
+from collectors.core.settings import Setting
 from collectors.pi import readings
-from collectors.runner import Context, NotApplicable, Polled, Unavailable
-from collectors.schema import Field, Measurement, Tag
-from collectors.settings import Setting
 
 _NOW = {
     "under_voltage": "Whether the supply was too low within the last two seconds.",

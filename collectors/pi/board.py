@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from collectors.metric import FieldValue, Metric, Series
+from collectors.core.line_protocol import FieldValue, Metric, Series
+from collectors.core.schema import Measurement
 from collectors.pi import PI, PI_RAIL, SD_CARD, WIFI, readings
 from collectors.pi.firmware import Firmware
-from collectors.schema import Measurement
 
 T = TypeVar("T")
 

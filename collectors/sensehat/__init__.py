@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from collectors.runner import Collector, Context, Unavailable
-from collectors.schema import Field, Measurement, Tag
-from collectors.settings import Setting
+from collectors.core.api import Collector, Context, Unavailable
+from collectors.core.schema import Field, Measurement, Tag
+from collectors.core.settings import Setting
 
 if TYPE_CHECKING:
     from collectors.sensehat.collector import Source

@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
-from collectors.metric import FieldValue, Metric, Series
-from collectors.runner import Context
-from collectors.schema import Measurement
+from collectors.core.api import Context
+from collectors.core.line_protocol import FieldValue, Metric, Series
+from collectors.core.schema import Measurement
 from collectors.sensehat import (
     COLOUR,
     DEVICE,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from collectors.runner import Context, Unavailable
+from collectors.core.api import Context, Unavailable
 from collectors.sensehat import SYS_ROOT, thermal
 from collectors.sensehat.hat import Board
 

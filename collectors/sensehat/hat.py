@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
-from collectors.runner import Context, Unavailable
+from collectors.core.api import Context, Unavailable
 from collectors.sensehat import COLOUR_CYCLES, COLOUR_GAIN, SYS_ROOT, thermal
 from collectors.sensehat.readings import INVALID, Attitude, Colour, Reading, Vector
 

@@ -10,8 +10,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from collectors.metric import FieldValue
-from collectors.schema import Measurement
+from collectors.core.line_protocol import FieldValue
+from collectors.core.schema import Measurement
 
 #: What a source puts in the place of a value that the sensor said is not valid.
 INVALID = math.nan

@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 
-from collectors.metric import Metric
-from collectors.runner import Context, Unavailable
+from collectors.core.api import Context, Unavailable
+from collectors.core.line_protocol import Metric
 from collectors.sensehat import PACE, RECORDING, REPEAT
 from collectors.sensehat.collector import lines_of
 from collectors.sensehat.readings import Reading

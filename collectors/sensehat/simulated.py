@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from collectors.runner import Context, Unavailable
+from collectors.core.api import Context, Unavailable
 from collectors.sensehat import PACE, SEED, START
 from collectors.sensehat.readings import Reading
 from collectors.sensehat.world import sense

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple, TextIO, cast
 
-from collectors.runner import Unavailable
+from collectors.core.api import Unavailable
 from collectors.sensehat.readings import Attitude, Reading, Vector
 
 REQUIRED = ("temp_h", "temp_p", "humidity", "pressure", "time_stamp")

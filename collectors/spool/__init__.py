@@ -13,11 +13,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from collectors.schema import Field, Measurement, Tag
-from collectors.settings import Setting
+from collectors.core.schema import Field, Measurement, Tag
+from collectors.core.settings import Setting
 
 if TYPE_CHECKING:
-    from collectors.runner import Collector, Context
+    from collectors.core.api import Collector, Context
 
 SPOOL = Measurement(
     "spool",
@@ -81,7 +81,7 @@ def create(context: Context, /) -> Collector:
     """
     import time
 
-    from collectors.runner import Unavailable
+    from collectors.core.api import Unavailable
     from collectors.spool.delivery import Delivery
     from collectors.spool.folder import Busy
     from collectors.spool.reader import Reader

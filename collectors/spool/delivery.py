@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
-from collectors.decoding import ParseError, decode
-from collectors.metric import FieldValue, Metric, Series
-from collectors.report import Report
-from collectors.runner import Unavailable, Wait
+from collectors.core.api import Unavailable, Wait
+from collectors.core.errors import ErrorReporter
+from collectors.core.line_protocol import FieldValue, Metric, Series
+from collectors.core.line_protocol_parser import ParseError, decode
 from collectors.spool import SPOOL
 from collectors.spool.reader import Reader
 
@@ -43,7 +43,7 @@ class Delivery:
         name: str,
         redeliver_seconds: float,
         once: bool,
-        report: Report,
+        report: ErrorReporter,
         clock_ns: Callable[[], int],
         timer: Callable[[], float],
     ) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from errno import EOPNOTSUPP, EPERM
 from stat import S_ISFIFO
 
-from collectors.runner import Unwritable
+from collectors.core.api import Unwritable
 from collectors.spool.folder import (
     BELL,
     POSITION,

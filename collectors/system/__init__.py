@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from collectors.metric import Metric
-from collectors.runner import Context, Unavailable
-from collectors.settings import Setting
+from collectors.core.api import Context, Unavailable
+from collectors.core.line_protocol import Metric
+from collectors.core.settings import Setting
 from collectors.system import cpu, disk, diskio, host, memory, network, processes, temperature
 from collectors.system.files import sentence
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from collectors.metric import Metric, Series
-from collectors.schema import Field, Measurement, Tag
+from collectors.core.line_protocol import Metric, Series
+from collectors.core.schema import Field, Measurement, Tag
 from collectors.system.files import read
 
 #: The states in the order of /proc/stat (proc_stat(5)) with what the kernel does in each.

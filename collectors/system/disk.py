@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from queue import SimpleQueue
 
-from collectors.metric import Metric, Series
-from collectors.schema import Field, Measurement, Tag
+from collectors.core.line_protocol import Metric, Series
+from collectors.core.schema import Field, Measurement, Tag
 from collectors.system.mounts import Mount, label_of, parse_mountinfo, read_mountinfo
 
 MEASUREMENT = Measurement(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from collectors.metric import Metric, Series
-from collectors.schema import Field, Measurement, Tag
+from collectors.core.line_protocol import Metric, Series
+from collectors.core.schema import Field, Measurement, Tag
 from collectors.system.files import read, read_text
 
 #: Field, its column in /proc/diskstats counted from the device's name (kernel: Documentation/admin-guide/iostats.rst),

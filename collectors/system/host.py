@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 
-from collectors.metric import FieldValue, Metric, Series
-from collectors.schema import Field, Measurement
+from collectors.core.line_protocol import FieldValue, Metric, Series
+from collectors.core.schema import Field, Measurement
 from collectors.system.files import read, read_text
 
 MEASUREMENT = Measurement(

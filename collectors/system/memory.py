@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collectors.metric import Metric, Series
-from collectors.schema import Field, Measurement
+from collectors.core.line_protocol import Metric, Series
+from collectors.core.schema import Field, Measurement
 from collectors.system.files import read
 
 #: Field, its name in /proc/meminfo, and what it is (proc_meminfo(5)).

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collectors.metric import Metric, Series
-from collectors.schema import Field, Measurement, Tag
+from collectors.core.line_protocol import Metric, Series
+from collectors.core.schema import Field, Measurement, Tag
 from collectors.system.files import read
 
 #: Field, its column in /proc/net/dev (proc_pid_net(5)), unit, and what it is.

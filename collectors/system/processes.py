@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from collectors.metric import Metric, Series
-from collectors.schema import Field, Measurement
+from collectors.core.line_protocol import Metric, Series
+from collectors.core.schema import Field, Measurement
 
 #: State in /proc/PID/stat (proc_pid_stat(5)) to field.
 _STATES = {

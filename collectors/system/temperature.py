@@ -6,8 +6,8 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 
-from collectors.metric import Metric, Series
-from collectors.schema import Field, Measurement, Tag
+from collectors.core.line_protocol import Metric, Series
+from collectors.core.schema import Field, Measurement, Tag
 from collectors.system.files import read_text, sentence
 
 MEASUREMENT = Measurement(

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from collectors.payloads.measurements import MEASUREMENTS as PAYLOAD_MEASUREMENTS
-from collectors.report import Report
-from collectors.runner import Collector, Context
+from collectors.core.api import Collector, Context
+from collectors.core.errors import ErrorReporter
+from collectors.device_state.measurement import MEASUREMENTS as STATE_MEASUREMENTS
+from collectors.messaging.parsers.measurements import MEASUREMENTS as PAYLOAD_MEASUREMENTS
 from collectors.telemetry.measurements import REJECTED
 from collectors.telemetry.settings import SETTINGS as SETTINGS
-from collectors.telemetry.state.measurement import MEASUREMENTS as STATE_MEASUREMENTS
 
 MEASUREMENTS = (REJECTED, *STATE_MEASUREMENTS, *PAYLOAD_MEASUREMENTS)
 
@@ -27,7 +27,7 @@ def create(context: Context) -> Collector:
 
 
 def stand_in(
-    make: Callable[[], Collector | str], report: Report, sentence: str, timer: Callable[[], float]
+    make: Callable[[], Collector | str], report: ErrorReporter, sentence: str, timer: Callable[[], float]
 ) -> Collector:
     """What lets lines through while a setting is wrong, so that none is lost meanwhile.
 
@@ -39,9 +39,9 @@ def stand_in(
     """
     import os
 
-    from collectors.settings import variable
+    from collectors.core.settings import variable
+    from collectors.telemetry.passthrough import StandIn
     from collectors.telemetry.settings import HOST, SITE
-    from collectors.telemetry.stand_in import StandIn
 
     # Of the settings only these are looked for: what is wrong may be in the file.
     host, site = os.environ.get(variable("telemetry", HOST)), os.environ.get(variable("telemetry", SITE))

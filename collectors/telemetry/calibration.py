@@ -21,7 +21,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from collectors.metric import MAX_TIME_NS, MIN_TIME_NS
+from collectors.core.line_protocol import MAX_TIME_NS, MIN_TIME_NS
 from collectors.telemetry.curves import is_monotone, polynomial, two_point
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from stat import S_ISREG
 from typing import Any, NamedTuple
 
-from collectors.settings import Setting
+from collectors.core.settings import Setting
 from collectors.telemetry.calibration import MOST_CHARACTERS, CalibrationError, Curve, file_name, read
 
 #: Where the calibrations are. What writes them is an operator; what reads them needs no right to write.

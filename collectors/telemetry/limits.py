@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from collectors.schema import Measurement
+from collectors.core.schema import Measurement
 
 #: No bound: what a float can be, so that an infinite value is beyond it.
 UNBOUND = 1.7976931348623157e308

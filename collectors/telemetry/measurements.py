@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collectors.schema import Field, Measurement, Tag
+from collectors.core.schema import Field, Measurement, Tag
 
-#: Why something was refused, in a word; beside these there are the reasons of collectors.payloads for a message.
+#: Reasons for a rejection, one word each; collectors.messaging.parsers adds its own for messages.
 OUT_OF_RANGE = "out_of_range"
 RATE_OF_CHANGE = "rate_of_change"
 STUCK = "stuck"

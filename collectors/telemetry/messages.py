@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from collectors.metric import FieldValue, Metric, Series
-from collectors.payloads import Refused, read_encoded
+from collectors.core.line_protocol import FieldValue, Metric, Series
+from collectors.messaging.parsers import Refused, read_encoded
 
 #: Telegraf gives these to all that it collects, and a processor gives them to nothing that it makes.
 _WHENCE = ("host", "site")

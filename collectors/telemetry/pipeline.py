@@ -2,8 +2,8 @@
 
 Most lines are of a series that is known, have only floats, and nothing is wrong with them. They take the fast path: one
 pass over the text, and the line goes out as it came, with the calibrated fields spliced in. Whatever is unusual is left
-to the exact path, which reads the line with :mod:`collectors.decoding`. Both have one outcome, which a property test
-holds them to; so the fast path may give up at any point before it has changed anything.
+to the exact path, which reads the line with :mod:`collectors.core.line_protocol_parser`. Both have one outcome, which a
+property test holds them to; so the fast path may give up at any point before it has changed anything.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from hashlib import blake2b
 
-from collectors.decoding import ParseError, decode
-from collectors.metric import FieldValue, Metric, Series, encode
+from collectors.core.line_protocol import FieldValue, Metric, Series, encode
+from collectors.core.line_protocol_parser import ParseError, decode
 from collectors.telemetry import measurements as reasons
 from collectors.telemetry.calibration import Curve
 from collectors.telemetry.limits import Book, Limits

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Protocol
 
-from collectors.metric import Metric, Series, encode
-from collectors.runner import Context, Unavailable
-from collectors.schema import Measurement
+from collectors.core.api import Context, Unavailable
+from collectors.core.line_protocol import Metric, Series, encode
+from collectors.core.schema import Measurement
 from collectors.telemetry import measurements as reasons
 from collectors.telemetry import settings
 from collectors.telemetry.lines import Lines
@@ -58,16 +58,16 @@ class Processor:
         self._states = states
         self._context = context
 
-    def feed(self, data: bytes, /) -> tuple[bytes, int]:
+    def process(self, data: bytes, /) -> tuple[bytes, int]:
         """The lines that come out of what came in."""
         return self._out(self._run(self._lines.feed(data)))
 
-    def due(self) -> tuple[bytes, int]:
+    def tick(self) -> tuple[bytes, int]:
         """What the device states have to tell."""
         self._pipeline.tick()
         return self._out(self._states.tell() if self._states is not None else [])
 
-    def end(self) -> Iterator[tuple[bytes, int]]:
+    def flush(self) -> Iterator[tuple[bytes, int]]:
         """The rest, and the last of the device states."""
         yield self._out(self._run(self._lines.end()))
         if self._states is not None:
@@ -100,11 +100,11 @@ def open_processor(context: Context) -> Processor:
     """The processor of the settings. Raises Unavailable where its limits cannot be read, or a setting is no date."""
     import time
 
+    from collectors.device_state.background import Background
+    from collectors.device_state.settings import PENDING
+    from collectors.device_state.tracker import open_tracker
     from collectors.telemetry.calibrations import CALIBRATION_DEVICES, CALIBRATION_RECHECK, CALIBRATIONS, Calibrations
     from collectors.telemetry.limits import Book
-    from collectors.telemetry.state.background import Background
-    from collectors.telemetry.state.settings import PENDING
-    from collectors.telemetry.state.tracker import open_tracker
 
     values = context.values
     names = _split(values[settings.NAMES])
@@ -157,7 +157,7 @@ def declarations(names: Sequence[str]) -> list[Measurement]:
     """What collectors declare of these measurements; a measurement that none of them emits has no declaration."""
     from importlib import import_module
 
-    from collectors.__main__ import catalogue
+    from collectors.core.registry import catalogue
 
     found: list[Measurement] = []
     wanted = set(names)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from collectors.metric import FieldValue, Metric, Series, encode
+from collectors.core.line_protocol import FieldValue, Metric, Series, encode
 from collectors.telemetry.measurements import REJECTED
 
 #: Tags of the refused line that its point takes over, besides the device.

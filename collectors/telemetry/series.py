@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
-from collectors.metric import MAX_TIME_NS, MIN_TIME_NS, FieldValue
+from collectors.core.line_protocol import MAX_TIME_NS, MIN_TIME_NS, FieldValue
 from collectors.telemetry.calibration import Curve
 from collectors.telemetry.validation import Rule
 

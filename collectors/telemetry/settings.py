@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from collectors.settings import Setting
+from collectors.core.settings import Setting
+from collectors.device_state.settings import STATE_SETTINGS
 from collectors.telemetry.calibrations import CALIBRATION_SETTINGS
-from collectors.telemetry.state.settings import STATE_SETTINGS
 
 NAMES = Setting(
     "measurements",

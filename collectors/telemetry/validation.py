@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from collectors.metric import FieldValue
+from collectors.core.line_protocol import FieldValue
 from collectors.telemetry.calibration import output_field
 from collectors.telemetry.limits import Limits
 from collectors.telemetry.measurements import OUT_OF_RANGE, RATE_OF_CHANGE, SOURCE_REFUSED, STUCK

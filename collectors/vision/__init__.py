@@ -18,7 +18,7 @@ from collectors.vision import settings
 from collectors.vision.measurements import CAMERA_DETECTION, VISION
 
 if TYPE_CHECKING:
-    from collectors.runner import Collector, Context
+    from collectors.core.api import Collector, Context
     from collectors.vision.sources import Source
 
 MEASUREMENTS = (CAMERA_DETECTION, VISION)
@@ -38,7 +38,7 @@ def create(context: Context, /) -> Collector:
         NotApplicable: neither a broker nor a picture is named.
         Unavailable: the engine or the queue cannot be used as the settings say.
     """
-    from collectors.runner import NotApplicable, Unavailable
+    from collectors.core.api import NotApplicable, Unavailable
 
     values = context.values
     if values[settings.URL] is None and values[settings.PICTURES] is None:
@@ -49,10 +49,10 @@ def create(context: Context, /) -> Collector:
     for name, value in _LIBRARIES.items():
         os.environ.setdefault(name, value)
 
-    from collectors.broker import topic_level
+    from collectors.messaging.session import topic_level
+    from collectors.vision.collector import Plan, Vision
     from collectors.vision.engines import open_engine
-    from collectors.vision.kept import Kept
-    from collectors.vision.look import Plan, Vision
+    from collectors.vision.retry_queue import RetryQueue
 
     engine = open_engine(values)
     kept = None
@@ -60,7 +60,7 @@ def create(context: Context, /) -> Collector:
         folder = values[settings.KEEP_DIR]
         limit = round(values[settings.KEEP_MEGABYTES] * 1e6)
         try:
-            kept = Kept(folder, limit, values[settings.KEEP_DAYS], context.clock_ns)
+            kept = RetryQueue(folder, limit, values[settings.KEEP_DAYS], context.clock_ns)
             if values[settings.ENGINE] == "http":
                 os.makedirs(folder, mode=0o700, exist_ok=True)
                 if not os.access(folder, os.W_OK | os.X_OK):
@@ -89,7 +89,7 @@ def create(context: Context, /) -> Collector:
 
 
 def _open_source(context: Context) -> Source:
-    from collectors.broker import read_broker, topic_level
+    from collectors.messaging.session import read_broker, topic_level
     from collectors.vision.sources import Files, Queue
 
     values = context.values

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collectors.schema import Field, Measurement, Tag
+from collectors.core.schema import Field, Measurement, Tag
 
 _MODEL = Tag("model", "What looked at the picture: `people`, or the setting `model`.")
 _ORIGIN = (

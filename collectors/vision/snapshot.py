@@ -11,7 +11,7 @@ from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
 from typing import Any, NamedTuple
 
-from collectors.metric import MAX_TIME_NS
+from collectors.core.line_protocol import MAX_TIME_NS
 from collectors.vision.jpeg import check
 
 #: Bytes of a picture at most, and of a message with its base64 and all else.

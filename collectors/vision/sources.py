@@ -7,8 +7,8 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from collectors.broker import KEEPALIVE_SECONDS, Broker, Told, make_client, refusal
-from collectors.runner import Unavailable
+from collectors.core.api import Unavailable
+from collectors.messaging.session import KEEPALIVE_SECONDS, Broker, ErrorQueue, make_client, refusal
 from collectors.vision import snapshot
 from collectors.vision.jpeg import check
 from collectors.vision.snapshot import Refused, Snapshot
@@ -86,7 +86,7 @@ class Queue:
 
         self._broker = broker
         self._topic = topic
-        self._told = Told()
+        self._told = ErrorQueue()
         self._waiting: SimpleQueue[Taken] = SimpleQueue()
         self._connection = 0
         self._client = make_client(broker, client_id, self._told, manual_ack=True)

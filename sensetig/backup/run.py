@@ -238,9 +238,9 @@ def restore(path: Path, *, url: str, places: Places, say: Callable[[str], None])
 
 def _present(url: str, places: Places, token: str, say: Callable[[str], None]) -> str:
     """A token that InfluxDB accepts now; one that is new is set up with the backup's."""
-    from sensetig.influx.definitions import Bucket
-    from sensetig.influx.errors import SetupError
-    from sensetig.influx.server import Server
+    from sensetig.influxdb.definitions import Bucket
+    from sensetig.influxdb.errors import SetupError
+    from sensetig.influxdb.server import Server
 
     try:
         with Server(url, wait_seconds=30, say=say) as server:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple
 
-from collectors.metric import Metric
+from collectors.core.line_protocol import Metric
 from sensetig.calibration import CannotCalibrate
 from sensetig.calibration.pairs import Sample, mean_of
 
@@ -112,7 +112,7 @@ class Live:
 
     def _batch(self) -> list[Metric]:
         """One batch; the collector's line about itself, which stands behind it, tells its end."""
-        from collectors.decoding import decode
+        from collectors.core.line_protocol_parser import decode
 
         requests, answers = self._process.stdin, self._process.stdout
         assert requests is not None
@@ -138,7 +138,7 @@ class Live:
 
 def recorded(path: str, place: Place, say: Callable[[str], None]) -> list[Sample]:
     """The samples of a Sense HAT recording, as the collector would give them. Raises CannotCalibrate."""
-    from collectors.runner import Unavailable
+    from collectors.core.api import Unavailable
     from collectors.sensehat.collector import Lines
     from collectors.sensehat.table import Table
 

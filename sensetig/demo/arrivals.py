@@ -9,7 +9,7 @@ from typing import NamedTuple
 from influxdb_client.client.flux_table import FluxRecord
 from influxdb_client.client.influxdb_client import InfluxDBClient
 
-from collectors.schema import COLLECTOR
+from collectors.core.schema import COLLECTOR
 from sensetig.declarations import Declared
 
 _BASE = "from(bucket: bucket) |> range(start: start)\n"

@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from collectors.camera.backends import find_device
-from collectors.runner import Unavailable
+from collectors.core.api import Unavailable
 from collectors.sensehat import hat
 from sensetig import bundle
 from sensetig.demo.arrivals import BROUGHT_BY
 from sensetig.demo.interrupts import Interrupts
 from sensetig.demo.state import State, StateError
+from sensetig.demo.testbed import grafana, influxdb, ports, processes, telegraf
 from sensetig.engines import Engine, EngineUnavailable, obtain
 from sensetig.grafana import live
 from sensetig.grafana.server import Server
-from sensetig.influx import SetupError, setup
-from sensetig.local import grafana, influxdb, ports, processes, telegraf
+from sensetig.influxdb import SetupError, setup
 
 #: The tag that says where a demo's points come from, and the bucket that they go to.
 SITE = "demo"
@@ -112,7 +112,7 @@ def up(state: State, environment: Mapping[str, str], interrupts: Interrupts, say
         EngineUnavailable: Telegraf or InfluxDB cannot be had.
         EngineFailed: Telegraf or InfluxDB ended, or did not answer in time.
         StateError: the state folder is full or damaged.
-        sensetig.influx.SetupError: InfluxDB could not be prepared.
+        sensetig.influxdb.SetupError: InfluxDB could not be prepared.
     """
     files = bundle.root()
     engines = {name: obtain(name, say) for name in ("influxd", "telegraf")}

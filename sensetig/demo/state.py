@@ -13,7 +13,7 @@ from pathlib import Path
 import filelock
 import platformdirs
 
-from sensetig.local.processes import Identity
+from sensetig.demo.testbed.processes import Identity
 
 #: Room that a first run needs: databases, logs and Grafana's own, with a margin.
 NEEDED_BYTES = 200 * 1024 * 1024

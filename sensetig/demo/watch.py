@@ -16,14 +16,14 @@ from rich.live import Live
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 from urllib3.exceptions import HTTPError
 
-from collectors.__main__ import catalogue
+from collectors.core.registry import catalogue
 from sensetig import bundle
 from sensetig.declarations import declared
 from sensetig.demo.arrivals import Arrivals, missing, query, reporting
 from sensetig.demo.run import Running, applicable
 from sensetig.demo.summary import dashboards
 from sensetig.demo.table import table
-from sensetig.local.processes import EngineFailed, tail
+from sensetig.demo.testbed.processes import EngineFailed, tail
 
 #: How long the first data of every collector may take, in seconds.
 ARRIVAL_SECONDS = 60.0

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sensetig.grafana.server import NO_ROLE, Account, Server, StoredToken
-from sensetig.influx import SetupError
-from sensetig.influx.credentials import Credentials
+from sensetig.influxdb import SetupError
+from sensetig.influxdb.credentials import Credentials
 
 #: The service account, its only token, and the file that keeps it: telegraf/hub/live.conf names the file as its secret.
 ACCOUNT, TOKEN, FILE = "sensetig-telegraf-live", "telegraf", "grafana_token"

@@ -10,8 +10,8 @@ import urllib3
 from urllib3.exceptions import HTTPError
 from urllib3.util import Timeout, make_headers, parse_url
 
-from collectors.broker import is_loopback
-from sensetig.influx import SetupError
+from collectors.messaging.session import is_loopback
+from sensetig.influxdb import SetupError
 
 #: Seconds that one request may take.
 TIMEOUT_SECONDS = 10.0

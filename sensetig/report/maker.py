@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from sensetig import bundle
 from sensetig.alerts.rules import Rule
-from sensetig.influx import SetupError
-from sensetig.influx.definitions import read as read_definitions
+from sensetig.influxdb import SetupError
+from sensetig.influxdb.definitions import read as read_definitions
 from sensetig.report import alerts, facts, lines, panels, shelf
 from sensetig.report.errors import ReportError
 from sensetig.report.export import as_csv, as_pdf, as_png

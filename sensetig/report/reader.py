@@ -14,7 +14,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 from urllib3.util.url import parse_url
 
-from collectors.broker import read_by_others
+from collectors.messaging.session import read_by_others
 from sensetig.report.errors import ReportError
 
 #: Seconds that one request may take: a year of one device is asked for in parts, each far below this.

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, NamedTuple
 
-from collectors.metric import Metric
+from collectors.core.line_protocol import Metric
 from collectors.sensehat.collector import Lines
 from collectors.sensehat.readings import INVALID, Reading
 from sensetig.simulator.profile import Profile

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from collectors.broker import topic_level
-from collectors.metric import Metric, encode
+from collectors.core.line_protocol import Metric, encode
+from collectors.messaging.session import topic_level
 from sensetig.simulator.device import Message
 
 #: Ways to spell a good message.

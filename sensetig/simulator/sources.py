@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from collectors.runner import Unavailable
+from collectors.core.api import Unavailable
 from collectors.sensehat.readings import Reading
 from collectors.sensehat.table import Row, Table
 from collectors.sensehat.world import CONVERSION_NS, Room, room, sensed

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 
-from sensetig.local import ports
+from sensetig.demo.testbed import ports
 from tests.bench.measure import BenchUnavailable, Result, environment, private_bytes, process_cpu, python
 
 _WIDTH, _HEIGHT, _RATE = 640, 480, 10

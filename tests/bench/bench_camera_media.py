@@ -32,8 +32,8 @@ import cv2
 from collectors.camera.backends import Frame
 from collectors.camera.detector import Detection
 from collectors.camera.media import Media
-from collectors.report import Report
-from collectors.settings import Values
+from collectors.core.errors import Report
+from collectors.core.settings import Values
 
 cv2.setNumThreads(1)
 source, root, (width, height, rate, seconds, before) = *sys.argv[1:3], map(int, sys.argv[3:])

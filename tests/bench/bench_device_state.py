@@ -8,11 +8,11 @@ import time
 import tracemalloc
 from pathlib import Path
 
-from collectors.telemetry.state.model import Rules
-from collectors.telemetry.state.nats_kv import NatsStore, Server
-from collectors.telemetry.state.sqlite import SqliteStore
-from collectors.telemetry.state.store import Store
-from collectors.telemetry.state.tracker import Limits, Tracker
+from collectors.device_state.model import Rules
+from collectors.device_state.nats_kv import NatsStore, Server
+from collectors.device_state.sqlite import SqliteStore
+from collectors.device_state.store import Store
+from collectors.device_state.tracker import Limits, Tracker
 from sensetig.engines import locate
 from tests.bench.measure import Result
 from tests.integration.nats import Nats

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from collectors.decoding import decode
-from collectors.metric import Metric, Series, encode
+from collectors.core.line_protocol import Metric, Series, encode
+from collectors.core.line_protocol_parser import decode
 from tests.bench.measure import Result, paired, rate
 
 ROUNDS = 9

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from collectors.metric import Metric
-from collectors.payloads import read_encoded
+from collectors.core.line_protocol import Metric
+from collectors.messaging.parsers import read_encoded
 from tests.bench.measure import BenchUnavailable, Result, environment, process_cpu, pss_bytes, python, rate
 from tests.integration import mosquitto
 from tests.integration.mqtt_support import Peer, settings

@@ -24,7 +24,7 @@ BATCHES = 50
 #: Imports what it is told, then says so and waits for the end of its input.
 HOLD = "import sys; {imports}; print(flush=True); sys.stdin.read()"
 
-RUNNER = "import collectors.__main__, collectors.metric, collectors.schema, collectors.settings"
+RUNNER = "import collectors.__main__, collectors.core.line_protocol, collectors.core.schema, collectors.core.settings"
 
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "SENSETIG_SETTINGS": os.devnull}
 

@@ -12,14 +12,14 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from collectors.metric import Metric, Series, encode
-from collectors.report import Report
-from collectors.runner import Context
-from collectors.settings import Values
+from collectors.core.api import Context
+from collectors.core.errors import ErrorReporter
+from collectors.core.line_protocol import Metric, Series, encode
+from collectors.core.settings import Values
+from collectors.device_state.settings import SECONDS, STATE
 from collectors.telemetry import settings
 from collectors.telemetry.calibrations import CALIBRATIONS
 from collectors.telemetry.processor import Processor, open_processor
-from collectors.telemetry.state.settings import SECONDS, STATE
 from sensetig.engines import locate
 from tests.bench.measure import BenchUnavailable, Result, environment, pss_bytes, python, tree_cpu
 from tests.integration.nats import Nats
@@ -36,8 +36,8 @@ ROUNDS = 3
 #: What the field's own pass-through does: read each line into a metric, and write it again.
 _BARE = """
 import sys
-from collectors.decoding import decode
-from collectors.metric import encode
+from collectors.core.line_protocol_parser import decode
+from collectors.core.line_protocol import encode
 out = sys.stdout
 for line in sys.stdin:
     out.write(encode(decode(line)) + "\\n")
@@ -99,7 +99,7 @@ def pure(folder: str) -> list[Result]:
     for devices in (10, 10_000):
         processor = _processor(calibrate(folder, devices), os.path.join(folder, f"pure-{devices}.db"))
         for chunk in _chunks(lines_of(devices, 1)):
-            processor.feed(chunk)
+            processor.process(chunk)
         rounds = max(2, 50_000 // devices)
         values = [_once(processor, list(_chunks(lines_of(devices, rounds, 1 + rounds * turn)))) for turn in range(3)]
         processor.close()
@@ -112,7 +112,7 @@ def _once(processor: Processor, chunks: Sequence[bytes]) -> float:
     count = 0
     begun = time.process_time()
     for chunk in chunks:
-        count += processor.feed(chunk)[1]
+        count += processor.process(chunk)[1]
     return count / (time.process_time() - begun)
 
 
@@ -120,7 +120,7 @@ def _processor(calibrations: str, state: str) -> Processor:
     values = Values(
         {CALIBRATIONS.name: calibrations, STATE.name: state, SECONDS.name: 3600.0, settings.AHEAD.name: 1e9}
     )
-    return open_processor(Context(values, Report("telemetry", _fail), False, "bench", time.time_ns))
+    return open_processor(Context(values, ErrorReporter("telemetry", _fail), False, "bench", time.time_ns))
 
 
 def _chunks(lines: Iterator[str]) -> Iterator[bytes]:

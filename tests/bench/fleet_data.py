@@ -29,14 +29,14 @@ import platformdirs
 import urllib3
 from filelock import FileLock
 
-from collectors.schema import Field, Measurement, Tag
+from collectors.core.schema import Field, Measurement, Tag
 from grafana.dashboards.rows import influxdb as hub
 from grafana.dashboards.rows import kernel, services, telegraf
 from sensetig import bundle
 from sensetig.declarations import declared
+from sensetig.demo.testbed import influxdb, ports, processes
 from sensetig.engines import locate
-from sensetig.influx import setup
-from sensetig.local import influxdb, ports, processes
+from sensetig.influxdb import setup
 from tests.bench.measure import BenchUnavailable
 
 #: 2026-01-01 00:00 UTC, in seconds.

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import pytest
 
 from sensetig import bundle
+from sensetig.demo.testbed import influxdb as local_influxdb
+from sensetig.demo.testbed import ports, processes
 from sensetig.engines import locate, os_packages
-from sensetig.influx import setup
-from sensetig.local import influxdb as local_influxdb
-from sensetig.local import ports, processes
+from sensetig.influxdb import setup
 from tests.integration.dashboard_data import filled as filled
 
 

@@ -21,11 +21,11 @@ import pytest
 import urllib3
 from influxdb_client.client.influxdb_client import InfluxDBClient
 
-from collectors.metric import FieldValue, Metric, Series, encode
+from collectors.core.line_protocol import FieldValue, Metric, Series, encode
 from sensetig import bundle
-from sensetig.commands.retire import retired_lines
+from sensetig.cli.retire import retired_lines
 from sensetig.declarations import declared
-from sensetig.local import processes
+from sensetig.demo.testbed import processes
 from tests import fleet
 from tests.golden import CASES
 from tests.integration import past_data

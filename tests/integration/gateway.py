@@ -17,7 +17,7 @@ from paho.mqtt.properties import Properties
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from sensetig import bundle
-from sensetig.local import processes
+from sensetig.demo.testbed import processes
 from tests.integration.conftest import InfluxDB
 from tests.integration.mosquitto import Mosquitto
 

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from collectors.decoding import decode
+from collectors.core.line_protocol_parser import decode
 from sensetig import bundle
+from sensetig.demo.testbed import grafana, influxdb, ports, processes
 from sensetig.grafana import live
 from sensetig.grafana.server import Server
-from sensetig.influx import Outcome, setup
-from sensetig.local import grafana, influxdb, ports, processes
+from sensetig.influxdb import Outcome, setup
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

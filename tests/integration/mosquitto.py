@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from sensetig import bundle
-from sensetig.local import ports, processes
+from sensetig.demo.testbed import ports, processes
 
 _PLACES = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/sbin:/opt/homebrew/bin"
 

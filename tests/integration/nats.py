@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from sensetig.demo.testbed import ports, processes
 from sensetig.engines import locate
-from sensetig.local import ports, processes
 
 
 class Nats:

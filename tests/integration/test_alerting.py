@@ -11,7 +11,7 @@ import pytest
 
 from grafana.alerting.rules import RULES
 from sensetig.alerts.evaluate import at_windows, firing, outcomes
-from sensetig.commands.retire import retired_lines
+from sensetig.cli.retire import retired_lines
 from tests.integration.alerting import Outcome, about, committed, evaluated, reader, write
 from tests.integration.conftest import InfluxDB
 

@@ -21,8 +21,8 @@ from urllib3.util import make_headers
 from grafana.alerting.notify import CHANNELS
 from grafana.alerting.rules import RULES
 from sensetig import bundle
+from sensetig.demo.testbed import grafana, ports, processes
 from sensetig.engines import locate
-from sensetig.local import grafana, ports, processes
 from tests.integration.alerting import write
 from tests.integration.conftest import InfluxDB, prepared
 from tests.integration.test_alerting import STORIES, told

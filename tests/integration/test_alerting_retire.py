@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from sensetig.commands import status
-from sensetig.commands.retire import command
+from sensetig.cli import status
+from sensetig.cli.retire import command
 from tests.integration.alerting import committed, evaluated, reader, write
 from tests.integration.conftest import InfluxDB
 

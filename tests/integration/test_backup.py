@@ -15,9 +15,9 @@ import urllib3
 
 from sensetig import bundle
 from sensetig.backup import BackupError, Keep, Places, make, restore
-from sensetig.influx import setup
-from sensetig.local import influxdb as local_influxdb
-from sensetig.local import ports, processes
+from sensetig.demo.testbed import influxdb as local_influxdb
+from sensetig.demo.testbed import ports, processes
+from sensetig.influxdb import setup
 
 DAY = 86_400
 

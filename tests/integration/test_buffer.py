@@ -12,7 +12,7 @@ from pathlib import Path
 import urllib3
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from sensetig.local import ports
+from sensetig.demo.testbed import ports
 from tests.integration.conftest import InfluxDB
 
 POINTS = 200

@@ -16,14 +16,14 @@ import pytest
 from paho.mqtt.client import Client, MQTTMessage, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
 
-from collectors import commands
 from collectors.camera.control import Control
 from collectors.camera.detector import Detection
 from collectors.camera.media import MediaError
 from collectors.camera.switch import Switch
-from collectors.report import Report
-from collectors.runner import Context, Unavailable
-from collectors.settings import Values
+from collectors.core.api import Context, Unavailable
+from collectors.core.errors import ErrorReporter
+from collectors.core.settings import Values
+from collectors.messaging import commands
 from tests.integration import mosquitto
 from tests.unit.camera_control_support import BOUND_SECONDS, FRAME, ScriptedMedia, until
 
@@ -103,7 +103,7 @@ class Camera:
         self.errors: list[str] = []
         self.media = ScriptedMedia()
         self.switch = Switch()
-        self.report = Report("camera", self.errors.append)
+        self.report = ErrorReporter("camera", self.errors.append)
         context = Context(Values({**settings, **values}), self.report, False, "pi", time.time_ns)
         self.control = Control("door", self.media, self.switch, context, time.monotonic)
 
@@ -453,7 +453,7 @@ def test_without_a_broker_the_camera_starts_and_ends_in_time(tmp_path: Path) -> 
                 "command_password_file": str(password),
                 "command_ids_file": str(tmp_path / "ids.json"),
             }
-            context = Context(Values(values), Report("camera", errors.append), False, "pi", time.time_ns)
+            context = Context(Values(values), ErrorReporter("camera", errors.append), False, "pi", time.time_ns)
             control = Control("door", ScriptedMedia(), Switch(), context, time.monotonic)
 
             def told(control: Control = control, errors: list[str] = errors) -> bool:
@@ -482,7 +482,7 @@ def test_without_a_broker_the_camera_starts_and_ends_in_time(tmp_path: Path) -> 
     ],
 )
 def test_a_broker_that_will_not_do_is_refused(url: str, says: str) -> None:
-    context = Context(Values({"command_url": url}), Report("camera", lambda _: None), False, "pi", time.time_ns)
+    context = Context(Values({"command_url": url}), ErrorReporter("camera", lambda _: None), False, "pi", time.time_ns)
     with pytest.raises(Unavailable, match=says):
         Control("door", ScriptedMedia(), Switch(), context, time.monotonic)
 

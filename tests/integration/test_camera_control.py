@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import cv2
 import pytest
 
-from collectors.decoding import decode_lines
-from collectors.metric import Metric
-from sensetig.local import ports
+from collectors.core.line_protocol import Metric
+from collectors.core.line_protocol_parser import decode_lines
+from sensetig.demo.testbed import ports
 from tests.golden import ROOT
 
 #: A visit, the gap after it and the end of the clip fit in, on a machine with other things to do.

@@ -13,8 +13,8 @@ from pathlib import Path
 import av
 import pytest
 
-from collectors.decoding import decode
-from collectors.metric import FieldValue
+from collectors.core.line_protocol import FieldValue
+from collectors.core.line_protocol_parser import decode
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from collectors.camera.thumbnail import MAX_BYTES
-from collectors.decoding import ParseError, decode_lines
-from collectors.metric import Metric
+from collectors.core.line_protocol import Metric
+from collectors.core.line_protocol_parser import ParseError, decode_lines
 
 ROOT = Path(__file__).resolve().parents[2]
 SNIPPET = ROOT / "telegraf" / "telegraf.d" / "camera.conf"

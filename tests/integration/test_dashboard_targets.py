@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from grafana.dashboards.lib import buckets
-from sensetig.commands.retire import retired_lines
+from sensetig.cli.retire import retired_lines
 from tests import dashboards, fleet
 from tests.integration.dashboard_data import Filled
 

@@ -15,9 +15,9 @@ from typing import Any
 import psutil
 import pytest
 
-from collectors.debugging import parse
-from collectors.settings import SettingsError
-from sensetig.local import ports
+from collectors.core.debug import parse
+from collectors.core.settings import SettingsError
+from sensetig.demo.testbed import ports
 
 
 @contextmanager

@@ -19,8 +19,8 @@ import pytest
 import urllib3
 
 from sensetig.demo.state import State
+from sensetig.demo.testbed import ports
 from sensetig.engines import locate
-from sensetig.local import ports
 from tests.integration.conftest import Demo, run_demo
 
 

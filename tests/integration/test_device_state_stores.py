@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from collectors.runner import Unavailable
-from collectors.telemetry.state.nats_kv import NatsStore, Server, read_server, spell, unspell
-from collectors.telemetry.state.sqlite import SqliteStore
-from collectors.telemetry.state.store import Change, Store, StoreError
+from collectors.core.api import Unavailable
+from collectors.device_state.nats_kv import NatsStore, Server, read_server, spell, unspell
+from collectors.device_state.sqlite import SqliteStore
+from collectors.device_state.store import Change, Store, StoreError
 from tests.integration import nats
 
 Open = Callable[[], Store]
@@ -174,8 +174,8 @@ def test_a_file_on_the_way_to_the_folder_is_told(tmp_path: Path) -> None:
 _FULL = """
 import resource, signal, sys
 sys.path.insert(0, {root!r})
-from collectors.telemetry.state.sqlite import SqliteStore
-from collectors.telemetry.state.store import Change, StoreError
+from collectors.device_state.sqlite import SqliteStore
+from collectors.device_state.store import Change, StoreError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 store = SqliteStore(sys.argv[1], print)
 store.write([Change("pi", b"1", None)])

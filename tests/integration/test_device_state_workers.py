@@ -17,10 +17,10 @@ from typing import NamedTuple
 import psutil
 import pytest
 
-from collectors.telemetry.state.model import State, decode
-from collectors.telemetry.state.nats_kv import NatsStore, Server
-from collectors.telemetry.state.sqlite import SqliteStore
-from collectors.telemetry.state.store import Store
+from collectors.device_state.model import State, decode
+from collectors.device_state.nats_kv import NatsStore, Server
+from collectors.device_state.sqlite import SqliteStore
+from collectors.device_state.store import Store
 from tests.integration import nats
 
 WORKERS = 8

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from collectors.display import screens
-from collectors.display.health import Health
-from collectors.display.rendering import BLACK, OFF, PIXELS, Frame, bar, rotated, solid
+from collectors.sensehat.led import screens
+from collectors.sensehat.led.health import Health
+from collectors.sensehat.led.rendering import BLACK, OFF, PIXELS, Frame, bar, rotated, solid
 from tests.integration import mosquitto
 from tests.integration.mqtt_support import BOUND_SECONDS, Peer, agent, settings
 from tests.integration.test_mqtt_agent import broker as broker

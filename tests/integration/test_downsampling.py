@@ -15,7 +15,7 @@ from influxdb_client.client.influxdb_client import InfluxDBClient
 from influxdb_client.client.write_api import SYNCHRONOUS
 from influxdb_client.rest import ApiException
 
-from collectors.metric import FieldValue, Metric, Series, encode
+from collectors.core.line_protocol import FieldValue, Metric, Series, encode
 from tests.integration.conftest import InfluxDB
 
 pytestmark = pytest.mark.engines

@@ -21,9 +21,9 @@ from influxdb_client.domain.task_update_request import TaskUpdateRequest as _Tas
 
 from sensetig import bundle
 from sensetig.__main__ import main
-from sensetig.influx import Outcome, SetupError, setup
-from sensetig.local import influxdb as local_influxdb
-from sensetig.local import ports, processes
+from sensetig.demo.testbed import influxdb as local_influxdb
+from sensetig.demo.testbed import ports, processes
+from sensetig.influxdb import Outcome, SetupError, setup
 
 pytestmark = pytest.mark.engines
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from collectors.decoding import decode_lines
+from collectors.core.line_protocol_parser import decode_lines
+from collectors.core.schema import COLLECTOR, violations
 from collectors.joystick import MEASUREMENTS
-from collectors.schema import COLLECTOR, violations
 from tests.bench.measure import environment
 from tests.integration.test_sense_emu import CONFIGURATION, Emulator, needs_emulator, shared_files
 from tests.integration.test_sense_emu import emulator as emulator

@@ -12,8 +12,8 @@ import urllib3
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from influxdb_client.client.influxdb_client import InfluxDBClient
 
-from collectors.decoding import decode_lines
-from collectors.metric import Metric, Series, encode
+from collectors.core.line_protocol import Metric, Series, encode
+from collectors.core.line_protocol_parser import decode_lines
 from tests.arbitrary import METRICS, carried
 from tests.integration.conftest import InfluxDB
 

@@ -14,11 +14,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sensetig import bundle
-from sensetig.commands.live import command
+from sensetig.cli.live import command
+from sensetig.demo.testbed import grafana, ports, processes
 from sensetig.engines import locate
 from sensetig.grafana import live
 from sensetig.grafana.server import Server
-from sensetig.local import grafana, ports, processes
 
 pytestmark = pytest.mark.engines
 

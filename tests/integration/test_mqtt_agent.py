@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from collectors import __version__
-from collectors.decoding import decode_lines
+from collectors.core.line_protocol_parser import decode_lines
 from tests.bench.measure import environment
 from tests.integration import mosquitto
 from tests.integration.mqtt_support import BOUND_SECONDS, Peer, agent, settings

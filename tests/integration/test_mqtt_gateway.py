@@ -18,7 +18,7 @@ import pytest
 from paho.mqtt.client import Client, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 
-from sensetig.local import ports
+from sensetig.demo.testbed import ports
 from tests.integration import gateway as gateways
 from tests.integration import mosquitto
 from tests.integration.conftest import InfluxDB

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 import urllib3
 
-from collectors.decoding import decode
-from collectors.metric import Metric
+from collectors.core.line_protocol import Metric
+from collectors.core.line_protocol_parser import decode
 from sensetig import bundle
-from sensetig.influx import setup
-from sensetig.local import influxdb as local_influxdb
-from sensetig.local import ports, processes
+from sensetig.demo.testbed import influxdb as local_influxdb
+from sensetig.demo.testbed import ports, processes
+from sensetig.influxdb import setup
 from tests.integration.conftest import InfluxDB
 
 pytestmark = pytest.mark.engines

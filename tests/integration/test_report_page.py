@@ -21,7 +21,7 @@ from click.testing import CliRunner, Result
 from playwright.sync_api import Browser, sync_playwright
 
 from sensetig.__main__ import main
-from sensetig.local import ports
+from sensetig.demo.testbed import ports
 from sensetig.report import short_report
 from sensetig.report.shelf import UNSENT
 from tests.integration.conftest import InfluxDB

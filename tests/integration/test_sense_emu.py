@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from collectors.decoding import decode_lines
-from collectors.metric import Metric
-from collectors.schema import COLLECTOR, violations
+from collectors.core.line_protocol import Metric
+from collectors.core.line_protocol_parser import decode_lines
+from collectors.core.schema import COLLECTOR, violations
 from collectors.sensehat import MEASUREMENTS
 from tests.bench.measure import Execd, environment
 from tests.integration.conftest import errors_of

@@ -20,7 +20,7 @@ import urllib3
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from sensetig import bundle
-from sensetig.local import processes
+from sensetig.demo.testbed import processes
 from sensetig.simulator.device import BROKEN, Device
 from sensetig.simulator.drive import Plan, slots
 from sensetig.simulator.profile import load

@@ -21,8 +21,8 @@ from urllib.parse import urlencode
 import pytest
 import urllib3
 
-from collectors.decoding import decode
-from collectors.metric import FieldValue
+from collectors.core.line_protocol import FieldValue
+from collectors.core.line_protocol_parser import decode
 from collectors.spool.record import Record, decode_position
 from collectors.spool.record import decode as decode_records
 from tests.integration.conftest import InfluxDB

@@ -20,8 +20,8 @@ from statistics import median
 import psutil
 import pytest
 
-from collectors.decoding import decode
-from collectors.metric import FieldValue
+from collectors.core.line_protocol import FieldValue
+from collectors.core.line_protocol_parser import decode
 from collectors.system import MEASUREMENTS
 from sensetig import bundle
 

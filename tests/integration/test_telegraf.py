@@ -15,13 +15,13 @@ import pytest
 import urllib3
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from collectors.__main__ import catalogue
-from collectors.decoding import decode_lines
+from collectors.core.line_protocol_parser import decode_lines
+from collectors.core.registry import catalogue
 from sensetig import bundle
 from sensetig.declarations import collector_module
-from sensetig.influx import setup
-from sensetig.local import influxdb as local_influxdb
-from sensetig.local import ports, processes
+from sensetig.demo.testbed import influxdb as local_influxdb
+from sensetig.demo.testbed import ports, processes
+from sensetig.influxdb import setup
 from tests.golden import find_cases, prepare
 from tests.integration.conftest import InfluxDB
 

@@ -22,7 +22,7 @@ from influxdb_client.client.influxdb_client import InfluxDBClient
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from sensetig import bundle
-from sensetig.local import processes
+from sensetig.demo.testbed import processes
 from tests.integration.conftest import InfluxDB, errors_of
 from tests.unit.telemetry_support import Stage, rejected
 

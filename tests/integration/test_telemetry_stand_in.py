@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from collectors.decoding import decode
+from collectors.core.line_protocol_parser import decode
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LINE = b"environment,device=pi temperature_raw_celsius=20.5 1700000000000000001\n"

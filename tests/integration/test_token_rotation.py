@@ -17,15 +17,15 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from sensetig import bundle
 from sensetig.__main__ import main
-from sensetig.influx import setup
-from sensetig.influx.credentials import Credentials
-from sensetig.influx.errors import SetupError
-from sensetig.influx.prepare import device_description, device_file, next_description, next_file
-from sensetig.influx.server import Server
-from sensetig.local import influxdb as local_influxdb
-from sensetig.local import ports, processes
-from sensetig.trust import revocation, tokens
-from sensetig.trust.hub import Hub as Place
+from sensetig.demo.testbed import influxdb as local_influxdb
+from sensetig.demo.testbed import ports, processes
+from sensetig.influxdb import setup
+from sensetig.influxdb.credentials import Credentials
+from sensetig.influxdb.errors import SetupError
+from sensetig.influxdb.prepare import device_description, device_file, next_description, next_file
+from sensetig.influxdb.server import Server
+from sensetig.security import revocation, tokens
+from sensetig.security.hub import Hub as Place
 from tests.integration.mosquitto import shipped
 
 pytestmark = pytest.mark.engines

@@ -19,15 +19,15 @@ import pytest
 from paho.mqtt.client import Client, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 
-from collectors.broker import Broker
 from collectors.camera.backends import Frame
 from collectors.camera.detector import Box
 from collectors.camera.events import Event
 from collectors.camera.publish import Publisher
-from collectors.decoding import decode_lines
-from collectors.metric import Metric
-from collectors.report import Report
-from collectors.schema import COLLECTOR, violations
+from collectors.core.errors import ErrorReporter
+from collectors.core.line_protocol import Metric
+from collectors.core.line_protocol_parser import decode_lines
+from collectors.core.schema import COLLECTOR, violations
+from collectors.messaging.session import Broker
 from collectors.vision import MEASUREMENTS
 from collectors.vision.snapshot import MAX_MESSAGE_BYTES
 from tests.golden import ROOT
@@ -296,7 +296,13 @@ def test_pictures_that_a_camera_could_not_send_wait_for_the_broker_and_are_seen(
         collector.until(lambda: "pictures" in collector.status())
         broker.stop()
         publisher = Publisher(
-            Broker("127.0.0.1", broker.port, tls=False), "garden", "hall", (), "end", 8, Report("camera", errors.append)
+            Broker("127.0.0.1", broker.port, tls=False),
+            "garden",
+            "hall",
+            (),
+            "end",
+            8,
+            ErrorReporter("camera", errors.append),
         )
         try:
             for number in range(3):

@@ -10,12 +10,12 @@ import pytest
 from click.testing import CliRunner
 
 from sensetig import bundle
-from sensetig.commands.wall import command
+from sensetig.cli.wall import command
+from sensetig.demo.testbed import grafana, ports, processes
 from sensetig.engines import locate
 from sensetig.grafana import wall
 from sensetig.grafana.server import Server
-from sensetig.influx import SetupError
-from sensetig.local import grafana, ports, processes
+from sensetig.influxdb import SetupError
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(240)]
 

@@ -23,7 +23,7 @@ from collectors.camera.detector import Box, Detection
 from collectors.camera.events import Event, event_id
 from collectors.camera.media import MediaError
 from collectors.camera.switch import Switch
-from collectors.metric import FieldValue
+from collectors.core.line_protocol import FieldValue
 
 #: 2026-11-21 08:00 UTC
 BASE_NS = 1_795_248_000 * 10**9

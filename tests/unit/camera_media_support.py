@@ -13,8 +13,8 @@ from collectors.camera.backends import Frame
 from collectors.camera.detector import Box, Detection
 from collectors.camera.events import Event, event_id
 from collectors.camera.media import Media
-from collectors.report import Report
-from collectors.settings import Values
+from collectors.core.errors import ErrorReporter
+from collectors.core.settings import Values
 
 #: 2026-11-21 08:00 UTC
 BASE_NS = 1_795_248_000 * 10**9
@@ -61,7 +61,7 @@ class Bench:
     def __init__(self, root: Path | None, usage: Callable[[str], Usage] = lambda _: Usage(), **values: object) -> None:
         self.errors: list[str] = []
         self.now_ns = BASE_NS
-        self.report = Report("camera", self.errors.append)
+        self.report = ErrorReporter("camera", self.errors.append)
         self.root = root
         if root is not None:
             values = {"media_dir": str(root), **values}

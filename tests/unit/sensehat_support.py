@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from collectors.metric import FieldValue, Metric
-from collectors.report import Report
-from collectors.runner import Context
-from collectors.settings import Values
+from collectors.core.api import Context
+from collectors.core.errors import ErrorReporter
+from collectors.core.line_protocol import FieldValue, Metric
+from collectors.core.settings import Values
 
 START_NS = 1_750_000_000_000_000_000
 
@@ -21,7 +21,7 @@ class Bench:
     def __init__(self, **settings: object) -> None:
         self.now_ns = START_NS
         self.errors: list[str] = []
-        self.report = Report("sensehat", self.errors.append)
+        self.report = ErrorReporter("sensehat", self.errors.append)
         self.context = Context(Values(settings), self.report, False, "pi-1", lambda: self.now_ns)
 
     def after(self, seconds: float) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from collectors.decoding import decode
-from collectors.metric import FieldValue, Metric
+from collectors.core.line_protocol import FieldValue, Metric
+from collectors.core.line_protocol_parser import decode
 from collectors.sensehat import COLOUR, ENVIRONMENT
 from collectors.telemetry.calibration import Curve
 from collectors.telemetry.limits import Book

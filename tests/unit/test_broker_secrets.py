@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from collectors.broker import read_by_others
+from collectors.messaging.session import read_by_others
 
 SERVICE = {"CREDENTIALS_DIRECTORY": "/run/credentials/telegraf.service"}
 

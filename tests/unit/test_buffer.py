@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sensetig import buffer
 from sensetig.buffer import Outcome
-from sensetig.commands.buffer import command
+from sensetig.cli.buffer import command
 
 MOST, PLENTY = 100_000_000, 10**12
 

@@ -17,11 +17,12 @@ from collectors.camera.backends.simulated import Scene, Simulated
 from collectors.camera.settings import Plan, Sensitivity, plan
 from collectors.camera.thumbnail import MAX_BYTES
 from collectors.camera.watch import Watch
-from collectors.metric import Metric
-from collectors.report import Report
-from collectors.runner import Context, Runner, Streaming, Unavailable
-from collectors.schema import violations
-from collectors.settings import Values
+from collectors.core.api import Context, Streaming, Unavailable
+from collectors.core.errors import ErrorReporter
+from collectors.core.line_protocol import Metric
+from collectors.core.runner import Runner
+from collectors.core.schema import violations
+from collectors.core.settings import Values
 
 BASE_NS = 1_700_000_000_000_000_000
 QUICK = Plan(Sensitivity(warm_up_seconds=0.5), event_gap_seconds=2.0, status_seconds=5.0)
@@ -65,7 +66,7 @@ class Bench:
         self.watch = Watch(
             backend,
             what,
-            Report("camera", self.errors.append),
+            ErrorReporter("camera", self.errors.append),
             lambda: BASE_NS + round((self.now - 50.0) * 1e9),
             timer=lambda: self.now,
             stopwatch=iter(itertools.count(0.0, 0.002)).__next__,
@@ -159,7 +160,7 @@ def test_a_lost_source_ends_the_event_and_the_stream() -> None:
 
 def test_a_lost_source_is_an_error_and_a_non_zero_status() -> None:
     bench = Bench(Script(scene(0, 2), lost="/dev/video0 gives no more pictures"))
-    report = Report("camera", bench.errors.append)
+    report = ErrorReporter("camera", bench.errors.append)
     written: list[bytes] = []
     runner = Runner("camera", bench.watch, report, written.append, lambda: BASE_NS, lambda: 0.0)
     assert runner.follow(lambda *_: False) == 1
@@ -268,7 +269,7 @@ def test_every_setting_has_a_default_that_it_admits_itself() -> None:
 
 def test_create_gives_a_streaming_collector() -> None:
     values = Values({"backend": "simulated", "pace": 0.0})
-    made = camera.create(Context(values, Report("camera", print), True, "here", lambda: BASE_NS))
+    made = camera.create(Context(values, ErrorReporter("camera", print), True, "here", lambda: BASE_NS))
     assert isinstance(made, Streaming)
     made.close()
 

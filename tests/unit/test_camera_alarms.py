@@ -21,9 +21,9 @@ from collectors.camera.backends.simulated import (
 from collectors.camera.detector import Detection, Detector, Image
 from collectors.camera.settings import Plan, Sensitivity
 from collectors.camera.watch import Watch
-from collectors.metric import Metric
-from collectors.report import Report
-from collectors.schema import violations
+from collectors.core.errors import ErrorReporter
+from collectors.core.line_protocol import Metric
+from collectors.core.schema import violations
 
 
 def room(level: int = 120, noise: float = 2.0, seed: int = 0) -> Image:
@@ -132,7 +132,7 @@ class Pictures:
 
 def watched(pictures: list[Image]) -> tuple[list[Metric], list[str], int]:
     errors: list[str] = []
-    report = Report("camera", errors.append)
+    report = ErrorReporter("camera", errors.append)
     what = Plan(Sensitivity(covered_seconds=3, frozen_seconds=4), status_seconds=5.0)
     watch = Watch(Pictures(pictures), what, report, lambda: 0, timer=lambda: 0.0, stopwatch=lambda: 0.0)
     metrics = [metric for batch in watch.stream(lambda _seconds: False) for metric in batch]

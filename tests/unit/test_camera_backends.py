@@ -21,9 +21,9 @@ from collectors.camera.backends import Backend, Frame, find_device, open_backend
 from collectors.camera.backends.opencv import Live, Positions, is_taken
 from collectors.camera.backends.simulated import Scene, Simulated
 from collectors.camera.detector import Image
-from collectors.report import Report
-from collectors.runner import Unavailable
-from collectors.settings import Values
+from collectors.core.api import Unavailable
+from collectors.core.errors import ErrorReporter
+from collectors.core.settings import Values
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "camera"
 
@@ -35,7 +35,7 @@ class Opener:
         self.errors: list[str] = []
 
     def __call__(self, **values: object) -> Backend:
-        report = Report("camera", self.errors.append)
+        report = ErrorReporter("camera", self.errors.append)
         defaults = {"pace": 0.0, "reconnect_seconds": 0.0}
         return open_backend(Values({**defaults, **values}), report, lambda: 10**18, time.monotonic)
 

@@ -23,11 +23,11 @@ from collectors.camera.detector import Detection
 from collectors.camera.settings import Plan, Sensitivity
 from collectors.camera.switch import Switch
 from collectors.camera.watch import Watch
-from collectors.metric import Metric
-from collectors.report import Report
-from collectors.runner import Context, Unavailable
-from collectors.settings import Values
-from sensetig.local import ports
+from collectors.core.api import Context, Unavailable
+from collectors.core.errors import ErrorReporter
+from collectors.core.line_protocol import Metric
+from collectors.core.settings import Values
+from sensetig.demo.testbed import ports
 from tests.golden import ROOT
 from tests.unit.camera_control_support import (
     BASE_NS,
@@ -51,7 +51,7 @@ class Made:
         self.errors: list[str] = []
         self.media = ScriptedMedia()
         self.switch = Switch()
-        context = Context(Values(values), Report("camera", self.errors.append), False, "pi", time.time_ns)
+        context = Context(Values(values), ErrorReporter("camera", self.errors.append), False, "pi", time.time_ns)
         self.control = Control("door", self.media, self.switch, context, time.monotonic)
 
 
@@ -269,7 +269,7 @@ def watched(until_seconds: float, switched: dict[float, bool]) -> list[Metric]:
             switch.on = switched[seconds]
 
     plan = Plan(Sensitivity(warm_up_seconds=0.5), event_gap_seconds=2.0, status_seconds=2.0)
-    report = Report("camera", lambda _: None)
+    report = ErrorReporter("camera", lambda _: None)
     watch = Watch(
         Script(until_seconds, act),
         plan,

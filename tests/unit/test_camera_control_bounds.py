@@ -19,7 +19,7 @@ import pytest
 from collectors.camera.control.desk import Busy, Desk
 from collectors.camera.control.server import Bounds, Listener, Server
 from collectors.camera.switch import Switch
-from collectors.runner import Unavailable
+from collectors.core.api import Unavailable
 from tests.unit.camera_control_support import (
     BOUND_SECONDS,
     ScriptedMedia,

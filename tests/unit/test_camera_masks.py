@@ -15,9 +15,9 @@ from collectors.camera.backends.simulated import SCRIPTS, Scene
 from collectors.camera.detection_settings import MASK
 from collectors.camera.detector import Detector, Image
 from collectors.camera.settings import Sensitivity, plan
-from collectors.report import Report
-from collectors.runner import Context, Unavailable
-from collectors.settings import Values
+from collectors.core.api import Context, Unavailable
+from collectors.core.errors import ErrorReporter
+from collectors.core.settings import Values
 
 LEFT_HALF = masks.polygons("0,0 50,0 50,100 0,100")
 
@@ -102,7 +102,7 @@ def test_what_is_no_mask_is_refused_with_one_sentence(text: str, said: str) -> N
 def test_a_wrong_mask_is_refused_before_the_camera_is_opened() -> None:
     values = Values({"source": "nowhere.avi", "mask": "0,0 1,1"})
     with pytest.raises(Unavailable, match="fewer than 3 corners"):
-        camera.create(Context(values, Report("camera", print), True, "here", lambda: 0))
+        camera.create(Context(values, ErrorReporter("camera", print), True, "here", lambda: 0))
 
 
 percent = st.integers(0, 100)

@@ -21,7 +21,7 @@ from collectors.camera.media.keeper import Clip
 from collectors.camera.media.pictures import Packed
 from collectors.camera.media.recorder import Recorder
 from collectors.camera.media.store import Store
-from collectors.runner import Unavailable
+from collectors.core.api import Unavailable
 from tests.unit.camera_media_support import BASE_NS, MOVING, Bench, Usage, picture, shown, sizes
 
 EVENT = "2026/11/21/20261121T080005.000000Z-front-door"

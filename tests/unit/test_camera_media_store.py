@@ -17,7 +17,7 @@ import pytest
 
 from collectors.camera.media.store import MediaError, Store
 from collectors.camera.media.worker import Worker
-from collectors.runner import Unavailable
+from collectors.core.api import Unavailable
 from tests.unit.camera_media_support import BASE_NS, Usage
 
 ROOT = Path(__file__).resolve().parents[2]

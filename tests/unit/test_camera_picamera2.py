@@ -18,10 +18,10 @@ from collectors.camera.detector import Detection
 from collectors.camera.media import Media
 from collectors.camera.settings import Plan
 from collectors.camera.watch import Watch
-from collectors.report import Report
-from collectors.runner import Unavailable
-from collectors.schema import violations
-from collectors.settings import Values
+from collectors.core.api import Unavailable
+from collectors.core.errors import ErrorReporter
+from collectors.core.schema import violations
+from collectors.core.settings import Values
 from tests.doubles import picamera2 as double
 from tests.unit.camera_media_support import BASE_NS, MOVING, Usage, shown, sizes
 
@@ -31,7 +31,7 @@ class Bench:
 
     def __init__(self, script: Iterable[int | Exception | None], values: dict[str, Any], **world: Any) -> None:
         self.errors: list[str] = []
-        self.report = Report("camera", self.errors.append)
+        self.report = ErrorReporter("camera", self.errors.append)
         self.values = Values({"detect_width": 150, **values})
 
         class Camera(double.Picamera2):
@@ -224,13 +224,16 @@ def test_without_picamera2_the_sentence_names_the_package() -> None:
     else:
         pytest.skip("picamera2 is installed here")
     with pytest.raises(Unavailable, match=r"needs picamera2 .*: install the package python3-picamera2"):
-        open_backend(Values({"backend": "picamera2"}), Report("camera", print), lambda: BASE_NS, lambda: 0.0)
+        open_backend(Values({"backend": "picamera2"}), ErrorReporter("camera", print), lambda: BASE_NS, lambda: 0.0)
 
 
 def test_a_source_beside_picamera2_is_refused() -> None:
     with pytest.raises(Unavailable, match=r"is picamera2 and the source is hall\.avi; leave one of them out"):
         open_backend(
-            Values({"backend": "picamera2", "source": "hall.avi"}), Report("c", print), lambda: BASE_NS, lambda: 0.0
+            Values({"backend": "picamera2", "source": "hall.avi"}),
+            ErrorReporter("c", print),
+            lambda: BASE_NS,
+            lambda: 0.0,
         )
 
 

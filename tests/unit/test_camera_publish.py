@@ -13,16 +13,16 @@ import cv2
 import numpy as np
 import pytest
 
-from collectors.broker import Broker, Told, read_broker, read_secret, topic_level
 from collectors.camera.backends import Frame
 from collectors.camera.backends.simulated import Simulated
 from collectors.camera.detector import Box, Detector, Image
 from collectors.camera.events import Event
 from collectors.camera.publish import Publisher, open_publisher, picture
 from collectors.camera.settings import Sensitivity
-from collectors.report import Report
-from collectors.runner import Unavailable
-from collectors.settings import Values
+from collectors.core.api import Unavailable
+from collectors.core.errors import ErrorReporter
+from collectors.core.settings import Values
+from collectors.messaging.session import Broker, ErrorQueue, read_broker, read_secret, topic_level
 from collectors.vision import jpeg
 from collectors.vision.snapshot import MAX_PICTURE_BYTES
 
@@ -66,7 +66,7 @@ def test_a_picture_that_fits_at_no_size_is_refused() -> None:
 
 def test_while_the_broker_is_away_pictures_wait_up_to_a_bound_and_nothing_else_waits(nobody: Broker) -> None:
     errors: list[str] = []
-    publisher = Publisher(nobody, "pi", "hall", (), "both", 3, Report("camera", errors.append))
+    publisher = Publisher(nobody, "pi", "hall", (), "both", 3, ErrorReporter("camera", errors.append))
     try:
         image = np.zeros((480, 640, 3), np.uint8)
         began = time.monotonic()
@@ -89,7 +89,7 @@ def test_pictures_come_faster_than_they_are_encoded_and_the_detection_does_not_w
         goes_on.wait(30)
         return np.zeros((480, 640, 3), np.uint8)
 
-    publisher = Publisher(nobody, "pi", "hall", (), "start", 10, Report("camera", errors.append), still)
+    publisher = Publisher(nobody, "pi", "hall", (), "start", 10, ErrorReporter("camera", errors.append), still)
     try:
         began = time.monotonic()
         for _ in range(10):
@@ -108,7 +108,7 @@ def test_a_full_size_picture_that_cannot_be_had_is_replaced_by_the_small_one(nob
     def still() -> Image:
         raise Unavailable("the camera on the ribbon cable has given no picture")
 
-    publisher = Publisher(nobody, "pi", "hall", (), "both", 10, Report("camera", errors.append), still)
+    publisher = Publisher(nobody, "pi", "hall", (), "both", 10, ErrorReporter("camera", errors.append), still)
     try:
         for kind in ("start", "end"):
             publisher.event(event(kind, np.zeros((96, 128), np.uint8)))
@@ -123,7 +123,7 @@ def test_a_full_size_picture_that_cannot_be_had_is_replaced_by_the_small_one(nob
 def test_a_broker_that_is_away_is_told_in_a_sentence(nobody: Broker) -> None:
     errors: list[str] = []
     frame = Frame(np.zeros((48, 64), np.uint8), 0.0, 0)
-    publisher = Publisher(nobody, "pi", "hall", (), "both", 3, Report("camera", errors.append))
+    publisher = Publisher(nobody, "pi", "hall", (), "both", 3, ErrorReporter("camera", errors.append))
     try:
         end = time.monotonic() + 10
         while not errors and time.monotonic() < end:
@@ -136,7 +136,7 @@ def test_a_broker_that_is_away_is_told_in_a_sentence(nobody: Broker) -> None:
 
 def test_a_picture_that_does_not_fit_is_counted_and_the_camera_goes_on(nobody: Broker) -> None:
     errors: list[str] = []
-    publisher = Publisher(nobody, "pi", "hall", (), "both", 3, Report("camera", errors.append))
+    publisher = Publisher(nobody, "pi", "hall", (), "both", 3, ErrorReporter("camera", errors.append))
     try:
         assert publisher.event(event("start", np.zeros((4, 4, 3), np.uint8))) == {}
     finally:
@@ -216,7 +216,7 @@ def test_what_cannot_be_published_to_is_said_at_the_start(
     backend = Simulated("s", seed=1, frame_rate=5.0, pace=0.0, clock_ns=lambda: 10**18, timer=lambda: 100.0)
     settings = Values({"publish_password_file": str(file), **values})
     with pytest.raises(Unavailable, match=sentence):
-        open_publisher(settings, "pi", backend, Report("camera", print))
+        open_publisher(settings, "pi", backend, ErrorReporter("camera", print))
 
 
 @pytest.mark.parametrize("url", ["", "hub", "hub:1883", "http://hub", "mqtt://", "mqtt://hub/topic", "mqtt://hub:x"])
@@ -240,7 +240,7 @@ def test_a_name_with_signs_that_topics_use_makes_one_level() -> None:
 
 
 def test_what_a_thread_tells_is_bounded() -> None:
-    told = Told()
+    told = ErrorQueue()
     said: list[str] = []
     for number in range(100):
         told.add(str(number))

@@ -16,10 +16,10 @@ from collectors.camera.backends import Backend, Frame, open_backend
 from collectors.camera.backends.reconnect import Reconnecting
 from collectors.camera.settings import Plan
 from collectors.camera.watch import Watch
-from collectors.metric import Metric
-from collectors.report import Report
-from collectors.runner import Unavailable
-from collectors.settings import Values
+from collectors.core.api import Unavailable
+from collectors.core.errors import ErrorReporter
+from collectors.core.line_protocol import Metric
+from collectors.core.settings import Values
 from tests.unit.camera_rtsp import rtsp_camera
 
 NOW_NS = 1_795_248_000 * 10**9
@@ -74,7 +74,7 @@ def test_a_stream_that_is_lost_is_opened_again(silent: bool) -> None:
     errors: list[str] = []
     with network_camera(silent=silent) as url:
         values = Values({"source": url, "frame_rate": 120.0, "timeout_seconds": 1.0, "reconnect_seconds": 0.1})
-        backend = open_backend(values, Report("camera", errors.append), lambda: NOW_NS, time.monotonic)
+        backend = open_backend(values, ErrorReporter("camera", errors.append), lambda: NOW_NS, time.monotonic)
         levels: set[int] = set()
         gaps = 0
         limit = time.monotonic() + 60
@@ -94,7 +94,7 @@ def test_an_rtsp_camera_that_stalls_is_lost_after_the_timeout_and_opened_again()
     errors: list[str] = []
     with rtsp_camera(60) as url:
         values = Values({"source": url, "frame_rate": 120.0, "timeout_seconds": 1.0, "reconnect_seconds": 0.1})
-        backend = open_backend(values, Report("camera", errors.append), lambda: NOW_NS, time.monotonic)
+        backend = open_backend(values, ErrorReporter("camera", errors.append), lambda: NOW_NS, time.monotonic)
         seen, lost, again = 0, False, 0
         limit = time.monotonic() + 90
         for frame in backend.frames(never):
@@ -136,7 +136,7 @@ class Scripted:
 
 def test_each_try_that_fails_is_counted_and_said_once_and_dropped_pictures_add_up() -> None:
     errors: list[str] = []
-    report = Report("camera", errors.append)
+    report = ErrorReporter("camera", errors.append)
     cameras: list[Scripted] = []
     tries = 0
 
@@ -175,7 +175,7 @@ def test_looking_out_for_a_camera_ends_when_it_is_time_to_stop() -> None:
         lost.set()
         raise Unavailable("there is no device /dev/video0")
 
-    backend = Reconnecting(Scripted(1), reopen, Report("camera", lambda _: None), 3600.0)
+    backend = Reconnecting(Scripted(1), reopen, ErrorReporter("camera", lambda _: None), 3600.0)
     begun = time.monotonic()
     frames = list(backend.frames(lambda seconds: lost.wait(min(seconds, 0.05)) if seconds else False))
     assert frames[0] is not None
@@ -187,13 +187,13 @@ def test_an_error_that_is_no_loss_is_not_tried_again() -> None:
     def reopen() -> Backend:
         raise ValueError("the mask is none")
 
-    backend = Reconnecting(Scripted(1), reopen, Report("camera", lambda _: None), 60.0)
+    backend = Reconnecting(Scripted(1), reopen, ErrorReporter("camera", lambda _: None), 60.0)
     with pytest.raises(ValueError, match="the mask is none"):
         list(backend.frames(never))
 
 
 def test_a_stop_before_anything_is_lost_ends_the_pictures() -> None:
-    backend = Reconnecting(Scripted(5), lambda: Scripted(5), Report("camera", lambda _: None), 60.0)
+    backend = Reconnecting(Scripted(5), lambda: Scripted(5), ErrorReporter("camera", lambda _: None), 60.0)
     assert list(backend.frames(lambda _seconds: True)) == []
 
 
@@ -211,7 +211,7 @@ def test_what_has_changed_while_the_camera_was_away_is_no_motion(away: float, ev
                     seconds += away
                 yield Frame(image, seconds, NOW_NS + round(seconds * 1e9))
 
-    report = Report("camera", lambda _: None)
+    report = ErrorReporter("camera", lambda _: None)
     watch = Watch(Room(0), Plan(frames=62), report, lambda: NOW_NS, timer=lambda: 0.0, stopwatch=lambda: 0.0)
     metrics = [metric for batch in watch.stream(never) for metric in batch]
     starts = [each for each in metrics if each.series.tags.get("kind") == "start"]
@@ -221,7 +221,7 @@ def test_what_has_changed_while_the_camera_was_away_is_no_motion(away: float, ev
 def test_the_status_goes_on_with_no_frames_while_the_camera_is_away() -> None:
     now = 0.0
     errors: list[str] = []
-    report = Report("camera", errors.append)
+    report = ErrorReporter("camera", errors.append)
 
     def reopen() -> Backend:
         raise Unavailable("there is no device /dev/video0")

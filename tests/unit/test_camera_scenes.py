@@ -22,8 +22,8 @@ from collectors.camera.detection_settings import SCENE
 from collectors.camera.detector import Detection, Detector, Image
 from collectors.camera.events import Events
 from collectors.camera.settings import Sensitivity
-from collectors.report import Report
-from collectors.settings import Values
+from collectors.core.errors import ErrorReporter
+from collectors.core.settings import Values
 
 
 def play(script: Script, seconds: float, seed: int = 1) -> list[tuple[float, Detection, Truth]]:
@@ -42,7 +42,7 @@ def test_every_scene_can_be_chosen_and_the_mixed_one_is_the_default() -> None:
 
 def test_the_setting_chooses_the_scene() -> None:
     values = Values({"backend": "simulated", "scene": "rain", "seed": 2, "pace": 0.0})
-    backend = open_backend(values, Report("camera", print), lambda: 0, lambda: 0.0)
+    backend = open_backend(values, ErrorReporter("camera", print), lambda: 0, lambda: 0.0)
     picture = next(iter(backend.frames(lambda _seconds: False)))
     assert picture is not None
     assert (picture.image == Scene(2, SCRIPTS["rain"]).draw(0.0)).all()

@@ -8,8 +8,8 @@ import os
 import pytest
 
 from collectors.clock import CLOCK, STA_UNSYNC, Clock, Kept, kernel
-from collectors.runner import Unavailable
-from collectors.schema import violations
+from collectors.core.api import Unavailable
+from collectors.core.schema import violations
 
 
 @pytest.mark.parametrize(("status", "synchronised"), [(0x2001, 1), (STA_UNSYNC, 0), (0x2001 | STA_UNSYNC, 0)])

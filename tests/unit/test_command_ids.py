@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors import commands
-from collectors.command_ids import IdFile
-from collectors.commands import Command, Gate, Refused
-from collectors.runner import Unavailable
+from collectors.core.api import Unavailable
+from collectors.messaging import commands
+from collectors.messaging.command_ids import IdFile
+from collectors.messaging.commands import Command, Gate, Refused
 
 NOW = 1_800_000_000.0
 TOPIC = "sensetig/pi/command/ping"

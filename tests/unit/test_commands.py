@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors import commands
-from collectors.commands import ArgumentError, Command, Gate, Refused
+from collectors.messaging import commands
+from collectors.messaging.commands import ArgumentError, Command, Gate, Refused
 
 NOW = 1_800_000_000.0
 TOPIC = "sensetig/pi/command/ping"

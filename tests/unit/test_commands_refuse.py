@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from sensetig import bundle
 from sensetig.__main__ import main
-from sensetig.commands.reference import kept_in
+from sensetig.cli.reference import kept_in
 
 
 @pytest.mark.parametrize("given", ["nan", "inf", "-inf", "-1"])

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from collectors.__main__ import catalogue
-from collectors.schema import COLLECTOR, PIPELINE_TAGS, Measurement
+from collectors.core.registry import catalogue
+from collectors.core.schema import COLLECTOR, PIPELINE_TAGS, Measurement
 from grafana.dashboards import FOLDER, fresh
 from grafana.dashboards.__main__ import main
 from grafana.dashboards.lib import boards, units

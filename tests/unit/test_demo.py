@@ -15,16 +15,16 @@ import psutil
 import pytest
 from influxdb_client.client.flux_table import FluxRecord
 
-from collectors.schema import Field, Measurement, Tag
+from collectors.core.schema import Field, Measurement, Tag
 from sensetig.declarations import Declared
 from sensetig.demo.arrivals import Arrivals, Reading, came_through, gather, missing
 from sensetig.demo.run import sources
 from sensetig.demo.state import State, StateError
 from sensetig.demo.summary import dashboards, save
 from sensetig.demo.table import amount, values
+from sensetig.demo.testbed import ports
+from sensetig.demo.testbed.processes import EngineFailed, Identity, await_ready, start, stop
 from sensetig.demo.watch import last_error
-from sensetig.local import ports
-from sensetig.local.processes import EngineFailed, Identity, await_ready, start, stop
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 WEATHER = Measurement(

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.commands import ArgumentError
-from collectors.display import font, rendering, screens
-from collectors.display.health import Health, health, hours, within
-from collectors.display.rendering import BLACK, OFF, PIXELS, SIDE, WHITE, Frame
-from collectors.display.screens import FrameBuffer, Screen, ScreenError
-from collectors.display.show import Show
+from collectors.messaging.commands import ArgumentError
+from collectors.sensehat.led import font, rendering, screens
+from collectors.sensehat.led.health import Health, health, hours, within
+from collectors.sensehat.led.rendering import BLACK, OFF, PIXELS, SIDE, WHITE, Frame
+from collectors.sensehat.led.screens import FrameBuffer, Screen, ScreenError
+from collectors.sensehat.led.show import Show
 
 pixels = st.tuples(*[st.integers(0, 255)] * 3)
 frames = st.lists(pixels, min_size=PIXELS, max_size=PIXELS).map(tuple)

@@ -7,7 +7,7 @@ import tomllib
 
 import pytest
 
-from collectors.__main__ import catalogue
+from collectors.core.registry import catalogue
 from tests.golden import ROOT
 
 SNIPPETS = ROOT / "telegraf" / "telegraf.d"

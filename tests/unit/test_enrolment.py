@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import yaml
 
-from sensetig.trust import enrolment, first_boot
-from sensetig.trust.errors import TrustError
-from sensetig.trust.hub import Hub
-from sensetig.trust.service import application
+from sensetig.security import enrolment, first_boot
+from sensetig.security.errors import TrustError
+from sensetig.security.hub import Hub
+from sensetig.security.service import application
 
 NOW = 1_800_000_000.0
 KEY = "ssh-ed25519 " + "A" * 68

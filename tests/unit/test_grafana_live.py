@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner
 
 from sensetig import bundle
-from sensetig.commands.live import command
+from sensetig.cli.live import command
 from sensetig.grafana import live
 from sensetig.grafana.server import Account, Server, StoredToken
-from sensetig.influx import SetupError
+from sensetig.influxdb import SetupError
 
 GOOD = StoredToken(7, live.TOKEN, expired=False, revoked=False)
 

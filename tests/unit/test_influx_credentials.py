@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sensetig.influx import SetupError, Tokens
-from sensetig.influx.credentials import Credentials, read_secret
+from sensetig.influxdb import SetupError, Tokens
+from sensetig.influxdb.credentials import Credentials, read_secret
 
 
 def _mode(path: Path) -> int:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from sensetig import bundle
-from sensetig.influx import SetupError
-from sensetig.influx.definitions import Bucket, Mapping, parse_buckets, parse_mappings, parse_task, read
+from sensetig.influxdb import SetupError
+from sensetig.influxdb.definitions import Bucket, Mapping, parse_buckets, parse_mappings, parse_task, read
 
 DAY = 86_400
 

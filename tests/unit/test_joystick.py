@@ -13,15 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors import joystick
+from collectors.core.api import Context, NotApplicable, Unavailable, Wait
+from collectors.core.errors import ErrorReporter
+from collectors.core.schema import violations
+from collectors.core.settings import Values
 from collectors.joystick import DIRECTIONS, JOYSTICK, Joystick, LibraryStick, Moved, Presses
-from collectors.report import Report
-from collectors.runner import Context, NotApplicable, Unavailable, Wait
-from collectors.schema import violations
-from collectors.settings import Values
 
 
 def context(once: bool = False, **values: object) -> Context:
-    return Context(Values(values), Report("joystick", lambda _: None), once, "pi", time.time_ns)
+    return Context(Values(values), ErrorReporter("joystick", lambda _: None), once, "pi", time.time_ns)
 
 
 def test_a_press_and_its_release_are_a_point_each_and_holding_is_none() -> None:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from collectors.__main__ import catalogue, requirement
-from collectors.decoding import decode_lines
+from collectors.core.cli import requirement
+from collectors.core.line_protocol_parser import decode_lines
+from collectors.core.registry import catalogue
 from tests.golden import ROOT
 
 PROBE = Path(__file__).parent / "probe"
@@ -85,7 +86,7 @@ def test_the_list_imports_no_collector() -> None:
         cwd=ROOT,
     )
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert "collectors.settings" in imported
+    assert "collectors.core.settings" in imported
     assert not imported & {f"collectors.{name}" for name in catalogue()}
 
 

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from collectors.decoding import ParseError, decode, decode_lines
-from collectors.metric import (
+from collectors.core.line_protocol import (
     MAX_NAME_BYTES,
     MAX_STRING_BYTES,
     MAX_TIME_NS,
@@ -24,6 +23,7 @@ from collectors.metric import (
     clean_name,
     encode,
 )
+from collectors.core.line_protocol_parser import ParseError, decode, decode_lines
 from tests.arbitrary import METRICS, carried
 
 
@@ -226,7 +226,7 @@ def test_a_metric_of_an_impossible_time_is_left_out_rather_than_dated_now(time_n
 
 
 def test_many_different_field_names_do_not_grow_the_memory() -> None:
-    from collectors.metric import _FIELD_KEYS, _KEPT
+    from collectors.core.line_protocol import _FIELD_KEYS, _KEPT
 
     for number in range(_KEPT * 2):
         assert line({f"field{number}": 1}) == f"m field{number}=1i"
@@ -362,7 +362,7 @@ def test_any_text_is_read_or_refused_in_words(text: str) -> None:
 
 @given(st.text(st.sampled_from("m,a=b 1.e+-iutfT_"), max_size=24))
 def test_the_fast_way_of_reading_agrees_with_the_thorough_one(text: str) -> None:
-    from collectors.decoding import _decode_any, _decode_plain
+    from collectors.core.line_protocol_parser import _decode_any, _decode_plain
 
     stripped = text.strip("\r\n ")
     fast = _decode_plain(stripped)

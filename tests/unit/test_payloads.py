@@ -12,10 +12,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from collectors.decoding import decode
-from collectors.metric import Metric, Series, encode
-from collectors.payloads import Bounds, Refused, read_encoded, read_message
-from collectors.payloads.outcome import REASONS
+from collectors.core.line_protocol import Metric, Series, encode
+from collectors.core.line_protocol_parser import decode
+from collectors.messaging.parsers import Bounds, Refused, read_encoded, read_message
+from collectors.messaging.parsers.outcome import REASONS
 from tests.golden import ROOT
 
 NOW = 1_800_000_000_000_000_000

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from collectors.metric import Metric, Series
-from collectors.payloads import MEASUREMENTS, Refused, read_message
-from collectors.payloads.measurements import ENERGY
-from collectors.schema import violations
+from collectors.core.line_protocol import Metric, Series
+from collectors.core.schema import violations
+from collectors.messaging.parsers import MEASUREMENTS, Refused, read_message
+from collectors.messaging.parsers.measurements import ENERGY
 from collectors.sensehat import ENVIRONMENT
 
 NOW = 1_800_000_000_000_000_000

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from collectors import pi
-from collectors.metric import Metric
+from collectors.core.api import Context, NotApplicable, Unavailable
+from collectors.core.errors import ErrorReporter
+from collectors.core.line_protocol import Metric
+from collectors.core.settings import Values
 from collectors.pi import board, firmware
-from collectors.report import Report
-from collectors.runner import Context, NotApplicable, Unavailable
-from collectors.settings import Values
 from tests.golden import CASES
 from tests.trees import plant
 
@@ -79,7 +79,7 @@ def pi_4(tmp_path: Path) -> Bench:
 
 def context(folder: Path, errors: list[str], **settings: object) -> Context:
     values = Values({"sys_root": str(folder / "sys"), "proc_root": str(folder / "proc"), **settings})
-    return Context(values, Report("pi", errors.append), True, "host", lambda: 0)
+    return Context(values, ErrorReporter("pi", errors.append), True, "host", lambda: 0)
 
 
 # --- what is a Pi -----------------------------------------------------------------------------------

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from collectors.pipe import PIPE_BYTES, Kept, widen
-from collectors.telemetry.state.background import TOLD_TOGETHER, Background
-from collectors.telemetry.state.model import Rules
-from collectors.telemetry.state.sqlite import SqliteStore
-from collectors.telemetry.state.store import Store, StoreError
-from collectors.telemetry.state.tracker import Limits, Tracker
+from collectors.core.stdio import PIPE_BYTES, PeekingPipe, widen
+from collectors.device_state.background import TOLD_TOGETHER, Background
+from collectors.device_state.model import Rules
+from collectors.device_state.sqlite import SqliteStore
+from collectors.device_state.store import Store, StoreError
+from collectors.device_state.tracker import Limits, Tracker
 
 NOW = 1_800_000_000 * 10**9
 
@@ -31,25 +31,25 @@ def pipe() -> Iterator[tuple[int, int]]:
 def test_what_is_looked_at_stays_for_whoever_comes_after(pipe: tuple[int, int]) -> None:
     reading, writing = pipe
     os.write(writing, b"a\nb\n")
-    killed = Kept(reading)
-    assert killed.look() == b"a\nb\n"
+    killed = PeekingPipe(reading)
+    assert killed.peek() == b"a\nb\n"
     killed.close()  # before it let go
-    after = Kept(reading)
-    assert after.look() == b"a\nb\n"
-    after.let_go()
-    assert after.look() is None
+    after = PeekingPipe(reading)
+    assert after.peek() == b"a\nb\n"
+    after.discard()
+    assert after.peek() is None
     after.close()
 
 
 def test_half_a_line_stays_until_there_is_more(pipe: tuple[int, int]) -> None:
     reading, writing = pipe
-    kept = Kept(reading)
+    kept = PeekingPipe(reading)
     os.write(writing, b"a\nb")
-    assert kept.look() == b"a\n"
+    assert kept.peek() == b"a\n"
     os.write(writing, b"c\n")
-    assert kept.look() == b"bc\n"
+    assert kept.peek() == b"bc\n"
     os.write(writing, b"half")
-    assert kept.look() == b"half", "it might be longer than the pipe"
+    assert kept.peek() == b"half", "it might be longer than the pipe"
     kept.close()
 
 
@@ -63,7 +63,7 @@ def test_a_wide_pipe_holds_a_megabyte(pipe: tuple[int, int]) -> None:
 def test_a_file_is_no_pipe(tmp_path: Path) -> None:
     file = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
     with pytest.raises(OSError, match="it is no pipe"):
-        Kept(file)
+        PeekingPipe(file)
     assert not widen(file)
     os.close(file)
 

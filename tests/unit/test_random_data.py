@@ -8,13 +8,13 @@ from random import Random
 import pytest
 
 from collectors import random_data
-from collectors.decoding import decode
-from collectors.metric import Metric, Series
+from collectors.core.api import Context, Polled, Unavailable
+from collectors.core.errors import ErrorReporter
+from collectors.core.line_protocol import Metric, Series
+from collectors.core.line_protocol_parser import decode
+from collectors.core.schema import violations
+from collectors.core.settings import Values
 from collectors.random_data import Printed, Pushed, Target, Walk, check_url, read_token
-from collectors.report import Report
-from collectors.runner import Context, Polled, Unavailable
-from collectors.schema import violations
-from collectors.settings import Values
 
 
 class Way:
@@ -35,7 +35,7 @@ class Way:
         return self._lost
 
 
-def _pushed(way: Way, report: Report, *, once: bool = False) -> Pushed:
+def _pushed(way: Way, report: ErrorReporter, *, once: bool = False) -> Pushed:
     series = Series("random_data", {"device": "shelf", "simulated": "true", "host": "pi", "site": "home"})
     return Pushed(Walk(Random(7)), series, way, report, lambda: 1_700_000_000_000_000_000, once=once)
 
@@ -74,7 +74,7 @@ def test_what_is_printed_is_as_declared() -> None:
 
 def test_what_is_pushed_is_as_declared_and_nothing_of_it_is_printed() -> None:
     way = Way()
-    pushed = _pushed(way, Report("random_data", _ignore))
+    pushed = _pushed(way, ErrorReporter("random_data", _ignore))
     assert list(pushed.collect()) == list(pushed.collect()) == []
     metrics: list[Metric] = [decode(line) for line in way.lines]
     assert [violation for metric in metrics for violation in violations(metric, random_data.MEASUREMENTS)] == []
@@ -84,7 +84,7 @@ def test_what_is_pushed_is_as_declared_and_nothing_of_it_is_printed() -> None:
 
 def test_a_blocked_way_is_counted_each_time_and_said_once() -> None:
     said: list[str] = []
-    report = Report("random_data", said.append)
+    report = ErrorReporter("random_data", said.append)
     pushed = _pushed(Way("InfluxDB does not answer"), report)
     errors = []
     for _ in range(3):
@@ -96,12 +96,12 @@ def test_a_blocked_way_is_counted_each_time_and_said_once() -> None:
 
 def test_the_only_point_that_is_refused_is_a_failure() -> None:
     with pytest.raises(Unavailable, match="InfluxDB does not answer"):
-        _pushed(Way("InfluxDB does not answer"), Report("random_data", _ignore), once=True).collect()
+        _pushed(Way("InfluxDB does not answer"), ErrorReporter("random_data", _ignore), once=True).collect()
 
 
 def test_what_is_lost_at_the_end_is_said() -> None:
     said: list[str] = []
-    _pushed(Way(lost="InfluxDB misses points"), Report("random_data", said.append)).close()
+    _pushed(Way(lost="InfluxDB misses points"), ErrorReporter("random_data", said.append)).close()
     assert said == ["E! random_data: InfluxDB misses points"]
 
 
@@ -135,7 +135,7 @@ def test_a_target_does_not_show_its_token() -> None:
 
 def test_the_address_must_be_one() -> None:
     values = Values({"url": "localhost:8086"})
-    context = Context(values, Report("random_data", _ignore), once=True, host="pi", clock_ns=lambda: 0)
+    context = Context(values, ErrorReporter("random_data", _ignore), once=True, host="pi", clock_ns=lambda: 0)
     with pytest.raises(Unavailable) as caught:
         random_data.create(context)
     assert str(caught.value) == (
@@ -170,13 +170,15 @@ def test_an_address_that_is_one_is_taken_and_the_token_asked_for(url: str, monke
     monkeypatch.delenv("SENSETIG_RANDOM_DATA_TOKEN", raising=False)
     with pytest.raises(Unavailable, match="there is no token"):
         random_data.create(
-            Context(Values({"url": url}), Report("random_data", _ignore), once=True, host="pi", clock_ns=lambda: 0)
+            Context(
+                Values({"url": url}), ErrorReporter("random_data", _ignore), once=True, host="pi", clock_ns=lambda: 0
+            )
         )
 
 
 def test_through_telegraf_neither_token_nor_library_is_needed() -> None:
     values = Values({"output": "telegraf", "seed": 7})
-    context = Context(values, Report("random_data", _ignore), once=True, host="pi", clock_ns=lambda: 0)
+    context = Context(values, ErrorReporter("random_data", _ignore), once=True, host="pi", clock_ns=lambda: 0)
     collector = random_data.create(context)
     assert isinstance(collector, Polled)
     (metric,) = collector.collect()

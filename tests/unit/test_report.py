@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collectors.report import Report
+from collectors.core.errors import ErrorReporter
 
 
 def test_an_error_is_said_with_the_collector_s_name_and_counted() -> None:
     lines: list[str] = []
-    report = Report("pi", lines.append)
+    report = ErrorReporter("pi", lines.append)
     report.error("the fan is gone")
     assert lines == ["E! pi: the fan is gone"]
     assert report.take() == 1
@@ -15,7 +15,7 @@ def test_an_error_is_said_with_the_collector_s_name_and_counted() -> None:
 
 def test_a_sentence_that_comes_back_is_counted_and_not_said_again() -> None:
     lines: list[str] = []
-    report = Report("pi", lines.append)
+    report = ErrorReporter("pi", lines.append)
     counts = []
     for _ in range(3):
         report.error("the fan is gone")
@@ -27,7 +27,7 @@ def test_a_sentence_that_comes_back_is_counted_and_not_said_again() -> None:
 
 def test_a_sentence_that_was_absent_for_a_batch_is_said_again() -> None:
     lines: list[str] = []
-    report = Report("pi", lines.append)
+    report = ErrorReporter("pi", lines.append)
     report.error("the fan is gone")
     report.take()
     assert report.take() == 0
@@ -37,7 +37,7 @@ def test_a_sentence_that_was_absent_for_a_batch_is_said_again() -> None:
 
 def test_different_sentences_are_each_said() -> None:
     lines: list[str] = []
-    report = Report("pi", lines.append)
+    report = ErrorReporter("pi", lines.append)
     report.error("one")
     report.error("two")
     assert lines == ["E! pi: one", "E! pi: two"]
@@ -46,5 +46,5 @@ def test_different_sentences_are_each_said() -> None:
 
 def test_a_sentence_is_one_line_since_telegraf_logs_by_the_line() -> None:
     lines: list[str] = []
-    Report("pi", lines.append).error("one\n  two\tthree ")
+    ErrorReporter("pi", lines.append).error("one\n  two\tthree ")
     assert lines == ["E! pi: one two three"]

@@ -16,7 +16,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
 
-from sensetig.local import ports
+from sensetig.demo.testbed import ports
 from sensetig.report import ReportError, export, shelf
 from sensetig.report.mail import Post, check, message, send
 from sensetig.report.reader import Reader, quoted, read_private

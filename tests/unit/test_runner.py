@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from collectors.decoding import decode_lines
-from collectors.metric import Metric, Series
-from collectors.report import Report
-from collectors.requests import Requests
-from collectors.runner import REPORT_SECONDS, Collector, Runner, Unavailable
-from collectors.schema import COLLECTOR, violations
+from collectors.core.api import Collector, Unavailable
+from collectors.core.errors import ErrorReporter
+from collectors.core.line_protocol import Metric, Series
+from collectors.core.line_protocol_parser import decode_lines
+from collectors.core.runner import REPORT_SECONDS, Runner
+from collectors.core.schema import COLLECTOR, violations
+from collectors.core.stdio import StdinControl
 
 
 class Polled:
@@ -61,7 +62,7 @@ class Stage:
         self.writes = 0
         self.said: list[str] = []
         self.seconds = 100.0
-        self.report = Report("room", self.said.append)
+        self.report = ErrorReporter("room", self.said.append)
         self.runner = Runner("room", collector, self.report, self._write, lambda: 42, lambda: self.seconds)
 
     def _write(self, data: bytes) -> None:
@@ -82,16 +83,16 @@ def number(value: float | int, time_ns: int | None = None) -> Metric:
 
 
 @pytest.fixture
-def requests_of() -> Iterator[Callable[[], tuple[Requests, int]]]:
-    """Requests on a pipe, with the pipe's end for writing; the process's signals are as before afterwards."""
+def requests_of() -> Iterator[Callable[[], tuple[StdinControl, int]]]:
+    """StdinControl on a pipe, with the pipe's end for writing; the process's signals are as before afterwards."""
     before = {which: signal.getsignal(which) for which in (signal.SIGTERM, signal.SIGINT)}
     wakeup = signal.set_wakeup_fd(-1)
     opened: list[int] = []
 
-    def make() -> tuple[Requests, int]:
+    def make() -> tuple[StdinControl, int]:
         reading, writing = os.pipe()
         opened.append(reading)
-        return Requests(reading), writing
+        return StdinControl(reading), writing
 
     yield make
     signal.set_wakeup_fd(wakeup)
@@ -221,7 +222,7 @@ def test_lines_that_come_during_a_pause_are_not_answered(requests_of: Any) -> No
 
 def test_without_an_input_only_signals_count(requests_of: Any) -> None:
     requests_of()
-    requests = Requests(None)
+    requests = StdinControl(None)
     assert requests.wait(0) is False
     signal.raise_signal(signal.SIGTERM)
     assert requests.wait(3600) is True

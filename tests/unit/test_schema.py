@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from collectors.metric import FieldValue, Metric, Series
-from collectors.schema import COLLECTOR, Field, Measurement, Tag, violations
+from collectors.core.line_protocol import FieldValue, Metric, Series
+from collectors.core.schema import COLLECTOR, Field, Measurement, Tag, violations
 
 ROOM = Measurement(
     "room",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from collectors.runner import Polled, Unavailable
+from collectors.core.api import Polled, Unavailable
 from collectors.sensehat import create, thermal
 from collectors.sensehat.collector import SenseHat
 from collectors.sensehat.hat import Aside, Board, Library, LibraryWithColour, prepare_colour, present

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.metric import Metric
-from collectors.schema import violations
+from collectors.core.line_protocol import Metric
+from collectors.core.schema import violations
 from collectors.sensehat import MEASUREMENTS
 from collectors.sensehat.collector import Lines
 from collectors.sensehat.readings import INVALID, Attitude, Colour, Reading, Stuck, Vector, zeros_removed

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from collectors.metric import Metric
-from collectors.runner import Polled, Streaming, Unavailable
-from collectors.schema import violations
+from collectors.core.api import Polled, Streaming, Unavailable
+from collectors.core.line_protocol import Metric
+from collectors.core.schema import violations
 from collectors.sensehat import MEASUREMENTS, create
 from collectors.sensehat.collector import SenseHat
 from collectors.sensehat.recording import Replay, Schedule

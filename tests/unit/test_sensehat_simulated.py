@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from collectors.runner import Polled, Unavailable
-from collectors.schema import violations
+from collectors.core.api import Polled, Unavailable
+from collectors.core.schema import violations
 from collectors.sensehat import MEASUREMENTS, create
 from collectors.sensehat.orientation import heading
 from collectors.sensehat.psychrometrics import dew_point, humidity_at, without_cpu_heat

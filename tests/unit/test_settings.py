@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from collectors.settings import Setting, SettingsError, Values, resolve, variable
+from collectors.core.settings import Setting, SettingsError, Values, resolve, variable
 
 BACKEND = Setting("backend", str, "auto", "Where readings come from.", choices=("auto", "hat"))
 COUNT = Setting("count", int, 3, "How many.", low=1, high=9)

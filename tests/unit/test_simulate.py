@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from collectors.decoding import decode_lines
+from collectors.core.line_protocol_parser import decode_lines
 from sensetig.simulator import SimulatorError
 from sensetig.simulator.run import Wishes, plan_of
 from sensetig.simulator.transports import Target

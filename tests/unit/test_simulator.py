@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collectors.metric import Metric
-from collectors.payloads import Refused, read_message
-from collectors.schema import violations
+from collectors.core.line_protocol import Metric
+from collectors.core.schema import violations
+from collectors.messaging.parsers import Refused, read_message
 from collectors.sensehat import MEASUREMENTS
 from collectors.sensehat.world import sense
 from sensetig.simulator import SimulatorError

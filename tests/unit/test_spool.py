@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from collectors.runner import Unwritable
+from collectors.core.api import Unwritable
 from collectors.spool.folder import Busy
 from collectors.spool.reader import CHUNK_BYTES, Reader
 from collectors.spool.record import encode, encode_position, segment_name

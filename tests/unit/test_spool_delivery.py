@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from collectors.metric import Metric
-from collectors.report import Report
-from collectors.runner import Unavailable
-from collectors.schema import violations
+from collectors.core.api import Unavailable
+from collectors.core.errors import ErrorReporter
+from collectors.core.line_protocol import Metric
+from collectors.core.schema import violations
 from collectors.spool import SPOOL
 from collectors.spool.delivery import LOOK_SECONDS, REPORT_SECONDS, Delivery
 from collectors.spool.reader import Reader
@@ -45,7 +45,7 @@ class Stage:
             "hall",
             redeliver_seconds,
             once,
-            Report("spool", self.said.append),
+            ErrorReporter("spool", self.said.append),
             lambda: 17,
             lambda: self.seconds,
         )
@@ -159,7 +159,7 @@ def test_without_a_bell_it_looks_by_itself(tmp_path: Path) -> None:
         waits.append((seconds, descriptor))
         return len(waits) == 2
 
-    delivery = Delivery(reader, "x", 60, False, Report("spool", pytest.fail), lambda: 17, lambda: 0.0)
+    delivery = Delivery(reader, "x", 60, False, ErrorReporter("spool", pytest.fail), lambda: 17, lambda: 0.0)
     assert len(list(delivery.stream(wait))) == 2
     assert waits == [(0, None), (LOOK_SECONDS, None)]
     delivery.close()

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from collectors.decoding import decode_lines
-from collectors.schema import COLLECTOR
+from collectors.core.line_protocol_parser import decode_lines
+from collectors.core.schema import COLLECTOR
 from collectors.spool.reader import Reader
 from tests.golden import ROOT
 

@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from sensetig.commands.status import command
-from sensetig.status.fleet import ACT, GOOD, LOOK, Device, Limits, as_plain, in_service, judge, ordered
-from sensetig.status.table import heading, table
+from sensetig.cli.status import command
+from sensetig.fleet.devices import ACT, GOOD, LOOK, Device, Limits, as_plain, in_service, judge, ordered
+from sensetig.fleet.table import heading, table
 
 LIMITS = Limits(60, 600)
 WELL = Device("pi-a", 3.0, 45.0, 12.0, 40.0, False, False, False, False, 1200, "0.1.0")

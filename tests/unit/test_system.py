@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from collectors import system
-from collectors.metric import Metric, Series
-from collectors.report import Report
-from collectors.runner import Context, Unavailable
-from collectors.schema import violations
-from collectors.settings import Values
+from collectors.core.api import Context, Unavailable
+from collectors.core.errors import ErrorReporter
+from collectors.core.line_protocol import Metric, Series
+from collectors.core.schema import violations
+from collectors.core.settings import Values
 
 STAT = """\
 cpu  100 10 50 800 20 5 5 10 0 0
@@ -101,7 +101,7 @@ class Bench:
 
     def __init__(self, machine: Path, *, once: bool = False, **values: object) -> None:
         self.said: list[str] = []
-        self.report = Report("system", self.said.append)
+        self.report = ErrorReporter("system", self.said.append)
         roots = {f"{name}_root": str(machine / name) for name in ("proc", "sys", "run")}
         context = Context(Values({**roots, **values}), self.report, once, "pi", lambda: 1_000)
         self.collector = system.create(context)
@@ -235,7 +235,7 @@ def test_file_systems_of_the_types_named_are_left_out(machine: Path) -> None:
 @pytest.mark.parametrize("once", [True, False])
 def test_the_machine_that_this_runs_on_has_what_every_machine_has(once: bool) -> None:
     said: list[str] = []
-    context = Context(Values({"cpu_sample_seconds": 0.05}), Report("system", said.append), once, "pi", lambda: 1)
+    context = Context(Values({"cpu_sample_seconds": 0.05}), ErrorReporter("system", said.append), once, "pi", lambda: 1)
     collector = system.create(context)
     found = [metric for metric in collector.collect() if not list(violations(metric, system.MEASUREMENTS))]
     collector.close()

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collectors.decoding import ParseError, decode
-from collectors.schema import violations
+from collectors.core.line_protocol_parser import ParseError, decode
+from collectors.core.schema import violations
 from collectors.telemetry.measurements import REJECTED
 from tests.unit.telemetry_support import EARLIEST, NOW, SECOND, Stage, offset, reading, rejected
 

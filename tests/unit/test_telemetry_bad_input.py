@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import pytest
 
-from collectors.decoding import decode
-from collectors.metric import FieldValue
-from collectors.telemetry.state.sqlite import SqliteStore
-from collectors.telemetry.state.store import Change
+from collectors.core.line_protocol import FieldValue
+from collectors.core.line_protocol_parser import decode
+from collectors.device_state.sqlite import SqliteStore
+from collectors.device_state.store import Change
 
 ROOT = Path(__file__).parents[2]
 LINES = tuple(

@@ -14,11 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.decoding import decode_lines
-from collectors.metric import Metric, Series, encode
-from collectors.report import Report
-from collectors.requests import Requests
-from collectors.runner import DUE_SECONDS, REPORT_SECONDS, Runner, Transforming
+from collectors.core.api import Processor
+from collectors.core.errors import ErrorReporter
+from collectors.core.line_protocol import Metric, Series, encode
+from collectors.core.line_protocol_parser import decode_lines
+from collectors.core.runner import REPORT_SECONDS, TICK_SECONDS, Runner
+from collectors.core.stdio import StdinControl
 from collectors.telemetry.limits import NEVER, Book, LimitsError, read
 from collectors.telemetry.lines import Lines
 from tests.golden import ROOT
@@ -146,15 +147,15 @@ class Upper:
         self.up = True
         self.calls: list[str] = []
 
-    def feed(self, data: bytes, /) -> tuple[bytes, int]:
+    def process(self, data: bytes, /) -> tuple[bytes, int]:
         self.calls.append("feed")
         return data.upper(), data.count(b"\n")
 
-    def due(self) -> tuple[bytes, int]:
+    def tick(self) -> tuple[bytes, int]:
         self.calls.append("due")
         return b"DUE A=1 1\n", 1
 
-    def end(self) -> Iterator[tuple[bytes, int]]:
+    def flush(self) -> Iterator[tuple[bytes, int]]:
         self.calls.append("end")
         yield b"END A=1 1\n", 1
 
@@ -163,7 +164,7 @@ class Upper:
 
 
 def test_what_transforms_is_known_as_such() -> None:
-    assert isinstance(Upper(), Transforming)
+    assert isinstance(Upper(), Processor)
 
 
 def test_lines_go_out_at_once_and_what_is_due_every_second_and_at_the_end() -> None:
@@ -184,9 +185,9 @@ def test_lines_go_out_at_once_and_what_is_due_every_second_and_at_the_end() -> N
         seconds += pause
         return None
 
-    runner = Runner("room", upper, Report("room", print), written.append, lambda: 42, lambda: seconds)
+    runner = Runner("room", upper, ErrorReporter("room", print), written.append, lambda: 42, lambda: seconds)
     assert runner.transform(read_next) == 0
-    assert max(pauses) <= DUE_SECONDS
+    assert max(pauses) <= TICK_SECONDS
     lines = list(decode_lines(b"".join(written).decode()))
     reports = [metric for metric in lines if metric.series.measurement == "collector"]
     assert [dict(report.series.tags) for report in reports] == [{"collector": "room", "host": "hub"}] * 2
@@ -196,15 +197,15 @@ def test_lines_go_out_at_once_and_what_is_due_every_second_and_at_the_end() -> N
 
 
 @pytest.fixture
-def requests_of() -> Iterator[Callable[[], tuple[Requests, int]]]:
+def requests_of() -> Iterator[Callable[[], tuple[StdinControl, int]]]:
     before = {which: signal.getsignal(which) for which in (signal.SIGTERM, signal.SIGINT)}
     wakeup = signal.set_wakeup_fd(-1)
     opened: list[int] = []
 
-    def make() -> tuple[Requests, int]:
+    def make() -> tuple[StdinControl, int]:
         reading, writing = os.pipe()
         opened.append(reading)
-        return Requests(reading), writing
+        return StdinControl(reading), writing
 
     yield make
     signal.set_wakeup_fd(wakeup)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.telemetry.state import model
-from collectors.telemetry.state.model import EMPTY, Delta, DocumentError, Rules, State, decode, encode, merge
+from collectors.device_state import model
+from collectors.device_state.model import EMPTY, Delta, DocumentError, Rules, State, decode, encode, merge
 
 S = 10**9
 NOW = 1_800_000_000 * S

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from collectors.metric import Metric
-from collectors.runner import Unavailable
-from collectors.schema import violations
-from collectors.settings import Values
-from collectors.telemetry.state.counting import Device, Pending
-from collectors.telemetry.state.measurement import MEASUREMENTS
-from collectors.telemetry.state.model import Rules, decode
-from collectors.telemetry.state.sqlite import SqliteStore
-from collectors.telemetry.state.store import Change, Store, Stored, StoreError
-from collectors.telemetry.state.tracker import (
+from collectors.core.api import Unavailable
+from collectors.core.line_protocol import Metric
+from collectors.core.schema import violations
+from collectors.core.settings import Values
+from collectors.device_state.counting import Device, Pending
+from collectors.device_state.measurement import MEASUREMENTS
+from collectors.device_state.model import Rules, decode
+from collectors.device_state.sqlite import SqliteStore
+from collectors.device_state.store import Change, Store, Stored, StoreError
+from collectors.device_state.tracker import (
     ATTEMPTS,
     BASE_SECONDS,
     CAP_SECONDS,

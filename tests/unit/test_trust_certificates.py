@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from sensetig.__main__ import main
-from sensetig.trust import certificates
-from sensetig.trust.errors import TrustError
+from sensetig.security import certificates
+from sensetig.security.errors import TrustError
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sensetig.trust.hub import Hub
+from sensetig.security.hub import Hub
 
 
 def test_commands_reach_influxdb_where_the_playbook_says_or_else_on_loopback(tmp_path: Path) -> None:

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from collectors import vision
-from collectors.metric import Metric, encode
-from collectors.report import Report
-from collectors.runner import Context, NotApplicable, Unavailable
-from collectors.schema import violations
-from collectors.settings import Values
+from collectors.core.api import Context, NotApplicable, Unavailable
+from collectors.core.errors import ErrorReporter
+from collectors.core.line_protocol import Metric, encode
+from collectors.core.schema import violations
+from collectors.core.settings import Values
+from collectors.vision.collector import MAX_CAMERAS, MAX_LABELS, Plan, Vision
 from collectors.vision.engines import MAX_DETECTIONS, BadPicture, Box, Detection, Failed, chosen
-from collectors.vision.kept import Kept
-from collectors.vision.look import MAX_CAMERAS, MAX_LABELS, Plan, Vision
+from collectors.vision.retry_queue import RetryQueue
 from tests.unit import vision_support as support
 from tests.unit.vision_support import Given, Scripted, detections, message, statuses
 
@@ -26,11 +26,11 @@ PERSON = Detection("person", 0.9, Box(10, 20, 30, 40))
 class Run:
     """A run of the collector over some messages, with its errors, and a clock that moves a second with each look."""
 
-    def __init__(self, engine: Scripted, source: Given, kept: Kept | None = None, plan: Plan = PLAN) -> None:
+    def __init__(self, engine: Scripted, source: Given, kept: RetryQueue | None = None, plan: Plan = PLAN) -> None:
         self.errors: list[str] = []
         self.now = 0.0
         self.source = source
-        report = Report("vision", self.errors.append)
+        report = ErrorReporter("vision", self.errors.append)
         self.vision = Vision(engine, source, kept, plan, report, device="pi", timer=self.clock, stopwatch=lambda: 0.0)
 
     def clock(self) -> float:
@@ -44,8 +44,8 @@ class Run:
         return metrics
 
 
-def keep(tmp_path: Path) -> Kept:
-    return Kept(str(tmp_path / "kept"), 10_000_000, 7, lambda: support.TIME_NS)
+def keep(tmp_path: Path) -> RetryQueue:
+    return RetryQueue(str(tmp_path / "kept"), 10_000_000, 7, lambda: support.TIME_NS)
 
 
 def test_what_is_in_a_picture_is_a_point_each_at_the_time_of_the_event() -> None:
@@ -174,7 +174,7 @@ def test_what_is_kept_waits_while_the_engine_is_not_available(tmp_path: Path) ->
 
 def test_a_picture_that_can_be_neither_seen_nor_kept_stays_in_the_queue_and_is_tried_again(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    kept = Kept(str(tmp_path / "kept"), 1000, 7, lambda: support.TIME_NS)
+    kept = RetryQueue(str(tmp_path / "kept"), 1000, 7, lambda: support.TIME_NS)
     (tmp_path / "kept").write_text("a file where the folder should be")
     engine = Scripted(Failed("it is down"), Failed("it is down"), [PERSON])
     source = Given([message(), message(camera="door")])
@@ -225,7 +225,7 @@ def test_a_strange_label_is_made_one_that_can_be_written(label: str) -> None:
 
 
 def create(**values: object) -> object:
-    return vision.create(Context(Values(values), Report("vision", print), False, "pi", lambda: support.TIME_NS))
+    return vision.create(Context(Values(values), ErrorReporter("vision", print), False, "pi", lambda: support.TIME_NS))
 
 
 def test_without_a_broker_there_is_nothing_to_look_at() -> None:

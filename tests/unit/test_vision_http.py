@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from collectors.runner import Unavailable
-from collectors.settings import Values
+from collectors.core.api import Unavailable
+from collectors.core.settings import Values
 from collectors.vision.engines import Box, Detection, Failed, Stopping, open_engine
 from collectors.vision.engines.http import MAX_ANSWER_BYTES, Http
 from collectors.vision.engines.mapping import Mapping, Unmapped

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from collectors.vision.kept import Kept
+from collectors.vision.retry_queue import RetryQueue
 
 DAY_NS = 86_400 * 10**9
 
@@ -22,24 +22,24 @@ class Clock:
         return self.now
 
 
-def contents(kept: Kept) -> list[bytes | None]:
+def contents(kept: RetryQueue) -> list[bytes | None]:
     """What is kept, in the order in which it would be tried."""
     return [kept.read(kept.next() or "") for _ in range(len(kept))]
 
 
 def test_what_is_kept_comes_back_oldest_first_also_after_a_restart(tmp_path: Path) -> None:
     clock = Clock()
-    kept = Kept(str(tmp_path / "new"), 1000, 1, clock)
+    kept = RetryQueue(str(tmp_path / "new"), 1000, 1, clock)
     for text in (b"one", b"two", b"three"):
         assert kept.add(text) == 0
     assert contents(kept) == [b"one", b"two", b"three"]
-    again = Kept(str(tmp_path / "new"), 1000, 1, clock)
+    again = RetryQueue(str(tmp_path / "new"), 1000, 1, clock)
     assert contents(again) == [b"one", b"two", b"three"]
     assert again.bytes == kept.bytes == 11
 
 
 def test_the_oldest_go_when_there_is_no_more_room_and_are_counted(tmp_path: Path) -> None:
-    kept = Kept(str(tmp_path), 250, 1, Clock())
+    kept = RetryQueue(str(tmp_path), 250, 1, Clock())
     dropped = [kept.add(bytes([number]) * 100) for number in range(4)]
     assert dropped == [0, 0, 1, 1]
     assert contents(kept) == [bytes([2]) * 100, bytes([3]) * 100]
@@ -47,7 +47,7 @@ def test_the_oldest_go_when_there_is_no_more_room_and_are_counted(tmp_path: Path
 
 
 def test_one_that_is_larger_than_all_the_room_does_not_stay(tmp_path: Path) -> None:
-    kept = Kept(str(tmp_path), 10, 1, Clock())
+    kept = RetryQueue(str(tmp_path), 10, 1, Clock())
     assert kept.add(b"x" * 11) == 1
     assert list(tmp_path.iterdir()) == []
     assert kept.bytes == 0
@@ -55,16 +55,16 @@ def test_one_that_is_larger_than_all_the_room_does_not_stay(tmp_path: Path) -> N
 
 def test_the_same_message_is_kept_once(tmp_path: Path) -> None:
     clock = Clock()
-    kept = Kept(str(tmp_path), 1000, 1, clock)
+    kept = RetryQueue(str(tmp_path), 1000, 1, clock)
     kept.add(b"one")
     kept.add(b"one")
-    Kept(str(tmp_path), 1000, 1, clock).add(b"one")
+    RetryQueue(str(tmp_path), 1000, 1, clock).add(b"one")
     assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_what_has_waited_for_too_long_goes_and_is_counted(tmp_path: Path) -> None:
     clock = Clock()
-    kept = Kept(str(tmp_path), 1000, 1, clock)
+    kept = RetryQueue(str(tmp_path), 1000, 1, clock)
     kept.add(b"one")
     clock.now += DAY_NS // 2
     kept.add(b"two")
@@ -76,7 +76,7 @@ def test_what_has_waited_for_too_long_goes_and_is_counted(tmp_path: Path) -> Non
 
 def test_a_clock_that_was_set_back_makes_nothing_too_old(tmp_path: Path) -> None:
     clock = Clock()
-    kept = Kept(str(tmp_path), 1000, 1, clock)
+    kept = RetryQueue(str(tmp_path), 1000, 1, clock)
     kept.add(b"one")
     clock.now = 0
     assert kept.expire() == 0
@@ -84,17 +84,17 @@ def test_a_clock_that_was_set_back_makes_nothing_too_old(tmp_path: Path) -> None
 
 def test_the_leftover_of_a_write_that_was_cut_off_is_cleared_and_other_files_are_left_alone(tmp_path: Path) -> None:
     clock = Clock()
-    Kept(str(tmp_path), 1000, 1, clock).add(b"one")
+    RetryQueue(str(tmp_path), 1000, 1, clock).add(b"one")
     (whole,) = tmp_path.iterdir()
     (tmp_path / f"{whole.name}.part").write_bytes(b"o")
     (tmp_path / "readme.txt").write_text("mine")
-    kept = Kept(str(tmp_path), 1000, 1, clock)
+    kept = RetryQueue(str(tmp_path), 1000, 1, clock)
     assert len(kept) == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted((whole.name, "readme.txt"))
 
 
 def test_one_that_was_taken_away_by_hand_is_forgotten(tmp_path: Path) -> None:
-    kept = Kept(str(tmp_path), 1000, 1, Clock())
+    kept = RetryQueue(str(tmp_path), 1000, 1, Clock())
     kept.add(b"one")
     name = kept.next()
     assert name is not None
@@ -105,7 +105,7 @@ def test_one_that_was_taken_away_by_hand_is_forgotten(tmp_path: Path) -> None:
 
 
 def test_one_that_fails_again_does_not_stand_in_the_way_of_the_next(tmp_path: Path) -> None:
-    kept = Kept(str(tmp_path), 1000, 1, Clock())
+    kept = RetryQueue(str(tmp_path), 1000, 1, Clock())
     for text in (b"one", b"two"):
         kept.add(text)
     assert [kept.read(kept.next() or "") for _ in range(3)] == [b"one", b"two", b"one"]
@@ -113,7 +113,7 @@ def test_one_that_fails_again_does_not_stand_in_the_way_of_the_next(tmp_path: Pa
 
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    kept = Kept(str(tmp_path / "other" / "folder"), 1000, 1, Clock())
+    kept = RetryQueue(str(tmp_path / "other" / "folder"), 1000, 1, Clock())
     (tmp_path / "other").write_text("")
     with pytest.raises(OSError, match="Not a directory"):
         kept.add(b"one")

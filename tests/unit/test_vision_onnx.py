@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from collectors.runner import Unavailable
-from collectors.settings import Values
+from collectors.core.api import Unavailable
+from collectors.core.settings import Values
 from collectors.vision.engines import BadPicture, Box, Detection, Failed, chosen, open_engine
 from collectors.vision.engines.outputs import READERS, Fit, Misread
 from tests.unit import onnx_models, vision_support

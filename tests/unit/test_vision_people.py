@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from collectors.runner import Unavailable
-from collectors.settings import Values
+from collectors.core.api import Unavailable
+from collectors.core.settings import Values
 from collectors.vision.engines import BadPicture, Detection, chosen, open_engine
 from collectors.vision.engines.people import People, confidence, looked_at
 from tests.golden import DATA

@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from collectors.metric import Metric
+from collectors.core.line_protocol import Metric
 from collectors.vision import snapshot
 from collectors.vision.engines import Detection, Wait
 from collectors.vision.sources import Taken

@@ -11,9 +11,9 @@ import numpy as np
 
 from collectors.camera import backend_settings, settings
 from collectors.camera.detector import Image
-from collectors.report import Report
-from collectors.runner import Unavailable
-from collectors.settings import Values
+from collectors.core.api import Unavailable
+from collectors.core.errors import ErrorReporter
+from collectors.core.settings import Values
 
 
 class Frame(NamedTuple):
@@ -133,7 +133,7 @@ _CHOICES = (
 
 def open_backend(
     values: Values,
-    report: Report,
+    report: ErrorReporter,
     clock_ns: Callable[[], int],
     timer: Callable[[], float],
 ) -> Backend:
@@ -169,7 +169,9 @@ def open_backend(
     return _open_source(lambda: find_device(sys_root, ribbon=False) or "", values, report, clock_ns, timer)
 
 
-def _open_ribbon(values: Values, report: Report, clock_ns: Callable[[], int], timer: Callable[[], float]) -> Backend:
+def _open_ribbon(
+    values: Values, report: ErrorReporter, clock_ns: Callable[[], int], timer: Callable[[], float]
+) -> Backend:
     from collectors.camera.backends import picamera2
     from collectors.camera.backends.reconnect import ReconnectingRibbon
 
@@ -185,7 +187,7 @@ def _open_ribbon(values: Values, report: Report, clock_ns: Callable[[], int], ti
 def _open_source(
     find: Callable[[], str],
     values: Values,
-    report: Report,
+    report: ErrorReporter,
     clock_ns: Callable[[], int],
     timer: Callable[[], float],
 ) -> Backend:

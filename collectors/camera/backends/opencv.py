@@ -20,9 +20,9 @@ import numpy as np
 from collectors.camera import settings
 from collectors.camera.backends import Backend, Frame, without_password
 from collectors.camera.detector import Image
-from collectors.report import Report
-from collectors.runner import Unavailable
-from collectors.settings import Values
+from collectors.core.api import Unavailable
+from collectors.core.errors import ErrorReporter
+from collectors.core.settings import Values
 
 #: What FFmpeg is let to open over the network; it knows others that read files or start programs.
 SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "udp", "tcp")
@@ -42,7 +42,7 @@ _USUAL_FRAME_RATE = 25.0
 
 
 def open_source(
-    source: str, values: Values, report: Report, clock_ns: Callable[[], int], timer: Callable[[], float]
+    source: str, values: Values, report: ErrorReporter, clock_ns: Callable[[], int], timer: Callable[[], float]
 ) -> Backend:
     """The backend for a file, a device or a URL. Raises Unavailable where it gives no picture."""
     # One thread is enough for small pictures, and the rest of a Pi has other things to do.
@@ -72,7 +72,7 @@ class Film:
         name: str,
         path: str,
         pace: float,
-        report: Report,
+        report: ErrorReporter,
         clock_ns: Callable[[], int],
         timer: Callable[[], float],
     ) -> None:

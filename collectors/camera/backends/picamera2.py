@@ -22,9 +22,9 @@ import numpy as np
 from collectors.camera import backend_settings, media_settings, settings
 from collectors.camera.backends import Frame
 from collectors.camera.detector import Image
-from collectors.report import Report
-from collectors.runner import Unavailable
-from collectors.settings import Values
+from collectors.core.api import Unavailable
+from collectors.core.errors import ErrorReporter
+from collectors.core.settings import Values
 
 #: How long to look out for a picture before it is time to see whether to stop.
 _LOOK_SECONDS = 0.2
@@ -103,7 +103,7 @@ class Ribbon:
         self,
         library: Library,
         values: Values,
-        report: Report,
+        report: ErrorReporter,
         clock_ns: Callable[[], int],
         timer: Callable[[], float],
     ) -> None:

@@ -11,8 +11,8 @@ import tenacity
 from collectors.camera.backends import Backend, Frame
 from collectors.camera.backends.picamera2 import Ribbon
 from collectors.camera.detector import Image
-from collectors.report import Report
-from collectors.runner import Unavailable
+from collectors.core.api import Unavailable
+from collectors.core.errors import ErrorReporter
 
 #: The first pause, which doubles with each try.
 _FIRST_SECONDS = 1.0
@@ -33,7 +33,9 @@ class Reconnecting:
         most_seconds: the longest pause between two tries.
     """
 
-    def __init__(self, first: Backend, reopen: Callable[[], Backend], report: Report, most_seconds: float) -> None:
+    def __init__(
+        self, first: Backend, reopen: Callable[[], Backend], report: ErrorReporter, most_seconds: float
+    ) -> None:
         self.name = first.name
         self.tags: Mapping[str, str] = first.tags
         self._camera: Backend | None = first

@@ -13,15 +13,15 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
-from collectors.broker import Told, is_loopback, read_broker, read_secret
 from collectors.camera import control_settings as settings
 from collectors.camera.control.desk import Desk, MediaSource
 from collectors.camera.control.feed import Feed, Journal
 from collectors.camera.media_settings import CLIP_SECONDS_MOST
 from collectors.camera.settings import FRAME_RATE
 from collectors.camera.switch import Switch
-from collectors.runner import Context, Unavailable
-from collectors.settings import Values
+from collectors.core.api import Context, Unavailable
+from collectors.core.settings import Values
+from collectors.messaging.session import ErrorQueue, is_loopback, read_broker, read_secret
 
 if TYPE_CHECKING:
     from collectors.camera.backends import Frame
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from collectors.camera.detector import Detection
     from collectors.camera.events import Event
     from collectors.camera.watch import Companion
-    from collectors.metric import FieldValue
-    from collectors.report import Report
+    from collectors.core.errors import ErrorReporter
+    from collectors.core.line_protocol import FieldValue
 
     class MediaCompanion(MediaSource, Companion, Protocol):
         """The media: a source of files, and a companion."""
@@ -65,9 +65,9 @@ class Control:
         self, camera: str, media: MediaCompanion, detection: Switch, context: Context, timer: Callable[[], float]
     ) -> None:
         self._media = media
-        self._report: Report = context.report
+        self._report: ErrorReporter = context.report
         self._timer = timer
-        self._told = Told()
+        self._told = ErrorQueue()
         self._feed = Feed(timer, max(_STALE_SECONDS, 3 / context.values[FRAME_RATE]))
         self._journal = Journal(camera)
         self._detection = detection
@@ -153,7 +153,7 @@ class Control:
             return None
 
         from collectors.camera.control.mqtt import Commands
-        from collectors.command_ids import IdFile
+        from collectors.messaging.command_ids import IdFile
 
         return Commands(
             read_broker(

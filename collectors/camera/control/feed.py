@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from collectors.camera.events import Event
-from collectors.metric import FieldValue
+from collectors.core.line_protocol import FieldValue
 
 #: Pictures that the rate is taken over, and for how many seconds at most.
 _PICTURES, _RATE_SECONDS = 64, 10.0

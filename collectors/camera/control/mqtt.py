@@ -1,4 +1,4 @@
-"""Commands by MQTT: messages in, answers out. What a command is, :mod:`collectors.commands` says."""
+"""Commands by MQTT: messages in, answers out. What a command is, :mod:`collectors.messaging.commands` says."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from collectors import commands
-from collectors.broker import Broker, Told, make_client, refusal, topic_level
 from collectors.camera.control.desk import Busy, Desk
 from collectors.camera.media import MediaError
-from collectors.commands import ArgumentError, Command, Refused
-from collectors.runner import Unavailable
+from collectors.core.api import Unavailable
+from collectors.messaging import commands
+from collectors.messaging.commands import ArgumentError, Command, Refused
+from collectors.messaging.session import Broker, ErrorQueue, make_client, refusal, topic_level
 
 #: Answers that wait for a broker that is away; what comes after them is lost, and counted.
 ANSWERS_MOST = 100
@@ -53,7 +53,7 @@ class Commands:
         seconds_most: float,
         clock: Callable[[], float],
         ids: commands.Ids | None,
-        told: Told,
+        told: ErrorQueue,
     ) -> None:
         self._handlers: Mapping[str, Callable[[Command], None]] = {
             "camera_ping": self._ping,

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from collectors.camera.control.guard import HEADER_BYTES_MOST
-from collectors.runner import Unavailable
+from collectors.core.api import Unavailable
 
 #: Bytes that the kernel keeps for one client: what is newer waits until it has taken them.
 _SEND_BYTES = 128 * 1024

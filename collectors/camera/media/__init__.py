@@ -23,10 +23,10 @@ from collectors.camera.media.pictures import jpeg
 from collectors.camera.media.recorder import Recorder
 from collectors.camera.media.store import MediaError, Store, Usage
 from collectors.camera.media.takes import Takes
-from collectors.metric import FieldValue
-from collectors.report import Report
-from collectors.runner import Unavailable
-from collectors.settings import Values
+from collectors.core.api import Unavailable
+from collectors.core.errors import ErrorReporter
+from collectors.core.line_protocol import FieldValue
+from collectors.core.settings import Values
 
 __all__ = ["Media", "MediaError"]
 
@@ -52,7 +52,7 @@ class Media:
         self,
         backend: Backend,
         values: Values,
-        report: Report,
+        report: ErrorReporter,
         clock_ns: Callable[[], int],
         disk_usage: Callable[[str], Usage] = shutil.disk_usage,
     ) -> None:

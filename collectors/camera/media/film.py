@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import av
 
 from collectors.camera.media.pictures import Packed, unpack
-from collectors.runner import Unavailable
+from collectors.core.api import Unavailable
 
 if TYPE_CHECKING:
     from av.video.stream import VideoStream

@@ -17,7 +17,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from collectors.runner import Unavailable
+from collectors.core.api import Unavailable
 
 #: This share of the disk stays free.
 FREE_SHARE = 0.05

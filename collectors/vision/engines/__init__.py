@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from collectors.runner import Unavailable
-from collectors.settings import Setting, Values
+from collectors.core.api import Unavailable
+from collectors.core.settings import Setting, Values
 from collectors.vision import settings
 
 Wait = Callable[[float], bool]

@@ -8,8 +8,8 @@ from typing import Any
 import jmespath
 from jmespath.exceptions import JMESPathError
 
-from collectors.runner import Unavailable
-from collectors.settings import Setting, Values
+from collectors.core.api import Unavailable
+from collectors.core.settings import Setting, Values
 from collectors.vision import settings
 from collectors.vision.engines import Box, Detection
 

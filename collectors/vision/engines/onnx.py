@@ -8,8 +8,8 @@ import re
 import cv2
 import numpy as np
 
-from collectors.runner import Unavailable
-from collectors.settings import Values
+from collectors.core.api import Unavailable
+from collectors.core.settings import Values
 from collectors.vision import settings
 from collectors.vision.engines import BadPicture, Detection, Failed, Wait, required
 from collectors.vision.engines.outputs import READERS, Fit, Misread, Reader

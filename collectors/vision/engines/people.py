@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from collectors.runner import Unavailable
+from collectors.core.api import Unavailable
 from collectors.vision.engines import BadPicture, Box, Detection, Wait
 
 #: What OpenCV takes and gives for a picture.

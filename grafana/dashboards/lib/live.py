@@ -10,7 +10,7 @@ from grafana_foundation_sdk.cog import builder as cogbuilder
 from grafana_foundation_sdk.cog import variants as cogvariants
 from grafana_foundation_sdk.models.common import DataSourceRef
 
-from collectors.schema import Measurement
+from collectors.core.schema import Measurement
 from grafana.dashboards.lib import units
 from grafana.dashboards.lib.style import properties
 

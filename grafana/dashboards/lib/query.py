@@ -1,6 +1,6 @@
 """InfluxQL targets, written against the declarations: a field or tag that no collector declares does not build.
 
->>> from collectors.schema import COLLECTOR
+>>> from collectors.core.schema import COLLECTOR
 >>> Source((COLLECTOR,)).mean("collector", "duration_seconds", by=("collector",)).unit
 's'
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from collectors.schema import PIPELINE_TAGS, Measurement
+from collectors.core.schema import PIPELINE_TAGS, Measurement
 from grafana.dashboards.lib import units
 from grafana.dashboards.lib.targets import DATASOURCE, FLUX, FluxTarget, Target
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-#: The declared unit (``collectors.schema.Field.unit``) to Grafana's unit id.
+#: The declared unit (``collectors.core.schema.Field.unit``) to Grafana's unit id.
 GRAFANA = {
     "": "short",
     "amperes": "amp",

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 from grafana_foundation_sdk.builders.common import VizTextDisplayOptions
 
+from collectors.core.schema import COLLECTOR
 from collectors.pi import MEASUREMENTS as PI
-from collectors.schema import COLLECTOR
 from collectors.system import MEASUREMENTS as SYSTEM
 from collectors.telemetry import MEASUREMENTS as TELEMETRY
 from grafana.dashboards.lib import thresholds

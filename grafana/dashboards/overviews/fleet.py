@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from grafana_foundation_sdk.builders import stat
 from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, DynamicConfigValue
 
+from collectors.core.schema import COLLECTOR
 from collectors.pi import MEASUREMENTS as PI
-from collectors.schema import COLLECTOR
 from collectors.sensehat import MEASUREMENTS as SENSEHAT
 from collectors.system import MEASUREMENTS as SYSTEM
 from collectors.telemetry import MEASUREMENTS as TELEMETRY

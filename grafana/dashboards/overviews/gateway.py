@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from collectors.payloads.measurements import MEASUREMENTS
+from collectors.messaging.parsers.measurements import MEASUREMENTS
 from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.panels import Panel, lines, listing
 from grafana.dashboards.lib.query import Source

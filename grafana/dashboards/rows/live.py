@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from collectors.device_state.measurement import LATE, OFFLINE, ONLINE
+from collectors.device_state.measurement import MEASUREMENTS as STATE
 from collectors.sensehat import MEASUREMENTS as SENSEHAT
 from collectors.system import MEASUREMENTS as SYSTEM
-from collectors.telemetry.state.measurement import LATE, OFFLINE, ONLINE
-from collectors.telemetry.state.measurement import MEASUREMENTS as STATE
 from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.live import Names, channels, dressed

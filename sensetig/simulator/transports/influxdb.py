@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from collectors.broker import is_loopback
+from collectors.core.api import Unavailable
+from collectors.messaging.session import is_loopback
 from collectors.random_data import check_url
-from collectors.runner import Unavailable
 from sensetig.simulator import SimulatorError
 from sensetig.simulator.device import BROKEN, Message, Status
 from sensetig.simulator.encoding import lines

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from collectors.broker import KEEPALIVE_SECONDS, Broker, Told, make_client, read_broker, refusal
-from collectors.runner import Unavailable
+from collectors.core.api import Unavailable
+from collectors.messaging.session import KEEPALIVE_SECONDS, Broker, ErrorQueue, make_client, read_broker, refusal
 from sensetig.simulator import SimulatorError
 from sensetig.simulator.device import Message, Status
 from sensetig.simulator.encoding import payload, status_topic, telemetry_topic
@@ -27,7 +27,7 @@ SHARED_CONNECTIONS = 4
 class _Connection:
     """One client, with the tickets of what it has published."""
 
-    def __init__(self, client: Client, told: Told) -> None:
+    def __init__(self, client: Client, told: ErrorQueue) -> None:
         self.client = client
         self.told = told
         self.tickets: dict[int, int] = {}
@@ -79,7 +79,7 @@ class Mqtt:
             await self.send(Status(device, online=True))
 
     def _connect(self, broker: Broker, device: str | None, number: int) -> _Connection:
-        told = Told()
+        told = ErrorQueue()
         name = f"sensetig-{device}" if device else f"sensetig-simulate-{number}"
         try:
             client = make_client(broker, name, told)

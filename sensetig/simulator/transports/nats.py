@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from collectors.broker import is_loopback, read_secret
-from collectors.runner import Unavailable
+from collectors.core.api import Unavailable
+from collectors.messaging.session import is_loopback, read_secret
 from sensetig.simulator import SimulatorError
 from sensetig.simulator.device import Message, Status
 from sensetig.simulator.encoding import payload, status_topic, subject, telemetry_topic

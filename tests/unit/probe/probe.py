@@ -8,11 +8,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator
 
-from collectors.metric import Metric, Series
-from collectors.report import Report
-from collectors.runner import Collector, Context, NotApplicable, Unavailable
-from collectors.schema import Field, Measurement
-from collectors.settings import Setting
+from collectors.core.api import Collector, Context, NotApplicable, Unavailable
+from collectors.core.errors import ErrorReporter
+from collectors.core.line_protocol import Metric, Series
+from collectors.core.schema import Field, Measurement
+from collectors.core.settings import Setting
 
 MODE = Setting(
     "mode",
@@ -29,7 +29,7 @@ SETTINGS = (MODE, COUNT)
 class Probe:
     """Counts up; says on stderr that it was closed."""
 
-    def __init__(self, mode: str, count: int, report: Report) -> None:
+    def __init__(self, mode: str, count: int, report: ErrorReporter) -> None:
         self._mode = mode
         self._count = count
         self._report = report

@@ -1,0 +1,259 @@
+"""Metrics, and their encoding in InfluxDB line protocol.
+
+The parser is in :mod:`collectors.core.line_protocol_parser`: a collector only writes, and a one-shot run need not pay
+for compiling the patterns of the parser.
+
+Line protocol cannot carry every text: a backslash directly before a special character, a leading
+``#`` of a measurement, control characters and half a surrogate pair have no spelling that every parser
+reads back alike. :func:`clean_name` and :func:`clean_string` say what is written in their place, so that
+one metric is always exactly one line, and reading a line gives back what was written.
+
+Format: https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+
+FieldValue = float | int | bool | str
+
+#: InfluxDB refuses a string field above this size (bytes of UTF-8).
+MAX_STRING_BYTES = 64 * 1024
+
+_INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
+
+#: InfluxDB keeps the two lowest and the highest of 64 bits for itself: the years 1677 to 2262.
+MIN_TIME_NS, MAX_TIME_NS = _INT64_MIN + 2, _INT64_MAX - 1
+
+#: InfluxDB refuses a series with its field's name above 64 KiB; half of it is for each.
+MAX_NAME_BYTES = 32 * 1024 - 1
+
+#: Names that InfluxDB keeps for itself, and refuses as a tag or as a field.
+RESERVED_TAGS, RESERVED_FIELDS = frozenset(("time", "_field", "_measurement")), frozenset(("time",))
+
+#: How many names and series are kept in their spelled form; a machine has some hundred.
+_KEPT = 4096
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_UNSAFE_BACKSLASH = re.compile(r'\\+(?=[,= "\x00-\x1f\x7f]|$)')
+_UNSAFE_IN_MEASUREMENT = re.compile(r"\\+(?=[, \x00-\x1f\x7f]|$)")
+_NAME_SPECIAL = re.compile(r"([,= ])")
+_MEASUREMENT_SPECIAL = re.compile(r"([, ])")
+_STRING_NEWLINES = {"\n": "\\n", "\r": "\\r"}
+
+
+class Series:
+    """One measurement with one set of tags; keeps its encoded prefix, so that a line costs only its fields.
+
+    Raises ValueError when the measurement or a tag's key is empty, when a tag's key is one of
+    :data:`RESERVED_TAGS`, and when all of it is above :data:`MAX_NAME_BYTES`: with one such point InfluxDB refuses
+    all that came with it. A tag with an empty value is left out, since line protocol has no spelling for it.
+    """
+
+    __slots__ = ("measurement", "prefix", "tags")
+
+    def __init__(self, measurement: str, tags: Mapping[str, str] | None = None) -> None:
+        measurement = clean_measurement(measurement)
+        if not measurement:
+            raise ValueError("a measurement needs a name, and got an empty one")
+        cleaned: dict[str, str] = {}
+        for key, value in (tags or {}).items():
+            if not key:
+                raise ValueError(f"measurement {measurement!r} has a tag without a key; its value is {value!r}")
+            if key in RESERVED_TAGS:
+                raise ValueError(
+                    f"measurement {measurement!r} has a tag {key!r}, a name that InfluxDB keeps for itself"
+                )
+            if value:
+                cleaned[clean_name(key)] = clean_name(value)
+        self.measurement = measurement
+        self.tags: Mapping[str, str] = cleaned
+        escaped = _MEASUREMENT_SPECIAL.sub(r"\\\1", measurement)
+        pairs = "".join(f",{_escape(key)}={_escape(cleaned[key])}" for key in sorted(cleaned))
+        self.prefix = f"{escaped}{pairs} "
+        if _is_too_long(self.prefix):
+            raise ValueError(f"measurement {measurement[:80]!r} with its tags is above {MAX_NAME_BYTES} bytes")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Series) and self.prefix == other.prefix
+
+    def __hash__(self) -> int:
+        return hash(self.prefix)
+
+    def __repr__(self) -> str:
+        return f"Series({self.measurement!r}, {dict(self.tags)!r})"
+
+
+class Metric:
+    """A sample: the fields of one series at one time.
+
+    Args:
+        series: measurement and tags.
+        fields: name to value; float, int (64 bit), bool or str.
+        time_ns: nanoseconds since 1970-01-01 UTC, or None to let the receiver set it.
+    """
+
+    __slots__ = ("fields", "series", "time_ns")
+
+    def __init__(self, series: Series, fields: Mapping[str, FieldValue], time_ns: int | None = None) -> None:
+        self.series = series
+        self.fields = fields
+        self.time_ns = time_ns
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Metric)
+            and self.series == other.series
+            and dict(self.fields) == dict(other.fields)
+            and self.time_ns == other.time_ns
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Metric({self.series!r}, {dict(self.fields)!r}, {self.time_ns!r})"
+
+
+@lru_cache(maxsize=_KEPT)
+def clean_name(text: str) -> str:
+    """The spelling of a tag key, tag value or field key that line protocol can carry.
+
+    A control character becomes a space; a backslash before a special character or at the end, a slash; half a
+    surrogate pair, which UTF-8 does not have, U+FFFD.
+    """
+    return _clean(text, _UNSAFE_BACKSLASH)
+
+
+def clean_measurement(text: str) -> str:
+    """As :func:`clean_name`, where only comma and space are special.
+
+    A leading ``#``, which would make the line a comment, becomes a slash.
+    """
+    cleaned = _clean(text, _UNSAFE_IN_MEASUREMENT)
+    return "/" + cleaned[1:] if cleaned.startswith("#") else cleaned
+
+
+def _clean(text: str, unsafe: re.Pattern[str]) -> str:
+    whole = _SURROGATE.sub("\ufffd", text)
+    return _CONTROL.sub(" ", unsafe.sub(lambda run: "/" * len(run[0]), whole))
+
+
+def clean_string(text: str) -> str:
+    r"""The spelling of a string field that keeps its metric on one line.
+
+    A line break becomes ``\n`` or ``\r``; half a surrogate pair, which UTF-8 does not have, U+FFFD.
+    """
+    if "\n" in text or "\r" in text:
+        for character, spelling in _STRING_NEWLINES.items():
+            text = text.replace(character, spelling)
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
+
+
+def _escape(name: str) -> str:
+    return _NAME_SPECIAL.sub(r"\\\1", name)
+
+
+def _is_too_long(name: str) -> bool:
+    # A character is four bytes at most: only a long text is worth counting.
+    return len(name) > MAX_NAME_BYTES // 4 and len(name.encode()) > MAX_NAME_BYTES
+
+
+class _FieldKeys(dict[str, str]):
+    """Each field's key as it stands in a line: behind a comma, with its equals sign.
+
+    Raises ValueError, with what is wrong, for a name that cannot stand there as it is.
+    """
+
+    def __missing__(self, key: str) -> str:
+        if not key:
+            raise ValueError("it has no name")
+        if key in RESERVED_FIELDS:
+            raise ValueError("InfluxDB keeps that name for itself")
+        if key != clean_name(key):
+            raise ValueError("line protocol cannot carry its name")
+        spelled = f",{_escape(key)}="
+        if _is_too_long(spelled):
+            raise ValueError(f"its name is above {MAX_NAME_BYTES} bytes")
+        if len(self) >= _KEPT:
+            self.clear()
+        self[key] = spelled
+        return spelled
+
+
+_FIELD_KEYS = _FieldKeys()
+
+
+def _ignore(sentence: str) -> None:
+    del sentence
+
+
+def encode(metric: Metric, refuse: Callable[[str], None] = _ignore) -> str:
+    """One line, without its line break; empty when no field is left.
+
+    A field is left out, and *refuse* told in a sentence, when InfluxDB cannot hold its value (NaN, infinite, an
+    integer beyond 64 bits, a string above :data:`MAX_STRING_BYTES`, another type) or refuses its name (none, one
+    of :data:`RESERVED_FIELDS`, one above :data:`MAX_NAME_BYTES`, one that once cleaned is another field's). A
+    time beyond :data:`MIN_TIME_NS` and :data:`MAX_TIME_NS` leaves out the metric: without its time it would be
+    taken for one of now.
+    """
+    line = ""
+    for key, value in metric.fields.items():
+        try:
+            # What most fields are: a float that is neither infinite nor NaN, since those give NaN here.
+            if type(value) is float and value - value == 0.0:
+                line = f"{line}{_FIELD_KEYS[key]}{value!r}"
+            else:
+                line += _spell(key, value)
+        except ValueError as error:
+            line += _spell_cleaned(metric, key, error, refuse)
+    if not line:
+        return ""
+    time_ns = metric.time_ns
+    if time_ns is None:
+        return metric.series.prefix + line[1:]
+    if not MIN_TIME_NS <= time_ns <= MAX_TIME_NS:
+        refuse(f"{metric.series.measurement!r} left out: its time is beyond the years 1677 to 2262")
+        return ""
+    return f"{metric.series.prefix}{line[1:]} {time_ns}"
+
+
+def _spell_cleaned(metric: Metric, key: str, error: ValueError, refuse: Callable[[str], None]) -> str:
+    """A field that cannot stand as it is: with a cleaned name if that helps, or else empty, and *refuse* is told."""
+    cleaned = clean_name(key)
+    if cleaned != key:
+        # Twice the same name in a line would be one field of two values, which InfluxDB refuses with all around it.
+        if any(clean_name(other) == cleaned for other in metric.fields if other != key):
+            error = ValueError(f"its name would be written as {cleaned[:80]!r}, as another field's is")
+        else:
+            try:
+                return _spell(cleaned, metric.fields[key])
+            except ValueError as again:
+                error = again
+    refuse(f"field {key[:80]!r} of {metric.series.measurement!r} left out: {error}")
+    return ""
+
+
+def _spell(key: str, value: object) -> str:
+    """A field behind its comma. Subclasses count as what they are made of. ValueError says what stands against it."""
+    if isinstance(value, bool):
+        return f"{_FIELD_KEYS[key]}{'true' if value else 'false'}"
+    if isinstance(value, int):
+        if not _INT64_MIN <= value <= _INT64_MAX:
+            raise ValueError("it is an integer beyond 64 bits")
+        return f"{_FIELD_KEYS[key]}{int(value)}i"
+    if isinstance(value, float):
+        number = float(value)
+        if number - number != 0.0:
+            raise ValueError(f"line protocol cannot carry {number}")
+        return f"{_FIELD_KEYS[key]}{number!r}"
+    if isinstance(value, str):
+        text = clean_string(str.__str__(value))
+        # A character is four bytes at most: only a long text is worth counting.
+        if len(text) > MAX_STRING_BYTES // 4 and len(text.encode()) > MAX_STRING_BYTES:
+            raise ValueError(f"it is a string of {len(text.encode())} bytes, and {MAX_STRING_BYTES} is the most")
+        text = text.replace("\\", "\\\\").replace('"', '\\"')
+        return f'{_FIELD_KEYS[key]}"{text}"'
+    raise ValueError(f"it is a {type(value).__name__}, and a field is a float, an int, a bool or a str")

@@ -1,0 +1,148 @@
+"""What is counted in memory: the hot path, and how it adds up to what is written."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from collectors.core.line_protocol import FieldValue
+from collectors.device_state import model
+
+_NEVER = 2**63
+
+#: What one series counted: oldest and newest sample, the first that was newer than all before, how many were,
+#: duplicates, and the newest sample's values.
+Part = tuple[str, int, int, int, int, int, Mapping[str, FieldValue]]
+
+
+class Seen(NamedTuple):
+    """What was counted of one device, taken out of the counting.
+
+    Args:
+        identities: of its messages, in the order they came.
+        parts: of its series.
+        told: what it told of itself.
+    """
+
+    identities: Collection[int] = ()
+    parts: Sequence[Part] = ()
+    told: Told | None = None
+
+
+class Told(NamedTuple):
+    """A sign of life: how many messages of the device were pending when it came, and what it said."""
+
+    position: int
+    gone: bool | None
+    about: Mapping[str, str]
+
+
+class Pending:
+    """The messages of one device that are not written yet; its series share it."""
+
+    __slots__ = ("__weakref__", "changed", "identities", "name", "series")
+
+    def __init__(self, changed: dict[str, Pending], name: str) -> None:
+        self.changed = changed
+        self.name = name
+        self.identities: dict[int, None] = {}
+        self.series: list[Device] = []
+
+    def take(self, told: Told | None) -> Seen:
+        """What was counted; the counting begins anew."""
+        seen = Seen(self.identities, [series.take() for series in self.series], told)
+        self.identities, self.series = {}, []
+        return seen
+
+
+class Device:
+    """One series of a device; what it counts is written with the next flush."""
+
+    __slots__ = ("_pending", "_place", "duplicates", "first_ns", "from_ns", "last_ns", "steps", "values")
+
+    def __init__(self, pending: Pending, place: str) -> None:
+        self._pending = pending
+        self._place = place
+        self.duplicates = self.steps = 0
+        self.first_ns, self.from_ns, self.last_ns = _NEVER, 0, -_NEVER
+        self.values: Mapping[str, FieldValue] = {}
+
+    def count(self, identity: int, time_ns: int, values: Mapping[str, FieldValue]) -> None:
+        """Take a message.
+
+        Args:
+            identity: 64 bits that are the same for the same message in every process.
+            time_ns: its sample's time.
+            values: its fields; they must not be changed afterwards.
+        """
+        pending = self._pending
+        identities = pending.identities
+        if identity in identities:
+            self.duplicates += 1
+            return
+        if not identities:
+            pending.changed[pending.name] = pending
+        identities[identity] = None
+        if time_ns > self.last_ns:
+            if not self.steps:
+                pending.series.append(self)
+                self.from_ns = self.first_ns = time_ns
+            self.steps += 1
+            self.last_ns = time_ns
+            self.values = values
+        elif time_ns < self.first_ns:
+            self.first_ns = time_ns
+
+    def take(self) -> Part:
+        """What was counted; the counting begins anew."""
+        part = (self._place, self.first_ns, self.last_ns, self.from_ns, self.steps, self.duplicates, self.values)
+        self.duplicates = self.steps = 0
+        self.first_ns, self.from_ns, self.last_ns = _NEVER, 0, -_NEVER
+        self.values = {}
+        return part
+
+
+def delta_of(seen: Seen) -> model.Delta:
+    """What was counted of a device, as what is added to its state."""
+    first_ns, last_ns = _NEVER, -_NEVER
+    steps = span_ns = duplicates = 0
+    values: dict[str, tuple[int, Mapping[str, FieldValue]]] = {}
+    for place, first, last, begin, count, repeated, fields in seen.parts:
+        first_ns, last_ns = min(first_ns, first), max(last_ns, last)
+        duplicates += repeated
+        if count > steps:
+            steps, span_ns = count, last - begin
+        # Several series may be filed under one place: host and site do not tell sensors apart.
+        if place not in values or last >= values[place][0]:
+            values[place] = last, fields
+    told = seen.told
+    about: Mapping[str, str] = told.about if told else {}
+    gone = told.gone if told else None
+    if told and told.gone and len(seen.identities) > told.position:
+        gone = False  # it has spoken since
+    return model.Delta(tuple(seen.identities), 0, first_ns, last_ns, steps, span_ns, duplicates, values, about, gone)
+
+
+def joined(old: model.Delta, new: model.Delta) -> model.Delta:
+    """Two deltas of one device as one."""
+    known = set(old.identities)
+    fresh = tuple(identity for identity in new.identities if identity not in known)
+    if not old.messages:
+        first_ns, last_ns = new.first_ns, new.last_ns
+    elif not new.messages:
+        first_ns, last_ns = old.first_ns, old.last_ns
+    else:
+        first_ns, last_ns = min(old.first_ns, new.first_ns), max(old.last_ns, new.last_ns)
+    livelier = max(old, new, key=lambda delta: delta.steps)
+    return model.Delta(
+        old.identities + fresh,
+        old.unchecked + new.unchecked,
+        first_ns,
+        last_ns,
+        livelier.steps,
+        livelier.span_ns,
+        old.duplicates + new.duplicates + len(new.identities) - len(fresh),
+        {**old.values, **new.values},
+        {**old.about, **new.about},
+        (None if new.messages and old.gone else old.gone) if new.gone is None else new.gone,
+    )

@@ -1,0 +1,389 @@
+"""Counts in memory, and writes what has changed into the store now and then.
+
+A message is counted in the store when it is written there. Until then it is in memory, and what takes it up again
+after a crash is whoever sends it again, not this.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+from weakref import WeakValueDictionary
+
+from tenacity import RetryError, Retrying, retry_if_result, stop_after_attempt
+from tenacity.wait import wait_random_exponential
+
+from collectors.core.line_protocol import FieldValue, Metric, Series
+from collectors.core.settings import Values
+from collectors.device_state import model
+from collectors.device_state.counting import Device, Pending, Seen, Told, delta_of, joined
+from collectors.device_state.measurement import DEVICE_STATE, DEVICE_STORE, OFFLINE
+from collectors.device_state.store import Change, Store, StoreError
+
+#: Attempts to write a device that other workers write, too; the waits between them, in seconds:
+#: random(base, min(cap, base·2^attempt)).
+ATTEMPTS, BASE_SECONDS, CAP_SECONDS = 10, 0.01, 1.0
+
+#: How often the store is asked for devices that other workers have seen, in seconds.
+LIST_SECONDS = 600.0
+
+#: Devices that are read and written together: many in one transaction, few enough not to keep others from theirs.
+TOGETHER = 500
+
+
+class Limits(NamedTuple):
+    """What bounds the tracker.
+
+    Args:
+        seconds: between writes.
+        pending: messages in memory at most, about: with so many, they are written at once, and what cannot be
+            written is reduced to its number.
+        devices: devices in memory at most.
+    """
+
+    seconds: float = 60.0
+    pending: int = 50_000
+    devices: int = 50_000
+
+
+class Tracker:
+    """The states of all devices of one worker.
+
+    Args:
+        store: where they are kept.
+        rules: how they are merged and judged.
+        limits: bounds of memory and time.
+        own: what is known of this machine itself, by its name.
+        complain: takes one sentence.
+        clock_ns: wall clock, for the last flush.
+        timer: monotonic seconds.
+        sleep: waits so many seconds between attempts.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        rules: model.Rules,
+        limits: Limits,
+        own: Mapping[str, Mapping[str, str]],
+        complain: Callable[[str], None],
+        clock_ns: Callable[[], int],
+        timer: Callable[[], float],
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._store = store
+        self._rules = rules
+        self._limits = limits
+        self._own = own
+        self._complain = complain
+        self._clock_ns = clock_ns
+        self._timer = timer
+        self._sleep = sleep
+        # These are the counting's, and what begins a flush takes from them; all below is the flush's own.
+        self._devices: WeakValueDictionary[str, Pending] = WeakValueDictionary()
+        self._changed: dict[str, Pending] = {}
+        self._told: dict[str, Told] = {}
+        self._kept: dict[str, model.Delta] = {}
+        self._deadlines: dict[str, int] = {}
+        # Workers that were started together do not write together.
+        self._next = timer() + limits.seconds * random.uniform(0.5, 1.0)
+        self._list_at = timer()
+        self._conflicts = self._unchecked = self._lost = 0
+
+    def device(self, name: str, place: str = "environment") -> Device:
+        """A handle; any number of them may count for one device.
+
+        Args:
+            place: what its last values are filed under: the measurement, and whatever tells series apart.
+        """
+        pending = self._devices.get(name)
+        if pending is None:
+            pending = self._devices[name] = Pending(self._changed, name)
+        return Device(pending, place)
+
+    def status(self, name: str, fields: Mapping[str, FieldValue]) -> None:
+        """Take what a device, or the broker for it, tells of itself: ``status``, ``firmware``, ``bundle_version``.
+
+        The order in which messages come is what counts, since a device's clock may be wrong.
+        """
+        said = fields.get("status")
+        known = self._told.get(name)
+        if known is None and len(self._told) >= self._limits.devices:
+            return
+        about = {key: str(fields[key]) for key in ("firmware", "bundle_version") if fields.get(key)}
+        gone = said == "offline" if said is not None else known.gone if known else None
+        pending = self._changed.get(name)
+        position = len(pending.identities) if pending else 0
+        self._told[name] = Told(position, gone, {**(known.about if known else {}), **about})
+
+    @property
+    def waiting(self) -> int:
+        """Messages that were counted since the last flush began."""
+        return sum(len(pending.identities) for pending in self._changed.values())
+
+    def due(self, now: float) -> bool:
+        """Whether it is time to flush: by the clock (*now*: monotonic seconds), or because memory is full."""
+        return now >= self._next or self.waiting >= self._limits.pending
+
+    def take(self) -> dict[str, Seen]:
+        """What is to be written; counting goes on beside it. Quick, since lines wait for it."""
+        self._next = self._timer() + self._limits.seconds
+        told, taken = self._told, {}
+        for name, pending in self._changed.items():
+            taken[name] = pending.take(told.pop(name, None))
+        for name, each in told.items():
+            taken[name] = Seen(told=each)
+        self._changed.clear()
+        self._told = {}
+        return taken
+
+    def flush(self, now_ns: int, taken: Mapping[str, Seen] | None = None) -> list[Metric]:
+        """Write what has changed; the states that were written, and how that went. Never raises for a store that
+        fails: what could not be written is kept for the next time.
+
+        Args:
+            taken: see :meth:`take`. With it, a flush may run in a thread of its own, one at a time.
+        """
+        start = self._timer()
+        self._add(self.take() if taken is None else taken)
+        deltas = self._kept
+        overdue: dict[str, tuple[model.State, int]] = {}
+        written: dict[str, tuple[model.State, int]] = {}
+        try:
+            self._write(deltas, written, now_ns)
+            self._remember(written, now_ns)
+            overdue = self._overdue(now_ns)
+            self._remember(overdue, now_ns)
+        except StoreError as error:
+            self._complain(f"{error}; what was counted is kept for the next attempt")
+        self._kept = {name: delta for name, delta in deltas.items() if name not in written}
+        self._reduce()
+        told = {**written, **overdue}
+        metrics = [self._metric(name, state, revision, now_ns) for name, (state, revision) in told.items()]
+        metrics.append(self._report(len(written), now_ns, self._timer() - start))
+        return metrics
+
+    def close(self, taken: Mapping[str, Seen] | None = None) -> list[Metric]:
+        """Write for the last time, and let go of the store."""
+        metrics = self.flush(self._clock_ns(), taken)
+        if lost := sum(delta.messages for delta in self._kept.values()):
+            self._complain(f"{lost} messages of {len(self._kept)} devices end uncounted, since the store took none")
+        self._store.close()
+        return metrics
+
+    def _add(self, taken: Mapping[str, Seen]) -> None:
+        """Add what was taken to what is kept."""
+        for name, seen in taken.items():
+            delta = delta_of(seen)
+            if name in self._own:
+                delta = delta._replace(about=self._own[name])
+            kept = self._kept.get(name)
+            if kept is None and len(self._kept) >= self._limits.devices:
+                self._lost += delta.messages
+                continue
+            self._kept[name] = joined(kept, delta) if kept else delta
+
+    def _write(
+        self, deltas: Mapping[str, model.Delta], written: dict[str, tuple[model.State, int]], now_ns: int
+    ) -> None:
+        """Write, again and again where others were quicker; *written* has what was, even where the store fails."""
+        left = dict(deltas)
+
+        def attempt() -> bool:
+            names = list(left)
+            for start in range(0, len(names), TOGETHER):
+                done = self._once({name: left[name] for name in names[start : start + TOGETHER]}, now_ns)
+                written.update(done)
+                for name in done:
+                    del left[name]
+            self._conflicts += len(left)
+            return bool(left)
+
+        if not left:
+            return
+        try:
+            Retrying(
+                retry=retry_if_result(bool),
+                stop=stop_after_attempt(ATTEMPTS),
+                wait=wait_random_exponential(multiplier=2 * BASE_SECONDS, max=CAP_SECONDS, min=BASE_SECONDS),
+                sleep=self._sleep,
+            )(attempt)
+        except RetryError:
+            self._complain(
+                f"the state of {len(left)} devices was not written in {ATTEMPTS} attempts, since other workers were "
+                f"quicker each time ({next(iter(left))} is one); it is kept for the next"
+            )
+
+    def _once(self, deltas: Mapping[str, model.Delta], now_ns: int) -> dict[str, tuple[model.State, int]]:
+        stored = self._store.read(list(deltas))
+        states: dict[str, model.State] = {}
+        changes: list[Change] = []
+        for name, delta in deltas.items():
+            known = stored.get(name)
+            before = self._decoded(name, known.document) if known else model.EMPTY
+            states[name] = model.merge(before, delta, now_ns, self._rules)
+            changes.append(Change(name, model.encode(states[name]), known.revision if known else None))
+        return {name: (states[name], revision) for name, revision in self._store.write(changes).items()}
+
+    def _decoded(self, name: str, document: bytes) -> model.State:
+        try:
+            return model.decode(document)
+        except model.DocumentError as error:
+            self._complain(f"the stored state of {name} is damaged ({error}); its counting begins anew")
+            return model.EMPTY
+
+    def _overdue(self, now_ns: int) -> dict[str, tuple[model.State, int]]:
+        """Devices that became late or offline without a word; of several workers, one is the first to write it."""
+        if self._timer() >= self._list_at:
+            for name in self._store.devices():
+                if len(self._deadlines) >= self._limits.devices:
+                    break
+                self._deadlines.setdefault(name, 0)
+            self._list_at = self._timer() + LIST_SECONDS
+        names = [name for name, deadline in self._deadlines.items() if deadline <= now_ns]
+        if not names:
+            return {}
+        overdue: dict[str, tuple[model.State, int]] = {}
+        for start in range(0, len(names), TOGETHER):
+            overdue.update(self._change_status(names[start : start + TOGETHER], now_ns))
+        return overdue
+
+    def _change_status(self, names: Sequence[str], now_ns: int) -> dict[str, tuple[model.State, int]]:
+        states: dict[str, model.State] = {}
+        changes: list[Change] = []
+        for name, known in self._store.read(names).items():
+            before = self._decoded(name, known.document)
+            after = before._replace(status=model.status(before, now_ns, self._rules))
+            if after.status == before.status:
+                self._deadlines[name] = _deadline(before, self._rules, now_ns)
+            else:
+                states[name] = after
+                changes.append(Change(name, model.encode(after), known.revision))
+        written = self._store.write(changes) if changes else {}
+        return {name: (states[name], revision) for name, revision in written.items()}
+
+    def _remember(self, written: Mapping[str, tuple[model.State, int]], now_ns: int) -> None:
+        for name, (state, _) in written.items():
+            if name in self._deadlines or len(self._deadlines) < self._limits.devices:
+                self._deadlines[name] = _deadline(state, self._rules, now_ns)
+
+    def _reduce(self) -> None:
+        """Keep what is kept within bounds: of the devices with the most messages only the number is left."""
+        waiting = sum(len(delta.identities) for delta in self._kept.values())
+        for name in sorted(self._kept, key=lambda name: -len(self._kept[name].identities)):
+            if waiting <= self._limits.pending:
+                break
+            delta = self._kept[name]
+            waiting -= len(delta.identities)
+            self._unchecked += len(delta.identities)
+            self._kept[name] = delta._replace(identities=(), unchecked=delta.messages)
+
+    def _metric(self, name: str, state: model.State, revision: int, now_ns: int) -> Metric:
+        fields: dict[str, FieldValue] = {
+            "messages": state.messages,
+            "duplicates": state.duplicates,
+            "age_seconds": max(0.0, (now_ns - state.seen_ns) / 1e9),
+            "revision": revision,
+            "status": state.status,
+            "online": 0 if state.status == OFFLINE else 1,
+        }
+        if state.messages:
+            fields["first_telemetry_seconds"] = state.first_ns / 1e9
+            fields["last_telemetry_seconds"] = state.last_ns / 1e9
+        if interval := model.interval_seconds(state, self._rules):
+            fields["interval_seconds"] = interval
+        if state.firmware:
+            fields["firmware"] = state.firmware
+        if state.bundle_version:
+            fields["bundle_version"] = state.bundle_version
+        return Metric(Series(DEVICE_STATE.name, {"device": name}), fields, now_ns)
+
+    def _report(self, written: int, now_ns: int, seconds: float) -> Metric:
+        fields: dict[str, FieldValue] = {
+            "written": written,
+            "conflicts": self._conflicts,
+            "failures": len(self._kept),
+            "pending_messages": sum(delta.messages for delta in self._kept.values()),
+            "unchecked_messages": self._unchecked,
+            "lost_messages": self._lost,
+            "duration_seconds": seconds,
+        }
+        self._conflicts = self._unchecked = self._lost = 0
+        return Metric(Series(DEVICE_STORE.name, {"store": self._store.kind}), fields, now_ns)
+
+
+def _deadline(state: model.State, rules: model.Rules, now_ns: int) -> int:
+    """When a device is to be looked at again; one that is offline, too, since another worker may bring it back."""
+    deadline = model.deadline_ns(state, rules)
+    return now_ns + int(LIST_SECONDS * 1e9) if deadline is None else deadline
+
+
+def own_firmware(release: str, bootloader: str = "/sys/firmware/devicetree/base/chosen/bootloader/version") -> str:
+    """What this machine runs on: its kernel, and on a Pi the version that its bootloader has left in the device tree.
+
+    Args:
+        release: the kernel's, as ``uname -r`` says it.
+        bootloader: the file; where it is not there, the kernel alone is told.
+    """
+    try:
+        with open(bootloader, encoding="utf-8", errors="replace") as file:
+            version = file.read(64).strip("\0 \n")[:8]
+    except OSError:  # no Pi, or one too old to tell
+        version = ""
+    return f"Linux {release}" + (f", bootloader {version}" if version else "")
+
+
+def open_tracker(
+    values: Values,
+    host: str,
+    complain: Callable[[str], None],
+    clock_ns: Callable[[], int],
+    timer: Callable[[], float],
+) -> Tracker | None:
+    """The tracker that the settings ask for, or None where no state is kept. Nothing is opened before the first flush.
+
+    Args:
+        values: the settings, with those of :mod:`settings` among them.
+        host: this machine's name as a device.
+
+    Raises:
+        Unavailable: a setting is wrong, or what it names is not there.
+    """
+    from collectors import __version__
+    from collectors.device_state import settings
+
+    store = _store(values, complain)
+    if store is None:
+        return None
+    rules = model.Rules(
+        values[settings.INTERVAL],
+        values[settings.LATE],
+        values[settings.OFFLINE],
+        values[settings.SECONDS],
+        values[settings.WINDOW],
+        values[settings.WINDOW_SECONDS],
+    )
+    limits = Limits(values[settings.SECONDS], values[settings.PENDING], values[settings.DEVICES])
+    own = {host: {"bundle_version": __version__, "firmware": own_firmware(os.uname().release)}}
+    return Tracker(store, rules, limits, own, complain, clock_ns, timer)
+
+
+def _store(values: Values, complain: Callable[[str], None]) -> Store | None:
+    from collectors.device_state import settings
+
+    place = values[settings.STATE]
+    if place == "none":
+        return None
+    if "://" not in place:
+        from collectors.device_state.sqlite import SqliteStore
+
+        return SqliteStore(place, complain)
+    from collectors.device_state.nats_kv import NatsStore, read_server
+
+    server = read_server(
+        place, values[settings.PASSWORD_FILE], values[settings.CREDENTIALS_FILE], values[settings.CA_FILE]
+    )
+    return NatsStore(server, values[settings.BUCKET], values[settings.REPLICAS], complain)

@@ -1,0 +1,44 @@
+"""The measurements that only messages bring; what else they bring is declared where it is at home."""
+
+from __future__ import annotations
+
+from collectors.core.schema import Field, Measurement, Tag
+
+_DEVICE = Tag("device", "Whose message it was: the device in the topic.")
+
+DEVICE_STATUS = Measurement(
+    "device_status",
+    "What a device, or the broker on its behalf when its connection breaks off, says of it.",
+    (_DEVICE,),
+    (
+        Field("status", str, "", "`online` or `offline`."),
+        Field("bundle_version", str, "", "The version of the bundle that runs on it, where it is told."),
+        Field("firmware", str, "", "The version of its firmware, where it is told."),
+    ),
+    event=True,
+)
+ENERGY = Measurement(
+    "energy",
+    "What a plug or meter measures.",
+    (_DEVICE, Tag("channel", "The channel, from 1, of a meter that has several.", optional=True)),
+    (
+        Field("energy_total_kilowatt_hours", float, "kilowatt_hours", "Energy since the meter was last cleared."),
+        Field("energy_today_kilowatt_hours", float, "kilowatt_hours", "Energy since the device's midnight."),
+        Field("energy_yesterday_kilowatt_hours", float, "kilowatt_hours", "Energy of the day before."),
+        Field("energy_period_watt_hours", float, "watt_hours", "Energy since the message before."),
+        Field("power_watts", float, "watts", "Active power; negative where it is fed in."),
+        Field("power_apparent_volt_amperes", float, "volt_amperes", "Apparent power."),
+        Field("power_reactive_volt_amperes", float, "volt_amperes", "Reactive power."),
+        Field("power_factor", float, "", "Active by apparent power.", -1, 1),
+        Field("voltage_volts", float, "volts", "Voltage of the mains.", 0, 1000),
+        Field("current_amperes", float, "amperes", "Current.", 0, 1000),
+        Field("frequency_hertz", float, "hertz", "Frequency of the mains.", 0, 1000),
+    ),
+)
+MQTT_RECEIPT = Measurement(
+    "mqtt_receipt",
+    "One point for each message that the gateway has taken; the broker has it confirmed when this is written.",
+    (),
+    (Field("received", int, "", "Always 1, so that their sum is the number of messages.", 1, 1),),
+)
+MEASUREMENTS = (DEVICE_STATUS, ENERGY, MQTT_RECEIPT)

@@ -1,0 +1,212 @@
+"""Tasmota: ``tele/<device>/SENSOR``, ``STATE``, ``LWT`` and ``INFO1``.
+
+Format: https://tasmota.github.io/docs/MQTT/ and the JSON that the firmware's drivers of sensors and meters write.
+"""
+
+from __future__ import annotations
+
+import re
+
+from collectors.messaging.parsers.building import Message
+from collectors.messaging.parsers.documents import Object, Value, flatten, number, read_json
+from collectors.messaging.parsers.native import add_status
+from collectors.messaging.parsers.outcome import Unfit
+from collectors.messaging.parsers.times import read_time
+
+#: The energy meter's values under the names of this project. The reactive power is in var, the apparent in VA.
+_ENERGY = {
+    "Total": "energy_total_kilowatt_hours",
+    "Yesterday": "energy_yesterday_kilowatt_hours",
+    "Today": "energy_today_kilowatt_hours",
+    "Period": "energy_period_watt_hours",
+    "Power": "power_watts",
+    "ApparentPower": "power_apparent_volt_amperes",
+    "ReactivePower": "power_reactive_volt_amperes",
+    "Factor": "power_factor",
+    "Voltage": "voltage_volts",
+    "Current": "current_amperes",
+    "Frequency": "frequency_hertz",
+}
+_STATE = {
+    "UptimeSec": "uptime_seconds",
+    "Heap": "heap_kilobytes",
+    "LoadAvg": "load_percent",
+    "Vcc": "supply_volts",
+    "MqttCount": "mqtt_connections",
+    "Dimmer": "dimmer_percent",
+    "Wifi_RSSI": "wifi_quality_percent",
+    "Wifi_Signal": "wifi_signal_dbm",
+    "Wifi_Channel": "wifi_channel",
+    "Wifi_LinkCount": "wifi_connections",
+}
+_TEMPERATURES = {"Temperature": "temperature_raw_celsius", "DewPoint": "dew_point_celsius"}
+#: Sensors within the chip of the device itself, which tell nothing of the air.
+_CHIPS = frozenset(("ESP32",))
+_HPA = {"hPa": 1.0, "mmHg": 1.33322387415, "inHg": 33.86388640341}
+_POWER = re.compile(r"POWER\d*\Z")
+_WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
+
+
+def read_sensor(message: Message, text: str) -> None:
+    """Take what ``SENSOR`` says: a metric for each sensor, and one for the meter. Raises Unfit."""
+    document = _object(text)
+    time_ns = _time(document)
+    convert = _Units(document)
+    loose: list[tuple[str, Value]] = []
+    for key, value in document.items():
+        if key in ("Time", "Epoch") or key.endswith("Unit"):
+            continue
+        try:
+            if not isinstance(value, Object):
+                loose += ((_name(name), _switch(each)) for name, each in _flat(message, Object({key: value})))
+            elif key == "ENERGY":
+                _read_energy(message, value, time_ns)
+            else:
+                _read_one(message, key, value, convert, time_ns)
+        except Unfit as unfit:
+            message.refuse(unfit.reason, f"{key[:80]}: {unfit.text}")
+    if loose:
+        message.add("tasmota", loose, None, time_ns)
+    elif not message.outcomes and not any(isinstance(value, Object) for value in document.values()):
+        raise Unfit("no_fields", "there is no sensor in it")
+
+
+def read_state(message: Message, text: str) -> None:
+    """Take those parts of ``STATE`` that are measured or switched. Raises Unfit."""
+    document = _object(text)
+    fields: list[tuple[str, Value]] = []
+    for key, value in _flat(message, document):
+        if key in _STATE:
+            fields.append((_STATE[key], None if value is None else number(value)))
+        elif _POWER.match(key):
+            fields.append((f"{key.lower()}_on", _switch(value)))
+    message.add("tasmota", fields, None, _time(document))
+
+
+def read_information(message: Message, text: str) -> None:
+    """Take ``INFO1``, which a device sends when it has started: its firmware. Raises Unfit."""
+    information = _object(text)
+    inner = information.get("Info1", information)
+    version = inner.get("Version") if isinstance(inner, Object) else None
+    if not isinstance(version, str):
+        raise Unfit("no_fields", "there is no version of the firmware in it")
+    add_status(message, "online", {"firmware": version})
+
+
+def _object(text: str) -> Object:
+    document = read_json(text)
+    if not isinstance(document, Object):
+        raise Unfit("wrong_type", f"what Tasmota sends is a JSON object, and this is {str(document)[:80]!r}")
+    if document.twice is not None:
+        raise Unfit("duplicate_key", f"the key {document.twice[:80]!r} comes twice in one object")
+    return document
+
+
+def _time(document: Object) -> int | None:
+    """The time that the device gives, or None for that of arrival.
+
+    By default it is the device's local time without a zone, from which nobody can tell when that was. The command
+    ``Time 2`` adds the key Epoch, ``Time 3`` makes it a number.
+    """
+    for key in ("Epoch", "Time"):
+        value = document.get(key)
+        if isinstance(value, (int, float)):
+            return read_time(value)
+    told = document.get("Time")
+    return read_time(told) if isinstance(told, str) and re.search(r"T.*(?:Z|[+-]\d\d:?\d\d)\Z", told) else None
+
+
+def _flat(message: Message, found: Object) -> list[tuple[str, Value]]:
+    return [*flatten(found, message.bounds.depth)]
+
+
+def _name(key: str) -> str:
+    """Tasmota's name of a value in this project's way: ``eCO2`` is ``e_co2``, ``CarbonDioxide`` ``carbon_dioxide``."""
+    return _WORDS.sub("_", key).strip("_").lower()
+
+
+def _switch(value: Value) -> Value:
+    return value == "ON" if value in ("ON", "OFF") else value
+
+
+class _Units:
+    """Conversion from the units that a device says it uses; Celsius and hPa where it says nothing."""
+
+    def __init__(self, document: Object) -> None:
+        self._temperature = document.get("TempUnit", "C")
+        self._pressure = document.get("PressureUnit", "hPa")
+
+    def celsius(self, value: float) -> float:
+        if self._temperature == "F":
+            return (value - 32.0) / 1.8
+        if self._temperature != "C":
+            raise Unfit("unknown_unit", f"a temperature in {str(self._temperature)[:20]!r}; known are C and F")
+        return value
+
+    def hpa(self, value: float) -> float:
+        factor = _HPA.get(str(self._pressure))
+        if factor is None:
+            raise Unfit("unknown_unit", f"a pressure in {str(self._pressure)[:20]!r}; known are {', '.join(_HPA)}")
+        return value * factor
+
+
+def _read_one(message: Message, key: str, found: Object, units: _Units, time_ns: int | None) -> None:
+    """One sensor: what `environment` has goes there, the rest into `tasmota`, both with the tag `sensor`."""
+    values = dict(_flat(message, found))
+    sensor = key.lower()
+    identity = values.pop("Id", None)
+    if isinstance(identity, str) and identity:
+        # DS18B20-1 and -2 change places when a third is wired; the identity of the chip does not.
+        sensor = f"{sensor.partition('-')[0]}-{identity.lower()}"
+    tags = {"sensor": sensor[:64]}
+    environment: list[tuple[str, Value]] = []
+    others: list[tuple[str, Value]] = []
+    for name, value in values.items():
+        try:
+            if key in _CHIPS and name == "Temperature":
+                others.append(("chip_celsius", None if value is None else units.celsius(number(value))))
+            elif name in _TEMPERATURES:
+                environment.append((_TEMPERATURES[name], None if value is None else units.celsius(number(value))))
+            elif name == "Humidity":
+                environment.append(("humidity_raw_percent", None if value is None else number(value)))
+            elif name == "Pressure":
+                environment.append(("pressure_hpa", None if value is None else units.hpa(number(value))))
+            elif name == "SeaPressure":
+                others.append(("sea_pressure_hpa", None if value is None else units.hpa(number(value))))
+            else:
+                others.append((_name(name), _switch(value)))
+        except Unfit as unfit:
+            message.refuse(unfit.reason, f"{key[:80]} {name[:80]}: {unfit.text}")
+    if environment:
+        message.add("environment", environment, tags, time_ns)
+    if others:
+        message.add("tasmota", others, tags, time_ns)
+
+
+def _read_energy(message: Message, found: Object, time_ns: int | None) -> None:
+    """The meter; where it has several channels a value is a list, and each channel a metric with its tag.
+
+    A list by tariff is no list by channel: each tariff has a field of its own.
+    """
+    whole: list[tuple[str, Value]] = []
+    channels: dict[int, list[tuple[str, Value]]] = {}
+    if found.twice is not None:
+        raise Unfit("duplicate_key", f"the key {found.twice[:80]!r} comes twice in one object")
+    for key, value in found.items():
+        if key == "TotalStartTime" or value is None:
+            continue
+        field = _ENERGY.get(key, _name(key))
+        try:
+            if isinstance(value, list) and key.endswith("Tariff"):
+                whole += [(f"{field}_{tariff}", number(each)) for tariff, each in enumerate(value[:16], 1)]
+            elif isinstance(value, list):
+                for channel, each in enumerate(value[:16], 1):
+                    channels.setdefault(channel, []).append((field, number(each)))
+            else:
+                whole.append((field, number(value)))
+        except Unfit as unfit:
+            message.refuse(unfit.reason, f"ENERGY {key[:80]}: {unfit.text}")
+    if whole:
+        message.add("energy", whole, None, time_ns)
+    for channel, fields in channels.items():
+        message.add("energy", fields, {"channel": str(channel)}, time_ns)

@@ -1,0 +1,184 @@
+"""``sensetig demo``: the whole bundle on this machine."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+from influxdb_client.client.influxdb_client import InfluxDBClient
+from rich.console import Console
+from rich.text import Text
+
+from sensetig.demo import pages
+from sensetig.demo.interrupts import Interrupts
+from sensetig.demo.run import Running, down, sources, up
+from sensetig.demo.state import State, StateError, default_folder
+from sensetig.demo.summary import save, summary
+from sensetig.demo.table import table
+from sensetig.demo.testbed.processes import EngineFailed
+from sensetig.demo.watch import ARRIVAL_SECONDS, Watch
+from sensetig.engines import EngineUnavailable
+from sensetig.influxdb import SetupError
+
+
+class Duration(click.ParamType[float]):
+    """A duration such as 40s, 5m or 1h."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds."""
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)", str(value))
+        if match is None or float(match[1]) == 0:
+            self.fail(f"{value!r} is no duration: write it as 40s, 5m or 1h", param, ctx)
+        return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+class Wishes(NamedTuple):
+    """What the options ask for."""
+
+    recording: Path | None
+    video: Path | None
+    duration: float | None
+    report: Path | None
+    keep: bool
+
+
+_file = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+
+
+@click.command()
+@click.option("--recording", type=_file, metavar="FILE", help="Play a Sense HAT recording (CSV, also gzipped).")
+@click.option("--video", type=_file, metavar="FILE", help="Play a video as the camera.")
+@click.option(
+    "--for",
+    "duration",
+    type=Duration(),
+    envvar="SENSETIG_DEMO_FOR",
+    help="Run for so long without a terminal, such as 40s.",
+)
+@click.option(
+    "--json",
+    "report",
+    type=click.Path(dir_okay=False, path_type=Path),
+    envvar="SENSETIG_DEMO_JSON",
+    help="With --for: write a summary to this file.",
+)
+@click.option("--keep", is_flag=True, help="Leave the engines running, and say how to stop them.")
+@click.option("--stop", is_flag=True, help="Stop the engines that --keep has left, and end.")
+@click.option("--clean", is_flag=True, help="Stop them, remove the demo's data, tokens and logs, and end.")
+@click.option(
+    "--state",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=default_folder,
+    help="The folder for data, tokens and logs.",
+)
+def command(
+    recording: Path | None,
+    video: Path | None,
+    duration: float | None,
+    report: Path | None,
+    keep: bool,
+    stop: bool,
+    clean: bool,
+    state: Path,
+) -> None:
+    """Run the whole bundle on this machine: real engines, on loopback, in a folder of its own.
+
+    System metrics are this machine's. The Sense HAT and the camera are the hardware of a Pi where it is
+    there, and simulated otherwise, which their data says in a tag. Ctrl-C stops everything.
+    """
+    if report is not None and duration is None:
+        raise click.UsageError("--json goes with --for: the summary is written when the time is up")
+    console = Console(stderr=True, markup=False, highlight=False)
+    try:
+        if stop or clean:
+            _end(state, console, clean=clean)
+            return
+        place = State(state)
+        with place.locked():
+            complete = _demo(place, console, Wishes(recording, video, duration, report, keep))
+    except SetupError as error:
+        raise click.ClickException(f"{error}; to begin anew, run: sensetig demo --clean --state {state}") from None
+    except (StateError, EngineUnavailable, EngineFailed) as error:
+        raise click.ClickException(str(error)) from None
+    except KeyboardInterrupt:
+        raise click.ClickException("interrupted while it was being started; what had been started is stopped") from None
+    sys.exit(0 if complete else 1)
+
+
+def _end(folder: Path, console: Console, *, clean: bool) -> None:
+    state = State.existing(folder)
+    if state is None:
+        console.print(f"there is no demo in {folder}", soft_wrap=True)
+        return
+    with state.locked():
+        down(state, state.running())
+        if clean:
+            state.remove()
+            console.print(f"removed the demo's data, tokens and logs in {folder}", soft_wrap=True)
+
+
+def _demo(state: State, console: Console, wishes: Wishes) -> bool:
+    """Run the demo as wished, and answer whether all that was to come has come."""
+    interrupts = Interrupts()
+    environment = sources(os.environ, wishes.recording, wishes.video)
+    began = time.monotonic()
+
+    def say(sentence: str) -> None:
+        console.print(Text.assemble((f"{time.monotonic() - began:5.1f} s  ", "dim"), sentence), soft_wrap=True)
+
+    running = up(state, environment, interrupts, say)
+    ran = False
+    try:
+        with InfluxDBClient(running.influxdb_url, running.read_token, org=running.organisation) as client:
+            watch = Watch(running, client, environment, state.logs, say)
+            complete = _follow(running, watch, wishes, console, state.reports)
+        ran = True
+        return complete
+    except KeyboardInterrupt:
+        return wishes.duration is None
+    finally:
+        if ran and wishes.keep:
+            say(f"the engines are left running; stop them with: sensetig demo --stop --state {state.folder}")
+        else:
+            interrupts.ignore()  # a second Ctrl-C must not cut the stopping short
+            say("stopping Telegraf, InfluxDB and Grafana")
+            down(state, running.identities)
+
+
+def _follow(running: Running, watch: Watch, wishes: Wishes, console: Console, reports: Path) -> bool:
+    stdout = Console(markup=False, highlight=False)
+    if wishes.duration is None:
+        watch.await_data(ARRIVAL_SECONDS)
+        if running.grafana_url is None and stdout.is_terminal:
+            watch.let_run(pages.REPORT_SECONDS)
+            for page in pages.write(running, reports, watch.say):
+                pages.open_in_browser(page)
+        watch.show(stdout)
+    watch.await_data(max(1.0, wishes.duration - watch.elapsed))
+    arrivals = watch.let_run(wishes.duration)
+    lacking = watch.absent(arrivals)
+    now = datetime.now(UTC)
+    stdout.print(table(arrivals, watch.declared, now))
+    for line in watch.addresses():
+        stdout.print(line, soft_wrap=True)
+    if wishes.report is not None:
+        content = summary(running, arrivals, watch.expected, lacking, watch.declared, now)
+        try:
+            save(content, wishes.report)
+        except OSError as error:
+            raise click.ClickException(f"the summary {wishes.report} cannot be written: {error.strerror}") from None
+    if running.grafana_url is None:
+        pages.write(running, reports, watch.say)
+    if lacking:
+        console.print(f"E! no data has arrived through Telegraf from: {', '.join(lacking)}", soft_wrap=True)
+    return not lacking

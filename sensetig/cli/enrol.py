@@ -1,0 +1,144 @@
+"""``sensetig enrol``: new Pis, with no hands."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+class Duration(click.ParamType[float]):
+    """A time such as 30m, 12h or 7d."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds."""
+        match = re.fullmatch(r"(\d{1,6})(s|m|h|d)", str(value))
+        if match is None:
+            self.fail(f"{value!r} is no duration: write it as 30m, 12h or 7d", param, ctx)
+        return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+
+
+@click.group()
+def command() -> None:
+    """Let new Pis join the fleet by a file that they find at their first boot."""
+
+
+@command.command()
+@click.argument("device")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, show_envvar=True,
+              help="Folder for the files, for the boot partition of DEVICE's card.")  # fmt: skip
+@click.option("--valid", type=Duration(), default="2d", show_default=True, show_envvar=True,
+              help="How long DEVICE may take to come.")  # fmt: skip
+def create(device: str, out: Path, valid: float) -> None:
+    """Make the first-boot files for DEVICE, on the hub, as root.
+
+    user-data is for images with cloud-init (Raspberry Pi OS trixie), firstrun.sh for those before it. They hold a token
+    that lets in one machine, once; a file made before for the same DEVICE holds no more.
+    """
+    import os
+
+    from sensetig.security import enrolment, first_boot
+    from sensetig.security.errors import TrustError
+    from sensetig.security.hub import Hub
+
+    hub = Hub()
+    try:
+        url, authority, key = hub.enrolment_url(), hub.public("authority"), hub.public("key")
+        token = enrolment.create(hub, device, time.time(), valid)
+        first = first_boot.FirstBoot(device, url, token, authority, key)
+        out.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name, text in (("user-data", first_boot.user_data(first)), ("firstrun.sh", first_boot.script(first))):
+            (out / name).unlink(missing_ok=True)
+            descriptor = os.open(out / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+    except TrustError as error:
+        raise click.ClickException(str(error)) from None
+    except OSError as error:
+        raise click.ClickException(f"the files cannot be written to {out}: {error.strerror}") from None
+    until = time.strftime("%Y-%m-%d %H:%M", time.localtime(time.time() + valid))
+    click.echo(f"{out} has user-data and firstrun.sh, which let {device} in once, until {until}")
+
+
+@command.command()
+@click.option("--host", default="127.0.0.1", show_default=True, show_envvar=True, help="Address to listen on.")
+@click.option("--port", type=int, default=8087, show_default=True, show_envvar=True, help="Port to listen on.")
+@click.option("--certificate", type=click.Path(dir_okay=False, path_type=Path), required=True, show_envvar=True,
+              help="Its certificate, in PEM.")  # fmt: skip
+@click.option("--key", type=click.Path(dir_okay=False, path_type=Path), required=True, show_envvar=True,
+              help="Its key, in PEM.")  # fmt: skip
+def serve(host: str, port: int, certificate: Path, key: Path) -> None:
+    """Answer Pis that enrol, over HTTPS; systemd runs this on the hub."""
+    import uvicorn
+
+    from sensetig.security.hub import Hub
+    from sensetig.security.service import application
+
+    hub = Hub()
+    uvicorn.run(
+        application(hub.pending, hub.accepted, click.echo), host=host, port=port,
+        ssl_certfile=certificate, ssl_keyfile=str(key), http="h11", ws="none", lifespan="off", access_log=False,
+        server_header=False, proxy_headers=False, limit_concurrency=32, timeout_keep_alive=5,
+        h11_max_incomplete_event_size=16384, log_level="warning",
+    )  # fmt: skip
+
+
+@command.command()
+def admit() -> None:
+    """Take accepted Pis into the hub's inventory, and run the playbook for them; systemd runs this on the hub."""
+    from sensetig.security import enrolment
+    from sensetig.security.errors import TrustError
+    from sensetig.security.hub import Hub
+    from sensetig.security.playbook import run
+
+    hub = Hub()
+    taken, refused = enrolment.admit(hub, time.time())
+    for sentence in refused:
+        click.echo(sentence, err=True)
+    for device in taken:
+        click.echo(f"{device} is in the inventory")
+    failed = []
+    for device in [name for name, each in enrolment.enrolled(hub).items() if not each["installed"]]:
+        try:
+            run(hub, "site.yml", [device])
+            enrolment.installed(hub, device)
+            click.echo(f"{device} is installed")
+        except TrustError as error:
+            failed.append(str(error))
+    if failed:
+        raise click.ClickException("; ".join(failed))
+
+
+@command.command()
+def renew() -> None:
+    """Renew the certificates of the Pis that have enrolled, where they end soon; systemd runs this on the hub."""
+    _play("--tags", "certificates")
+
+
+@command.command()
+def upgrade() -> None:
+    """Bring the Pis that have enrolled to what the hub has: its version, its settings."""
+    _play()
+
+
+def _play(*options: str) -> None:
+    """Run the playbook for all that have enrolled."""
+    from sensetig.security import enrolment
+    from sensetig.security.errors import TrustError
+    from sensetig.security.hub import Hub
+    from sensetig.security.playbook import run
+
+    hub = Hub()
+    devices = [name for name, each in enrolment.enrolled(hub).items() if each["installed"]]
+    if not devices:
+        click.echo("no Pi has enrolled here")
+        return
+    try:
+        run(hub, "site.yml", devices, *options)
+    except TrustError as error:
+        raise click.ClickException(str(error)) from None

@@ -1,0 +1,103 @@
+"""``sensetig setup``."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import click
+import platformdirs
+
+from sensetig import bundle
+from sensetig.influxdb import SetupError
+from sensetig.influxdb import setup as set_up
+from sensetig.influxdb.prepare import WAIT_SECONDS
+
+
+def _ending(_: click.Context, __: click.Parameter, seconds: float) -> float:
+    """A time that comes to an end."""
+    if not 0 <= seconds < math.inf:
+        raise click.BadParameter(f"{seconds:g} is no number of seconds to wait; give one of 0 or more, such as 30")
+    return seconds
+
+
+@click.command("setup")
+@click.option("--url", default="http://127.0.0.1:8086", show_default=True, show_envvar=True, help="InfluxDB's address.")
+@click.option(
+    "--organisation", default="sensetig", show_default=True, show_envvar=True, help="Made where it is missing."
+)
+@click.option(
+    "--user", default="sensetig", show_default=True, show_envvar=True, help="The first user of a new InfluxDB."
+)
+@click.option(
+    "--tokens",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=lambda: platformdirs.user_state_path("sensetig") / "tokens",
+    show_default="tokens in the user's state folder",
+    show_envvar=True,
+    help="Folder that keeps the tokens; made for its owner alone.",
+)
+@click.option(
+    "--definitions",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=lambda: bundle.root() / "influxdb",
+    show_default="the bundle's own",
+    show_envvar=True,
+    help="Folder of buckets.toml, mappings.toml and tasks.",
+)
+@click.option(
+    "--operator-token-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    show_envvar=True,
+    help="File with the operator token of an InfluxDB that was set up without this command.",
+)
+@click.option(
+    "--device",
+    "devices",
+    multiple=True,
+    metavar="NAME",
+    show_envvar=True,
+    help="A device that gets a token of its own, which may write and do nothing else. May be given several times.",
+)
+@click.option(
+    "--wait",
+    type=float,
+    metavar="SECONDS",
+    callback=_ending,
+    default=WAIT_SECONDS,
+    show_default=True,
+    show_envvar=True,
+    help="Seconds that InfluxDB may take to answer.",
+)
+def command(
+    url: str,
+    organisation: str,
+    user: str,
+    tokens: Path,
+    definitions: Path,
+    operator_token_file: Path | None,
+    devices: tuple[str, ...],
+    wait: float,
+) -> None:
+    """Prepare InfluxDB: organisation, buckets, downsampling and scoped tokens.
+
+    What is missing is made, what differs from the definitions is changed, and the rest is left alone: run twice, it
+    changes nothing. The tokens are written to files that only their owner may read, and are never printed.
+    """
+    try:
+        outcome = set_up(
+            url,
+            organisation=organisation,
+            user=user,
+            tokens=tokens,
+            definitions=definitions,
+            say=click.echo,
+            operator_token_file=operator_token_file,
+            wait_seconds=wait,
+            devices=devices,
+        )
+    except SetupError as error:
+        raise click.ClickException(str(error)) from None
+    if not outcome.changes:
+        click.echo("nothing to change")
+    click.echo(f"tokens are in {outcome.folder}")

@@ -1,0 +1,95 @@
+"""Grafana on loopback, provisioned from the bundle, with no call to outside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from sensetig.demo.testbed import processes
+from sensetig.demo.testbed.influxdb import answers
+from sensetig.demo.testbed.ports import LOOPBACK
+
+#: The user that a password makes.
+ADMINISTRATOR = "admin"
+
+#: Grafana's settings as its variables name them. A viewer needs no login here: nothing listens beyond loopback,
+#: and the account can read but change nothing.
+_SETTINGS = {
+    "GF_SERVER_HTTP_ADDR": LOOPBACK,
+    "GF_AUTH_ANONYMOUS_ENABLED": "true",
+    "GF_AUTH_ANONYMOUS_ORG_ROLE": "Viewer",
+    "GF_AUTH_DISABLE_LOGIN_FORM": "true",
+    "GF_SECURITY_DISABLE_GRAVATAR": "true",
+    "GF_ANALYTICS_REPORTING_ENABLED": "false",
+    "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
+    "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
+    "GF_ANALYTICS_FEEDBACK_LINKS_ENABLED": "false",
+    "GF_NEWS_NEWS_FEED_ENABLED": "false",
+    "GF_PLUGINS_PREINSTALL_DISABLED": "true",
+    "GF_PLUGINS_PLUGIN_ADMIN_ENABLED": "false",
+    "GF_PLUGINS_PUBLIC_KEY_RETRIEVAL_DISABLED": "true",
+    "GF_SNAPSHOTS_EXTERNAL_ENABLED": "false",
+    # Where a Grafana's own settings switch alerting off, it refuses to start with the rules.
+    "GF_UNIFIED_ALERTING_ENABLED": "true",
+    # A new Grafana sends by its own policy until it reads the provisioned one: before the first alert, not a minute on.
+    "GF_UNIFIED_ALERTING_ALERTMANAGER_CONFIG_POLL_INTERVAL": "10s",
+    "GF_LOG_LEVEL": "warn",
+    # Without it a reader and a writer of Grafana's own database meet at every start, and the log says so.
+    "GF_DATABASE_WAL": "true",
+}
+
+
+def start(
+    home: Path,
+    bundle: Path,
+    folder: Path,
+    port: int,
+    environment: Mapping[str, str],
+    log: Path,
+    spawned: processes.Spawned = processes.ignore,
+    password: str | None = None,
+) -> tuple[processes.Identity, str]:
+    """Start Grafana with its data in *folder*; answers when it does: the process and its URL. Raises EngineFailed.
+
+    Args:
+        home: Grafana's own folder, with ``bin``, ``conf`` and ``public``.
+        bundle: the folder that holds ``grafana/``.
+        folder: takes Grafana's database.
+        port: of the loopback address.
+        environment: what the provisioning reads: InfluxDB's URL, organisation and the read token.
+        log: takes its output.
+        spawned: told of the process before it answers.
+        password: of the user ``admin``, who is made where there is no user yet; without one there is none.
+    """
+    (folder / "plugins").mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.chmod(0o700)
+    program = next(path for name in ("grafana", "grafana-server") if (path := home / "bin" / name).is_file())
+    settings = {
+        **_SETTINGS,
+        "GF_SERVER_HTTP_PORT": str(port),
+        "GF_PATHS_DATA": str(folder),
+        "GF_PATHS_LOGS": str(folder / "log"),
+        "GF_PATHS_PLUGINS": str(folder / "plugins"),
+        "GF_PATHS_PROVISIONING": str(bundle / "grafana" / "provisioning"),
+        "GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH": str(bundle / "grafana" / "dashboards" / "device.json"),
+        "SENSETIG_DASHBOARDS": str(bundle / "grafana" / "dashboards"),
+        **_administrator(password),
+        **environment,
+    }
+    command: list[str | Path] = [program, *(["server"] if program.name == "grafana" else []), "--homepath", home]
+    identity = processes.start("Grafana", command, log=log, environment=settings, folder=home)
+    spawned(identity)
+    url = f"http://{LOOPBACK}:{port}"
+    try:
+        processes.await_ready(identity, lambda: answers(f"{url}/api/health"), log=log, seconds=90)
+    except BaseException:
+        processes.stop([identity])
+        raise
+    return identity, url
+
+
+def _administrator(password: str | None) -> dict[str, str]:
+    """Grafana never gets the administrator with the password that everybody knows."""
+    if password is None:
+        return {"GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION": "true"}
+    return {"GF_SECURITY_ADMIN_USER": ADMINISTRATOR, "GF_SECURITY_ADMIN_PASSWORD": password}

@@ -1,0 +1,43 @@
+"""InfluxDB on loopback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import urllib3
+
+from sensetig.demo.testbed import processes
+from sensetig.demo.testbed.ports import LOOPBACK
+
+
+def answers(url: str) -> bool:
+    """Whether a server at this URL answers with 200."""
+    try:
+        return urllib3.request("GET", url, retries=False, timeout=2.0).status == 200
+    except urllib3.exceptions.HTTPError:
+        return False
+
+
+def start(
+    influxd: Path, folder: Path, port: int, log: Path, spawned: processes.Spawned = processes.ignore
+) -> tuple[processes.Identity, str]:
+    """Start influxd with its files in *folder*; answers when it does: the process and its URL. Raises EngineFailed."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    command: list[str | Path] = [
+        influxd,
+        f"--bolt-path={folder / 'influxd.bolt'}",
+        f"--sqlite-path={folder / 'influxd.sqlite'}",
+        f"--engine-path={folder / 'engine'}",
+        f"--http-bind-address={LOOPBACK}:{port}",
+        "--reporting-disabled",
+        "--log-level=warn",
+    ]
+    identity = processes.start("InfluxDB", command, log=log)
+    spawned(identity)
+    url = f"http://{LOOPBACK}:{port}"
+    try:
+        processes.await_ready(identity, lambda: answers(f"{url}/health"), log=log, seconds=60)
+    except BaseException:
+        processes.stop([identity])
+        raise
+    return identity, url

@@ -1,8 +1,0 @@
-"""Setting InfluxDB up: organisation, buckets, mappings, tasks and scoped tokens, again and again to the same end."""
-
-from __future__ import annotations
-
-from sensetig.influx.errors import SetupError
-from sensetig.influx.prepare import Outcome, Tokens, setup
-
-__all__ = ["Outcome", "SetupError", "Tokens", "setup"]

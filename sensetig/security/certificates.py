@@ -1,0 +1,144 @@
+"""The certificates of the internal authority: how long they hold, renewing one, and the list of revoked ones.
+
+The playbook makes them (role certificates); this is what the hub does by itself in between, with the key that never
+leaves it.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from sensetig.security.errors import TrustError
+
+#: How long the list of revoked certificates is good without being made anew.
+_LIST_DAYS = 3650
+
+#: How far a clock may be behind this one's.
+_BEFORE = timedelta(days=1)
+
+
+def ends(certificate: x509.Certificate) -> datetime:
+    """Until when a certificate holds. The cryptography of Debian 12 knows the form without a zone alone."""
+    if hasattr(certificate, "not_valid_after_utc"):
+        return certificate.not_valid_after_utc
+    return certificate.not_valid_after.replace(tzinfo=UTC)
+
+
+def read(path: Path) -> x509.Certificate:
+    """The certificate in a file. Raises TrustError."""
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes())
+    except OSError as error:
+        raise TrustError(f"the certificate {path} cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise TrustError(f"{path} is no certificate in PEM") from None
+
+
+def renew(path: Path, authority: Path, *, now: datetime, within_days: int, valid_days: int) -> datetime | None:
+    """Make a certificate anew that ends soon: the same key, names and purposes, for longer.
+
+    Args:
+        path: the certificate.
+        authority: folder with the key and the certificate of the authority that made it.
+        now: the time.
+        within_days: it is left alone when it holds for longer than that.
+        valid_days: how long the new one holds.
+
+    Returns:
+        When the new one ends; None where the old one was left alone.
+
+    Raises:
+        TrustError: it is not of this authority, or something cannot be read or written.
+    """
+    old = read(path)
+    if ends(old) > now + timedelta(days=within_days):
+        return None
+    issuer, key = read(authority / "authority.crt"), _key(authority)
+    if old.issuer != issuer.subject:
+        raise TrustError(f"{path} was made by {old.issuer.rfc4514_string()}, and not by the authority in {authority}")
+    end = min(now + timedelta(days=valid_days), ends(issuer))
+    if end <= ends(old):
+        raise TrustError(f"the authority in {authority} ends on {ends(issuer):%Y-%m-%d}; the playbook makes it anew")
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(old.subject)
+        .issuer_name(issuer.subject)
+        .public_key(old.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _BEFORE)
+        .not_valid_after(end)
+    )
+    for extension in old.extensions:
+        builder = builder.add_extension(extension.value, extension.critical)
+    new = builder.sign(key, hashes.SHA256())
+    _replace(path, new.public_bytes(serialization.Encoding.PEM))
+    return end
+
+
+def revoke(authority: Path, certificates: Iterable[Path], now: datetime) -> bool:
+    """Put certificates onto the authority's list of revoked ones; whether the list has grown. Raises TrustError."""
+    issuer, key = read(authority / "authority.crt"), _key(authority)
+    path = authority / "revoked.crl"
+    known: dict[int, x509.RevokedCertificate] = {}
+    if path.exists():
+        try:
+            known = {each.serial_number: each for each in x509.load_pem_x509_crl(path.read_bytes())}
+        except (OSError, ValueError):
+            raise TrustError(f"{path} is no list of revoked certificates: move it away, and revoke again") from None
+    serials = {read(each).serial_number for each in certificates} - set(known)
+    if not serials:
+        return False
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(issuer.subject)
+        .last_update(now)
+        .next_update(now + timedelta(days=_LIST_DAYS))
+    )
+    for serial in sorted(serials):
+        entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now).build()
+        known[serial] = entry
+    for entry in known.values():
+        builder = builder.add_revoked_certificate(entry)
+    _replace(path, builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    return True
+
+
+def _key(authority: Path) -> ec.EllipticCurvePrivateKey:
+    path = authority / "authority.key"
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
+    except OSError as error:
+        raise TrustError(
+            f"the authority's key {path} cannot be read: {error.strerror}; this is done on the hub, as root"
+        ) from None
+    except ValueError:
+        raise TrustError(f"{path} is no private key in PEM") from None
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise TrustError(f"{path} is another kind of key than the playbook makes")
+    return key
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write a file so that whoever reads it has the old one or the new one."""
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+        except OSError:
+            beside.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise TrustError(f"{path} cannot be written: {error.strerror}") from None

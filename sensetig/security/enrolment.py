@@ -1,0 +1,235 @@
+"""How a new Pi comes to be trusted: a ticket that is used once, a request, and what the hub makes of it.
+
+The ticket is in the file that the Pi finds at its first boot; the hub keeps its hash alone. The request hands nothing
+out: it tells the hub the Pi's address and the public keys by which the hub knows that Pi ever after. All that is secret
+goes the way of every other machine's, by the playbook over ssh.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import json
+import os
+import re
+import secrets
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sensetig.security.errors import TrustError
+from sensetig.security.hub import Hub
+
+#: A device's name is a file's, a host's and a topic's.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+
+_HOST_KEY = re.compile(r"(ssh-ed25519|ecdsa-sha2-nistp256|ssh-rsa) [A-Za-z0-9+/]{40,1000}={0,2}")
+
+#: How long a request may be, in bytes.
+REQUEST_BYTES_MOST = 8192
+
+_KEYS_MOST = 4
+
+
+class Request(NamedTuple):
+    """What a Pi asks with; it does not show its token when it is printed."""
+
+    device: str
+    token: str
+    host_keys: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"Request(device={self.device!r}, token=…)"
+
+
+class Refused(Exception):
+    """The request is refused; the message says why, to whoever has the right token, and nothing to others."""
+
+
+def check_name(device: str) -> None:
+    """Raises TrustError where that cannot be a device."""
+    if not NAME.fullmatch(device):
+        raise TrustError(
+            f"{device!r} cannot be a device's name: expected 1 to 63 letters, digits, '.', '_' or '-', beginning with "
+            "a letter or a digit"
+        )
+
+
+def ticket(device: str, token: str, expires: int) -> str:
+    """What the hub keeps of a ticket."""
+    return json.dumps({"device": device, "sha256": _digest(token), "expires": expires}) + "\n"
+
+
+def parse(body: bytes) -> Request:
+    """A request. Raises Refused."""
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Refused("that is no JSON") from None
+    if not isinstance(data, dict) or set(data) != {"device", "token", "host_keys"}:
+        raise Refused("expected device, token and host_keys")
+    device, token, keys = data["device"], data["token"], data["host_keys"]
+    if not isinstance(device, str) or not NAME.fullmatch(device):
+        raise Refused("that is no device's name")
+    if not isinstance(token, str) or not re.fullmatch(r"[A-Za-z0-9_-]{43}", token):
+        raise Refused("that is no token")
+    if not isinstance(keys, list) or not 0 < len(keys) <= _KEYS_MOST:
+        raise Refused(f"expected 1 to {_KEYS_MOST} host keys")
+    if not all(isinstance(each, str) and _HOST_KEY.fullmatch(each) for each in keys):
+        raise Refused("that is no host key")
+    return Request(device, token, tuple(keys))
+
+
+def verify(stored: str | None, request: Request, now: float) -> None:
+    """Whether a ticket, as the hub keeps it, lets that request in. Raises Refused.
+
+    Who has not got the token learns nothing: not whether there is such a device, nor whether its ticket has expired.
+    """
+    data: dict[str, Any] = json.loads(stored) if stored else {"sha256": "", "expires": 0, "device": request.device}
+    if not hmac.compare_digest(data["sha256"], _digest(request.token)) or data["device"] != request.device:
+        raise Refused("this token is not known here, or was used before")
+    if now >= data["expires"]:
+        raise Refused("this token has expired; make a new first-boot file on the hub")
+
+
+def accept(pending: Path, accepted: Path, request: Request, address: str, now: float) -> None:
+    """Take a request in: whichever comes first, and no other. Raises Refused, OSError."""
+    verify(_text(pending / f"{request.device}.json"), request, now)
+    record = json.dumps({**request._asdict(), "address": str(ipaddress.ip_address(address))})
+    beside = accepted / f".{secrets.token_hex(8)}"
+    try:
+        _create(beside, record)
+        os.link(beside, accepted / f"{request.device}.json")  # which fails where there is one
+    except FileExistsError:
+        before = json.loads((accepted / f"{request.device}.json").read_text(encoding="utf-8"))
+        if tuple(before["host_keys"]) != request.host_keys:
+            raise Refused("this token is not known here, or was used before") from None
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def create(hub: Hub, device: str, now: float, valid_seconds: float) -> str:
+    """A new ticket's token; one that the device had before holds no more. Raises TrustError."""
+    check_name(device)
+    if (hub.revoked / device).exists():
+        raise TrustError(f"{device} has been revoked; if it is in good hands again: sensetig revoke --back {device}")
+    token = secrets.token_urlsafe(32)
+    beside = hub.pending / f".{device}.{secrets.token_hex(4)}"
+    try:
+        group = hub.pending.stat().st_gid
+        _create(beside, ticket(device, token, int(now + valid_seconds)), 0o640)
+        os.chown(beside, -1, group)
+        beside.replace(hub.pending / f"{device}.json")
+    except FileNotFoundError:
+        raise TrustError(
+            f"{hub.pending} is not there: set enrolment_enabled for the hub, and run the playbook"
+        ) from None
+    except OSError as error:
+        raise TrustError(f"the ticket cannot be kept in {hub.pending}: {error.strerror}") from None
+    return token
+
+
+def admit(hub: Hub, now: float) -> tuple[list[str], list[str]]:
+    """Take what was accepted into the hub's inventory: the devices, and what was refused, in sentences.
+
+    What the service has accepted is checked again: it may write there, and is not trusted for that.
+    """
+    taken, refused = [], []
+    for path in sorted(hub.accepted.glob("*.json")):
+        try:
+            device = _admitted(hub, path, now)
+            taken.append(device)
+        except (Refused, ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
+            refused.append(f"{path.name} is refused: {error}")
+        path.unlink(missing_ok=True)
+    for left in hub.accepted.glob(".*"):  # of a request that was cut off; the Pi asks again
+        left.unlink(missing_ok=True)
+    return taken, refused
+
+
+def _admitted(hub: Hub, path: Path, now: float) -> str:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        data = json.loads(file.read(2 * REQUEST_BYTES_MOST))
+    address = str(ipaddress.ip_address(data.pop("address")))
+    request = parse(json.dumps(data).encode())
+    if (hub.revoked / request.device).exists():
+        raise Refused(f"{request.device} has been revoked")
+    pending = hub.pending / f"{request.device}.json"
+    verify(_text(pending), request, now)
+    known = enrolled(hub)
+    known[request.device] = {"address": address, "host_keys": list(request.host_keys), "installed": False}
+    _keep(hub, known)
+    pending.unlink()
+    return request.device
+
+
+def enrolled(hub: Hub) -> dict[str, dict[str, Any]]:
+    """The devices that have enrolled: address, host keys, and whether the playbook has installed them."""
+    text = _text(hub.inventory / "enrolled.json")
+    known: dict[str, dict[str, Any]] = json.loads(text) if text else {}
+    return known
+
+
+def installed(hub: Hub, device: str) -> None:
+    """Note that the playbook has installed a device."""
+    known = enrolled(hub)
+    known[device]["installed"] = True
+    _keep(hub, known)
+
+
+def forget(hub: Hub, device: str) -> bool:
+    """Take back a device's ticket and its place in the inventory; whether it had one of them."""
+    files = (hub.pending / f"{device}.json", hub.accepted / f"{device}.json")
+    found = [path for path in files if path.exists()]
+    for path in found:
+        path.unlink()
+    known = enrolled(hub)
+    if known.pop(device, None) is not None:
+        _keep(hub, known)
+        return True
+    return bool(found)
+
+
+def _keep(hub: Hub, known: dict[str, dict[str, Any]]) -> None:
+    """Write what is known, and what Ansible and ssh make of it."""
+    arguments = f"-o UserKnownHostsFile={hub.inventory}/known_hosts -o StrictHostKeyChecking=yes -o HostKeyAlias="
+    hosts = {
+        device: {
+            "ansible_host": each["address"],
+            "ansible_user": "sensetig",
+            "ansible_ssh_private_key_file": str(hub.inventory / "key"),
+            "ansible_ssh_common_args": f"{arguments}{device}",
+        }
+        for device, each in sorted(known.items())
+    }
+    keys = "".join(f"{device} {key}\n" for device, each in sorted(known.items()) for key in each["host_keys"])
+    inventory = json.dumps({"edge": {"hosts": hosts}}, indent=1)
+    for name, text in (
+        ("enrolled.json", json.dumps(known, indent=1)),
+        ("known_hosts", keys),
+        ("inventory/edge.json", inventory),
+    ):
+        beside = hub.inventory / f".{secrets.token_hex(8)}"
+        _create(beside, text)
+        beside.replace(hub.inventory / name)
+
+
+def _digest(token: str) -> str:
+    return sha256(token.encode()).hexdigest()
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+
+
+def _create(path: Path, text: str, mode: int = 0o600) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        os.fchmod(file.fileno(), mode)
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())

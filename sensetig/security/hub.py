@@ -1,0 +1,126 @@
+"""Where a hub that the playbook has installed keeps what it trusts, and how its own Telegraf is handed a token."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+from sensetig.security.errors import TrustError
+
+#: How long a service may take to start anew, in seconds.
+_RESTART_SECONDS = 60
+
+
+class Hub(NamedTuple):
+    """The places of a hub, below one folder, which is / on a real one."""
+
+    top: Path = Path("/")
+
+    @property
+    def tokens(self) -> Path:
+        """Tokens and passwords."""
+        return self.top / "etc/sensetig/tokens"
+
+    @property
+    def credentials(self) -> Path:
+        """What systemd hands to services."""
+        return self.top / "etc/sensetig/credentials"
+
+    @property
+    def authority(self) -> Path:
+        """The key and the certificate of the internal authority."""
+        return self.top / "etc/sensetig/authority"
+
+    @property
+    def revoked(self) -> Path:
+        """A file for each device that has been revoked."""
+        return self.top / "etc/sensetig/revoked"
+
+    @property
+    def tls(self) -> Path:
+        """This machine's own certificate and key."""
+        return self.top / "etc/sensetig/tls"
+
+    @property
+    def certificate(self) -> Path:
+        """What this machine's services show: the site's own certificate where there is one."""
+        own = self.tls / "site.crt"
+        return own if own.exists() else self.tls / "device.crt"
+
+    @property
+    def controller(self) -> Path:
+        """The playbook that the hub runs itself."""
+        return self.top / "opt/sensetig/controller"
+
+    @property
+    def inventory(self) -> Path:
+        """Which machines it knows, and how it reaches them."""
+        return self.top / "etc/sensetig/controller"
+
+    @property
+    def pending(self) -> Path:
+        """Tickets that nobody has used yet; the service reads them, and root alone writes."""
+        return self.top / "etc/sensetig/enrolment"
+
+    @property
+    def accepted(self) -> Path:
+        """What the enrolment service has accepted, for root to look at."""
+        return self.top / "var/lib/sensetig-enrolment"
+
+    @property
+    def passwords(self) -> Path:
+        """The hashed passwords of the broker."""
+        return self.top / "etc/mosquitto/sensetig.passwd"
+
+    def influxdb_url(self) -> str:
+        """Where this machine's commands reach its InfluxDB."""
+        try:
+            return (self.top / "etc/sensetig/influxdb-url").read_text(encoding="utf-8").strip()
+        except OSError:
+            return "http://127.0.0.1:8086"
+
+    def enrolment_url(self) -> str:
+        """Where new Pis reach the enrolment service. Raises TrustError where there is none."""
+        return self._read(self.inventory / "enrolment-url")
+
+    def public(self, what: str) -> str:
+        """The certificate of the ``authority``, or the ssh ``key`` with which the hub comes in. Raises TrustError."""
+        return self._read(self.authority / "authority.crt" if what == "authority" else self.inventory / "key.pub")
+
+    def _read(self, path: Path) -> str:
+        try:
+            return path.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise TrustError(
+                f"{path} cannot be read ({error.strerror}): new Pis enrol on a hub that has enrolment_enabled, as root"
+            ) from None
+
+    def own_device(self) -> str:
+        """The device that this machine's own Telegraf measures as; empty where none runs."""
+        try:
+            text = (self.top / "etc/default/telegraf").read_text(encoding="utf-8")
+        except OSError:
+            return ""
+        found = re.search(r"^SENSETIG_HOST=(\S+)$", text, re.MULTILINE)
+        return found[1] if found else ""
+
+    def hand_over(self, secret: str) -> None:
+        """Give this machine's own Telegraf a token, encrypted for this machine. Raises TrustError."""
+        encrypted = self.credentials / "telegraf_token"
+        command = ["systemd-creds", "encrypt", "--with-key=host", "--name=telegraf_token", "-", str(encrypted)]
+        _run("encrypt the token for Telegraf", command, secret)
+        _run("start Telegraf anew", ["systemctl", "restart", "telegraf.service"])
+
+
+def _run(purpose: str, command: list[str], given: str = "") -> None:
+    try:
+        done = subprocess.run(
+            command, input=given, capture_output=True, text=True, check=False, timeout=_RESTART_SECONDS
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise TrustError(f"{command[0]} could not {purpose}: {type(error).__name__}") from None
+    if done.returncode:
+        said = " ".join(done.stderr.split())[:300]
+        raise TrustError(f"{command[0]} could not {purpose}: {said or f'status {done.returncode}'}")

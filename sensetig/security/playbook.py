@@ -1,0 +1,40 @@
+"""The playbook that a hub runs itself, on machines that have enrolled there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from sensetig.security.errors import TrustError
+from sensetig.security.hub import Hub
+
+
+def run(hub: Hub, name: str, devices: Sequence[str], *options: str) -> None:
+    """Run a playbook for these devices; what it says goes to the terminal. Raises TrustError."""
+    program = hub.controller / "venv/bin/ansible-playbook"
+    if not program.exists():
+        raise TrustError(
+            f"this machine has no playbook with which to reach {', '.join(devices)}: run ansible-playbook {name} "
+            f"--limit {','.join(devices)} where you installed from, or set enrolment_enabled for the hub"
+        )
+    folder = hub.controller / "checkout/ansible"
+    command: list[str] = [
+        str(program), str(folder / name), "--inventory", str(hub.inventory / "inventory"),
+        "--extra-vars", f"@{hub.inventory / 'config.json'}", "--limit", ",".join(devices), *options,
+    ]  # fmt: skip
+    environ = {
+        **os.environ,
+        "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
+        "ANSIBLE_COLLECTIONS_PATH": str(hub.controller / "collections"),
+        "ANSIBLE_HOME": str(hub.controller / "home"),
+        "ANSIBLE_HOST_KEY_CHECKING": "true",
+        "LC_ALL": "C.UTF-8",
+    }
+    sys.stdout.flush()
+    status = subprocess.run(command, cwd=folder, env=environ, stdin=subprocess.DEVNULL, check=False).returncode
+    if status:
+        raise TrustError(
+            f"{name} did not end well for {', '.join(devices)} (status {status}); see above, then run it again"
+        )

@@ -1,0 +1,116 @@
+"""A device that is lost or stolen: nothing that it was trusted with holds any more, and it is not trusted anew."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from sensetig.influxdb.credentials import Credentials
+from sensetig.influxdb.server import Server
+from sensetig.security import enrolment, tokens
+from sensetig.security.errors import TrustError
+from sensetig.security.hub import Hub
+
+_SECONDS = 30
+
+
+def reload_broker() -> None:
+    """Let the hub's broker read its users anew. Raises TrustError."""
+    unit = "mosquitto.service"
+    done = subprocess.run(
+        ["systemctl", "reload-or-restart", unit], capture_output=True, text=True, check=False, timeout=_SECONDS
+    )
+    if done.returncode:
+        raise TrustError(
+            f"{unit} could not read what has changed ({done.stderr.strip()[:200]}): systemctl restart {unit}"
+        )
+
+
+def revoke(
+    hub: Hub,
+    server: Server,
+    credentials: Credentials,
+    device: str,
+    now: datetime,
+    reload: Callable[[], None] = reload_broker,
+) -> list[str]:
+    """Take back everything from a device: what was taken, in words; empty where all was before.
+
+    That it is revoked is written down first: should this end in between, the playbook trusts the device no more, and
+    the next run takes the rest.
+
+    Raises:
+        SetupError, TrustError: something could not be taken; what was named before it is.
+    """
+    enrolment.check_name(device)
+    done = ["its place among the trusted devices"] if _mark(hub.revoked, device, now) else []
+    if tokens.revoke(server, credentials, device):
+        done.append("its InfluxDB token")
+    if _mqtt(hub, credentials, device, reload):
+        done.append("its MQTT password")
+    if _certificate(hub, device, now):
+        done.append("its certificate")
+    if enrolment.forget(hub, device):
+        done.append("its enrolment")
+    return done
+
+
+def take_back(hub: Hub, device: str) -> bool:
+    """Let the playbook trust a device anew; False where it was not revoked."""
+    enrolment.check_name(device)
+    try:
+        (hub.revoked / device).unlink()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _mark(folder: Path, device: str, now: datetime) -> bool:
+    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    try:
+        with (folder / device).open("x", encoding="utf-8") as file:
+            file.write(f"{now:%Y-%m-%dT%H:%M:%SZ}\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except FileExistsError:
+        return False
+    return True
+
+
+def _mqtt(hub: Hub, credentials: Credentials, device: str, reload: Callable[[], None]) -> bool:
+    """Whether the broker knew the device. Who is connected is disconnected when the broker reads the file."""
+    users = credentials.path("mqtt-users")
+    if users.exists() and (listed := users.read_text(encoding="utf-8")) != _without(listed, device):
+        credentials.write("mqtt-users", _without(listed, device))
+    known = False
+    if hub.passwords.exists():
+        present = hub.passwords.read_text(encoding="utf-8")
+        known = _without(present, device) != present
+        if known:
+            beside = hub.passwords.with_name(f".{hub.passwords.name}.new")
+            shutil.copy2(hub.passwords, beside)
+            status = hub.passwords.stat()
+            os.chown(beside, status.st_uid, status.st_gid)
+            beside.write_text(_without(present, device), encoding="utf-8")
+            beside.replace(hub.passwords)
+        reload()  # also where the file was right: a run before may have ended between the two
+    return credentials.remove(f"mqtt-{device}.password") or known
+
+
+def _without(users: str, device: str) -> str:
+    return re.sub(rf"^{re.escape(device)}:.*\n?", "", users, flags=re.MULTILINE)
+
+
+def _certificate(hub: Hub, device: str, now: datetime) -> bool:
+    """Put the device's certificates onto the authority's list of revoked ones."""
+    issued = sorted((hub.authority / "issued" / device).glob("*.crt"))
+    if not issued:
+        return False
+    from sensetig.security import certificates
+
+    return certificates.revoke(hub.authority, issued, now)

@@ -1,0 +1,171 @@
+"""A device's token is changed without losing a point: the old one holds until the new one is proven to write.
+
+1. :func:`begin`: a second token is made beside the first. It waits in ``device-<name>.token.next``; everything else
+   goes on with the first.
+2. The device is handed the second one (the playbook does), and its Telegraf is started anew with it.
+3. :func:`prove`: a point that the device measured after that start has arrived.
+4. :func:`finish`: the second token takes the place of the first, and the first is revoked.
+
+Each step can be repeated, and a rotation that was interrupted is taken up where it stood.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+from sensetig.influxdb.credentials import Credentials
+from sensetig.influxdb.errors import SetupError
+from sensetig.influxdb.prepare import device_description, device_file, next_description, next_file
+from sensetig.influxdb.server import Server
+from sensetig.influxdb.stored import StoredToken
+
+_FILE = re.compile(r"device-(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]{0,63}?)\.token")
+
+#: How often it is looked whether a point has arrived, in seconds.
+_LOOK_SECONDS = 1.0
+
+#: Where devices write.
+_BUCKET = "raw"
+
+
+class Shown(NamedTuple):
+    """What is known of a device's token; never the token.
+
+    Args:
+        device: its name.
+        state: ``holds``, ``rotates`` (a second one waits), ``refused`` (InfluxDB has none, or not this one), or
+            ``unknown here`` (InfluxDB has one of which there is no file).
+        made: the day on which InfluxDB made it; empty where it has none.
+    """
+
+    device: str
+    state: str
+    made: str
+
+
+def kept_devices(folder: Path) -> list[str]:
+    """The devices that have a token in this folder."""
+    try:
+        names = [path.name for path in folder.iterdir()]
+    except OSError as error:
+        raise SetupError(f"{folder}, where tokens are kept, cannot be read: {error.strerror}") from None
+    return sorted(found["name"] for name in names if (found := _FILE.fullmatch(name)))
+
+
+def begin(server: Server, credentials: Credentials, device: str) -> bool:
+    """Make a second token for a device; False where one waits already. Raises SetupError."""
+    if credentials.read(device_file(device)) is None:
+        raise SetupError(
+            f"there is no token of {device} in {credentials.folder} that could be rotated; the playbook makes one, "
+            f"and sensetig setup --device {device}, too"
+        )
+    waiting = server.tokens(next_description(device))
+    kept = credentials.read(next_file(device))
+    if kept and len(waiting) == 1 and waiting[0].active and server.accepts(kept):
+        return False
+    present = [each for each in server.tokens(device_description(device)) if each.permissions]
+    if len(present) != 1 or present[0].permissions is None:
+        raise SetupError(
+            f"InfluxDB has {len(present)} tokens for {device} instead of one; sensetig setup --device {device} puts "
+            "that right"
+        )
+    credentials.room()
+    for each in waiting:
+        server.delete_token(each.id)
+    token_id, secret = server.create_token(next_description(device), present[0].permissions)
+    try:
+        credentials.write(next_file(device), secret)
+    except SetupError:
+        server.delete_token(token_id)
+        raise
+    return True
+
+
+def waiting(credentials: Credentials, device: str) -> str:
+    """The second token of a device; empty where there is none."""
+    return credentials.read(next_file(device)) or ""
+
+
+def prove(server: Server, device: str, *, since: float, wait_seconds: float) -> None:
+    """Wait until the device writes with its second token. Nothing is held meanwhile, and nothing changed.
+
+    Args:
+        server: signed in as operator.
+        device: its name.
+        since: seconds since 1970, by the device's own clock, at which it had been started anew. A point of its own
+            measured later can have come with the second token alone.
+        wait_seconds: how long that point may take.
+
+    Raises:
+        SetupError: no such point has come; the first token still holds.
+    """
+    retrying = Retrying(
+        stop=stop_after_delay(wait_seconds),
+        wait=wait_fixed(_LOOK_SECONDS),
+        retry=retry_if_result(lambda arrived: not arrived),
+        retry_error_callback=lambda _: False,
+    )
+    if not retrying(server.has_point, _BUCKET, device, since):
+        raise SetupError(
+            f"no point that {device} measured after it was handed its new token has arrived within {wait_seconds:g} s; "
+            f"the old token still holds. See journalctl -u telegraf on {device}, then rotate again"
+        )
+
+
+def finish(server: Server, credentials: Credentials, device: str) -> bool:
+    """Put the second token, which has been proven, in the place of the first; False where none waits.
+
+    Raises SetupError when InfluxDB does not accept the second one; the first still holds.
+    """
+    secret = credentials.read(next_file(device))
+    if secret is None:
+        return False
+    if not server.accepts(secret):
+        raise SetupError(
+            f"InfluxDB does not accept the new token of {device}; the old one still holds. Begin anew: "
+            f"sensetig token rotate {device}"
+        )
+    credentials.write(device_file(device), secret)
+    settle(server, credentials, device)
+    return True
+
+
+def settle(server: Server, credentials: Credentials, device: str) -> None:
+    """The second token has taken the place of the first: revoke the first, and call the second by its name."""
+    for each in server.tokens(device_description(device)):
+        server.delete_token(each.id)
+    for each in server.tokens(next_description(device)):
+        server.describe_token(each.id, device_description(device))
+    credentials.remove(next_file(device))
+
+
+def revoke(server: Server, credentials: Credentials, device: str) -> bool:
+    """Revoke all tokens of a device, and remove their files; False where there were none."""
+    found = [*server.tokens(device_description(device)), *server.tokens(next_description(device))]
+    for each in found:
+        server.delete_token(each.id)
+    files = [credentials.remove(name) for name in (device_file(device), next_file(device))]
+    return bool(found) or any(files)
+
+
+def show(server: Server, credentials: Credentials, devices: Iterable[str]) -> list[Shown]:
+    """What is known of each device's token, those named and those that InfluxDB has."""
+    stored = {each.description: each for each in server.all_tokens()}
+    of_server = {found[1] for each in stored if (found := re.fullmatch(r"SenseTIG: device (\S+) writes", each))}
+    return [_shown(server, credentials, stored, device) for device in sorted(of_server | set(devices))]
+
+
+def _shown(server: Server, credentials: Credentials, stored: dict[str, StoredToken], device: str) -> Shown:
+    present = stored.get(device_description(device))
+    kept = credentials.read(device_file(device))
+    made = present.made if present else ""
+    if kept is None:
+        return Shown(device, "unknown here", made)
+    if present is None or not server.accepts(kept):
+        return Shown(device, "refused", made)
+    return Shown(device, "rotates" if next_description(device) in stored else "holds", made)
