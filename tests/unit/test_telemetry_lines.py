@@ -186,7 +186,7 @@ def test_lines_go_out_at_once_and_what_is_due_every_second_and_at_the_end() -> N
         return None
 
     runner = Runner("room", upper, ErrorReporter("room", print), written.append, lambda: 42, lambda: seconds)
-    assert runner.transform(read_next) == 0
+    assert runner.run_processor(read_next) == 0
     assert max(pauses) <= TICK_SECONDS
     lines = list(decode_lines(b"".join(written).decode()))
     reports = [metric for metric in lines if metric.series.measurement == "collector"]
