@@ -154,13 +154,14 @@ def _spelled(tags: Mapping[str, str], refuse: Callable[[str], None]) -> Callable
 
 
 def declarations(names: Sequence[str]) -> list[Measurement]:
-    """What collectors declare of these measurements; a measurement that none of them emits has no declaration."""
+    """The declarations of these measurements; a measurement that no collector emits has none."""
     from importlib import import_module
 
+    from collectors.core.measurements import SHARED
     from collectors.core.registry import catalogue
 
-    found: list[Measurement] = []
-    wanted = set(names)
+    found = [SHARED[name] for name in sorted(set(names) & SHARED.keys())]
+    wanted = set(names) - SHARED.keys()
     # These two first: mostly there is nothing else to look for, and no other module is imported.
     for name in sorted(catalogue(), key=lambda name: name not in ("sensehat", "telemetry")):
         if not wanted:
