@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import shutil
+import signal
 import socket
 import stat
 import threading
@@ -90,6 +91,9 @@ def run(options: Options, log: Callable[[str], None]) -> None:
                 timeout_graceful_shutdown=8,
             )
         )
+        # Uvicorn raises the signal that ended it again; with the default handler the process would end there.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _ignore)
         delivery.start()
         try:
             server.run(sockets=[listener])
@@ -114,6 +118,10 @@ def _pool(options: Options) -> urllib3.PoolManager:
         names = ", ".join(name for name in (options.ca_file, options.certificate, options.key) if name)
         raise OutboxError(f"the certificates {names} cannot be used: {error}") from None
     return urllib3.PoolManager(timeout=TIMEOUTS, retries=False, ssl_context=context)
+
+
+def _ignore(*_: object) -> None:
+    """A signal that Uvicorn has dealt with."""
 
 
 def _free_bytes(folder: str) -> int:
