@@ -14,7 +14,8 @@ from urllib3.exceptions import HTTPError
 
 from sensetig.outbox.batch import Destination
 
-#: Answers that say something about the points themselves: they are refused, and sending them again does not help.
+#: Answers of InfluxDB about the points themselves: they are refused, and sending them again does not help. The same
+#: status without InfluxDB's error document comes from a proxy on the way, and says nothing about the points.
 _REFUSED = frozenset({400, 413, 422})
 
 _DROPPED = re.compile(r"\bdropped=(\d{1,9})\b")
@@ -87,14 +88,14 @@ class Upstream:
                 preload_content=False,
             )
             try:
-                said = _reason(answer.read(_MAX_ANSWER_BYTES))
+                code, said = _error(answer.read(_MAX_ANSWER_BYTES))
             finally:
                 answer.release_conn()
         except HTTPError as error:
             raise Unreachable(f"InfluxDB at {self._place} does not answer ({type(error).__name__})") from None
         if answer.status in (200, 204):
             return None
-        if answer.status in _REFUSED:
+        if (answer.status in _REFUSED and code) or (answer.status == 413 and len(lines) > 1):
             dropped = _DROPPED.search(said)
             return Refused(said, int(dropped[1]) if dropped else None)
         raise Unreachable(
@@ -104,14 +105,16 @@ class Upstream:
         )
 
 
-def _reason(content: bytes) -> str:
-    """InfluxDB's words in its answer, on one line; empty where there are none."""
+def _error(content: bytes) -> tuple[str, str]:
+    """Code and message of InfluxDB's error document, on one line; empty where the answer is none."""
     try:
         document = json.loads(content)
     except ValueError:
-        return ""
-    words = document.get("message", "") if isinstance(document, dict) else ""
-    return " ".join(str(words).split())[:500]
+        return "", ""
+    if not isinstance(document, dict):
+        return "", ""
+    code, message = (" ".join(str(document.get(key) or "").split())[:500] for key in ("code", "message"))
+    return code, message
 
 
 def _seconds(text: str | None) -> float:
