@@ -19,12 +19,11 @@ from collectors.core.line_protocol import Metric
 from collectors.core.settings import Values
 from collectors.messaging.command_ids import IdFile
 from collectors.messaging.commands import Gate
-from collectors.messaging.session import ErrorQueue, read_broker, topic_level
+from collectors.messaging.session import ErrorQueue, Presence, Session, SessionConfig, read_broker, topic_level
 from collectors.mqtt import collect, reload, settings
 from collectors.mqtt.agent import (
     DRAIN_SECONDS,
-    GOODBYE_SECONDS,
-    LAST_WORD_SECONDS,
+    STOP_SECONDS,
     Agent,
     Clocks,
     HandOn,
@@ -34,17 +33,19 @@ from collectors.mqtt.agent import (
 )
 from collectors.mqtt.batches import Batches
 from collectors.mqtt.handlers import Edges, Handlers
-from collectors.mqtt.link import Link
 from collectors.mqtt.outbox import Outbox
 from collectors.sensehat.led import health, rendering
 from collectors.sensehat.led.screens import open_screen
 from collectors.sensehat.led.show import Show
 
+#: Longest packet that the broker may send, and messages that it sends before the first of them is acknowledged.
+_MAX_PACKET_BYTES, _MAX_UNACKNOWLEDGED = 512 * 1024, 20
+
 #: The runner reports on a collector only when it is given a batch, be it an empty one.
 _ROUND_SECONDS = 2.0
 
 #: How long the agent may take to end.
-_END_SECONDS = DRAIN_SECONDS + LAST_WORD_SECONDS + GOODBYE_SECONDS + 0.4
+_END_SECONDS = DRAIN_SECONDS + STOP_SECONDS + 0.4
 
 
 class Service:
@@ -98,7 +99,7 @@ class Service:
             self._outbox.close()
 
     def _batches(self) -> Iterator[Iterable[Metric]]:
-        self._told.tell(self._report.error)
+        self._told.drain(self._report.error)
         yield ()
         for metrics, written in self._outbox.take():
             yield metrics
@@ -129,18 +130,20 @@ def make(context: Context) -> Service:
     for name in allowed:
         if name not in Handlers.NAMES:
             raise Unavailable(f"command_allow names {name!r}; there are: {', '.join(Handlers.NAMES)}")
-    plan = _plan(context, device, firmware)
+    plan = _plan(context, device)
     ids = IdFile(values[settings.COMMAND_IDS_FILE], settings.COMMAND_IDS_FILE.name, context.report.error)
     gate = Gate(device, Handlers.NAMES, allowed, ids=ids)
-    link = Link(
-        broker,
+    presence = Presence(status_topic(device), status_payload("online", firmware), status_payload("offline", firmware))
+    config = SessionConfig(
         values[settings.CLIENT_ID] or f"sensetig-{topic_level(device)}",
-        (status_topic(device), status_payload("offline", firmware)),
         (*gate.topics, *_listed(values[settings.SUBSCRIBE] or "")),
-        values[settings.KEEPALIVE_SECONDS],
+        presence,
         values[settings.SESSION_SECONDS],
-        told,
+        values[settings.KEEPALIVE_SECONDS],
+        max_packet_bytes=_MAX_PACKET_BYTES,
+        max_unacknowledged=_MAX_UNACKNOWLEDGED,
     )
+    session = Session(broker, config, told)
     show = _show(values, told)
 
     def handlers(hand_on: HandOn) -> Handlers:
@@ -156,11 +159,11 @@ def make(context: Context) -> Service:
 
     batches = Batches(values[settings.BATCH_LINES], values[settings.BATCH_KILOBYTES] * 1024)
     clocks = Clocks(context.clock_ns, time.monotonic, lambda: datetime.now().astimezone().time())
-    agent = Agent(plan, link, gate, handlers, batches, show, outbox, told, clocks)
+    agent = Agent(plan, session, gate, handlers, batches, show, outbox, told, clocks)
     return Service(agent, outbox, told, context.report)
 
 
-def _plan(context: Context, device: str, firmware: str) -> Plan:
+def _plan(context: Context, device: str) -> Plan:
     values = context.values
     lines = values[settings.LINES]
     if lines and not context.once:
@@ -178,7 +181,6 @@ def _plan(context: Context, device: str, firmware: str) -> Plan:
         ) from None
     return Plan(
         device,
-        firmware,
         0 if lines else None,
         values[settings.QUEUE_KILOBYTES] * 1024,
         values[settings.BATCH_SECONDS],

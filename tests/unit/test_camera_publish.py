@@ -239,11 +239,11 @@ def test_a_name_with_signs_that_topics_use_makes_one_level() -> None:
     assert topic_level("") == "-"
 
 
-def test_what_a_thread_tells_is_bounded() -> None:
-    told = ErrorQueue()
+def test_queued_errors_are_bounded() -> None:
+    errors = ErrorQueue()
     said: list[str] = []
     for number in range(100):
-        told.add(str(number))
-    told.tell(said.append)
-    told.tell(said.append)
+        errors.add(str(number))
+    errors.drain(said.append)
+    errors.drain(said.append)
     assert said == [str(number) for number in range(84, 100)]

@@ -67,7 +67,7 @@ class Control:
         self._media = media
         self._report: ErrorReporter = context.report
         self._timer = timer
-        self._told = ErrorQueue()
+        self._errors = ErrorQueue()
         self._feed = Feed(timer, max(_STALE_SECONDS, 3 / context.values[FRAME_RATE]))
         self._journal = Journal(camera)
         self._detection = detection
@@ -95,7 +95,7 @@ class Control:
         """Take a picture and what was found in it."""
         self._media.see(frame, seen)
         self._feed.see()
-        self._told.tell(self._report.error)
+        self._errors.drain(self._report.error)
 
     def event(self, event: Event[Frame]) -> Mapping[str, FieldValue]:
         """Take the start or the end of an event; the fields that its point gets from the media."""
@@ -117,7 +117,7 @@ class Control:
             self._report.error("the camera was still at what it had been asked for when it was stopped")
         if self._commands is not None and not self._commands.stop(left()):
             self._report.error(f"the connection to the MQTT broker {late}")
-        self._told.tell(self._report.error)
+        self._errors.drain(self._report.error)
         self._media.close()
 
     def _made_server(self, camera: str, values: Values) -> Server | None:
@@ -144,7 +144,7 @@ class Control:
             streams,
         )
         where = Listener(host, values[settings.CONTROL_PORT], certificate, values[settings.CONTROL_KEY])
-        return Server(build(parts, token), where, self._told.add, pictures.stop)
+        return Server(build(parts, token), where, self._errors.add, pictures.stop)
 
     def _made_commands(self, context: Context) -> Commands | None:
         values = context.values
@@ -168,7 +168,7 @@ class Control:
             seconds_most=values[CLIP_SECONDS_MOST],
             clock=lambda: context.clock_ns() / 1e9,
             ids=IdFile(values[settings.COMMAND_IDS_FILE], settings.COMMAND_IDS_FILE.name, context.report.error),
-            told=self._told,
+            told=self._errors,
         )
 
 
