@@ -397,10 +397,14 @@ class Session:
             self.drain(seconds / 2)
         self._client.disconnect()
         # The client waits without a limit for its thread, which may be connecting to a broker that does not answer.
-        stopping = threading.Thread(target=self._client.loop_stop, name="mqtt-stop", daemon=True)
+        stopping = threading.Thread(target=self._end, name="mqtt-stop", daemon=True)
         stopping.start()
         stopping.join(max(0.0, end - time.monotonic()))
         return not stopping.is_alive()
+
+    def _end(self) -> None:
+        self._client.loop_stop()
+        self._client.reinitialise()  # closes the sockets that wake its thread, which stopping leaves open
 
     def _publish(self, topic: str, payload: bytes, retain: bool, done: Callable[[Delivery], None]) -> bool:
         from paho.mqtt.enums import MQTTErrorCode

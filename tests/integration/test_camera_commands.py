@@ -179,6 +179,7 @@ class Operator:
         """Go away."""
         self.client.disconnect()
         self.client.loop_stop()
+        self.client.reinitialise()  # closes the sockets that wake its thread, which stopping leaves open
 
 
 @pytest.fixture
