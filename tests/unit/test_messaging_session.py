@@ -22,39 +22,8 @@ from collectors.messaging.session import (
     Session,
     SessionConfig,
     read_broker,
-    read_by_others,
-    read_secret,
     topic_level,
 )
-
-SERVICE = {"CREDENTIALS_DIRECTORY": "/run/credentials/telegraf.service"}
-
-
-@pytest.mark.parametrize("mode", [0o400, 0o600])
-def test_a_private_file_is_not_readable_by_others(mode: int) -> None:
-    assert not read_by_others("/etc/sensetig/password", mode, {})
-
-
-@pytest.mark.parametrize("mode", [0o440, 0o640, 0o604, 0o620])
-def test_any_permission_of_others_is_found(mode: int) -> None:
-    assert read_by_others("/etc/sensetig/password", mode, {})
-    assert read_by_others("/etc/sensetig/password", mode, SERVICE)
-
-
-def test_a_credential_of_this_service_is_private() -> None:
-    assert not read_by_others("/run/credentials/telegraf.service/password", 0o440, SERVICE)
-
-
-@pytest.mark.parametrize(
-    "path", ["/run/credentials/another.service/password", "/run/credentials/telegraf.service/../x"]
-)
-def test_a_credential_of_another_service_is_not_private(path: str) -> None:
-    assert read_by_others(path, 0o440, SERVICE)
-
-
-@pytest.mark.parametrize("mode", [0o444, 0o460, 0o404])
-def test_a_credential_with_more_permissions_is_not_private(mode: int) -> None:
-    assert read_by_others("/run/credentials/telegraf.service/password", mode, SERVICE)
 
 
 @pytest.mark.parametrize(
@@ -85,26 +54,6 @@ def test_a_password_in_the_url_is_refused_and_not_shown(url: str) -> None:
     ) as found:
         read_broker(url, password_setting="x_password_file")  # noqa: S106 - the name of a setting
     assert "of-the-url" not in str(found.value)
-
-
-@pytest.mark.parametrize(
-    ("content", "mode", "sentence"),
-    [
-        (b"of-the-broker", 0o640, "may be read by others (mode 0640); chmod 600 "),
-        (b"of-the-broker", 0o604, "may be read by others (mode 0604); chmod 600 "),
-        (b" \n", 0o600, "is empty"),
-        (b"\xff\xfe", 0o600, "cannot be read: it is not UTF-8"),
-        (b"x" * (64 * 1024 + 1), 0o600, "has more than 65536 bytes"),
-    ],
-)
-def test_an_unusable_secret_file_is_refused(tmp_path: Path, content: bytes, mode: int, sentence: str) -> None:
-    file = tmp_path / "secret"
-    file.write_bytes(content)
-    file.chmod(mode)
-    with pytest.raises(Unavailable) as found:
-        read_secret(str(file), "x_file")
-    assert str(found.value).startswith(f"x_file {file} {sentence}")
-    assert "of-the-broker" not in str(found.value)
 
 
 @pytest.mark.parametrize("url", ["", "hub", "hub:1883", "http://hub", "mqtt://", "mqtt://hub/topic", "mqtt://hub:x"])
