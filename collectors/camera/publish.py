@@ -19,7 +19,8 @@ from collectors.core.api import Unavailable
 from collectors.core.errors import ErrorReporter
 from collectors.core.line_protocol import FieldValue
 from collectors.core.settings import Values
-from collectors.messaging.session import Broker, ErrorQueue, Session, SessionConfig, read_broker, topic_level
+from collectors.messaging.broker import Broker, read_broker
+from collectors.messaging.session import ErrorQueue, Session, SessionConfig, topic_level
 from collectors.vision.snapshot import MAX_PICTURE_BYTES, TOPIC, Snapshot, write
 
 if TYPE_CHECKING:

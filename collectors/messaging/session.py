@@ -1,7 +1,7 @@
-"""The MQTT session that every part of the bundle uses: the broker's address and secrets, and the client.
+"""The MQTT session that every part of the bundle uses.
 
-:func:`read_broker` reads the address, :class:`Session` connects. Importing this module does not import the MQTT
-library.
+:func:`collectors.messaging.broker.read_broker` reads the broker's address, :class:`Session` connects. Importing this
+module does not import the MQTT library.
 """
 
 from __future__ import annotations
@@ -11,109 +11,19 @@ import time
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import unquote, urlsplit
 
 from collectors.core.api import Unavailable
-from collectors.core.files import read_password, read_secret
+from collectors.messaging.broker import Broker, tls_context
 
 if TYPE_CHECKING:
-    from ssl import SSLContext
-
     from paho.mqtt.client import Client, MQTTMessage
     from paho.mqtt.reasoncodes import ReasonCode
-
-_PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 #: Seconds between attempts to connect: doubled from the first to the second.
 _RECONNECT_SECONDS = (1, 60)
 
 #: Reason code of MQTT 5: the broker accepted a message and dropped it, since nobody subscribes to the topic.
 _NO_SUBSCRIBERS = 0x10
-
-
-class Broker(NamedTuple):
-    """Where a broker is, and who connects to it."""
-
-    host: str
-    port: int
-    tls: bool
-    user: str | None = None
-    password: str | None = None
-    ca_file: str | None = None
-    certificate: str | None = None
-    key: str | None = None
-
-    @property
-    def place(self) -> str:
-        """What it is called in messages; never with the password."""
-        return f"{self.host}:{self.port}"
-
-
-def read_broker(
-    url: str,
-    password_file: str | None = None,
-    ca_file: str | None = None,
-    *,
-    certificate: str | None = None,
-    key: str | None = None,
-    password_setting: str = "password_file",  # noqa: S107 - the name of a setting
-) -> Broker:
-    """The broker that a URL names.
-
-    Args:
-        url: ``mqtt://[user@]host[:port]``, or ``mqtts://`` for TLS, which a broker beyond loopback needs.
-        password_file: its first line is the password, which therefore stands in no list of processes.
-        ca_file: certificates that are trusted instead of the system's.
-        certificate, key: files (PEM) by which the client proves who it is, over TLS; nobody else may read the key.
-        password_setting: what the setting of the password's file is called, for the sentences.
-
-    Raises:
-        Unavailable: the URL names no broker, has a password in it, or leads beyond loopback unencrypted; or the
-            password's file or the key cannot be used.
-    """
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        parts, port = urlsplit(""), None
-    if parts.scheme not in _PORTS or not parts.hostname or parts.path not in ("", "/"):
-        raise Unavailable("the broker's URL must be mqtt://HOST[:PORT], or mqtts://HOST[:PORT] for TLS")
-    if parts.password is not None:
-        raise Unavailable(
-            "the broker's URL has a password in it, which the list of processes would show; leave the user there "
-            f"(mqtts://USER@HOST), and put the password into a file that the setting {password_setting} names"
-        )
-    if parts.scheme != "mqtts" and not is_loopback(parts.hostname):
-        raise Unavailable(
-            f"the broker {parts.hostname} is not on this machine and would be spoken to unencrypted, so that anybody "
-            "on the way could read and change what is sent; use mqtts://"
-        )
-    password = None
-    if password_file is not None:
-        password = read_password(password_file, password_setting)
-    user = unquote(parts.username) if parts.username else None
-    if password and not user:
-        raise Unavailable(f"there is a password for {parts.hostname}, but no user; name one: mqtt://USER@HOST")
-    tls = parts.scheme == "mqtts"
-    if (certificate is None) != (key is None):
-        raise Unavailable("certificate and key belong together: set both, or neither")
-    if key is not None:
-        if not tls:
-            raise Unavailable("certificate and key are shown over TLS alone; use mqtts:// in the broker's URL")
-        read_secret(key, "key")
-    return Broker(parts.hostname, port or _PORTS[parts.scheme], tls, user, password, ca_file, certificate, key)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine alone, by its name."""
-    from ipaddress import ip_address
-
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class ErrorQueue:
@@ -251,7 +161,7 @@ class Session:
         if broker.user is not None:
             client.username_pw_set(broker.user, broker.password)
         if broker.tls:
-            client.tls_set_context(_tls_context(broker))
+            client.tls_set_context(tls_context(broker))
         if config.presence is not None:
             client.will_set(config.presence.topic, config.presence.offline, qos=1, retain=True)
         client.connect_timeout = config.connect_timeout_seconds
@@ -456,29 +366,6 @@ class Session:
     def _received(self, _client: object, _data: object, received: MQTTMessage) -> None:
         message = Message(received.topic, bytes(received.payload), received.retain, received.mid, self._connection)
         self._dispatch(lambda: self._on_message(message))
-
-
-def _tls_context(broker: Broker) -> SSLContext:
-    """Whom to trust, and the certificate to show. Raises Unavailable when a file cannot be used."""
-    import ssl
-
-    try:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        if broker.ca_file is None:
-            context.load_default_certs()
-        else:
-            context.load_verify_locations(broker.ca_file)
-    except OSError as error:  # ssl.SSLError is one, too
-        raise Unavailable(f"{broker.ca_file} cannot be used as the broker's certificates: {error}") from None
-    if broker.certificate is not None:
-        try:
-            # A key with a passphrase is refused; without this it would be asked for on a terminal that is not there.
-            context.load_cert_chain(broker.certificate, broker.key, password=lambda: b"")
-        except (OSError, ValueError) as error:
-            raise Unavailable(
-                f"{broker.certificate} and {broker.key} cannot be used as certificate and key: {error}"
-            ) from None
-    return context
 
 
 def topic_level(name: str) -> str:

@@ -17,9 +17,10 @@ from collectors.core.api import Context, Unavailable, Wait
 from collectors.core.errors import ErrorReporter
 from collectors.core.line_protocol import Metric
 from collectors.core.settings import Values
+from collectors.messaging.broker import read_broker
 from collectors.messaging.command_ids import IdFile
 from collectors.messaging.commands import Gate
-from collectors.messaging.session import ErrorQueue, Presence, Session, SessionConfig, read_broker, topic_level
+from collectors.messaging.session import ErrorQueue, Presence, Session, SessionConfig, topic_level
 from collectors.mqtt import collect, reload, settings
 from collectors.mqtt.agent import (
     DRAIN_SECONDS,

@@ -8,7 +8,8 @@ from queue import Empty, SimpleQueue
 from typing import NamedTuple, Protocol
 
 from collectors.core.api import Unavailable
-from collectors.messaging.session import Broker, ErrorQueue, Message, Session, SessionConfig
+from collectors.messaging.broker import Broker
+from collectors.messaging.session import ErrorQueue, Message, Session, SessionConfig
 from collectors.vision import snapshot
 from collectors.vision.jpeg import check
 from collectors.vision.snapshot import Refused, Snapshot

@@ -13,15 +13,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from collectors.messaging.session import (
-    Broker,
-    Delivery,
-    ErrorQueue,
-    Message,
-    Presence,
-    Session,
-    SessionConfig,
-)
+from collectors.messaging.broker import Broker
+from collectors.messaging.session import Delivery, ErrorQueue, Message, Presence, Session, SessionConfig
 from tests.integration import mosquitto
 from tests.integration.mqtt_support import BOUND_SECONDS, Peer
 

@@ -22,7 +22,7 @@ from collectors.camera.settings import Sensitivity
 from collectors.core.api import Unavailable
 from collectors.core.errors import ErrorReporter
 from collectors.core.settings import Values
-from collectors.messaging.session import Broker
+from collectors.messaging.broker import Broker
 from collectors.vision import jpeg
 from collectors.vision.snapshot import MAX_PICTURE_BYTES
 

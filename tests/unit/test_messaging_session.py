@@ -13,17 +13,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
 from collectors.core.api import Unavailable
-from collectors.messaging.session import (
-    Broker,
-    Delivery,
-    ErrorQueue,
-    Message,
-    Presence,
-    Session,
-    SessionConfig,
-    read_broker,
-    topic_level,
-)
+from collectors.messaging.broker import Broker, read_broker
+from collectors.messaging.session import Delivery, ErrorQueue, Message, Presence, Session, SessionConfig, topic_level
 
 
 @pytest.mark.parametrize(

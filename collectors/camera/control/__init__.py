@@ -22,7 +22,8 @@ from collectors.camera.switch import Switch
 from collectors.core.api import Context, Unavailable
 from collectors.core.files import read_secret
 from collectors.core.settings import Values
-from collectors.messaging.session import ErrorQueue, is_loopback, read_broker
+from collectors.messaging.broker import is_loopback, read_broker
+from collectors.messaging.session import ErrorQueue
 
 if TYPE_CHECKING:
     from collectors.camera.backends import Frame

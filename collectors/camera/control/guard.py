@@ -10,7 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from collectors.messaging.session import is_loopback
+from collectors.messaging.broker import is_loopback
 
 #: A browser takes what it gets for what it is called, keeps none of it, and tells nobody where it has been. Pages of
 #: the same host, such as a dashboard beside, may show pictures; they cannot read them.

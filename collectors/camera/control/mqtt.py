@@ -10,8 +10,9 @@ from collectors.camera.control.desk import Busy, Desk
 from collectors.camera.media import MediaError
 from collectors.core.api import Unavailable
 from collectors.messaging import commands
+from collectors.messaging.broker import Broker
 from collectors.messaging.commands import ArgumentError, Command, Refused
-from collectors.messaging.session import Broker, ErrorQueue, Message, Session, SessionConfig, topic_level
+from collectors.messaging.session import ErrorQueue, Message, Session, SessionConfig, topic_level
 
 #: Answers that may wait for a broker that is away; further ones are lost and counted.
 MAX_ANSWERS = 100

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from collectors.core.api import Unavailable
-from collectors.messaging.session import is_loopback
+from collectors.messaging.broker import is_loopback
 from collectors.random_data import check_url
 from sensetig.simulator import SimulatorError
 from sensetig.simulator.device import BROKEN, Message, Status

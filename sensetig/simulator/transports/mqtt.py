@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from collectors.core.api import Unavailable
-from collectors.messaging.session import Delivery, ErrorQueue, Presence, Session, SessionConfig, read_broker
+from collectors.messaging.broker import read_broker
+from collectors.messaging.session import Delivery, ErrorQueue, Presence, Session, SessionConfig
 from sensetig.simulator import SimulatorError
 from sensetig.simulator.device import Message, Status
 from sensetig.simulator.encoding import payload, status_topic, telemetry_topic
