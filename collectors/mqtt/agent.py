@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from collectors import __version__
 from collectors.core.line_protocol import FieldValue, Metric, Series
 from collectors.messaging import commands
-from collectors.messaging.commands import Command, Gate, Refused
+from collectors.messaging.commands import Command, CommandValidator, RejectedCommand
 from collectors.messaging.session import Delivery, ErrorQueue, Message, Session, topic_level
 from collectors.mqtt.batches import Batches
 from collectors.mqtt.handlers import Answer, Handlers
@@ -25,7 +25,7 @@ from collectors.sensehat.led.health import health, within
 from collectors.sensehat.led.show import Show
 
 #: Commands that are carried out at once.
-_COMMANDS_MOST = 4
+_MAX_COMMANDS = 4
 
 #: At the end: how long the queued lines may take, and then the status ``offline`` and the disconnect. Together they
 #: stay below the 5 s after which Telegraf kills the agent.
@@ -40,7 +40,7 @@ COUNTS = tuple(field.name for field in MQTT.fields if field.name not in ("connec
 HandOn = Callable[[Sequence[Metric]], Awaitable[None]]
 
 
-class Plan(NamedTuple):
+class AgentConfig(NamedTuple):
     """What the agent does.
 
     Args:
@@ -97,9 +97,9 @@ class Agent:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: AgentConfig,
         session: Session,
-        gate: Gate,
+        gate: CommandValidator,
         handlers: Callable[[HandOn], Handlers],
         batches: Batches,
         show: Show,
@@ -306,14 +306,14 @@ class Agent:
         now = self._clocks.wall_ns() / 1e9
         found = self._gate.admit(message.topic, message.payload, now, retained=message.retained)
         self._session.acknowledge(message)
-        if isinstance(found, Refused):
+        if isinstance(found, RejectedCommand):
             if found.id is None:
                 self._counts["commands_refused"] += 1
                 self._told.add(f"a command was refused, and nobody can be told: {found.message}")
             else:
                 self._keep(self._answer(found.id, found.name, Answer("refused", found.message)))
-        elif len(self._commands) >= _COMMANDS_MOST:
-            busy = f"{_COMMANDS_MOST} commands are being carried out already; try again in a moment"
+        elif len(self._commands) >= _MAX_COMMANDS:
+            busy = f"{_MAX_COMMANDS} commands are being carried out already; try again in a moment"
             self._keep(self._answer(found.id, found.name, Answer("refused", busy)))
         else:
             task = asyncio.get_running_loop().create_task(self._carry_out(found))

@@ -19,21 +19,21 @@ from collectors.core.line_protocol import Metric
 from collectors.core.settings import Values
 from collectors.messaging.broker import read_broker
 from collectors.messaging.command_ids import IdFile
-from collectors.messaging.commands import Gate
+from collectors.messaging.commands import CommandValidator
 from collectors.messaging.session import ErrorQueue, Presence, Session, SessionConfig, topic_level
 from collectors.mqtt import collect, reload, settings
 from collectors.mqtt.agent import (
     DRAIN_SECONDS,
     STOP_SECONDS,
     Agent,
+    AgentConfig,
     Clocks,
     HandOn,
-    Plan,
     status_payload,
     status_topic,
 )
 from collectors.mqtt.batches import Batches
-from collectors.mqtt.handlers import Edges, Handlers
+from collectors.mqtt.handlers import Dependencies, Handlers
 from collectors.mqtt.outbox import Outbox
 from collectors.sensehat.led import health, rendering
 from collectors.sensehat.led.screens import open_screen
@@ -133,7 +133,7 @@ def make(context: Context) -> Service:
             raise Unavailable(f"command_allow names {name!r}; there are: {', '.join(Handlers.NAMES)}")
     plan = _plan(context, device)
     ids = IdFile(values[settings.COMMAND_IDS_FILE], settings.COMMAND_IDS_FILE.name, context.report.error)
-    gate = Gate(device, Handlers.NAMES, allowed, ids=ids)
+    gate = CommandValidator(device, Handlers.NAMES, allowed, ids=ids)
     presence = Presence(status_topic(device), status_payload("online", firmware), status_payload("offline", firmware))
     config = SessionConfig(
         values[settings.CLIENT_ID] or f"sensetig-{topic_level(device)}",
@@ -148,7 +148,7 @@ def make(context: Context) -> Service:
     show = _show(values, told)
 
     def handlers(hand_on: HandOn) -> Handlers:
-        edges = Edges(
+        edges = Dependencies(
             show,
             lambda: context.clock_ns() / 1e9,
             lambda name: collect.collect(name, values[settings.COLLECT_SECONDS]),
@@ -164,7 +164,7 @@ def make(context: Context) -> Service:
     return Service(agent, outbox, told, context.report)
 
 
-def _plan(context: Context, device: str) -> Plan:
+def _plan(context: Context, device: str) -> AgentConfig:
     values = context.values
     lines = values[settings.LINES]
     if lines and not context.once:
@@ -180,7 +180,7 @@ def _plan(context: Context, device: str) -> Plan:
         raise Unavailable(
             f"led_night is {values[settings.LED_NIGHT]!r}; it must be hours such as 22:00-07:00"
         ) from None
-    return Plan(
+    return AgentConfig(
         device,
         0 if lines else None,
         values[settings.QUEUE_KILOBYTES] * 1024,

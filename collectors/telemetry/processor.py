@@ -104,7 +104,7 @@ def open_processor(context: Context) -> Processor:
     from collectors.device_state.settings import PENDING
     from collectors.device_state.tracker import open_tracker
     from collectors.telemetry.calibrations import CALIBRATION_DEVICES, CALIBRATION_RECHECK, CALIBRATIONS, Calibrations
-    from collectors.telemetry.limits import Book
+    from collectors.telemetry.limits import LimitTable
 
     values = context.values
     names = _split(values[settings.NAMES])
@@ -121,7 +121,7 @@ def open_processor(context: Context) -> Processor:
         states = Background(tracker, values[PENDING], said, complain, spell, time.monotonic, context.clock_ns)
     pipeline = Pipeline(
         names=names,
-        book=Book(declarations(names), _limits(values[settings.LIMITS])),
+        book=LimitTable(declarations(names), _limits(values[settings.LIMITS])),
         calibrations=Calibrations(
             values[CALIBRATIONS],
             complain,

@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from collectors.camera import control_settings as settings
-from collectors.camera.control.desk import Desk, MediaSource
-from collectors.camera.control.feed import Feed, Journal
+from collectors.camera.control.command_queue import CommandQueue, MediaSource
+from collectors.camera.control.feed import EventLog, Feed
 from collectors.camera.media_settings import CLIP_SECONDS_MOST
 from collectors.camera.settings import FRAME_RATE
 from collectors.camera.switch import Switch
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 STOP_SECONDS = 2.0
 
 #: A token has at least so many characters.
-TOKEN_LEAST = 32
+MIN_TOKEN_LENGTH = 32
 
 #: Pictures older than this, and than three times what lies between two, are no live pictures.
 _STALE_SECONDS = 5.0
@@ -71,9 +71,9 @@ class Control:
         self._timer = timer
         self._errors = ErrorQueue()
         self._feed = Feed(timer, max(_STALE_SECONDS, 3 / context.values[FRAME_RATE]))
-        self._journal = Journal(camera)
+        self._journal = EventLog(camera)
         self._detection = detection
-        self._desk = Desk(media, detection)
+        self._desk = CommandQueue(media, detection)
         try:
             self._commands = self._made_commands(context)
             self._server = self._made_server(camera, context.values)
@@ -194,9 +194,9 @@ def _token(values: Values) -> str | None:
     if path is None:
         return None
     token = read_secret(path, "control_token_file")
-    if not re.fullmatch(rf"[!-~]{{{TOKEN_LEAST},}}", token):
+    if not re.fullmatch(rf"[!-~]{{{MIN_TOKEN_LENGTH},}}", token):
         raise Unavailable(
-            f"control_token_file {path} must have one token of at least {TOKEN_LEAST} characters without blanks in it; "
+            f"control_token_file {path} must have one token of at least {MIN_TOKEN_LENGTH} characters without blanks; "
             f"make one with: openssl rand -hex 32 > {path}"
         )
     return token

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from collectors.camera.control.desk import Busy, Desk
+from collectors.camera.control.command_queue import Busy, CommandQueue
 from collectors.camera.media import MediaError
 from collectors.core.api import Unavailable
 from collectors.messaging import commands
 from collectors.messaging.broker import Broker
-from collectors.messaging.commands import ArgumentError, Command, Refused
+from collectors.messaging.commands import ArgumentError, Command, RejectedCommand
 from collectors.messaging.session import ErrorQueue, Message, Session, SessionConfig, topic_level
 
 #: Answers that may wait for a broker that is away; further ones are lost and counted.
@@ -42,11 +42,11 @@ class Commands:
         where: Broker,
         device: str,
         allowed: tuple[str, ...],
-        desk: Desk,
+        desk: CommandQueue,
         *,
         seconds_most: float,
         clock: Callable[[], float],
-        ids: commands.Ids | None,
+        ids: commands.IdStore | None,
         told: ErrorQueue,
     ) -> None:
         self._handlers: Mapping[str, Callable[[Command], None]] = {
@@ -64,13 +64,13 @@ class Commands:
         self._seconds_most = seconds_most
         self._clock = clock
         self._told = told
-        self._gate = commands.Gate(device, self._handlers, allowed, ids=ids)
+        self._gate = commands.CommandValidator(device, self._handlers, allowed, ids=ids)
         config = SessionConfig(
             f"sensetig-camera-{topic_level(device)}",
             # Only the names of this process: another process of the device answers the others.
             self._gate.topics,
             # No command is valid for longer than this.
-            session_seconds=int(commands.EXPIRES_SECONDS_MOST),
+            session_seconds=int(commands.MAX_EXPIRES_SECONDS),
             keepalive_seconds=30,
             connect_timeout_seconds=2,
             max_packet_bytes=_MAX_PACKET_BYTES,
@@ -105,28 +105,28 @@ class Commands:
         else:
             self._answer(found, "refused", found.message)
 
-    def _answer(self, to: Command | Refused, status: commands.Status, message: str, **details: Any) -> None:
+    def _answer(self, to: Command | RejectedCommand, status: commands.Status, message: str, **details: Any) -> None:
         assert to.id is not None
         payload = commands.result(to.id, to.name, status, message, details)
         if not self._session.publish(commands.result_topic(self._device, to.id), payload):
             self._told.add(f"an answer is lost: {MAX_ANSWERS} wait for the broker {self._where.place} already")
 
     def _ping(self, command: Command) -> None:
-        commands.only(command.arguments)
+        commands.reject_unknown(command.arguments)
         self._answer(command, "ok", "the camera is here", time_seconds=round(self._clock(), 3))
 
     def _photo(self, command: Command) -> None:
-        commands.only(command.arguments)
+        commands.reject_unknown(command.arguments)
         self._when_done(command, self._desk.photo(), "the photo is on disk")
 
     def _video(self, command: Command) -> None:
-        commands.only(command.arguments, "seconds")
+        commands.reject_unknown(command.arguments, "seconds")
         seconds = commands.number(command.arguments, "seconds", 0, self._seconds_most, above=True)
         self._when_done(command, self._desk.video(seconds), "the clip has begun; its file is there when it has ended")
 
     def _detection(self, command: Command) -> None:
-        commands.only(command.arguments, "detection")
-        on = commands.switch(command.arguments, "detection")
+        commands.reject_unknown(command.arguments, "detection")
+        on = commands.on_off(command.arguments, "detection")
         self._desk.detect(on)
         self._answer(command, "ok", f"detection is {'on' if on else 'off'}", detection=on)
 
