@@ -126,7 +126,7 @@ def read_secret(path: Path, name: str, *, error: type[Exception] = Unavailable) 
         with open(path, "rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             content = file.read(MAX_SECRET_BYTES + 1)
-        text = content.decode("utf-8").strip()
+        text = content.decode("utf-8-sig").strip()  # some editors begin a file with a byte order mark
     except OSError as failure:
         raise error(f"{name} {path} cannot be read: {failure.strerror}; name a file that this user can read") from None
     except UnicodeDecodeError:

@@ -225,7 +225,7 @@ def test_a_secret_is_the_whole_text_a_password_its_first_line_and_a_token_one_wo
     file = secret_file(tmp_path, b"  two words \nand what else there is\n")
     assert read_secret(file, "x") == "two words \nand what else there is"
     assert read_password(file, "x") == "two words"
-    file.write_bytes(b"\none-word\r\n")
+    file.write_bytes(b"\xef\xbb\xbfone-word\r\n")
     assert read_token(file, "x") == "one-word"
 
 
