@@ -91,7 +91,8 @@ def create(context: Context, /) -> Collector:
 
 
 def _open_source(context: Context) -> Source:
-    from collectors.messaging.session import read_broker, topic_level
+    from collectors.messaging.broker import read_broker
+    from collectors.messaging.session import topic_level
     from collectors.vision.sources import Files, Queue
 
     values = context.values

@@ -27,7 +27,7 @@ from collectors.core.errors import ErrorReporter
 from collectors.core.line_protocol import Metric
 from collectors.core.line_protocol_parser import decode_lines
 from collectors.core.schema import COLLECTOR
-from collectors.messaging.session import Broker
+from collectors.messaging.broker import Broker
 from collectors.vision import MEASUREMENTS
 from collectors.vision.snapshot import MAX_MESSAGE_BYTES
 from tests.golden import ROOT
