@@ -56,7 +56,7 @@ dashboards: $(VENV)/.dev ## Build the dashboards' JSON and the alert rules from 
 	$(BIN)/python -m grafana.dashboards
 	$(BIN)/python -m grafana.alerting
 
-reference: $(VENV)/.dev ## Build the metrics reference in docs from the collectors' declarations
+reference: $(VENV)/.dev ## Build the reference pages in docs from the declarations of collectors and commands
 	$(BIN)/sensetig reference
 
 engines: $(VENV)/.demo ## Get Telegraf, InfluxDB and Grafana from the first source that serves
