@@ -32,3 +32,35 @@ def test_the_documents_give_telegrafs_buffer_the_size_that_it_has() -> None:
     size = f"{configuration['agent']['metric_buffer_limit']:,}"
     for document in ("README.md", "docs/telegraf.md"):
         assert size in (ROOT / document).read_text(encoding="utf-8"), document
+
+
+PAGES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "ansible").rglob("*.md")]
+)
+
+
+def anchors(page: str) -> set[str]:
+    """The anchors that GitHub gives to a page's headings."""
+    text = re.sub(r"^```.*?^```$", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_between_pages_resolve(page: str) -> None:
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", (ROOT / page).read_text(encoding="utf-8")):
+        path, _, anchor = link.partition("#")
+        if path.startswith(("http:", "https:")):
+            continue
+        target = (ROOT / page).parent.joinpath(path).resolve() if path else ROOT / page
+        if not target.exists() or (anchor and anchor not in anchors(target.relative_to(ROOT).as_posix())):
+            broken.append(link)
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_page_repeats_the_settings_that_are_generated(page: str) -> None:
+    if page != "docs/settings.md":
+        assert not re.search(r"^\| (?:setting|key in )\b", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
