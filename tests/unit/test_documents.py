@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +33,33 @@ def test_the_documents_give_telegrafs_buffer_the_size_that_it_has() -> None:
     size = f"{configuration['agent']['metric_buffer_limit']:,}"
     for document in ("README.md", "docs/telegraf.md"):
         assert size in (ROOT / document).read_text(encoding="utf-8"), document
+
+
+def mapped() -> set[str]:
+    """The paths in the map of CONTRIBUTING.md."""
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    tree = re.search(r"^## Map\n\n```\n(.*?)^```$", contributing, re.MULTILINE | re.DOTALL)
+    assert tree is not None
+    paths, folder = set(), ""
+    for line in tree[1].splitlines():
+        path = line.split()[0]
+        folder = folder if line.startswith(" ") else path
+        paths.add((folder + path if line.startswith(" ") else path).rstrip("/"))
+    return paths
+
+
+def test_the_map_in_contributing_has_every_folder() -> None:
+    def inside(folder: Path) -> set[str]:
+        return {
+            path.relative_to(ROOT).as_posix()
+            for path in folder.iterdir()
+            if not path.name.startswith((".", "__")) and path.is_dir() and path.name not in ("build", "dist")
+        }
+
+    collectors = {f"collectors/{path.name}" for path in (ROOT / "collectors").glob("[!_]*.py")}
+    top = inside(ROOT)
+    described = {path.split("/")[0] for path in mapped() if "/" in path}
+    assert mapped() == top | collectors | set().union(*(inside(ROOT / folder) for folder in described))
 
 
 PAGES = sorted(
