@@ -62,7 +62,10 @@ _CONFIGURATION = (".ci", "ansible", "engines", "influxdb", "mosquitto", "systemd
 _COMMENTED = (".cfg", ".conf", ".flux", ".j2", ".service", ".sh", ".timer", ".toml", ".yaml", ".yml")
 _HELP_ARGUMENT = {"Setting": 3, "Field": 3, "Tag": 1, "Measurement": 1}
 _DECLARATIONS = frozenset({"Field", "Tag", "Measurement"})
-_PANEL_TEXTS = {"title": "panel titles", "description": "panel descriptions", "noValue": "panel descriptions"}
+_PANEL_TEXTS = {
+    "title": "panel titles",
+    **dict.fromkeys(("description", "displayName", "noValue"), "panel texts"),
+}
 _NO_VERBS = re.compile(
     "a|all|an|and|another|any|at|both|by|each|every|everything|for|from|how|if|in|it|its|let's|more|most|neither|no"
     "|nobody|none|nothing|of|on|one|only|other|since|so|some|such|that|the|their|then|there|these|they|this|those"
@@ -180,7 +183,12 @@ def texts(root: Path) -> Iterator[Text]:
     for path in _files(root, ("grafana/dashboards",), (".json",)):
         yield from dashboard(path, (root / path).read_text(encoding="utf-8"))
     for path in _files(root, ("ansible",), (".yml",)):
-        yield from tasks(path, (root / path).read_text(encoding="utf-8"))
+        source = (root / path).read_text(encoding="utf-8")
+        yield from tasks(path, source)
+        yield from yaml_texts("Ansible messages", "msg|fail_msg|success_msg", path, source)
+    for path in _files(root, ("grafana/provisioning/alerting",), (".yaml",)):
+        source = (root / path).read_text(encoding="utf-8")
+        yield from yaml_texts("alert texts", "title|summary|description", path, source)
     for path in _files(root, ("ansible",), (".md",)):
         yield from markdown("docs", path, (root / path).read_text(encoding="utf-8"))
     for path in ["Makefile", "pyproject.toml", *_files(root, _CONFIGURATION, _COMMENTED)]:
@@ -213,11 +221,16 @@ def _paragraphs(kind: str, path: str, prose: str) -> Iterator[Text]:
 
 
 def dashboard(path: str, source: str) -> Iterator[Text]:
-    """The titles and descriptions in a dashboard's JSON, which has one key a line."""
+    """The titles, descriptions and labels in a dashboard's JSON, which has one key a line."""
+    property_id = ""
     for number, line in enumerate(source.splitlines(), 1):
-        found = re.match(r'\s*"(\w+)": (".*"),?$', line)
-        if found and found[1] in _PANEL_TEXTS and found[2] != '""':
-            yield Text(_PANEL_TEXTS[found[1]], path, number, json.loads(found[2]).replace("\n", " "))
+        found = re.match(r'\s*"(\w+)": "(.*)",?$', line)
+        if found is None:
+            continue
+        key = property_id if found[1] == "value" else found[1]  # an override has its property's name and value in turn
+        property_id = found[2] if found[1] == "id" else ""
+        if key in _PANEL_TEXTS and found[2]:
+            yield Text(_PANEL_TEXTS[key], path, number, json.loads(f'"{found[2]}"').replace("\n", " "))
 
 
 def tasks(path: str, source: str) -> Iterator[Text]:
@@ -227,6 +240,20 @@ def tasks(path: str, source: str) -> Iterator[Text]:
         if found and " " in found[1]:
             name = found[1].strip("\"'")
             yield Text("Ansible task names", path, number, name.split(" | ")[-1])
+
+
+def yaml_texts(kind: str, keys: str, path: str, source: str) -> Iterator[Text]:
+    """The texts of some keys in a YAML file; a value that a template puts in counts as one word.
+
+    Args:
+        kind, path: of the texts.
+        keys: a regular expression for the keys.
+        source: the file.
+    """
+    for found in re.finditer(rf"^( *)(?:{keys}): (.*(?:\n\1 +.*)*)", source, re.MULTILINE):
+        template = re.compile(r"\{\{.*?\}\}", re.DOTALL)
+        text = template.sub(lambda value: "VALUE" + "\n" * value[0].count("\n"), found[2])
+        yield Text(kind, path, source.count("\n", 0, found.start()) + 1, text)
 
 
 def configuration(path: str, source: str) -> Iterator[Text]:

@@ -92,3 +92,19 @@ def test_links_between_pages_resolve(page: str) -> None:
 def test_no_page_repeats_the_settings_that_are_generated(page: str) -> None:
     if page != "docs/settings.md":
         assert not re.search(r"^\| (?:setting|key in )\b", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_files_that_a_page_names_exist(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    folders = "collectors|sensetig|telegraf|influxdb|mosquitto|systemd|engines|grafana|ansible|docs|tests|tools"
+    named = re.findall(rf"(?<![\w/.-])((?:{folders})/[\w./-]*(?:\.(?:py|conf|json|toml|service|md|sh)\b|/(?=`)))", text)
+    built = ("docs/metrics.md", "docs/settings.md", "docs/cli.md")
+    missing = [
+        path
+        for path in named
+        if "open_files" not in path  # the guide builds this collector
+        and not (ROOT / page).parent.joinpath(path).exists()  # a link
+        and not (ROOT / path).exists()
+    ]
+    assert page in built or missing == []

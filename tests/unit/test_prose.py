@@ -140,11 +140,32 @@ def test_names_of_tests_are_read_as_sentences() -> None:
 
 
 def test_dashboard_texts() -> None:
-    source = '{\n  "title": "Air",\n  "description": "Says \\"what\\".",\n  "noValue": "",\n  "type": "row"\n}\n'
+    source = """{
+  "title": "Air",
+  "description": "Says \\"what\\".",
+  "noValue": "",
+  "type": "row",
+  "id": "displayName",
+  "value": "State",
+  "id": "unit",
+  "value": "celsius"
+}
+"""
     assert kinds_and_lines(list(prose.dashboard("a.json", source))) == [
         ("panel titles", 2, "Air"),
-        ("panel descriptions", 3, 'Says "what".'),
+        ("panel texts", 3, 'Says "what".'),
+        ("panel texts", 7, "State"),
     ]
+
+
+def test_texts_in_yaml_go_on_over_indented_lines() -> None:
+    source = "- one:\n    msg: >-\n      {{ path }} is\n      told.\n    quiet: true\n    msg: Short\n"
+    texts = list(prose.yaml_texts("Ansible messages", "msg", "a.yml", source))
+    assert kinds_and_lines(texts) == [
+        ("Ansible messages", 2, ">-\n      VALUE is\n      told."),
+        ("Ansible messages", 6, "Short"),
+    ]
+    assert [str(hit) for hit in hits(texts[0])] == ['a.yml:3: "is told" (is told)']
 
 
 def test_ansible_names() -> None:
