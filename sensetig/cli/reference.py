@@ -52,7 +52,7 @@ def kept_in(root: Path) -> Path:
 
 
 @click.command("reference")
-@click.option("--page", type=click.Choice(list(PAGES)), help="Write only this page.  [default: all pages]")
+@click.option("--page", type=click.Choice(list(PAGES)), show_default="all pages", help="Write only this page.")
 @click.option(
     "--file",
     type=click.Path(dir_okay=False, path_type=Path),
