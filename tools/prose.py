@@ -17,11 +17,13 @@ import sys
 import tokenize
 import tomllib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import click
+
+from tools.git import git
 
 ROOT = Path(__file__).parents[1]
 CEILINGS = ROOT / "tools" / "prose.toml"
@@ -353,14 +355,23 @@ def _strings(kind: str, path: str, nodes: Sequence[ast.expr]) -> Iterator[Text]:
 # --- the ceilings ----------------------------------------------------------------------------------
 
 
-def complaints(counts: Mapping[str, Count], ceilings: Mapping[str, float]) -> Iterator[str]:
-    """What does not hold: a rate above its ceiling or well below it, and a kind of text without a ceiling."""
+def complaints(
+    counts: Mapping[str, Count], ceilings: Mapping[str, float], changed: Collection[tuple[str, int]] = ()
+) -> Iterator[str]:
+    """Each rate above its ceiling or well below it, and each kind of text without a ceiling.
+
+    Args:
+        counts: of the tree.
+        ceilings: phrases per 1,000 words, by the kind of text.
+        changed: paths and lines of the latest change, whose phrases come first.
+    """
     for kind, counted in counts.items():
         ceiling = ceilings.get(kind)
         if ceiling is None:
             yield f"{kind}: there is no ceiling; add one to {CEILINGS.relative_to(ROOT)}"
         elif counted.rate > ceiling:
-            yield from map(str, counted.hits[:SHOWN])
+            newest_first = sorted(counted.hits, key=lambda hit: (hit.path, hit.line) not in changed)
+            yield from map(str, newest_first[:SHOWN])
             more = len(counted.hits) - SHOWN
             if more > 0:
                 yield f'... and {more} more; python -m tools.prose --list "{kind}" prints them all'
@@ -370,6 +381,20 @@ def complaints(counts: Mapping[str, Count], ceilings: Mapping[str, float]) -> It
                 f"{kind}: {counted.rate:.2f} phrases per 1,000 words, below the ceiling of {ceiling:g}; "
                 "lower it: python -m tools.prose --update"
             )
+
+
+def changed_lines(root: Path) -> set[tuple[str, int]]:
+    """Paths and lines of the uncommitted change at *root*, or of the last commit where there is none."""
+    diff = git(root, "diff", "--unified=0", "HEAD") or git(root, "diff", "--unified=0", "HEAD~1") or ""
+    lines, path = set(), ""
+    for line in diff.splitlines():
+        hunk = re.match(r"@@ -\S+ \+(\d+)(?:,(\d+))? @@", line)
+        if line.startswith("+++ b/"):
+            path = line.removeprefix("+++ b/")
+        elif hunk:
+            start, number = int(hunk[1]), int(hunk[2] or 1)
+            lines |= {(path, each) for each in range(start, start + number)}
+    return lines
 
 
 def lowered(document: str, counts: Mapping[str, Count]) -> str:
@@ -419,7 +444,7 @@ def main(listed: str | None, tabulated: bool, update: bool, root: Path) -> None:
     if update:
         document = lowered(document, counts)
         CEILINGS.write_text(document, encoding="utf-8")
-    found = list(complaints(counts, tomllib.loads(document)["ceilings"]))
+    found = list(complaints(counts, tomllib.loads(document)["ceilings"], changed_lines(root)))
     if found:
         click.echo("\n".join(found), err=True)
         sys.exit(1)

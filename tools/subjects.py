@@ -7,7 +7,6 @@ archive, is not checked.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import click
 
+from tools.git import git
 from tools.prose import CEILINGS, ROOT, imperative
 
 #: Characters of a subject.
@@ -37,19 +37,10 @@ def faults(subject: str) -> Iterator[str]:
 
 def commits_since(base: str, root: Path) -> list[tuple[str, str]] | None:
     """Abbreviated hash and subject of each commit after *base*, merges apart; None where *base* is not in the tree."""
-    if _git(root, "merge-base", "--is-ancestor", base, "HEAD") is None:
+    if git(root, "merge-base", "--is-ancestor", base, "HEAD") is None:
         return None
-    log = _git(root, "log", "--no-merges", "--format=%h %s", f"{base}..HEAD")
+    log = git(root, "log", "--no-merges", "--format=%h %s", f"{base}..HEAD")
     return None if log is None else [(line.split(" ", 1)[0], line.split(" ", 1)[1]) for line in log.splitlines()]
-
-
-def _git(root: Path, *arguments: str) -> str | None:
-    """What git prints; None where it fails or is not installed."""
-    try:
-        ran = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return None
-    return ran.stdout if ran.returncode == 0 else None
 
 
 @click.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -198,6 +199,30 @@ def test_long_list_is_cut_and_says_how_to_see_it_whole() -> None:
     found = list(complaints({"docs": counted(25)}, {"docs": 0.0}))
     assert len(found) == prose.SHOWN + 2
     assert found[-2] == '... and 5 more; python -m tools.prose --list "docs" prints them all'
+
+
+def test_phrases_of_the_latest_change_come_first() -> None:
+    found = list(complaints({"docs": counted(25)}, {"docs": 0.0}, {("a.md", 24)}))
+    assert found[:2] == ['a.md:24: "anew" (anew)', 'a.md:1: "anew" (anew)']
+
+
+def test_latest_change_is_the_uncommitted_one_or_the_last_commit(tmp_path: Path) -> None:
+    def git(*arguments: str) -> None:
+        identity = ("-c", "user.name=Test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false")
+        subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    git("init", "--quiet")
+    for text in ("one\ntwo\n", "one\nnew\ntwo\n"):
+        (tmp_path / "a.md").write_text(text, encoding="utf-8")
+        git("add", "a.md")
+        git("commit", "--quiet", "--message", "Change it")
+    assert prose.changed_lines(tmp_path) == {("a.md", 2)}
+    (tmp_path / "a.md").write_text("one\nnew\ntwo\nthree\nfour\n", encoding="utf-8")
+    assert prose.changed_lines(tmp_path) == {("a.md", 4), ("a.md", 5)}
+
+
+def test_latest_change_outside_a_repository_is_empty(tmp_path: Path) -> None:
+    assert prose.changed_lines(tmp_path / "nowhere") == set()
 
 
 def test_rate_at_its_ceiling_passes() -> None:
