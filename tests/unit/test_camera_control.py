@@ -321,7 +321,7 @@ def test_the_camera_as_a_process_ends_within_two_seconds_with_a_stream_open(port
     with (tmp_path / "out").open("wb") as out, (tmp_path / "err").open("wb") as err:
         process = subprocess.Popen(command, env=environment, stdout=out, stderr=err)
         try:
-            until(lambda: not ports.is_free(port) or process.poll() is not None)
+            until(lambda: ports.is_listening(port) or process.poll() is not None)
             viewer = Viewer(port)
             assert viewer.picture().startswith(b"\xff\xd8")
             begun = time.monotonic()
