@@ -21,6 +21,8 @@ from tests.bench.measure import environment
 from tests.integration.test_sense_emu import CONFIGURATION, Emulator, needs_emulator, shared_files
 from tests.integration.test_sense_emu import emulator as emulator
 
+pytestmark = pytest.mark.usefixtures("emulator_alone")
+
 #: An event as the kernel has it: seconds, microseconds, kind (a key), which, and what.
 EVENT = "llHHI"
 KEY, UP, LEFT = 1, 103, 105

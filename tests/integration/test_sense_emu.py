@@ -21,6 +21,8 @@ from collectors.sensehat import MEASUREMENTS
 from tests.bench.measure import Execd, environment
 from tests.integration.conftest import errors_of
 
+pytestmark = pytest.mark.usefixtures("emulator_alone")
+
 #: Where the library has its files; it cannot be told another place.
 SHARED = Path("/dev/shm")  # noqa: S108
 
