@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from collectors.messaging.session import is_loopback
+from collectors.messaging.broker import is_loopback
 from sensetig.simulator import SimulatorError
 from sensetig.simulator.device import BROKEN, Message, Status
 from sensetig.simulator.encoding import lines
