@@ -46,10 +46,12 @@ deploy: ## Run this checkout's Python on a Pi at once: make deploy HOST=pi@pi.lo
 		--rsh="$(SSH)" --rsync-path="sudo rsync" $(DEPLOYED) $(HOST):/opt/sensetig/checkout/
 	@$(SSH) $(HOST) sudo sh -s < ansible/development.sh
 
-lint: $(VENV)/.ansible ## Check style and types
+lint: $(VENV)/.ansible ## Check style, types, prose and commit subjects
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m mypy
+	$(BIN)/python -m tools.prose
+	$(BIN)/python -m tools.subjects
 	cd ansible && ../$(BIN)/yamllint --strict .
 	cd ansible && PATH="$(CURDIR)/$(BIN):$$PATH" ../$(BIN)/ansible-lint --offline --strict
 
@@ -57,7 +59,7 @@ dashboards: $(VENV)/.dev ## Build the dashboards' JSON and the alert rules from 
 	$(BIN)/python -m grafana.dashboards
 	$(BIN)/python -m grafana.alerting
 
-reference: $(VENV)/.dev ## Build the metrics reference in docs from the collectors' declarations
+reference: $(VENV)/.dev ## Build the reference pages in docs from the declarations of collectors and commands
 	$(BIN)/sensetig reference
 
 engines: $(VENV)/.demo ## Get Telegraf, InfluxDB and Grafana from the first source that serves

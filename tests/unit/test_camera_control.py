@@ -152,7 +152,10 @@ def test_a_token_that_is_none_is_refused_and_not_shown(
 
 def test_a_token_that_is_not_there_is_refused(tmp_path: Path, port: int) -> None:
     found = refusal(control_port=port, control_token_file=str(tmp_path / "none"))
-    assert found == f"control_token_file {tmp_path}/none cannot be read: No such file or directory"
+    assert found == (
+        f"control_token_file {tmp_path}/none cannot be read: No such file or directory; name a file that this user can "
+        "read"
+    )
 
 
 def test_a_token_may_end_with_a_line(tmp_path: Path, port: int) -> None:
