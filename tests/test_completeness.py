@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from collectors.core.measurements import ENVIRONMENT, SHARED
 from collectors.core.registry import catalogue
 from collectors.core.schema import COLLECTOR, PIPELINE_TAGS
+from collectors.telemetry.processor import declarations
 from sensetig.cli.reference import PAGES, command
 from sensetig.declarations import collector_module, declared
 from sensetig.reference import heading
@@ -89,9 +91,29 @@ def test_every_case_and_row_belongs_to_something() -> None:
     assert strays == []
 
 
-def test_no_two_collectors_emit_the_same_measurement() -> None:
-    emitted = [measurement.name for name in catalogue() for measurement in collector_module(name).MEASUREMENTS]
-    assert sorted(emitted) == sorted(set(emitted) - {COLLECTOR.name})
+def test_collectors_that_emit_the_same_measurement_take_it_from_the_shared_ones() -> None:
+    emitted = [(name, each) for name in catalogue() for each in collector_module(name).MEASUREMENTS]
+    names = [each.name for _, each in emitted]
+    assert COLLECTOR.name not in names
+    for collector, each in emitted:
+        if each.name in SHARED:
+            assert each == SHARED[each.name].only(*(field.name for field in each.fields)), collector
+        else:
+            assert names.count(each.name) == 1, f"{each.name} belongs into collectors/core/measurements.py"
+
+
+def test_a_shared_measurement_is_read_whole_whichever_fields_a_collector_fills(monkeypatch: pytest.MonkeyPatch) -> None:
+    second = collector_module("clock")
+    part = ENVIRONMENT.only("temperature_raw_celsius", "humidity_raw_percent")
+    assert [field.name for field in part.fields] == ["temperature_raw_celsius", "humidity_raw_percent"]
+    monkeypatch.setattr(second, "MEASUREMENTS", (part,))
+    assert declared()["environment"] == (("clock", "sensehat"), ENVIRONMENT)
+    assert declarations(["environment"]) == [ENVIRONMENT]
+
+
+def test_a_field_that_a_shared_measurement_lacks_is_named() -> None:
+    with pytest.raises(KeyError, match=r"'environment' declares no field 'temperature'"):
+        ENVIRONMENT.only("temperature")
 
 
 @pytest.mark.parametrize("name", declared())

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from collectors.core.registry import catalogue
+from collectors.core.schema import DeclarationError
 from sensetig import bundle
 from sensetig.declarations import collector_module
 from sensetig.reference import Collector, render_commands, render_metrics, render_settings
@@ -27,6 +28,13 @@ def _collectors(docs: Path) -> list[Collector]:
     return found
 
 
+def _metrics(docs: Path) -> str:
+    try:
+        return render_metrics(_collectors(docs))
+    except DeclarationError as error:
+        raise click.ClickException(str(error)) from None
+
+
 def _commands() -> str:
     from sensetig.__main__ import main  # which imports this command when it is called
 
@@ -35,7 +43,7 @@ def _commands() -> str:
 
 #: The pages by their names, each built for a folder of documentation.
 PAGES: dict[str, Callable[[Path], str]] = {
-    "metrics": lambda docs: render_metrics(_collectors(docs)),
+    "metrics": _metrics,
     "settings": lambda docs: render_settings(_collectors(docs)),
     "cli": lambda _docs: _commands(),
 }
