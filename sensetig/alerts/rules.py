@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sensetig.errors import OperatorError
+
 #: The provisioned InfluxQL datasources, and the bucket behind each.
 BUCKETS = {"sensetig-influxql": "raw", "sensetig-influxql-hourly": "hourly"}
 
@@ -14,7 +16,7 @@ _EXPRESSIONS = ("__expr__", "-100")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
-class RuleError(Exception):
+class RuleError(OperatorError):
     """A file of rules that cannot be read; the text is one sentence."""
 
 

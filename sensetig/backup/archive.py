@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from sensetig.backup.errors import BackupError
+from sensetig.errors import BackupError
 
 #: The member that lists the others, as `sha256sum` does; without it, an archive is not complete.
 SUMS = "SHA256SUMS"

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random
 
-from sensetig.backup.errors import BackupError
+from sensetig.errors import BackupError
 
 #: How often a copy is tried while the database is written to.
 _TRIES = 20

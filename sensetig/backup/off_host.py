@@ -6,7 +6,7 @@ import shlex
 import subprocess
 from pathlib import Path
 
-from sensetig.backup.errors import BackupError
+from sensetig.errors import BackupError
 
 #: Seconds without an answer after which the other machine counts as away.
 TIMEOUT_SECONDS = 60

@@ -18,6 +18,8 @@ from sensetig.calibration.pairs import Sample, mean_of
 if TYPE_CHECKING:
     from influxdb_client.client.flux_table import FluxRecord
 
+    from sensetig.influxdb.client import Client
+
 CPU_FIELD = "temperature_cpu_celsius"
 
 _QUERY = """
@@ -157,19 +159,13 @@ def recorded(path: str, place: Place, say: Callable[[str], None]) -> list[Sample
 
 
 class Influx(NamedTuple):
-    """Where an InfluxDB is, and what may be read there."""
+    """A bucket of an InfluxDB, and a client that may read it."""
 
-    url: str
-    organisation: str
+    client: Client
     bucket: str
-    token: str
 
     def between(self, place: Place, start: datetime, stop: datetime) -> list[Sample]:
-        """The samples of a while. Raises CannotCalibrate where InfluxDB cannot be asked."""
-        from influxdb_client.client.influxdb_client import InfluxDBClient
-        from influxdb_client.rest import ApiException
-        from urllib3.exceptions import HTTPError
-
+        """The samples of a while. Raises InfluxDBError."""
         parameters = {
             "bucket": self.bucket,
             "start": start,
@@ -179,12 +175,8 @@ class Influx(NamedTuple):
             "cpu": CPU_FIELD,
             "device": place.device,
         }
-        try:
-            with InfluxDBClient(self.url, self.token, org=self.organisation) as client:
-                tables = client.query_api().query(_QUERY, params=parameters)
-        except (ApiException, HTTPError, OSError) as error:
-            why = getattr(error, "reason", None) or getattr(error, "message", None) or error
-            raise CannotCalibrate(f"InfluxDB at {self.url} cannot be asked: {why}") from None
+        query = self.client.api.query_api().query
+        tables = self.client.call(f"query the bucket {self.bucket!r}", query, _QUERY, params=parameters)
         return assembled((record for table in tables for record in table.records), place)
 
     def last(self, place: Place, minutes: float) -> Sample:

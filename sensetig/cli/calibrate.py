@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
-import platformdirs
 
 from sensetig.calibration import CannotCalibrate
-from sensetig.options import FiniteRange
+from sensetig.options import FiniteRange, bucket, ca_file, influxdb_url, organisation, token_file
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -84,28 +83,18 @@ class Wishes(NamedTuple):
     show_envvar=True,
     help="Folder of the calibrations. [default: the collector telemetry's]",
 )
-@click.option("--url", default="http://127.0.0.1:8086", show_default=True, help="InfluxDB's address.")
-@click.option("--organisation", default="sensetig", show_default=True, help="InfluxDB's organisation.")
-@click.option("--bucket", default="raw", show_default=True, help="InfluxDB's bucket.")
-@click.option(
-    "--token-file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=lambda: platformdirs.user_state_path("sensetig") / "tokens" / "grafana.token",
-    show_default="Grafana's in the user's state folder",
-    help="File with a token that may read.",
-)
+@influxdb_url
+@organisation
+@bucket
+@token_file
+@ca_file
 def command(device: str, **options: Any) -> None:
     """Calibrate a sensor of DEVICE against a reference instrument.
 
     Takes pairs of readings, finds the curve through them, shows it with its residual, its uncertainty and a plot, asks,
     and adds it to the device's file. What was there stays as history. Without options, it asks for the readings.
     """
-    try:
-        _run(device, options)
-    except CannotCalibrate as error:
-        raise click.ClickException(str(error)) from None
-    except ImportError as error:
-        raise click.ClickException(f"{error}; install what it needs: pip install 'sensetig[calibration]'") from None
+    _run(device, options)
 
 
 def _run(device: str, options: dict[str, Any]) -> None:
@@ -113,8 +102,7 @@ def _run(device: str, options: dict[str, Any]) -> None:
 
     from sensetig.calibration import store
     from sensetig.calibration.sources import Influx, Place
-    from sensetig.influxdb.credentials import read_secret
-    from sensetig.influxdb.errors import SetupError
+    from sensetig.influxdb.client import Client
 
     if not device:
         raise CannotCalibrate("the device has an empty name; give the value of its tag `device`")
@@ -134,11 +122,10 @@ def _run(device: str, options: dict[str, Any]) -> None:
         return
 
     def influx() -> Influx:
-        try:
-            token = read_secret(options["token_file"])
-        except SetupError as error:
-            raise CannotCalibrate(f"{error}; name a file with --token-file") from None
-        return Influx(options["url"], options["organisation"], options["bucket"], token)
+        client = Client.with_token_file(
+            options["url"], options["token_file"], organisation=options["organisation"], ca_file=options["ca_file"]
+        )
+        return Influx(client, options["bucket"])
 
     wishes = Wishes(influx=influx, **{name: options[name] for name in Wishes._fields if name != "influx"})
     pairs = _pairs(console, place, wishes, with_cpu=options["cpu_heat"])

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import platformdirs
+
+from sensetig.options import ca_file, influxdb_url, token_file
 
 if TYPE_CHECKING:
+    from sensetig.influxdb.client import Client
     from sensetig.report.mail import Post
-    from sensetig.report.reader import Reader
     from sensetig.report.shelf import Shelf
 
 #: A run sends at most so many reports that earlier runs could not send, beside its own.
@@ -109,15 +110,9 @@ class Moment(click.ParamType[str]):
     show_envvar=True,
     help="auto reads more than 14 days, and what raw no longer keeps, by the hour.",
 )
-@click.option("--url", default="http://127.0.0.1:8086", show_default=True, show_envvar=True, help="InfluxDB's address.")
-@click.option(
-    "--token-file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    show_envvar=True,
-    default=lambda: platformdirs.user_state_path("sensetig") / "tokens" / "grafana.token",
-    show_default="grafana.token, where sensetig setup puts it",
-    help="File of a token that may read.",
-)
+@influxdb_url
+@token_file
+@ca_file
 @click.option("--smtp-host", default="", show_envvar=True, help="Mail the report through this server; needs --folder.")
 @click.option(
     "--smtp-port", type=click.IntRange(1, 65535), show_envvar=True, help="[default: 587, with tls 465, with none 25]"
@@ -141,26 +136,20 @@ class Moment(click.ParamType[str]):
 @click.option("--mail-from", default="", show_envvar=True, help="The sender's address.")
 @click.option("--mail-to", multiple=True, show_envvar=True, help="A recipient's address; may be given again.")
 def command(begin: str, end: str, **options: Any) -> None:  # fmt: skip
-    """Tell what happened: a summary in words, charts, alerts and the camera's best pictures, in one file.
+    """Report one period of a device: summary, charts, alerts and the best pictures in one file.
 
-    It needs InfluxDB and no Grafana: the panels' queries are asked for as the dashboards have them.
+    It needs InfluxDB and no Grafana: it runs the queries of the dashboards' panels.
     """
-    from sensetig.report.errors import ReportError
-
-    try:
-        complete = _report(begin, end, options)
-    except ReportError as error:
-        raise click.ClickException(str(error)) from None
-    sys.exit(0 if complete else 1)
+    sys.exit(0 if _report(begin, end, options) else 1)
 
 
 def _report(begin: str, end: str, options: dict[str, Any]) -> bool:
     """Make and send what is asked for; whether all of it could be made and sent."""
-    from sensetig.report import make, shelf
-    from sensetig.report.errors import ReportError
-    from sensetig.report.maker import Wanted, known_device, raw_kept_days
+    from sensetig.errors import OperatorError
+    from sensetig.influxdb.client import Client
+    from sensetig.report import shelf
+    from sensetig.report.maker import Wanted, known_device, make, raw_kept_days
     from sensetig.report.period import moment, period
-    from sensetig.report.reader import Reader, read_private
 
     if options["output"] and options["folder"]:
         raise click.UsageError("--output and --folder exclude each other")
@@ -171,21 +160,20 @@ def _report(begin: str, end: str, options: dict[str, Any]) -> bool:
     span = period(
         moment(begin, now), moment(end, now), now, raw_kept_days=raw_kept_days(), bucket=options["bucket"]
     )  # fmt: skip
-    token = read_private(options["token_file"], "the token")
-    reader = Reader(options["url"], token, f"the token in {options['token_file']}")
-    devices = _devices(reader, options["devices"])
+    client = Client.with_token_file(options["url"], options["token_file"], ca_file=options["ca_file"])
+    devices = _devices(client, options["devices"])
     if len(devices) > 1 and options["output"]:
         raise click.UsageError("--output is one file, and there are several devices: take --folder")
     for device in devices:
-        known_device(reader, device)
+        known_device(client, device)
     there = shelf.Shelf(options["folder"]) if options["folder"] else None
     shelf.writable(there.folder if there is not None else (options["output"] or Path("report")).parent)
     complete = True
     for device in devices:
         wanted = Wanted(device, span, options["kind"], tuple(options["boards"]))
         try:
-            made = make(reader, wanted, now)
-        except ReportError as error:
+            made = make(client, wanted, now)
+        except OperatorError as error:
             if len(devices) == 1:
                 raise
             click.echo(f"E! {error}", err=True)
@@ -203,16 +191,16 @@ def _report(begin: str, end: str, options: dict[str, Any]) -> bool:
     return complete
 
 
-def _devices(reader: Reader, named: tuple[str, ...]) -> list[str]:
+def _devices(client: Client, named: tuple[str, ...]) -> list[str]:
     """The devices asked for; without a name the only one that there is."""
-    from sensetig.report.errors import ReportError
-    from sensetig.report.reader import hosts
+    from sensetig.errors import ReportError
+    from sensetig.report.devices import hosts
 
     if named and "all" not in named:
         return list(dict.fromkeys(named))
-    there = hosts(reader)
+    there = hosts(client)
     if not there:
-        raise ReportError(f"InfluxDB at {reader.url} holds no data of any device")
+        raise ReportError(f"InfluxDB at {client.url} holds no data of any device")
     if len(there) > 1 and not named:
         raise ReportError(f"there are several devices: name one with --device, or all: {', '.join(there[:20])}")
     return there
@@ -221,7 +209,7 @@ def _devices(reader: Reader, named: tuple[str, ...]) -> list[str]:
 def _post(options: dict[str, Any]) -> Post | None:
     """How mail is sent, where that is configured."""
     from sensetig.report.mail import Post, check
-    from sensetig.report.reader import read_private
+    from sensetig.site import read_secret
 
     if not options["smtp_host"]:
         return None
@@ -233,7 +221,7 @@ def _post(options: dict[str, Any]) -> Post | None:
         options["smtp_port"] or {"starttls": 587, "tls": 465, "none": 25}[options["smtp_security"]],
         options["smtp_security"],
         options["smtp_user"],
-        read_private(file, "the password") if file else "",
+        read_secret(file, "the password") if file else "",
         options["mail_from"],
         tuple(options["mail_to"]),
         options["smtp_ca_file"],
@@ -244,7 +232,7 @@ def _post(options: dict[str, Any]) -> Post | None:
 
 def _deliver(there: Shelf, post: Post | None, keep: int) -> bool:
     """Send what is to be sent, then remove what is too old. Whether all was sent."""
-    from sensetig.report.errors import ReportError
+    from sensetig.errors import ReportError
     from sensetig.report.mail import message, send
 
     complete = True

@@ -10,7 +10,8 @@ from pathlib import Path
 import click
 
 from sensetig.demo.run import Running
-from sensetig.report import ReportError, short_report
+from sensetig.errors import OperatorError
+from sensetig.report.maker import short_report
 
 #: In a terminal the report is made so many seconds after the start: earlier its charts would be a few points.
 REPORT_SECONDS = 30.0
@@ -22,7 +23,7 @@ def write(running: Running, folder: Path, say: Callable[[str], None]) -> list[Pa
     try:
         begin, now = running.started.astimezone(), datetime.now().astimezone()
         pages = short_report(running.influxdb_url, running.read_token, folder, begin, now)
-    except ReportError as error:
+    except OperatorError as error:
         say(f"going on without the report: {error}")
         return []
     for page in pages:

@@ -14,12 +14,13 @@ import filelock
 import platformdirs
 
 from sensetig.demo.testbed.processes import Identity
+from sensetig.errors import OperatorError
 
 #: Room that a first run needs: databases, logs and Grafana's own, with a margin.
 NEEDED_BYTES = 200 * 1024 * 1024
 
 
-class StateError(RuntimeError):
+class StateError(OperatorError):
     """The state folder cannot be used; the message says why, and what to do."""
 
 

@@ -9,12 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
 
-from influxdb_client.client.influxdb_client import InfluxDBClient
-from influxdb_client.rest import ApiException
 from rich.console import Console, Group
 from rich.live import Live
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
-from urllib3.exceptions import HTTPError
 
 from collectors.core.registry import catalogue
 from sensetig import bundle
@@ -24,6 +21,8 @@ from sensetig.demo.run import Running, applicable
 from sensetig.demo.summary import dashboards
 from sensetig.demo.table import table
 from sensetig.demo.testbed.processes import EngineFailed, tail
+from sensetig.errors import InfluxDBError
+from sensetig.influxdb.client import Client
 
 #: How long the first data of every collector may take, in seconds.
 ARRIVAL_SECONDS = 60.0
@@ -49,7 +48,7 @@ class Watch:
     def __init__(
         self,
         running: Running,
-        client: InfluxDBClient,
+        client: Client,
         environment: Mapping[str, str],
         logs: Path,
         say: Callable[[str], None],
@@ -80,8 +79,8 @@ class Watch:
         self.check()
         try:
             return query(self._client, self._running.bucket, self._running.started)
-        except (HTTPError, ApiException) as error:
-            raise self._failed("InfluxDB", f"does not answer ({type(error).__name__})") from None
+        except InfluxDBError as error:
+            raise self._failed("InfluxDB", f"cannot be queried ({error})") from None
 
     def _failed(self, name: str, what: str) -> EngineFailed:
         log = self._logs / f"{name.lower()}.log"

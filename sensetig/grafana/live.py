@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from sensetig.errors import SetupError
 from sensetig.grafana.server import NO_ROLE, Account, Server, StoredToken
-from sensetig.influxdb import SetupError
 from sensetig.influxdb.credentials import Credentials
 
 #: The service account, its only token, and the file that keeps it: telegraf/hub/live.conf names the file as its secret.

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import urllib3
 from urllib3.exceptions import HTTPError
-from urllib3.util import Timeout, make_headers, parse_url
+from urllib3.util import Timeout, make_headers
 
 from collectors.messaging.session import is_loopback
-from sensetig.influxdb import SetupError
+from sensetig.errors import SetupError
+from sensetig.site import checked_url, read_secret, tls_context
 
 #: Seconds that one request may take.
 TIMEOUT_SECONDS = 10.0
@@ -44,26 +46,29 @@ class Server:
         url: where it answers; a path is kept, for a Grafana behind one.
         user: an administrator's name.
         password: of that user; it goes into the header of the requests and nowhere else.
+        ca_file: certificates that are trusted besides the system's.
 
     Raises:
-        SetupError: the URL is none, holds a password, or would send the password unencrypted to another machine.
+        SiteError: the URL is none, or holds a password.
+        SetupError: it would send the password unencrypted to another machine.
     """
 
-    def __init__(self, url: str, user: str, password: str) -> None:
-        try:
-            parsed = parse_url(url)
-        except HTTPError:
-            parsed = parse_url("")
-        if parsed.scheme not in ("http", "https") or not parsed.host or parsed.query or parsed.fragment:
-            raise SetupError("the URL is not that of a Grafana; expected one such as http://127.0.0.1:3000")
-        if parsed.auth:
-            raise SetupError("no user and no password belong in Grafana's URL; name a file with --password-file")
-        if parsed.scheme == "http" and not is_loopback(parsed.host.strip("[]")):
-            raise SetupError(f"the password would go unencrypted to {parsed.host}; give an https:// URL of Grafana")
-        self.url = url.rstrip("/")
-        self._pool = urllib3.PoolManager(retries=False, timeout=Timeout(TIMEOUT_SECONDS))
+    def __init__(self, url: str, user: str, password: str, ca_file: Path | None = None) -> None:
+        self.url = checked_url(url, "a Grafana", "http://127.0.0.1:3000")
+        parts = urlsplit(self.url)
+        if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+            raise SetupError(f"the password would go unencrypted to {parts.hostname}; give an https:// URL of Grafana")
+        context = tls_context(ca_file) if parts.scheme == "https" else None
+        self._pool = urllib3.PoolManager(retries=False, timeout=Timeout(TIMEOUT_SECONDS), ssl_context=context)
         self._headers = make_headers(basic_auth=f"{user}:{password}")
         self._user = user
+
+    @classmethod
+    def with_password_file(cls, url: str, user: str, path: Path | None, ca_file: Path | None) -> Server:
+        """A Grafana, with the password in a file. Raises SiteError and SetupError."""
+        if path is None:
+            raise SetupError(f"Grafana needs the password of {user}: name a file that holds it with --password-file")
+        return cls(url, user, read_secret(path, "the password", ascii_only=False), ca_file)
 
     def _ask(
         self, purpose: str, method: str, path: str, body: object = None, *, headers: dict[str, str] | None = None

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from sensetig.errors import SetupError
 from sensetig.grafana.server import Server
-from sensetig.influxdb import SetupError
 
 #: The playlist's name, by which it is found again and played.
 NAME, TITLE = "sensetig-wall", "SenseTIG on the wall"

@@ -13,7 +13,7 @@ import stat
 from pathlib import Path
 from types import TracebackType
 
-from sensetig.influxdb.errors import SetupError
+from sensetig.errors import SetupError
 
 #: Room that is tried before a secret is asked for, in bytes: more than any token or password is long.
 _ROOM = 512

@@ -16,7 +16,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sensetig.influxdb.errors import SetupError
+from sensetig.errors import SetupError
 
 DAY_SECONDS = 24 * 60 * 60
 

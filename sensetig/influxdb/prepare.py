@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from sensetig.errors import SetupError
 from sensetig.influxdb.credentials import Credentials, read_secret
 from sensetig.influxdb.definitions import DAY_SECONDS, Bucket, Definitions, Mapping, Task, read
-from sensetig.influxdb.errors import SetupError
 from sensetig.influxdb.server import Server
 
 #: How long an InfluxDB that is starting may take to answer, in seconds.
@@ -84,6 +84,7 @@ def setup(
     operator_token_file: Path | None = None,
     wait_seconds: float = WAIT_SECONDS,
     devices: Sequence[str] = (),
+    ca_file: Path | None = None,
 ) -> Outcome:
     """Set an InfluxDB up, or bring it back to what is defined. Run twice, it changes nothing.
 
@@ -98,9 +99,10 @@ def setup(
         wait_seconds: how long InfluxDB may take to answer.
         devices: names of devices that get a token of their own, which may write to the first bucket and do nothing
             else; it is kept in ``device-<name>.token``.
+        ca_file: certificates that are trusted besides the system's.
 
     Raises:
-        SetupError: in one sentence, what is wrong and what to do.
+        SetupError, SiteError, InfluxDBError: what is wrong and what to do.
     """
     wanted = read(definitions)
     for device in devices:
@@ -116,7 +118,7 @@ def setup(
         changes.append(sentence)
         say(sentence)
 
-    with Credentials(tokens) as credentials, Server(url, wait_seconds=wait_seconds, say=say) as server:
+    with Credentials(tokens) as credentials, Server(url, wait_seconds=wait_seconds, say=say, ca_file=ca_file) as server:
         operator, new = _operator(server, credentials, given, organisation, user, wanted.buckets[0], changed)
         server.sign_in(operator)
         if server.enter(organisation):

@@ -16,9 +16,9 @@ from sensetig.alerts import rules as provisioned
 from sensetig.alerts.evaluate import Fired, Outcome, at_windows, firing, outcomes
 from sensetig.alerts.rules import Rule
 from sensetig.alerts.values import Labels
-from sensetig.report.errors import ReportError
+from sensetig.errors import ReportError
+from sensetig.influxdb.client import Client
 from sensetig.report.period import Period
-from sensetig.report.reader import Reader
 
 #: What a rule's label ``severity`` says, the gravest first; one without it is a warning.
 SEVERITIES = ("critical", "warning", "info")
@@ -102,11 +102,11 @@ def read(folder: Path) -> list[Rule]:
         raise ReportError(str(error)) from None
 
 
-def gather(reader: Reader, rules: Sequence[Rule], device: str, period: Period, kept_ms: int = 0) -> Alerts:
+def gather(client: Client, rules: Sequence[Rule], device: str, period: Period, kept_ms: int = 0) -> Alerts:
     """When each rule fired for the device.
 
     Args:
-        reader: InfluxDB.
+        client: InfluxDB.
         rules: the rules.
         device: whose alerts; what tells of no device concerns each of them.
         period: when.
@@ -123,7 +123,7 @@ def gather(reader: Reader, rules: Sequence[Rule], device: str, period: Period, k
             rule.every_seconds, min(rule.window_seconds, _LONGEST_LOOK), (period.end_ms - begin) / 1000 / MOST_LOOKS
         )
         try:
-            fired, last, every = _fired(reader, rule, device, begin, period.end_ms, every)
+            fired, last, every = _fired(client, rule, device, begin, period.end_ms, every)
         except ValueError as error:
             unread.append((rule.title, str(error)))
             continue
@@ -134,7 +134,7 @@ def gather(reader: Reader, rules: Sequence[Rule], device: str, period: Period, k
 
 
 def _fired(
-    reader: Reader, rule: Rule, device: str, begin: int, end: int, every: float
+    client: Client, rule: Rule, device: str, begin: int, end: int, every: float
 ) -> tuple[list[Fired], int, float]:
     """The rule's alerts, the last time at which it was looked at, and the seconds between two looks."""
     step = int(rule.every_seconds * 1000)
@@ -142,15 +142,15 @@ def _fired(
     grid = list(range(-(-begin // step) * step, end + 1, step))
     if not grid:
         return [], end, every
-    windows = at_windows(reader.ask_all, rule, begin, end, device)
+    windows = at_windows(client.query_all, rule, begin, end, device)
     if windows is None:
         stride = max(1, round(every * 1000 / step))
-        known = _ask(reader, rule, [grid[index] for index in range(0, len(grid), stride)], device)
+        known = _ask(client, rule, [grid[index] for index in range(0, len(grid), stride)], device)
     else:
         known = {time: _own(outcome, device) for time, outcome in windows.items() if time >= begin}
         every = max(rule.every_seconds, rule.window_seconds)
     # How it ends is told as it is then.
-    known |= _ask(reader, rule, [grid[-1]], device)
+    known |= _ask(client, rule, [grid[-1]], device)
     looks = sorted(known)
     # Between two looks that differ, and from there on for as long as the rule waits before it fires.
     close = {
@@ -161,7 +161,7 @@ def _fired(
         if grid[0] <= time <= grid[-1] and time not in known
     }
     # Beyond a bound the rest stays as coarse as it was.
-    known |= _ask(reader, rule, sorted(close)[:_MOST_CLOSE], device)
+    known |= _ask(client, rule, sorted(close)[:_MOST_CLOSE], device)
     times = sorted(known)
     return firing(rule, times, [known[time] for time in times]), times[-1], every
 
@@ -170,8 +170,8 @@ def _over(outcome: Outcome) -> set[Labels]:
     return {labels for labels, state in outcome.items() if state}
 
 
-def _ask(reader: Reader, rule: Rule, times: Sequence[int], device: str) -> dict[int, Outcome]:
-    found = outcomes(reader.ask_all, rule, times, device)
+def _ask(client: Client, rule: Rule, times: Sequence[int], device: str) -> dict[int, Outcome]:
+    found = outcomes(client.query_all, rule, times, device)
     return {time: _own(outcome, device) for time, outcome in zip(times, found, strict=True)}
 
 

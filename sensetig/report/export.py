@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sensetig.report.errors import ReportError
+from sensetig.errors import ReportError
 from sensetig.report.lines import Drawn
 from sensetig.report.panels import Board
 

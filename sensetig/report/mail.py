@@ -11,7 +11,7 @@ from email.utils import formatdate, make_msgid
 from pathlib import Path
 from typing import NamedTuple
 
-from sensetig.report.errors import ReportError
+from sensetig.errors import ReportError
 
 _TIMEOUT_SECONDS = 60
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sensetig.report.errors import ReportError
+from sensetig.errors import ReportError
 from sensetig.report.period import Period
 
 #: The provisioned datasources that a report can read, and the bucket behind each; the first follows the period.

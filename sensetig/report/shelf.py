@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from sensetig.report.errors import ReportError
+from sensetig.errors import ReportError
 
 #: What a report of this shelf is called; nothing else in the folder is touched.
 _NAME = re.compile(r".+_\d{8}T\d{4}_\d{8}T\d{4}\.(?:html|pdf|png|csv)")

@@ -17,7 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sensetig.security.errors import TrustError
+from sensetig.errors import SecurityError
 from sensetig.security.hub import Hub
 
 #: A device's name is a file's, a host's and a topic's.
@@ -47,9 +47,9 @@ class Refused(Exception):
 
 
 def check_name(device: str) -> None:
-    """Raises TrustError where that cannot be a device."""
+    """Raises SecurityError where that cannot be a device."""
     if not NAME.fullmatch(device):
-        raise TrustError(
+        raise SecurityError(
             f"{device!r} cannot be a device's name: expected 1 to 63 letters, digits, '.', '_' or '-', beginning with "
             "a letter or a digit"
         )
@@ -109,10 +109,10 @@ def accept(pending: Path, accepted: Path, request: Request, address: str, now: f
 
 
 def create(hub: Hub, device: str, now: float, valid_seconds: float) -> str:
-    """A new ticket's token; one that the device had before holds no more. Raises TrustError."""
+    """A new ticket's token; one that the device had before holds no more. Raises SecurityError."""
     check_name(device)
     if (hub.revoked / device).exists():
-        raise TrustError(f"{device} has been revoked; if it is in good hands again: sensetig revoke --back {device}")
+        raise SecurityError(f"{device} has been revoked; if it is in good hands again: sensetig revoke --back {device}")
     token = secrets.token_urlsafe(32)
     beside = hub.pending / f".{device}.{secrets.token_hex(4)}"
     try:
@@ -121,11 +121,11 @@ def create(hub: Hub, device: str, now: float, valid_seconds: float) -> str:
         os.chown(beside, -1, group)
         beside.replace(hub.pending / f"{device}.json")
     except FileNotFoundError:
-        raise TrustError(
+        raise SecurityError(
             f"{hub.pending} is not there: set enrolment_enabled for the hub, and run the playbook"
         ) from None
     except OSError as error:
-        raise TrustError(f"the ticket cannot be kept in {hub.pending}: {error.strerror}") from None
+        raise SecurityError(f"the ticket cannot be kept in {hub.pending}: {error.strerror}") from None
     return token
 
 

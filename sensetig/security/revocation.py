@@ -10,23 +10,23 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+from sensetig.errors import SecurityError
 from sensetig.influxdb.credentials import Credentials
 from sensetig.influxdb.server import Server
 from sensetig.security import enrolment, tokens
-from sensetig.security.errors import TrustError
 from sensetig.security.hub import Hub
 
 _SECONDS = 30
 
 
 def reload_broker() -> None:
-    """Let the hub's broker read its users anew. Raises TrustError."""
+    """Let the hub's broker read its users anew. Raises SecurityError."""
     unit = "mosquitto.service"
     done = subprocess.run(
         ["systemctl", "reload-or-restart", unit], capture_output=True, text=True, check=False, timeout=_SECONDS
     )
     if done.returncode:
-        raise TrustError(
+        raise SecurityError(
             f"{unit} could not read what has changed ({done.stderr.strip()[:200]}): systemctl restart {unit}"
         )
 
@@ -45,7 +45,7 @@ def revoke(
     the next run takes the rest.
 
     Raises:
-        SetupError, TrustError: something could not be taken; what was named before it is.
+        SetupError, SecurityError: something could not be taken; what was named before it is.
     """
     enrolment.check_name(device)
     done = ["its place among the trusted devices"] if _mark(hub.revoked, device, now) else []

@@ -6,6 +6,8 @@ carry its messages, and the ledger counts what became of each.
 
 from __future__ import annotations
 
+from sensetig.errors import OperatorError
 
-class SimulatorError(Exception):
+
+class SimulatorError(OperatorError):
     """The simulation cannot start or go on; the message says in one sentence why, and what to do."""

@@ -27,6 +27,7 @@ from sensetig.simulator.profile import Profile, load
 from sensetig.simulator.sources import Recording, World
 from sensetig.simulator.transports import Deliveries, Target, Transport
 from sensetig.simulator.transports.mqtt import is_mqtt
+from sensetig.site import redacted
 
 TOKEN_VARIABLE = "SENSETIG_SIMULATE_TOKEN"  # noqa: S105 - the variable's name
 
@@ -114,7 +115,7 @@ def simulate(wishes: Wishes) -> bool:
                 "profile": wishes.profile,
                 "seed": wishes.seed,
                 "site": wishes.site,
-                "to": wishes.url,
+                "to": redacted(wishes.url),
                 "speed": wishes.speed,
                 "recording": str(wishes.recording) if wishes.recording else None,
             }

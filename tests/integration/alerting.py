@@ -12,7 +12,7 @@ from grafana.alerting import FOLDER
 from sensetig.alerts import rules
 from sensetig.alerts.evaluate import outcomes
 from sensetig.alerts.rules import Compare, Rule, Threshold
-from sensetig.report.reader import Reader
+from sensetig.influxdb.client import Client
 from tests.integration.conftest import InfluxDB
 
 
@@ -30,7 +30,7 @@ def committed() -> dict[str, Rule]:
 
 def evaluated(rule: Rule, influxdb: InfluxDB, seconds: float) -> list[Outcome]:
     """What the rule says at that time, of each series that has a number."""
-    (found,) = outcomes(reader(influxdb).ask_all, rule, [int(seconds * 1000)])
+    (found,) = outcomes(reader(influxdb).query_all, rule, [int(seconds * 1000)])
     return [Outcome(dict(labels), fires) for labels, fires in found.items() if fires is not None]
 
 
@@ -45,9 +45,9 @@ def about(rule: Rule, value: float) -> Rule:
     )
 
 
-def reader(influxdb: InfluxDB) -> Reader:
+def reader(influxdb: InfluxDB) -> Client:
     """Asks InfluxDB with the token that Grafana has."""
-    return Reader(influxdb.url, influxdb.read_token)
+    return Client(influxdb.url, influxdb.read_token)
 
 
 def write(influxdb: InfluxDB, lines: Sequence[str]) -> None:

@@ -13,8 +13,8 @@ from sensetig.alerts import arithmetic
 from sensetig.alerts.evaluate import Fired, filled, firing, outcomes
 from sensetig.alerts.rules import Compare, Query, Reduce, Rule, RuleError, parse, read, seconds
 from sensetig.alerts.values import Value, compared, reduced
+from sensetig.influxdb.client import Series
 from sensetig.report import alerts
-from sensetig.report.reader import Series
 
 HOT = 'SELECT mean("temp") FROM "temp" WHERE $timeFilter GROUP BY "host"'
 

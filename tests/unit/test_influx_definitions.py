@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sensetig import bundle
-from sensetig.influxdb import SetupError
+from sensetig.errors import SetupError
 from sensetig.influxdb.definitions import Bucket, Mapping, parse_buckets, parse_mappings, parse_task, read
 
 DAY = 86_400

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from sensetig.report import ReportError
+from sensetig.errors import ReportError
 from sensetig.report.alerts import Alert, together
 from sensetig.report.facts import QUANTITIES, Disk, Facts, Flag, Spread
 from sensetig.report.numbers import duration, number

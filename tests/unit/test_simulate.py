@@ -178,7 +178,8 @@ def test_influxdb_that_is_not_there_is_told_in_one_sentence(tmp_path: Path) -> N
     ran = run("--to", "http://127.0.0.1:1", "--token-file", str(token))
     assert ran.returncode == 1
     assert ran.stderr == (
-        "Error: no InfluxDB answers at http://127.0.0.1:1; start it, or name the right address with --to\n"
+        "Error: InfluxDB at http://127.0.0.1:1 does not answer (connection refused); start it, or name its address "
+        "with --to\n"
     )
     token.chmod(0o644)
     ran = run("--to", "http://127.0.0.1:1", "--token-file", str(token))

@@ -13,8 +13,10 @@ from typing import NamedTuple
 import psutil
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
+from sensetig.errors import OperatorError
 
-class EngineFailed(RuntimeError):
+
+class EngineFailed(OperatorError):
     """An engine ended or did not answer in time; the message says which, and quotes its log's end."""
 
 
