@@ -89,10 +89,11 @@ class Wishes(NamedTuple):
 @token_file
 @ca_file
 def command(device: str, **options: Any) -> None:
-    """Calibrate a sensor of DEVICE against a reference instrument.
+    """Calibrate a sensor of DEVICE.
 
-    Takes pairs of readings, finds the curve through them, shows it with its residual, its uncertainty and a plot, asks,
-    and adds it to the device's file. What was there stays as history. Without options, it asks for the readings.
+    Takes pairs of readings of the sensor and of a reference instrument, finds the curve through them, shows it with
+    its residual, its uncertainty and a plot, asks, and adds it to the device's file. What was there stays as
+    history. Without options, it asks for the readings.
     """
     _run(device, options)
 

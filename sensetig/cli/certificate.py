@@ -15,7 +15,7 @@ def _shown() -> Path:
 
 @click.group()
 def command() -> None:
-    """Show this machine's certificate, or renew it on the hub."""
+    """Show or renew this machine's certificate."""
 
 
 @command.command()

@@ -78,10 +78,11 @@ def command(
     clean: bool,
     state: Path,
 ) -> None:
-    """Run the whole bundle on this machine: real engines on loopback, in a separate folder.
+    """Run the whole bundle on this machine.
 
-    System metrics are this machine's. The Sense HAT and the camera are the hardware of a Pi where it is
-    there, and simulated otherwise, which their data says in a tag. Ctrl-C stops everything.
+    The demo runs real engines on loopback, with their data in a separate folder. System metrics are this machine's.
+    The Sense HAT and the camera are the hardware of a Pi where it is there, and simulated otherwise, which their
+    data says in a tag. Ctrl-C stops everything.
     """
     if report is not None and duration is None:
         raise click.UsageError("--json goes with --for: the summary is written when the time is up")

@@ -20,12 +20,12 @@ Say = Callable[[str], None]
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--check", is_flag=True, help="Only look, without network and without a build.")
 def command(names: tuple[str, ...], check: bool) -> None:
-    """Install Telegraf, InfluxDB, Grafana, NATS and Mosquitto, or those that are named.
+    """Install the engines, or those that are named.
 
-    Each engine comes from the first source that serves: what is installed already (on PATH, or in
-    GRAFANA_HOME), the cache, the vendor's archive, for NATS the system's package, a build. The cache is
-    in the user's cache folder; SENSETIG_CACHE names another. What is missing ends it with status 1, except
-    for Grafana, NATS and the broker: without them everything else works.
+    The engines are Telegraf, InfluxDB, Grafana, NATS and Mosquitto. Each engine comes from the first source that
+    serves: what is installed already (on PATH, or in GRAFANA_HOME), the cache, the vendor's archive, for NATS the
+    system's package, a build. The cache is in the user's cache folder; SENSETIG_CACHE names another. What is
+    missing ends it with status 1, except for Grafana, NATS and the broker: without them everything else works.
     """
     from sensetig.engines import sources
 

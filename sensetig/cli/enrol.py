@@ -12,7 +12,7 @@ from sensetig.options import Duration
 
 @click.group()
 def command() -> None:
-    """Enrol new Pis with a file that they find at their first boot."""
+    """Enrol new Pis at their first boot."""
 
 
 @command.command()

@@ -16,11 +16,12 @@ from sensetig import options
 @options.live_tokens
 @options.ca_file
 def command(url: str, admin: str, password_file: Path | None, tokens: Path, ca_file: Path | None) -> None:
-    """Create the Grafana account and the token for live points from Telegraf.
+    """Create the Grafana account for live points.
 
-    The account has no role: it may push points, and see and change nothing. What is missing is made, what differs
-    is changed, a token that Grafana no longer takes is replaced; run twice, it changes nothing. The token is written
-    to a file that only its owner may read, and is never printed.
+    The account comes with the token with which Telegraf pushes points. It has no role: it may push points, and see
+    and change nothing. What is missing is made, what differs is changed, a token that Grafana no longer takes is
+    replaced; run twice, it changes nothing. The token is written to a file that only its owner may read, and is
+    never printed.
     """
     from sensetig.grafana.live import prepare
     from sensetig.grafana.server import Server

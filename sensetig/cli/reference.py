@@ -46,7 +46,7 @@ def kept_in(root: Path) -> Path:
 )
 @click.option("--check", is_flag=True, help="Write nothing; say how the file differs, and end with 1 if it does.")
 def command(file: Path | None, check: bool) -> None:
-    """Write the metrics reference from what the collectors declare."""
+    """Write the metrics reference."""
     file = kept_in(bundle.root()) if file is None else file
     if str(file) == "-":
         click.echo(build(bundle.root() / "docs"), nl=False)

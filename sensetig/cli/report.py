@@ -136,9 +136,10 @@ class Moment(click.ParamType[str]):
 @click.option("--mail-from", default="", show_envvar=True, help="The sender's address.")
 @click.option("--mail-to", multiple=True, show_envvar=True, help="A recipient's address; may be given again.")
 def command(begin: str, end: str, **options: Any) -> None:  # fmt: skip
-    """Report one period of a device: summary, charts, alerts and the best pictures in one file.
+    """Write a report on one period of a device.
 
-    It needs InfluxDB and no Grafana: it runs the queries of the dashboards' panels.
+    The report is one file with a summary, charts, alerts and the camera's best pictures. It needs InfluxDB and no
+    Grafana: it runs the queries of the dashboards' panels.
     """
     sys.exit(0 if _report(begin, end, options) else 1)
 

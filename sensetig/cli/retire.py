@@ -63,10 +63,11 @@ def known(client: Client, name: str) -> set[tuple[str, str]]:
 def command(
     device: str, back: bool, site: str | None, url: str, organisation: str, tokens: Path, ca_file: Path | None
 ) -> None:
-    """Stop alerting on DEVICE, which is gone for good.
+    """Stop alerting on DEVICE.
 
-    Its data stays. That it is retired is a point among its own, in the field `retired`, and is dropped with them after
-    the bucket's retention. A device that comes back is put back in service with --back.
+    Use it for a device that is gone for good. Its data stays. That it is retired is a point among its own, in the
+    field `retired`, and is dropped with them after the bucket's retention. A device that comes back is put back in
+    service with --back.
     """
     from sensetig.errors import ReportError
     from sensetig.influxdb.client import Client

@@ -14,10 +14,11 @@ from sensetig.cli.token import held, influxdb_options, operator
 @click.option("--back", is_flag=True, help="Let the playbook install DEVICE again; what was revoked stays revoked.")
 @influxdb_options
 def command(device: str, back: bool, url: str, organisation: str, tokens: Path, ca_file: Path | None) -> None:
-    """Revoke all credentials of DEVICE, which is lost or stolen.
+    """Revoke all credentials of DEVICE.
 
-    Its InfluxDB token, its MQTT password, its certificate and its enrolment become invalid at once, and the playbook
-    gives it no new ones until --back. Its data stays; `sensetig retire` ends the alerts about its silence.
+    Use it for a device that is lost or stolen. Its InfluxDB token, its MQTT password, its certificate and its
+    enrolment become invalid at once, and the playbook gives it no new ones until --back. Its data stays; `sensetig
+    retire` ends the alerts about its silence.
     """
     from datetime import UTC, datetime
 

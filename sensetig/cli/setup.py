@@ -74,10 +74,11 @@ def command(
     devices: tuple[str, ...],
     wait: float,
 ) -> None:
-    """Prepare InfluxDB: organisation, buckets, downsampling and scoped tokens.
+    """Set up InfluxDB.
 
-    What is missing is made, what differs from the definitions is changed, and the rest is left alone: run twice, it
-    changes nothing. The tokens are written to files that only their owner may read, and are never printed.
+    The command creates the organisation, buckets, downsampling and scoped tokens. What is missing is made, what
+    differs from the definitions is changed, and the rest is left alone: run twice, it changes nothing. The tokens
+    are written to files that only their owner may read, and are never printed.
     """
     from sensetig.influxdb.prepare import setup
 

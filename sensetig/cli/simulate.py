@@ -127,11 +127,12 @@ def _profiles(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     "--drain", type=FiniteRange(0.1, 3600), default=30.0, show_default=True, help="Seconds for the last answers."
 )
 def command(**options: Any) -> None:
-    """Simulate many Pis with Sense HATs and their faults, and report exactly what was sent.
+    """Simulate many Pis with Sense HATs.
 
-    The same seed gives the same devices with the same faults, however many there are and whatever carries their
-    messages. Every point carries simulated=true, or replayed=true, so that nobody takes it for real. Ctrl-C ends it in
-    order. The status is 1 when something could not be sent.
+    The command simulates their faults too, and reports exactly what was sent. The same seed gives the same devices
+    with the same faults, however many there are and whatever carries their messages. Every point carries
+    simulated=true, or replayed=true, so that nobody takes it for real. Ctrl-C ends it in order. The status is 1
+    when something could not be sent.
     """
     from sensetig.simulator.run import Wishes, simulate
 

@@ -39,10 +39,10 @@ def command(
     dashboards: tuple[str, ...],
     seconds: int,
 ) -> None:
-    """Create the Grafana playlist for a wall screen, and print its address.
+    """Create the playlist for a wall screen.
 
-    Grafana can be provisioned with dashboards, and not with playlists, so this makes one over Grafana's HTTP API. What
-    differs is changed; run twice, it changes nothing.
+    The command prints the address that plays it. Grafana can be provisioned with dashboards, and not with
+    playlists, so this makes one over Grafana's HTTP API. What differs is changed; run twice, it changes nothing.
     """
     from sensetig import bundle
     from sensetig.grafana import wall

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import tomllib
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from sensetig import site
+from sensetig import bundle, site
 from sensetig.__main__ import main
 from sensetig.errors import SiteError
 
@@ -223,3 +225,30 @@ def test_a_machine_that_is_no_hub_names_the_hub(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(site, "TOP", written(tmp_path, 'hub = "loft"\ntokens = "/no-such-folder"\n'))
     with pytest.raises(SiteError, match=r"No such file or directory; run this on the hub, loft$"):
         site.read_secret(Path("/no-such-folder/grafana.token"))
+
+
+# --- what the playbook writes -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_hub", [True, False])
+def test_the_playbook_writes_what_is_read(is_hub: bool, tmp_path: Path) -> None:
+    jinja2 = pytest.importorskip("jinja2")
+    folder = bundle.root() / "ansible" / "roles" / "collectors" / "templates"
+    environment = jinja2.Environment(trim_blocks=True, loader=jinja2.FileSystemLoader(folder))
+    environment.filters |= {"to_json": json.dumps, "bool": bool}
+    text = environment.get_template("site.toml.j2").render(
+        ansible_managed="written by Ansible",
+        sensetig_influxdb_url="https://loft:8086",
+        sensetig_is_hub=is_hub,
+        sensetig_hub="loft",
+        sensetig_hub_itself="loft",
+        sensetig_scheme="https",
+        sensetig_settings_folder="/etc/sensetig",
+        sensetig_tokens="/etc/sensetig/tokens",
+    )
+    assert set(tomllib.loads(text)) <= set(site.Site._fields)
+    found = site.load(written(tmp_path, text), tmp_path / "state")
+    assert (found.influxdb_url, found.organisation, found.bucket) == ("https://loft:8086", "sensetig", "raw")
+    assert (found.hub == "loft") == (not is_hub)
+    assert (found.tokens == Path("/etc/sensetig/tokens")) == is_hub
+    assert (found.grafana_url == "https://loft:3000") == is_hub
