@@ -18,7 +18,7 @@ from sensetig.alerts.values import Labels, Value, compared, reduced
 _AT_ONCE = 100
 
 #: Seconds: what looks back farther is no matter of windows that follow each other.
-_LONGEST_WINDOW = 7200
+_MAX_WINDOW_SECONDS = 7200
 
 
 class Answered(Protocol):
@@ -141,7 +141,7 @@ def _by_windows(step: Query) -> tuple[Query, int] | None:
     ):
         return None
     seconds = int(looks.pop()) if looks else int(step.begin_seconds)
-    if seconds > _LONGEST_WINDOW:
+    if seconds > _MAX_WINDOW_SECONDS:
         return None
     query = re.sub(r"\btime > now\(\) - \d+s AND ", "", step.query)
     # A point of the moment of an evaluation is in it; hence the millisecond.

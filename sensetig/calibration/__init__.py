@@ -8,5 +8,5 @@ from __future__ import annotations
 from sensetig.errors import OperatorError
 
 
-class CannotCalibrate(OperatorError):
+class CalibrateError(OperatorError):
     """The calibration asked for cannot be had; the message says in one sentence why, and what to do."""

@@ -28,7 +28,7 @@ def _default_folder() -> Path:
     return default_folder()
 
 
-class Wishes(NamedTuple):
+class DemoOptions(NamedTuple):
     """What the options ask for."""
 
     recording: Path | None
@@ -97,7 +97,7 @@ def command(
             return
         place = State(state)
         with place.locked():
-            complete = _demo(place, console, Wishes(recording, video, duration, report, keep))
+            complete = _demo(place, console, DemoOptions(recording, video, duration, report, keep))
     except (SetupError, InfluxDBError) as error:
         raise OperatorError(f"{error}; to start from scratch, run: sensetig demo --clean --state {state}") from None
     except KeyboardInterrupt:
@@ -120,7 +120,7 @@ def _end(folder: Path, console: Console, *, clean: bool) -> None:
             console.print(f"removed the demo's data, tokens and logs in {folder}", soft_wrap=True)
 
 
-def _demo(state: State, console: Console, wishes: Wishes) -> bool:
+def _demo(state: State, console: Console, options: DemoOptions) -> bool:
     """Run the demo as wished, and answer whether all that was to come has come."""
     from rich.text import Text
 
@@ -130,7 +130,7 @@ def _demo(state: State, console: Console, wishes: Wishes) -> bool:
     from sensetig.influxdb.client import Client
 
     interrupts = Interrupts()
-    environment = sources(os.environ, wishes.recording, wishes.video)
+    environment = sources(os.environ, options.recording, options.video)
     began = time.monotonic()
 
     def say(sentence: str) -> None:
@@ -141,13 +141,13 @@ def _demo(state: State, console: Console, wishes: Wishes) -> bool:
     try:
         with Client(running.influxdb_url, running.read_token, organisation=running.organisation) as client:
             watch = Watch(running, client, environment, state.logs, say)
-            complete = _follow(running, watch, wishes, console, state.reports)
+            complete = _follow(running, watch, options, console, state.reports)
         ran = True
         return complete
     except KeyboardInterrupt:
-        return wishes.duration is None
+        return options.duration is None
     finally:
-        if ran and wishes.keep:
+        if ran and options.keep:
             say(f"the engines are left running; stop them with: sensetig demo --stop --state {state.folder}")
         else:
             interrupts.ignore()  # a second Ctrl-C must not cut the stopping short
@@ -155,7 +155,7 @@ def _demo(state: State, console: Console, wishes: Wishes) -> bool:
             down(state, running.identities)
 
 
-def _follow(running: Running, watch: Watch, wishes: Wishes, console: Console, reports: Path) -> bool:
+def _follow(running: Running, watch: Watch, options: DemoOptions, console: Console, reports: Path) -> bool:
     from rich.console import Console
 
     from sensetig.demo import pages
@@ -164,26 +164,26 @@ def _follow(running: Running, watch: Watch, wishes: Wishes, console: Console, re
     from sensetig.demo.watch import ARRIVAL_SECONDS
 
     stdout = Console(markup=False, highlight=False)
-    if wishes.duration is None:
+    if options.duration is None:
         watch.await_data(ARRIVAL_SECONDS)
         if running.grafana_url is None and stdout.is_terminal:
             watch.let_run(pages.REPORT_SECONDS)
             for page in pages.write(running, reports, watch.say):
                 pages.open_in_browser(page)
         watch.show(stdout)
-    watch.await_data(max(1.0, wishes.duration - watch.elapsed))
-    arrivals = watch.let_run(wishes.duration)
+    watch.await_data(max(1.0, options.duration - watch.elapsed))
+    arrivals = watch.let_run(options.duration)
     lacking = watch.absent(arrivals)
     now = datetime.now(UTC)
     stdout.print(table(arrivals, watch.declared, now))
     for line in watch.addresses():
         stdout.print(line, soft_wrap=True)
-    if wishes.report is not None:
+    if options.report is not None:
         content = summary(running, arrivals, watch.expected, lacking, watch.declared, now)
         try:
-            save(content, wishes.report)
+            save(content, options.report)
         except OSError as error:
-            raise click.ClickException(f"the summary {wishes.report} cannot be written: {error.strerror}") from None
+            raise click.ClickException(f"the summary {options.report} cannot be written: {error.strerror}") from None
     if running.grafana_url is None:
         pages.write(running, reports, watch.say)
     if lacking:

@@ -13,11 +13,11 @@ from sensetig.options import ca_file, influxdb_url, token_file
 
 if TYPE_CHECKING:
     from sensetig.influxdb.client import Client
-    from sensetig.report.mail import Post
-    from sensetig.report.shelf import Shelf
+    from sensetig.report.mail import SmtpConfig
+    from sensetig.report.store import ReportStore
 
 #: A run sends at most so many reports that earlier runs could not send, beside its own.
-_MOST_SENT = 20
+_MAX_SENT = 20
 
 
 class Moment(click.ParamType[str]):
@@ -148,7 +148,7 @@ def _report(begin: str, end: str, options: dict[str, Any]) -> bool:
     """Make and send what is asked for; whether all of it could be made and sent."""
     from sensetig.errors import OperatorError
     from sensetig.influxdb.client import Client
-    from sensetig.report import shelf
+    from sensetig.report import store
     from sensetig.report.maker import Wanted, known_device, make, raw_kept_days
     from sensetig.report.period import moment, period
 
@@ -156,7 +156,7 @@ def _report(begin: str, end: str, options: dict[str, Any]) -> bool:
         raise click.UsageError("--output and --folder exclude each other")
     if options["smtp_host"] and not options["folder"]:
         raise click.UsageError("--smtp-host goes with --folder: a report that cannot be sent is kept there")
-    post = _post(options)
+    smtp = _smtp_config(options)
     now = datetime.now().astimezone()
     span = period(
         moment(begin, now), moment(end, now), now, raw_kept_days=raw_kept_days(), bucket=options["bucket"]
@@ -167,8 +167,8 @@ def _report(begin: str, end: str, options: dict[str, Any]) -> bool:
         raise click.UsageError("--output is one file, and there are several devices: take --folder")
     for device in devices:
         known_device(client, device)
-    there = shelf.Shelf(options["folder"]) if options["folder"] else None
-    shelf.writable(there.folder if there is not None else (options["output"] or Path("report")).parent)
+    reports = store.ReportStore(options["folder"]) if options["folder"] else None
+    store.writable(reports.folder if reports is not None else (options["output"] or Path("report")).parent)
     complete = True
     for device in devices:
         wanted = Wanted(device, span, options["kind"], tuple(options["boards"]))
@@ -180,15 +180,15 @@ def _report(begin: str, end: str, options: dict[str, Any]) -> bool:
             click.echo(f"E! {error}", err=True)
             complete = False
             continue
-        file = shelf.name(device, span.begin, span.end, options["kind"])
-        if there is not None:
-            path = there.add(file, made.content, made.text if post is not None else None)
+        file = store.name(device, span.begin, span.end, options["kind"])
+        if reports is not None:
+            path = reports.add(file, made.content, made.text if smtp is not None else None)
         else:
             path = options["output"] or Path(file)
-            shelf.write(path, made.content)
+            store.write(path, made.content)
         click.echo(f"{path}: {made.verdict}")
-    if there is not None:
-        complete = _deliver(there, post, options["keep"]) and complete
+    if reports is not None:
+        complete = _deliver(reports, smtp, options["keep"]) and complete
     return complete
 
 
@@ -207,9 +207,9 @@ def _devices(client: Client, named: tuple[str, ...]) -> list[str]:
     return there
 
 
-def _post(options: dict[str, Any]) -> Post | None:
+def _smtp_config(options: dict[str, Any]) -> SmtpConfig | None:
     """How mail is sent, where that is configured."""
-    from sensetig.report.mail import Post, check
+    from sensetig.report.mail import SmtpConfig, check
     from sensetig.site import read_secret
 
     if not options["smtp_host"]:
@@ -217,7 +217,7 @@ def _post(options: dict[str, Any]) -> Post | None:
     if not options["mail_from"] or not options["mail_to"]:
         raise click.UsageError("--smtp-host wants --mail-from and --mail-to")
     file = options["smtp_password_file"]
-    post = Post(
+    smtp = SmtpConfig(
         options["smtp_host"],
         options["smtp_port"] or {"starttls": 587, "tls": 465, "none": 25}[options["smtp_security"]],
         options["smtp_security"],
@@ -227,23 +227,23 @@ def _post(options: dict[str, Any]) -> Post | None:
         tuple(options["mail_to"]),
         options["smtp_ca_file"],
     )
-    check(post)
-    return post
+    check(smtp)
+    return smtp
 
 
-def _deliver(there: Shelf, post: Post | None, keep: int) -> bool:
+def _deliver(reports: ReportStore, smtp: SmtpConfig | None, keep: int) -> bool:
     """Send what is to be sent, then remove what is too old. Whether all was sent."""
     from sensetig.errors import ReportError
     from sensetig.report.mail import message, send
 
     complete = True
-    if post is not None:
-        waiting = there.unsent()[:_MOST_SENT]
+    if smtp is not None:
+        waiting = reports.unsent()[:_MAX_SENT]
         for each in waiting:
             try:
                 text = f"{each.text}\n{_TEXT}"
-                refused = send(post, message(post, each.report, f"SenseTIG report {each.report.stem}", text))
-                there.sent(each)
+                refused = send(smtp, message(smtp, each.report, f"SenseTIG report {each.report.stem}", text))
+                reports.sent(each)
                 if refused:
                     click.echo(f"E! the mail server refused {', '.join(refused)}; the others have it", err=True)
                     complete = False
@@ -251,7 +251,7 @@ def _deliver(there: Shelf, post: Post | None, keep: int) -> bool:
                 click.echo(f"E! {error}", err=True)
                 complete = False
                 break
-    removed, lost = there.tidy(keep)
+    removed, lost = reports.tidy(keep)
     if removed:
         click.echo(f"removed {len(removed)} old report{'' if len(removed) == 1 else 's'} beyond the newest {keep}")
     for path in lost:

@@ -134,6 +134,6 @@ def command(**options: Any) -> None:
     simulated=true, or replayed=true, so that nobody takes it for real. Ctrl-C ends it in order. The status is 1
     when something could not be sent.
     """
-    from sensetig.simulator.run import Wishes, simulate
+    from sensetig.simulator.run import SimulateOptions, simulate
 
-    sys.exit(0 if simulate(Wishes(**options)) else 1)
+    sys.exit(0 if simulate(SimulateOptions(**options)) else 1)

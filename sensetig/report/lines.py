@@ -15,7 +15,7 @@ from sensetig.report.period import Period
 HOUR_SECONDS = 3600
 
 #: States are asked for in so many steps at most: a week in the 10 s in which a Pi is read.
-_MOST_STATES = 61_000
+_MAX_STATES = 61_000
 
 
 class Line(NamedTuple):
@@ -103,7 +103,7 @@ def _step(panel: Panel, query: str, period: Period, *, by_hour: bool, hourly: bo
         return HOUR_SECONDS
     if panel.kind == "state-timeline" and not hourly:
         # The last state of half an hour hides what was so for a minute of it.
-        return max(10, min(period.step, int(period.seconds / _MOST_STATES / 10) * 10))
+        return max(10, min(period.step, int(period.seconds / _MAX_STATES / 10) * 10))
     return max(period.step, HOUR_SECONDS if hourly else 0)
 
 

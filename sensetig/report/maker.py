@@ -12,11 +12,11 @@ from sensetig.alerts.rules import Rule
 from sensetig.errors import ReportError, SetupError
 from sensetig.influxdb.client import Client
 from sensetig.influxdb.definitions import read as read_definitions
-from sensetig.report import alerts, facts, lines, panels, shelf
+from sensetig.report import alerts, lines, panels, stats, store
 from sensetig.report.devices import hosts
 from sensetig.report.export import as_csv, as_pdf, as_png
+from sensetig.report.narrative import as_text, fired, summary, verdict
 from sensetig.report.period import Period, period, said
-from sensetig.report.words import as_text, fired, summary, verdict
 
 #: The dashboard of months and years, which says nothing of days.
 _HOURS = "history"
@@ -79,7 +79,7 @@ def make(client: Client, wanted: Wanted, now: datetime, say: Callable[[str], Non
         (board, [lines.ask(client, panel, device, when) for panel in board.panels])
         for board in boards
     ]  # fmt: skip
-    told = facts.gather(client, device, when)
+    told = stats.gather(client, device, when)
     sentences = summary(told, when, device)
     if told.alive_by is None and all(each.empty for _, panels_drawn in drawn for each in panels_drawn):
         raise NoData(
@@ -91,7 +91,7 @@ def make(client: Client, wanted: Wanted, now: datetime, say: Callable[[str], Non
     text, words = as_text(device, when, sentences), verdict(sentences)[1]
     if wanted.kind == "csv":
         return Made(as_csv(device, drawn).encode(), text, words)
-    pictures = facts.pictures(client, device, when)
+    pictures = stats.pictures(client, device, when)
     known = kept is None or when.end > kept
     try:
         from sensetig.report.page import Content, render
@@ -140,7 +140,7 @@ def short_report(url: str, token: str, folder: Path, begin: datetime, now: datet
         ReportError, InfluxDBError: nothing can be queried, drawn or written.
     """
     client = Client(url, token)
-    there = shelf.Shelf(folder)
+    there = store.ReportStore(folder)
     # The demo's Telegraf reads every 2 s, and its charts are short.
     span = period(begin, now, now, raw_kept_days=0, bucket="raw")._replace(step=5)
     pages = []
@@ -149,6 +149,6 @@ def short_report(url: str, token: str, folder: Path, begin: datetime, now: datet
             made = make(client, Wanted(device, span), now)
         except NoData:
             continue  # a device of an earlier demo, whose data the folder still holds
-        pages.append(there.add(shelf.name(device, begin, now, "html"), made.content))
+        pages.append(there.add(store.name(device, begin, now, "html"), made.content))
     there.tidy(20)
     return pages

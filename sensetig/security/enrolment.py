@@ -26,9 +26,9 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _HOST_KEY = re.compile(r"(ssh-ed25519|ecdsa-sha2-nistp256|ssh-rsa) [A-Za-z0-9+/]{40,1000}={0,2}")
 
 #: How long a request may be, in bytes.
-REQUEST_BYTES_MOST = 8192
+MAX_REQUEST_BYTES = 8192
 
-_KEYS_MOST = 4
+_MAX_KEYS = 4
 
 
 class Request(NamedTuple):
@@ -73,8 +73,8 @@ def parse(body: bytes) -> Request:
         raise Refused("that is no device's name")
     if not isinstance(token, str) or not re.fullmatch(r"[A-Za-z0-9_-]{43}", token):
         raise Refused("that is no token")
-    if not isinstance(keys, list) or not 0 < len(keys) <= _KEYS_MOST:
-        raise Refused(f"expected 1 to {_KEYS_MOST} host keys")
+    if not isinstance(keys, list) or not 0 < len(keys) <= _MAX_KEYS:
+        raise Refused(f"expected 1 to {_MAX_KEYS} host keys")
     if not all(isinstance(each, str) and _HOST_KEY.fullmatch(each) for each in keys):
         raise Refused("that is no host key")
     return Request(device, token, tuple(keys))
@@ -150,7 +150,7 @@ def admit(hub: Hub, now: float) -> tuple[list[str], list[str]]:
 def _admitted(hub: Hub, path: Path, now: float) -> str:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as file:
-        data = json.loads(file.read(2 * REQUEST_BYTES_MOST))
+        data = json.loads(file.read(2 * MAX_REQUEST_BYTES))
     address = str(ipaddress.ip_address(data.pop("address")))
     request = parse(json.dumps(data).encode())
     if (hub.revoked / request.device).exists():

@@ -1,7 +1,7 @@
 """Many simulated Pis with Sense HATs: what they sense, what goes wrong with them, and what was sent, exactly.
 
 The devices are pure: a device is a function of its seed, its profile and the times that it is asked at. The transports
-carry its messages, and the ledger counts what became of each.
+carry its messages, and the send log counts what became of each.
 """
 
 from __future__ import annotations

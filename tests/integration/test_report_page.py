@@ -23,7 +23,7 @@ from playwright.sync_api import Browser, sync_playwright
 from sensetig.__main__ import main
 from sensetig.demo.testbed import ports
 from sensetig.report.maker import short_report
-from sensetig.report.shelf import UNSENT
+from sensetig.report.store import UNSENT
 from tests.integration.conftest import InfluxDB
 from tests.report_week import DAY, EVENT_EVERY, lines
 

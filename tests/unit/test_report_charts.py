@@ -18,8 +18,8 @@ from sensetig.report import panels
 from sensetig.report.charts import draw, spans
 from sensetig.report.export import as_csv
 from sensetig.report.lines import Drawn, Line, ask, named, regrouped, shares, stretches
-from sensetig.report.looks import state
 from sensetig.report.period import Period
+from sensetig.report.style import state
 
 BEGIN = datetime(2026, 11, 14, tzinfo=UTC)
 HOUR = Period(BEGIN, BEGIN + timedelta(hours=1), "raw", 60)

@@ -13,12 +13,12 @@ import pytest
 
 from collectors.core.line_protocol_parser import decode_lines
 from sensetig.simulator import SimulatorError
-from sensetig.simulator.run import Wishes, plan_of
+from sensetig.simulator.run import SimulateOptions, plan_of
 from sensetig.simulator.transports import Target
 
 SECONDS = 60.0
 
-WISHES = Wishes(
+WISHES = SimulateOptions(
     devices=1,
     interval=10.0,
     profile="perfect",

@@ -82,9 +82,9 @@ class InfluxDB:
         """Put a message into the batch."""
         if isinstance(message, Status) or message.kind in BROKEN:
             return
-        if self._points >= BATCH_POINTS or self._deliveries.ledger.waiting >= self._deliveries.most:
+        if self._points >= BATCH_POINTS or self._deliveries.send_log.waiting >= self._deliveries.most:
             await self._flush()
-        ticket = self._deliveries.ledger.sent(message)
+        ticket = self._deliveries.send_log.sent(message)
         if self._deliveries.fatal is not None:
             self._deliveries.failed(ticket, self._deliveries.fatal)
             return

@@ -29,7 +29,7 @@ class Output:
         """Write the lines of a message."""
         if isinstance(message, Status) or message.kind in BROKEN:
             return
-        ticket = self._deliveries.ledger.sent(message)
+        ticket = self._deliveries.send_log.sent(message)
         if self._deliveries.fatal is None:
             try:
                 self._file.write(lines(message.metrics).encode() + b"\n")

@@ -14,7 +14,7 @@ from sensetig.report.period import Period
 OUTAGE_SECONDS = 120
 
 #: As many outages are told one by one; the rest is counted.
-MOST_OUTAGES = 200
+MAX_OUTAGES = 200
 
 #: What shows that a device is alive: the first of these that has points.
 _ALIVE = (
@@ -105,7 +105,7 @@ class Picture(NamedTuple):
     thumbnail: str
 
 
-class Facts(NamedTuple):
+class Stats(NamedTuple):
     """All that is told in words. None is "not told by this device", which differs from 0."""
 
     alive_by: str | None
@@ -122,7 +122,7 @@ class Facts(NamedTuple):
     origins: tuple[str, ...]
 
 
-def gather(client: Client, device: str, period: Period) -> Facts:
+def gather(client: Client, device: str, period: Period) -> Stats:
     """Ask for all of it. Raises ReportError."""
     ask = _Asking(client, device, period)
     alive = _alive(ask)
@@ -130,7 +130,7 @@ def gather(client: Client, device: str, period: Period) -> Facts:
     outages: tuple[tuple[int, int], ...] = ()
     if alive:
         first, last, outages = _outages(ask, *alive)
-    return Facts(
+    return Stats(
         alive[0] if alive else None,
         first,
         last,
@@ -204,7 +204,7 @@ def _outages(ask: _Asking, measurement: str, field: str) -> tuple[int, int, tupl
     )
     least = 3600 if ask.hourly else OUTAGE_SECONDS
     inner = f'SELECT elapsed("{field}", 1ms) AS "gap" FROM "{measurement}" WHERE {ask.scope()}'  # noqa: S608
-    found = ask.one(f'SELECT "gap" FROM ({inner}) WHERE "gap" > {least * 1000} LIMIT {MOST_OUTAGES}')  # noqa: S608
+    found = ask.one(f'SELECT "gap" FROM ({inner}) WHERE "gap" > {least * 1000} LIMIT {MAX_OUTAGES}')  # noqa: S608
     # An hour's point stands for the whole hour: the silence begins when that has ended.
     lasting = 3_600_000 if ask.hourly else 0
     gaps = [

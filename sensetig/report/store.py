@@ -66,7 +66,7 @@ def writable(folder: Path) -> None:
         raise ReportError(f"no report can be written into {folder.absolute()}: {error.strerror}") from None
 
 
-class Shelf:
+class ReportStore:
     """A folder of reports. Raises ReportError when it cannot be made."""
 
     def __init__(self, folder: Path) -> None:
