@@ -18,7 +18,7 @@ from typing import NamedTuple, Protocol
 from collectors.spool.record import segment_first, segment_name
 
 POSITION = "position"
-BELL = "bell"
+NOTIFY_FIFO = "bell"
 WRITER = "writer"
 
 #: The rights of what the reader writes to: the folder's group may. All else follows from the writer's umask.

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from stat import S_ISFIFO
 
-from collectors.spool.folder import BELL, POSITION, SHARED, WRITER, Busy, lock, path_of, segments
+from collectors.spool.folder import NOTIFY_FIFO, POSITION, SHARED, WRITER, Busy, lock, path_of, segments
 from collectors.spool.record import decode, decode_position, encode_position
 
 #: Bytes read at a time; a line longer than that is read as a whole.
@@ -177,7 +177,7 @@ class Reader:
 
 def _bell(directory: str) -> int | None:
     """The pipe; None where there is none, or a file that a backup has left in its place: that always reads as rung."""
-    path = os.path.join(directory, BELL)
+    path = os.path.join(directory, NOTIFY_FIFO)
     try:
         if not S_ISFIFO(os.stat(path).st_mode):
             return None

@@ -10,7 +10,7 @@ from stat import S_ISFIFO
 
 from collectors.core.api import Unwritable
 from collectors.spool.folder import (
-    BELL,
+    NOTIFY_FIFO,
     POSITION,
     SHARED,
     WRITER,
@@ -331,7 +331,7 @@ def _lock(directory: str) -> int:
 
 def _bell(directory: str) -> int:
     """The pipe; -1 on a file system that has none, such as a USB stick's: the reader then looks by itself."""
-    path = os.path.join(directory, BELL)
+    path = os.path.join(directory, NOTIFY_FIFO)
     try:
         if os.path.lexists(path) and not S_ISFIFO(os.lstat(path).st_mode):
             os.unlink(path)  # what a backup has made of it

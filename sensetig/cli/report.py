@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sensetig.report.mail import SmtpConfig
     from sensetig.report.store import ReportStore
 
-#: A run sends at most so many reports that earlier runs could not send, beside its own.
+#: Reports of earlier runs that one run sends.
 _MAX_SENT = 20
 
 
@@ -55,14 +55,14 @@ class Moment(click.ParamType[str]):
     show_default=True,
     show_envvar=True,
     envvar="SENSETIG_REPORT_TO",
-    help="End, in the same words.",
+    help="End, in the same formats.",
 )
 @click.option(
     "--device",
     "devices",
     multiple=True,
     show_envvar=True,
-    help="Whose report: the device's name, or all; may be given again. Needed where there are several.",
+    help="Device name, or all; may be given several times. Needed where there are several devices.",
 )
 @click.option(
     "--format",
@@ -84,7 +84,7 @@ class Moment(click.ParamType[str]):
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
     show_envvar=True,
-    help="Write into this folder of reports instead, where old ones are removed.",
+    help="Write into this folder instead, and remove old reports there.",
 )
 @click.option(
     "--keep",
@@ -92,7 +92,7 @@ class Moment(click.ParamType[str]):
     default=60,
     show_default=True,
     show_envvar=True,
-    help="With --folder: so many reports stay, the newest.",
+    help="With --folder: number of newest reports to keep.",
 )
 @click.option(
     "--dashboard",
@@ -100,7 +100,7 @@ class Moment(click.ParamType[str]):
     multiple=True,
     show_envvar=True,
     envvar="SENSETIG_REPORT_DASHBOARD",
-    help="Show this dashboard only, such as environment; may be given again.",
+    help="Show only this dashboard, such as environment; may be given several times.",
 )
 @click.option(
     "--bucket",

@@ -39,9 +39,7 @@ class SmtpConfig(NamedTuple):
 def check(config: SmtpConfig) -> None:
     """Raise ReportError for settings that cannot work or are not safe."""
     if config.security == "none" and config.host not in _LOOPBACK:
-        raise ReportError(
-            f"mail to {config.host} would go over the network in the clear: take --smtp-security starttls"
-        )
+        raise ReportError(f"mail to {config.host} would cross the network in the clear: take --smtp-security starttls")
     for address in (config.sender, *config.to):
         if "@" not in address.strip("@") or any(character in address for character in "\r\n \t"):
             raise ReportError(f"{address!r} is no address for mail; expected one such as pi@example.org")

@@ -1,4 +1,4 @@
-"""The folder of reports: each written whole or not at all, the old ones removed, what is still to be sent marked."""
+"""The folder of reports: atomic writes, removal of old reports, and marks on those that are not sent yet."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 from sensetig.errors import ReportError
 
-#: What a report of this shelf is called; nothing else in the folder is touched.
+#: Names of reports; nothing else in the folder is touched.
 _NAME = re.compile(r".+_\d{8}T\d{4}_\d{8}T\d{4}\.(?:html|pdf|png|csv)")
 
-#: Stands beside a report that is to be sent, until it has been.
+#: Ending of the file that marks a report as not sent yet.
 UNSENT = ".unsent"
 
 
