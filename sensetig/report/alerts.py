@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sensetig.alerts import rules as provisioned
-from sensetig.alerts.evaluate import Fired, Outcome, at_windows, firing, outcomes
+from sensetig.alerts.evaluate import Fired, Labels, Outcome, at_windows, firing, outcomes
 from sensetig.alerts.rules import Rule
-from sensetig.alerts.values import Labels
 from sensetig.errors import ReportError
 from sensetig.influxdb.client import Client
 from sensetig.report.period import Period
@@ -117,8 +116,6 @@ def gather(client: Client, rules: Sequence[Rule], device: str, period: Period, k
     unread: list[tuple[str, str]] = []
     longest = 0.0
     for rule in rules if begin < period.end_ms else ():
-        # That nothing at all answers is no news of one device: its gaps are told in the summary.
-        rule = rule._replace(no_data="OK")
         every = max(
             rule.every_seconds,
             min(rule.window_seconds, _MAX_STEP_SECONDS),

@@ -11,7 +11,7 @@ import urllib3
 from grafana.alerting import FOLDER
 from sensetig.alerts import rules
 from sensetig.alerts.evaluate import outcomes
-from sensetig.alerts.rules import Compare, Rule, Threshold
+from sensetig.alerts.rules import Compare, Rule
 from sensetig.influxdb.client import Client
 from tests.integration.conftest import InfluxDB
 
@@ -38,11 +38,7 @@ def about(rule: Rule, value: float) -> Rule:
     """The rule with another threshold, which only a number close to this value is over."""
     close = max(abs(value) * 0.01, 0.001)
     bounds = Compare("within_range_included", (value - close, value + close))
-    return rule._replace(
-        steps=tuple(
-            step._replace(over=bounds, until=None) if isinstance(step, Threshold) else step for step in rule.steps
-        )
-    )
+    return rule._replace(threshold=bounds)
 
 
 def reader(influxdb: InfluxDB) -> Client:
