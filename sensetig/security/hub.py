@@ -74,13 +74,6 @@ class Hub(NamedTuple):
         """The hashed passwords of the broker."""
         return self.top / "etc/mosquitto/sensetig.passwd"
 
-    def influxdb_url(self) -> str:
-        """Where this machine's commands reach its InfluxDB."""
-        try:
-            return (self.top / "etc/sensetig/influxdb-url").read_text(encoding="utf-8").strip()
-        except OSError:
-            return "http://127.0.0.1:8086"
-
     def enrolment_url(self) -> str:
         """Where new Pis reach the enrolment service. Raises SecurityError where there is none."""
         return self._read(self.inventory / "enrolment-url")
