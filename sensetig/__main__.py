@@ -11,6 +11,7 @@ import click
 from collectors import __version__
 from sensetig import cli as commands
 from sensetig.errors import OperatorError
+from sensetig.output import standard_output
 
 #: Command -> the extra of the package that brings its libraries; the others need the base alone.
 _EXTRAS = {
@@ -26,6 +27,11 @@ _EXTRAS = {
 
 class Commands(click.Group):
     """A group whose commands are the modules of :mod:`sensetig.cli`."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run a command from the shell, or from a test."""
+        with standard_output():
+            return super().main(*args, **extra)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The commands, sorted."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import NamedTuple, cast
 
 from collectors.core.api import Module
-from collectors.core.registry import catalogue
+from collectors.core.registry import catalogue, load
 from collectors.core.schema import COLLECTOR, Measurement
 
 
@@ -19,7 +18,7 @@ class Declared(NamedTuple):
 
 def collector_module(name: str) -> Module:
     """The module of a collector of the catalogue."""
-    return cast("Module", import_module(f"collectors.{name}"))
+    return cast("Module", load(name))
 
 
 def declared() -> dict[str, Declared]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from collectors.core.schema import COLLECTOR, PIPELINE_TAGS, Field, Measurement, Tag
+from collectors.core.schema import COLLECTOR, PIPELINE_TAGS, UNITS, Field, Measurement, Tag, check_unit
 from collectors.core.settings import DEFAULT_FILE, Setting, variable
 
 _KINDS = {float: "float", int: "integer", bool: "boolean", str: "string"}
@@ -53,9 +53,9 @@ class Collector:
 
 
 def render(collectors: Iterable[Collector]) -> str:
-    """The whole document, in Markdown."""
+    """The whole document, in Markdown. Raises DeclarationError for an unknown unit."""
     every = list(collectors)
-    parts = [_HEAD, *_contents(every), *_common()]
+    parts = [_HEAD, *_contents(every), *_common(), *_units()]
     for collector in every:
         parts.extend(_collector(collector))
     return "\n".join(parts)
@@ -80,6 +80,12 @@ def _common() -> Iterator[str]:
     yield from _tags(PIPELINE_TAGS)
     yield "Each collector reports on itself:\n"
     yield from _measurement(COLLECTOR)
+
+
+def _units() -> Iterator[str]:
+    yield "## Units\n"
+    yield "A field has one of these units, or none where it is a plain number, a truth value or a text:\n"
+    yield from _table(("unit", "symbol"), [[f"`{name}`", symbol] for name, symbol in UNITS.items() if name])
 
 
 def _collector(collector: Collector) -> Iterator[str]:
@@ -111,10 +117,12 @@ def _measurement(measurement: Measurement) -> Iterator[str]:
     yield measurement.help + "\n"
     if measurement.tags:
         yield from _tags(measurement.tags)
+    for field in measurement.fields:
+        check_unit(measurement.name, field)
     yield from _table(
         ("field", "type", "unit", "valid", "meaning"),
         [
-            [f"`{field.name}`", _KINDS[field.kind], field.unit.replace("_", " "), _valid(field), field.help]
+            [f"`{field.name}`", _KINDS[field.kind], field.unit, _valid(field), field.help]
             for field in measurement.fields
         ],
     )

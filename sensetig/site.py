@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
+from collectors.core import files
 from sensetig.errors import SiteError
 
 if TYPE_CHECKING:
@@ -168,36 +169,35 @@ def tls_context(ca_file: Path | None) -> SSLContext:
     return context
 
 
-def read_secret(path: Path, name: str = "the token", *, ascii_only: bool = True) -> str:
-    """The first line of a file that only its owner may read.
+def read_token(path: Path, name: str = "the token file") -> str:
+    """The token in a file that only its owner may read.
 
     Args:
         path: the file.
         name: what it is, for messages.
-        ascii_only: whether other characters make it no secret.
 
     Raises:
-        SiteError: the file cannot be read, others may read it, or it holds no secret.
+        SiteError: the file cannot be read, others may read it, or it holds no token.
     """
-    from collectors.core.api import Unavailable
-    from collectors.messaging.session import read_secret as read
+    _check_readable(path, name)
+    return files.read_token(path, name, error=SiteError)
 
+
+def read_password(path: Path, name: str = "the password file") -> str:
+    """The first line of a file that only its owner may read. Raises SiteError."""
+    _check_readable(path, name)
+    return files.read_password(path, name, error=SiteError)
+
+
+def _check_readable(path: Path, name: str) -> None:
+    """Raise SiteError, with what to do, where the reason is this user or this machine."""
     try:
-        secret = read(str(path), f"{name} in").splitlines()[0].rstrip()
-    except Unavailable as error:
-        raise SiteError(f"{error}{_cure(path)}") from None
-    if not secret.isprintable() or (ascii_only and not secret.isascii()):
-        raise SiteError(f"{path} does not hold {name}: expected one line of ASCII characters")
-    return secret
-
-
-def _cure(path: Path) -> str:
-    """What to do about a file that cannot be read, where that is known."""
-    try:
-        path.stat()
-    except PermissionError:
-        return "; run this with sudo" if os.geteuid() else ""
-    except OSError:
+        with path.open("rb"):
+            return
+    except PermissionError as error:
+        cure = "; run this with sudo" if os.geteuid() else ""
+        raise SiteError(f"{name} {path} cannot be read: {error.strerror}{cure}") from None
+    except OSError as error:
         site = load()
-        return f"; run this on the hub, {site.hub}" if site.hub and path.parent == site.tokens else ""
-    return "" if os.access(path, os.R_OK) else "; run this with sudo"
+        cure = f"; run this on the hub, {site.hub}" if site.hub and path.parent == site.tokens else ""
+        raise SiteError(f"{name} {path} cannot be read: {error.strerror}{cure}") from None

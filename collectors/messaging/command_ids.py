@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 
 from collectors.core.api import Unavailable
+from collectors.core.files import write_atomic
 from collectors.messaging.commands import ID, IDS_MOST
 
 #: Bytes of the file at most: a thousand ids of 64 characters with their ends fit.
@@ -68,18 +69,7 @@ class IdFile:
 
     def save(self, ids: Mapping[str, float], /) -> None:
         """Write all of them, so that a power cut leaves the old file or the new one. Raises OSError."""
-        unfinished = self._path + ".part"
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "wb") as file:
-            file.write(json.dumps(dict(ids), separators=(",", ":")).encode())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, self._path)
-        folder = os.open(os.path.dirname(self._path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        write_atomic(self._path, json.dumps(dict(ids), separators=(",", ":")))
 
 
 def _read(text: bytes) -> dict[str, float] | None:

@@ -6,14 +6,13 @@ report. Importing this module does not import the MQTT library.
 
 from __future__ import annotations
 
-import os
-import stat
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from collectors.core.api import Unavailable
+from collectors.core.files import read_password, read_secret
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -27,9 +26,6 @@ _RECONNECT_SECONDS = (1, 60)
 
 #: Seconds after which a silent connection counts as lost.
 KEEPALIVE_SECONDS = 60
-
-#: Bytes of a file with a secret at most: headers may be some kilobytes, and more is a file named by mistake.
-_SECRET_BYTES_MOST = 64 * 1024
 
 
 class Broker(NamedTuple):
@@ -91,7 +87,7 @@ def read_broker(
         )
     password = None
     if password_file is not None:
-        password = read_secret(password_file, password_setting).partition("\n")[0].strip()
+        password = read_password(password_file, password_setting)
     user = unquote(parts.username) if parts.username else None
     if password and not user:
         raise Unavailable(f"there is a password for {parts.hostname}, but no user; name one: mqtt://USER@HOST")
@@ -115,44 +111,6 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def read_by_others(path: str, mode: int, environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether others may read a file that has a secret.
-
-    What systemd hands to a service lies in a folder that only the service can look into, and each file is opened to it
-    by an access list, which a file's mode shows as a right of its group.
-    """
-    folder = environ.get("CREDENTIALS_DIRECTORY")
-    handed = bool(folder) and os.path.dirname(os.path.abspath(path)) == folder
-    return bool(mode & (0o037 if handed else 0o077))
-
-
-def read_secret(path: str, setting: str) -> str:
-    """The text of a file that nobody else may read, without the blanks around it.
-
-    Args:
-        path: the file.
-        setting: the setting that names it, for the sentences.
-
-    Raises:
-        Unavailable: the file cannot be used; the sentence names it, and nothing of what is in it.
-    """
-    try:
-        with open(path, "rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            content = file.read(_SECRET_BYTES_MOST + 1)
-        text = content.decode("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise Unavailable(f"{setting} {path} cannot be read: {reason}") from None
-    if read_by_others(path, mode):
-        raise Unavailable(f"{setting} {path} may be read by others (mode {mode:04o}); chmod 600 {path}")
-    if len(content) > _SECRET_BYTES_MOST:
-        raise Unavailable(f"{setting} {path} has more than {_SECRET_BYTES_MOST} bytes; name the file with the secret")
-    if not text:
-        raise Unavailable(f"{setting} {path} is empty")
-    return text
 
 
 class ErrorQueue:

@@ -42,7 +42,9 @@ def create(context: Context, /) -> Collector:
 
     values = context.values
     if values[settings.URL] is None and values[settings.PICTURES] is None:
-        raise NotApplicable
+        raise NotApplicable(
+            "neither a broker nor pictures are set; name one in the setting url or pictures, or in SENSETIG_VISION_URL"
+        )
 
     import time
 

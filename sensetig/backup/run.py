@@ -14,11 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from collectors.core.files import AtomicFile
 from sensetig.backup import archive, databases
 from sensetig.backup.influx import BackupClient, parts, shards
 from sensetig.backup.retention import Keep, kept
 from sensetig.errors import BackupError, OperatorError
-from sensetig.site import read_secret
+from sensetig.site import read_token
 
 #: What this reads and writes; another number is another form.
 FORM = 1
@@ -167,7 +168,7 @@ def _alone(folder: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise BackupError(f"another backup is being made in {folder}; wait until it has ended") from None
-        for left in folder.glob(".*.partial*"):
+        for left in folder.glob(".*.part*"):
             shutil.rmtree(left) if left.is_dir() else left.unlink()
         yield
 
@@ -185,7 +186,7 @@ def _tidy(folder: Path, host: str, keep: Keep) -> tuple[str, ...]:
 def _read_token(path: Path) -> str:
     if not path.parent.exists():
         raise BackupError(f"there is no {path}: is this the hub, and was `sensetig setup` run here?")
-    return read_secret(path, "the operator token")
+    return read_token(path, "the operator token file")
 
 
 class Restored(NamedTuple):
@@ -288,21 +289,14 @@ def _put(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
     """Put a file in its place at once, with the owner and mode that it had."""
     try:
         _make_parents(target.parent)
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                shutil.copyfileobj(_open(tar, member), file)
-                file.flush()
-                if os.geteuid() == 0:
-                    tar.chown(member, name, numeric_owner=False)
-                os.fchmod(file.fileno(), member.mode & 0o7777)
-                os.fsync(file.fileno())
+        with AtomicFile(target) as file:
+            shutil.copyfileobj(_open(tar, member), file)
+            file.flush()
+            if os.geteuid() == 0:
+                tar.chown(member, file.name, numeric_owner=False)
+            os.fchmod(file.fileno(), member.mode & 0o7777)
             if target.suffix == ".db":
                 databases.forget_log(target)
-            os.replace(name, target)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
     except OSError as error:
         raise BackupError(f"InfluxDB is restored, but {target} cannot be written: {error.strerror}") from None
 

@@ -9,13 +9,14 @@ from pathlib import Path
 import click
 
 from collectors.core.registry import catalogue
+from collectors.core.schema import DeclarationError
 from sensetig import bundle
 from sensetig.declarations import collector_module
 from sensetig.reference import Collector, render
 
 
 def build(docs: Path) -> str:
-    """The metrics reference of all collectors as it should be; *docs* is the folder it is for."""
+    """The metrics reference of all collectors; *docs* is the folder it is for."""
     found = []
     for name, summary in catalogue().items():
         module = collector_module(name)
@@ -23,7 +24,10 @@ def build(docs: Path) -> str:
         found.append(
             Collector(name, summary, module.MEASUREMENTS, module.SETTINGS, guide if (docs / guide).is_file() else None)
         )
-    return render(found)
+    try:
+        return render(found)
+    except DeclarationError as error:
+        raise click.ClickException(str(error)) from None
 
 
 def kept_in(root: Path) -> Path:

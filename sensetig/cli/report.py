@@ -210,7 +210,7 @@ def _devices(client: Client, named: tuple[str, ...]) -> list[str]:
 def _smtp_config(options: dict[str, Any]) -> SmtpConfig | None:
     """How mail is sent, where that is configured."""
     from sensetig.report.mail import SmtpConfig, check
-    from sensetig.site import read_secret
+    from sensetig.site import read_password
 
     if not options["smtp_host"]:
         return None
@@ -222,7 +222,7 @@ def _smtp_config(options: dict[str, Any]) -> SmtpConfig | None:
         options["smtp_port"] or {"starttls": 587, "tls": 465, "none": 25}[options["smtp_security"]],
         options["smtp_security"],
         options["smtp_user"],
-        read_secret(file, "the password") if file else "",
+        read_password(file) if file else "",
         options["mail_from"],
         tuple(options["mail_to"]),
         options["smtp_ca_file"],

@@ -29,10 +29,10 @@ def operator(url: str, organisation: str, tokens: Path, ca_file: Path | None) ->
     """InfluxDB, signed in as operator. Raises SiteError, SetupError and InfluxDBError."""
     from sensetig.errors import SetupError
     from sensetig.influxdb.server import Server
-    from sensetig.site import OPERATOR_TOKEN, read_secret
+    from sensetig.site import OPERATOR_TOKEN, read_token
 
     file = tokens / OPERATOR_TOKEN
-    secret = read_secret(file)
+    secret = read_token(file)
     with Server(url, wait_seconds=10, say=click.echo, ca_file=ca_file) as server:
         if not server.accepts(secret):
             raise SetupError(f"InfluxDB at {server.url} does not accept the operator token in {file}")

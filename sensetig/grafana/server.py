@@ -13,7 +13,7 @@ from urllib3.util import Timeout, make_headers
 
 from collectors.messaging.session import is_loopback
 from sensetig.errors import SetupError
-from sensetig.site import checked_url, read_secret, tls_context
+from sensetig.site import checked_url, read_password, tls_context
 
 #: Seconds that one request may take.
 TIMEOUT_SECONDS = 10.0
@@ -68,7 +68,7 @@ class Server:
         """A Grafana, with the password in a file. Raises SiteError and SetupError."""
         if path is None:
             raise SetupError(f"Grafana needs the password of {user}: name a file that holds it with --password-file")
-        return cls(url, user, read_secret(path, "the password", ascii_only=False), ca_file)
+        return cls(url, user, read_password(path), ca_file)
 
     def _ask(
         self, purpose: str, method: str, path: str, body: object = None, *, headers: dict[str, str] | None = None

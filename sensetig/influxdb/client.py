@@ -27,7 +27,7 @@ from sensetig.errors import (
     RequestRefused,
     TokenRefused,
 )
-from sensetig.site import checked_url, read_secret, tls_context
+from sensetig.site import checked_url, read_token, tls_context
 
 #: Seconds that a request may take: a year of one device is asked for in parts, each far below this.
 TIMEOUT_SECONDS = 60.0
@@ -101,7 +101,7 @@ class Client:
     @classmethod
     def with_token_file(cls, url: str, path: Path, *, organisation: str = "", ca_file: Path | None = None) -> Client:
         """A client with the token in a file. Raises SiteError."""
-        token = read_secret(path)
+        token = read_token(path)
         return cls(url, token, origin=f"the token in {path}", organisation=organisation, ca_file=ca_file)
 
     def __enter__(self) -> Client:

@@ -45,6 +45,8 @@ def check(config: SmtpConfig) -> None:
             raise ReportError(f"{address!r} is no address for mail; expected one such as pi@example.org")
     if config.user and not config.password:
         raise ReportError("--smtp-user wants --smtp-password-file")
+    if not config.password.isascii():
+        raise ReportError("the password in --smtp-password-file is not ASCII, as SMTP needs it; choose another")
 
 
 def message(config: SmtpConfig, report: Path, subject: str, text: str) -> EmailMessage:

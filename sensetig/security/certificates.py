@@ -6,8 +6,6 @@ leaves it.
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from collectors.core.files import write_atomic
 from sensetig.errors import SecurityError
 
 #: How long the list of revoked certificates is good without being made anew.
@@ -128,17 +127,7 @@ def _key(authority: Path) -> ec.EllipticCurvePrivateKey:
 
 def _replace(path: Path, data: bytes) -> None:
     """Write a file so that whoever reads it has the old one or the new one."""
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(path)
-        except OSError:
-            beside.unlink(missing_ok=True)
-            raise
+        write_atomic(path, data, 0o644)
     except OSError as error:
         raise SecurityError(f"{path} cannot be written: {error.strerror}") from None

@@ -17,6 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from collectors.core.files import AtomicFile, write_atomic
 from sensetig.errors import SecurityError
 from sensetig.security.hub import Hub
 
@@ -96,16 +97,12 @@ def accept(pending: Path, accepted: Path, request: Request, address: str, now: f
     """Take a request in: whichever comes first, and no other. Raises Refused, OSError."""
     verify(_text(pending / f"{request.device}.json"), request, now)
     record = json.dumps({**request._asdict(), "address": str(ipaddress.ip_address(address))})
-    beside = accepted / f".{secrets.token_hex(8)}"
     try:
-        _create(beside, record)
-        os.link(beside, accepted / f"{request.device}.json")  # which fails where there is one
+        write_atomic(accepted / f"{request.device}.json", record, overwrite=False)
     except FileExistsError:
         before = json.loads((accepted / f"{request.device}.json").read_text(encoding="utf-8"))
         if tuple(before["host_keys"]) != request.host_keys:
             raise Refused("this token is not known here, or was used before") from None
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def create(hub: Hub, device: str, now: float, valid_seconds: float) -> str:
@@ -114,12 +111,12 @@ def create(hub: Hub, device: str, now: float, valid_seconds: float) -> str:
     if (hub.revoked / device).exists():
         raise SecurityError(f"{device} has been revoked; if it is in good hands again: sensetig revoke --back {device}")
     token = secrets.token_urlsafe(32)
-    beside = hub.pending / f".{device}.{secrets.token_hex(4)}"
     try:
         group = hub.pending.stat().st_gid
-        _create(beside, ticket(device, token, int(now + valid_seconds)), 0o640)
-        os.chown(beside, -1, group)
-        beside.replace(hub.pending / f"{device}.json")
+        with AtomicFile(hub.pending / f"{device}.json") as file:
+            os.fchown(file.fileno(), -1, group)
+            os.fchmod(file.fileno(), 0o640)
+            file.write(ticket(device, token, int(now + valid_seconds)).encode())
     except FileNotFoundError:
         raise SecurityError(
             f"{hub.pending} is not there: set enrolment_enabled for the hub, and run the playbook"
@@ -210,9 +207,7 @@ def _keep(hub: Hub, known: dict[str, dict[str, Any]]) -> None:
         ("known_hosts", keys),
         ("inventory/edge.json", inventory),
     ):
-        beside = hub.inventory / f".{secrets.token_hex(8)}"
-        _create(beside, text)
-        beside.replace(hub.inventory / name)
+        write_atomic(hub.inventory / name, text)
 
 
 def _digest(token: str) -> str:
@@ -224,12 +219,3 @@ def _text(path: Path) -> str | None:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
-
-
-def _create(path: Path, text: str, mode: int = 0o600) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        os.fchmod(file.fileno(), mode)
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())

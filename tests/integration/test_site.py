@@ -93,4 +93,4 @@ def test_tokens_that_are_gone_are_missed_in_etc_and_not_in_the_users_state(hub: 
     (hub / "etc" / "sensetig" / "tokens" / "grafana.token").unlink()
     done = run("status")
     assert done.exit_code == 1
-    assert f"Error: the token in {hub}/etc/sensetig/tokens/grafana.token cannot be read: No such file" in done.output
+    assert f"Error: the token file {hub}/etc/sensetig/tokens/grafana.token cannot be read: No such file" in done.output

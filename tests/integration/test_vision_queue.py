@@ -26,13 +26,14 @@ from collectors.camera.publish import Publisher
 from collectors.core.errors import ErrorReporter
 from collectors.core.line_protocol import Metric
 from collectors.core.line_protocol_parser import decode_lines
-from collectors.core.schema import COLLECTOR, violations
+from collectors.core.schema import COLLECTOR
 from collectors.messaging.session import Broker
 from collectors.vision import MEASUREMENTS
 from collectors.vision.snapshot import MAX_MESSAGE_BYTES
 from tests.golden import ROOT
 from tests.integration import mosquitto
 from tests.integration.mosquitto import Mosquitto
+from tests.schema_check import violations
 from tests.unit import onnx_models
 from tests.unit import vision_support as support
 from tests.unit.vision_endpoint import says, serving

@@ -22,7 +22,7 @@ from collectors.camera.settings import Sensitivity
 from collectors.core.api import Unavailable
 from collectors.core.errors import ErrorReporter
 from collectors.core.settings import Values
-from collectors.messaging.session import Broker, ErrorQueue, read_broker, read_secret, topic_level
+from collectors.messaging.session import Broker, ErrorQueue, read_broker, topic_level
 from collectors.vision import jpeg
 from collectors.vision.snapshot import MAX_PICTURE_BYTES
 
@@ -177,26 +177,6 @@ def test_a_password_in_a_url_is_refused_and_not_shown(url: str) -> None:
     ) as found:
         read_broker(url, password_setting="x_password_file")  # noqa: S106 - the name of a setting
     assert "of-the-url" not in str(found.value)
-
-
-@pytest.mark.parametrize(
-    ("content", "mode", "sentence"),
-    [
-        (b"of-the-broker", 0o640, "may be read by others (mode 0640); chmod 600 "),
-        (b"of-the-broker", 0o604, "may be read by others (mode 0604); chmod 600 "),
-        (b" \n", 0o600, "is empty"),
-        (b"\xff\xfe", 0o600, "cannot be read: it is not UTF-8"),
-        (b"x" * (64 * 1024 + 1), 0o600, "has more than 65536 bytes"),
-    ],
-)
-def test_a_file_that_keeps_no_secret_is_refused(tmp_path: Path, content: bytes, mode: int, sentence: str) -> None:
-    file = tmp_path / "secret"
-    file.write_bytes(content)
-    file.chmod(mode)
-    with pytest.raises(Unavailable) as found:
-        read_secret(str(file), "x_file")
-    assert str(found.value).startswith(f"x_file {file} {sentence}")
-    assert "of-the-broker" not in str(found.value)
 
 
 @pytest.mark.parametrize(

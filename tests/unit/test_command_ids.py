@@ -52,11 +52,11 @@ def test_the_file_is_bounded_and_expired_ids_leave_it(tmp_path: Path) -> None:
 def test_a_command_whose_id_cannot_be_kept_is_not_carried_out(tmp_path: Path) -> None:
     path = tmp_path / "ids.json"
     one = gate(path, [])
-    (tmp_path / "ids.json.part").mkdir()  # as with a full disk, writing fails
+    path.mkdir()  # a folder in the file's place: writing fails, as with a full disk
     found = one.admit(TOPIC, message(), NOW)
     assert isinstance(found, Refused)
     assert (found.id, "the id cannot be kept" in found.message) == ("a1", True)
-    (tmp_path / "ids.json.part").rmdir()
+    path.rmdir()
     assert isinstance(one.admit(TOPIC, message(), NOW), Command)
 
 
@@ -99,7 +99,7 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
 def test_a_write_that_was_cut_off_leaves_the_file_before_it(tmp_path: Path) -> None:
     path = tmp_path / "ids.json"
     assert isinstance(gate(path, []).admit(TOPIC, message(), NOW), Command)
-    (tmp_path / "ids.json.part").write_bytes(b'{"a1": 18000')
+    (tmp_path / ".ids.json.0123abcd.part").write_bytes(b'{"a1": 18000')
     assert isinstance(gate(path, []).admit(TOPIC, message(), NOW + 1), Refused)
 
 

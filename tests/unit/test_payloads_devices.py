@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from collectors.core.line_protocol import Metric, Series
-from collectors.core.schema import violations
 from collectors.messaging.parsers import MEASUREMENTS, Refused, read_message
 from collectors.messaging.parsers.measurements import ENERGY
 from collectors.sensehat import ENVIRONMENT
+from tests.schema_check import violations
 
 NOW = 1_800_000_000_000_000_000
 

@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectors.core.line_protocol import Metric
-from collectors.core.schema import violations
 from collectors.messaging.parsers import Refused, read_message
 from collectors.sensehat import MEASUREMENTS
 from collectors.sensehat.world import sense
@@ -24,6 +23,7 @@ from sensetig.simulator.encoding import PAYLOADS, payload, status_topic, telemet
 from sensetig.simulator.profile import Profile, Spread, load, names, read
 from sensetig.simulator.send_log import SendLog, fault_entries
 from sensetig.simulator.sources import Recording, World
+from tests.schema_check import violations
 
 SECOND = 1_000_000_000
 START = 1_790_000_000 * SECOND

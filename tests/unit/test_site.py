@@ -177,9 +177,9 @@ def test_a_secret_that_others_may_read_is_refused(tmp_path: Path) -> None:
     file.write_text("secret\n", encoding="utf-8")
     file.chmod(0o644)
     with pytest.raises(SiteError, match="chmod 600"):
-        site.read_secret(file)
+        site.read_token(file)
     file.chmod(0o600)
-    assert site.read_secret(file) == "secret"
+    assert site.read_token(file) == "secret"
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfe", "Schlüssel".encode(), b"a\x07b"])
@@ -188,7 +188,7 @@ def test_what_cannot_be_a_secret_is_refused_without_showing_it(tmp_path: Path, c
     file.write_bytes(content)
     file.chmod(0o600)
     with pytest.raises(SiteError, match=str(file)) as caught:
-        site.read_secret(file)
+        site.read_token(file)
     assert "Schl" not in str(caught.value)
 
 
@@ -196,7 +196,7 @@ def test_a_password_may_have_other_characters(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text("Schlüssel wort\n", encoding="utf-8")
     file.chmod(0o600)
-    assert site.read_secret(file, "the password", ascii_only=False) == "Schlüssel wort"
+    assert site.read_password(file) == "Schlüssel wort"
 
 
 def test_where_root_alone_may_read_the_sentence_says_sudo(tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_where_root_alone_may_read_the_sentence_says_sudo(tmp_path: Path) -> Non
         os.close(reading)
         os.setuid(65534)
         try:
-            site.read_secret(folder / "grafana.token")
+            site.read_token(folder / "grafana.token")
         except SiteError as error:
             os.write(writing, str(error).encode())
         os._exit(0)
@@ -218,13 +218,13 @@ def test_where_root_alone_may_read_the_sentence_says_sudo(tmp_path: Path) -> Non
     os.waitpid(child, 0)
     with os.fdopen(reading) as told:
         said = told.read()
-    assert said == f"the token in {folder / 'grafana.token'} cannot be read: Permission denied; run this with sudo"
+    assert said == f"the token file {folder / 'grafana.token'} cannot be read: Permission denied; run this with sudo"
 
 
 def test_a_machine_that_is_no_hub_names_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(site, "TOP", written(tmp_path, 'hub = "loft"\ntokens = "/no-such-folder"\n'))
     with pytest.raises(SiteError, match=r"No such file or directory; run this on the hub, loft$"):
-        site.read_secret(Path("/no-such-folder/grafana.token"))
+        site.read_token(Path("/no-such-folder/grafana.token"))
 
 
 # --- what the playbook writes -----------------------------------------------------------------------

@@ -9,7 +9,6 @@ import pytest
 
 from collectors.core.api import Unavailable
 from collectors.core.line_protocol import Metric
-from collectors.core.schema import violations
 from collectors.core.settings import Values
 from collectors.device_state.counting import Device, Pending
 from collectors.device_state.measurement import MEASUREMENTS
@@ -26,6 +25,7 @@ from collectors.device_state.tracker import (
     open_tracker,
     own_firmware,
 )
+from tests.schema_check import violations
 
 S = 10**9
 NOW = 1_800_000_000 * S

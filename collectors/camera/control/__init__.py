@@ -20,8 +20,9 @@ from collectors.camera.media_settings import CLIP_SECONDS_MOST
 from collectors.camera.settings import FRAME_RATE
 from collectors.camera.switch import Switch
 from collectors.core.api import Context, Unavailable
+from collectors.core.files import read_secret
 from collectors.core.settings import Values
-from collectors.messaging.session import ErrorQueue, is_loopback, read_broker, read_secret
+from collectors.messaging.session import ErrorQueue, is_loopback, read_broker
 
 if TYPE_CHECKING:
     from collectors.camera.backends import Frame

@@ -1,4 +1,4 @@
-"""A scriptable double of the sense-hat library, for tests and for trying things out without a board.
+"""A scriptable double of the sense-hat library.
 
 It can be told what to sense, and asked what was read of it; it answers in the types of the library, where the
 integer 0 means that a sensor gave nothing valid. A contract test holds its methods against the library's source.

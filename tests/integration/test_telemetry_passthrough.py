@@ -131,3 +131,15 @@ def test_by_hand_a_wrong_setting_ends_it_with_status_2(folder: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout) == (2, b"")
+
+
+def test_files_that_begin_with_a_byte_order_mark_are_read(folder: Path) -> None:
+    calibration = folder / "calibrations" / "pi.toml"
+    calibration.write_text(calibration.read_text(), encoding="utf-8-sig")
+    limits = folder / "limits.toml"
+    limits.write_text("[environment.temperature_raw_celsius]\nhigh = 30\n", encoding="utf-8-sig")
+    (folder / "sensetig.toml").write_text(f'[telemetry]\nlimits = "{limits}"\n', encoding="utf-8-sig")
+    with start(folder) as process:
+        out, err = process.communicate(LINE, timeout=60)
+    assert (process.returncode, err) == (0, b"")
+    assert out.splitlines(keepends=True)[0] == CALIBRATED
