@@ -24,7 +24,7 @@ from sensetig.site import read_token
 #: What this reads and writes; another number is another form.
 FORM = 1
 
-#: Below the settings, what is of no use elsewhere: encrypted with a key of this machine, and made anew by the playbook.
+#: Folder below the settings that is left out: encrypted with a key of this machine, and made again by the playbook.
 _BOUND_TO_THE_MACHINE = "credentials"
 
 _OPERATOR = "tokens/operator.token"
@@ -77,7 +77,7 @@ def make(
     Args:
         folder: where backups are; made for its owner alone.
         url: InfluxDB's.
-        places: where the rest is; what is not there is left out.
+        places: where the rest is; missing parts are left out.
         host: this machine's name.
         now: the time of the backup.
         keep: how many stay.
@@ -190,7 +190,7 @@ def _read_token(path: Path) -> str:
 
 
 class Restored(NamedTuple):
-    """What was put back."""
+    """A restored backup."""
 
     host: str
     time: str
@@ -201,9 +201,9 @@ class Restored(NamedTuple):
 def restore(
     path: Path, *, url: str, places: Places, say: Callable[[str], None], ca_file: Path | None = None
 ) -> Restored:
-    """Put a backup in the place of what is there: all of InfluxDB, and every file that the backup has.
+    """Restore a backup: all of InfluxDB, and every file in it, replacing those that exist.
 
-    The whole archive is read and compared with its digests first. What is interrupted is done again from the start.
+    The archive is verified first. Repeat an interrupted restore from the start.
 
     Args:
         path: the archive, decrypted.
@@ -270,7 +270,7 @@ def _present(url: str, places: Places, token: str, say: Callable[[str], None], c
 
 
 def _target(places: Places, kind: str, rest: str) -> Path | None:
-    """Where a member goes; None for what is no file of the machine."""
+    """The target of a member; None for a member that is no file of the machine."""
     if kind == "settings" and rest:
         return _below(places.settings, rest)
     if kind == "media" and rest:

@@ -42,9 +42,9 @@ _TO_DO = 3
 @click.option(
     "--one-output",
     is_flag=True,
-    help="One output alone buffers here: what it had for another address before is handed to it.",
+    help="A single output buffers here: it takes over the points buffered for an earlier address.",
 )
-@click.option("--only-look", is_flag=True, help="Change nothing; end with status 3 where the buffer is too large.")
+@click.option("--only-look", is_flag=True, help="Change nothing; exit with status 3 if the buffer is too large.")
 def command(directory: Path, most_megabytes: int, free_megabytes: int, one_output: bool, only_look: bool) -> None:
     """Repair and trim Telegraf's disk buffer. Telegraf must not run meanwhile.
 
@@ -73,7 +73,7 @@ def command(directory: Path, most_megabytes: int, free_megabytes: int, one_outpu
 
 
 def said(outcome: Outcome, directory: Path) -> list[str]:
-    """What was done, a sentence each."""
+    """A sentence for each change."""
     sentences = [
         (
             outcome.damaged,

@@ -52,7 +52,7 @@ class PairSource(NamedTuple):
     default="typed",
     show_default=True,
     metavar="typed|collector|influxdb|FILE",
-    help="Where the sensor's readings come from; FILE is a Sense HAT recording.",
+    help="Source of the sensor's readings; FILE is a Sense HAT recording.",
 )
 @click.option("--window", type=FiniteRange(0), default=60.0, show_default=True, help="Seconds around a reference.")
 @click.option("--samples", type=click.IntRange(1, 600), default=5, show_default=True, help="Readings that make one.")
@@ -199,7 +199,7 @@ def _pairs(console: Console, place: Place, source: PairSource, *, with_cpu: bool
 
 
 def _asked(console: Console, place: Place, source: PairSource, *, with_cpu: bool) -> list[Pair]:
-    """Pairs of what is typed in, beside what the sensor gives at that moment."""
+    """Pairs of typed references and the sensor's readings at that moment."""
     from sensetig.calibration import sources
     from sensetig.calibration.pairs import Pair
 
@@ -320,7 +320,7 @@ def _save_plot(file: Path | None, draw: Callable[[Console], None], place: Place)
 
 
 def _write(console: Console, place: Place, found: dict[str, Any], options: dict[str, Any]) -> None:
-    """Ask for what is missing, and add the entry, if it is wished."""
+    """Ask for missing details, and add the entry after confirmation."""
     from sensetig.calibration import store
 
     folder = _folder(options["calibrations"])
@@ -346,7 +346,7 @@ def _write(console: Console, place: Place, found: dict[str, Any], options: dict[
 
 
 def _entry(place: Place, found: dict[str, Any], options: dict[str, Any], reference: str) -> dict[str, Any]:
-    """The entry as it will stand in the file; what is not known is left out."""
+    """The entry for the file, without unknown keys."""
     from collectors.telemetry.calibration import CalibrationError, time_ns
 
     now = datetime.now(UTC).replace(microsecond=0)

@@ -19,8 +19,8 @@ def command(url: str, admin: str, password_file: Path | None, tokens: Path, ca_f
     """Create the Grafana account for live points.
 
     The account comes with the token with which Telegraf pushes points. It has no role: it may push points, and see
-    and change nothing. What is missing is made, what differs is changed, a token that Grafana no longer takes is
-    replaced; run twice, it changes nothing. The token is written to a file that only its owner may read, and is
+    and change nothing. Missing parts are created, different ones changed, and an invalid token is replaced;
+    run twice, it changes nothing. The token is written to a file that only its owner may read, and is
     never printed.
     """
     from sensetig.grafana.live import prepare

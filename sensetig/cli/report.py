@@ -145,7 +145,7 @@ def command(begin: str, end: str, **options: Any) -> None:  # fmt: skip
 
 
 def _report(begin: str, end: str, options: dict[str, Any]) -> bool:
-    """Make and send what is asked for; whether all of it could be made and sent."""
+    """Make and send the reports; True if all were made and sent."""
     from sensetig.errors import OperatorError
     from sensetig.influxdb.client import Client
     from sensetig.report import store
@@ -232,7 +232,7 @@ def _smtp_config(options: dict[str, Any]) -> SmtpConfig | None:
 
 
 def _deliver(reports: ReportStore, smtp: SmtpConfig | None, keep: int) -> bool:
-    """Send what is to be sent, then remove what is too old. Whether all was sent."""
+    """Send unsent reports, then remove old ones; True if all were sent."""
     from sensetig.errors import ReportError
     from sensetig.report.mail import message, send
 

@@ -110,7 +110,7 @@ def _profiles(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     metavar="N",
     default=1 << 30,
     show_default=True,
-    help="What a stream that is made keeps at most.",
+    help="Maximum size of a stream that is created.",
 )
 @click.option("--make-stream", is_flag=True, help="Make the stream and the workers' consumer in NATS first.")
 @click.option(

@@ -140,7 +140,7 @@ def _begin(server: Server, tokens: Path, device: str) -> str:
 
     with held(tokens) as credentials:
         made = trust.begin(server, credentials, device)
-        click.echo(f"{device} has a new token beside the old one" if made else f"{device} has a new token already")
+        click.echo(f"{device} has a new token as well as the old one" if made else f"{device} has a new token already")
         return trust.waiting(credentials, device)
 
 

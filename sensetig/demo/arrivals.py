@@ -1,4 +1,4 @@
-"""What has arrived in InfluxDB: for each measurement its points, fields and newest values."""
+"""Arrivals in InfluxDB: the points, fields and newest values of each measurement."""
 
 from __future__ import annotations
 

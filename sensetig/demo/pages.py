@@ -1,4 +1,4 @@
-"""What the demo shows where there is no Grafana: the report of its own minutes, a page that a browser opens."""
+"""The demo without Grafana: a report of its minutes, opened in a browser."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sensetig.demo.run import Running
 from sensetig.errors import OperatorError
 from sensetig.report.maker import short_report
 
-#: In a terminal the report is made so many seconds after the start: earlier its charts would be a few points.
+#: Seconds after the start at which a report is made in a terminal: earlier its charts would have few points.
 REPORT_SECONDS = 30.0
 
 

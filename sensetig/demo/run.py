@@ -101,7 +101,7 @@ def applicable(collector: str, environment: Mapping[str, str]) -> bool:
 
 
 def up(state: State, environment: Mapping[str, str], interrupts: Interrupts, say: Say) -> Running:
-    """Start everything; what was started is stopped again when a part of it fails.
+    """Start everything; stop it again when a part of it fails.
 
     Args:
         state: the state folder, locked by the caller.
@@ -233,7 +233,7 @@ def _give_up(state: State, identities: Iterable[processes.Identity], interrupts:
 
 
 def down(state: State, identities: Iterable[processes.Identity]) -> None:
-    """Stop what a demo has started, in this order."""
+    """Stop the engines of a demo, in this order."""
     processes.stop(list(identities))
     state.forget()
 

@@ -30,7 +30,7 @@ ARRIVAL_SECONDS = 60.0
 #: After so long without a word of a collector it is asked whether it finds anything to read on this machine.
 SILENT_SECONDS = 5.0
 
-#: How often the table is drawn anew and the engines are looked after, in seconds.
+#: Seconds between two redraws of the table and two checks of the engines.
 LOOK_SECONDS = 2.0
 
 
@@ -75,7 +75,7 @@ class Watch:
                 raise self._failed(identity.name, "has ended")
 
     def look(self) -> Arrivals:
-        """What has arrived. Raises EngineFailed when an engine has ended or InfluxDB does not answer."""
+        """The arrivals so far. Raises EngineFailed when an engine has ended or InfluxDB does not answer."""
         self.check()
         try:
             return query(self._client, self._running.bucket, self._running.started)
@@ -127,7 +127,7 @@ class Watch:
                 time.sleep(LOOK_SECONDS)
 
     def let_run(self, seconds: float) -> Arrivals:
-        """Let the demo run until so long after its start, looking after the engines; what has arrived by then."""
+        """Let the demo run until this long after its start, and check the engines; the arrivals by then."""
         while (left := seconds - self.elapsed) > 0:
             self.check()
             time.sleep(min(LOOK_SECONDS, left))
@@ -145,6 +145,6 @@ class Watch:
 
 
 def last_error(log: Path, collector: str) -> str:
-    """What a collector last said of its errors in Telegraf's log, or where to look."""
+    """The last error of a collector in Telegraf's log, or where to look."""
     said = re.findall(rf"E! \[inputs\.execd\] {collector}: (.+)", log.read_text(errors="replace"))
     return said[-1] if said else f"it has said nothing of an error; Telegraf's log is {log}"

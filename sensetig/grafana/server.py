@@ -106,7 +106,7 @@ class Server:
         return content
 
     def resource(self, purpose: str, path: str) -> Any:
-        """What stands at a path of the API, or None where there is nothing. Raises SetupError."""
+        """The object at a path of the API, or None. Raises SetupError."""
         if self._ask(purpose, "GET", path).status == 404:
             return None
         return self._call(purpose, "GET", path)
@@ -116,7 +116,7 @@ class Server:
         return self._call(purpose, method, path, body)
 
     def sign_in(self) -> None:
-        """Make sure that the password is right, which a Grafana that lets everybody look does not tell elsewhere."""
+        """Check the password: with anonymous access, Grafana reports a wrong one nowhere else. Raises SetupError."""
         self._call("sign in", "GET", "/api/user")
 
     def accounts(self, name: str) -> list[Account]:
@@ -150,7 +150,7 @@ class Server:
         ]
 
     def create_token(self, account_id: int, name: str) -> tuple[int, str]:
-        """Make a token that does not expire: its id and its secret, which Grafana tells this once."""
+        """Make a token that does not expire: its id and its secret, which Grafana shows only once."""
         made = self._call(f"make the token {name}", "POST", f"/api/serviceaccounts/{account_id}/tokens", {"name": name})
         return int(made["id"]), str(made["key"])
 
@@ -161,7 +161,7 @@ class Server:
     def is_of(self, token: str, account_id: int) -> bool:
         """Whether a token signs that account in.
 
-        That it may push would tell nothing: a Grafana that lets everybody look takes points from everybody, too, and
+        Pushing proves nothing: a Grafana with anonymous access takes points from everybody, too, and
         does not refuse a wrong token either.
         """
         answer = self._ask("try the token", "GET", "/api/user", headers={"Authorization": f"Bearer {token}"})

@@ -1,7 +1,7 @@
 """The one client of InfluxDB 2: addresses, certificates and tokens, with one sentence for each way to fail.
 
 Requests go through urllib3; typed calls (:attr:`Client.api`) through influxdb-client, which is imported only when one
-is made. A command passes what it asks for as *purpose*, which completes "InfluxDB refused to …".
+is made. The argument *purpose* describes a request and completes "InfluxDB refused to …".
 """
 
 from __future__ import annotations
@@ -292,9 +292,9 @@ class Client:
 
     def not_influxdb(self, status: int | None = None) -> NotInfluxDB:
         """The error for an answer that InfluxDB 2 does not give."""
-        told = f" (status {status})" if status else ""
+        suffix = f" (status {status})" if status else ""
         return NotInfluxDB(
-            f"what answers at {self.url} is not InfluxDB 2{told}; name the right address with {self._option}", status
+            f"what answers at {self.url} is not InfluxDB 2{suffix}; name the right address with {self._option}", status
         )
 
     def _bucket_missing(self, bucket: str, said: str) -> BucketMissing:
@@ -346,7 +346,7 @@ class _Until(urllib3.Retry):
 
 
 def _find(error: BaseException | None, kind: type[T]) -> T | None:
-    """The first error of a kind among an error, what it wraps and what caused it."""
+    """The first error of a kind in the chain of an error, wrapped errors and causes."""
     while error is not None:
         if isinstance(error, kind):
             return error

@@ -1,7 +1,7 @@
 """A folder of secrets: only its owner may read them, from the moment that each file is created.
 
 InfluxDB keeps no token in the clear: it can be read when it is created and never again. So a secret is on the disk
-(written to a file beside, synced, and moved into place) before anything depends on it.
+(written to a temporary file, synced, and moved into place) before anything depends on it.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ class Server:
         """Whether the token is valid, whatever it may do. Raises InfluxDBError."""
         client = self._client.typed(token)
         try:
-            # Listing needs no permission: what a token may not read is left out of the list.
+            # Listing needs no permission: the list leaves out buckets that the token may not read.
             self._client.call("list its buckets", client.buckets_api().find_buckets, limit=1)
         except TokenRefused as error:
             if error.status == 401:
@@ -145,13 +145,13 @@ class Server:
         ]
 
     def describe_token(self, token_id: str, description: str) -> None:
-        """Call a token something else."""
+        """Change the description of a token."""
         update = _influx.AuthorizationUpdateRequest(status="active", description=description)
         api = _authorizations_service(self._client.api.api_client)
         self._client.call("rename a token", api.patch_authorizations_id, token_id, update)
 
     def create_token(self, description: str, permissions: Iterable[Permission]) -> tuple[str, str]:
-        """Make a token: its id and its secret, which InfluxDB tells this once."""
+        """Make a token: its id and its secret, which InfluxDB shows only once."""
         wanted = [
             _influx.Permission(
                 action=action,
@@ -220,7 +220,7 @@ class Server:
         return bool(self._client.call("be queried", self._client.api.query_api().query, query, org=self.organisation))
 
     def mappings(self, database: str, retention_policy: str) -> list[StoredMapping]:
-        """The mappings of that name that somebody made; not those that InfluxDB makes by itself."""
+        """The mappings of that name, without those that InfluxDB makes by itself."""
         answer: Any = self._client.call(
             "list its mappings",
             _mapping_service(self._client.api.api_client).get_dbr_ps,

@@ -81,7 +81,7 @@ def send(config: SmtpConfig, mail: EmailMessage) -> tuple[str, ...]:
         reason = getattr(error, "verify_message", "") or error.reason or "TLS failed"
         failure = f"the mail server {where} could not be trusted: {reason}; see --smtp-ca-file and --smtp-security"
     except smtplib.SMTPNotSupportedError as error:
-        failure = f"the mail server {where} does not do what is asked of it: {' '.join(str(error).split())}"
+        failure = f"the mail server {where} lacks a feature that is needed: {' '.join(str(error).split())}"
     except smtplib.SMTPAuthenticationError as error:
         failure = f"the mail server {where} did not let {config.user} sign in (code {error.smtp_code})"
     except smtplib.SMTPRecipientsRefused as error:

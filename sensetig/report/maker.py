@@ -1,4 +1,4 @@
-"""Makes a report: asks, tells, draws, and writes it in the form that is wanted."""
+"""Makes a report: queries, summary, charts, and the output format."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MISSING = "a report wants its libraries: run pip install 'sensetig[report]'"
 
 
 class Wanted(NamedTuple):
-    """What a report is to show.
+    """The contents of a report.
 
     Args:
         device: whose.

@@ -1,4 +1,4 @@
-"""From when to when a report tells, which bucket that is read from, and how much time one point stands for."""
+"""The period of a report, its bucket, and the time between two points."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def writable(folder: Path) -> None:
-    """Raise ReportError where no report can be written into a folder, which is to be told before one is made."""
+    """Raise ReportError, before a report is made, where it cannot be written into its folder."""
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass
@@ -78,7 +78,7 @@ class ReportStore:
         return path
 
     def unsent(self) -> list[Unsent]:
-        """What is still to be sent, the oldest first. A mark whose report is gone is removed. Raises ReportError."""
+        """Reports that are not sent yet, the oldest first. Removes marks without a report. Raises ReportError."""
         found = []
         for mark in sorted(self.folder.glob(f"*{UNSENT}"), key=lambda each: (each.stat().st_mtime_ns, each.name)):
             report = mark.with_name(mark.name.removesuffix(UNSENT))

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from collectors.core.files import write_atomic
 from sensetig.errors import SecurityError
 
-#: How long the list of revoked certificates is good without being made anew.
+#: How long the list of revoked certificates is valid, in days.
 _LIST_DAYS = 3650
 
 #: How far a clock may be behind this one's.
@@ -42,7 +42,7 @@ def read(path: Path) -> x509.Certificate:
 
 
 def renew(path: Path, authority: Path, *, now: datetime, within_days: int, valid_days: int) -> datetime | None:
-    """Make a certificate anew that ends soon: the same key, names and purposes, for longer.
+    """Renew a certificate that expires soon, with the same key, names and purposes.
 
     Args:
         path: the certificate.
@@ -126,7 +126,7 @@ def _key(authority: Path) -> ec.EllipticCurvePrivateKey:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Write a file so that whoever reads it has the old one or the new one."""
+    """Write a file atomically. Raises SecurityError."""
     try:
         write_atomic(path, data, 0o644)
     except OSError as error:

@@ -33,7 +33,7 @@ _MAX_KEYS = 4
 
 
 class Request(NamedTuple):
-    """What a Pi asks with; it does not show its token when it is printed."""
+    """The request of a Pi; its token does not show when it is printed."""
 
     device: str
     token: str
@@ -44,7 +44,7 @@ class Request(NamedTuple):
 
 
 class Refused(Exception):
-    """The request is refused; the message says why, to whoever has the right token, and nothing to others."""
+    """The request is refused; the message gives the reason to a client with the right token, and nothing to others."""
 
 
 def check_name(device: str) -> None:
@@ -127,7 +127,7 @@ def create(hub: Hub, device: str, now: float, valid_seconds: float) -> str:
 
 
 def admit(hub: Hub, now: float) -> tuple[list[str], list[str]]:
-    """Take what was accepted into the hub's inventory: the devices, and what was refused, in sentences.
+    """Add accepted devices to the hub's inventory: the devices, and a sentence for each refusal.
 
     What the service has accepted is checked again: it may write there, and is not trusted for that.
     """
@@ -189,7 +189,7 @@ def forget(hub: Hub, device: str) -> bool:
 
 
 def _keep(hub: Hub, known: dict[str, dict[str, Any]]) -> None:
-    """Write what is known, and what Ansible and ssh make of it."""
+    """Write the enrolled devices, and the inventory and known hosts made of them."""
     arguments = f"-o UserKnownHostsFile={hub.inventory}/known_hosts -o StrictHostKeyChecking=yes -o HostKeyAlias="
     hosts = {
         device: {

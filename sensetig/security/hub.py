@@ -1,4 +1,4 @@
-"""Where a hub that the playbook has installed keeps what it trusts, and how its own Telegraf is handed a token."""
+"""The files of an installed hub: tokens, certificates, enrolment; and a new token for its own Telegraf."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from sensetig.errors import SecurityError
 
-#: How long a service may take to start anew, in seconds.
+#: How long a service may take to restart, in seconds.
 _RESTART_SECONDS = 60
 
 
@@ -61,7 +61,7 @@ class Hub(NamedTuple):
 
     @property
     def pending(self) -> Path:
-        """Tickets that nobody has used yet; the service reads them, and root alone writes."""
+        """Unused tickets; the service reads them, and root alone writes."""
         return self.top / "etc/sensetig/enrolment"
 
     @property
@@ -104,7 +104,7 @@ class Hub(NamedTuple):
         encrypted = self.credentials / "telegraf_token"
         command = ["systemd-creds", "encrypt", "--with-key=host", "--name=telegraf_token", "-", str(encrypted)]
         _run("encrypt the token for Telegraf", command, secret)
-        _run("start Telegraf anew", ["systemctl", "restart", "telegraf.service"])
+        _run("restart Telegraf", ["systemctl", "restart", "telegraf.service"])
 
 
 def _run(purpose: str, command: list[str], given: str = "") -> None:

@@ -12,7 +12,7 @@ from sensetig.security.hub import Hub
 
 
 def run(hub: Hub, name: str, devices: Sequence[str], *options: str) -> None:
-    """Run a playbook for these devices; what it says goes to the terminal. Raises SecurityError."""
+    """Run a playbook for these devices; its output goes to the terminal. Raises SecurityError."""
     program = hub.controller / "venv/bin/ansible-playbook"
     if not program.exists():
         raise SecurityError(

@@ -1,4 +1,4 @@
-"""Many simulated Pis with Sense HATs: what they sense, what goes wrong with them, and what was sent, exactly.
+"""Many simulated Pis with Sense HATs: their readings, their faults, and an exact account of the messages sent.
 
 The devices are pure: a device is a function of its seed, its profile and the times that it is asked at. The transports
 carry its messages, and the send log counts what became of each.

@@ -1,4 +1,4 @@
-"""Plays the devices: each asked when it is due, what it does handed on, in real time or as fast as may be."""
+"""Runs the devices when they are due, in real time or as fast as possible, and hands on their messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a simulation has sent, for people and for programs."""
+"""The report of a simulation, for people and for programs."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def summary(
 
 
 def save(content: Mapping[str, Any], faults: Iterable[Mapping[str, object]], path: Path) -> None:
-    """Write the report as JSON, whole or not at all, each fault on a line of its own. Raises OSError."""
+    """Write the report as JSON, whole or not at all, each fault on a separate line. Raises OSError."""
     with AtomicFile(path, 0o666, durable=False) as file:
         file.write(json.dumps(content, indent=2).removesuffix("\n}").encode())
         file.write(b',\n  "faults": [')

@@ -33,7 +33,7 @@ TOKEN_VARIABLE = "SENSETIG_SIMULATE_TOKEN"  # noqa: S105 - the variable's name
 
 
 class SimulateOptions(NamedTuple):
-    """What the options ask for; ``sensetig simulate --help`` tells of each."""
+    """The options of ``sensetig simulate``."""
 
     devices: int
     interval: float

@@ -1,4 +1,4 @@
-"""The account of a simulation: what was sent, what of it was acknowledged, and what went wrong, kept to the message."""
+"""The account of a simulation: each message sent, acknowledged or failed."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class SendLog:
             self._fault_lines.write(json.dumps({key: value for key, value in fault._asdict().items() if value}) + "\n")
 
     def sent(self, message: Message | Status) -> int:
-        """Note what is being sent; the ticket by which its end is told."""
+        """Record a message as sent; the ticket for its outcome."""
         stats = self.devices[message.device]
         if isinstance(message, Status):
             stats.statuses += 1

@@ -56,10 +56,10 @@ class Transport(Protocol):
 
 
 class Deliveries:
-    """What is on its way. How a delivery ended may be told from any thread; it is noted in the event loop's.
+    """Messages in flight. Any thread may report an outcome; the event loop's thread records it.
 
     Args:
-        send_log: counts what was sent.
+        send_log: counts messages.
         say: takes a sentence for people.
     """
 
@@ -99,7 +99,7 @@ class Deliveries:
         self._changed.set()
 
     def stop(self) -> None:
-        """Let nobody wait for room any more."""
+        """Release everything that waits for room."""
         self._stopped = True
         self._changed.set()
 

@@ -70,7 +70,7 @@ class Server:
 
 
 async def make_stream(jetstream: Any, most_bytes: int) -> None:
-    """Make the stream and the workers' consumer, or bring them to what is wanted.
+    """Make the stream and the workers' consumer, or update them.
 
     The consumer is made here and not by the first worker, since Telegraf's client deletes at its end a consumer that
     it has made: all workers would be left without.

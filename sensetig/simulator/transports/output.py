@@ -12,7 +12,7 @@ from sensetig.simulator.transports import Deliveries
 
 
 class Output:
-    """The transport. A line counts as acknowledged when it is written and flushed; there is nobody to say more.
+    """The transport. A line counts as acknowledged when it is written and flushed.
 
     Broken messages and the status of devices have no place in line protocol and are passed over, uncounted.
     """
