@@ -119,7 +119,7 @@ def test_a_device_that_writes_all_the_time_loses_no_point_while_its_token_change
     device = Device(hub, "busy")
     device.start()
     try:
-        assert "busy has a new token beside the old one" in hub.run("token", "rotate", "--begin", "busy")
+        assert "busy has a new token as well as the old one" in hub.run("token", "rotate", "--begin", "busy")
         new = hub.token("device-busy.token.next")
         device.token = new
         since = time.time()
