@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from collectors.core.api import Unavailable
 from collectors.core.files import read_password, read_secret
 from collectors.device_state.store import Change, Stored, StoreError
-from collectors.messaging.session import is_loopback
+from collectors.messaging.broker import is_loopback
 
 if TYPE_CHECKING:
     from nats.aio.client import Client

@@ -191,7 +191,7 @@ def open_stages(context: Context) -> Stages:
     from collectors.device_state.settings import PENDING
     from collectors.device_state.tracker import open_tracker
     from collectors.telemetry.calibrations import CALIBRATION_DEVICES, CALIBRATION_RECHECK, CALIBRATIONS, Calibrations
-    from collectors.telemetry.limits import Book
+    from collectors.telemetry.limits import LimitTable
 
     values = context.values
     names = _split(values[settings.NAMES])
@@ -199,7 +199,7 @@ def open_stages(context: Context) -> Stages:
     if values[settings.SITE]:
         tags["site"] = values[settings.SITE] or ""
     # Before the tracker is opened, which a wrong setting would leave open at each retry.
-    book = Book(declarations(names), _limits(values[settings.LIMITS]))
+    book = LimitTable(declarations(names), _limits(values[settings.LIMITS]))
     earliest_ns = _day_ns(values[settings.EARLIEST])
     rejections = Rejections(tags, values[settings.MOST_TOPICS])
     complain = context.report.error
@@ -245,10 +245,11 @@ def _spelled(tags: Mapping[str, str], refuse: Callable[[str], None]) -> Callable
 
 def declarations(names: Sequence[str]) -> list[Measurement]:
     """The declarations of these measurements; one that no collector emits has none."""
+    from collectors.core.measurements import SHARED
     from collectors.core.registry import catalogue, load
 
-    found: list[Measurement] = []
-    wanted = set(names)
+    found = [SHARED[name] for name in sorted(set(names) & SHARED.keys())]
+    wanted = set(names) - SHARED.keys()
     # These two first: they mostly declare all that is wanted, and then no other module is imported.
     for name in sorted(catalogue(), key=lambda name: name not in ("sensehat", "telemetry")):
         if not wanted:

@@ -11,7 +11,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 from urllib3.util import Timeout, make_headers
 
-from collectors.messaging.session import is_loopback
+from collectors.messaging.broker import is_loopback
 from sensetig.errors import SetupError
 from sensetig.site import checked_url, read_password, tls_context
 

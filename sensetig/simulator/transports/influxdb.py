@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from collectors.messaging.session import is_loopback
+from collectors.messaging.broker import is_loopback
 from sensetig.errors import BucketMissing, InfluxDBError, TokenRefused
 from sensetig.influxdb.client import Client
 from sensetig.simulator import SimulatorError

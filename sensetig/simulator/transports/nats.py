@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from collectors.core.api import Unavailable
 from collectors.core.files import read_password
-from collectors.messaging.session import is_loopback
+from collectors.messaging.broker import is_loopback
 from sensetig.simulator import SimulatorError
 from sensetig.simulator.device import Message, Status
 from sensetig.simulator.encoding import payload, status_topic, subject, telemetry_topic

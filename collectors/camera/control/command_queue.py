@@ -11,7 +11,7 @@ from typing import Protocol
 from collectors.camera.switch import Switch
 
 #: How many may wait for the one that is being done.
-WAITING_MOST = 4
+MAX_WAITING = 4
 
 
 class Busy(Exception):
@@ -44,7 +44,7 @@ class MediaSource(Protocol):
         ...
 
 
-class Desk:
+class CommandQueue:
     """Carries out what HTTP and MQTT ask for, on a thread of its own.
 
     Args:
@@ -53,7 +53,7 @@ class Desk:
         waiting_most: how many may wait.
     """
 
-    def __init__(self, media: MediaSource, detection: Switch, waiting_most: int = WAITING_MOST) -> None:
+    def __init__(self, media: MediaSource, detection: Switch, waiting_most: int = MAX_WAITING) -> None:
         self._media = media
         self._detection = detection
         self._most = waiting_most

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from collectors.core.line_protocol import Metric, Series
-from collectors.messaging.parsers import MEASUREMENTS, Refused, read_message
+from collectors.core.measurements import ENVIRONMENT
+from collectors.messaging.parsers import MEASUREMENTS, Rejection, read_message
 from collectors.messaging.parsers.measurements import ENERGY
-from collectors.sensehat import ENVIRONMENT
 from tests.schema_check import violations
 
 NOW = 1_800_000_000_000_000_000
 
 
-def read(topic: str, content: Any) -> list[Metric | Refused]:
+def read(topic: str, content: Any) -> list[Metric | Rejection]:
     payload = content.encode() if isinstance(content, str) else json.dumps(content).encode()
     return read_message(topic, payload, NOW)
 
@@ -25,8 +25,8 @@ def metric(measurement: str, time_ns: int = NOW, tags: dict[str, str] | None = N
     return Metric(Series(measurement, {"device": "plug", **(tags or {})}), fields, time_ns)
 
 
-def reasons(found: list[Metric | Refused]) -> list[str]:
-    return [each.reason for each in found if isinstance(each, Refused)]
+def reasons(found: list[Metric | Rejection]) -> list[str]:
+    return [each.reason for each in found if isinstance(each, Rejection)]
 
 
 def test_tasmotas_sensors_are_the_environment_with_their_names() -> None:

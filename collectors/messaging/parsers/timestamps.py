@@ -1,4 +1,4 @@
-"""Times as devices write them, as nanoseconds since 1970."""
+"""Timestamps in the formats of devices, converted to nanoseconds since 1970."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from collectors.core.line_protocol import MAX_TIME_NS, MIN_TIME_NS
-from collectors.messaging.parsers.outcome import Unfit
+from collectors.messaging.parsers.results import PayloadError
 
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:[.,](\d{1,9})\d*)?([Zz]|[+-]\d\d:?\d\d)\Z", re.ASCII)
 _EPOCH, _SECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(seconds=1)
 
-#: Below the first a number is seconds, below the second milliseconds, below the third microseconds, and else
-#: nanoseconds. So seconds reach to the year 5138, and each finer unit back to 1973.
+#: The unit of a number by its size; larger numbers are nanoseconds. Seconds reach the year 5138, finer units go back
+#: to 1973.
 _SECONDS_BELOW, _MILLISECONDS_BELOW, _MICROSECONDS_BELOW = 1e11, 1e14, 1e17
 
 
 def read_time(value: object) -> int:
-    """Nanoseconds since 1970 of a text in RFC 3339, or of a number whose size tells its unit.
+    """Nanoseconds since 1970 of a text in RFC 3339, or of a number whose size determines its unit.
 
-    A number that is not whole counts to the microsecond, which is as far as a double reaches today.
+    A fractional number is rounded to microseconds, the precision of a double today.
 
     >>> read_time("1970-01-01T01:00:00.5+01:00")
     500000000
@@ -27,7 +27,7 @@ def read_time(value: object) -> int:
     True
 
     Raises:
-        Unfit: it is neither, has no zone, or is beyond what InfluxDB can hold.
+        PayloadError: the value is neither, has no time zone, or is outside the range of InfluxDB.
     """
     if isinstance(value, str):
         nanoseconds = _of_text(value)
@@ -36,7 +36,7 @@ def read_time(value: object) -> int:
     else:
         nanoseconds = None
     if nanoseconds is None or not MIN_TIME_NS <= nanoseconds <= MAX_TIME_NS:
-        raise Unfit(
+        raise PayloadError(
             "unreadable_time",
             f"the time {str(value)[:80]!r} is neither RFC 3339 with its zone (2026-11-21T10:00:00Z) nor a number of "
             "seconds, milliseconds, microseconds or nanoseconds since 1970",

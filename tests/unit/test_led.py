@@ -48,12 +48,12 @@ def test_a_text_comes_in_from_the_right_and_leaves_to_the_left() -> None:
     assert found[8] == ["###", *[" #"] * 5, "###", ""]
 
 
-@given(st.text(min_size=1, max_size=rendering.TEXT_MOST), pixels, pixels)
+@given(st.text(min_size=1, max_size=rendering.MAX_TEXT), pixels, pixels)
 def test_any_text_has_frames_of_its_two_colours_and_as_many_as_is_told(
     text: str, ink: rendering.Pixel, paper: rendering.Pixel
 ) -> None:
     found = list(rendering.text_frames(text, ink, paper))
-    assert len(found) == rendering.frames_of(text) <= 6 * rendering.TEXT_MOST + SIDE + 1
+    assert len(found) == rendering.frames_of(text) <= 6 * rendering.MAX_TEXT + SIDE + 1
     assert all(len(frame) == PIXELS and set(frame) <= {ink, paper} for frame in found)
     assert found[0] == found[-1] == rendering.solid(paper)
 

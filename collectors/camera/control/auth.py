@@ -10,7 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from collectors.messaging.session import is_loopback
+from collectors.messaging.broker import is_loopback
 
 #: A browser takes what it gets for what it is called, keeps none of it, and tells nobody where it has been. Pages of
 #: the same host, such as a dashboard beside, may show pictures; they cannot read them.
@@ -24,7 +24,7 @@ HEADERS = {
 
 
 #: How long a request's line and headers may be.
-HEADER_BYTES_MOST = 16 * 1024
+MAX_HEADER_BYTES = 16 * 1024
 
 
 def problem(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
@@ -32,7 +32,7 @@ def problem(status: int, sentence: str, headers: Mapping[str, str] | None = None
     return JSONResponse({"error": sentence}, status, headers)
 
 
-class Guard:
+class AuthMiddleware:
     """Lets a request through to the app, or answers itself.
 
     Args:
@@ -63,8 +63,8 @@ class Guard:
 
     def _refusal(self, scope: Scope) -> JSONResponse | None:
         headers = Headers(scope=scope)
-        if _size(scope) > HEADER_BYTES_MOST:  # Uvicorn refuses only those that come in pieces
-            return problem(431, f"a request has at most {HEADER_BYTES_MOST} bytes here", {"Connection": "close"})
+        if _size(scope) > MAX_HEADER_BYTES:  # Uvicorn refuses only those that come in pieces
+            return problem(431, f"a request has at most {MAX_HEADER_BYTES} bytes here", {"Connection": "close"})
         if self._token is None:
             if not is_loopback(_host(headers.get("host", ""))):
                 return problem(400, "without a token, only requests to localhost, 127.0.0.1 or [::1] are answered")

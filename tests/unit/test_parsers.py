@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from collectors.core.line_protocol import Metric, Series, encode
 from collectors.core.line_protocol_parser import decode
-from collectors.messaging.parsers import Bounds, Refused, read_encoded, read_message
-from collectors.messaging.parsers.outcome import REASONS
+from collectors.messaging.parsers import Bounds, Rejection, read_encoded, read_message
+from collectors.messaging.parsers.results import REASONS
 from tests.golden import ROOT
 
 NOW = 1_800_000_000_000_000_000
@@ -23,18 +23,18 @@ TELEMETRY = "sensetig/hall/telemetry"
 ENVIRONMENT = "sensetig/hall/telemetry/environment"
 
 
-def read(topic: str, content: Any, **bounds: int) -> list[Metric | Refused]:
+def read(topic: str, content: Any, **bounds: int) -> list[Metric | Rejection]:
     payload = content.encode() if isinstance(content, str) else json.dumps(content).encode()
     return read_message(topic, payload, NOW, Bounds(**bounds))
 
 
-def metrics(found: list[Metric | Refused]) -> list[Metric]:
-    assert not [each for each in found if isinstance(each, Refused)], found
+def metrics(found: list[Metric | Rejection]) -> list[Metric]:
+    assert not [each for each in found if isinstance(each, Rejection)], found
     return [each for each in found if isinstance(each, Metric)]
 
 
-def reasons(found: list[Metric | Refused]) -> list[str]:
-    return [each.reason for each in found if isinstance(each, Refused)]
+def reasons(found: list[Metric | Rejection]) -> list[str]:
+    return [each.reason for each in found if isinstance(each, Rejection)]
 
 
 def environment(time_ns: int = NOW, tags: dict[str, str] | None = None, **fields: Any) -> Metric:
@@ -73,7 +73,7 @@ def test_a_list_is_a_batch_and_one_bad_element_leaves_the_others() -> None:
         environment(3_000_000_000, a=3.0),
     ]
     assert reasons(found) == ["wrong_type", "unreadable_time"]
-    assert all("element" in each.text for each in found if isinstance(each, Refused))
+    assert all("element" in each.text for each in found if isinstance(each, Rejection))
 
 
 def test_two_elements_without_a_time_do_not_replace_each_other_unseen() -> None:
@@ -185,7 +185,7 @@ def test_what_is_refused_says_why(payload: bytes, reason: str) -> None:
     found = read_message(ENVIRONMENT, payload, NOW)
     assert set(reasons(found)) == {reason}
     for each in found:
-        if isinstance(each, Refused):
+        if isinstance(each, Rejection):
             assert (each.topic, each.device) == (ENVIRONMENT, "hall")
             assert each.text
 
@@ -361,7 +361,7 @@ TOPICS = st.one_of(
 @example(topic=ENVIRONMENT, payload=b'{"a": 1, "tags": {"time": "x"}}')
 def test_any_bytes_on_any_topic_give_metrics_that_line_protocol_carries_or_reasons(topic: str, payload: bytes) -> None:
     for each in read_message(topic, payload, NOW):
-        if isinstance(each, Refused):
+        if isinstance(each, Rejection):
             assert each.reason in REASONS
             assert each.text
             each.text.encode()
