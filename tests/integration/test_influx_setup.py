@@ -390,7 +390,7 @@ def test_a_full_disk_is_told_before_a_token_is_made_and_the_next_run_completes(n
 
 def test_the_command_says_what_it_did_without_a_secret(new: Site) -> None:
     arguments = ["setup", "--tokens", str(new.tokens)]
-    environment = {"SENSETIG_SETUP_URL": new.url}
+    environment = {"SENSETIG_INFLUXDB_URL": new.url}
     first = CliRunner().invoke(main, arguments, env=environment, auto_envvar_prefix="SENSETIG")
     assert first.exit_code == 0, first.output
     assert "bucket raw made" in first.output
