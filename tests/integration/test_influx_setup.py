@@ -260,6 +260,7 @@ def test_an_influxdb_of_somebody_else_needs_its_operator_token(site: Site, tmp_p
 def test_a_wrong_operator_token_gets_a_sentence_that_does_not_show_it(site: Site, tmp_path: Path) -> None:
     wrong = tmp_path / "token"
     wrong.write_text("not-the-right-one\n")
+    wrong.chmod(0o600)
     for options in ({"operator_token_file": wrong}, {}):
         tokens = tmp_path / "tokens"
         if not options:
