@@ -189,7 +189,7 @@ def _transport(target: Target, deliveries: Deliveries) -> Transport:
 
         return InfluxDB(target, deliveries)
     raise SimulatorError(
-        f"--to is {target.url!r}; it must be mqtt://HOST or mqtts://HOST, nats://HOST or tls://HOST, "
+        f"--to is {redacted(target.url)!r}; it must be mqtt://HOST or mqtts://HOST, nats://HOST or tls://HOST, "
         "http://HOST or https://HOST of InfluxDB, or - for standard output"
     )
 

@@ -107,7 +107,7 @@ def test_a_recording_is_played_and_marked_as_replayed(tmp_path: Path) -> None:
         ),
         (("--profile", "none.toml"), 1, "Error: the profile none.toml cannot be read: No such file or directory"),
         (
-            ("--to", "ftp://hub"),
+            ("--to", "ftp://pi:sesame@hub"),
             1,
             "Error: --to is 'ftp://hub'; it must be mqtt://HOST or mqtts://HOST, nats://HOST or tls://HOST, "
             "http://HOST or https://HOST of InfluxDB, or - for standard output",
