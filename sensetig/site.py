@@ -79,24 +79,23 @@ def load(top: Path | None = None, state: Path | None = None) -> Site:
         state = platformdirs.user_state_path("sensetig")
     folder = (TOP if top is None else top) / ETC
     site = Site(tokens=state / "tokens", live_tokens=state / "live")
-    url_file = folder / "influxdb-url"
-    if url_file.is_file():
+    url = _text(folder / "influxdb-url")
+    if url is not None:
         # A hub that an older playbook has installed: the other paths are where the playbook has always put them.
         site = site._replace(
-            influxdb_url=_text(url_file).strip(),
+            influxdb_url=url.strip(),
             tokens=folder / "tokens",
             live_tokens=folder / "live",
             grafana_password_file=folder / "tokens" / "grafana-admin.password",
         )
-    if (folder / FILE).is_file():
-        site = _described(site, folder / FILE)
-    return site
+    text = _text(folder / FILE)
+    return site if text is None else _described(site, text, folder / FILE)
 
 
-def _described(site: Site, path: Path) -> Site:
+def _described(site: Site, text: str, path: Path) -> Site:
     """The site with what a ``site.toml`` says; keys of newer versions are ignored. Raises SiteError."""
     try:
-        document = tomllib.loads(_text(path))
+        document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SiteError(f"{path} is not valid TOML ({error}); run the playbook again, which writes it") from None
     values: dict[str, Any] = {}
@@ -110,9 +109,14 @@ def _described(site: Site, path: Path) -> Site:
     return site._replace(**values)
 
 
-def _text(path: Path) -> str:
+def _text(path: Path) -> str | None:
+    """The text of a file of the installation; None where there is none. Raises SiteError."""
     try:
         return path.read_text(encoding="utf-8-sig")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except PermissionError as error:
+        raise SiteError(f"{path} cannot be read: {error.strerror}; run this with sudo") from None
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise SiteError(f"{path} cannot be read: {reason}") from None

@@ -59,6 +59,12 @@ def test_a_damaged_site_toml_is_one_sentence_with_its_path(text: str, sentence: 
     assert "site.toml" in str(caught.value)
 
 
+def test_a_site_toml_that_is_a_folder_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "etc" / "sensetig" / "site.toml").mkdir(parents=True)
+    with pytest.raises(SiteError, match="cannot be read: Is a directory"):
+        site.load(tmp_path, tmp_path)
+
+
 # --- the order: option, variable, deprecated variable, /etc -----------------------------------------
 
 _STATUS = ("status", "--token-file")
