@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sensetig import bundle
-from sensetig.cli.live import command
+from sensetig.__main__ import main
 from sensetig.demo.testbed import grafana, ports, processes
 from sensetig.engines import locate
 from sensetig.grafana import live
@@ -32,7 +32,8 @@ class Running(NamedTuple):
     def run(self, tokens: Path, **other: str) -> Result:
         """The command, with other options where some are given."""
         options = {"url": self.server.url, "password-file": str(self.password_file), "tokens": str(tokens), **other}
-        return CliRunner().invoke(command, [word for name, value in options.items() for word in (f"--{name}", value)])
+        words = [word for name, value in options.items() for word in (f"--{name}", value)]
+        return CliRunner().invoke(main, ["live", *words])
 
     def signs_in(self, token: str) -> bool:
         """Whether a token is the account's."""

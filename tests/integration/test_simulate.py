@@ -524,7 +524,7 @@ def test_influxdb_that_refuses_the_token_is_told_once_and_nothing_counts_as_sent
     assert sent.total["acknowledged"] == 0
     assert sent.total["unacknowledged"] == sent.total["messages"] == 6
     (reason,) = sent.report["reasons"]
-    assert "does not let this token write to the bucket 'raw'" in reason
+    assert "refuses this token: it may not write to the bucket 'raw' (status 401)" in reason
     assert stored(influxdb, "refused") == {}
 
 
