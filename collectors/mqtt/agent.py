@@ -37,7 +37,7 @@ _LED_SECONDS = 2.0
 #: What is counted from one status to the next, by the names of the fields.
 COUNTS = tuple(field.name for field in MQTT.fields if field.name not in ("connected", "lines_waiting", "waiting_bytes"))
 
-HandOn = Callable[[Sequence[Metric]], Awaitable[None]]
+Emit = Callable[[Sequence[Metric]], Awaitable[None]]
 
 
 class AgentConfig(NamedTuple):
@@ -86,12 +86,12 @@ class Agent:
     Args:
         plan: what it does.
         session: not started yet.
-        gate: lets commands in.
+        validator: lets commands in.
         handlers: makes what carries them out, which hands points on to the agent.
         batches: takes lines.
         show: the LED matrix.
         outbox: takes the metrics that are to be printed.
-        told: takes what goes wrong.
+        errors: takes what goes wrong.
         clocks: the clocks.
     """
 
@@ -99,22 +99,22 @@ class Agent:
         self,
         plan: AgentConfig,
         session: Session,
-        gate: CommandValidator,
-        handlers: Callable[[HandOn], Handlers],
+        validator: CommandValidator,
+        handlers: Callable[[Emit], Handlers],
         batches: Batches,
         show: Show,
         outbox: Outbox,
-        told: ErrorQueue,
+        errors: ErrorQueue,
         clocks: Clocks,
     ) -> None:
         self._plan = plan
         self._session = session
-        self._gate = gate
-        self._handlers = handlers(self.hand_on)
+        self._validator = validator
+        self._handlers = handlers(self.emit)
         self._batches = batches
         self._show = show
         self._outbox = outbox
-        self._told = told
+        self._errors = errors
         self._clocks = clocks
         self._series = Series(MQTT.name, {"device": plan.device})
         self._prefix = commands.command_topic(plan.device, "")
@@ -142,7 +142,7 @@ class Agent:
             with contextlib.suppress(RuntimeError):  # it has ended already
                 self._loop.call_soon_threadsafe(self._stopping.set)
 
-    async def hand_on(self, metrics: Sequence[Metric]) -> None:
+    async def emit(self, metrics: Sequence[Metric]) -> None:
         """Hand on points: print them, and come back when they are written; or publish them with the other lines."""
         if self._plan.stdin is not None:
             for metric in metrics:
@@ -170,7 +170,7 @@ class Agent:
             plan.queue_bytes,
             plan.batch_seconds,
             self._counts,
-            self._told,
+            self._errors,
         )
         self._session.start(self._on_message, self._on_connection, self._post)
         self._keep(self._tell())
@@ -248,7 +248,7 @@ class Agent:
         while True:
             await asyncio.sleep(self._plan.status_seconds)
             if self._lines.share < 1:
-                await self.hand_on([self._status()])
+                await self.emit([self._status()])
 
     def _status(self) -> Metric:
         lines, size = self._lines.waiting
@@ -283,14 +283,14 @@ class Agent:
                 # What the broker has kept may be of any age; only a status still holds.
                 if message.retained and found.time_ns == now_ns and found.series.measurement != "device_status":
                     refused = True
-                    self._told.add(
+                    self._errors.add(
                         f"what {message.topic[:200]} retains has no time of its own, so nobody knows of when it is"
                     )
                 else:
                     metrics.append(found)
             else:
                 refused = True
-                self._told.add(f"of a message on {found.topic[:200]} is refused: {found.text}")
+                self._errors.add(f"of a message on {found.topic[:200]} is refused: {found.text}")
         self._counts["messages_received"] += 1
         self._counts["messages_refused"] += refused
         assert self._loop is not None
@@ -304,12 +304,12 @@ class Agent:
 
     def _on_command(self, message: Message) -> None:
         now = self._clocks.wall_ns() / 1e9
-        found = self._gate.admit(message.topic, message.payload, now, retained=message.retained)
+        found = self._validator.validate(message.topic, message.payload, now, retained=message.retained)
         self._session.acknowledge(message)
         if isinstance(found, RejectedCommand):
             if found.id is None:
                 self._counts["commands_refused"] += 1
-                self._told.add(f"a command was refused, and nobody can be told: {found.message}")
+                self._errors.add(f"a command was refused without an answer: {found.message}")
             else:
                 self._keep(self._answer(found.id, found.name, Answer("refused", found.message)))
         elif len(self._commands) >= _MAX_COMMANDS:
@@ -324,7 +324,7 @@ class Agent:
         try:
             answer = await self._handlers.carry_out(command)
         except Exception as error:  # noqa: BLE001 - what one command meets stops no other; it is told and answered
-            self._told.add(f"{command.name} has failed: {type(error).__name__}: {error}")
+            self._errors.add(f"{command.name} has failed: {type(error).__name__}: {error}")
             answer = Answer("failed", "the agent's program has failed; its log says how")
         await self._answer(command.id, command.name, answer)
 
@@ -333,7 +333,7 @@ class Agent:
         payload = commands.result(command_id, name, answer.status, answer.message, answer.details)
         delivery = await self._publish(commands.result_topic(self._plan.device, command_id), payload)
         if delivery.refusal:
-            self._told.add(f"the broker refuses the answer to a command: {delivery.refusal}")
+            self._errors.add(f"the broker refuses the answer to a command: {delivery.refusal}")
         if answer.then is not None:
             answer.then()
 

@@ -41,12 +41,12 @@ class Batches:
     """Takes bytes as they come, and gives batches that are full or asked for.
 
     Args:
-        lines_most, bytes_most: of one batch.
+        max_lines, max_bytes: of one batch.
     """
 
-    def __init__(self, lines_most: int, bytes_most: int) -> None:
-        self._lines_most = lines_most
-        self._bytes_most = bytes_most
+    def __init__(self, max_lines: int, max_bytes: int) -> None:
+        self._lines_most = max_lines
+        self._bytes_most = max_bytes
         self._rest = b""
         self._skipping = False
         self._open: dict[str, list[bytes]] = {}

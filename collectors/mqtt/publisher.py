@@ -34,7 +34,7 @@ class Publisher:
         queue_bytes: lines held at most; where there are more, nothing is read.
         batch_seconds: how long a line waits for others.
         counts: where it counts.
-        told: takes what goes wrong.
+        errors: takes what goes wrong.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Publisher:
         queue_bytes: int,
         batch_seconds: float,
         counts: Counter[str],
-        told: ErrorQueue,
+        errors: ErrorQueue,
     ) -> None:
         self._publish = publish
         self._batches = batches
@@ -55,7 +55,7 @@ class Publisher:
         self._queue_bytes = queue_bytes
         self._batch_seconds = batch_seconds
         self._counts = counts
-        self._told = told
+        self._errors = errors
         self._loop = asyncio.get_running_loop()
         self._reading = False
         self._flush_at: asyncio.TimerHandle | None = None
@@ -96,7 +96,7 @@ class Publisher:
 
     def add(self, metric: Metric) -> None:
         """Publish a metric of the agent's own with the other lines; it has a time."""
-        self._batches.add(encode(metric, self._told.add))
+        self._batches.add(encode(metric, self._errors.add))
         self._fed()
 
     async def send(self) -> None:
@@ -140,7 +140,7 @@ class Publisher:
         """What is refused is counted; what has come leaves with what comes soon after."""
         if self._batches.refused:
             self._counts["lines_refused"] += self._batches.refused
-            self._told.add(f"lines that are not published: {self._batches.reason}")
+            self._errors.add(f"lines that are not published: {self._batches.reason}")
             self._batches.refused = 0
         self._more.set()
         if self._batches.lines and self._flush_at is None:
@@ -158,7 +158,7 @@ class Publisher:
 
         def unheard(_: object) -> None:
             self._counts["messages_unheard"] += 1
-            self._told.add(f"nobody is subscribed to {topic}, so the broker throws it away; trying again")
+            self._errors.add(f"nobody is subscribed to {topic}, so the broker throws it away; trying again")
 
         first, most = _UNHEARD_SECONDS
         retrying = AsyncRetrying(
@@ -169,7 +169,7 @@ class Publisher:
         delivery: Delivery = await retrying(self._publish, topic, batch.payload)
         if delivery.refusal:
             self._counts["lines_refused"] += batch.lines
-            self._told.add(f"the broker refuses lines on {topic}: {delivery.refusal}")
+            self._errors.add(f"the broker refuses lines on {topic}: {delivery.refusal}")
         else:
             self._counts["lines_published"] += batch.lines
             self._counts["messages_published"] += 1

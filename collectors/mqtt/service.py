@@ -28,7 +28,7 @@ from collectors.mqtt.agent import (
     Agent,
     AgentConfig,
     Clocks,
-    HandOn,
+    Emit,
     status_payload,
     status_topic,
 )
@@ -55,14 +55,14 @@ class Service:
     Args:
         agent: not running yet.
         outbox: what it puts metrics into.
-        told: what goes wrong in it.
+        errors: what goes wrong in it.
         report: where that is said and counted.
     """
 
-    def __init__(self, agent: Agent, outbox: Outbox, told: ErrorQueue, report: ErrorReporter) -> None:
+    def __init__(self, agent: Agent, outbox: Outbox, errors: ErrorQueue, report: ErrorReporter) -> None:
         self._agent = agent
         self._outbox = outbox
-        self._told = told
+        self._errors = errors
         self._report = report
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="mqtt-agent", daemon=True)
@@ -100,7 +100,7 @@ class Service:
             self._outbox.close()
 
     def _batches(self) -> Iterator[Iterable[Metric]]:
-        self._told.drain(self._report.error)
+        self._errors.drain(self._report.error)
         yield ()
         for metrics, written in self._outbox.take():
             yield metrics
@@ -117,7 +117,7 @@ class Service:
 
 def make(context: Context) -> Service:
     """The agent of the settings. Raises Unavailable when one of them will not do."""
-    values, told, outbox = context.values, ErrorQueue(), Outbox()
+    values, errors, outbox = context.values, ErrorQueue(), Outbox()
     device = values[settings.DEVICE] or context.host
     firmware = values[settings.FIRMWARE] or os.uname().release
     broker = read_broker(
@@ -133,35 +133,35 @@ def make(context: Context) -> Service:
             raise Unavailable(f"command_allow names {name!r}; there are: {', '.join(Handlers.NAMES)}")
     plan = _plan(context, device)
     ids = IdFile(values[settings.COMMAND_IDS_FILE], settings.COMMAND_IDS_FILE.name, context.report.error)
-    gate = CommandValidator(device, Handlers.NAMES, allowed, ids=ids)
+    validator = CommandValidator(device, Handlers.NAMES, allowed, ids=ids)
     presence = Presence(status_topic(device), status_payload("online", firmware), status_payload("offline", firmware))
     config = SessionConfig(
         values[settings.CLIENT_ID] or f"sensetig-{topic_level(device)}",
-        (*gate.topics, *_listed(values[settings.SUBSCRIBE] or "")),
+        (*validator.topics, *_listed(values[settings.SUBSCRIBE] or "")),
         presence,
         values[settings.SESSION_SECONDS],
         values[settings.KEEPALIVE_SECONDS],
         max_packet_bytes=_MAX_PACKET_BYTES,
         max_unacknowledged=_MAX_UNACKNOWLEDGED,
     )
-    session = Session(broker, config, told)
-    show = _show(values, told)
+    session = Session(broker, config, errors)
+    show = _show(values, errors)
 
-    def handlers(hand_on: HandOn) -> Handlers:
-        edges = Dependencies(
+    def handlers(emit: Emit) -> Handlers:
+        dependencies = Dependencies(
             show,
             lambda: context.clock_ns() / 1e9,
             lambda name: collect.collect(name, values[settings.COLLECT_SECONDS]),
-            hand_on,
+            emit,
             reload.check_settings,
             lambda: reload.running_telegraf(os.getppid()),
         )
-        return Handlers(edges, _collectors(values))
+        return Handlers(dependencies, _collectors(values))
 
     batches = Batches(values[settings.BATCH_LINES], values[settings.BATCH_KILOBYTES] * 1024)
     clocks = Clocks(context.clock_ns, time.monotonic, lambda: datetime.now().astimezone().time())
-    agent = Agent(plan, session, gate, handlers, batches, show, outbox, told, clocks)
-    return Service(agent, outbox, told, context.report)
+    agent = Agent(plan, session, validator, handlers, batches, show, outbox, errors, clocks)
+    return Service(agent, outbox, errors, context.report)
 
 
 def _plan(context: Context, device: str) -> AgentConfig:
@@ -191,13 +191,13 @@ def _plan(context: Context, device: str) -> AgentConfig:
     )
 
 
-def _show(values: Values, told: ErrorQueue) -> Show:
+def _show(values: Values, errors: ErrorQueue) -> Show:
     rotation = values[settings.LED_ROTATION]
     if rotation not in rendering.ROTATIONS:
         raise Unavailable(f"led_rotation is {rotation}; it must be 0, 90, 180 or 270")
     backend, low_light = values[settings.LED_BACKEND], values[settings.LED_LOW_LIGHT]
     root = values[settings.SYS_ROOT]
-    return Show(lambda: open_screen(backend, low_light=low_light, sys_root=root), rotation, told.add)
+    return Show(lambda: open_screen(backend, low_light=low_light, sys_root=root), rotation, errors.add)
 
 
 def _collectors(values: Values) -> Sequence[str]:

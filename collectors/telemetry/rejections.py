@@ -71,13 +71,13 @@ class Rejections:
 
     Args:
         tags: ``host`` and ``site`` for what has none of its own.
-        most_names: topics that are told apart, and as many unknown devices.
+        max_names: topics that are told apart, and as many unknown devices.
     """
 
-    def __init__(self, tags: Mapping[str, str], most_names: int) -> None:
+    def __init__(self, tags: Mapping[str, str], max_names: int) -> None:
         self.count = 0
-        self.topics = NameLimit(most_names)
-        self.strangers = NameLimit(most_names)
+        self.topics = NameLimit(max_names)
+        self.unknown_devices = NameLimit(max_names)
         self._tags = dict(tags)
         self._free: dict[tuple[str, int], int] = {}
         self._free_before: dict[tuple[str, int], int] = {}

@@ -119,9 +119,9 @@ class Site:
         media: ScriptedMedia,
         *,
         token: str | None = None,
-        streams_most: int = 2,
+        max_streams: int = 2,
         stream_frame_rate: float = 1000.0,
-        waiting_most: int = 4,
+        max_waiting: int = 4,
         act_seconds: float = BOUND_SECONDS,
         bounds: Bounds | None = None,
         certificate: str | None = None,
@@ -132,19 +132,19 @@ class Site:
         self.complaints: list[str] = []
         self.detection = Switch()
         self.feed = Feed(timer, 5.0)
-        self.journal = EventLog("door", most=5)
-        self.desk = CommandQueue(media, self.detection, waiting_most)
-        self.pictures = Pictures(media.snapshot_jpeg, self.feed, streams_most, stream_frame_rate)
+        self.event_log = EventLog("door", max_events=5)
+        self.queue = CommandQueue(media, self.detection, max_waiting)
+        self.pictures = Pictures(media.snapshot_jpeg, self.feed, max_streams, stream_frame_rate)
         parts = Parts(
             "door",
             media,
-            self.desk,
+            self.queue,
             self.detection,
             self.feed,
-            self.journal,
+            self.event_log,
             self.pictures,
             60.0,
-            streams_most,
+            max_streams,
             act_seconds,
         )
         where = Listener("127.0.0.1", 0, certificate, key)
@@ -177,7 +177,7 @@ class Site:
         """End everything."""
         self.media.go_on.set()
         self.server.stop(BOUND_SECONDS)
-        self.desk.close(BOUND_SECONDS)
+        self.queue.close(BOUND_SECONDS)
 
 
 @contextmanager

@@ -40,7 +40,7 @@ async def nowhere(scope: object, receive: object, send: object) -> None:
 @pytest.fixture
 def held() -> Iterator[Site]:
     """A server whose camera does nothing until it is let go on, with two places for those that wait."""
-    with site(waiting_most=2) as made:
+    with site(max_waiting=2) as made:
         made.media.go_on.clear()
         yield made
 
@@ -53,8 +53,8 @@ def ask_later(on: Site, path: str) -> http.client.HTTPConnection:
 
 
 def waiting(on: Site) -> int:
-    """How many wait at the desk."""
-    return on.desk._queue.qsize()
+    """How many wait at the queue."""
+    return on.queue._queue.qsize()
 
 
 def test_when_too_many_wait_for_the_camera_the_next_is_told_to_come_again(held: Site) -> None:
@@ -97,11 +97,11 @@ def test_what_nobody_waits_for_any_more_is_not_done() -> None:
 
 
 def test_at_most_so_many_watch_and_a_place_is_free_again_when_one_leaves() -> None:
-    with site(streams_most=2) as on:
+    with site(max_streams=2) as on:
         viewers = [Viewer(on.port) for _ in range(2)]
         refused = on.ask("/stream.mjpg")
         assert (refused.status, refused.headers["retry-after"]) == (503, "10")
-        assert refused.error == "2 watch already, and no more may (streams_most)"
+        assert refused.error == "2 clients watch already, the limit of the setting streams_most"
         viewers.pop().close()
         until(lambda: on.pictures.watching == 1)
         again = Viewer(on.port)
@@ -296,22 +296,22 @@ def test_a_port_that_is_taken_is_told_with_what_to_change() -> None:
 def test_what_waits_at_a_desk_that_is_closed_is_not_done() -> None:
     media = ScriptedMedia()
     media.go_on.clear()
-    desk = CommandQueue(media, Switch(), waiting_most=2)
-    being_done = desk.photo()
+    queue = CommandQueue(media, Switch(), max_waiting=2)
+    being_done = queue.photo()
     assert media.begun.acquire(timeout=BOUND_SECONDS)
-    waits = [desk.photo(), desk.video(1)]
+    waits = [queue.photo(), queue.video(1)]
     with pytest.raises(Busy, match="2 requests wait"):
-        desk.photo()
-    desk.close(0)
+        queue.photo()
+    queue.close(0)
     for each in waits:
         with pytest.raises(CancelledError):
             each.result(0)
     with pytest.raises(Busy, match="being stopped"):
-        desk.photo()
+        queue.photo()
     media.go_on.set()
     assert being_done.result(BOUND_SECONDS)
-    desk.close(BOUND_SECONDS)
-    assert not desk._thread.is_alive()
+    queue.close(BOUND_SECONDS)
+    assert not queue._thread.is_alive()
     assert media.asked == ["photo"]
 
 

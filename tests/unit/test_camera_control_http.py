@@ -202,11 +202,11 @@ def test_a_stream_whose_pictures_fail_ends_and_the_failure_is_told() -> None:
 
 
 def test_events_come_newest_first_with_links_to_their_media(fresh: Site) -> None:
-    fresh.journal.add(event("start", 1), {})
+    fresh.event_log.add(event("start", 1), {})
     started = fresh.ask("/events").json["events"][0]
     assert (started["open"], started["snapshot"], started["clip"]) == (True, None, None)
-    fresh.journal.add(event("start", 2), {})
-    fresh.journal.add(event("end", 1), {"snapshot_path": "2026/11/21/a.jpg", "clip_path": "2026/11/21/a.mp4"})
+    fresh.event_log.add(event("start", 2), {})
+    fresh.event_log.add(event("end", 1), {"snapshot_path": "2026/11/21/a.jpg", "clip_path": "2026/11/21/a.mp4"})
     answer = fresh.ask("/events").json
     assert answer["next"] is None
     assert [found["event_id"] for found in answer["events"]] == [
@@ -231,7 +231,7 @@ def test_events_come_newest_first_with_links_to_their_media(fresh: Site) -> None
 
 def test_events_are_paged_and_the_oldest_forgotten(fresh: Site) -> None:
     for number in range(7):
-        fresh.journal.add(event("end", number), {})
+        fresh.event_log.add(event("end", number), {})
     seen: list[str] = []
     path = "/events?limit=2"
     while path:

@@ -1,4 +1,4 @@
-"""The scheme of commands: what is let in, what is refused, and what is answered."""
+"""The scheme of commands: validation, refusals and answers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NOW = 1_800_000_000.0
 TOPIC = "sensetig/pi/command/ping"
 
 
-def gate(**changes: Any) -> CommandValidator:
+def validator(**changes: Any) -> CommandValidator:
     return CommandValidator("pi", ("ping", "camera_video", "reboot"), ("ping", "camera_video"), **changes)
 
 
@@ -30,7 +30,7 @@ def refused(found: Command | RejectedCommand) -> RejectedCommand:
 
 
 def test_a_command_in_time_is_let_in_with_its_arguments() -> None:
-    assert gate().admit("sensetig/pi/command/camera_video", message(seconds=20), NOW) == Command(
+    assert validator().validate("sensetig/pi/command/camera_video", message(seconds=20), NOW) == Command(
         "a1", "camera_video", {"seconds": 20}
     )
 
@@ -40,7 +40,7 @@ def test_a_command_in_time_is_let_in_with_its_arguments() -> None:
     [NOW + 1, int(NOW) + 3600, "2027-01-15T08:00:01Z", "2027-01-15t09:00:01.5+01:00"],
 )
 def test_the_end_of_a_command_is_seconds_or_a_time_with_its_zone(expires: object) -> None:
-    assert isinstance(gate().admit(TOPIC, message(expires=expires), NOW), Command)
+    assert isinstance(validator().validate(TOPIC, message(expires=expires), NOW), Command)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_the_end_of_a_command_is_seconds_or_a_time_with_its_zone(expires: object
     ],
 )
 def test_a_command_out_of_time_is_refused(expires: object, says: str) -> None:
-    found = refused(gate().admit(TOPIC, message(expires=expires), NOW))
+    found = refused(validator().validate(TOPIC, message(expires=expires), NOW))
     assert says in found.message
     assert found.id == "a1"
 
@@ -87,7 +87,7 @@ def test_a_command_out_of_time_is_refused(expires: object, says: str) -> None:
     ],
 )
 def test_what_is_malformed_is_refused_without_an_answer(payload: bytes) -> None:
-    assert refused(gate().admit(TOPIC, payload, NOW)).id is None
+    assert refused(validator().validate(TOPIC, payload, NOW)).id is None
 
 
 @pytest.mark.parametrize(
@@ -103,48 +103,48 @@ def test_what_is_malformed_is_refused_without_an_answer(payload: bytes) -> None:
     ],
 )
 def test_another_topic_is_no_command(topic: str) -> None:
-    found = refused(gate().admit(topic, message(), NOW))
-    assert "no topic of a command" in found.message
+    found = refused(validator().validate(topic, message(), NOW))
+    assert "is not a command topic" in found.message
 
 
 def test_a_name_that_is_not_allowed_is_refused_with_those_that_are() -> None:
-    found = refused(gate().admit("sensetig/pi/command/reboot", message(), NOW))
+    found = refused(validator().validate("sensetig/pi/command/reboot", message(), NOW))
     assert (found.id, found.name) == ("a1", "reboot")
     assert "camera_video, ping" in found.message
 
 
 def test_a_retained_command_is_refused() -> None:
-    assert "retained" in refused(gate().admit(TOPIC, message(), NOW, retained=True)).message
+    assert "retained" in refused(validator().validate(TOPIC, message(), NOW, retained=True)).message
 
 
 def test_an_id_is_taken_once_until_it_has_expired() -> None:
-    one = gate()
-    assert isinstance(one.admit(TOPIC, message(), NOW), Command)
-    assert "already" in refused(one.admit(TOPIC, message(), NOW + 1)).message
-    assert "already" in refused(one.admit(TOPIC, message(expires=NOW + 600), NOW + 1)).message
-    assert isinstance(one.admit(TOPIC, message(expires=NOW + 600), NOW + 61), Command)
+    one = validator()
+    assert isinstance(one.validate(TOPIC, message(), NOW), Command)
+    assert "already" in refused(one.validate(TOPIC, message(), NOW + 1)).message
+    assert "already" in refused(one.validate(TOPIC, message(expires=NOW + 600), NOW + 1)).message
+    assert isinstance(one.validate(TOPIC, message(expires=NOW + 600), NOW + 61), Command)
 
 
 def test_a_refused_command_does_not_use_up_its_id() -> None:
-    one = gate()
-    refused(one.admit(TOPIC, message(expires=NOW - 1), NOW))
-    assert isinstance(one.admit(TOPIC, message(), NOW), Command)
+    one = validator()
+    refused(one.validate(TOPIC, message(expires=NOW - 1), NOW))
+    assert isinstance(one.validate(TOPIC, message(), NOW), Command)
 
 
 def test_ids_in_mind_are_bounded_and_room_is_made_by_those_that_expired() -> None:
-    one = gate(ids_most=3)
+    one = validator(max_ids=3)
     for number in range(3):
-        assert isinstance(one.admit(TOPIC, message(id=f"n{number}"), NOW), Command)
-    assert "3 commands have come" in refused(one.admit(TOPIC, message(id="n3"), NOW)).message
-    assert "already" in refused(one.admit(TOPIC, message(id="n0"), NOW)).message
-    assert isinstance(one.admit(TOPIC, message(id="n3", expires=NOW + 120), NOW + 61), Command)
+        assert isinstance(one.validate(TOPIC, message(id=f"n{number}"), NOW), Command)
+    assert "3 commands have not expired yet" in refused(one.validate(TOPIC, message(id="n3"), NOW)).message
+    assert "already" in refused(one.validate(TOPIC, message(id="n0"), NOW)).message
+    assert isinstance(one.validate(TOPIC, message(id="n3", expires=NOW + 120), NOW + 61), Command)
     assert len(one._seen) == 1
 
 
 @given(st.text(max_size=60), st.binary(max_size=300))
 def test_whatever_comes_is_let_in_or_refused_with_a_sentence(topic: str, payload: bytes) -> None:
     for each in (topic, TOPIC):
-        found = gate().admit(each, payload, NOW)
+        found = validator().validate(each, payload, NOW)
         assert isinstance(found, Command) or found.message
 
 
@@ -172,12 +172,12 @@ def test_a_number_that_has_to_be_above_the_bound_is_refused_at_it(value: object)
 
 
 def test_a_name_of_another_process_is_not_answered() -> None:
-    found = refused(gate().admit("sensetig/pi/command/led_off", message(), NOW))
+    found = refused(validator().validate("sensetig/pi/command/led_off", message(), NOW))
     assert found == RejectedCommand("led_off is no command of this process", None, "led_off")
 
 
 def test_a_process_subscribes_to_its_own_names_and_to_no_others() -> None:
-    assert gate().topics == (
+    assert validator().topics == (
         "sensetig/pi/command/camera_video",
         "sensetig/pi/command/ping",
         "sensetig/pi/command/reboot",
@@ -186,14 +186,14 @@ def test_a_process_subscribes_to_its_own_names_and_to_no_others() -> None:
 
 def test_without_a_file_the_expiry_alone_bounds_a_repetition_after_a_restart() -> None:
     longest = message(expires=NOW + commands.MAX_EXPIRES_SECONDS)
-    first = gate()
-    assert isinstance(first.admit(TOPIC, longest, NOW), Command)
-    assert "has been here already" in refused(first.admit(TOPIC, longest, NOW + 1)).message
-    assert isinstance(gate().admit(TOPIC, longest, NOW + 1), Command)
+    first = validator()
+    assert isinstance(first.validate(TOPIC, longest, NOW), Command)
+    assert "was used already" in refused(first.validate(TOPIC, longest, NOW + 1)).message
+    assert isinstance(validator().validate(TOPIC, longest, NOW + 1), Command)
     late = NOW + commands.MAX_EXPIRES_SECONDS
-    assert "the command has expired" in refused(gate().admit(TOPIC, longest, late)).message
+    assert "the command has expired" in refused(validator().validate(TOPIC, longest, late)).message
     endless = json.dumps({"id": "a1"}).encode()
-    assert "expires must be" in refused(gate().admit(TOPIC, endless, NOW)).message
+    assert "expires must be" in refused(validator().validate(TOPIC, endless, NOW)).message
 
 
 def test_arguments_are_read() -> None:

@@ -26,13 +26,13 @@ names = st.sampled_from(["cpu", "mem", "a b,c", "größe"])
     st.lists(st.integers(1, 50), max_size=100),
 )
 def test_every_line_is_in_one_batch_of_its_measurement_however_it_comes(
-    wanted: list[tuple[str, int]], lines_most: int, bytes_most: int, cuts: list[int]
+    wanted: list[tuple[str, int]], max_lines: int, max_bytes: int, cuts: list[int]
 ) -> None:
     lines = [
         (name, f"{name.replace(' ', chr(92) + ' ').replace(',', chr(92) + ',')} value={n} {n}") for name, n in wanted
     ]
     data = "".join(line + "\n" for _, line in lines).encode()
-    batches = Batches(lines_most, bytes_most)
+    batches = Batches(max_lines, max_bytes)
     for cut in cuts:
         batches.feed(data[:cut])
         data = data[cut:]
@@ -42,8 +42,8 @@ def test_every_line_is_in_one_batch_of_its_measurement_however_it_comes(
     for name in {name for name, _ in lines}:
         texts = [text for batch in found if batch.measurement == name for text in batch.payload.decode().splitlines()]
         assert texts == [line for each, line in lines if each == name]
-    assert all(batch.lines <= lines_most for batch in found)
-    assert all(len(batch.payload) <= bytes_most or batch.lines == 1 for batch in found)
+    assert all(batch.lines <= max_lines for batch in found)
+    assert all(len(batch.payload) <= max_bytes or batch.lines == 1 for batch in found)
     assert (batches.lines, batches.bytes) == (len(lines), sum(len(batch.payload) for batch in found))
     for batch in found:
         batches.settled(batch)
