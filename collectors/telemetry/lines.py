@@ -38,7 +38,7 @@ class Lines:
     The texts hold bytes that are no UTF-8 as Python's ``surrogateescape`` does, so that they go out as they came.
 
     Args:
-        max_bytes: of a line. One that is longer is let go up to its end and counted in :attr:`too_long`.
+        max_bytes: maximum length of a line. A longer one is skipped and counted in :attr:`too_long`.
     """
 
     def __init__(self, max_bytes: int) -> None:

@@ -47,10 +47,10 @@ class Pipeline:
 
     Args:
         names: the measurements that are calibrated and validated.
-        limit_table: gives the limits.
+        limit_table: the limits.
         calibrations: gives the curves of a device.
         tracker: keeps the state of each device, or None for none.
-        rejections: takes what is refused.
+        rejections: receives rejected values.
         devices: patterns of the devices that are accepted; none for every device.
         earliest_ns: samples from before have a clock that was never set.
         ahead_ns: how far a sample may be ahead of this machine's clock.
@@ -339,7 +339,7 @@ class Pipeline:
         for field, value in list(values.items()):
             rule = self._rule(plan, field)
             place = (plan.identity, field, time_ns)
-            known = self._rejection_cache.of(place, value) if rule.is_late(time_ns) else None
+            known = self._rejection_cache.get(place, value) if rule.is_late(time_ns) else None
             reason = rule.check(value, time_ns) or known
             if reason is not None:
                 refused[field] = values.pop(field), reason
@@ -372,7 +372,7 @@ class Pipeline:
     def _rule(self, plan: Plan, field: str) -> Rule:
         rule = plan.rules.get(field)
         if rule is None:
-            limits = self._limit_table.of(plan.measurement, field, plan.sensor, plan.device)
+            limits = self._limit_table.get(plan.measurement, field, plan.sensor, plan.device)
             limits = self._limits.setdefault(limits, limits)
             rule = Rule(limits) if limits.watched else self._shared.setdefault(limits, Rule(limits))
             plan.add_rule(sys.intern(field), rule)

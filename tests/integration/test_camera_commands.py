@@ -250,7 +250,7 @@ def test_a_command_that_is_refused_is_answered(
     assert camera.told() == []
 
 
-def test_a_command_is_carried_out_once_however_often_it_comes(camera: Camera, operator: Operator) -> None:
+def test_a_repeated_command_is_carried_out_once(camera: Camera, operator: Operator) -> None:
     first = operator.ask("camera_photo", id="same")
     again = operator.ask("camera_photo", id="same")
     assert (first["status"], again["status"]) == ("ok", "refused")
@@ -258,9 +258,7 @@ def test_a_command_is_carried_out_once_however_often_it_comes(camera: Camera, op
     assert camera.media.asked == ["photo"]
 
 
-def test_a_command_that_comes_again_after_a_restart_is_refused(
-    broker: Guarded, operator: Operator, tmp_path: Path
-) -> None:
+def test_a_repeated_command_is_refused_after_a_restart(broker: Guarded, operator: Operator, tmp_path: Path) -> None:
     for status in ("ok", "refused"):
         camera = Camera(broker, tmp_path)
         camera.ready()
@@ -276,7 +274,7 @@ def test_the_commands_of_another_process_of_the_device_are_left_to_it(camera: Ca
     assert camera.told() == []
 
 
-def test_what_has_no_id_is_counted_and_not_answered(camera: Camera, operator: Operator) -> None:
+def test_a_command_without_an_id_is_counted_and_not_answered(camera: Camera, operator: Operator) -> None:
     topic = "sensetig/pi/command/camera_ping"
     for payload in (b"", b"nonsense", b"[1]", b'{"id": "a/b", "expires": 1}', b'{"id": "' + b"x" * 5000 + b'"}'):
         operator.raw(topic, payload)
@@ -302,7 +300,7 @@ def test_a_retained_command_is_not_carried_out_at_each_start(
     camera.control.close()
 
 
-def test_a_camera_that_is_busy_refuses_rather_than_keeping_commands(camera: Camera, operator: Operator) -> None:
+def test_a_busy_camera_refuses_commands(camera: Camera, operator: Operator) -> None:
     camera.media.go_on.clear()
     operator.send("camera_photo")
     assert camera.media.begun.acquire(timeout=BOUND_SECONDS)
@@ -325,7 +323,7 @@ def test_a_camera_that_is_busy_refuses_rather_than_keeping_commands(camera: Came
         (RuntimeError("secret"), "the camera's program has failed; its log says how", 1),
     ],
 )
-def test_what_the_camera_cannot_do_has_failed(
+def test_a_failure_of_the_camera_is_answered_as_failed(
     camera: Camera, operator: Operator, failure: Exception, says: str, counted: int
 ) -> None:
     camera.media.failure = failure
@@ -418,7 +416,7 @@ def test_commands_come_over_tls_from_a_broker_whose_certificate_is_trusted(broke
     ("user", "password", "says"),
     [("camera", "wrong", "refuses the connection"), ("nobody", "look", "refuses the connection")],
 )
-def test_a_broker_that_does_not_know_the_camera_is_told_of(
+def test_a_refused_connection_is_reported(
     broker: Guarded, tmp_path: Path, user: str, password: str, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(PASSWORDS, user, password)
@@ -485,7 +483,7 @@ def test_without_a_broker_the_camera_starts_and_ends_in_time(tmp_path: Path) -> 
         ("localhost", "the broker's URL must be mqtt://HOST"),
     ],
 )
-def test_a_broker_that_will_not_do_is_refused(url: str, says: str) -> None:
+def test_an_unusable_broker_is_refused(url: str, says: str) -> None:
     context = Context(Values({"command_url": url}), ErrorReporter("camera", lambda _: None), False, "pi", time.time_ns)
     with pytest.raises(Unavailable, match=says):
         Control("door", ScriptedMedia(), Switch(), context, time.monotonic)

@@ -140,7 +140,7 @@ def ids(metrics: list[Metric]) -> set[object]:
     return {metric.fields["event_id"] for metric in metrics}
 
 
-def test_every_picture_is_seen_though_broker_and_collector_die_on_the_way(
+def test_every_picture_is_processed_although_broker_and_collector_die(
     broker: Mosquitto, make: Callable[..., Collector]
 ) -> None:
     def slowly(handler: BaseHTTPRequestHandler) -> None:
@@ -176,7 +176,7 @@ def test_every_picture_is_seen_though_broker_and_collector_die_on_the_way(
     assert [wrong for metric in collector.metrics for wrong in violations(metric, declared)] == []
 
 
-def test_pictures_are_kept_while_the_endpoint_is_down_and_seen_when_it_is_back(
+def test_pictures_are_kept_while_the_endpoint_is_down_and_processed_later(
     broker: Mosquitto, make: Callable[..., Collector], tmp_path: Path
 ) -> None:
     with serving(says(500)) as server:
@@ -201,7 +201,7 @@ def test_pictures_are_kept_while_the_endpoint_is_down_and_seen_when_it_is_back(
     assert "answers with status 500" in collector.errors.read_text()
 
 
-def test_what_is_no_picture_is_counted_and_holds_nothing_up(
+def test_an_invalid_picture_is_counted_and_delays_nothing(
     broker: Mosquitto, make: Callable[..., Collector], tmp_path: Path
 ) -> None:
     picture = support.jpeg()
@@ -269,9 +269,7 @@ def test_a_collector_that_waits_for_an_endpoint_stops_at_once_and_gets_the_pictu
         collector.end()
 
 
-def test_a_broker_that_is_not_there_is_told_once_and_waited_for(
-    broker: Mosquitto, make: Callable[..., Collector]
-) -> None:
+def test_a_missing_broker_is_reported_once_and_awaited(broker: Mosquitto, make: Callable[..., Collector]) -> None:
     broker.stop()
     with serving(says(200, GOOD)) as server:
         collector = make(*endpoint(server.url))
@@ -287,7 +285,7 @@ def test_a_broker_that_is_not_there_is_told_once_and_waited_for(
         collector.end()
 
 
-def test_pictures_that_a_camera_could_not_send_wait_for_the_broker_and_are_seen(
+def test_unsent_pictures_wait_for_the_broker_and_are_processed(
     broker: Mosquitto, make: Callable[..., Collector]
 ) -> None:
     errors: list[str] = []
@@ -319,7 +317,7 @@ def test_pictures_that_a_camera_could_not_send_wait_for_the_broker_and_are_seen(
     assert [sentence for sentence in errors if "cannot be reached; trying again" not in sentence] == []
 
 
-def test_a_broker_that_lets_nobody_in_is_told_in_a_sentence(tmp_path: Path) -> None:
+def test_a_broker_that_refuses_the_connection_is_reported(tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir()
     with mosquitto.running(tmp_path / "closed", open_to_all=False) as closed, serving(says(200, GOOD)) as server:
         collector = Collector(tmp_path, closed, *endpoint(server.url))

@@ -27,7 +27,7 @@ def validator(path: Path, errors: list[str], **changes: int) -> CommandValidator
     return CommandValidator("pi", ("ping",), ("ping",), ids=IdFile(str(path), "ids_file", errors.append), **changes)
 
 
-def test_an_id_is_refused_after_a_restart_until_it_has_expired(tmp_path: Path) -> None:
+def test_an_id_is_refused_after_a_restart_until_it_expires(tmp_path: Path) -> None:
     path, errors = tmp_path / "made" / "ids.json", list[str]()
     assert isinstance(validator(path, errors).validate(TOPIC, message(), NOW), Command)
     again = validator(path, errors).validate(TOPIC, message(), NOW + 1)
@@ -96,7 +96,7 @@ def test_an_unreadable_file_is_reported(tmp_path: Path) -> None:
         validator(tmp_path / "ids.json", [])
 
 
-def test_a_write_that_was_cut_off_leaves_the_file_before_it(tmp_path: Path) -> None:
+def test_an_interrupted_write_leaves_the_previous_file(tmp_path: Path) -> None:
     path = tmp_path / "ids.json"
     assert isinstance(validator(path, []).validate(TOPIC, message(), NOW), Command)
     (tmp_path / ".ids.json.0123abcd.part").write_bytes(b'{"a1": 18000')
@@ -108,9 +108,7 @@ def test_a_write_that_was_cut_off_leaves_the_file_before_it(tmp_path: Path) -> N
         st.from_regex(commands.ID, fullmatch=True), st.floats(NOW - 10, NOW + 3600), max_size=commands.MAX_IDS + 5
     )
 )
-def test_what_is_saved_is_loaded_up_to_the_bound(
-    tmp_path_factory: pytest.TempPathFactory, ids: dict[str, float]
-) -> None:
+def test_saved_ids_are_loaded_up_to_the_bound(tmp_path_factory: pytest.TempPathFactory, ids: dict[str, float]) -> None:
     path = tmp_path_factory.mktemp("ids") / "ids.json"
     file = IdFile(str(path), "ids_file", list[str]().append)
     file.save(ids)
