@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 #: Maximum size of a file that holds a secret, in bytes; anything above is the wrong file.
 MAX_SECRET_BYTES = 64 * 1024
 
+_CURE = "name a file that this user can read"
+
 #: Suffix of a file that is being written. Its name also starts with a dot.
 UNFINISHED = ".part"
 
@@ -113,13 +115,20 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def read_secret(path: Path, name: str, *, error: type[Exception] = Unavailable) -> str:
+def read_secret(
+    path: Path,
+    name: str,
+    *,
+    error: type[Exception] = Unavailable,
+    cure: str = _CURE,
+) -> str:
     """The text of a file that nobody else can read, without the white space around it.
 
     Args:
         path: the file.
         name: what the file is in messages, such as ``the token file`` or the name of a setting.
         error: the exception to raise. Its one sentence names the file and the cure, never the content.
+        cure: what to do where the file cannot be read; empty for nothing.
     """
     path = os.fspath(path)
     try:
@@ -128,7 +137,7 @@ def read_secret(path: Path, name: str, *, error: type[Exception] = Unavailable) 
             content = file.read(MAX_SECRET_BYTES + 1)
         text = content.decode("utf-8-sig").strip()  # some editors begin a file with a byte order mark
     except OSError as failure:
-        raise error(f"{name} {path} cannot be read: {failure.strerror}; name a file that this user can read") from None
+        raise error(f"{name} {path} cannot be read: {failure.strerror}{cure and '; '}{cure}") from None
     except UnicodeDecodeError:
         raise error(f"{name} {path} cannot be read: it is not UTF-8; name the file with the secret") from None
     if is_exposed(path, mode):
@@ -140,14 +149,26 @@ def read_secret(path: Path, name: str, *, error: type[Exception] = Unavailable) 
     return text
 
 
-def read_password(path: Path, name: str, *, error: type[Exception] = Unavailable) -> str:
+def read_password(
+    path: Path,
+    name: str,
+    *,
+    error: type[Exception] = Unavailable,
+    cure: str = _CURE,
+) -> str:
     """The first line of a secret file, see :func:`read_secret`."""
-    return read_secret(path, name, error=error).partition("\n")[0].strip()
+    return read_secret(path, name, error=error, cure=cure).partition("\n")[0].strip()
 
 
-def read_token(path: Path, name: str, *, error: type[Exception] = Unavailable) -> str:
+def read_token(
+    path: Path,
+    name: str,
+    *,
+    error: type[Exception] = Unavailable,
+    cure: str = _CURE,
+) -> str:
     """A secret file that holds one word of printable ASCII, as an HTTP header takes it. See :func:`read_secret`."""
-    token = read_secret(path, name, error=error)
+    token = read_secret(path, name, error=error, cure=cure)
     if not is_token(token):
         raise error(f"{name} {os.fspath(path)} does not hold a token: expected one word of ASCII characters")
     return token

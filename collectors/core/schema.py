@@ -105,6 +105,13 @@ class Measurement(NamedTuple):
                 return field
         raise KeyError(f"measurement {self.name!r} declares no field {name!r}")
 
+    def only(self, *fields: str) -> Measurement:
+        """This measurement with these of its fields, for a collector that fills no more.
+
+        Raises KeyError when the measurement has no field of that name.
+        """
+        return self._replace(fields=tuple(self.field(name) for name in fields))
+
 
 #: Tags that Telegraf adds to every line; no collector declares them.
 PIPELINE_TAGS = (

@@ -1,4 +1,4 @@
-"""Calibrates and validates what other collectors measure, and keeps the state of each device.
+"""Calibrates and validates the measurements of other collectors, and keeps the state of each device.
 
 Telegraf runs it as ``processors.execd``: lines of line protocol come in on standard input and go out on standard
 output. Lines of a measurement that the settings do not name go through as they came. What is refused becomes

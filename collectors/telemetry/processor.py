@@ -245,10 +245,11 @@ def _spelled(tags: Mapping[str, str], refuse: Callable[[str], None]) -> Callable
 
 def declarations(names: Sequence[str]) -> list[Measurement]:
     """The declarations of these measurements; one that no collector emits has none."""
+    from collectors.core.measurements import SHARED
     from collectors.core.registry import catalogue, load
 
-    found: list[Measurement] = []
-    wanted = set(names)
+    found = [SHARED[name] for name in sorted(set(names) & SHARED.keys())]
+    wanted = set(names) - SHARED.keys()
     # These two first: they mostly declare all that is wanted, and then no other module is imported.
     for name in sorted(catalogue(), key=lambda name: name not in ("sensehat", "telemetry")):
         if not wanted:

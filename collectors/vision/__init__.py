@@ -1,4 +1,4 @@
-"""What is in the pictures of motion events, told by a detector of people, a model file, or an endpoint.
+"""Labels for the pictures of motion events, from a detector of people, a model file, or an endpoint.
 
 A streaming collector: Telegraf runs it with ``inputs.execd`` and ``signal = "none"``. Pictures wait in a durable queue
 at an MQTT broker, so that however slow the looking is, the camera never waits for it. Without a broker there is nothing

@@ -54,7 +54,7 @@ def summary(
         "collectors": {name: {"arrived": name not in absent} for name in expected},
         "measurements": {
             name: {
-                "collector": declared[name].collector if name in declared else None,
+                "collector": ", ".join(declared[name].collectors) or None if name in declared else None,
                 "points": arrived.points,
                 "fields": list(arrived.fields),
                 "newest_age_seconds": round((now - arrived.newest).total_seconds(), 1),

@@ -31,6 +31,9 @@ REQUEST_BYTES_MOST = 8192
 
 _KEYS_MOST = 4
 
+#: The name of a network interface, as Linux has them.
+_ZONE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}")
+
 
 class Request(NamedTuple):
     """What a Pi asks with; it does not show its token when it is printed."""
@@ -54,6 +57,19 @@ def check_name(device: str) -> None:
             f"{device!r} cannot be a device's name: expected 1 to 63 letters, digits, '.', '_' or '-', beginning with "
             "a letter or a digit"
         )
+
+
+def check_address(text: str, *, scope: bool = True) -> str:
+    """An IP address in its usual spelling. Raises ValueError for anything else.
+
+    Python takes any text as the scope of an IPv6 address. Here it is the name of an interface; without *scope* it is
+    refused.
+    """
+    address = ipaddress.ip_address(text)
+    zone = getattr(address, "scope_id", None)
+    if zone is not None and not (scope and _ZONE.fullmatch(zone)):
+        raise ValueError(f"{text[:80]!r} is not an IP address")
+    return str(address)
 
 
 def ticket(device: str, token: str, expires: int) -> str:
@@ -96,7 +112,7 @@ def verify(stored: str | None, request: Request, now: float) -> None:
 def accept(pending: Path, accepted: Path, request: Request, address: str, now: float) -> None:
     """Take a request in: whichever comes first, and no other. Raises Refused, OSError."""
     verify(_text(pending / f"{request.device}.json"), request, now)
-    record = json.dumps({**request._asdict(), "address": str(ipaddress.ip_address(address))})
+    record = json.dumps({**request._asdict(), "address": check_address(address)})
     try:
         write_atomic(accepted / f"{request.device}.json", record, overwrite=False)
     except FileExistsError:
@@ -148,7 +164,7 @@ def _admitted(hub: Hub, path: Path, now: float) -> str:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as file:
         data = json.loads(file.read(2 * REQUEST_BYTES_MOST))
-    address = str(ipaddress.ip_address(data.pop("address")))
+    address = check_address(data.pop("address"))
     request = parse(json.dumps(data).encode())
     if (hub.revoked / request.device).exists():
         raise Refused(f"{request.device} has been revoked")

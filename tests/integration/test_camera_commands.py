@@ -443,6 +443,7 @@ def commands_subscribed(camera: Camera) -> bool:
     return taking.subscribed.is_set()
 
 
+@pytest.mark.serial
 def test_without_a_broker_the_camera_starts_and_ends_in_time(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # it takes connections, and never says a word
         for port in (1, silent.getsockname()[1]):

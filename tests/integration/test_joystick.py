@@ -22,6 +22,8 @@ from tests.integration.test_sense_emu import CONFIGURATION, Emulator, needs_emul
 from tests.integration.test_sense_emu import emulator as emulator
 from tests.schema_check import violations
 
+pytestmark = pytest.mark.usefixtures("emulator_alone")
+
 #: An event as the kernel has it: seconds, microseconds, kind (a key), which, and what.
 EVENT = "llHHI"
 KEY, UP, LEFT = 1, 103, 105

@@ -19,7 +19,7 @@ from tests.integration.test_mqtt_agent import peer as peer
 from tests.integration.test_sense_emu import Emulator, needs_emulator
 from tests.integration.test_sense_emu import emulator as emulator
 
-pytestmark = needs_emulator
+pytestmark = [needs_emulator, pytest.mark.usefixtures("emulator_alone")]
 
 
 class Window:

@@ -22,6 +22,8 @@ from tests.bench.measure import Execd, environment
 from tests.integration.conftest import errors_of
 from tests.schema_check import violations
 
+pytestmark = pytest.mark.usefixtures("emulator_alone")
+
 #: Where the library has its files; it cannot be told another place.
 SHARED = Path("/dev/shm")  # noqa: S108
 

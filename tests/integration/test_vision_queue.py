@@ -246,6 +246,7 @@ def test_an_endpoint_that_takes_a_minute_costs_a_picture_the_time_limit_and_no_m
     assert "has not answered within 0.5 s" in collector.errors.read_text()
 
 
+@pytest.mark.serial
 def test_a_collector_that_waits_for_an_endpoint_stops_at_once_and_gets_the_picture_again(
     broker: Mosquitto, make: Callable[..., Collector], tmp_path: Path
 ) -> None:

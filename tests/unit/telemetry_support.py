@@ -7,7 +7,8 @@ from typing import Any
 
 from collectors.core.line_protocol import FieldValue, Metric
 from collectors.core.line_protocol_parser import decode
-from collectors.sensehat import COLOUR, ENVIRONMENT
+from collectors.core.measurements import ENVIRONMENT
+from collectors.sensehat import COLOUR
 from collectors.telemetry.calibration import Curve
 from collectors.telemetry.limits import LimitTable
 from collectors.telemetry.lines import is_plain

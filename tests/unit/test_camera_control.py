@@ -312,6 +312,7 @@ def test_detection_learns_first_when_it_is_turned_on_again() -> None:
     assert events(watched(12.0, {0.0: False, 3.0: True}))[0] == "start"
 
 
+@pytest.mark.serial
 def test_the_camera_process_ends_within_two_seconds_with_an_open_stream(port: int, tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SENSETIG_")}
     environment |= {"PYTHONPATH": str(ROOT), "SENSETIG_SETTINGS": os.devnull}
@@ -320,7 +321,7 @@ def test_the_camera_process_ends_within_two_seconds_with_an_open_stream(port: in
     with (tmp_path / "out").open("wb") as out, (tmp_path / "err").open("wb") as err:
         process = subprocess.Popen(command, env=environment, stdout=out, stderr=err)
         try:
-            until(lambda: not ports.is_free(port) or process.poll() is not None)
+            until(lambda: ports.is_listening(port) or process.poll() is not None)
             viewer = Viewer(port)
             assert viewer.picture().startswith(b"\xff\xd8")
             begun = time.monotonic()

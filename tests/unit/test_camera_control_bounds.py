@@ -164,6 +164,7 @@ def test_the_frame_rate_of_the_stream_is_limited() -> None:
             thread.join()
 
 
+@pytest.mark.serial
 def test_a_slow_viewer_gets_the_newest_picture_and_delays_no_one() -> None:
     media = ScriptedMedia()
     media.size = 200_000
@@ -246,6 +247,7 @@ def test_connections_beyond_the_limit_are_closed() -> None:
             each.close()
 
 
+@pytest.mark.serial
 def test_the_server_ends_at_once_with_open_streams_and_stuck_downloads(tmp_path: Path) -> None:
     (tmp_path / "large.mp4").write_bytes(bytes(32 * 1024 * 1024))
     made = Site(ScriptedMedia(str(tmp_path)))

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from collectors.core.line_protocol import Metric, Series
+from collectors.core.measurements import ENVIRONMENT
 from collectors.messaging.parsers import MEASUREMENTS, Rejection, read_message
 from collectors.messaging.parsers.measurements import ENERGY
-from collectors.sensehat import ENVIRONMENT
 from tests.schema_check import violations
 
 NOW = 1_800_000_000_000_000_000
