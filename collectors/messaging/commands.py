@@ -11,8 +11,8 @@ A command is a message on ``sensetig/<device>/command/<name>`` with a JSON objec
 
 A :class:`CommandValidator` decides which messages are carried out. It knows neither broker nor clock.
 
-Several processes of one device may carry out commands. Each subscribes to the topics of its own names, so that one of
-them answers a command. No process receives a command with an unknown name.
+Several processes of one device may carry out commands. Each subscribes to its commands only, so that one of them
+answers a command. No process receives a command with an unknown name.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class ArgumentError(ValueError):
 
 
 def command_topic(device: str, name: str) -> str:
-    """The topic of a command, to which the process that carries it out subscribes."""
+    """The topic of a command."""
     return f"sensetig/{topic_level(device)}/command/{name}"
 
 

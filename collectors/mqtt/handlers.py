@@ -39,7 +39,7 @@ class Answer(NamedTuple):
 
 
 class Dependencies(NamedTuple):
-    """What the commands use.
+    """The dependencies of the commands.
 
     Args:
         show: the LED matrix.
@@ -62,7 +62,7 @@ class Handlers:
     """Carries out commands, in an asyncio loop.
 
     Args:
-        dependencies: what the commands use.
+        dependencies: the dependencies of the commands.
         collectors: names of the collectors that ``collect_now`` may run.
     """
 

@@ -81,7 +81,7 @@ class Publisher:
             self._reading = True
 
     def read_rest(self) -> None:
-        """Read what was written already, and stop reading."""
+        """Read the available input, and stop reading."""
         self._pause()
         self._stopped = True
         if self._stdin is None or self.ended.is_set():

@@ -1,4 +1,4 @@
-"""The whole camera with its control and its media, as a process: what is asked for is there in the end."""
+"""The camera process with control and media: requested photos and clips are on disk."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Camera(NamedTuple):
         return json.loads(self.ask(path, method)[1])
 
     def metrics(self) -> list[Metric]:
-        """What it has printed, up to the last whole line."""
+        """Its output up to the last whole line."""
         text = self.out.read_text(encoding="utf-8")
         return list(decode_lines(text[: text.rfind("\n") + 1]))
 

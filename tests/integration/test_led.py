@@ -77,7 +77,7 @@ def test_each_command_reaches_the_emulated_matrix(
         window.until((RED[0], *[BLACK] * (PIXELS - 1)))
         assert peer.ask("led_temperature", celsius=30, low=10, high=50)["low"] == 10
         window.until(bar(30, 10, 50))
-        # A long text does not hold up what comes after it, and is replaced by it.
+        # A long text does not delay the next command, which replaces it.
         begun = peer.ask("led_text", text="W" * 64, seconds_per_column=0.1)
         assert begun["seconds"] > 35
         assert peer.ask("ping")["status"] == "ok"

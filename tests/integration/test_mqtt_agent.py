@@ -250,4 +250,4 @@ def test_an_invalid_setting_is_reported_at_the_start(arguments: tuple[str, ...],
 def test_lines_without_a_broker_are_reported(tmp_path: Path) -> None:
     with agent({"SENSETIG_MQTT_COMMAND_IDS_FILE": str(tmp_path / "ids")}, "--lines", "true") as running:
         assert running.wait() == 2
-        assert "there is no broker to publish to; name one with the setting url" in running.said[0]
+        assert "there is no broker to publish to; name one in the setting url" in running.said[0]

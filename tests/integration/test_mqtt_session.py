@@ -36,7 +36,7 @@ def peer(broker: mosquitto.Mosquitto) -> Iterator[Peer]:
 
 
 class Running:
-    """A started session with what it has received."""
+    """A started session with its received messages."""
 
     def __init__(self, port: int, config: SessionConfig = CONFIG) -> None:
         self.errors = ErrorQueue()

@@ -155,7 +155,7 @@ def test_every_picture_is_processed_although_broker_and_collector_die(
         collector.until(lambda: len(collector.seen) >= 2)
         collector.end(signal.SIGKILL)
 
-        publish(broker, *numbered(24)[5:])  # while nobody is there to take them
+        publish(broker, *numbered(24)[5:])  # while the collector is down
         broker.stop()
         broker.start()
         collector.start()
@@ -218,7 +218,7 @@ def test_an_invalid_picture_is_counted_and_delays_nothing(
             support.message(picture=b"no picture at all"),
             support.message(picture=picture[: len(picture) // 2]),
             b" " * (MAX_MESSAGE_BYTES + 1),
-            b" " * 5_000_000,  # beyond what the broker was asked to hand out, which it therefore drops
+            b" " * 5_000_000,  # beyond the maximum packet size of the session, so the broker drops it
             support.message(event_id="last", camera="hall", unknown={"field": True}),
         )
         collector.until(lambda: ids(collector.seen) == {"last"})
@@ -330,7 +330,7 @@ def test_a_broker_that_refuses_the_connection_is_reported(tmp_path: Path) -> Non
             collector.end()
 
 
-def test_what_the_camera_sees_comes_back_as_detections_of_its_events(
+def test_published_pictures_become_detections_of_their_events(
     broker: Mosquitto, make: Callable[..., Collector], tmp_path: Path
 ) -> None:
     model = onnx_models.fixed(tmp_path / "always.onnx", np.array([[[8], [8], [4], [8], [0.8]]], np.float32))

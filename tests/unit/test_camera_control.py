@@ -1,4 +1,4 @@
-"""Control of the camera: its start, what it passes on, and pausing detection."""
+"""Control of the camera: start, passing on pictures and events, and pausing detection."""
 
 from __future__ import annotations
 
@@ -256,11 +256,11 @@ class Script:
             yield Frame(scene.draw(number / 10), 50 + number / 10, BASE_NS + number * 10**8)
 
     def close(self) -> None:
-        """There is nothing to let go of."""
+        """Nothing is open."""
 
 
 def watched(until_seconds: float, switched: dict[float, bool]) -> list[Metric]:
-    """What the camera emits of the scene, with detection switched at these seconds."""
+    """The metrics of the scene, with detection switched at these seconds."""
     switch = Switch()
 
     def act(seconds: float) -> None:

@@ -39,7 +39,7 @@ async def nowhere(scope: object, receive: object, send: object) -> None:
 
 @pytest.fixture
 def held() -> Iterator[Site]:
-    """A server whose camera does nothing until it is let go on, with two places for those that wait."""
+    """A server whose camera blocks until it is released, and whose queue holds two requests."""
     with site(max_waiting=2) as made:
         made.media.go_on.clear()
         yield made
@@ -183,7 +183,7 @@ def test_a_slow_viewer_gets_the_newest_picture_and_delays_no_one() -> None:
         while not seen or seen[-1] < 151:
             seen.append(int(slow.picture().split()[1]))
         assert seen == sorted(set(seen))
-        assert len(seen) < 20  # what the two kernels and the server had of it, and the newest
+        assert len(seen) < 20  # those buffered by kernel and server, and the newest
         slow.close()
         quick.close()
 

@@ -37,7 +37,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture
 def on(shared: Site) -> Site:
-    """The shared server, of which nothing has been asked yet."""
+    """The shared server, without requests so far."""
     shared.media.failure = None
     shared.media.asked.clear()
     shared.complaints.clear()

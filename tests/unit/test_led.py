@@ -211,7 +211,7 @@ class Kept:
 
 
 def shown(screen: Kept, act: Callable[[Show], None], rotation: int = 0) -> list[str]:
-    """Run a function with a show in an event loop, and close it; what the show reports."""
+    """Run a function with a show in an event loop, and close it; the show's reports."""
     told: list[str] = []
 
     async def run() -> None:

@@ -1,6 +1,6 @@
 """Control of the camera by HTTP (:mod:`server`, :mod:`app`) and MQTT (:mod:`mqtt`).
 
-A companion around the media: it passes every picture and event to them, and records what the endpoints report.
+A companion around the media: it passes every picture and event to them, and records state for the endpoints.
 :mod:`command_queue` carries out requests one at a time, so that no client delays detection.
 
 :mod:`endpoints` is the table of endpoints; :mod:`auth` checks each request; :mod:`pictures` is the live stream;

@@ -35,7 +35,7 @@ Handler = Callable[[Request], Awaitable[ASGIApp]]
 
 
 class Parts(NamedTuple):
-    """What the endpoints serve.
+    """The parts of the camera that the endpoints use.
 
     Args:
         max_seconds: maximum length of a clip.

@@ -1,4 +1,4 @@
-"""The table of endpoints, from which routes and OpenAPI are made; tests compare the docs with it."""
+"""The table of endpoints, the source of the routes and of OpenAPI; tests compare the docs with it."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from collectors.sensehat.led.screens import Screen, ScreenError
 
 
 class Show:
-    """Runs in an asyncio loop; each call replaces what was shown.
+    """Runs in an asyncio loop; each call replaces the previous frame or text.
 
     Args:
         open_screen: opens the screen, at the first frame and again after a failure; raises ScreenError.
