@@ -174,11 +174,6 @@ class Session:
         client.on_publish = self._published
         client.on_message = self._received
 
-    @property
-    def connected(self) -> bool:
-        """Whether there is a connection now."""
-        return self._connected
-
     def start(
         self,
         on_message: Callable[[Message], None] | None = None,

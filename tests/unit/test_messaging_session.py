@@ -115,7 +115,7 @@ def test_messages_wait_for_a_connection_up_to_a_bound() -> None:
 def test_a_session_that_was_never_started_stops() -> None:
     session = Session(AWAY, SessionConfig(presence=Presence("a", b"online", b"offline")), ErrorQueue())
     assert session.stop(10)
-    assert not session.connected
+    assert not session._connected
 
 
 def test_a_message_of_a_lost_connection_is_not_acknowledged() -> None:
