@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from collectors.telemetry.calibration import MOST_DEGREE
+from collectors.telemetry.calibration import MAX_DEGREE
 from sensetig.calibration import CalibrateError
 from sensetig.calibration.pairs import Pair, check
 
@@ -116,8 +116,8 @@ def fit(pairs: Sequence[Pair], kind: str, degree: int = 2, least: float = 0.0) -
     """
     check(pairs)
     powers = {"offset": 0, "gain": 1, "two_point": 1, "polynomial": degree}[kind]
-    if not 1 <= degree <= MOST_DEGREE:
-        raise CalibrateError(f"a polynomial of degree {degree} is not to be had; give one from 1 to {MOST_DEGREE}")
+    if not 1 <= degree <= MAX_DEGREE:
+        raise CalibrateError(f"a polynomial of degree {degree} is not possible; give one from 1 to {MAX_DEGREE}")
     different = len({pair.raw for pair in pairs})
     if different < powers + 1:
         raise CalibrateError(

@@ -107,9 +107,7 @@ def test_a_token_that_grafana_no_longer_takes_is_replaced(running: Running, tmp_
     assert running.signs_in(file.read_text())
 
 
-def test_a_role_and_a_second_token_that_somebody_gave_the_account_are_taken_away(
-    running: Running, tmp_path: Path
-) -> None:
+def test_a_role_and_a_second_token_of_the_account_are_removed(running: Running, tmp_path: Path) -> None:
     running.run(tmp_path / "live")
     (account,) = running.server.accounts(live.ACCOUNT)
     running.server._call("widen", "PATCH", f"/api/serviceaccounts/{account.id}", {"role": "Editor"})
@@ -120,7 +118,7 @@ def test_a_role_and_a_second_token_that_somebody_gave_the_account_are_taken_away
     assert live.intact(account, running.server.tokens(account.id))
 
 
-def test_a_wrong_password_is_told_without_it(running: Running, tmp_path: Path) -> None:
+def test_a_wrong_password_is_reported_without_it(running: Running, tmp_path: Path) -> None:
     wrong = _secret_file(tmp_path / "wrong", "word-that-nobody-knows")
     ran = running.run(tmp_path / "live", **{"password-file": str(wrong)})
     assert ran.exit_code == 1

@@ -115,8 +115,8 @@ def test_a_recording_is_played_and_marked_as_replayed(tmp_path: Path) -> None:
         (
             ("--to", "mqtt://hub.example"),
             1,
-            "Error: the broker hub.example is not on this machine and would be spoken to unencrypted, so that anybody "
-            "on the way could read and change what is sent; use mqtts://",
+            "Error: the broker hub.example is not on this machine and would be reached without encryption, so that "
+            "others could read and change the messages; use mqtts://",
         ),
         (
             ("--to", "nats://user:pass@127.0.0.1"),

@@ -40,7 +40,7 @@ class _Connection:
 
 
 class Mqtt:
-    """The transport. Its sessions reconnect, and resend what the broker has not acknowledged."""
+    """The transport. Its sessions reconnect and resend unacknowledged messages."""
 
     def __init__(self, target: Target, deliveries: Deliveries) -> None:
         try:
