@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from collectors import camera
+from collectors.camera import settings
 from collectors.camera.backends import Frame
-from collectors.camera.backends.simulated import Scene, Simulated
-from collectors.camera.settings import Plan, Sensitivity, plan
-from collectors.camera.thumbnail import MAX_BYTES
-from collectors.camera.watch import Watch
+from collectors.camera.backends.simulated import Scene, SimulatedCamera
+from collectors.camera.collector import CameraCollector
+from collectors.camera.encoding import MAX_THUMBNAIL_BYTES
+from collectors.camera.settings import Config, DetectorConfig, load_config
 from collectors.core.api import Context, Streaming, Unavailable
 from collectors.core.errors import ErrorReporter
 from collectors.core.line_protocol import Metric
@@ -25,7 +26,7 @@ from collectors.core.schema import violations
 from collectors.core.settings import Values
 
 BASE_NS = 1_700_000_000_000_000_000
-QUICK = Plan(Sensitivity(warm_up_seconds=0.5), event_gap_seconds=2.0, status_seconds=5.0)
+QUICK = Config(DetectorConfig(warm_up_seconds=0.5), event_gap_seconds=2.0, status_seconds=5.0)
 
 
 def at(seconds: float) -> Frame | None:
@@ -59,11 +60,11 @@ class Script:
 class Bench:
     """Runs a collector on a backend, with its errors and a clock that stands."""
 
-    def __init__(self, backend: Script | Simulated, what: Plan = QUICK) -> None:
+    def __init__(self, backend: Script | SimulatedCamera, what: Config = QUICK) -> None:
         self.errors: list[str] = []
         self.metrics: list[Metric] = []
         self.now = 50.0
-        self.watch = Watch(
+        self.watch = CameraCollector(
             backend,
             what,
             ErrorReporter("camera", self.errors.append),
@@ -126,7 +127,7 @@ def test_the_last_status_is_a_point_of_its_own_also_where_one_was_due_at_the_las
 
 
 def test_everything_emitted_is_declared_and_thumbnails_are_small() -> None:
-    bench = Bench(Simulated("s", seed=2, frame_rate=10, pace=0, clock_ns=lambda: BASE_NS, timer=lambda: 0.0))
+    bench = Bench(SimulatedCamera("s", seed=2, frame_rate=10, pace=0, clock_ns=lambda: BASE_NS, timer=lambda: 0.0))
     for batch in itertools.islice(bench.watch.stream(lambda _seconds: False), 600):
         bench.metrics += batch
     assert {metric.series.tags.get("simulated") for metric in bench.metrics} == {"true"}
@@ -136,7 +137,7 @@ def test_everything_emitted_is_declared_and_thumbnails_are_small() -> None:
         thumbnail = event.fields["thumbnail"]
         assert isinstance(thumbnail, str)
         assert thumbnail.startswith("data:image/jpeg;base64,")
-        assert len(thumbnail) <= MAX_BYTES
+        assert len(thumbnail) <= MAX_THUMBNAIL_BYTES
 
 
 def test_an_event_that_is_cut_short_by_the_stop_gets_its_end() -> None:
@@ -151,20 +152,20 @@ def test_an_event_that_is_cut_short_by_the_stop_gets_its_end() -> None:
 
 
 def test_a_lost_source_ends_the_event_and_the_stream() -> None:
-    bench = Bench(Script(scene(0, 6.5), lost="/dev/video0 gives no more pictures"))
-    with pytest.raises(Unavailable, match="/dev/video0 gives no more pictures"):
+    bench = Bench(Script(scene(0, 6.5), lost="/dev/video0 delivers no more frames"))
+    with pytest.raises(Unavailable, match="/dev/video0 delivers no more frames"):
         bench.run()
     assert [each.series.tags["kind"] for each in bench.of("camera_event")] == ["start", "end"]
     assert sum(int(each.fields["frames"]) for each in bench.of("camera")) == 65
 
 
 def test_a_lost_source_is_an_error_and_a_non_zero_status() -> None:
-    bench = Bench(Script(scene(0, 2), lost="/dev/video0 gives no more pictures"))
+    bench = Bench(Script(scene(0, 2), lost="/dev/video0 delivers no more frames"))
     report = ErrorReporter("camera", bench.errors.append)
     written: list[bytes] = []
     runner = Runner("camera", bench.watch, report, written.append, lambda: BASE_NS, lambda: 0.0)
     assert runner.follow(lambda *_: False) == 1
-    assert bench.errors == ["E! camera: /dev/video0 gives no more pictures"]
+    assert bench.errors == ["E! camera: /dev/video0 delivers no more frames"]
     assert b"errors=1i,up=0i" in written[-1]
 
 
@@ -182,7 +183,7 @@ def test_another_size_of_the_picture_is_counted_and_the_run_goes_on() -> None:
 
     bench = Bench(Script(frames))
     bench.run()
-    assert bench.errors == ["E! camera: the picture is now 160x120; its background is learned anew"]
+    assert bench.errors == ["E! camera: the frame size changed to 160x120; the background is learned again"]
     assert bench.of("camera_event") == []
     assert bench.of("camera")[-1].fields["frames"] == 40
 
@@ -255,10 +256,35 @@ def test_settings_reach_the_plan() -> None:
         "event_gap_seconds": 3.0,
         "repeat": True,
     }
-    made = plan(Values(values))
-    assert (made.sensitivity.width, made.sensitivity.min_area_percent) == (160, 2.0)
+    made = load_config(Values(values))
+    assert (made.detector.detect_width, made.detector.min_area_percent) == (160, 2.0)
     assert (made.consecutive_frames, made.event_gap_seconds, made.repeat) == (5, 3.0, True)
-    assert plan(Values({})) == Plan()
+    assert load_config(Values({})) == Config()
+
+
+def test_every_field_of_the_configuration_is_a_setting_of_that_name() -> None:
+    names = {setting.name for setting in camera.SETTINGS}
+    assert set(DetectorConfig._fields) <= names
+    assert set(Config._fields) - {"detector"} <= names
+    given = {name: setting_value(name) for name in (*DetectorConfig._fields, *Config._fields) if name != "detector"}
+    loaded = load_config(Values(given))
+    for config in (loaded.detector, loaded._replace(detector=DetectorConfig())):
+        differing = {name for name, value in config._asdict().items() if value != type(config)._field_defaults[name]}
+        assert differing == set(config._fields) - {"detector"}
+
+
+def setting_value(name: str) -> object:
+    """A valid value that differs from the default."""
+    setting = next(each for each in camera.SETTINGS if each.name == name)
+    if name == "mask":
+        return "0,0 50,0 50,30"
+    return not setting.default if setting.kind is bool else setting.kind(setting.default + 1)
+
+
+def test_settings_are_collected_from_their_declarations() -> None:
+    assert len({setting.name for setting in camera.SETTINGS}) == len(camera.SETTINGS)
+    assert {settings.BACKEND, settings.MASK, settings.MEDIA_DIR, settings.CONTROL_PORT} <= set(camera.SETTINGS)
+    assert camera.SETTINGS[-1] is settings.PUBLISH_QUEUE
 
 
 def test_every_setting_has_a_default_that_it_admits_itself() -> None:

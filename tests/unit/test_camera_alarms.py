@@ -18,9 +18,9 @@ from collectors.camera.backends.simulated import (
     SCRIPTS,
     Scene,
 )
+from collectors.camera.collector import CameraCollector
 from collectors.camera.detector import Detection, Detector, Image
-from collectors.camera.settings import Plan, Sensitivity
-from collectors.camera.watch import Watch
+from collectors.camera.settings import Config, DetectorConfig
 from collectors.core.errors import ErrorReporter
 from collectors.core.line_protocol import Metric
 from collectors.core.schema import violations
@@ -41,7 +41,7 @@ def flat(level: int, noise: float, seed: int) -> Image:
 
 def states(pictures: list[Image], covered_seconds: float = 5, frozen_seconds: float = 10) -> list[tuple[bool, bool]]:
     alarms = Alarms(covered_seconds, frozen_seconds)
-    return [alarms.look(picture, number / 10)[:2] for number, picture in enumerate(pictures)]
+    return [alarms.update(picture, number / 10)[:2] for number, picture in enumerate(pictures)]
 
 
 @pytest.mark.parametrize(("level", "noise"), [(0, 0), (4, 3), (90, 6), (255, 0)])
@@ -86,13 +86,13 @@ def test_zero_seconds_turn_the_alarms_off() -> None:
     assert not any(each for state in states([flat(0, 0, 0)] * 200, 0, 0) for each in state)
 
 
-def played(name: str, seconds: float, sensitivity: Sensitivity) -> list[tuple[float, Detection]]:
+def played(name: str, seconds: float, sensitivity: DetectorConfig) -> list[tuple[float, Detection]]:
     scene, detector = Scene(1, SCRIPTS[name]), Detector(sensitivity)
-    return [(n / 10, detector.look(scene.draw(n / 10), n / 10)) for n in range(round(seconds * 10))]
+    return [(n / 10, detector.detect(scene.draw(n / 10), n / 10)) for n in range(round(seconds * 10))]
 
 
 def test_the_covered_scene_is_covered_when_it_says_so_and_at_no_other_time() -> None:
-    seen = played("covered", 60, Sensitivity(covered_seconds=3))
+    seen = played("covered", 60, DetectorConfig(covered_seconds=3))
     covered = [seconds for seconds, each in seen if each.covered]
     assert covered[0] == pytest.approx(COVER_FROM_SECONDS + 3, abs=0.6)
     assert covered[-1] == pytest.approx(COVER_TO_SECONDS, abs=0.6)
@@ -101,7 +101,7 @@ def test_the_covered_scene_is_covered_when_it_says_so_and_at_no_other_time() -> 
 
 
 def test_the_frozen_scene_is_frozen_when_it_says_so_and_at_no_other_time() -> None:
-    seen = played("frozen", 80, Sensitivity(frozen_seconds=20))
+    seen = played("frozen", 80, DetectorConfig(frozen_seconds=20))
     frozen = [seconds for seconds, each in seen if each.frozen]
     assert frozen[0] == pytest.approx(FREEZE_FROM_SECONDS + 20, abs=0.3)
     assert frozen[-1] == pytest.approx(FREEZE_TO_SECONDS, abs=0.3)
@@ -109,7 +109,7 @@ def test_the_frozen_scene_is_frozen_when_it_says_so_and_at_no_other_time() -> No
 
 @pytest.mark.parametrize("name", ["mixed", "person", "light", "rain", "dusk", "shake"])
 def test_no_other_scene_raises_an_alarm(name: str) -> None:
-    assert [seconds for seconds, each in played(name, 70, Sensitivity()) if each.covered or each.frozen] == []
+    assert [seconds for seconds, each in played(name, 70, DetectorConfig()) if each.covered or each.frozen] == []
 
 
 class Pictures:
@@ -133,8 +133,8 @@ class Pictures:
 def watched(pictures: list[Image]) -> tuple[list[Metric], list[str], int]:
     errors: list[str] = []
     report = ErrorReporter("camera", errors.append)
-    what = Plan(Sensitivity(covered_seconds=3, frozen_seconds=4), status_seconds=5.0)
-    watch = Watch(Pictures(pictures), what, report, lambda: 0, timer=lambda: 0.0, stopwatch=lambda: 0.0)
+    what = Config(DetectorConfig(covered_seconds=3, frozen_seconds=4), status_seconds=5.0)
+    watch = CameraCollector(Pictures(pictures), what, report, lambda: 0, timer=lambda: 0.0, stopwatch=lambda: 0.0)
     metrics = [metric for batch in watch.stream(lambda _seconds: False) for metric in batch]
     return [each for each in metrics if each.series.measurement == "camera"], errors, report.take()
 
@@ -143,7 +143,7 @@ def test_an_alarm_is_counted_once_when_it_begins_and_stands_in_every_status() ->
     dark = [flat(4, 2, n) for n in range(150)]
     status, errors, counted = watched([room(seed=n) for n in range(50)] + dark + [room(seed=n) for n in range(50)])
     assert errors == [
-        "E! camera: the picture of door has been dark or without detail for 3 s; see whether something covers the lens"
+        "E! camera: the image of door has been dark or without detail for 3 s; check whether something covers the lens"
     ]
     assert counted == 1
     assert [each.fields["covered"] for each in status] == [False, True, True, True, False]
@@ -156,6 +156,6 @@ def test_an_alarm_is_counted_once_when_it_begins_and_stands_in_every_status() ->
 def test_a_frozen_picture_is_counted_once_and_again_when_it_freezes_again() -> None:
     still, between = [room()] * 60, [room(seed=n) for n in range(1, 11)]
     status, errors, counted = watched(still + between + still)
-    said = "E! camera: the picture of door has been exactly the same for 4 s; the camera may hang, restart it"
+    said = "E! camera: the image of door has been identical for 4 s; the camera may hang, restart it"
     assert (errors, counted) == ([said], 2)
     assert status[0].fields["frozen"] is True

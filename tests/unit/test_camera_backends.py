@@ -18,8 +18,8 @@ import pytest
 
 from collectors.camera import settings
 from collectors.camera.backends import Backend, Frame, find_device, open_backend, without_password
-from collectors.camera.backends.opencv import Live, Positions, is_taken
-from collectors.camera.backends.simulated import Scene, Simulated
+from collectors.camera.backends.opencv import FramePositions, LiveSource, is_busy
+from collectors.camera.backends.simulated import Scene, SimulatedCamera
 from collectors.camera.detector import Image
 from collectors.core.api import Unavailable
 from collectors.core.errors import ErrorReporter
@@ -101,8 +101,8 @@ def test_a_file_stops_when_it_is_told_to(opener: Opener, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda path: path.parent.stat(), "there is no video file .*; name one that is there as the source"),
-        (lambda path: path.mkdir(), "is a folder; name a video file as the source"),
+        (lambda path: path.parent.stat(), "there is no video file .*; set source to an existing file"),
+        (lambda path: path.mkdir(), "is a folder; set source to a video file"),
         (lambda path: path.touch(), "is empty; copy it again"),
         (lambda path: path.write_bytes(b"no video at all" * 500), "is damaged or not a video"),
         (lambda path: path.write_bytes(b"RIFF\xff\xff\x00\x00AVI LIST"), "is damaged or not a video"),
@@ -154,13 +154,13 @@ def test_the_pedestrians_are_all_there(opener: Opener) -> None:
 
 
 def test_positions_follow_the_container_while_its_times_go_forward() -> None:
-    positions = Positions(10.0)
+    positions = FramePositions(10.0)
     assert [positions.next(stated) for stated in (0.2, 0.3, 0.5, 0.4, 0.0, 0.9)] == [0, 0.1, 0.3, 0.4, 0.5, 0.7]
 
 
 @pytest.mark.parametrize("frame_rate", [0.0, float("nan"), float("inf"), -3.0, 90_000.0])
 def test_a_frame_rate_that_cannot_be_is_not_believed(frame_rate: float) -> None:
-    positions = Positions(frame_rate)
+    positions = FramePositions(frame_rate)
     assert [positions.next(0.0) for _ in range(3)] == [0, 0.04, 0.08]
 
 
@@ -172,8 +172,8 @@ def test_a_frame_rate_that_cannot_be_is_not_believed(frame_rate: float) -> None:
     [
         ("97", "there is no device /dev/video97; connect the camera"),
         ("/dev/no-camera", "there is no device /dev/no-camera"),
-        ("/dev/null", "/dev/null gives no picture; it is no camera, or another program has it open"),
-        ("/dev/fd", "/dev/fd is not a camera; name a device such as /dev/video0"),
+        ("/dev/null", "/dev/null delivers no frame; it is no camera, or another program has it open"),
+        ("/dev/fd", "/dev/fd is not a camera; set source to a device such as /dev/video0"),
     ],
 )
 def test_a_device_that_is_no_camera_is_said_in_one_sentence(opener: Opener, source: str, sentence: str) -> None:
@@ -212,11 +212,11 @@ def test_auto_without_a_camera_names_the_choices_and_invents_nothing(opener: Ope
 def test_auto_takes_the_camera_on_the_ribbon_cable_before_others(opener: Opener, tmp_path: Path) -> None:
     root = plant(tmp_path, video0=("rp1-cfe", "0"), video1=("pispbe", "0"), video2=("uvcvideo", "0"))
     assert find_device(root) is None
-    assert find_device(root, ribbon=False) == "/dev/video2"
+    assert find_device(root, csi=False) == "/dev/video2"
     try:
         import picamera2 as _  # noqa: F401
     except ImportError:
-        with pytest.raises(Unavailable, match="on the ribbon cable needs picamera2"):
+        with pytest.raises(Unavailable, match="the CSI camera needs picamera2"):
             opener(sys_root=root)
 
 
@@ -239,9 +239,9 @@ def test_a_device_whose_buffers_another_program_has_is_told_apart() -> None:
 
         return answer
 
-    assert is_taken(7, ioctl(errno.EBUSY))
-    assert not is_taken(7, ioctl(errno.ENOTTY))
-    assert not is_taken(7, lambda *_: 0)
+    assert is_busy(7, ioctl(errno.EBUSY))
+    assert not is_busy(7, ioctl(errno.ENOTTY))
+    assert not is_busy(7, lambda *_: 0)
     # VIDIOC_REQBUFS is _IOWR('V', 8, struct v4l2_requestbuffers), whose count of 0 asks for none.
     (_, request, argument) = asked[0]
     assert request == (3 << 30) | (len(argument) << 16) | (ord("V") << 8) | 8
@@ -294,7 +294,7 @@ def test_a_stream_that_ends_gives_its_pictures_and_is_then_lost(opener: Opener) 
     with network_camera(pictures, silent=False) as url:
         backend = opener(source=url, frame_rate=120.0)
         seen: list[Frame] = []
-        with pytest.raises(Unavailable, match="gives no more pictures; it has ended, or was disconnected"):
+        with pytest.raises(Unavailable, match="delivers no more frames; it has ended, or was disconnected"):
             seen.extend(frame for frame in backend.frames(never) if frame is not None)
         backend.close()
     assert seen
@@ -308,7 +308,7 @@ def test_a_stream_that_falls_silent_is_lost_after_the_timeout(opener: Opener) ->
     with network_camera(pictures, silent=True) as url:
         backend = opener(source=url, timeout_seconds=1.0)
         begun = time.monotonic()
-        with pytest.raises(Unavailable, match=r"has given no picture for 1 s|gives no more pictures"):
+        with pytest.raises(Unavailable, match=r"has delivered no frame for 1 s|delivers no more frames"):
             list(backend.frames(never))
         assert time.monotonic() - begun < 10
         backend.close()
@@ -337,7 +337,7 @@ def test_a_server_that_never_answers_is_given_up_after_the_timeout(opener: Opene
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://user:secret@127.0.0.1:{server.getsockname()[1]}/stream"
         begun = time.monotonic()
-        with pytest.raises(Unavailable, match="gives no picture within 1 s; see that its address") as caught:
+        with pytest.raises(Unavailable, match="delivers no frame within 1 s; check its address") as caught:
             opener(source=url, timeout_seconds=1.0)
         assert time.monotonic() - begun < 10
     assert "secret" not in str(caught.value)
@@ -346,7 +346,7 @@ def test_a_server_that_never_answers_is_given_up_after_the_timeout(opener: Opene
 def test_a_server_that_is_not_there_is_said_in_one_sentence(opener: Opener) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    with pytest.raises(Unavailable, match=f"http://127.0.0.1:{port}/ gives no picture"):
+    with pytest.raises(Unavailable, match=f"http://127.0.0.1:{port}/ delivers no frame"):
         opener(source=f"http://127.0.0.1:{port}/")
 
 
@@ -386,7 +386,7 @@ class Device:
         self.released = True
 
 
-def live(count: int, *, step: float, frame_rate: float) -> tuple[Live, Device]:
+def live(count: int, *, step: float, frame_rate: float) -> tuple[LiveSource, Device]:
     ticks = itertools.count()
     lock = threading.Lock()
     now = 0.0
@@ -403,7 +403,7 @@ def live(count: int, *, step: float, frame_rate: float) -> tuple[Live, Device]:
     device = Device(count, tick)
     values = Values({"frame_rate": frame_rate, "timeout_seconds": 1e9})
     first = np.zeros((12, 16, 3), np.uint8)
-    return Live("door", "/dev/video0", (device, first), values, lambda: 10**18, clock), device
+    return LiveSource("door", "/dev/video0", (device, first), values, lambda: 10**18, clock), device
 
 
 def test_pictures_that_nobody_takes_in_time_are_dropped_oldest_first_and_counted() -> None:
@@ -462,14 +462,14 @@ def test_the_light_goes_off_and_on_between_visits() -> None:
 
 
 def test_simulated_frames_carry_the_pace_of_the_scene_whatever_the_pace_of_the_clock() -> None:
-    backend = Simulated("s", seed=1, frame_rate=5.0, pace=0.0, clock_ns=lambda: 10**18, timer=lambda: 100.0)
+    backend = SimulatedCamera("s", seed=1, frame_rate=5.0, pace=0.0, clock_ns=lambda: 10**18, timer=lambda: 100.0)
     frames = list(itertools.islice(backend.frames(never), 11))
     assert [frame.seconds for frame in frames] == pytest.approx([100 + number / 5 for number in range(11)])
     assert frames[-1].time_ns == 10**18 + 2 * 10**9
 
 
 def test_a_simulated_scene_with_a_source_is_a_contradiction(opener: Opener) -> None:
-    with pytest.raises(Unavailable, match=r"the backend is simulated and the source is film\.avi; leave one"):
+    with pytest.raises(Unavailable, match=r"the backend is simulated and the source is film\.avi; remove one"):
         opener(backend="simulated", source="film.avi")
 
 

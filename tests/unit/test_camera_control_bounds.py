@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from collectors.camera.collector import DetectionSwitch
 from collectors.camera.control.desk import Busy, Desk
 from collectors.camera.control.server import Bounds, Listener, Server
-from collectors.camera.switch import Switch
 from collectors.core.api import Unavailable
 from tests.unit.camera_control_support import (
     BOUND_SECONDS,
@@ -296,7 +296,7 @@ def test_a_port_that_is_taken_is_told_with_what_to_change() -> None:
 def test_what_waits_at_a_desk_that_is_closed_is_not_done() -> None:
     media = ScriptedMedia()
     media.go_on.clear()
-    desk = Desk(media, Switch(), waiting_most=2)
+    desk = Desk(media, DetectionSwitch(), waiting_most=2)
     being_done = desk.photo()
     assert media.begun.acquire(timeout=BOUND_SECONDS)
     waits = [desk.photo(), desk.video(1)]

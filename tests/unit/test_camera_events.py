@@ -1,4 +1,4 @@
-"""Events made of detections, without pictures."""
+"""EventTracker made of detections, without pictures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from collectors.camera import events
 from collectors.camera.detector import Box, Detection
-from collectors.camera.events import Event, Events, event_id
+from collectors.camera.events import Event, EventTracker, event_id
 
 BASE_NS = 1_700_000_000_000_000_000
 
@@ -22,12 +22,12 @@ STILL = Detection(changed_percent=0.1)
 
 def follow(script: str, *, consecutive: int = 3, gap: float = 0.95) -> list[tuple[float, Event[int]]]:
     """Run a script of frames at 10 a second: ``M`` moves, ``.`` does not; what came of it, and when."""
-    tracked: Events[int] = Events("Door 1", consecutive, gap)
+    tracked: EventTracker[int] = EventTracker("Door 1", consecutive, gap)
     found = []
     for number, letter in enumerate(script):
         seconds = number / 10
         seen = motion() if letter == "M" else STILL
-        found += [(seconds, each) for each in tracked.follow(seconds, BASE_NS + number * 10**8, seen, number)]
+        found += [(seconds, each) for each in tracked.update(seconds, BASE_NS + number * 10**8, seen, number)]
     return found
 
 
@@ -64,25 +64,25 @@ def test_motion_after_the_gap_is_another_event() -> None:
 
 
 def test_motion_that_returns_after_a_gap_without_frames_is_another_event() -> None:
-    tracked: Events[int] = Events("door", 1, 1.0)
-    first = list(tracked.follow(0.0, BASE_NS, motion(), 0))
-    later = list(tracked.follow(60.0, BASE_NS + 60 * 10**9, motion(), 1))
+    tracked: EventTracker[int] = EventTracker("door", 1, 1.0)
+    first = list(tracked.update(0.0, BASE_NS, motion(), 0))
+    later = list(tracked.update(60.0, BASE_NS + 60 * 10**9, motion(), 1))
     assert [each.kind for each in (*first, *later)] == ["start", "end", "start"]
     assert later[0].duration_seconds == 0
 
 
 def test_the_picture_and_the_box_are_those_of_the_largest_area_and_the_score_is_the_highest() -> None:
-    tracked: Events[str] = Events("door", 1, 1.0)
+    tracked: EventTracker[str] = EventTracker("door", 1, 1.0)
     for number, (area, score, name) in enumerate(((1.0, 5.0, "a"), (4.0, 2.0, "b"), (3.0, 3.0, "c"))):
-        list(tracked.follow(number / 10, BASE_NS, motion(area, score, left=area), name))
+        list(tracked.update(number / 10, BASE_NS, motion(area, score, left=area), name))
     (end,) = tracked.finish(interrupted=False)
     assert (end.picture, end.area_percent, end.score, end.box.left) == ("b", 4.0, 5.0, 4.0)
 
 
 def test_an_event_that_is_cut_short_ends_with_its_duration_so_far_and_says_so() -> None:
-    tracked: Events[int] = Events("door", 1, 10.0)
+    tracked: EventTracker[int] = EventTracker("door", 1, 10.0)
     for number in range(5):
-        list(tracked.follow(number / 10, BASE_NS + number * 10**8, motion(), number))
+        list(tracked.update(number / 10, BASE_NS + number * 10**8, motion(), number))
     (end,) = tracked.finish(interrupted=True)
     assert (end.kind, end.interrupted) == ("end", True)
     assert end.duration_seconds == pytest.approx(0.4)
@@ -90,8 +90,8 @@ def test_an_event_that_is_cut_short_ends_with_its_duration_so_far_and_says_so() 
 
 
 def test_without_an_event_there_is_nothing_to_finish() -> None:
-    tracked: Events[int] = Events("door", 3, 10.0)
-    list(tracked.follow(0.0, BASE_NS, motion(), 0))
+    tracked: EventTracker[int] = EventTracker("door", 3, 10.0)
+    list(tracked.update(0.0, BASE_NS, motion(), 0))
     assert list(tracked.finish(interrupted=True)) == []
 
 

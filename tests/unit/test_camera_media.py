@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 import pytest
 
+from collectors.camera.encoding import PackedFrame
 from collectors.camera.media import Media, MediaError
-from collectors.camera.media.keeper import Clip
-from collectors.camera.media.pictures import Packed
-from collectors.camera.media.recorder import Recorder
+from collectors.camera.media.recorder import Clip
+from collectors.camera.media.software import SoftwareRecorder
 from collectors.camera.media.store import Store
 from collectors.core.api import Unavailable
 from tests.unit.camera_media_support import BASE_NS, MOVING, Bench, Usage, picture, shown, sizes
@@ -140,7 +140,7 @@ def test_pictures_too_large_for_their_memory_wait_as_jpeg_and_are_recorded_all_t
 def test_clips_can_be_left_out(tmp_path: Path) -> None:
     bench = Bench(tmp_path, clips=False)
     assert visit(bench) == {"snapshot_path": f"{EVENT}.jpg"}
-    with pytest.raises(MediaError, match="clips are not kept"):
+    with pytest.raises(MediaError, match="clips are not stored"):
         bench.media.video(1)
     bench.media.close()
     assert bench.files() == [f"{EVENT}.jpg"]
@@ -150,7 +150,7 @@ def test_clips_can_be_left_out(tmp_path: Path) -> None:
 def test_an_encoder_that_there_is_not_for_our_pictures_is_said_at_the_start_with_those_there_are(
     tmp_path: Path, name: str
 ) -> None:
-    with pytest.raises(Unavailable, match=f"no video encoder '{name}' that takes .*; set clip_encoder to .*libx264"):
+    with pytest.raises(Unavailable, match=f"no video encoder '{name}' for .* frames; set clip_encoder to .*libx264"):
         Bench(tmp_path, clip_encoder=name)
     Bench(tmp_path, clip_encoder=name, clips=False).media.close()
 
@@ -191,7 +191,7 @@ class SlowFilm:
         self.go = go
         self.begun = begun
 
-    def add(self, packed: Packed, seconds: float) -> None:  # noqa: ARG002 - only the time matters
+    def add(self, packed: PackedFrame, seconds: float) -> None:  # noqa: ARG002 - only the time matters
         self.begun.set()
         assert self.go.wait(60)
         self.seconds.append(seconds)
@@ -209,16 +209,16 @@ def test_a_live_camera_never_waits_for_the_encoder_and_what_is_left_out_is_count
         return film
 
     told: list[str] = []
-    store = Store(str(tmp_path), most_bytes=10**9, most_days=9, clock_ns=lambda: BASE_NS, disk_usage=lambda _: Usage())
-    recorder = Recorder(
-        store, open_film, told.append, pre_seconds=1.0, frame_rate=10, most_bytes=40 * 28_800, patient=False
+    store = Store(str(tmp_path), max_bytes=10**9, max_days=9, clock_ns=lambda: BASE_NS, disk_usage=lambda _: Usage())
+    recorder = SoftwareRecorder(
+        store, open_film, told.append, pre_seconds=1.0, frame_rate=10, max_bytes=40 * 28_800, block=False
     )
     clip = Clip("2026/11/21/20261121T080000.000000Z-door.mp4")
-    recorder.take(picture(0), clip, 0.0)
+    recorder.record(picture(0), clip, 0.0)
     assert begun.wait(30)
     for number in range(1, 300):
-        recorder.take(picture(number / 10), clip, 0.0)
-    assert recorder.waiting_bytes <= 40 * 28_800
+        recorder.record(picture(number / 10), clip, 0.0)
+    assert recorder.buffered_bytes <= 40 * 28_800
     recorder.end(clip, float("inf"), last=True)
     go.set()
     recorder.close()
@@ -226,7 +226,7 @@ def test_a_live_camera_never_waits_for_the_encoder_and_what_is_left_out_is_count
     assert film.seconds == sorted(film.seconds)
     assert len(film.seconds) + recorder.dropped == 300
     assert told == [
-        f"{recorder.dropped} pictures are missing in {clip.relative}; they came faster than they could be encoded"
+        f"{recorder.dropped} frames are missing in {clip.relative}; they came faster than they could be encoded"
     ]
     assert (tmp_path / clip.relative).exists()
 
@@ -246,19 +246,21 @@ def test_the_memory_for_pictures_is_bounded_and_the_oldest_go_first(tmp_path: Pa
 
     release = threading.Event()
     told: list[str] = []
-    store = Store(str(tmp_path), most_bytes=10**9, most_days=9, clock_ns=lambda: BASE_NS, disk_usage=lambda _: Usage())
-    recorder = Recorder(store, open_film, told.append, pre_seconds=0.1, frame_rate=10, most_bytes=80_000, patient=False)
+    store = Store(str(tmp_path), max_bytes=10**9, max_days=9, clock_ns=lambda: BASE_NS, disk_usage=lambda _: Usage())
+    recorder = SoftwareRecorder(
+        store, open_film, told.append, pre_seconds=0.1, frame_rate=10, max_bytes=80_000, block=False
+    )
     clip = Clip("2026/11/21/20261121T080000.000000Z-door.mp4")
-    assert recorder.ask(hold)
+    assert recorder.submit(hold)
     assert held.wait(30)
     for number in range(6):
-        recorder.take(picture(number / 10), clip, 0.0)
+        recorder.record(picture(number / 10), clip, 0.0)
     recorder.end(clip, float("inf"), last=True)
     release.set()
     recorder.close()
     # All six were there before one could be encoded, and two of them, 28,800 bytes each, have room.
     assert film.seconds == pytest.approx([100.4, 100.5])
-    assert told == [f"4 pictures are missing in {clip.relative}; they came faster than they could be encoded"]
+    assert told == [f"4 frames are missing in {clip.relative}; they came faster than they could be encoded"]
 
 
 # --- what control asks for ---------------------------------------------------------------------------
@@ -266,7 +268,7 @@ def test_the_memory_for_pictures_is_bounded_and_the_oldest_go_first(tmp_path: Pa
 
 def test_without_a_folder_there_is_the_newest_picture_and_nothing_is_kept() -> None:
     bench = Bench(None)
-    with pytest.raises(MediaError, match="has given no picture yet"):
+    with pytest.raises(MediaError, match="has delivered no frame yet"):
         bench.media.snapshot_jpeg()
     assert visit(bench) == {}
     image = cv2.imdecode(np.frombuffer(bench.media.snapshot_jpeg(), np.uint8), cv2.IMREAD_COLOR)
@@ -332,13 +334,13 @@ def test_a_video_that_is_too_long_or_none_is_refused(tmp_path: Path, seconds: fl
 def test_a_disk_that_is_full_from_the_beginning_is_counted_and_detection_goes_on(tmp_path: Path) -> None:
     bench = Bench(tmp_path, lambda _: Usage(free=10**12 // 25))
     visit(bench)
-    with pytest.raises(MediaError, match="is full but for 5%"):
+    with pytest.raises(MediaError, match="is full except for 5%"):
         bench.media.photo()
-    with pytest.raises(MediaError, match="is full but for 5%"):
+    with pytest.raises(MediaError, match="is full except for 5%"):
         bench.media.video(1)
     bench.media.close()
     assert bench.files() == []
-    assert any("the clip" in error and "is full but for 5%" in error for error in bench.errors)
+    assert any("the clip" in error and "is full except for 5%" in error for error in bench.errors)
 
 
 def test_a_disk_that_fills_up_while_a_clip_is_recorded_loses_the_clip_and_nothing_else(tmp_path: Path) -> None:
@@ -379,7 +381,7 @@ def noise(bench: Bench, begin: float, end: float) -> None:
     for number in range(round(begin * 10), round(end * 10)):
         frame = picture(number / 10)
         image = generator.integers(0, 255, (240, 320, 3), np.uint8)
-        bench.media.see(frame._replace(image=image), MOVING)
+        bench.media.on_frame(frame._replace(image=image), MOVING)
 
 
 def test_a_disk_that_really_is_full_loses_the_clip_and_nothing_else(small_disk: Path) -> None:
@@ -396,15 +398,15 @@ def test_a_disk_that_really_is_full_loses_the_clip_and_nothing_else(small_disk: 
 
 def test_two_cameras_cannot_share_a_folder(tmp_path: Path) -> None:
     first = Bench(tmp_path)
-    with pytest.raises(Unavailable, match=r"another camera keeps its media in .*; give each its own folder"):
+    with pytest.raises(Unavailable, match=r"another camera stores its media in .*; give each its own folder"):
         Bench(tmp_path)
     first.media.close()
     Bench(tmp_path).media.close()
 
 
 def test_media_is_what_the_collector_calls_a_companion(tmp_path: Path) -> None:
-    from collectors.camera.watch import Companion
+    from collectors.camera.collector import FrameListener
 
-    media: Companion = Bench(tmp_path).media
+    media: FrameListener = Bench(tmp_path).media
     assert isinstance(media, Media)
     media.close()

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from collectors.camera.media.recorder import Worker
 from collectors.camera.media.store import MediaError, Store
-from collectors.camera.media.worker import Worker
 from collectors.core.api import Unavailable
 from tests.unit.camera_media_support import BASE_NS, Usage
 
@@ -28,15 +28,15 @@ NOBODY = 65_534
 def store(
     root: Path,
     *,
-    most_bytes: int = 10**9,
-    most_days: int = 30,
+    max_bytes: int = 10**9,
+    max_days: int = 30,
     now_ns: int = BASE_NS,
     usage: Callable[[], Usage] = Usage,
 ) -> Store:
     return Store(
         str(root),
-        most_bytes=most_bytes,
-        most_days=most_days,
+        max_bytes=max_bytes,
+        max_days=max_days,
         clock_ns=lambda: now_ns,
         disk_usage=lambda _: usage(),
     )
@@ -61,7 +61,7 @@ def test_a_file_is_in_the_folder_of_its_day_in_utc(tmp_path: Path) -> None:
 
 
 def test_beyond_the_budget_the_oldest_go_first_and_their_folders_with_them(tmp_path: Path) -> None:
-    made = store(tmp_path, most_bytes=1000)
+    made = store(tmp_path, max_bytes=1000)
     for day in range(5):
         made.write(made.relative(BASE_NS + day * DAY_NS, f"2026112{1 + day}T080000.000000Z-door.jpg"), b"x" * 400)
     assert [path[:10] for path in files(tmp_path)] == ["2026/11/24", "2026/11/25"]
@@ -82,7 +82,7 @@ def test_media_older_than_their_days_go(tmp_path: Path) -> None:
     for day in (0, 5, 9):
         first.write(first.relative(BASE_NS + day * DAY_NS, f"2026112{1 + day}T080000.000000Z-door.mp4"), b"x")
     first.close()
-    later = store(tmp_path, most_days=7, now_ns=BASE_NS + 10 * DAY_NS)
+    later = store(tmp_path, max_days=7, now_ns=BASE_NS + 10 * DAY_NS)
     later.make_room()
     assert [path[:10] for path in files(tmp_path)] == ["2026/11/26", "2026/11/30"]
 
@@ -98,7 +98,7 @@ def test_what_is_not_the_camera_s_is_neither_counted_nor_removed(tmp_path: Path)
     for path in others:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(b"x" * 5000)
-    made = store(tmp_path, most_bytes=1000)
+    made = store(tmp_path, max_bytes=1000)
     for number in range(4):
         made.write(made.relative(BASE_NS, name(number)), b"x" * 400)
     assert files(tmp_path) == sorted([*others, f"2026/11/21/{name(2)}", f"2026/11/21/{name(3)}"])
@@ -106,8 +106,8 @@ def test_what_is_not_the_camera_s_is_neither_counted_nor_removed(tmp_path: Path)
 
 
 def test_one_file_beyond_the_whole_budget_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
-    made = store(tmp_path, most_bytes=1000)
-    with pytest.raises(MediaError, match="one file takes more than all media in"):
+    made = store(tmp_path, max_bytes=1000)
+    with pytest.raises(MediaError, match="one file exceeds the limit for all media in"):
         made.write(made.relative(BASE_NS, name(1)), b"x" * 1001)
     assert files(tmp_path) == []
 
@@ -129,7 +129,7 @@ def test_a_disk_that_others_have_filled_is_refused_and_costs_no_media(tmp_path: 
     made = store(tmp_path, usage=lambda: Usage(total=100_000, free=free))
     made.write(made.relative(BASE_NS, name(1)), b"x" * 400)
     free = 1_000
-    with pytest.raises(MediaError, match="is full but for 5%, which is left free; nothing is recorded until"):
+    with pytest.raises(MediaError, match="is full except for 5%, which is kept free; nothing is recorded until"):
         made.write(made.relative(BASE_NS, name(2)), b"x" * 400)
     assert files(tmp_path) == [f"2026/11/21/{name(1)}"]
 
@@ -140,12 +140,12 @@ def test_a_folder_that_cannot_be_written_is_said_with_the_reason(tmp_path: Path)
         store(tmp_path / "file")
     made = store(tmp_path)
     (tmp_path / "2026").write_text("in the way")
-    with pytest.raises(MediaError, match="cannot be made: Not a directory"):
+    with pytest.raises(MediaError, match="cannot be created: Not a directory"):
         made.write(made.relative(BASE_NS, name(1)), b"x")
 
 
 def test_what_somebody_else_has_removed_is_no_error(tmp_path: Path) -> None:
-    made = store(tmp_path, most_bytes=1000)
+    made = store(tmp_path, max_bytes=1000)
     made.write(made.relative(BASE_NS, name(1)), b"x" * 600)
     (tmp_path / f"2026/11/21/{name(1)}").unlink()
     made.write(made.relative(BASE_NS, name(2)), b"x" * 600)
@@ -154,7 +154,7 @@ def test_what_somebody_else_has_removed_is_no_error(tmp_path: Path) -> None:
 
 
 def test_a_day_that_somebody_has_removed_is_no_error_and_is_made_again(tmp_path: Path) -> None:
-    made = store(tmp_path, most_bytes=1000)
+    made = store(tmp_path, max_bytes=1000)
     for number in (1, 2):
         made.write(made.relative(BASE_NS, name(number)), b"x" * 400)
     shutil.rmtree(tmp_path / "2026/11/21")
@@ -179,7 +179,7 @@ class Swept(Store):
 
 
 def test_a_folder_that_vanishes_while_it_is_written_to_is_made_again_once(tmp_path: Path) -> None:
-    made = Swept(str(tmp_path), most_bytes=1000, most_days=30, clock_ns=lambda: BASE_NS, disk_usage=lambda _: Usage())
+    made = Swept(str(tmp_path), max_bytes=1000, max_days=30, clock_ns=lambda: BASE_NS, disk_usage=lambda _: Usage())
     path = made.relative(BASE_NS, name(1))
     made.sweeps = 1
     made.write(path, b"x" * 400)
@@ -190,13 +190,13 @@ def test_a_folder_that_vanishes_while_it_is_written_to_is_made_again_once(tmp_pa
 
 
 def test_what_cannot_be_removed_is_said_and_still_counted(tmp_path: Path) -> None:
-    made = store(tmp_path, most_bytes=1000)
+    made = store(tmp_path, max_bytes=1000)
     made.write(made.relative(BASE_NS, name(1)), b"x" * 600)
     path = tmp_path / f"2026/11/21/{name(1)}"
     path.unlink()
     path.mkdir()  # not even root can unlink a folder
     for _ in range(2):
-        with pytest.raises(MediaError, match="cannot be removed to make room: Is a directory"):
+        with pytest.raises(MediaError, match="cannot be deleted to make room: Is a directory"):
             made.write(made.relative(BASE_NS, name(2)), b"x" * 600)
         assert made.size == 600
     path.rmdir()
@@ -295,7 +295,7 @@ def test_jobs_are_done_in_their_order_and_too_many_are_refused() -> None:
     worker = Worker("test", print)
     assert worker.put(first)
     assert held.wait(30)
-    taken = [worker.put(functools.partial(done.append, number), most=3) for number in range(5)]
+    taken = [worker.put(functools.partial(done.append, number), max_jobs=3) for number in range(5)]
     hold.set()
     assert worker.close(30)
     assert taken == [True, True, True, False, False]

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 import collectors.camera.backends.picamera2 as backend
-from collectors.camera.backends.picamera2 import Library, Ribbon
+from collectors.camera.backends.picamera2 import CsiCamera, Library
 from collectors.core.errors import ErrorReporter
 from collectors.core.settings import Values
 from tests.doubles import picamera2 as double
@@ -204,8 +204,8 @@ def test_the_double_s_outputs_make_the_same_clip_as_the_package_s_own(
     double.Picamera2.world = double.World([10 + number for number in range(200)])
     library = Library(double.Picamera2, double.H264Encoder, made.CircularOutput2, made.PyavOutput, double.Transform)
     values = Values({"media_dir": str(tmp_path), "pre_capture_seconds": 2.0, "main_width": 320, "main_height": 240})
-    ribbon = Ribbon(library, values, ErrorReporter("camera", print), lambda: BASE_NS, double.Picamera2.world.clock)
-    assert ribbon.before_seconds == 3.0
+    ribbon = CsiCamera(library, values, ErrorReporter("camera", print), lambda: BASE_NS, double.Picamera2.world.clock)
+    assert ribbon.buffer_seconds == 3.0
     frames = ribbon.frames(lambda _seconds: False)
     path = tmp_path / "clip.mp4"
     for number in range(200):

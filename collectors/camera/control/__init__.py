@@ -13,27 +13,25 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
-from collectors.camera import control_settings as settings
+from collectors.camera import settings
+from collectors.camera.collector import DetectionSwitch
 from collectors.camera.control.desk import Desk, MediaSource
 from collectors.camera.control.feed import Feed, Journal
-from collectors.camera.media_settings import CLIP_SECONDS_MOST
-from collectors.camera.settings import FRAME_RATE
-from collectors.camera.switch import Switch
 from collectors.core.api import Context, Unavailable
 from collectors.core.settings import Values
 from collectors.messaging.session import ErrorQueue, is_loopback, read_broker, read_secret
 
 if TYPE_CHECKING:
     from collectors.camera.backends import Frame
+    from collectors.camera.collector import FrameListener
     from collectors.camera.control.mqtt import Commands
     from collectors.camera.control.server import Server
     from collectors.camera.detector import Detection
     from collectors.camera.events import Event
-    from collectors.camera.watch import Companion
     from collectors.core.errors import ErrorReporter
     from collectors.core.line_protocol import FieldValue
 
-    class MediaCompanion(MediaSource, Companion, Protocol):
+    class MediaCompanion(MediaSource, FrameListener, Protocol):
         """The media: a source of files, and a companion."""
 
 
@@ -62,13 +60,18 @@ class Control:
     """
 
     def __init__(
-        self, camera: str, media: MediaCompanion, detection: Switch, context: Context, timer: Callable[[], float]
+        self,
+        camera: str,
+        media: MediaCompanion,
+        detection: DetectionSwitch,
+        context: Context,
+        timer: Callable[[], float],
     ) -> None:
         self._media = media
         self._report: ErrorReporter = context.report
         self._timer = timer
         self._told = ErrorQueue()
-        self._feed = Feed(timer, max(_STALE_SECONDS, 3 / context.values[FRAME_RATE]))
+        self._feed = Feed(timer, max(_STALE_SECONDS, 3 / context.values[settings.FRAME_RATE]))
         self._journal = Journal(camera)
         self._detection = detection
         self._desk = Desk(media, detection)
@@ -91,15 +94,15 @@ class Control:
         """Where HTTP is answered; None where it is not."""
         return None if self._server is None else self._server.port
 
-    def see(self, frame: Frame, seen: Detection) -> None:
+    def on_frame(self, frame: Frame, detection: Detection) -> None:
         """Take a picture and what was found in it."""
-        self._media.see(frame, seen)
+        self._media.on_frame(frame, detection)
         self._feed.see()
         self._told.tell(self._report.error)
 
-    def event(self, event: Event[Frame]) -> Mapping[str, FieldValue]:
+    def on_event(self, event: Event[Frame]) -> Mapping[str, FieldValue]:
         """Take the start or the end of an event; the fields that its point gets from the media."""
-        fields = self._media.event(event)
+        fields = self._media.on_event(event)
         self._journal.add(event, fields)
         return fields
 
@@ -140,7 +143,7 @@ class Control:
             self._feed,
             self._journal,
             pictures,
-            values[CLIP_SECONDS_MOST],
+            values[settings.CLIP_SECONDS_MOST],
             streams,
         )
         where = Listener(host, values[settings.CONTROL_PORT], certificate, values[settings.CONTROL_KEY])
@@ -165,7 +168,7 @@ class Control:
             values[settings.COMMAND_DEVICE] or context.host,
             tuple(name.strip() for name in values[settings.COMMAND_ALLOW].split(",") if name.strip()),
             self._desk,
-            seconds_most=values[CLIP_SECONDS_MOST],
+            seconds_most=values[settings.CLIP_SECONDS_MOST],
             clock=lambda: context.clock_ns() / 1e9,
             ids=IdFile(values[settings.COMMAND_IDS_FILE], settings.COMMAND_IDS_FILE.name, context.report.error),
             told=self._told,

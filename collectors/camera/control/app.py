@@ -17,6 +17,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from collectors.camera.collector import DetectionSwitch
 from collectors.camera.control import files
 from collectors.camera.control.desk import Busy, Desk, MediaSource
 from collectors.camera.control.endpoints import ENDPOINTS, EVENTS_DEFAULT, EVENTS_MOST, Endpoint, openapi
@@ -24,7 +25,6 @@ from collectors.camera.control.feed import Feed, Journal, media_link
 from collectors.camera.control.guard import Guard, problem
 from collectors.camera.control.pictures import Pictures, Stream
 from collectors.camera.media import MediaError
-from collectors.camera.switch import Switch
 
 #: How long a request waits for the camera.
 ACT_SECONDS = 30.0
@@ -46,7 +46,7 @@ class Parts(NamedTuple):
     camera: str
     media: MediaSource
     desk: Desk
-    detection: Switch
+    detection: DetectionSwitch
     feed: Feed
     journal: Journal
     pictures: Pictures

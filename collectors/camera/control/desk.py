@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Protocol
 
-from collectors.camera.switch import Switch
+from collectors.camera.collector import DetectionSwitch
 
 #: How many may wait for the one that is being done.
 WAITING_MOST = 4
@@ -53,7 +53,7 @@ class Desk:
         waiting_most: how many may wait.
     """
 
-    def __init__(self, media: MediaSource, detection: Switch, waiting_most: int = WAITING_MOST) -> None:
+    def __init__(self, media: MediaSource, detection: DetectionSwitch, waiting_most: int = WAITING_MOST) -> None:
         self._media = media
         self._detection = detection
         self._most = waiting_most
