@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from collectors.core.api import Unavailable
 from collectors.messaging.session import KEEPALIVE_SECONDS, Broker, ErrorQueue, make_client, refusal
 from collectors.vision import snapshot
-from collectors.vision.jpeg import check
-from collectors.vision.snapshot import Refused, Snapshot
+from collectors.vision.snapshot import Snapshot, SnapshotError, check_jpeg
 
 if TYPE_CHECKING:
     from paho.mqtt.client import MQTTMessage
@@ -29,7 +28,7 @@ class Taken(NamedTuple):
     Args:
         payload: a message, or a file.
         device: the machine whose camera it is, or empty.
-        read: makes a snapshot of the payload; raises Refused.
+        read: makes a snapshot of the payload; raises SnapshotError.
         number, connection: by which the source knows it again.
     """
 
@@ -184,9 +183,9 @@ class Files:
 
         def read(jpeg: bytes) -> Snapshot:
             try:
-                check(jpeg)
+                check_jpeg(jpeg)
             except ValueError as error:
-                raise Refused(f"{path}: {error}") from None
+                raise SnapshotError(f"{path}: {error}") from None
             event_id = os.path.splitext(os.path.basename(path))[0]
             return Snapshot(event_id, folder, time_ns, jpeg, ("replayed",))
 

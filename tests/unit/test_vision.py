@@ -13,25 +13,28 @@ from collectors.core.errors import ErrorReporter
 from collectors.core.line_protocol import Metric, encode
 from collectors.core.schema import violations
 from collectors.core.settings import Values
-from collectors.vision.collector import MAX_CAMERAS, MAX_LABELS, Plan, Vision
-from collectors.vision.engines import MAX_DETECTIONS, BadPicture, Box, Detection, Failed, chosen
+from collectors.vision.collector import MAX_CAMERAS, MAX_LABELS, VisionCollector
+from collectors.vision.engines import MAX_DETECTIONS, Box, Detection, EngineError, InvalidImage, select_detections
 from collectors.vision.retry_queue import RetryQueue
+from collectors.vision.settings import Config, load_config
 from tests.unit import vision_support as support
 from tests.unit.vision_support import Given, Scripted, detections, message, statuses
 
-PLAN = Plan()
+CONFIG = Config()
 PERSON = Detection("person", 0.9, Box(10, 20, 30, 40))
 
 
 class Run:
     """A run of the collector over some messages, with its errors, and a clock that moves a second with each look."""
 
-    def __init__(self, engine: Scripted, source: Given, kept: RetryQueue | None = None, plan: Plan = PLAN) -> None:
+    def __init__(self, engine: Scripted, source: Given, kept: RetryQueue | None = None, plan: Config = CONFIG) -> None:
         self.errors: list[str] = []
         self.now = 0.0
         self.source = source
         report = ErrorReporter("vision", self.errors.append)
-        self.vision = Vision(engine, source, kept, plan, report, device="pi", timer=self.clock, stopwatch=lambda: 0.0)
+        self.vision = VisionCollector(
+            engine, source, kept, plan, report, device="pi", timer=self.clock, stopwatch=lambda: 0.0
+        )
 
     def clock(self) -> float:
         self.now += 1
@@ -86,8 +89,8 @@ def test_the_same_picture_gives_the_same_lines_so_that_nothing_is_counted_twice_
 
 def test_what_is_below_the_threshold_or_not_asked_for_does_not_count() -> None:
     found = [Detection("person", 0.9), Detection("person", 0.4), Detection("dog", 0.9)]
-    assert chosen(found, 0.5, frozenset({"person"})) == [Detection("person", 0.9)]
-    assert len(chosen(found * 100, 0.0, frozenset())) == MAX_DETECTIONS
+    assert select_detections(found, 0.5, frozenset({"person"})) == [Detection("person", 0.9)]
+    assert len(select_detections(found * 100, 0.0, frozenset())) == MAX_DETECTIONS
 
 
 def test_a_picture_of_another_machine_has_that_machine_as_its_host() -> None:
@@ -99,7 +102,7 @@ def test_a_picture_of_another_machine_has_that_machine_as_its_host() -> None:
 def test_a_device_that_cannot_be_a_host_is_refused(device: str) -> None:
     run = Run(Scripted([PERSON]), Given([message()], device=device))
     assert statuses(run.run())["refused"] == 1
-    assert run.errors == ["E! vision: a topic names no device in printable text of at most 200 signs"]
+    assert run.errors == ["E! vision: a topic has no valid device; it must be printable text of at most 200 characters"]
 
 
 def test_a_simulated_picture_gives_simulated_detections() -> None:
@@ -109,7 +112,7 @@ def test_a_simulated_picture_gives_simulated_detections() -> None:
 
 def test_each_outcome_is_counted_and_every_message_is_let_go_of() -> None:
     good, other, third, fourth = (message(camera=name) for name in ("a", "b", "c", "d"))
-    engine = Scripted([PERSON], [], BadPicture("a picture cannot be decoded"), Failed("it is down"))
+    engine = Scripted([PERSON], [], InvalidImage("an image cannot be decoded"), EngineError("it is down"))
     run = Run(engine, Given([good, b"nonsense", good, other, third, fourth]))
     status = statuses(run.run())
     assert status == {
@@ -123,7 +126,7 @@ def test_each_outcome_is_counted_and_every_message_is_let_go_of() -> None:
     }
     assert run.errors == [
         "E! vision: a message is not JSON",
-        "E! vision: a picture cannot be decoded",
+        "E! vision: an image cannot be decoded",
         "E! vision: it is down",
     ]
     assert run.source.dealt_with == [0, 1, 2, 3, 4, 5]
@@ -142,7 +145,7 @@ def test_a_picture_that_the_engine_fails_on_is_kept_and_seen_later(tmp_path: Pat
     kept = keep(tmp_path)
     source = Given([message(), message(camera="door")], device="garden")
     source.keep_open = True
-    run = Run(Scripted(Failed("it is down"), [PERSON]), source, kept, Plan(keep_retry_seconds=20))
+    run = Run(Scripted(EngineError("it is down"), [PERSON]), source, kept, Config(keep_retry_seconds=20))
 
     seen: list[Metric] = []
 
@@ -176,7 +179,7 @@ def test_a_picture_that_can_be_neither_seen_nor_kept_stays_in_the_queue_and_is_t
     (tmp_path / "file").write_text("")
     kept = RetryQueue(str(tmp_path / "kept"), 1000, 7, lambda: support.TIME_NS)
     (tmp_path / "kept").write_text("a file where the folder should be")
-    engine = Scripted(Failed("it is down"), Failed("it is down"), [PERSON])
+    engine = Scripted(EngineError("it is down"), EngineError("it is down"), [PERSON])
     source = Given([message(), message(camera="door")])
     source.keep_open = True
     run = Run(engine, source, kept)
@@ -186,7 +189,7 @@ def test_a_picture_that_can_be_neither_seen_nor_kept_stays_in_the_queue_and_is_t
         if engine.looked < 3:
             assert source.dealt_with == []
     assert [metric.series.tags["camera"] for metric in detections(metrics)] == ["hall", "door"]
-    assert any("cannot be kept for later" in sentence for sentence in run.errors)
+    assert any("cannot be stored for a retry" in sentence for sentence in run.errors)
 
 
 def test_an_engine_that_stumbles_over_a_picture_does_not_stop_the_rest(tmp_path: Path) -> None:
@@ -196,7 +199,7 @@ def test_an_engine_that_stumbles_over_a_picture_does_not_stop_the_rest(tmp_path:
     metrics = run.run()
     assert len(detections(metrics)) == 1
     assert statuses(metrics)["kept"] == 1
-    assert run.errors == ["E! vision: the engine stumbles over a picture: ZeroDivisionError: by zero"]
+    assert run.errors == ["E! vision: the engine failed on an image: ZeroDivisionError: by zero"]
 
 
 def test_any_number_of_labels_makes_a_bounded_number_of_series() -> None:
@@ -205,7 +208,7 @@ def test_any_number_of_labels_makes_a_bounded_number_of_series() -> None:
     labels = {metric.series.tags["label"] for metric in detections(run.run())}
     assert len(labels) == MAX_LABELS + 1
     assert "other" in labels
-    assert run.errors == [f"E! vision: the engine tells more than {MAX_LABELS} labels; others are called other"]
+    assert run.errors == [f"E! vision: the engine returned more than {MAX_LABELS} labels; further ones become other"]
 
 
 def test_any_number_of_cameras_makes_a_bounded_number_of_series() -> None:
@@ -257,5 +260,11 @@ def test_what_cannot_be_used_is_named_at_the_start(values: dict[str, object], se
 
 def test_a_folder_that_is_not_this_user_s_is_named_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(Unavailable, match="name a folder of this user with the setting keep_dir"):
+    with pytest.raises(Unavailable, match="set keep_dir to a folder of this user"):
         create(url="mqtts://host", engine="http", http_url="http://host/", keep_dir=str(tmp_path / "file" / "kept"))
+
+
+def test_configuration_is_read_from_the_settings() -> None:
+    values = {"threshold": 0.7, "only": "person, dog,", "status_seconds": 2.0, "keep_retry_seconds": 3.0}
+    assert load_config(Values(values)) == Config(0.7, frozenset({"person", "dog"}), 2.0, 3.0)
+    assert load_config(Values()) == Config()
