@@ -41,7 +41,9 @@ def create(context: Context, /) -> Collector:
 
     values = context.values
     if values[settings.URL] is None and values[settings.PICTURES] is None:
-        raise NotApplicable
+        raise NotApplicable(
+            "neither a broker nor pictures are set; name one in the setting url or pictures, or in SENSETIG_VISION_URL"
+        )
 
     import time
 
@@ -82,7 +84,8 @@ def create(context: Context, /) -> Collector:
 
 
 def _open_source(context: Context) -> Source:
-    from collectors.messaging.session import read_broker, topic_level
+    from collectors.messaging.broker import read_broker
+    from collectors.messaging.session import topic_level
     from collectors.vision.sources import Files, Queue
 
     values = context.values

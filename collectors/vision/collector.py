@@ -91,7 +91,7 @@ class VisionCollector:
                 yield from self._next(wait)
             except Stopped:
                 break
-            self._source.tell(self._report.error)
+            self._source.drain_errors(self._report.error)
             if self._timer() >= status_at:
                 status_at = self._timer() + self._config.status_seconds
                 yield [self._status()]

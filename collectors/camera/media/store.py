@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from collectors.core.api import Unavailable
+from collectors.core.files import publish
 
 #: Share of the disk that is kept free.
 FREE_SHARE = 0.05
@@ -127,9 +128,7 @@ class Store:
     def finish(self, part: str, relative: str) -> None:
         """Rename a complete file to its final path, so that a power cut leaves all or none of it. Raises OSError."""
         path = os.path.join(self.root, relative)
-        _sync(part)
-        os.replace(part, path)
-        _sync(os.path.dirname(path))
+        publish(part, path)
         with self._lock:
             self._bytes -= self._files.pop(relative, 0)
             self._files[relative] = os.path.getsize(path)
@@ -238,11 +237,3 @@ def _matching(folder: str, pattern: re.Pattern[str]) -> list[str]:
         return [name for name in os.listdir(folder) if pattern.fullmatch(name)]
     except (FileNotFoundError, NotADirectoryError):
         return []  # a file with a folder's name is not ours, and a folder may be removed at any time
-
-
-def _sync(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
