@@ -13,15 +13,15 @@ import pytest
 
 from collectors.core.api import Polled, Unavailable
 from collectors.sensehat import create, thermal
-from collectors.sensehat.collector import SenseHat
-from collectors.sensehat.hat import Aside, Board, Library, LibraryWithColour, prepare_colour, present
+from collectors.sensehat.collector import SenseHatCollector
+from collectors.sensehat.hat import Board, Library, LibraryWithColour, RedirectedOutput, is_present, prepare_colour
 from tests.doubles.sense_hat import ScriptedColour, ScriptedHat
 from tests.unit.sensehat_support import Bench, fields
 
 
-def collector(bench: Bench, hat: ScriptedHat, zone: str | None = None) -> SenseHat:
+def collector(bench: Bench, hat: ScriptedHat, zone: str | None = None) -> SenseHatCollector:
     colour = prepare_colour(hat, 16, 64, bench.report.error)
-    return SenseHat(bench.context, Board(hat, colour, zone, bench.report.error))
+    return SenseHatCollector(bench.context, Board(hat, colour, zone, bench.report.error))
 
 
 def sys_tree(root: Path, *, cpu: str | None = None, frame_buffer: str | None = None) -> str:
@@ -210,7 +210,7 @@ def test_a_colour_sensor_without_the_gain_asked_for_is_left_out_and_told() -> No
     bench = Bench()
     assert prepare_colour(ScriptedHat(colour=WithoutGain()), 64, 64, bench.report.error) is None
     assert bench.errors == [
-        "E! sensehat: the colour sensor does not take gain 64 and 64 cycles, and is left out: Cannot set gain to 64"
+        "E! sensehat: the colour sensor rejects gain 64 and 64 cycles, and is not read: Cannot set gain to 64"
     ]
 
 
@@ -222,13 +222,13 @@ def test_at_the_start_a_board_is_waited_for_until_it_has_converted() -> None:
         slept.append(seconds)
         hat.humidity, hat.pressure = 45.0, 1013.0
 
-    Board(hat, None, None, Bench().report.error).settle(sleep)
+    Board(hat, None, None, Bench().report.error).wait_until_ready(sleep)
     assert slept == [0.08]
 
 
 def test_a_board_that_never_converts_is_waited_for_half_a_second() -> None:
     slept: list[float] = []
-    Board(ScriptedHat(humidity=0), None, None, Bench().report.error).settle(slept.append)
+    Board(ScriptedHat(humidity=0), None, None, Bench().report.error).wait_until_ready(slept.append)
     assert sum(slept) == pytest.approx(0.48)
 
 
@@ -237,8 +237,8 @@ def test_a_sensor_that_does_not_start_is_not_waited_for_and_is_told_by_the_readi
     hat = ScriptedHat()
     hat.failures["get_humidity"] = OSError("Humidity Init Failed")
     board = Board(hat, None, None, bench.report.error)
-    board.settle(lambda _: pytest.fail("there is nothing to wait for"))
-    assert fields(SenseHat(bench.context, board).collect(), "environment", "lps25h") != {}
+    board.wait_until_ready(lambda _: pytest.fail("there is nothing to wait for"))
+    assert fields(SenseHatCollector(bench.context, board).collect(), "environment", "lps25h") != {}
     assert bench.errors == ["E! sensehat: the humidity cannot be read: OSError: Humidity Init Failed"]
 
 
@@ -254,9 +254,9 @@ def test_a_board_that_repeats_itself_is_stale() -> None:
 
 
 def test_the_board_is_found_by_the_name_of_its_frame_buffer(tmp_path: Path) -> None:
-    assert present(sys_tree(tmp_path / "hat", frame_buffer="RPi-Sense FB"))
-    assert not present(sys_tree(tmp_path / "screen", frame_buffer="vc4drmfb"))
-    assert not present(sys_tree(tmp_path / "none"))
+    assert is_present(sys_tree(tmp_path / "hat", frame_buffer="RPi-Sense FB"))
+    assert not is_present(sys_tree(tmp_path / "screen", frame_buffer="vc4drmfb"))
+    assert not is_present(sys_tree(tmp_path / "none"))
 
 
 def test_auto_without_a_board_names_the_choices_and_invents_nothing(tmp_path: Path) -> None:
@@ -300,7 +300,7 @@ def test_a_thermal_zone_that_cannot_be_read_is_counted_and_the_board_read_all_th
 
 def test_what_the_library_prints_does_not_reach_the_lines(tmp_path: Path) -> None:
     with (tmp_path / "lines").open("wb") as lines, (tmp_path / "aside").open("wb") as aside:
-        with Aside(lines.fileno(), aside.fileno()):
+        with RedirectedOutput(lines.fileno(), aside.fileno()):
             os.write(lines.fileno(), b"Settings file RTIMULib.ini loaded\n")
         os.write(lines.fileno(), b"environment t=1\n")
     assert (tmp_path / "lines").read_text() == "environment t=1\n"

@@ -97,7 +97,7 @@ def test_the_heading_is_found_however_the_board_is_tilted(yaw: float, pitch: flo
 def test_without_gravity_or_a_field_across_it_there_is_no_heading() -> None:
     with pytest.raises(ValueError, match="an acceleration of exactly 0"):
         heading(Vector(0, 0, 0), Vector(1, 2, 3))
-    with pytest.raises(ValueError, match="no part across gravity"):
+    with pytest.raises(ValueError, match="no component perpendicular to gravity"):
         heading(Vector(0, 0, 1), Vector(0, 0, 45))
 
 

@@ -12,9 +12,9 @@ import pytest
 from collectors.core.api import Polled, Streaming, Unavailable
 from collectors.core.line_protocol import Metric
 from collectors.sensehat import MEASUREMENTS, create
-from collectors.sensehat.collector import SenseHat
+from collectors.sensehat.collector import SenseHatCollector
+from collectors.sensehat.csv_recording import CsvRecording, parse_time
 from collectors.sensehat.recording import Replay, Schedule
-from collectors.sensehat.table import Table, read_time
 from tests.schema_check import violations
 from tests.unit.sensehat_support import START_NS, Bench, fields
 
@@ -105,10 +105,10 @@ def test_the_end_is_said_once_and_there_is_no_more_data(tmp_path: Path) -> None:
     path = written(tmp_path, *ROWS)
     bench = Bench(backend="recording", recording=path, pace=0.0)
     said: list[str] = []
-    made = SenseHat(bench.context, Replay(bench.context, said.append))
+    made = SenseHatCollector(bench.context, Replay(bench.context, said.append))
     assert [len(list(made.collect())) for _ in range(6)] == [2, 2, 2, 0, 0, 0]
     made.close()
-    assert said == [f"{path}: the recording is at its end, so there is no more data; see the setting repeat"]
+    assert said == [f"{path}: the recording has ended, so there is no more data; see the setting repeat"]
     assert bench.report.errors == 0
 
 
@@ -167,21 +167,21 @@ def test_an_import_stops_between_batches_when_it_is_told_to(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("row", "sentence"),
     [
-        ("47.6,warm,26.6,45.35,1013.35,2026-01-01 00:00:10", "temp_h: expected a number, and got 'warm'"),
-        ("47.6,,26.6,45.35,1013.35,2026-01-01 00:00:10", "temp_h: expected a number, and got ''"),
-        ("47.6,28.6,26.6,45.35", "expected 6 cells, and got 4"),
-        ("47.6,28.6,26.6,45.35,1013.35,2026-01-01 00:00:10,1", "expected 6 cells, and got 7"),
+        ("47.6,warm,26.6,45.35,1013.35,2026-01-01 00:00:10", "temp_h: expected a number, got 'warm'"),
+        ("47.6,,26.6,45.35,1013.35,2026-01-01 00:00:10", "temp_h: expected a number, got ''"),
+        ("47.6,28.6,26.6,45.35", "expected 6 cells, got 4"),
+        ("47.6,28.6,26.6,45.35,1013.35,2026-01-01 00:00:10,1", "expected 6 cells, got 7"),
         (
             "47.6,28.6,26.6,45.35,1013.35,yesterday",
-            "time_stamp: expected a time such as 2015-08-20 23:58:30, and got 'yesterday'",
+            "time_stamp: expected a time such as 2015-08-20 23:58:30, got 'yesterday'",
         ),
         (
             "47.6,28.6,26.6,45.35,1013.35,2026-01-01 00:00:00",
-            "time_stamp: expected a time after that of the row before",
+            "time_stamp: expected a time after that of the previous row",
         ),
-        ('47.6,"28.6,26.6,45.35,1013.35,2026-01-01 00:00:10', "expected cells between commas, and got '47.6,\"28.6"),
+        ('47.6,"28.6,26.6,45.35,1013.35,2026-01-01 00:00:10', "expected cells between commas, got '47.6,\"28.6"),
         ("47.6,28\ufffd6,26.6,45.35,1013.35,2026-01-01 00:00:10", "temp_h: expected a number"),
-        ("9" * 20_000, "expected 6 cells, and got 1"),
+        ("9" * 20_000, "expected 6 cells, got 1"),
     ],
 )
 def test_a_malformed_row_is_counted_with_its_line_and_passed_over(
@@ -195,7 +195,7 @@ def test_a_malformed_row_is_counted_with_its_line_and_passed_over(
     assert first + temperatures(iter(made.collect())) == [(0.0, 28.5), (0.2, 28.7)]
     assert bench.report.errors == 1
     assert bench.errors[0].startswith(f"E! sensehat: {path}, line 3: {sentence}")
-    assert bench.errors[0].endswith("; the row is passed over")
+    assert bench.errors[0].endswith("; the row is skipped")
 
 
 @pytest.mark.parametrize(
@@ -217,9 +217,7 @@ def test_an_unknown_column_is_told_once_and_passed_over(tmp_path: Path, open_in:
     made = open_in(bench)
     assert [len(list(made.collect())) for _ in range(3)] == [2, 2, 2]
     assert bench.report.errors == 1
-    assert bench.errors[0].startswith(
-        f"E! sensehat: {path}, line 1: unknown column wind is passed over; known are temp_h"
-    )
+    assert bench.errors[0].startswith(f"E! sensehat: {path}, line 1: unknown column wind is ignored; known are temp_h")
 
 
 @pytest.mark.parametrize(
@@ -230,7 +228,7 @@ def test_an_unknown_column_is_told_once_and_passed_over(tmp_path: Path, open_in:
             "line 1: the column pressure is missing; expected temp_h, temp_p, humidity",
         ),
         (f"{HEADER},pitch,yaw", "line 1: the column roll is missing"),
-        (f"{HEADER},humidity", "line 1: the column humidity is there twice"),
+        (f"{HEADER},humidity", "line 1: the column humidity is duplicated"),
         ('"temp_h', "line 1: expected cells between commas"),
     ],
 )
@@ -242,7 +240,7 @@ def test_a_recording_without_the_columns_it_needs_cannot_start(tmp_path: Path, h
 
 
 def test_a_missing_file_cannot_start(tmp_path: Path) -> None:
-    with pytest.raises(Unavailable, match=r"none\.csv: there is no such recording; name a CSV or CSV\.gz"):
+    with pytest.raises(Unavailable, match=r"none\.csv: there is no such recording; name a CSV or CSV\.gz file"):
         create(Bench(backend="recording", recording=str(tmp_path / "none.csv")).context)
 
 
@@ -278,26 +276,26 @@ def test_a_compressed_recording_that_is_cut_short_ends_there_and_is_counted(tmp_
     whole = gzip.compress("\n".join((HEADER, *rows)).encode())
     path.write_bytes(whole[: len(whole) // 2])
     refused: list[str] = []
-    table = Table(str(path), refused.append)
+    table = CsvRecording(str(path), refused.append)
     count = sum(1 for _ in table.rows())
     table.close()
     assert 1000 < count < 2000
     assert len(refused) == 1
-    assert refused[0].startswith(f"{path}: the recording breaks off after line {count + 1}: ")
+    assert refused[0].startswith(f"{path}: the recording is truncated after line {count + 1}: ")
 
 
 def test_a_compressed_recording_that_is_cut_in_its_first_bytes_cannot_start(tmp_path: Path) -> None:
     path = tmp_path / "cut.csv.gz"
     path.write_bytes(gzip.compress(HEADER.encode())[:12])
     with pytest.raises(Unavailable, match="the recording cannot be read"):
-        Table(str(path), pytest.fail)
+        CsvRecording(str(path), pytest.fail)
 
 
 def test_spreadsheets_may_quote_and_mark_the_text_and_end_lines_their_way(tmp_path: Path) -> None:
     path = tmp_path / "sheet.csv"
     quoted = ",".join(f'"{name}"' for name in HEADER.split(","))
     path.write_bytes(b"\xef\xbb\xbf" + "\r\n".join((quoted, *ROWS, "")).encode())
-    table = Table(str(path), pytest.fail)
+    table = CsvRecording(str(path), pytest.fail)
     assert [row.reading.temperature_cpu for row in table.rows()] == [47.5, 47.6, 47.7]
     table.close()
 
@@ -307,7 +305,7 @@ def test_spreadsheets_may_quote_and_mark_the_text_and_end_lines_their_way(tmp_pa
     [("1970-01-02 00:00:00", 86_400.0), ("1970-01-01T02:00:00.25+02:00", 0.25), ("1970-01-01T00:00:10Z", 10.0)],
 )
 def test_a_time_is_utc_unless_it_says_otherwise(text: str, seconds: float) -> None:
-    assert read_time("time_stamp", text) == seconds * 1e9
+    assert parse_time("time_stamp", text) == seconds * 1e9
 
 
 def test_a_schedule_keeps_the_gaps_of_the_recording() -> None:
@@ -338,7 +336,7 @@ def test_of_the_flight_units_recording_every_row_is_valid_and_a_factor_too_small
 
 @pytest.mark.skipif(not REAL.is_file(), reason=f"no recording: {REAL.name} is not in shared/data beside the project")
 def test_a_recording_is_never_in_memory_as_a_whole() -> None:
-    table = Table(str(REAL), pytest.fail)
+    table = CsvRecording(str(REAL), pytest.fail)
     tracemalloc.start()
     rows = sum(1 for _ in table.rows())
     _, peak = tracemalloc.get_traced_memory()
