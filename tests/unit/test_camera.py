@@ -86,7 +86,7 @@ def scene(first: float, last: float, rate: int = 10) -> Callable[[], Iterator[Fr
     return lambda: (at(number / rate) for number in range(round(first * rate), round(last * rate)))
 
 
-def test_a_visit_is_one_event_of_two_points_with_the_same_id() -> None:
+def test_visit_is_one_event_of_two_points_with_the_same_id() -> None:
     bench = Bench(Script(scene(0, 20)))
     bench.run()
     start, end = bench.of("camera_event")
@@ -106,7 +106,7 @@ def test_a_visit_is_one_event_of_two_points_with_the_same_id() -> None:
     assert {"duration_seconds", "frames", "interrupted"} & set(start.fields) == set()
 
 
-def test_every_frame_is_accounted_for_in_one_status_or_another() -> None:
+def test_every_frame_is_counted_in_one_status() -> None:
     bench = Bench(Script(scene(0, 13)))
     bench.run()
     statuses = bench.of("camera")
@@ -118,7 +118,7 @@ def test_every_frame_is_accounted_for_in_one_status_or_another() -> None:
     assert all(1 < float(each.fields["motion_percent"]) < 10 for each in statuses)
 
 
-def test_the_last_status_is_a_point_of_its_own_also_where_one_was_due_at_the_last_picture() -> None:
+def test_final_status_does_not_overwrite_a_status_of_the_same_time() -> None:
     bench = Bench(Script(scene(0, 5.1)))
     bench.run()
     statuses = bench.of("camera")
@@ -126,7 +126,7 @@ def test_the_last_status_is_a_point_of_its_own_also_where_one_was_due_at_the_las
     assert [each.time_ns for each in statuses] == [BASE_NS + 5 * 10**9, BASE_NS + 5 * 10**9 + 1]
 
 
-def test_everything_emitted_is_declared_and_thumbnails_are_small() -> None:
+def test_all_metrics_are_declared_and_thumbnails_are_small() -> None:
     bench = Bench(SimulatedCamera("s", seed=2, frame_rate=10, pace=0, clock_ns=lambda: BASE_NS, timer=lambda: 0.0))
     for batch in itertools.islice(bench.watch.stream(lambda _seconds: False), 600):
         bench.metrics += batch
@@ -140,7 +140,7 @@ def test_everything_emitted_is_declared_and_thumbnails_are_small() -> None:
         assert len(thumbnail) <= MAX_THUMBNAIL_BYTES
 
 
-def test_an_event_that_is_cut_short_by_the_stop_gets_its_end() -> None:
+def test_shutdown_ends_an_open_event() -> None:
     bench = Bench(Script(scene(0, 20)))
     asked = itertools.count()
     bench.run(lambda _seconds: next(asked) >= 65)
@@ -151,7 +151,7 @@ def test_an_event_that_is_cut_short_by_the_stop_gets_its_end() -> None:
     assert sum(int(each.fields["frames"]) for each in bench.of("camera")) == 66
 
 
-def test_a_lost_source_ends_the_event_and_the_stream() -> None:
+def test_lost_source_ends_event_and_stream() -> None:
     bench = Bench(Script(scene(0, 6.5), lost="/dev/video0 delivers no more frames"))
     with pytest.raises(Unavailable, match="/dev/video0 delivers no more frames"):
         bench.run()
@@ -159,7 +159,7 @@ def test_a_lost_source_ends_the_event_and_the_stream() -> None:
     assert sum(int(each.fields["frames"]) for each in bench.of("camera")) == 65
 
 
-def test_a_lost_source_is_an_error_and_a_non_zero_status() -> None:
+def test_lost_source_is_an_error_with_non_zero_status() -> None:
     bench = Bench(Script(scene(0, 2), lost="/dev/video0 delivers no more frames"))
     report = ErrorReporter("camera", bench.errors.append)
     written: list[bytes] = []
@@ -169,13 +169,13 @@ def test_a_lost_source_is_an_error_and_a_non_zero_status() -> None:
     assert b"errors=1i,up=0i" in written[-1]
 
 
-def test_a_stream_that_nobody_follows_to_its_end_can_be_dropped() -> None:
+def test_unfinished_stream_can_be_dropped() -> None:
     stream = Bench(Script(scene(0, 20))).watch.stream(lambda _seconds: False)
     next(stream)
     stream.close()  # type: ignore[attr-defined]
 
 
-def test_another_size_of_the_picture_is_counted_and_the_run_goes_on() -> None:
+def test_frame_size_change_is_reported_and_collection_continues() -> None:
     def frames() -> Iterator[Frame | None]:
         for number in range(40):
             size = (240, 320, 3) if number < 20 else (120, 160, 3)
@@ -188,7 +188,7 @@ def test_another_size_of_the_picture_is_counted_and_the_run_goes_on() -> None:
     assert bench.of("camera")[-1].fields["frames"] == 40
 
 
-def test_a_camera_that_gives_nothing_has_a_status_that_says_so() -> None:
+def test_status_continues_without_frames() -> None:
     def frames() -> Iterator[Frame | None]:
         yield at(0.0)
         for _ in range(12):
@@ -203,7 +203,7 @@ def test_a_camera_that_gives_nothing_has_a_status_that_says_so() -> None:
     assert {"motion_percent", "processing_seconds"} & set(second.fields) == set()
 
 
-def test_dropped_pictures_are_counted_since_the_last_status() -> None:
+def test_status_counts_dropped_frames_since_the_last_one() -> None:
     def frames() -> Iterator[Frame | None]:
         for number in range(120):
             backend.dropped += number % 2
@@ -215,7 +215,7 @@ def test_dropped_pictures_are_counted_since_the_last_status() -> None:
     assert [each.fields["dropped"] for each in bench.of("camera")] == [25, 25, 10]
 
 
-def test_a_file_that_repeats_begins_a_background_of_its_own_each_time() -> None:
+def test_repeated_file_learns_a_new_background_each_time() -> None:
     runs = itertools.count()
 
     def frames() -> Iterator[Frame | None]:
@@ -232,23 +232,23 @@ def test_a_file_that_repeats_begins_a_background_of_its_own_each_time() -> None:
     assert kinds == [("start", None), ("end", True)] * 2
 
 
-def test_it_ends_after_the_frames_that_it_was_asked_for() -> None:
+def test_ends_after_the_configured_number_of_frames() -> None:
     bench = Bench(Script(scene(0, 20)), QUICK._replace(frames=33))
     bench.run()
     assert [each.fields["frames"] for each in bench.of("camera")] == [33]
 
 
-def test_a_source_that_gives_nothing_at_all_emits_nothing() -> None:
+def test_source_without_frames_emits_nothing() -> None:
     assert Bench(Script(lambda: iter(()))).run() == []
 
 
-def test_closing_lets_go_of_the_backend() -> None:
+def test_close_closes_the_backend() -> None:
     backend = Script(lambda: iter(()))
     Bench(backend).watch.close()
     assert backend.closed
 
 
-def test_settings_reach_the_plan() -> None:
+def test_settings_reach_the_configuration() -> None:
     values: dict[str, Any] = {
         "detect_width": 160,
         "min_area_percent": 2.0,
@@ -262,7 +262,7 @@ def test_settings_reach_the_plan() -> None:
     assert load_config(Values({})) == Config()
 
 
-def test_every_field_of_the_configuration_is_a_setting_of_that_name() -> None:
+def test_every_configuration_field_is_read_from_the_setting_of_that_name() -> None:
     names = {setting.name for setting in camera.SETTINGS}
     assert set(DetectorConfig._fields) <= names
     assert set(Config._fields) - {"detector"} <= names
@@ -287,13 +287,13 @@ def test_settings_are_collected_from_their_declarations() -> None:
     assert camera.SETTINGS[-1] is settings.PUBLISH_QUEUE
 
 
-def test_every_setting_has_a_default_that_it_admits_itself() -> None:
+def test_every_setting_accepts_its_default() -> None:
     for setting in camera.SETTINGS:
         if setting.default is not None:
             assert setting.check(setting.default) == setting.default
 
 
-def test_create_gives_a_streaming_collector() -> None:
+def test_create_returns_a_streaming_collector() -> None:
     values = Values({"backend": "simulated", "pace": 0.0})
     made = camera.create(Context(values, ErrorReporter("camera", print), True, "here", lambda: BASE_NS))
     assert isinstance(made, Streaming)

@@ -35,13 +35,13 @@ def moved(mask: tuple[masks.Polygon, ...], lefts: range) -> list[bool]:
     return [detector.detect(moving_square(left, 40), 1 + number / 10).moving for number, left in enumerate(lefts)]
 
 
-def test_what_moves_within_a_mask_is_not_motion_and_beside_it_is() -> None:
+def test_only_motion_inside_a_mask_is_ignored() -> None:
     assert not any(moved(LEFT_HALF, range(2, 50, 4)))
     assert any(moved(LEFT_HALF, range(85, 130, 4)))
     assert any(moved((), range(2, 50, 4)))
 
 
-def test_several_polygons_are_all_left_out() -> None:
+def test_all_polygons_are_ignored() -> None:
     both = masks.parse_polygons("0,0 50,0 50,100 0,100; 50,0 100,0 100,100 50,99")
     assert not any(moved(both, range(2, 130, 8)))
     array = masks.visible_area(masks.parse_polygons("0,0 20,0 0,20; 80,80 100,80 100,100"), 100, 100)
@@ -50,7 +50,7 @@ def test_several_polygons_are_all_left_out() -> None:
     assert array[50, 50] == 255
 
 
-def test_nobody_is_seen_in_the_masked_half_of_the_simulated_scene() -> None:
+def test_masked_half_of_the_simulated_scene_shows_no_motion() -> None:
     scene = Scene(1, SCRIPTS["person"])
     detector = Detector(DetectorConfig(mask=LEFT_HALF))
     for number in range(130):
@@ -62,7 +62,7 @@ def test_nobody_is_seen_in_the_masked_half_of_the_simulated_scene() -> None:
             assert truth[0] + truth[2] > 160
 
 
-def test_a_switch_of_the_light_is_told_by_what_is_seen_and_not_by_the_whole_picture() -> None:
+def test_light_switch_share_refers_to_the_visible_area() -> None:
     most = masks.parse_polygons("0,0 100,0 100,60 0,60")
     detector = Detector(DetectorConfig(warm_up_seconds=0.5, mask=most))
     bright, dark = np.full((120, 160), 140, np.uint8), np.full((120, 160), 60, np.uint8)
@@ -71,7 +71,7 @@ def test_a_switch_of_the_light_is_told_by_what_is_seen_and_not_by_the_whole_pict
     assert detector.detect(dark, 1.0).reset_reason == "light"
 
 
-def test_a_mask_holds_at_any_size_of_the_picture() -> None:
+def test_mask_fits_any_image_size() -> None:
     for width, height in ((160, 120), (80, 60), (33, 57), (1, 1)):
         array = masks.visible_area(LEFT_HALF, width, height)
         assert array.shape == (height, width)
@@ -92,13 +92,13 @@ def test_a_mask_holds_at_any_size_of_the_picture() -> None:
         ("0,0 50,0 50,30; 1,1", "has fewer than 3 corners"),
     ],
 )
-def test_what_is_no_mask_is_refused_with_one_sentence(text: str, said: str) -> None:
+def test_invalid_mask_is_rejected_in_one_sentence(text: str, said: str) -> None:
     with pytest.raises(Unavailable, match=said) as caught:
         load_config(Values({MASK.name: text}))
     assert "\n" not in str(caught.value)
 
 
-def test_a_wrong_mask_is_refused_before_the_camera_is_opened() -> None:
+def test_invalid_mask_is_rejected_before_the_camera_is_opened() -> None:
     values = Values({"source": "nowhere.avi", "mask": "0,0 1,1"})
     with pytest.raises(Unavailable, match="fewer than 3 corners"):
         camera.create(Context(values, ErrorReporter("camera", print), True, "here", lambda: 0))
@@ -110,7 +110,7 @@ percent = st.integers(0, 100)
 @given(
     st.lists(st.tuples(percent, percent), min_size=3, max_size=8, unique=True), st.integers(1, 90), st.integers(1, 90)
 )
-def test_any_polygon_is_drawn_within_the_picture(corners: list[tuple[int, int]], width: int, height: int) -> None:
+def test_any_polygon_stays_within_the_image(corners: list[tuple[int, int]], width: int, height: int) -> None:
     text = " ".join(f"{across},{down}" for across, down in corners)
     try:
         parsed = masks.parse_polygons(text)
@@ -122,7 +122,7 @@ def test_any_polygon_is_drawn_within_the_picture(corners: list[tuple[int, int]],
     assert set(np.unique(array)) <= {0, 255}
 
 
-def test_the_examples_hold() -> None:
+def test_docstring_examples() -> None:
     outcome = doctest.testmod(masks)
     assert outcome.attempted > 0
     assert outcome.failed == 0

@@ -70,7 +70,7 @@ def network_camera(*, silent: bool) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("silent", [False, True], ids=["hangs up", "falls silent"])
-def test_a_stream_that_is_lost_is_opened_again(silent: bool) -> None:
+def test_lost_stream_is_reopened(silent: bool) -> None:
     errors: list[str] = []
     with network_camera(silent=silent) as url:
         values = Values({"source": url, "frame_rate": 120.0, "timeout_seconds": 1.0, "reconnect_seconds": 0.1})
@@ -90,7 +90,7 @@ def test_a_stream_that_is_lost_is_opened_again(silent: bool) -> None:
     assert any("reconnecting" in error for error in errors)
 
 
-def test_an_rtsp_camera_that_stalls_is_lost_after_the_timeout_and_opened_again() -> None:
+def test_stalled_rtsp_camera_times_out_and_is_reopened() -> None:
     errors: list[str] = []
     with rtsp_camera(60) as url:
         values = Values({"source": url, "frame_rate": 120.0, "timeout_seconds": 1.0, "reconnect_seconds": 0.1})
@@ -134,7 +134,7 @@ class Scripted:
         self.closed = True
 
 
-def test_each_try_that_fails_is_counted_and_said_once_and_dropped_pictures_add_up() -> None:
+def test_each_failed_attempt_is_reported_and_dropped_frames_add_up() -> None:
     errors: list[str] = []
     report = ErrorReporter("camera", errors.append)
     cameras: list[Scripted] = []
@@ -168,7 +168,7 @@ def test_each_try_that_fails_is_counted_and_said_once_and_dropped_pictures_add_u
     assert cameras[0].closed
 
 
-def test_looking_out_for_a_camera_ends_when_it_is_time_to_stop() -> None:
+def test_reconnecting_ends_on_shutdown() -> None:
     lost = threading.Event()
 
     def reopen() -> Backend:
@@ -183,7 +183,7 @@ def test_looking_out_for_a_camera_ends_when_it_is_time_to_stop() -> None:
     backend.close()
 
 
-def test_an_error_that_is_no_loss_is_not_tried_again() -> None:
+def test_unexpected_error_is_not_retried() -> None:
     def reopen() -> Backend:
         raise ValueError("the mask is none")
 
@@ -192,13 +192,13 @@ def test_an_error_that_is_no_loss_is_not_tried_again() -> None:
         list(backend.frames(never))
 
 
-def test_a_stop_before_anything_is_lost_ends_the_pictures() -> None:
+def test_shutdown_before_a_loss_ends_the_frames() -> None:
     backend = ReconnectingCamera(Scripted(5), lambda: Scripted(5), ErrorReporter("camera", lambda _: None), 60.0)
     assert list(backend.frames(lambda _seconds: True)) == []
 
 
 @pytest.mark.parametrize(("away", "events"), [(60.0, 0), (1.0, 1)])
-def test_what_has_changed_while_the_camera_was_away_is_no_motion(away: float, events: int) -> None:
+def test_changes_while_the_camera_was_away_are_not_motion(away: float, events: int) -> None:
     class Room(Scripted):
         """A room, in which something walks about after a while."""
 
@@ -220,7 +220,7 @@ def test_what_has_changed_while_the_camera_was_away_is_no_motion(away: float, ev
     assert len(starts) == events
 
 
-def test_the_status_goes_on_with_no_frames_while_the_camera_is_away() -> None:
+def test_status_continues_without_frames_while_the_camera_is_away() -> None:
     now = 0.0
     errors: list[str] = []
     report = ErrorReporter("camera", errors.append)

@@ -31,7 +31,7 @@ def play(script: Script, seconds: float, seed: int = 1) -> list[tuple[float, Det
     return [(each, detector.detect(scene.draw(each), each), scene.truth(each)) for each in times]
 
 
-def test_every_scene_can_be_chosen_and_the_mixed_one_is_the_default() -> None:
+def test_every_scene_can_be_selected_and_mixed_is_the_default() -> None:
     assert set(SCENE.choices) == set(SCRIPTS)
     assert SCENE.default == "mixed"
     first = SimulatedCamera("a", seed=3, frame_rate=10, pace=0, clock_ns=lambda: 0, timer=lambda: 0.0)
@@ -39,7 +39,7 @@ def test_every_scene_can_be_chosen_and_the_mixed_one_is_the_default() -> None:
     assert (mixed == Scene(3).draw(0.0)).all()
 
 
-def test_the_setting_chooses_the_scene() -> None:
+def test_setting_selects_the_scene() -> None:
     values = Values({"backend": "simulated", "scene": "rain", "seed": 2, "pace": 0.0})
     backend = open_backend(values, ErrorReporter("camera", print), lambda: 0, lambda: 0.0)
     picture = next(iter(backend.frames(lambda _seconds: False)))
@@ -49,7 +49,7 @@ def test_the_setting_chooses_the_scene() -> None:
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_the_same_seed_and_time_give_the_same_picture(name: str) -> None:
+def test_same_seed_and_time_give_the_same_image(name: str) -> None:
     for seconds in (0.0, 6.3, 15.2, 21.0):
         one, other = (Scene(2, SCRIPTS[name]).draw(seconds) for _ in range(2))
         assert one.shape == (HEIGHT, WIDTH, 3)
@@ -58,7 +58,7 @@ def test_the_same_seed_and_time_give_the_same_picture(name: str) -> None:
 
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("name", ["person", "rain", "dusk", "shake", "covered"])
-def test_motion_is_where_people_are_and_nowhere_else(name: str, seed: int) -> None:
+def test_motion_is_detected_only_where_people_are(name: str, seed: int) -> None:
     played = play(SCRIPTS[name], 150, seed)
     false = [seconds for seconds, seen, truth in played if seen.moving and truth.figure is None]
     large = [
@@ -83,7 +83,7 @@ def test_every_visit_is_one_event(name: str) -> None:
     assert found == pytest.approx([scene.visit(number).start_seconds for number in range(4)], abs=1.0)
 
 
-def test_lamps_and_switches_are_no_motion() -> None:
+def test_lamps_and_switches_are_not_motion() -> None:
     played = play(SCRIPTS["light"], 130)
     assert {truth.lamp for _, _, truth in played} == {True, False}
     assert [seconds for seconds, seen, _ in played if seen.moving] == []
@@ -91,9 +91,7 @@ def test_lamps_and_switches_are_no_motion() -> None:
 
 @pytest.mark.parametrize("fade_seconds", [0.0, 0.3, 1.0, 3.0])
 @pytest.mark.parametrize("brighter", [True, False])
-def test_a_lamp_that_lights_a_part_of_the_picture_is_no_motion_however_fast_it_comes(
-    fade_seconds: float, brighter: bool
-) -> None:
+def test_lamp_that_lights_a_part_of_the_image_is_not_motion_at_any_speed(fade_seconds: float, brighter: bool) -> None:
     scene, detector = Scene(1, Script(visits=False)), Detector(DetectorConfig())
     down, across = np.mgrid[0:HEIGHT, 0:WIDTH]
     cone = 60 * np.clip(1 - np.hypot(across - 110, down - 120) / 90, 0, 1)[:, :, None]
@@ -110,14 +108,14 @@ def test_a_lamp_that_lights_a_part_of_the_picture_is_no_motion_however_fast_it_c
     assert changed > 10
 
 
-def test_somebody_who_walks_through_the_light_of_a_lamp_is_seen() -> None:
+def test_person_who_walks_through_lamp_light_is_detected() -> None:
     script = SCRIPTS["light"]._replace(visits=True, switch=False)
     walking = [seen.moving for _, seen, truth in play(script, 40) if truth.lamp and truth.figure is not None]
     assert len(walking) > 30
     assert sum(walking) > 0.8 * len(walking)
 
 
-def test_a_shake_is_measured_and_the_background_is_kept() -> None:
+def test_shake_is_measured_and_the_background_is_kept() -> None:
     played = play(SCRIPTS["shake"]._replace(visits=False), 40)
     shaking = [(seen, truth) for _, seen, truth in played if max(map(abs, truth.shift)) > 2]
     assert len(shaking) > 80
@@ -138,7 +136,7 @@ def textured(seed: int = 4) -> Image:
     return np.repeat(np.repeat(field, 8, axis=0), 8, axis=1)
 
 
-def test_a_shake_of_a_drawn_picture_is_no_motion_and_somebody_during_it_is() -> None:
+def test_shake_is_not_motion_and_a_person_during_it_is() -> None:
     scene = textured()
     for somebody in (False, True):
         detector = Detector(DetectorConfig(warm_up_seconds=0.5))
@@ -155,7 +153,7 @@ def test_a_shake_of_a_drawn_picture_is_no_motion_and_somebody_during_it_is() -> 
         assert sum(moving[32:]) > 20 if somebody else not any(moving)
 
 
-def test_a_camera_that_was_moved_and_stays_so_learns_its_background_anew() -> None:
+def test_moved_camera_learns_a_new_background() -> None:
     scene = textured()
     moved = pixels.shift_image(scene, 8, 5)
     detector = Detector(DetectorConfig(warm_up_seconds=0.5))
@@ -165,7 +163,7 @@ def test_a_camera_that_was_moved_and_stays_so_learns_its_background_anew() -> No
     assert seen[-1].changed_percent == 0
 
 
-def test_without_shake_rejection_a_shake_is_what_it_was() -> None:
+def test_shake_rejection_can_be_disabled() -> None:
     scene, detector = Scene(1, Script(visits=False, shake=True)), Detector(DetectorConfig(shake_percent=0))
     seen = [detector.detect(scene.draw(number / 10), number / 10) for number in range(170)]
     assert any(each.moving for each in seen)
@@ -173,7 +171,7 @@ def test_without_shake_rejection_a_shake_is_what_it_was() -> None:
 
 
 @pytest.mark.parametrize(("right", "down"), [(0, 0), (3, 0), (-5, 2), (1.5, -2.5), (7, 6)])
-def test_a_shift_is_measured_to_a_part_of_a_pixel(right: float, down: float) -> None:
+def test_shift_is_measured_to_a_fraction_of_a_pixel(right: float, down: float) -> None:
     before = textured()
     measured = pixels.estimate_shift(before, pixels.shift_image(before, right, down))
     assert measured == pytest.approx((right, down), abs=0.6)

@@ -69,7 +69,7 @@ def test_another_seed_is_another_room() -> None:
     assert read_sensors(1, START_NS) != read_sensors(2, START_NS)
 
 
-def test_within_a_conversion_the_reading_stays_and_with_the_next_it_changes() -> None:
+def test_reading_changes_with_each_conversion_only() -> None:
     start = START_NS // 80_000_000 * 80_000_000
     assert read_sensors(1, start) == read_sensors(1, start + 79_999_999)
     assert read_sensors(1, start) != read_sensors(1, start + 80_000_000)
@@ -78,7 +78,7 @@ def test_within_a_conversion_the_reading_stays_and_with_the_next_it_changes() ->
 @settings(max_examples=40)
 @given(seeds, times_ns)
 @example(123, 2_196_112_520_000_000_000)  # a damp evening, and a processor that has just become busy
-def test_at_any_time_every_value_is_as_declared_and_none_is_refused(seed: int, time_ns: int) -> None:
+def test_at_any_time_every_value_is_as_declared_and_valid(seed: int, time_ns: int) -> None:
     bench = Bench(backend="simulated", seed=seed, compensation_factor=FACTOR_HTS221)
     bench.now_ns = time_ns
     made = create(bench.context)
@@ -91,7 +91,7 @@ def test_at_any_time_every_value_is_as_declared_and_none_is_refused(seed: int, t
     assert {metric.series.tags.get("simulated") for metric in metrics} == {"true"}
 
 
-def test_the_sun_stands_as_high_as_it_does_in_cambridge() -> None:
+def test_sun_elevation_is_that_of_cambridge() -> None:
     noon = math.degrees(math.asin(sun_elevation_sine(SUMMER + 6 * DAY + 12 * HOUR)))
     assert noon == pytest.approx(90 - 52.2 + 23.4, abs=0.3)
     assert math.degrees(math.asin(sun_elevation_sine(WINTER + 7 * DAY + 12 * HOUR))) == pytest.approx(
@@ -134,13 +134,13 @@ def test_weather_changes_over_days_and_not_over_minutes() -> None:
     assert max(abs(after - before) for before, after in itertools.pairwise(hourly)) < 3
 
 
-def test_the_cpu_warms_up_with_its_work_and_warms_the_sensors() -> None:
+def test_cpu_load_warms_the_cpu_and_the_sensors() -> None:
     idle, busy = WINTER + 2.9 * HOUR, WINTER + 3.35 * HOUR
     assert room_state(1, busy).cpu > room_state(1, idle).cpu + 8
     assert value(at(1, busy).temperature_humidity) > value(at(1, idle).temperature_humidity) + 2
 
 
-def test_the_lps25h_reads_some_2_degrees_below_the_hts221() -> None:
+def test_lps25h_reads_about_2_degrees_below_the_hts221() -> None:
     below = []
     for hour in range(48):
         reading = at(1, SUMMER + hour * HOUR)
@@ -149,7 +149,7 @@ def test_the_lps25h_reads_some_2_degrees_below_the_hts221() -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_compensation_finds_the_air_of_the_room_again(seed: int) -> None:
+def test_compensation_recovers_the_room_temperature(seed: int) -> None:
     warm, damp, pressure_side = [], [], []
     for number in range(600):
         seconds = SUMMER + number * 1013  # no multiple of the quarter of an hour at which the CPU's jobs run
@@ -165,7 +165,7 @@ def test_compensation_finds_the_air_of_the_room_again(seed: int) -> None:
         assert abs(statistics.mean(errors)) < bound
 
 
-def test_the_imu_rests_in_gravity_and_in_the_earths_field() -> None:
+def test_imu_at_rest_measures_gravity_and_the_earths_field() -> None:
     for seed in range(20):
         attitude, acceleration, gyro, magnetic = imu(at(seed, SUMMER))
         assert math.hypot(*acceleration) == pytest.approx(1, abs=0.005)
@@ -174,7 +174,7 @@ def test_the_imu_rests_in_gravity_and_in_the_earths_field() -> None:
         assert abs((heading(acceleration, magnetic) - attitude.yaw + 180) % 360 - 180) < 3
 
 
-def test_values_are_multiples_of_what_the_sensors_resolve() -> None:
+def test_values_are_multiples_of_the_sensors_resolution() -> None:
     reading = at(1, SUMMER)
     for number, steps in (
         (reading.humidity, 256),
@@ -185,7 +185,7 @@ def test_values_are_multiples_of_what_the_sensors_resolve() -> None:
         assert value(number) * steps == pytest.approx(round(value(number) * steps), abs=1e-4)
 
 
-def test_a_simulated_board_is_never_taken_as_stuck() -> None:
+def test_simulated_board_is_never_stuck() -> None:
     bench = Bench(backend="simulated", stale_after=3)
     made = create(bench.context)
     assert isinstance(made, Polled)
@@ -195,7 +195,7 @@ def test_a_simulated_board_is_never_taken_as_stuck() -> None:
     assert bench.report.errors == 0
 
 
-def test_a_day_goes_by_in_a_minute_at_its_pace_from_its_start() -> None:
+def test_pace_plays_a_day_in_a_minute_from_its_start() -> None:
     bench = Bench(backend="simulated", start="2026-06-15T00:00", pace=1440.0, seed=4)
     made = create(bench.context)
     assert isinstance(made, Polled)
@@ -207,11 +207,11 @@ def test_a_day_goes_by_in_a_minute_at_its_pace_from_its_start() -> None:
     assert fields(metrics, "environment", "lps25h")["pressure_hpa"] == at(4, SUMMER + 12 * HOUR).pressure
 
 
-def test_a_start_that_is_no_time_cannot_start() -> None:
+def test_invalid_start_time_cannot_start() -> None:
     with pytest.raises(Unavailable, match=r"the setting start: expected a time such as .*, got 'noon'"):
         create(Bench(backend="simulated", start="noon").context)
 
 
-def test_a_simulation_that_would_stand_still_cannot_start() -> None:
+def test_simulation_with_pace_0_cannot_start() -> None:
     with pytest.raises(Unavailable, match="the setting pace is 0, which is only valid for recordings"):
         create(Bench(backend="simulated", pace=0.0).context)

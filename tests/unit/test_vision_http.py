@@ -38,7 +38,7 @@ def engine(url: str, **values: Any) -> HttpEngine:
 # --- what is sent -------------------------------------------------------------------------------------
 
 
-def test_a_picture_is_sent_as_it_is_and_the_answer_is_read() -> None:
+def test_image_is_sent_unchanged_and_the_response_is_read() -> None:
     with serving(says(200, GOOD)) as endpoint:
         looking = engine(endpoint.url)
         assert looking.detect(PICTURE, support.never) == [Detection("person", 0.9)]
@@ -48,7 +48,7 @@ def test_a_picture_is_sent_as_it_is_and_the_answer_is_read() -> None:
     assert looking.model == "127.0.0.1"
 
 
-def test_a_picture_is_sent_as_the_file_of_a_form() -> None:
+def test_image_is_sent_as_a_form_file() -> None:
     with serving(says(200, GOOD)) as endpoint:
         engine(endpoint.url, http_body="form", http_field="upload").detect(PICTURE, support.never)
         ((headers, body),) = endpoint.requests
@@ -57,7 +57,7 @@ def test_a_picture_is_sent_as_the_file_of_a_form() -> None:
     assert PICTURE in body
 
 
-def test_a_picture_is_sent_within_json_of_any_form() -> None:
+def test_image_is_sent_in_json_of_any_form() -> None:
     with serving(says(200, GOOD)) as endpoint:
         template = '{"requests": [{"image": {"content": "{image}"}, "features": [{"type": "LABELS"}]}]}'
         engine(endpoint.url, http_body="json", http_json=template).detect(PICTURE, support.never)
@@ -73,7 +73,7 @@ def headers_file(folder: Path, text: str, mode: int = 0o600) -> str:
     return str(path)
 
 
-def test_headers_that_others_may_read_are_refused(tmp_path: Path) -> None:
+def test_headers_file_readable_by_others_is_rejected(tmp_path: Path) -> None:
     path = headers_file(tmp_path, "Authorization: Bearer of-the-key\n", 0o644)
     with pytest.raises(
         Unavailable, match=r"^http_headers_file .* may be read by others \(mode 0644\); chmod 600 "
@@ -82,7 +82,7 @@ def test_headers_that_others_may_read_are_refused(tmp_path: Path) -> None:
     assert "of-the-key" not in str(found.value)
 
 
-def test_headers_come_from_a_file(tmp_path: Path) -> None:
+def test_headers_are_read_from_a_file(tmp_path: Path) -> None:
     path = headers_file(tmp_path, "## the key of the hall\nAuthorization: Bearer of-the-key\n\nX-Model: small\n")
     with serving(says(200, GOOD)) as endpoint:
         engine(endpoint.url, http_headers_file=path).detect(PICTURE, support.never)
@@ -95,20 +95,20 @@ def test_headers_come_from_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 408, 425, 429])
-def test_a_failure_that_may_pass_is_tried_again_and_then_given_up(status: int) -> None:
+def test_retryable_failure_is_retried_up_to_the_limit(status: int) -> None:
     with serving(says(status)) as endpoint:
         with pytest.raises(EngineError, match=f"127.0.0.1:[0-9]+ answers with status {status}$"):
             engine(endpoint.url, http_attempts=3).detect(PICTURE, support.never)
         assert len(endpoint.requests) == 3
 
 
-def test_a_failure_that_passes_is_no_failure() -> None:
+def test_retry_that_succeeds_is_no_failure() -> None:
     with serving(says(500), says(503), says(200, GOOD)) as endpoint:
         assert engine(endpoint.url).detect(PICTURE, support.never) == [Detection("person", 0.9)]
 
 
 @pytest.mark.parametrize("status", [201, 301, 307, 400, 401, 403, 404, 422])
-def test_a_failure_that_does_not_pass_is_given_up_at_once(status: int) -> None:
+def test_permanent_failure_is_not_retried(status: int) -> None:
     with serving(says(status, Location="http://127.0.0.1:1/elsewhere")) as endpoint:
         with pytest.raises(EngineError, match=f"answers with status {status}$"):
             engine(endpoint.url).detect(PICTURE, support.never)
@@ -140,14 +140,14 @@ def test_a_failure_that_does_not_pass_is_given_up_at_once(status: int) -> None:
         (b"x" * (MAX_ANSWER_BYTES + 1), f"answers with more than {MAX_ANSWER_BYTES} bytes"),
     ],
 )
-def test_nonsense_is_a_failure_that_says_what_it_was(body: bytes, sentence: str) -> None:
+def test_invalid_response_is_a_failure_with_the_reason(body: bytes, sentence: str) -> None:
     with serving(says(200, body)) as endpoint:
         with pytest.raises(EngineError, match=re.escape(sentence)):
             engine(endpoint.url).detect(PICTURE, support.never)
         assert len(endpoint.requests) == 1
 
 
-def test_an_endpoint_that_does_not_answer_is_left_after_the_time_limit() -> None:
+def test_unresponsive_endpoint_times_out() -> None:
     def silent(_: BaseHTTPRequestHandler) -> None:
         endpoint.released.wait(60)
 
@@ -159,7 +159,7 @@ def test_an_endpoint_that_does_not_answer_is_left_after_the_time_limit() -> None
         assert len(endpoint.requests) == 2
 
 
-def test_an_attempt_that_is_under_way_ends_when_it_is_time_to_stop() -> None:
+def test_shutdown_ends_a_running_attempt() -> None:
     asked = threading.Event()
 
     def silent(_: BaseHTTPRequestHandler) -> None:
@@ -176,7 +176,7 @@ def test_an_attempt_that_is_under_way_ends_when_it_is_time_to_stop() -> None:
         assert len(endpoint.requests) == 1
 
 
-def test_an_endpoint_that_answers_drop_by_drop_is_left_after_the_time_limit() -> None:
+def test_endpoint_that_responds_slowly_times_out() -> None:
     def dripping(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)
         handler.send_header("Content-Length", "1000000")
@@ -191,7 +191,7 @@ def test_an_endpoint_that_answers_drop_by_drop_is_left_after_the_time_limit() ->
         assert time.monotonic() - began < 10
 
 
-def test_an_answer_that_breaks_off_is_tried_again() -> None:
+def test_truncated_response_is_retried() -> None:
     def broken(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)
         handler.send_header("Content-Length", "1000")
@@ -203,7 +203,7 @@ def test_an_answer_that_breaks_off_is_tried_again() -> None:
         assert engine(endpoint.url).detect(PICTURE, support.never) == [Detection("person", 0.9)]
 
 
-def test_an_endpoint_that_refuses_connections_is_given_up() -> None:
+def test_endpoint_that_refuses_connections_fails() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # a port that nobody listens on
         port = taken.getsockname()[1]
@@ -211,12 +211,12 @@ def test_an_endpoint_that_refuses_connections_is_given_up() -> None:
             engine(f"http://127.0.0.1:{port}/?key=in-the-url").detect(PICTURE, support.never)
 
 
-def test_a_name_that_nobody_knows_is_given_up() -> None:
+def test_unknown_host_name_fails() -> None:
     with pytest.raises(EngineError, match=r"no-such-host\.invalid cannot be reached: "):
         engine("http://no-such-host.invalid/?key=in-the-url", http_attempts=1).detect(PICTURE, support.never)
 
 
-def test_no_secret_is_ever_told(tmp_path: Path) -> None:
+def test_messages_contain_no_secret(tmp_path: Path) -> None:
     path = headers_file(tmp_path, "Authorization: Bearer of-the-key\n")
     told = []
     for answer in (says(500), says(401), says(200, b"in-the-answer")):
@@ -234,7 +234,7 @@ def test_no_secret_is_ever_told(tmp_path: Path) -> None:
 # --- patience ------------------------------------------------------------------------------------------
 
 
-def test_pauses_are_drawn_at_random_up_to_a_bound_that_doubles() -> None:
+def test_delays_are_random_up_to_a_limit_that_doubles() -> None:
     pauses: list[list[float]] = []
 
     def wait(seconds: float) -> bool:
@@ -260,7 +260,7 @@ def test_pauses_are_drawn_at_random_up_to_a_bound_that_doubles() -> None:
         assert max(drawn) - min(drawn) > bound / 4, "they are spread over all of the bound"
 
 
-def test_a_pause_that_the_endpoint_asks_for_is_kept_up_to_the_bound() -> None:
+def test_requested_delay_is_respected_up_to_the_limit() -> None:
     pauses: list[float] = []
 
     def wait(seconds: float) -> bool:
@@ -272,14 +272,14 @@ def test_a_pause_that_the_endpoint_asks_for_is_kept_up_to_the_bound() -> None:
     assert pauses == [3.0, 5.0]
 
 
-def test_a_pause_ends_when_it_is_time_to_stop() -> None:
+def test_shutdown_ends_a_delay() -> None:
     with serving(says(500)) as endpoint:
         with pytest.raises(Stopped):
             engine(endpoint.url).detect(PICTURE, lambda _: True)
         assert len(endpoint.requests) == 1
 
 
-def test_the_breaker_opens_after_failures_and_closes_after_a_success() -> None:
+def test_breaker_opens_after_failures_and_closes_after_a_success() -> None:
     with serving(says(500), says(500), says(404), says(200, GOOD)) as endpoint:
         looking = engine(endpoint.url, http_attempts=1, breaker_failures=2, breaker_seconds=0.3)
         for _ in range(2):
@@ -327,7 +327,7 @@ def _until(done: Callable[[], bool], seconds: float = 10) -> None:
         ({"http_body": "json", "http_json": "{}"}, "http_json has no {image}"),
     ],
 )
-def test_settings_that_cannot_be_used_are_named_at_the_start(values: dict[str, Any], sentence: str) -> None:
+def test_invalid_http_setting_is_reported_at_the_start(values: dict[str, Any], sentence: str) -> None:
     with pytest.raises(Unavailable, match=sentence):
         engine(values.pop("http_url", "http://host/"), **values)
 
@@ -386,7 +386,7 @@ KNOWN: dict[str, tuple[dict[str, Any], Any, list[Detection]]] = {
 
 
 @pytest.mark.parametrize("name", KNOWN)
-def test_answers_of_known_forms_are_read(name: str) -> None:
+def test_responses_of_known_forms_are_read(name: str) -> None:
     values, answer, expected = KNOWN[name]
     found = AnswerMapping(Values(values)).read(answer, 200, 100)
     assert [(each.label, each.confidence) for each in found] == [(each.label, each.confidence) for each in expected]
@@ -395,13 +395,13 @@ def test_answers_of_known_forms_are_read(name: str) -> None:
 
 
 @pytest.mark.parametrize("box", [None, [1, 2, 3], [1, 2, 3, "4"], {"a": 1}, [1, 2, 3, None], [1, 2, 3, 1e300]])
-def test_a_box_that_is_none_is_said_to_be_none(box: Any) -> None:
+def test_invalid_box_is_reported(box: Any) -> None:
     mapping = AnswerMapping(Values({"http_box": "box"}))
     with pytest.raises(MappingError, match="http_box leads to"):
         mapping.read({"predictions": [{"label": "x", "confidence": 1, "box": box}]}, 10, 10)
 
 
-def test_a_path_that_fails_on_an_answer_says_so() -> None:
+def test_path_that_fails_on_a_response_is_reported() -> None:
     mapping = AnswerMapping(Values({"http_detections": "sort_by(predictions, &label)"}))
     with pytest.raises(MappingError, match="sort_by"):
         mapping.read({"predictions": [{"label": 1}, {"label": "a"}]}, 10, 10)

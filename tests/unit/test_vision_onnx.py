@@ -59,9 +59,7 @@ def approx(label: str, confidence: float, box: Box) -> tuple[str, object, object
 @pytest.mark.parametrize(
     ("picture", "label"), [(plain(0, 0, 255), "red"), (plain(0, 255, 0), "green"), (plain(255, 0, 0), "blue")]
 )
-def test_a_classification_sees_the_colours_of_a_picture_in_their_order(
-    picture: bytes, label: str, tmp_path: Path
-) -> None:
+def test_classification_receives_the_colours_in_order(picture: bytes, label: str, tmp_path: Path) -> None:
     looking = engine(
         tmp_path, onnx_models.brightness(tmp_path / "rgb.onnx"), "classification", labels=("red", "green", "blue")
     )
@@ -71,7 +69,7 @@ def test_a_classification_sees_the_colours_of_a_picture_in_their_order(
     assert looking.available is None
 
 
-def test_scale_and_mean_are_applied_to_each_colour(tmp_path: Path) -> None:
+def test_scale_and_mean_apply_to_each_colour(tmp_path: Path) -> None:
     looking = engine(
         tmp_path,
         onnx_models.brightness(tmp_path / "rgb.onnx"),
@@ -84,7 +82,7 @@ def test_scale_and_mean_are_applied_to_each_colour(tmp_path: Path) -> None:
     assert values["red"] < 0.3, "red is at its mean, and so less than green and blue, which are above theirs"
 
 
-def test_a_detecting_network_tells_where_in_the_picture(tmp_path: Path) -> None:
+def test_detection_network_returns_boxes(tmp_path: Path) -> None:
     # One place in the middle of an input of 16 pixels, half as wide; a picture of 40x30 has a border of 2 above.
     output = np.array([[[8], [8], [8], [6], [0.1], [0.9], [0.2]]], np.float32)
     looking = engine(tmp_path, onnx_models.fixed(tmp_path / "tiny.onnx", output), "yolov8", model="my model")
@@ -93,7 +91,7 @@ def test_a_detecting_network_tells_where_in_the_picture(tmp_path: Path) -> None:
     assert looking.model == "my model"
 
 
-def test_a_picture_that_cannot_be_decoded_is_said_to_be_bad(tmp_path: Path) -> None:
+def test_undecodable_image_is_invalid(tmp_path: Path) -> None:
     looking = engine(tmp_path, onnx_models.brightness(tmp_path / "m.onnx"), "classification")
     whole = plain(1, 2, 3)
     with pytest.raises(InvalidImage, match="an image cannot be decoded"):
@@ -104,12 +102,12 @@ def test_a_picture_that_cannot_be_decoded_is_said_to_be_bad(tmp_path: Path) -> N
         )
 
 
-def test_a_network_that_puts_out_no_numbers_fails(tmp_path: Path) -> None:
+def test_network_with_non_finite_output_fails(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="its output has values that are not finite"):
         engine(tmp_path, onnx_models.fixed(tmp_path / "m.onnx", np.full((1, 3), np.nan, np.float32)), "classification")
 
 
-def test_a_network_that_fails_later_keeps_its_pictures(tmp_path: Path) -> None:
+def test_network_that_fails_later_keeps_its_images(tmp_path: Path) -> None:
     looking = engine(tmp_path, onnx_models.brightness(tmp_path / "m.onnx"), "classification")
     looking._labels = ("one",)
     with pytest.raises(EngineError, match="the model m fails: its output has 3 values 1x3, and there are 1 labels"):
@@ -130,14 +128,14 @@ def test_a_network_that_fails_later_keeps_its_pictures(tmp_path: Path) -> None:
         ({"onnx_mean": "1,2"}, "onnx_mean is '1,2'; it must be three numbers"),
     ],
 )
-def test_what_does_not_fit_is_said_at_the_start(values: dict[str, Any], sentence: str, tmp_path: Path) -> None:
+def test_mismatched_setting_is_reported_at_the_start(values: dict[str, Any], sentence: str, tmp_path: Path) -> None:
     model = onnx_models.brightness(tmp_path / "m.onnx")
     with pytest.raises(Unavailable, match=sentence):
         engine(tmp_path, model, **{"output": values.pop("onnx_output", "classification"), **values})
 
 
 @pytest.mark.parametrize("content", [b"", b"this is no model", bytes(1000)])
-def test_a_file_that_is_no_model_is_said_to_be_none(content: bytes, tmp_path: Path) -> None:
+def test_file_that_is_not_a_model_is_reported(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(content)
     with pytest.raises(
         Unavailable, match=r"m\.onnx (is not an ONNX model that OpenCV|does not accept images|cannot be read)"
@@ -145,14 +143,14 @@ def test_a_file_that_is_no_model_is_said_to_be_none(content: bytes, tmp_path: Pa
         engine(tmp_path, tmp_path / "m.onnx", "classification")
 
 
-def test_a_model_cut_off_is_said_to_be_none(tmp_path: Path) -> None:
+def test_truncated_model_is_reported(tmp_path: Path) -> None:
     model = onnx_models.fixed(tmp_path / "m.onnx", np.zeros((1, 3), np.float32))
     model.write_bytes(model.read_bytes()[:100])
     with pytest.raises(Unavailable, match="is not an ONNX model that OpenCV"):
         engine(tmp_path, model, "classification")
 
 
-def test_labels_of_nothing_are_refused(tmp_path: Path) -> None:
+def test_empty_labels_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="has no labels; it needs one line per class"):
         engine(tmp_path, onnx_models.brightness(tmp_path / "m.onnx"), "classification", labels=("", ""))
 
@@ -160,7 +158,7 @@ def test_labels_of_nothing_are_refused(tmp_path: Path) -> None:
 # --- outputs, as arrays ------------------------------------------------------------------------------
 
 
-def test_scores_become_probabilities_and_probabilities_stay() -> None:
+def test_scores_become_probabilities_and_probabilities_are_kept() -> None:
     scores = read("classification", np.array([[2.0, 1.0, -1.0]]))
     assert sum(each.confidence for each in scores) == pytest.approx(1)
     assert scores[0].label == "person"
@@ -168,7 +166,7 @@ def test_scores_become_probabilities_and_probabilities_stay() -> None:
     assert read("classification", np.array([[1e30, 0, -1e30]]))[0].confidence == 1
 
 
-def test_version_8_has_a_column_for_each_place() -> None:
+def test_version_8_has_a_column_per_place() -> None:
     places = np.array([[50, 50, 20, 25, 0.9, 0.0, 0.0], [10, 30, 10, 10, 0.0, 0.2, 0.6]])
     first, second = read("yolov8", places.T[None])
     # The picture takes the rows 25 to 75 of the input.
@@ -176,12 +174,12 @@ def test_version_8_has_a_column_for_each_place() -> None:
     assert second == approx("cat", 0.6, Box(5, 0, 10, 20))
 
 
-def test_version_5_weighs_each_score_by_that_of_any_thing() -> None:
+def test_version_5_multiplies_scores_with_objectness() -> None:
     places = np.array([[50, 50, 20, 20, 0.9, 0.9, 0.0, 0.0], [50, 50, 20, 20, 0.4, 0.0, 0.9, 0.0]])
     assert [(each.label, round(each.confidence, 2)) for each in read("yolov5", places[None])] == [("person", 0.81)]
 
 
-def test_boxes_that_overlap_count_once_for_each_label() -> None:
+def test_overlapping_boxes_count_once_per_label() -> None:
     places = np.array(
         [
             [50, 50, 20, 20, 0.9, 0.0, 0.0],
@@ -198,7 +196,7 @@ def test_boxes_that_overlap_count_once_for_each_label() -> None:
     ]
 
 
-def test_a_place_with_nothing_is_no_detection() -> None:
+def test_place_without_an_object_is_no_detection() -> None:
     assert read("yolov8", np.zeros((1, 7, 100)), threshold=0.0) == []
     assert read("yolov10", np.zeros((1, 300, 6)), threshold=0.0) == []
     assert read("ssd", np.zeros((1, 1, 100, 7)), threshold=0.0) == []
@@ -210,7 +208,7 @@ def test_version_10_has_corners_in_pixels_of_the_input() -> None:
     ]
 
 
-def test_ssd_has_corners_as_parts_of_the_picture_and_a_class_without_a_label_has_its_number() -> None:
+def test_ssd_has_relative_corners_and_numbers_for_unlabelled_classes() -> None:
     rows = np.array([[[[0, 1, 0.9, 0.1, 0.2, 0.5, 0.6], [0, 7, 0.6, -0.5, 0, 2, 1]]]])
     assert read("ssd", rows, Fit.stretched(300)) == [
         approx("dog", 0.9, Box(10, 20, 40, 40)),
@@ -219,7 +217,7 @@ def test_ssd_has_corners_as_parts_of_the_picture_and_a_class_without_a_label_has
 
 
 @pytest.mark.parametrize("output", READERS)
-def test_an_output_without_numbers_is_not_read(output: str) -> None:
+def test_non_finite_output_is_rejected(output: str) -> None:
     forms = {"classification": (1, 3), "ssd": (1, 1, 2, 7), "yolov5": (1, 2, 8), "yolov8": (1, 7, 2)}
     with pytest.raises(OutputError, match="values that are not finite"):
         read(output, np.full(forms.get(output, (1, 2, 6)), np.inf))

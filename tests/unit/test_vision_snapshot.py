@@ -22,11 +22,11 @@ def head(width: int, height: int) -> bytes:
     return b"\xff\xd8\xff\xe0\x00\x04ab\xff\xc0\x00\x11\x08" + sizes + b"\x03" + bytes(9) + b"\xff\xd9"
 
 
-def test_a_snapshot_is_read_as_it_was_written() -> None:
+def test_snapshot_survives_a_round_trip() -> None:
     assert read(write(SNAPSHOT)) == SNAPSHOT
 
 
-def test_what_a_newer_camera_says_besides_is_passed_over() -> None:
+def test_unknown_keys_are_ignored() -> None:
     assert read(support.message(lens="wide", nested={"a": [1]})).camera == "hall"
 
 
@@ -60,23 +60,23 @@ def test_what_a_newer_camera_says_besides_is_passed_over() -> None:
         (bytes(MAX_MESSAGE_BYTES + 1), f"a message of {MAX_MESSAGE_BYTES + 1} bytes is above {MAX_MESSAGE_BYTES}"),
     ],
 )
-def test_what_is_no_snapshot_is_refused_with_the_reason(message: bytes, sentence: str) -> None:
+def test_invalid_snapshot_is_rejected_with_the_reason(message: bytes, sentence: str) -> None:
     with pytest.raises(SnapshotError, match=sentence):
         read(message)
 
 
-def test_a_picture_of_the_largest_size_fits_a_message() -> None:
+def test_largest_image_fits_in_a_message() -> None:
     full = PICTURE + bytes(MAX_PICTURE_BYTES - len(PICTURE))
     assert len(read(write(SNAPSHOT._replace(jpeg=full))).jpeg) == MAX_PICTURE_BYTES
     with pytest.raises(ValueError, match="is above 204800"):
         write(SNAPSHOT._replace(jpeg=full + b"\0"))
 
 
-def test_only_what_is_said_to_be_simulated_or_replayed_is_so() -> None:
+def test_origin_is_only_set_by_true() -> None:
     assert read(support.message(simulated=True, replayed="true")).origin == ("simulated",)
 
 
-def test_the_size_is_read_from_the_head() -> None:
+def test_size_is_read_from_the_header() -> None:
     assert snapshot.jpeg_size(support.jpeg(320, 200)) == (320, 200)
     assert snapshot.jpeg_size(b"\xff\xd8\xff" + head(7, 9)[2:]) == (7, 9), "a byte that fills up before a marker"
 
@@ -90,7 +90,7 @@ def outcome(message: bytes) -> str:
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_refused_or_read(garbage: bytes) -> None:
+def test_any_bytes_are_rejected_or_read(garbage: bytes) -> None:
     for message in (garbage, support.message(picture=b"\xff\xd8" + garbage + b"\xff\xd9")):
         assert outcome(message).startswith(("hall", "a ", "an "))
 
@@ -98,6 +98,6 @@ def test_any_bytes_are_refused_or_read(garbage: bytes) -> None:
 @given(
     st.dictionaries(st.sampled_from(["event_id", "camera", "time_ns", "image"]), st.none() | st.integers() | st.text())
 )
-def test_any_types_are_refused_or_read(changed: dict[str, Any]) -> None:
+def test_any_types_are_rejected_or_read(changed: dict[str, Any]) -> None:
     said = outcome(support.message(**changed))
     assert said.startswith(("a ", "an ")) or said == changed.get("camera", "hall")
