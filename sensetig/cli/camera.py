@@ -78,7 +78,7 @@ def _with_settings(function: Any) -> Any:
 def tune(
     source: str, out: Path, seconds: float | None, numbers: tuple[int, ...], most: int, **options: str | None
 ) -> None:
-    """Draw what the detector sees in SOURCE, and give advice on its settings.
+    """Draw the detector's view of SOURCE, and suggest settings.
 
     SOURCE is a file, a device or a URL, as in the collector's setting of that name, or scene:NAME for a simulated
     scene. Each row of the image shows a frame with a box around the motion, the background, the difference between

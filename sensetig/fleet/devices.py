@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from sensetig.report.reader import Reader, Series, Value
+from sensetig.influxdb.client import Client, Series, Value
 
 #: How much a device asks of the reader, the most first.
 ACT, LOOK, GOOD = "act", "look", "good"
@@ -123,7 +123,7 @@ def ordered(devices: Iterable[Judged]) -> list[Judged]:
     )
 
 
-def read(reader: Reader, now_seconds: float, since_seconds: float) -> list[Device]:
+def read(reader: Client, now_seconds: float, since_seconds: float) -> list[Device]:
     """Every device that has written within so many seconds. Raises ReportError."""
     scope = f"time >= {int((now_seconds - since_seconds) * 1000)}ms"
     queries = [f'SELECT last("{field}") FROM "{name}" WHERE {scope} GROUP BY "host"' for name, field in _HEARD]  # noqa: S608
@@ -136,7 +136,7 @@ def read(reader: Reader, now_seconds: float, since_seconds: float) -> list[Devic
         # That a device is retired may have been said before.
         queries.append(f'SELECT last("retired") FROM "{name}" GROUP BY "{tag}", "site"')  # noqa: S608
         queries.append(f'SELECT last("{field}") FROM "{name}" WHERE {scope} GROUP BY "{tag}", "site"')  # noqa: S608
-    *answers, machines, here, behind, there = reader.ask_all(queries)
+    *answers, machines, here, behind, there = reader.query_all(queries)
     heard = _heard(answers[: len(_HEARD)])
     newest = dict(zip(_NEWEST, (_values(each, "host") for each in answers[len(_HEARD) :]), strict=False))
     state = dict(zip(_STATE.values(), (_values(each, "device") for each in answers[-len(_STATE) :]), strict=True))

@@ -164,7 +164,7 @@ def test_lost_source_is_an_error_with_non_zero_status() -> None:
     report = ErrorReporter("camera", bench.errors.append)
     written: list[bytes] = []
     runner = Runner("camera", bench.watch, report, written.append, lambda: BASE_NS, lambda: 0.0)
-    assert runner.follow(lambda *_: False) == 1
+    assert runner.run_streaming(lambda *_: False) == 1
     assert bench.errors == ["E! camera: /dev/video0 delivers no more frames"]
     assert b"errors=1i,up=0i" in written[-1]
 

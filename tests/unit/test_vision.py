@@ -242,7 +242,7 @@ def test_without_a_broker_the_collector_is_not_applicable() -> None:
         ({"url": "http://host"}, "the broker's URL must be mqtt://HOST"),
         ({"url": "mqtt://host:x"}, "the broker's URL must be mqtt://HOST"),
         ({"url": "mqtt://host:99999"}, "the broker's URL must be mqtt://HOST"),
-        ({"url": "mqtt://host"}, "the broker host is not on this machine and would be spoken to unencrypted"),
+        ({"url": "mqtt://host"}, "the broker host is not on this machine and would be reached without encryption"),
         ({"url": "mqtts://me:x@host"}, "a password in it.* a file that the setting password_file names"),
         (
             {"url": "mqtts://host", "password_file": "/no/such/file"},
