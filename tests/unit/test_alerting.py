@@ -16,7 +16,7 @@ from grafana.alerting.document import DOCUMENT, filled
 from grafana.alerting.model import CRITICAL, INFO, RUNBOOKS, UID_LONGEST, WARNING, Rule
 from grafana.alerting.notify import ALWAYS, CHANNELS, QUIET_NEVER, contact_points, mute_times, policy
 from grafana.alerting.rules import RULES
-from grafana.dashboards.overviews.runbooks import in_grafana
+from grafana.dashboards.boards.runbooks import in_grafana
 from grafana.dashboards.rows import services, telegraf
 from sensetig.alerts import rules
 from sensetig.declarations import declared

@@ -33,7 +33,7 @@ from grafana_foundation_sdk.models.dashboard import (
 )
 from grafana_foundation_sdk.models.dashboard import Panel as BuiltPanel
 
-from grafana.dashboards import overviews as overviews_package
+from grafana.dashboards import boards as boards_package
 from grafana.dashboards import rows as rows_package
 from grafana.dashboards.lib import buckets
 from grafana.dashboards.lib.live import GRAFANA
@@ -186,7 +186,7 @@ BOARDS = (
 
 
 def found() -> tuple[Row, ...]:
-    """The rows of every module in ``rows/`` and ``overviews/``."""
+    """The rows of every module in ``rows/`` and ``boards/``."""
     result: list[Row] = []
     for module in _modules():
         result.extend(module.rows())
@@ -194,7 +194,7 @@ def found() -> tuple[Row, ...]:
 
 
 def found_marks() -> tuple[Mark, ...]:
-    """The annotations of every module in ``rows/`` and ``overviews/`` that has any."""
+    """The annotations of every module in ``rows/`` and ``boards/`` that has any."""
     result: list[Mark] = []
     for module in _modules():
         if hasattr(module, "marks"):
@@ -203,7 +203,7 @@ def found_marks() -> tuple[Mark, ...]:
 
 
 def _modules() -> Iterable[ModuleType]:
-    for package in (overviews_package, rows_package):
+    for package in (boards_package, rows_package):
         for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda info: info.name):
             yield importlib.import_module(f"{package.__name__}.{info.name}")
 

@@ -11,7 +11,7 @@ from grafana.dashboards.lib.panels import Panel, lines, number, origin
 from grafana.dashboards.lib.query import Source, switched
 from grafana.dashboards.lib.style import properties, shaded
 from grafana.dashboards.lib.swatch import swatch
-from grafana.dashboards.overviews import weather
+from grafana.dashboards.boards import weather
 
 _SOURCE = Source(MEASUREMENTS)
 

@@ -15,7 +15,7 @@ from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.heatmap import MONTHS, by_day, by_hour
 from grafana.dashboards.lib.panels import Panel, lines, number, words
 from grafana.dashboards.lib.query import Source, Target
-from grafana.dashboards.overviews import weather
+from grafana.dashboards.boards import weather
 
 _SOURCE = Source((CAMERA_EVENT,), PI, SENSEHAT, SYSTEM, TELEMETRY)
 
