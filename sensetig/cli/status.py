@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 import click
 import platformdirs
 
+from sensetig import policy
+
 if TYPE_CHECKING:
     from sensetig.fleet.devices import Judged, Limits
     from sensetig.report.reader import Reader
 
-#: The exit status when a device needs action; 1 is a failure to ask, 2 a wrong option.
+#: The exit status when a device needs action; 1 is a failed query, 2 a wrong option.
 NEEDS_ACTION = 3
 
 
@@ -42,20 +44,32 @@ class Seconds(click.ParamType[float]):
     default="5s",
     show_default=True,
     show_envvar=True,
-    help="With --watch: how often.",
+    help="With --watch: time between refreshes.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
-@click.option("--late", type=Seconds(), default="60s", show_default=True, show_envvar=True, help="Late after this.")
 @click.option(
-    "--offline", type=Seconds(), default="10m", show_default=True, show_envvar=True, help="Offline after this."
+    "--late",
+    type=Seconds(),
+    default=f"{policy.LATE_SECONDS}s",
+    show_default=True,
+    show_envvar=True,
+    help=f"Late after this silence, or {policy.LATE_INTERVALS} intervals of the device, whichever is longer.",
+)
+@click.option(
+    "--offline",
+    type=Seconds(),
+    default=f"{policy.OFFLINE_SECONDS // 60}m",
+    show_default=True,
+    show_envvar=True,
+    help=f"Offline after this silence, or {policy.OFFLINE_INTERVALS} intervals of the device, whichever is longer.",
 )
 @click.option(
     "--since",
     type=Seconds(),
-    default="7d",
+    default=f"{policy.FORGOTTEN_DAYS}d",
     show_default=True,
     show_envvar=True,
-    help="A device that has been silent for longer is not shown.",
+    help="Leave out devices that have been silent for longer.",
 )
 @click.option("--url", default="http://127.0.0.1:8086", show_default=True, show_envvar=True, help="InfluxDB's address.")
 @click.option(
@@ -64,7 +78,7 @@ class Seconds(click.ParamType[float]):
     default=lambda: platformdirs.user_state_path("sensetig") / "tokens" / "grafana.token",
     show_default="grafana.token, where sensetig setup puts it",
     show_envvar=True,
-    help="File of a token that may read.",
+    help="File with a token that may read.",
 )
 def command(
     watch: bool,
@@ -76,9 +90,9 @@ def command(
     url: str,
     token_file: Path,
 ) -> None:
-    """Show how each device fares, what needs action first.
+    """Show device status, most urgent first.
 
-    The exit status is 0 when no device needs action, 3 when one does, and 1 when InfluxDB could not be asked.
+    The exit status is 0 when no device needs action, 3 when one does, and 1 when InfluxDB cannot be queried.
     """
     from sensetig.fleet.devices import Limits
     from sensetig.report.errors import ReportError
@@ -91,17 +105,17 @@ def command(
     try:
         reader = Reader(url, read_private(token_file, "the token"), f"the token in {token_file}")
         limits = Limits(late, offline)
-        devices = _watch(reader, limits, since, interval) if watch else _look(reader, limits, since)
+        devices = _watch(reader, limits, since, interval) if watch else _fetch(reader, limits, since)
         if not devices:
             raise ReportError(f"no device has written to InfluxDB at {url} within {since / 3600:g} hours")
     except ReportError as error:
         raise click.ClickException(str(error)) from None
     if not watch:
         _print(devices, as_json=as_json)
-    sys.exit(NEEDS_ACTION if any(each.level == "act" for each in devices) else 0)
+    sys.exit(NEEDS_ACTION if any(each.level == policy.ACT for each in devices) else 0)
 
 
-def _look(reader: Reader, limits: Limits, since: float) -> list[Judged]:
+def _fetch(reader: Reader, limits: Limits, since: float) -> list[Judged]:
     from sensetig.fleet.devices import in_service, judge, ordered, read
 
     return ordered(judge(device, limits) for device in in_service(read(reader, time.time(), since), limits))
@@ -122,7 +136,7 @@ def _print(devices: list[Judged], *, as_json: bool) -> None:
 
 
 def _watch(reader: Reader, limits: Limits, since: float, interval: float) -> list[Judged]:
-    """Draw anew until Ctrl-C. An InfluxDB that is away for a while is said below what was last seen."""
+    """Redraw until Ctrl-C. While InfluxDB is away, the last table stays, with the error below it."""
     from rich.console import Console, Group
     from rich.live import Live
     from rich.text import Text
@@ -130,18 +144,18 @@ def _watch(reader: Reader, limits: Limits, since: float, interval: float) -> lis
     from sensetig.fleet.table import heading, table
     from sensetig.report.errors import ReportError
 
-    devices = _look(reader, limits, since)
+    devices = _fetch(reader, limits, since)
     console = Console(markup=False, highlight=False)
     pause = threading.Event()
     note = Text("")
     with Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
         try:
             while True:
-                asked = Text(time.strftime("%H:%M:%S  Ctrl-C ends"), style="dim")
-                live.update(Group(heading(devices), table(devices, console.width), asked, note), refresh=True)
+                queried = Text(time.strftime("%H:%M:%S  Ctrl-C ends"), style="dim")
+                live.update(Group(heading(devices), table(devices, console.width), queried, note), refresh=True)
                 pause.wait(interval)
                 try:
-                    devices, note = _look(reader, limits, since), Text("")
+                    devices, note = _fetch(reader, limits, since), Text("")
                 except ReportError as error:
                     note = Text(f"E! {error}", style="red")
         except KeyboardInterrupt:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from collectors import __version__
+from sensetig.policy import ACT, GOOD, LOOK
 from sensetig.report.alerts import Alerts, together
 from sensetig.report.charts import Chart, draw
 from sensetig.report.facts import Picture
@@ -15,7 +16,7 @@ from sensetig.report.lines import Drawn
 from sensetig.report.numbers import duration, number
 from sensetig.report.panels import Board
 from sensetig.report.period import Period, said
-from sensetig.report.words import ACT, ALERT, GOOD, LEVELS, LOOK, PLAIN, Sentence, headings, urgent, verdict, when, zone
+from sensetig.report.words import ALERT, LEVELS, PLAIN, Sentence, headings, urgent, verdict, when, zone
 
 #: What stands before a sentence, so that its colour is not the only sign.
 SIGNS = {ACT: ("✖", "act"), LOOK: ("▲", "look"), GOOD: ("✓", "well"), PLAIN: ("·", "")}

@@ -62,7 +62,7 @@ DAILY = {
 
 
 def rows() -> Iterable[Row]:
-    yield Row("environment", "Day by day", _days(), order=15)
+    yield Row("environment", "By day", _days(), order=15)
 
 
 def extremes() -> str:
@@ -78,11 +78,11 @@ def extremes() -> str:
 
 def tendency(source: Source) -> Panel:
     """The mean pressure of the last ten minutes less that of the ten minutes three hours before."""
-    scope = 'FROM "environment" WHERE $scope AND time'
+    scope = 'FROM "environment" WHERE $scope AND "sensor" = \'lps25h\' AND time'
     panel = number(
         "Pressure tendency",
-        "How the pressure has changed in three hours, in the words of the marine forecast: slowly up to 1.5 hPa, "
-        "quickly from 3.5, very rapidly from 6. Falling quickly: wind and rain are near.",
+        "The change of pressure over three hours, in the terms of the marine forecast: slowly up to 1.5 hPa, quickly "
+        "from 3.5, very rapidly from 6. Falling quickly: wind and rain are near.",
         source.written(
             'SELECT mean("now") - mean("before") AS "Tendency" FROM '  # noqa: S608 - no input
             f'(SELECT "pressure_hpa" AS "now" {scope} > ${{__to}}ms - 10m), '
@@ -124,9 +124,8 @@ def comfort(source: Source, *, no_data: str) -> Panel:
     selected = best.columns(f'mean("{{}}") + 0.5555 * ({vapour} - 10)', "Humidex", rooms)
     panel = number(
         "Comfort",
-        "How warm the air feels, by the humidex, which adds to the temperature what the damp does: from 30 some "
-        "discomfort, from 40 great, from 45 dangerous. Only where the board's own heat is taken out, by a calibration "
-        "or by a compensation factor.",
+        "How warm the air feels, by the humidex, which adds the effect of humidity to the temperature: from 30 some "
+        "discomfort, from 40 great, from 45 dangerous. Needs a calibration or a compensation factor.",
         source.written(
             f'SELECT {selected} FROM "environment" WHERE $scope '  # noqa: S608 - no input
             "AND \"sensor\" = 'hts221' GROUP BY time($interval) fill(none)",
@@ -148,8 +147,8 @@ def _days() -> list[Panel]:
     return [
         by_hour(
             "Temperature by day and hour",
-            "The mean of each hour of the last week, calibrated or compensated where it is: the days' profile. A "
-            "cold hour among warm ones is an open window, a warm night a heating that does not rest.",
+            "The mean of each hour of the last week, calibrated or compensated where available. A cold hour among "
+            "warm ones is an open window; a warm night is heating that does not switch off.",
             _SOURCE.written(
                 f'SELECT {means} FROM "environment" {hours}',  # noqa: S608 - no input
                 table=True,
@@ -164,9 +163,9 @@ def _days() -> list[Panel]:
             size=(24, 10),
         ),
         by_day(
-            "Least, mean and greatest of each day",
-            "Of the last week, from midnight to midnight where you are, up to the last full hour, calibrated or "
-            "compensated where it is.",
+            "Minimum, mean and maximum by day",
+            "The last week, by calendar day in your time zone, up to the last full hour, calibrated or compensated "
+            "where available.",
             _SOURCE.written(
                 f'SELECT {extremes()} FROM "hourly".."environment" {hours}',  # noqa: S608 - no input
                 table=True,

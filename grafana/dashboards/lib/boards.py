@@ -114,7 +114,7 @@ BOARDS = (
     Board(
         "fleet",
         "Fleet",
-        "Are all devices well? What needs action, and every device with its state; a click on one leads to it.",
+        "Are all devices well? The number of devices that need action, and the state of each; click one to open it.",
         devices_of="system",
         icon="sitemap",
         of_all=True,
@@ -129,21 +129,21 @@ BOARDS = (
     Board(
         "environment",
         "Environment",
-        "The air around the Sense HAT: temperature, humidity, pressure, dew point, and how the board lies and moves.",
+        "The air around the Sense HAT: temperature, humidity, pressure and dew point; the board's position and motion.",
         devices_of="environment",
         icon="cloud",
     ),
     Board(
         "camera",
         "Camera",
-        "What the camera saw: motion events with their pictures, and whether the camera keeps up.",
+        "Motion events with their pictures, and the health of the camera.",
         devices_of="camera",
         icon="camera",
     ),
     Board(
         "live",
         "Live",
-        "What a device measures, within a second of being measured, and the state of all devices.",
+        "Readings of a device within a second of the measurement, and the state of all devices.",
         devices_of="environment",
         devices_by="device",
         icon="bolt",
@@ -152,14 +152,14 @@ BOARDS = (
     Board(
         "pipeline",
         "Pipeline",
-        "Is the monitoring itself well? Collectors, refused telemetry, Telegraf's buffers, InfluxDB's memory and size.",
+        "Is the monitoring itself well? Collectors, rejected telemetry, Telegraf's buffers, InfluxDB's size.",
         devices_of="collector",
         icon="heart",
     ),
     Board(
         "history",
         "History",
-        "Months and years, from the hourly summaries: the least, the mean and the greatest of each hour, day or week.",
+        "Months and years, from the hourly summaries: minimum, mean and maximum of each hour, day or week.",
         devices_of="system",
         icon="history",
         since="now-90d",
@@ -168,15 +168,15 @@ BOARDS = (
     Board(
         "your-data",
         "Your data",
-        "The worked example of adding data of your own: random numbers, pushed straight to InfluxDB.",
+        "The worked example of adding your own data: random numbers, pushed straight to InfluxDB.",
         devices_of="random_data",
         icon="plus",
     ),
     Board(
         "runbooks",
         "Runbooks",
-        "What an alert means, and what to do first: a panel for each rule. Commands are for the device, over ssh, "
-        "unless it says otherwise.",
+        "The meaning of each alert, and the first steps: a panel per rule. Run commands on the device, over ssh, "
+        "unless stated otherwise.",
         devices_of="system",
         icon="book",
         of_all=True,

@@ -34,9 +34,10 @@ from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.live import Channel
 from grafana.dashboards.lib.query import FluxTarget, Target
 from grafana.dashboards.lib.style import coloured, fixed, link, value_map
+from sensetig.policy import GAP_SECONDS
 
 #: A line is drawn through gaps up to this long, in milliseconds; a longer silence shows as a gap.
-GAP_MS = 120_000
+GAP_MS = 1000 * GAP_SECONDS
 
 #: What a number with a line of its past looks back on, whatever the dashboard's time range is, and in how many points.
 NOW, NOW_POINTS = "15m", 60

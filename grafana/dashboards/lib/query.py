@@ -20,7 +20,7 @@ __all__ = ["DATASOURCE", "FLUX", "HOURS", "SCOPE", "SPREAD", "FluxTarget", "Sour
 HOURS = '"hourly".."{}"'
 
 #: What the columns of a spread are called.
-SPREAD = ("least", "mean", "greatest")
+SPREAD = ("min", "mean", "max")
 
 #: How an aggregate of points is asked of the bucket of hours: a mean keeps the field's name there, and stands beside
 #: what ends in these. What a sum needs is more than a name; see ``_summed``.

@@ -29,15 +29,15 @@ _OFF = "Telegraf's input kernel is off"
 
 
 def rows() -> Iterable[Row]:
-    yield Row("device", "The kernel at work", _kernel(), order=90, collapsed=True)
+    yield Row("device", "Kernel activity", _kernel(), order=90, collapsed=True)
 
 
 def _kernel() -> list[Panel]:
     return [
         lines(
             "Context switches and interrupts",
-            "How often the processor changes from one program to another, and is called by a device, per second. Far "
-            "above what is usual for this machine: a program that waits badly, or a device that calls without end.",
+            "Context switches and interrupts per second. Far above this machine's usual level: a program that polls, "
+            "or a device that interrupts without end.",
             _SOURCE.rate(
                 "kernel", "context_switches", "interrupts", names=("context switches", "interrupts"), unit="per_second"
             ),

@@ -59,8 +59,8 @@ def _services() -> list[Panel]:
     return [
         listing(
             "Services",
-            "Each service that is watched, and whether it runs. Why one has failed: journalctl -u NAME -n 50. A job "
-            "that a timer starts, such as a backup, is inactive most of the time.",
+            "Each watched service and its state. For the reason of a failure: journalctl -u NAME -n 50. A job that a "
+            "timer starts, such as a backup, is inactive most of the time.",
             _SOURCE.newest("systemd_units", "active_code", by=("name",), names=("State",)),
             order=("name", "State", "Time"),
             renamed={"name": "Service", "Time": "As of"},
@@ -80,8 +80,8 @@ def _services() -> list[Panel]:
         ),
         states(
             "Services over time",
-            "When each service ran. Red: it failed; grey: it did not run, as a job between its runs, or a service that "
-            "was stopped. The same service red again and again is one that systemd keeps starting anew.",
+            "When each service ran. Red: it failed; grey: it was stopped, or is a job between its runs. A service "
+            "that is red again and again is one that systemd keeps restarting.",
             _SOURCE.mean("systemd_units", "active_code", by=("name",), function="max"),
             texts=STATES,
             size=(16, 9),
