@@ -124,6 +124,11 @@ DEW_POINT_CELSIUS = (5, 16, 21)
 #: Air in which neither people nor equipment should be, in °C; outside of it there is an alert.
 AIR_LIMITS_CELSIUS = (0, 40)
 
+#: How far pressure changes over three hours, in hPa: steady below the first value, then slowly; from the last but one
+#: quickly, from the last very rapidly. The classes of the Met Office's marine forecasts:
+#: https://www.metoffice.gov.uk/weather/guides/coast-and-sea/glossary (pressure tendency).
+PRESSURE_TENDENCY_HPA = (0.1, 1.5, 3.5, 6.0)
+
 # --- liveness ------------------------------------------------------------------------------------
 
 #: Silence after which a device is late and offline, at the least: six and sixty of Telegraf's default intervals, so

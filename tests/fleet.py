@@ -109,7 +109,10 @@ def at(device: Device, now: float, end: float) -> Iterator[Metric]:
     # Before its last start a device had been up for a day, and somewhat.
     uptime = up if up >= 0 else max(100_000 + up, 0)
     system: dict[str, FieldValue] = {"uptime": uptime, "load1": device.cpu_percent / 25, "n_cpus": 4}
-    system |= {"interval_seconds": float(device.interval_seconds), "boot_number": 4711 + device.twin * int(now // 10 % 2)}
+    system |= {
+        "interval_seconds": float(device.interval_seconds),
+        "boot_number": 4711 + device.twin * int(now // 10 % 2),
+    }
     yield point("system", system)
     yield point("cpu", {"usage_idle": 100 - device.cpu_percent - 3 * ((now // 60) % 2)}, cpu="cpu-total")
     yield point("mem", {"used_percent": 37.5})

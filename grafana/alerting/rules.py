@@ -90,7 +90,7 @@ _SILENT = (
     Rule(
         key="name-clash",
         title="Two machines under one name",
-        query=over("sum", MACHINE, *(part[1:-1] for part in silence.starts("$timeFilter"))),
+        query=over("sum", MACHINE, *silence.starts("$timeFilter")),
         range_seconds=policy.NAME_CLASH_SECONDS,
         evaluator="gt",
         bounds=(policy.NAME_CLASH_CHANGES,),

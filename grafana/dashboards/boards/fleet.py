@@ -408,7 +408,9 @@ def _bare(steps: thresholds.Steps) -> thresholds.Steps:
 
 def _details() -> list[Panel]:
     link = [{"title": "Pipeline", "url": _TO_PIPELINE, "targetBlank": False}]
-    clashes = f'SELECT sum("value") AS "Changes" FROM {", ".join(silence.starts(_SITE))} {silence.GROUPS}'  # noqa: S608
+    recent = f"{_SITE} AND time > now() - {policy.NAME_CLASH_SECONDS}s"
+    changes = ", ".join(f"({query})" for query in silence.starts(recent))
+    clashes = f'SELECT sum("value") AS "Changes" FROM {changes} {silence.GROUPS}'  # noqa: S608
     return [
         listing(
             "Two machines under one name",

@@ -12,21 +12,23 @@ from grafana.dashboards.lib.heatmap import by_day, by_hour
 from grafana.dashboards.lib.panels import Panel, number
 from grafana.dashboards.lib.query import Source
 from grafana.dashboards.lib.style import range_map
+from sensetig import policy
 
 _SOURCE = Source(MEASUREMENTS)
 
-#: How pressure has changed over three hours, in the classes of the Met Office's marine forecasts:
-#: https://www.metoffice.gov.uk/weather/guides/coast-and-sea/glossary (pressure tendency).
+_STEADY, _SLOW, _QUICK, _RAPID = policy.PRESSURE_TENDENCY_HPA
+
+#: How pressure has changed over three hours, in words.
 _TENDENCY = (
-    (None, -6.0, "↓ falls very rapidly", thresholds.ACT),
-    (-6.0, -3.5, "↓ falls quickly", thresholds.ACT),
-    (-3.5, -1.5, "↘ falls", thresholds.LOOK),
-    (-1.5, -0.1, "↘ falls slowly", "blue"),
-    (-0.1, 0.1, "→ steady", thresholds.GOOD),
-    (0.1, 1.5, "↗ rises slowly", "blue"),
-    (1.5, 3.5, "↗ rises", "blue"),
-    (3.5, 6.0, "↑ rises quickly", thresholds.LOOK),
-    (6.0, None, "↑ rises very rapidly", thresholds.ACT),
+    (None, -_RAPID, "↓ falls very rapidly", thresholds.ACT),
+    (-_RAPID, -_QUICK, "↓ falls quickly", thresholds.ACT),
+    (-_QUICK, -_SLOW, "↘ falls", thresholds.LOOK),
+    (-_SLOW, -_STEADY, "↘ falls slowly", "blue"),
+    (-_STEADY, _STEADY, "→ steady", thresholds.GOOD),
+    (_STEADY, _SLOW, "↗ rises slowly", "blue"),
+    (_SLOW, _QUICK, "↗ rises", "blue"),
+    (_QUICK, _RAPID, "↑ rises quickly", thresholds.LOOK),
+    (_RAPID, None, "↑ rises very rapidly", thresholds.ACT),
 )
 
 #: The degrees of comfort of the humidex, by Environment and Climate Change Canada: little or no discomfort up to 29,
@@ -81,8 +83,8 @@ def tendency(source: Source) -> Panel:
     scope = 'FROM "environment" WHERE $scope AND "sensor" = \'lps25h\' AND time'
     panel = number(
         "Pressure tendency",
-        "The change of pressure over three hours, in the terms of the marine forecast: slowly up to 1.5 hPa, quickly "
-        "from 3.5, very rapidly from 6. Falling quickly: wind and rain are near.",
+        f"The change of pressure over three hours, in the terms of the marine forecast: slowly up to {_SLOW} hPa, "
+        f"quickly from {_QUICK}, very rapidly from {_RAPID:.0f}. Falling quickly: wind and rain are near.",
         source.written(
             'SELECT mean("now") - mean("before") AS "Tendency" FROM '  # noqa: S608 - no input
             f'(SELECT "pressure_hpa" AS "now" {scope} > ${{__to}}ms - 10m), '

@@ -10,7 +10,6 @@ from __future__ import annotations
 from sensetig.policy import (
     LATE_INTERVALS,
     LATE_SECONDS,
-    NAME_CLASH_SECONDS,
     OFFLINE_INTERVALS,
     OFFLINE_SECONDS,
     SILENCE_STEPS,
@@ -55,14 +54,13 @@ def over(patience: str) -> str:
 
 
 def starts(scope: str) -> tuple[str, str]:
-    """Two subqueries of each machine, the sum of whose ``value`` is how often another start of a machine reported.
+    """Two queries of each machine, the sum of whose ``value`` is how often another start of a machine reported.
 
     Args:
-        scope: the condition that every query has; empty for none.
+        scope: the conditions that every query has, the time among them.
     """
-    recent = " AND ".join(filter(None, (scope, f"time > now() - {NAME_CLASH_SECONDS}s")))
-    changes = f'SELECT difference("boot_number") AS "change" FROM "system" WHERE {recent} {GROUPS}'  # noqa: S608 - no input
+    changes = f'SELECT difference("boot_number") AS "change" FROM "system" WHERE {scope} {GROUPS}'  # noqa: S608 - no input
     return (
-        f'(SELECT count("change") AS "value" FROM ({changes}) WHERE "change" != 0 {GROUPS})',  # noqa: S608 - no input
-        f'(SELECT 0 * count("boot_number") AS "value" FROM "system" WHERE {recent} {GROUPS})',  # noqa: S608 - no input
+        f'SELECT count("change") AS "value" FROM ({changes}) WHERE "change" != 0 {GROUPS}',  # noqa: S608 - no input
+        f'SELECT 0 * count("boot_number") AS "value" FROM "system" WHERE {scope} {GROUPS}',  # noqa: S608 - no input
     )

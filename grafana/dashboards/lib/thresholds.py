@@ -84,7 +84,12 @@ ROOM: Steps = ((None, PLAIN), (_NO_CELSIUS, "blue"), (_COMFORTABLE, GOOD), (_WAR
 HUMIDITY: Steps = ((None, PLAIN), (0, LOOK), (_MOIST, GOOD), (_DAMP, LOOK), (_MOULD, ACT))
 DEW_POINT: Steps = ((None, PLAIN), (_NO_CELSIUS, "blue"), (_FRESH, GOOD), (_CLOSE, LOOK), (_OPPRESSIVE, ACT))
 
-#: The same as dashed lines in charts, which have them above only.
+_, _, _QUICK, _RAPID = policy.PRESSURE_TENDENCY_HPA
+
+#: The change of pressure over three hours: falling pressure is what brings wind and rain.
+FALLING_PRESSURE: Steps = ((None, ACT), (-_RAPID, LOOK), (-_QUICK, "transparent"))
+
+#: Humidity and dew point as dashed lines in charts, which mark only the values above.
 DAMP: Steps = ((None, "transparent"), (_DAMP, LOOK), (_MOULD, ACT))
 CLOSE: Steps = ((None, "transparent"), (_CLOSE, LOOK), (_OPPRESSIVE, ACT))
 

@@ -201,7 +201,7 @@ def _air() -> list[Panel]:
             bars=True,
             soft_low=-4,
             soft_high=4,
-            steps=((None, thresholds.ACT), (-6, thresholds.LOOK), (-3.5, "transparent")),
+            steps=thresholds.FALLING_PRESSURE,
             colours={"change": "purple"},
             legend=False,
             size=(7, 8),
