@@ -20,7 +20,7 @@ LEVELS = (ACT, LOOK, GOOD)
 
 
 class Threshold(NamedTuple):
-    """The values from which something needs a look, and from which it needs action.
+    """The values at which something needs a look, and at which it needs action.
 
     Args:
         look: infinite where nothing short of action is worth a look.
@@ -90,7 +90,7 @@ CARD_LIFE_PERCENT = Threshold(80, 90)
 #: An eMMC's spare blocks (pre-EOL): 2 is 80 % used, 3 is 90 %. Used ones do not come back, and the end is read-only.
 CARD_PRE_EOL = Threshold(act=2)
 
-#: A machine that started less than this ago is worth a look: nobody may have asked for it.
+#: A machine that started less than this ago is worth a look: the start may be an unexpected one.
 RECENT_START_SECONDS = 3600
 
 #: What must not happen at all, such as lost points.
@@ -121,7 +121,7 @@ HUMIDITY_PERCENT = (30, 60, 70)
 #: Dew point in °C: from the first value on comfortable, from the second the air feels close, from the third oppressive.
 DEW_POINT_CELSIUS = (5, 16, 21)
 
-#: Air in which neither people nor equipment should be, in °C; outside of it there is an alert.
+#: Air temperatures that are safe for people and equipment, in °C; outside of them there is an alert.
 AIR_LIMITS_CELSIUS = (0, 40)
 
 #: How far pressure changes over three hours, in hPa: steady below the first value, then slowly; from the last but one
@@ -198,11 +198,11 @@ LIVENESS_LEVELS = {OFFLINE: ACT, LATE: LOOK, ONLINE: GOOD}
 
 # --- two machines under one name -----------------------------------------------------------------
 
-#: Each start of a machine has a number of its own (`system.boot_number`). A restart changes it once; two machines that
-#: report under one name change it with every other point. More changes than this within the window are no restarts.
+#: Each start of a machine has a random number (`system.boot_number`). A restart changes it once; two machines that
+#: report under one name change it with every other point. More changes within the window are not restarts.
 NAME_CLASH_CHANGES, NAME_CLASH_SECONDS = 4, 900
 
-# --- what is read --------------------------------------------------------------------------------
+# --- fields and conditions --------------------------------------------------------------------------------
 
 #: Fields whose newest point shows when a device was last heard: any one of them does.
 SIGNS_OF_LIFE = (

@@ -17,10 +17,10 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 #: itself; `sensetig retire` ends it before.
 KNOWN_SECONDS = policy.KNOWN_DAYS * _DAY
 
-#: What a retired machine may be silent beyond its patience, in seconds: for ever.
+#: Added to the patience of a retired machine, in seconds: more than any silence.
 _RETIRED = 10**12
 
-#: Names of sensors, as the kernel gives them, that are in a processor.
+#: Names of processor sensors in the kernel.
 _PROCESSOR = '"sensor" =~ /cpu|soc|core|package|k10temp/'
 
 #: The free space, in percent, over the days that the alert looks ahead.

@@ -9,7 +9,7 @@ from collectors.device_state.measurement import OFFLINE, ONLINE
 from sensetig import policy
 from sensetig.report.reader import Reader, Series, Value
 
-#: What is read besides: name -> (measurement, field, further tags, condition).
+#: Further values: name -> (measurement, field, further tags, condition).
 _NEWEST = {
     "temperature": ("temp", "temp", ("sensor",), ""),
     "idle": ("cpu", "usage_idle", (), "\"cpu\" = 'cpu-total'"),

@@ -1,4 +1,4 @@
-"""What the fleet's values say, and how that is shown on wide and narrow terminals."""
+"""How `sensetig status` judges devices, and shows them on wide and narrow terminals."""
 
 from __future__ import annotations
 

@@ -16,9 +16,9 @@ def rows() -> Iterable[Row]:
 
 
 def _ages() -> Panel:
-    """InfluxQL cannot tell of measurements that a query does not name; Flux reads the last point of each series.
+    """InfluxQL needs the names of the measurements; Flux reads the last point of each series.
 
-    Of each day that a query spans, that is: over a long time range it would take much longer and tell the same.
+    It does so for each day of the range, so a long range would take much longer for the same answer.
     """
     conditions = " and ".join(f"r.{each.replace(chr(34), '')}" for each in SCOPE)
     panel = listing(

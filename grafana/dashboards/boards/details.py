@@ -1,4 +1,4 @@
-"""The Device dashboard's closed rows: what is looked at when the open ones have said where the trouble is."""
+"""The Device dashboard's closed rows: details, for when the open rows have shown the problem."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def _network() -> list[Panel]:
             "Link speed",
             "The negotiated speed of each wired interface. 100 where the other end has 1000 points at the cable.",
             _SOURCE.written(
-                # -1 stands for a driver that knows none.
+                # -1 means that the driver does not know the speed.
                 switched(
                     *(
                         f'SELECT max("speed{suffix}") AS "speed" FROM {source} WHERE $scope AND "speed" > 0 '  # noqa: S608 - all of it is this module's own

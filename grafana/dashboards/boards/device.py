@@ -1,5 +1,5 @@
-"""The Device dashboard's top, which puts together what needs action; and the annotations of one device: when it started
-again, and when its software changed."""
+"""The top of the Device dashboard, with everything that needs action, and the annotations of a device: restarts and
+deployments."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from sensetig import policy
 
 _SOURCE = Source(SYSTEM, PI, (COLLECTOR,), TELEMETRY, SERVICES)
 
-#: So small that two words for what there is not stand on one line.
+#: Small enough for two words on one line.
 _WORDS = VizTextDisplayOptions().title_size(13).value_size(20)
 
-#: Where they are offered, and whether they are on there at first.
+#: The dashboards that offer the annotations, and whether they are on at first.
 _BOARDS = {"device": True, "environment": True, "camera": True, "pipeline": True, "history": False}
 
 _RANGE = "from(bucket: v.defaultBucket)\n  |> range(start: v.timeRangeStart, stop: v.timeRangeStop)\n"
@@ -43,7 +43,7 @@ def marks() -> Iterable[Mark]:
 def _restarts() -> FluxTarget:
     """From the start to the first point after it, wherever the uptime has gone back.
 
-    InfluxDB finds the least uptime of each window while it reads; to look at every point of a month takes seventy times
+    InfluxDB finds the minimum uptime of each window while it reads; reading every point of a month takes seventy times
     as long, on each dashboard.
     """
     return FluxTarget(
@@ -68,11 +68,10 @@ def _restarts() -> FluxTarget:
 
 
 def _deployments() -> FluxTarget:
-    """Where a device told of another version of SenseTIG, or of its firmware, than just before.
+    """Where the version of SenseTIG or of the firmware that a device reports changes.
 
-    Whoever brings a new version need not tell of it: the device does, by its state. Texts cannot be subtracted, so
-    each is compared as the number that it is hashed to. That takes its time, and so a mark is right to four points of
-    the width, not to one.
+    Flux cannot subtract texts, so it compares their hashes. That is slow, so a mark is accurate to four points of the
+    width, not to one.
     """
     return FluxTarget(
         'import "contrib/qxip/hash"\n'
@@ -109,7 +108,7 @@ def _services_down() -> Target:
 
 
 def _needs_action() -> list[Panel]:
-    """Whether all is well, within five seconds: green is well, orange wants a look, red a hand."""
+    """The health of the device at a glance: green is good, orange needs a look, red needs action."""
     return [
         number(
             "Last seen",
@@ -195,7 +194,7 @@ def _needs_action() -> list[Panel]:
 
 
 def _facts() -> list[Panel]:
-    """What is neither good nor bad, or seldom bad."""
+    """Numbers that are neither good nor bad, or seldom bad."""
     return [
         number(
             "Uptime",

@@ -1,8 +1,8 @@
 """The Fleet dashboard: what needs action, across all devices, and the state of each.
 
-All queries ask for now, whatever the time range: a fleet is looked at to see what is wrong. They take the newest value
-of each device over the shortest range that tells it, which InfluxDB answers from the end of each series alone, so that
-they take milliseconds with hundreds of devices; means over time of many devices are what is slow, and none is taken.
+All queries show the present, whatever the time range. They take the latest value of each device over the shortest range
+that contains it, which InfluxDB reads from the end of each series, so that they take milliseconds with hundreds of
+devices; means over time of many devices are slow, and there is only that of the CPU.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from grafana.dashboards.lib.query import Source, Target
 from grafana.dashboards.lib.style import gauge_cell, nothing, properties, value_map
 from sensetig import policy
 
-#: The declarations of what is read; all of it is asked in words of its own.
+#: The declarations; every query here is written out.
 _SOURCE = Source(SYSTEM, PI, SENSEHAT, (COLLECTOR,), TELEMETRY, scope=('"site" =~ /^$site$/',))
 
-#: What a device measured counts as its present while it is not offline.
+#: A value counts as current for as long as a device with a short interval is not offline.
 _NOW = f"time > now() - {policy.OFFLINE_SECONDS}s"
 
 #: A device that has been silent for longer is not listed.
@@ -103,9 +103,9 @@ def _retired(measurement: str, tag: str) -> str:
 def _statuses() -> tuple[Target, Target]:
     """The status of each device: by its own points, and by its ``device_state``.
 
-    A device that has moved is retired at its old place only; one that is retired and writes all the same is online.
-    InfluxQL has no conditions, and a query for each of them would ask for all of this again: so the places are
-    reckoned with, where ``is`` is 1, 2 or 3 and ``retired`` 0 or 1.
+    A device that has moved is retired at its old place only; a retired device that still writes is online. InfluxQL has
+    no conditions, and a query per condition would read everything again, so they are arithmetic, where ``is`` is 1, 2
+    or 3 and ``retired`` 0 or 1.
     """
     silent = '(1 - ("is" - 1) * ("is" - 2) / 2)'  # 1, 1, 0
     serves = f'"is" * (1 - "retired" * {silent})'  # 0 where it is retired and silent
@@ -280,13 +280,12 @@ def _devices() -> Panel:
     return listing(
         "Devices",
         f"Every device that wrote within {policy.FORGOTTEN_DAYS} days: offline and late ones first, those retired with "
-        "sensetig retire last. Click a heading to sort by it, a device to open it. Values are shown unless the device "
-        f"is offline; CPU is the mean of {minutes} minutes, Temperature the hottest sensor inside, Disk the fullest "
-        "file system. Air is the Sense HAT's temperature: calibrated, else compensated, else raw; without a Sense HAT "
+        "sensetig retire last. Click a heading to sort by it, a device to open it. Values are those of the last "
+        f"{minutes} minutes: CPU their mean, Temperature the hottest sensor inside, Disk the fullest file system. "
+        " Air is the Sense HAT's temperature: calibrated, else compensated, else raw; without a Sense HAT "
         "that of the warmest sensor. Devices behind a gateway have no values of a Raspberry Pi.",
         _table(f'SELECT last("uptime") AS "Uptime" FROM "system" WHERE {_SITE} AND {_KNOWN} GROUP BY "host", "site"'),  # noqa: S608
-        # Grafana takes the first of them that has a value: what a device wrote itself says more than the state that it
-        # left behind.
+        # Grafana takes the first that has a value: a machine's own points outweigh the state that it left behind.
         heard,
         state,
         _newest("temp", "temp", "Temperature", _NOW, ("host", "sensor")),
@@ -393,7 +392,7 @@ def _looks() -> dict[str, list[DynamicConfigValue]]:
         "Version": properties(custom__width=80),
         "Site": properties(custom__minWidth=80, custom__align="left"),
     }
-    # What the whole panel says where there is no device would stand in each cell that has nothing to tell.
+    # Otherwise each empty cell would show the panel's text for no data.
     return {column: [*values, *properties(noValue="–")] for column, values in looks.items()}
 
 

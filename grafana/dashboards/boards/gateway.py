@@ -1,4 +1,4 @@
-"""What comes through a hub's gateway from other devices: messages, their status, and plugs that measure energy."""
+"""Data from a hub's gateway: messages and status of other devices, and plugs that measure energy."""
 
 from __future__ import annotations
 

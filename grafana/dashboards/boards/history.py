@@ -1,4 +1,4 @@
-"""The History dashboard: months and years from the summaries by the hour, whatever the resolution."""
+"""The History dashboard: months and years from the hourly summaries, whatever the resolution."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _air() -> list[Panel]:
         return _SOURCE.spread("environment", field, where=where or None)
 
     def corrected(names: tuple[str, ...], fields: tuple[str, ...], sensor: str = "hts221") -> Target:
-        """The means of what a calibration or a compensation factor makes of the same."""
+        """The means of the calibrated and the compensated value."""
         columns = ", ".join(f'mean("{field}") AS "{name}"' for field, name in zip(fields, names, strict=True))
         return _SOURCE.written(
             f'SELECT {columns} FROM "hourly".."environment" WHERE $scope AND "sensor" = '  # noqa: S608 - no input

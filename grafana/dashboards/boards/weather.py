@@ -1,4 +1,4 @@
-"""The Environment dashboard: what is worked out of the readings. The weather's tendency, comfort, and day after day."""
+"""The Environment dashboard: values derived from the readings, such as the pressure tendency, comfort, and days."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _COMFORT = (
     (45.0, None, "dangerous heat", thresholds.ACT),
 )
 
-#: What is said where the first hour is not over.
+#: Shown before the first hour is over.
 NO_HOURS = "No hours yet: the first comes two minutes after a full hour"
 
 #: The columns of the tables of days and months: what becomes of their hours, unit and decimals.
@@ -56,7 +56,7 @@ COLUMNS = {
     "Dew point": ("mean", "celsius", 1),
 }
 
-#: Of what each is the best that is known.
+#: The fields of each column, the best first.
 DAILY = {
     **dict.fromkeys(("Coldest", "Temperature", "Warmest"), best.TEMPERATURE),
     **dict.fromkeys(("Driest", "Humidity", "Dampest"), best.HUMIDITY),
@@ -68,7 +68,7 @@ def rows() -> Iterable[Row]:
 
 
 def extremes() -> str:
-    """What a table of days or months selects from the bucket of hours."""
+    """The columns that a table of days or months selects from the bucket of hours."""
     forms = ('min("{}__min")', 'mean("{}")', 'max("{}__max")')
     air = (
         best.columns(form, name, DAILY[name])
@@ -119,7 +119,7 @@ def known(
 
 
 def comfort(source: Source, *, no_data: str) -> Panel:
-    """The humidex of what is known of the room; the raw temperature is that of the board, and would say too much."""
+    """The humidex of the room; the raw temperature is that of the board, and would be too high."""
     # The water vapour's pressure from the dew point, in hPa, and a degree for each 1.8 hPa above 10.
     vapour = '6.11 * exp(5417.753 * (0.003660858 - 1 / (273.15 + mean("dew_point_celsius"))))'
     rooms = best.TEMPERATURE[:2]

@@ -1,8 +1,8 @@
 """The rule of ``sensetig.policy.liveness`` in InfluxQL: how long a machine has been silent, and how long it may be.
 
-InfluxQL cannot calculate with the time of a point, and has no conditions. So each span in which there is a point takes
-its part off the longest silence, and what is left is the silence in full steps; a machine's own patience is the maximum
-of two values. All of it is read from one measurement, since InfluxQL keeps the series of two apart.
+InfluxQL cannot calculate with the time of a point, and has no conditions. So each span that contains a point takes its
+part off the longest silence, and the rest is the silence in full steps; a machine's patience is the maximum of two
+values. All of it is read from one measurement, since InfluxQL keeps the series of two measurements apart.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sensetig.policy import (
     SILENCE_STEPS,
 )
 
-#: What separates machines: two sites may have a device of the same name.
+#: The tags that separate machines: two sites may have a device of the same name.
 GROUPS = 'GROUP BY "host", "site"'
 
 #: A silence equal to the patience is over it. Less than the smallest difference between two patiences, in seconds.

@@ -1,4 +1,4 @@
-"""Units: what the declarations call them, and what Grafana calls them. The only place that knows both."""
+"""Units: their names in the declarations, and in Grafana. The only place that knows both."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ GRAFANA = {
     "watts": "watt",
 }
 
-#: What a counter in this unit becomes when its rate per second is taken.
+#: The unit of the rate per second of a counter in this unit.
 _RATES = {"bytes": "bytes_per_second", "": "per_second"}
 
 

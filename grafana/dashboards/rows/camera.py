@@ -1,4 +1,4 @@
-"""The Camera dashboard: motion events with their pictures, and how the camera fares."""
+"""The Camera dashboard: motion events with their pictures, and the health of the camera."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _SOURCE = Source((CAMERA, CAMERA_EVENT))
 
 _NO_EVENTS = "No motion in this time range"
 
-#: So small that the words for a time fit on one line of an eighth of the width.
+#: Small enough for a time in words on one line of an eighth of the width.
 _SMALL = VizTextDisplayOptions().title_size(13).value_size(14)
 
-#: So small that the states of two cameras stand beside each other.
+#: Small enough for the states of two cameras side by side.
 _SIDE_BY_SIDE = VizTextDisplayOptions().title_size(11).value_size(18)
 
 #: The states of all cameras, which are no numbers: one that is covered must not hide behind one that is not.
@@ -38,7 +38,7 @@ _MOTION: thresholds.Steps = ((None, "#80808066"), (0.5, "orange"), (25, "purple"
 
 
 def _of_hours(texts: Mapping[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
-    """The same words for the bucket of hours, in which a truth value is 1 or 0."""
+    """The same words for the bucket of hours, where a truth value is 1 or 0."""
     return {**texts, "1": texts["true"], "0": texts["false"]}
 
 
@@ -56,7 +56,7 @@ def marks() -> Iterable[Mark]:
         _SOURCE.spans(
             "camera_event", "start_seconds", "Motion for {} s", number="duration_seconds", by="camera", kind="end"
         ),
-        # Events one after the other would hide what the small charts show.
+        # In small charts, events in quick succession would hide the lines.
         only={"camera": (("Events", "Motion"), ("Detections", "Detections by label"))},
     )
 
@@ -158,7 +158,7 @@ def _events() -> list[Panel]:
                     "frames": "Frames",
                     "event_id": "Event",
                 },
-                # An event is two points, its start and its end, of which the newer stands first.
+                # An event is two points, its start and its end, the newer one first.
                 limit=24,
             ),
             grouped_by="Event",
@@ -271,7 +271,7 @@ def _sight() -> list[Panel]:
     alarms = states(
         "Alarms",
         "When the lens was covered, when the picture was frozen, and when a command had switched motion detection off.",
-        # Of an hour is told whether the camera was ever covered or frozen in it, or ever did not look for motion.
+        # An hour has the worst of its states: covered, frozen, or without motion detection at any time.
         *(
             _SOURCE.mean(
                 "camera", field, by=("camera",), function="last", hours=hours, names=(lane,), alias="$tag_camera: $col"

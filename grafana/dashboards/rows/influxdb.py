@@ -10,8 +10,8 @@ from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.panels import Panel, lines, number
 from grafana.dashboards.lib.query import Source, switched
 
-#: Of what InfluxDB 2.9 tells at ``/metrics``, what ``telegraf/hub/influxdb.conf`` keeps. All are floats: it is how
-#: Prometheus' format is read.
+#: The fields of InfluxDB 2.9's ``/metrics`` that ``telegraf/hub/influxdb.conf`` keeps. All are floats, as Prometheus'
+#: format has them.
 MEASUREMENTS = (
     Measurement(
         "influxdb",
@@ -47,7 +47,7 @@ def rows() -> Iterable[Row]:
 
 
 def _of_shards(field: str, name: str) -> str:
-    """What the shards of each bucket have together: what all of them told, by how often they were asked.
+    """The total over the shards of each bucket: the sum of all their figures, by the number of collections.
 
     A bucket's own figures come once each time that InfluxDB is asked. With a hundred shards, this is ten times as fast
     as to add up the newest figure of each.

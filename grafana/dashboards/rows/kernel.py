@@ -1,4 +1,4 @@
-"""The Device dashboard's row of what the kernel counts, by Telegraf's input ``kernel``."""
+"""The Device dashboard's row of kernel counters, by Telegraf's input ``kernel``."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.panels import Panel, lines
 from grafana.dashboards.lib.query import Source
 
-#: Of what ``inputs.kernel`` of Telegraf 1.39 emits, what is kept by telegraf.d/kernel.conf and shown.
+#: The fields of ``inputs.kernel`` of Telegraf 1.39 that telegraf.d/kernel.conf keeps.
 MEASUREMENTS = (
     Measurement(
         "kernel",
-        "What the kernel has counted since the start.",
+        "Counters of the kernel since boot.",
         (),
         (
             Field("context_switches", int, "", "Switches from one program to another.", 0),

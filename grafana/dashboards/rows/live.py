@@ -1,4 +1,4 @@
-"""The Live dashboard: what a device measures, shown as it comes."""
+"""The Live dashboard: readings of a device, streamed."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from grafana.dashboards.lib.query import Source
 from grafana.dashboards.lib.style import properties, value_map
 from sensetig import policy
 
-#: What comes through a hub names its device in a tag of its own.
+#: Data that comes through a hub has its device in the tag ``device``.
 _SOURCE = Source(SENSEHAT, scope=('"device" =~ /^$host$/', '"site" =~ /^$site$/'))
 
 #: The state is that of every device of the chosen sites, whichever device is watched.
 _STATE = Source(STATE, scope=('"site" =~ /^$site$/',))
 
-#: How far back a device's newest state may lie: one that is silent for longer is no longer told of.
+#: How far back a device's latest state is shown.
 _STATE_DAYS = 30
 
 _STATUS = {
@@ -31,7 +31,7 @@ _STATUS = {
     ONLINE: (ONLINE, thresholds.GOOD),
 }
 
-#: A panel that is open hears of the next reading; what was before it is on the other dashboards.
+#: An open panel shows readings from now on; earlier ones are on the other dashboards.
 _WAITING = "waiting for the next reading"
 
 #: Several sensors may measure the same; each is a series, called after its sensor.
@@ -39,7 +39,7 @@ _SENSORS: Names = {"temperature_raw_celsius": ("${__field.labels.sensor}", None)
 _HUMIDITY: Names = {"humidity_raw_percent": ("${__field.labels.sensor}", None)}
 _PRESSURE: Names = {"pressure_hpa": ("${__field.labels.sensor}", None)}
 
-#: The processor's time by what it went into, as on the Device dashboard.
+#: CPU time by mode, as on the Device dashboard.
 _CPU: Names = {
     "usage_user": ("user", "blue"),
     "usage_system": ("system", "orange"),

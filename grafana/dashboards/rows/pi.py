@@ -19,7 +19,7 @@ _SOURCE = Source(MEASUREMENTS)
 
 _NOT_A_PI = "Not a Raspberry Pi, or the collector pi is off"
 
-#: What the firmware does about heat and a weak supply, and how it is called on the panels.
+#: The firmware's reactions to heat and a weak supply, and their names on the panels.
 _FLAGS = {
     "under_voltage": "Under-voltage",
     "throttled": "Throttled",
@@ -27,7 +27,7 @@ _FLAGS = {
     "soft_temperature_limit": "Soft heat limit",
 }
 
-#: What an eMMC says of its spare blocks.
+#: An eMMC's report on its spare blocks; see ``policy.CARD_PRE_EOL``.
 _SPARE_BLOCKS = {
     "1": ("normal", thresholds.GOOD),
     "2": ("80 % used", thresholds.ACT),

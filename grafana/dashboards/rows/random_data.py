@@ -1,4 +1,4 @@
-"""The Your data dashboard: what the worked example writes, as a pattern for rows of your own."""
+"""The Your data dashboard: the worked example, as a pattern for your own rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Environment dashboard: the readings of the Sense HAT's sensors, and of others beside them."""
+"""The Environment dashboard: the readings of the Sense HAT's sensors, and of others."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from sensetig import policy
 
 _SOURCE = Source(MEASUREMENTS)
 
-#: The Sense HAT's two sensors, and those of other collectors, which the tag tells apart.
+#: The Sense HAT's two sensors, and those of other collectors: a tag separates them.
 _HUMIDITY_SENSOR = {"sensor": "hts221"}
 _PRESSURE_SENSOR = {"sensor": "lps25h"}
 _SENSE_HAT = {"sensor": "(hts221|lps25h)"}
 _OTHER_SENSORS = {"sensor": "!(hts221|lps25h)"}
 
-#: The legend's columns on this dashboard: a day is told by its extremes.
+#: The legend's columns on this dashboard.
 _TABLE = ("min", "mean", "max", "lastNotNull")
 
 

@@ -11,7 +11,7 @@ from grafana.dashboards.lib.panels import Panel, listing, states
 from grafana.dashboards.lib.query import Source
 from grafana.dashboards.lib.style import properties, value_map
 
-#: Of what ``inputs.systemd_units`` of Telegraf 1.39 emits, what telegraf/hub/services.conf keeps.
+#: The fields of ``inputs.systemd_units`` of Telegraf 1.39 that telegraf/hub/services.conf keeps.
 MEASUREMENTS = (
     Measurement(
         "systemd_units",
@@ -34,11 +34,11 @@ MEASUREMENTS = (
 
 _SOURCE = Source(MEASUREMENTS)
 
-#: What a point says of a service that does not run and should: it has failed, waits to be started again, or has ended
-#: after it was active. A job that a timer starts is inactive between its runs and starting in one, and never active.
+#: The condition of a point of a service that is down: it has failed, waits for its restart, or has ended after it was
+#: active. A job that a timer starts is inactive between its runs and starting in one, and never active.
 DOWN = '"active_code" = 3 OR "sub_code" = 13 OR ("active_code" > 0 AND "active_enter_timestamp_us" > 0)'
 
-#: What ``active_code`` says; hours hold the greatest, as a number with a fraction that is none.
+#: The meaning of ``active_code``; hours hold the maximum, as a whole number in a float.
 STATES = {
     "0": ("active", thresholds.GOOD),
     "1": ("reloading", "blue"),

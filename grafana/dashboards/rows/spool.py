@@ -1,4 +1,4 @@
-"""The Pipeline dashboard's row of the spools, through which collectors that are services of their own deliver."""
+"""The Pipeline dashboard's row of the spools: collectors that are separate services deliver through them."""
 
 from __future__ import annotations
 

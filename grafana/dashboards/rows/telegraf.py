@@ -11,7 +11,7 @@ from grafana.dashboards.lib.panels import Panel, lines, number
 from grafana.dashboards.lib.query import Source
 from grafana.dashboards.lib.style import properties
 
-#: Of what ``inputs.internal`` of Telegraf 1.39 emits, what is shown; no collector of this bundle declares it.
+#: The fields of ``inputs.internal`` of Telegraf 1.39 that are shown; no collector of this bundle declares them.
 MEASUREMENTS = (
     Measurement(
         "internal_agent",
@@ -54,9 +54,9 @@ def rows() -> Iterable[Row]:
 
 
 def _since_start(field: str, inner: str, column: str) -> str:
-    """What the outputs of Telegraf that keep points have counted since it started, under that column's name.
+    """A counter of those outputs of Telegraf that keep points, since it started, under that column's name.
 
-    What goes to an open panel over HTTP is in InfluxDB as well, and nothing is lost where no panel gets it.
+    Points for open panels go over HTTP and are in InfluxDB as well: a drop there loses nothing.
     """
     return (
         f'SELECT sum("{inner}") AS "{column}" FROM (SELECT last("{field}") AS "{inner}" FROM "internal_write" '  # noqa: S608 - all of it is this module's own

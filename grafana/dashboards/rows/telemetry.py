@@ -1,4 +1,4 @@
-"""The Pipeline dashboard's row of the telemetry: what was refused, of which device and why."""
+"""The Pipeline dashboard's rows of the telemetry: rejections by device and reason, and the states of devices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Camera dashboard's row of the ``vision`` collector: what is in the pictures of motion events."""
+"""The Camera dashboard's row of the ``vision`` collector: detections in the pictures of motion events."""
 
 from __future__ import annotations
 
