@@ -45,7 +45,6 @@ _SILENT = (
             + ", ".join(
                 (
                     *silence.parts("", "$timeFilter", policy.OFFLINE_SECONDS),
-                    f'(SELECT last("uptime") * 0 AS "retired" FROM "system" WHERE $timeFilter {silence.GROUPS})',  # noqa: S608 - no input
                     f'(SELECT last("retired") AS "retired" FROM "system" WHERE $timeFilter {silence.GROUPS})',  # noqa: S608 - no input
                 )
             )

@@ -68,7 +68,7 @@ STORIES = {
     "name-clash": Story(
         line("system", "uptime=1i,boot_number=7i"),
         lambda name, elapsed: f"system,host={name},site=alerting uptime=1i,boot_number={7 + elapsed // 10 % 2}i",
-        89,
+        90,
     ),
     "downstream-silent": Story(
         device_line("device_state", "online=1i"), device_line("device_state", "online=0i"), 0, 60, tag="device"
@@ -351,7 +351,7 @@ def test_what_is_let_go_on_the_way_to_open_panels_is_not_lost(influxdb: InfluxDB
 
 
 #: Rules that are asked look by look: they compare points, or look back over two lengths of time.
-ONE_BY_ONE = {"device-silent", "downstream-silent", "disk-full-in-a-day", "points-lost"}
+ONE_BY_ONE = {"device-silent", "name-clash", "downstream-silent", "disk-full-in-a-day", "points-lost"}
 
 
 @pytest.mark.parametrize("key", STORIES)

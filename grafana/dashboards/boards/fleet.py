@@ -67,8 +67,7 @@ def rows() -> Iterable[Row]:
 def _heard() -> str:
     """Each place of a machine: whether it is offline (1), late (2) or online (3), and whether it is retired there."""
     columns = 'sum("quiet") AS "quiet", max("late") AS "late", max("offline") AS "offline", sum("retired") AS "retired"'
-    none = f'(SELECT last("uptime") * 0 AS "retired" FROM "system" WHERE {_SITE} AND {_KNOWN} {silence.GROUPS})'  # noqa: S608
-    parts = ", ".join((*silence.parts(_SITE, _KNOWN), none, _retired("system", "host")))
+    parts = ", ".join((*silence.parts(_SITE, _KNOWN), _retired("system", "host")))
     return (
         f'SELECT {_ONLINE} - {silence.over("late")} - {silence.over("offline")} AS "is", "retired" '  # noqa: S608
         f"FROM (SELECT {columns} FROM {parts} {silence.GROUPS}) {silence.GROUPS}"

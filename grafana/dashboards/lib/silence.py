@@ -26,6 +26,9 @@ def parts(scope: str, known: str, least_seconds: int = LATE_SECONDS) -> list[str
     """Subqueries for each machine: ``sum("quiet")`` is its silence in full steps, ``max("late")`` and
     ``max("offline")`` are its patience, all in seconds.
 
+    The first has ``retired`` as 0, to which the caller may add what ``sensetig retire`` has written: InfluxQL takes the
+    type of a column from the first query.
+
     Args:
         scope: the condition that every query has; empty for none.
         known: the condition on the time within which a machine is known at all.
@@ -36,7 +39,7 @@ def parts(scope: str, known: str, least_seconds: int = LATE_SECONDS) -> list[str
         return f'(SELECT {columns} FROM "system" WHERE {" AND ".join(filter(None, (scope, time)))} {GROUPS})'  # noqa: S608 - no input
 
     steps = [step for step in SILENCE_STEPS if step >= least_seconds]
-    shortest = (("quiet", steps[-1]), ("late", LATE_SECONDS), ("offline", OFFLINE_SECONDS))
+    shortest = (("quiet", steps[-1]), ("late", LATE_SECONDS), ("offline", OFFLINE_SECONDS), ("retired", 0))
     longer = (("late", LATE_INTERVALS), ("offline", OFFLINE_INTERVALS))
     found = [
         query(", ".join(f'last("uptime") * 0 + {value} AS "{name}"' for name, value in shortest), known),
