@@ -41,14 +41,15 @@ _SILENT = (
         # The seconds that are left until the machine has been silent for too long. One that was retired has a point
         # that says so, and has time for ever.
         query=(
-            f'SELECT max("offline") - sum("quiet") + {_RETIRED} * sum("retired") AS "value" FROM '  # noqa: S608 - no input
-            + ", ".join(
-                (
-                    *silence.parts("", "$timeFilter", policy.OFFLINE_SECONDS),
-                    f'(SELECT last("retired") AS "retired" FROM "system" WHERE $timeFilter {silence.GROUPS})',  # noqa: S608 - no input
-                )
+            f'SELECT {silence.patience(policy.OFFLINE_SECONDS, policy.OFFLINE_INTERVALS)} - "quiet" '  # noqa: S608 - no input
+            f'+ {_RETIRED} * "retired" AS "value" FROM ('
+            + silence.silent(
+                "",
+                "$timeFilter",
+                f'SELECT last("retired") AS "retired" FROM "system" WHERE $timeFilter {silence.GROUPS}',  # noqa: S608 - no input
+                policy.OFFLINE_SECONDS,
             )
-            + f" WHERE $timeFilter {silence.GROUPS}"
+            + f") WHERE $timeFilter {silence.GROUPS}"
         ),
         range_seconds=KNOWN_SECONDS,
         evaluator="lt",

@@ -66,11 +66,11 @@ def rows() -> Iterable[Row]:
 
 def _heard() -> str:
     """Each place of a machine: whether it is offline (1), late (2) or online (3), and whether it is retired there."""
-    columns = 'sum("quiet") AS "quiet", max("late") AS "late", max("offline") AS "offline", sum("retired") AS "retired"'
-    parts = ", ".join((*silence.parts(_SITE, _KNOWN), _retired("system", "host")))
+    late = silence.over(policy.LATE_SECONDS, policy.LATE_INTERVALS)
+    offline = silence.over(policy.OFFLINE_SECONDS, policy.OFFLINE_INTERVALS)
     return (
-        f'SELECT {_ONLINE} - {silence.over("late")} - {silence.over("offline")} AS "is", "retired" '  # noqa: S608
-        f"FROM (SELECT {columns} FROM {parts} {silence.GROUPS}) {silence.GROUPS}"
+        f'SELECT {_ONLINE} - {late} - {offline} AS "is", "retired" '  # noqa: S608
+        f"FROM ({silence.silent(_SITE, _KNOWN, _retired('system', 'host')[1:-1])}) {silence.GROUPS}"
     )
 
 

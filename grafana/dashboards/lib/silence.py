@@ -7,13 +7,7 @@ values. All of it is read from one measurement, since InfluxQL keeps the series 
 
 from __future__ import annotations
 
-from sensetig.policy import (
-    LATE_INTERVALS,
-    LATE_SECONDS,
-    OFFLINE_INTERVALS,
-    OFFLINE_SECONDS,
-    SILENCE_STEPS,
-)
+from sensetig.policy import LATE_SECONDS, SILENCE_STEPS
 
 #: The tags that separate machines: two sites may have a device of the same name.
 GROUPS = 'GROUP BY "host", "site"'
@@ -22,16 +16,14 @@ GROUPS = 'GROUP BY "host", "site"'
 _LESS = 0.05
 
 
-def parts(scope: str, known: str, least_seconds: int = LATE_SECONDS) -> list[str]:
-    """Subqueries for each machine: ``sum("quiet")`` is its silence in full steps, ``max("late")`` and
-    ``max("offline")`` are its patience, all in seconds.
-
-    The first has ``retired`` as 0, to which the caller may add what ``sensetig retire`` has written: InfluxQL takes the
-    type of a column from the first query.
+def silent(scope: str, known: str, retired: str, least_seconds: int = LATE_SECONDS) -> str:
+    """A query with a row for each machine: ``quiet``, its silence in full steps, ``interval``, the time between its
+    samples or 0, both in seconds, and ``retired``.
 
     Args:
         scope: the condition that every query has; empty for none.
         known: the condition on the time within which a machine is known at all.
+        retired: the query for the newest ``retired`` that ``sensetig retire`` has written.
         least_seconds: shorter silences count as none.
     """
 
@@ -39,20 +31,38 @@ def parts(scope: str, known: str, least_seconds: int = LATE_SECONDS) -> list[str
         return f'(SELECT {columns} FROM "system" WHERE {" AND ".join(filter(None, (scope, time)))} {GROUPS})'  # noqa: S608 - no input
 
     steps = [step for step in SILENCE_STEPS if step >= least_seconds]
-    shortest = (("quiet", steps[-1]), ("late", LATE_SECONDS), ("offline", OFFLINE_SECONDS), ("retired", 0))
-    longer = (("late", LATE_INTERVALS), ("offline", OFFLINE_INTERVALS))
-    found = [
-        query(", ".join(f'last("uptime") * 0 + {value} AS "{name}"' for name, value in shortest), known),
-        query(", ".join(f'last("interval_seconds") * {count} AS "{name}"' for name, count in longer), known),
-    ]
-    for step, before in zip(steps, (0, *steps), strict=False):
-        found.append(query(f'last("uptime") * 0 - {step - before} AS "quiet"', f"time > now() - {step}s"))
-    return found
+    # Aggregates over a union cost by columns and queries: the spans, which have one column, are added up first.
+    spans = ", ".join(
+        query(f'last("uptime") * 0 - {step - before} AS "quiet"', f"time > now() - {step}s")
+        for step, before in zip(steps, (0, *steps), strict=False)
+    )
+    # InfluxQL takes the types of columns from the first query.
+    parts = (
+        query(
+            f'last("uptime") * 0 + {steps[-1]} AS "quiet", last("uptime") * 0.0 AS "interval", '
+            'last("uptime") * 0 AS "retired"',
+            known,
+        ),
+        f'(SELECT sum("quiet") AS "quiet" FROM {spans} {GROUPS})',  # noqa: S608 - no input
+        query('last("interval_seconds") AS "interval"', known),
+        f"({retired})",
+    )
+    columns = ", ".join(f'sum("{name}") AS "{name}"' for name in ("quiet", "interval", "retired"))
+    return f"SELECT {columns} FROM {', '.join(parts)} {GROUPS}"  # noqa: S608 - no input
 
 
-def over(patience: str) -> str:
-    """1 where the silence has reached the patience, 0 where not; of the columns that :func:`parts` makes."""
-    left = f'("quiet" - "{patience}" + {_LESS})'
+def patience(seconds: int, intervals: int) -> str:
+    """How long a machine may be silent: the longer of a time and of a number of its intervals.
+
+    >>> patience(60, 3)
+    '(60 + 3 * "interval" + abs(60 - 3 * "interval")) / 2'
+    """
+    return f'({seconds} + {intervals} * "interval" + abs({seconds} - {intervals} * "interval")) / 2'
+
+
+def over(seconds: int, intervals: int) -> str:
+    """1 where the silence has reached the patience, 0 where not; of the columns of :func:`silent`."""
+    left = f'("quiet" - {patience(seconds, intervals)} + {_LESS})'
     return f"(1 + {left} / abs({left})) / 2"
 
 
