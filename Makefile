@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop demo-clean test bench lint dashboards reference engines lock clean e2e deploy
+.PHONY: help demo demo-stop demo-clean test unit bench lint dashboards reference engines lock clean e2e deploy
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,7 +22,10 @@ demo-clean: $(VENV)/.demo ## Stop the demo and remove its data, tokens and logs
 
 test: $(VENV)/.dev ## Get what is missing and run all tests, on the real engines
 	@$(BIN)/sensetig engines
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m tests $(TESTS)
+
+unit: $(VENV)/.dev ## Run the tests that need no engine, on every push
+	$(BIN)/python -m tests tests/unit tests/test_cases.py tests/test_completeness.py
 
 bench: $(VENV)/.dev ## Measure speed and memory, side by side with what they are compared to
 	@$(BIN)/sensetig engines
@@ -43,10 +46,12 @@ deploy: ## Run this checkout's Python on a Pi at once: make deploy HOST=pi@pi.lo
 		--rsh="$(SSH)" --rsync-path="sudo rsync" $(DEPLOYED) $(HOST):/opt/sensetig/checkout/
 	@$(SSH) $(HOST) sudo sh -s < ansible/development.sh
 
-lint: $(VENV)/.ansible ## Check style and types
+lint: $(VENV)/.ansible ## Check style, types, prose and commit subjects
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m mypy
+	$(BIN)/python -m tools.prose
+	$(BIN)/python -m tools.subjects
 	cd ansible && ../$(BIN)/yamllint --strict .
 	cd ansible && PATH="$(CURDIR)/$(BIN):$$PATH" ../$(BIN)/ansible-lint --offline --strict
 
@@ -54,7 +59,7 @@ dashboards: $(VENV)/.dev ## Build the dashboards' JSON and the alert rules from 
 	$(BIN)/python -m grafana.dashboards
 	$(BIN)/python -m grafana.alerting
 
-reference: $(VENV)/.dev ## Build the metrics reference in docs from the collectors' declarations
+reference: $(VENV)/.dev ## Build the reference pages in docs from the declarations of collectors and commands
 	$(BIN)/sensetig reference
 
 engines: $(VENV)/.demo ## Get Telegraf, InfluxDB and Grafana from the first source that serves

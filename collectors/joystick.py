@@ -211,7 +211,10 @@ def _opened(context: Context) -> Stick:
     from collectors.sensehat import hat
 
     if backend == "auto" and not hat.present(context.values[SYS_ROOT]):
-        raise NotApplicable
+        raise NotApplicable(
+            f"no Sense HAT was found in {context.values[SYS_ROOT]}; to use another joystick, set "
+            "SENSETIG_JOYSTICK_BACKEND to hat, emulator or simulated"
+        )
     return _hat()
 
 

@@ -1,23 +1,23 @@
 """Random data pushed straight to InfluxDB: the worked example of a collector of your own.
 
-A walk and some noise, simulated and marked so. With ``output = "telegraf"`` the points are printed, as those of every
-other collector are. With ``output = "influxdb"``, the default, this module is an application that writes to InfluxDB
-itself, in batches that are tried again while InfluxDB is away; Telegraf only starts it, asks for a point every second,
-and carries its ``collector`` self-metric.
+A random walk and some noise, simulated and tagged so. With ``output = "telegraf"`` the points are printed, as those
+of every other collector are. With ``output = "influxdb"``, the default, this module is an application that writes to
+InfluxDB itself, in batches that influxdb-client retries while InfluxDB is away. Telegraf only starts it, asks for a
+point every second, and carries its ``collector`` self-metric.
 
-The token comes from the variable SENSETIG_RANDOM_DATA_TOKEN or from the file that ``token_file`` names. It is no
-setting of its own: an option would show it in the list of processes.
+The token comes from the variable SENSETIG_RANDOM_DATA_TOKEN or from the file that ``token_file`` names, never from an
+option, which would show it in the list of processes.
 """
 
 from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from collectors.core.api import Collector, Context, Unavailable
-from collectors.core.errors import ErrorReporter
+from collectors.core.files import is_token, read_token
 from collectors.core.line_protocol import FieldValue, Metric, Series, encode
 from collectors.core.schema import Field, Measurement, Tag
 from collectors.core.settings import Setting, Values
@@ -87,11 +87,11 @@ SETTINGS: tuple[Setting[Any], ...] = (
 
 TOKEN_VARIABLE = "SENSETIG_RANDOM_DATA_TOKEN"  # noqa: S105 - the variable's name
 
-#: Time for the last batch at the end, in seconds; Telegraf kills what takes longer than 5.
+#: Time for the last batch at the end, in seconds; Telegraf kills a process that takes longer than 5.
 CLOSE_SECONDS = 3.0
 
 #: Longest pause between two attempts, in seconds; the end of the process may have to wait for one.
-PAUSE_SECONDS = 5.0
+MAX_PAUSE_SECONDS = 5.0
 
 
 class Walk:
@@ -111,7 +111,7 @@ class Walk:
 
 
 class Printed:
-    """Points for whoever reads standard output."""
+    """Prints a point for each request; Telegraf stores it."""
 
     def __init__(self, walk: Walk, series: Series) -> None:
         self._walk = walk
@@ -122,142 +122,82 @@ class Printed:
         yield Metric(self._series, self._walk.step())
 
     def close(self) -> None:
-        """Nothing is held."""
-
-
-class Delivery(Protocol):
-    """A way to InfluxDB."""
-
-    acknowledged: int
-
-    def deliver(self, line: str) -> str | None:
-        """Take a line of line protocol; a sentence when something is wrong with the way, else None."""
-        ...
-
-    def close(self) -> str | None:
-        """Deliver what waits; a sentence when something was lost, else None."""
-        ...
+        """There is nothing to close."""
 
 
 class Pushed:
-    """Points that go to InfluxDB from here: standard output gets none of them."""
+    """Writes a point for each request to InfluxDB itself; standard output gets none of them.
 
-    def __init__(
-        self,
-        walk: Walk,
-        series: Series,
-        delivery: Delivery,
-        report: ErrorReporter,
-        clock_ns: Callable[[], int],
-        *,
-        once: bool,
-    ) -> None:
+    influxdb-client collects the points into batches, and writes them on a thread of its own. Its callbacks run there;
+    each sets plain attributes, which :meth:`collect` reads.
+
+    Args:
+        walk: makes the points.
+        series: their tags. Telegraf adds none to points that go past it.
+        client: the ``InfluxDBClient``.
+        context: of the collector.
+    """
+
+    def __init__(self, walk: Walk, series: Series, client: Any, context: Context) -> None:
         self._walk = walk
         self._series = series
-        self._delivery = delivery
-        self._report = report
-        self._clock_ns = clock_ns
-        self._once = once
+        self._client = client
+        self._context = context
+        self._url, self._bucket = context.values[URL], context.values[BUCKET]
+        self._max_waiting = context.values[BUFFER_SIZE]
+        self._taken = self._acknowledged = self._refused = 0
+        self._trouble = ""
+        self._closing = False
+        self._api = None if context.once else self._batches(context.values)
 
     def collect(self) -> Iterable[Metric]:
-        """Push one point. Raises Unavailable when it is the only one, and InfluxDB did not take it."""
-        fields = {**self._walk.step(), "acknowledged_count": self._delivery.acknowledged}
-        trouble = self._delivery.deliver(encode(Metric(self._series, fields, self._clock_ns())))
-        if trouble and self._once:
-            raise Unavailable(trouble)
-        if trouble:
-            self._report.error(trouble)
+        """Hand one point over, and report what is wrong until a batch gets through again."""
+        fields = {**self._walk.step(), "acknowledged_count": self._acknowledged}
+        line = encode(Metric(self._series, fields, self._context.clock_ns()))
+        if self._api is None:
+            self._write_now(line)
+            return ()
+        waiting = self._taken - self._acknowledged - self._refused
+        if waiting >= self._max_waiting:
+            trouble = self._trouble or "InfluxDB is too slow"
+            self._context.report.error(f"{trouble}; {waiting} points wait, so this one is dropped")
+            return ()
+        self._taken += 1
+        self._api.write(self._bucket, record=line)
+        if self._trouble:
+            self._context.report.error(self._trouble)
         return ()
 
     def close(self) -> None:
-        """Deliver what waits, within a bound."""
-        trouble = self._delivery.close()
-        if trouble:
-            self._report.error(trouble)
-
-
-class Target(NamedTuple):
-    """Where points go. The token does not show when it is printed."""
-
-    url: str
-    organisation: str
-    bucket: str
-    token: str
-
-    def __repr__(self) -> str:
-        return f"Target({self.url!r}, {self.organisation!r}, {self.bucket!r})"
-
-    def sentence(self, error: Exception) -> str:
-        """What went wrong, and what to do."""
-        status, said = getattr(error, "status", None), " ".join(str(getattr(error, "message", "")).split())
-        if status in (401, 403):
-            return (
-                f"InfluxDB at {self.url} does not let this token write to the bucket {self.bucket!r}; give one that "
-                f"may in {TOKEN_VARIABLE} or in token_file"
-            )
-        if status is not None:
-            return f"InfluxDB at {self.url} refused the points: {said or type(error).__name__} (status {status})"
-        return f"InfluxDB at {self.url} does not answer"
-
-
-class Once:
-    """Writes each line at once, and waits for the answer."""
-
-    def __init__(self, client: Any, target: Target) -> None:
-        from influxdb_client.client.write_api import SYNCHRONOUS
-
-        self.acknowledged = 0
-        self._client = client
-        self._api = client.write_api(write_options=SYNCHRONOUS)
-        self._target = target
-
-    def deliver(self, line: str) -> str | None:
-        """Write a line; a sentence when InfluxDB did not take it."""
-        from influxdb_client.client.exceptions import InfluxDBError
-        from urllib3.exceptions import HTTPError
-
-        try:
-            self._api.write(self._target.bucket, self._target.organisation, line)
-        except (InfluxDBError, HTTPError) as error:
-            return self._target.sentence(error)
-        self.acknowledged += 1
-        return None
-
-    def close(self) -> str | None:
-        """Nothing waits."""
+        """Write the waiting points within CLOSE_SECONDS, and report those that are lost."""
+        if self._api is not None:
+            self._closing = bool(self._trouble)  # a batch that is being retried gets no further attempt
+            self._api.close()
+            self._closing = True
+            # The timer and the retries would keep the process alive.
+            self._scheduler.executor.shutdown(wait=False, cancel_futures=True)
+        waiting = self._taken - self._acknowledged - self._refused
         self._client.close()
-        return None
+        lost = [f"{waiting} had not reached it when it was time to stop"] if waiting else []
+        lost += [f"{self._refused} were refused"] if self._refused else []
+        if lost:
+            self._context.report.error(f"InfluxDB at {self._url} misses points: {', '.join(lost)}")
 
-
-class Batches:
-    """Collects lines into batches that influxdb-client writes from a thread of its own, again and again if need be.
-
-    Its callbacks come from that thread; each sets plain attributes, and the thread that delivers reads them.
-    """
-
-    def __init__(self, client: Any, target: Target, values: Values) -> None:
+    def _batches(self, values: Values) -> Any:
         from influxdb_client.client.write_api import WriteOptions
         from reactivex.scheduler import ThreadPoolScheduler
 
-        self.acknowledged = 0
-        self._taken = 0
-        self._refused = 0
-        self._trouble: str | None = None
-        self._closing = False
-        self._client = client
-        self._target = target
-        self._buffer_size = values[BUFFER_SIZE]
         self._scheduler: Any = ThreadPoolScheduler(max_workers=1)
         make_options: Any = WriteOptions
-        self._api = client.write_api(
+        return self._client.write_api(
             write_options=make_options(
                 batch_size=values[BATCH_SIZE],
                 flush_interval=int(values[FLUSH_SECONDS] * 1000),
                 retry_interval=500,
                 exponential_base=2,
-                max_retry_delay=int(PAUSE_SECONDS * 1000),
+                max_retry_delay=int(MAX_PAUSE_SECONDS * 1000),
                 max_retry_time=int(values[RETRY_SECONDS] * 1000),
-                max_retries=1_000_000,  # the time is what ends it
+                max_retries=1_000_000,  # the time limits them
                 max_close_wait=int(CLOSE_SECONDS * 1000),
                 write_scheduler=self._scheduler,
             ),
@@ -266,93 +206,67 @@ class Batches:
             retry_callback=self._on_retry,
         )
 
-    @property
-    def _waiting(self) -> int:
-        return self._taken - self.acknowledged - self._refused
+    def _write_now(self, line: str) -> None:
+        """Write a single point. Raises Unavailable where InfluxDB does not store it."""
+        from influxdb_client.client.exceptions import InfluxDBError
+        from influxdb_client.client.write_api import SYNCHRONOUS
+        from urllib3.exceptions import HTTPError
 
-    def deliver(self, line: str) -> str | None:
-        """Take a line; the sentence of what is wrong at the moment, until a batch gets through again."""
-        if self._waiting >= self._buffer_size:
-            return f"{self._trouble or 'InfluxDB is too slow'}; {self._waiting} points wait, so this one is dropped"
-        self._taken += 1
-        self._api.write(self._target.bucket, self._target.organisation, line)
-        return self._trouble
-
-    def close(self) -> str | None:
-        """Write what waits, as far as CLOSE_SECONDS allow."""
-        self._closing = self._trouble is not None  # a batch that is being tried again is not tried yet again
-        self._api.close()
-        self._closing = True
-        self._scheduler.executor.shutdown(wait=False, cancel_futures=True)
-        waiting = self._waiting
-        self._client.close()
-        lost = [f"{waiting} had not reached it when it was time to stop"] if waiting else []
-        lost += [f"{self._refused} were refused"] if self._refused else []
-        return f"InfluxDB at {self._target.url} misses points: {', '.join(lost)}" if lost else None
-
-    def _on_success(self, _key: object, data: bytes) -> None:
-        self.acknowledged += _lines(data)
-        self._trouble = None
-
-    def _on_error(self, _key: object, data: bytes, error: Exception) -> None:
-        self._trouble = self._target.sentence(error)
-        if not self._closing:
-            self._refused += _lines(data)
-
-    def _on_retry(self, _key: object, _data: bytes, error: Exception) -> None:
-        self._trouble = f"{self._target.sentence(error)}; points wait for it"
-        if self._closing:
-            raise Unavailable(self._trouble)
-
-
-def _lines(data: bytes) -> int:
-    return data.count(b"\n") + 1
-
-
-def read_token(environ: Mapping[str, str], file: str | None) -> str:
-    """The token from the environment or the file. Raises Unavailable where there is none."""
-    token = environ.get(TOKEN_VARIABLE, "").strip()
-    if not token and file:
         try:
-            with open(file, encoding="ascii") as handle:
-                token = handle.read().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise Unavailable(f"the token in {file} cannot be read: {error}") from None
-    if not token:
+            self._client.write_api(write_options=SYNCHRONOUS).write(self._bucket, record=line)
+        except (InfluxDBError, HTTPError) as error:
+            raise Unavailable(self._sentence(error)) from None
+
+    def _sentence(self, error: Exception) -> str:
+        status, message = getattr(error, "status", None), " ".join(str(getattr(error, "message", "")).split())
+        if status is None:
+            return f"InfluxDB at {self._url} does not answer"
+        if status in (401, 403):
+            return (
+                f"InfluxDB at {self._url} does not let this token write to the bucket {self._bucket!r}; give one that "
+                f"may in {TOKEN_VARIABLE} or in token_file"
+            )
+        return f"InfluxDB at {self._url} refused the points: {message or type(error).__name__} (status {status})"
+
+    def _on_success(self, _key: object, batch: bytes) -> None:
+        self._acknowledged += _count(batch)
+        self._trouble = ""
+
+    def _on_error(self, _key: object, batch: bytes, error: Exception) -> None:
+        self._trouble = self._sentence(error)
+        if not self._closing:
+            self._refused += _count(batch)
+
+    def _on_retry(self, _key: object, _batch: bytes, error: Exception) -> None:
+        self._trouble = f"{self._sentence(error)}; points wait for it"
+        if self._closing:
+            raise Unavailable(self._trouble)  # ends the retries
+
+
+def _count(batch: bytes) -> int:
+    return batch.count(b"\n") + 1
+
+
+def check_settings(values: Values, environ: Mapping[str, str]) -> str:
+    """The token. Raises Unavailable for an address that is not one, and where there is no token."""
+    from urllib3.exceptions import LocationParseError
+    from urllib3.util import parse_url
+
+    try:
+        address = parse_url(values[URL])
+        valid = address.scheme in ("http", "https") and bool(address.host) and address.query is None
+    except LocationParseError:
+        valid = False
+    if not valid:
+        raise Unavailable(f"url is {values[URL]!r}; it must be one such as http://127.0.0.1:8086")
+    token, file = environ.get(TOKEN_VARIABLE, "").strip(), values[TOKEN_FILE]
+    if token and not is_token(token):
+        raise Unavailable(f"{TOKEN_VARIABLE} is not one word of ASCII characters, as a token is")
+    if not token and not file:
         raise Unavailable(
             f"there is no token for InfluxDB; give one in {TOKEN_VARIABLE}, or a file of it in token_file"
         )
-    if not all("!" <= character <= "~" for character in token):
-        raise Unavailable("the token for InfluxDB is not one word of ASCII characters")
-    return token
-
-
-def check_url(url: str) -> None:
-    """Raise Unavailable, with what is wrong, unless this is the address of a server."""
-    if wrong := _wrong_with(url):
-        raise Unavailable(f"url is {url!r}, {wrong}; it must be one such as http://127.0.0.1:8086")
-
-
-def _wrong_with(url: str) -> str | None:
-    from urllib.parse import urlsplit
-
-    if not all("!" <= character <= "~" for character in url):
-        return "which has a character that no address has"
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        return f"whose host is none ({error})"
-    if parts.scheme not in ("http", "https"):
-        return "which does not begin with http:// or https://"
-    if not parts.hostname:
-        return "which names no host"
-    if parts.query or parts.fragment:
-        return "which goes on behind a ? or a #"
-    try:
-        fits = parts.port != 0
-    except ValueError:
-        fits = False
-    return None if fits else "whose port is not a number from 1 to 65535"
+    return token or read_token(file or "", TOKEN_FILE.name)
 
 
 def create(context: Context) -> Collector:
@@ -362,16 +276,13 @@ def create(context: Context) -> Collector:
     tags = {"device": values[DEVICE] or context.host, "simulated": "true"}
     if values[OUTPUT] == "telegraf":
         return Printed(walk, Series("random_data", tags))
-    check_url(values[URL])
-    target = Target(values[URL], values[ORGANISATION], values[BUCKET], read_token(os.environ, values[TOKEN_FILE]))
+    token = check_settings(values, os.environ)
     import logging
 
     from influxdb_client.client.influxdb_client import InfluxDBClient
 
-    # The library logs each failure as well, in several lines; the sentence in our report is enough.
+    # The library logs each failure in several lines; the one that is reported is enough.
     logging.getLogger("influxdb_client").addHandler(logging.NullHandler())
-    client = InfluxDBClient(target.url, target.token, org=target.organisation, timeout=4000)
-    delivery: Delivery = Once(client, target) if context.once else Batches(client, target, values)
-    # Telegraf adds these to the lines that it carries; this one goes past it.
+    client = InfluxDBClient(values[URL], token, org=values[ORGANISATION], timeout=4000)
     tags |= {"host": values[HOST] or context.host, "site": values[SITE]}
-    return Pushed(walk, Series("random_data", tags), delivery, context.report, context.clock_ns, once=context.once)
+    return Pushed(walk, Series("random_data", tags), client, context)

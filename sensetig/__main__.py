@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from importlib import import_module
 from pkgutil import iter_modules
+from typing import Any
 
 import click
 
 from collectors import __version__
 from sensetig import cli as commands
+from sensetig.output import standard_output
 
 
 class Commands(click.Group):
     """A group whose commands are the modules of :mod:`sensetig.cli`."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run a command from the shell, or from a test."""
+        with standard_output():
+            return super().main(*args, **extra)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The commands, sorted."""

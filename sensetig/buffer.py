@@ -19,6 +19,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from collectors.core.files import sync_folder, write_atomic
+
 #: How large a segment becomes that is written here; Telegraf's own are of this size, too.
 SEGMENT_BYTES = 20_971_520
 
@@ -229,31 +231,14 @@ def _replace(log: Path, bodies: Iterator[bytes], aside: str) -> None:
     first = 1
     for body in bodies:
         if body:
-            _write(new / f"{first:020d}", body)
+            write_atomic(new / f"{first:020d}", body, 0o640)
             first += whole(body)[0]
-    _write(new / f"{first:020d}", b"")
-    _flush(new)
+    write_atomic(new / f"{first:020d}", b"", 0o640)
     if old.exists():
         shutil.rmtree(old)
     log.rename(old)
     new.rename(log)
-    _flush(log.parent)
-
-
-def _write(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    path.chmod(0o640)
-
-
-def _flush(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(log.parent)
 
 
 def _cut(directory: Path, too_much: int) -> int:

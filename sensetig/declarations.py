@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import NamedTuple, cast
 
 from collectors.core.api import Module
-from collectors.core.registry import catalogue
+from collectors.core.measurements import SHARED
+from collectors.core.registry import catalogue, load
 from collectors.core.schema import COLLECTOR, Measurement
 
 
 class Declared(NamedTuple):
-    """A measurement and the collector that emits it; none emits the runner's own."""
+    """A measurement and the collectors that emit it; the runner's own has none."""
 
-    collector: str | None
+    collectors: tuple[str, ...]
     measurement: Measurement
 
 
 def collector_module(name: str) -> Module:
     """The module of a collector of the catalogue."""
-    return cast("Module", import_module(f"collectors.{name}"))
+    return cast("Module", load(name))
 
 
 def declared() -> dict[str, Declared]:
     """Every measurement by its name, in the order of the catalogue; the runner's own last."""
-    found = {
-        measurement.name: Declared(name, measurement)
-        for name in catalogue()
-        for measurement in collector_module(name).MEASUREMENTS
-    }
-    found[COLLECTOR.name] = Declared(None, COLLECTOR)
+    found: dict[str, Declared] = {}
+    for name in catalogue():
+        for measurement in collector_module(name).MEASUREMENTS:
+            others = found[measurement.name].collectors if measurement.name in found else ()
+            whole = SHARED.get(measurement.name, measurement)
+            found[measurement.name] = Declared((*others, name), whole)
+    found[COLLECTOR.name] = Declared((), COLLECTOR)
     return found

@@ -1,40 +1,71 @@
-"""The metrics reference: what the collectors declare, written as a document."""
+"""The reference pages: the declarations of collectors and commands, as Markdown."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from collectors.core.schema import COLLECTOR, PIPELINE_TAGS, Field, Measurement, Tag
+import click
+
+from collectors.core.schema import COLLECTOR, PIPELINE_TAGS, UNITS, Field, Measurement, Tag, check_unit
 from collectors.core.settings import DEFAULT_FILE, Setting, variable
 
 _KINDS = {float: "float", int: "integer", bool: "boolean", str: "string"}
+_SETTING_KINDS = {float: "number", int: "whole number", bool: "true or false", str: "text"}
 
-_HEAD = f"""# Metrics reference
+_METRICS = """# Metrics reference
 
 <!-- Built from the collectors' declarations by `sensetig reference`: change those, not this file. -->
 
-What every collector emits, and how each is set. A collector runs as `python -m collectors NAME`; without a name,
-all are listed.
+The measurements of every collector. A collector runs as `python -m collectors NAME`; without a name, the command lists
+all collectors. The [settings reference](settings.md) has their settings.
 
-No data is different from zero: a field that could not be read, or that a machine does not have, is absent from its
-point. A reading outside its range is refused and counted in [`collector`](#every-collector). Times are in
+Missing data is never stored as 0: a field that cannot be read, or that a machine does not have, is absent from its
+point. A reading outside its range is rejected and counted in [`collector`](#every-collector). Times are in
 nanoseconds, UTC.
+"""
 
-Each setting has three places, the later the stronger: its key in the collector's section of the settings file
-(`{DEFAULT_FILE}`, or the file that `SENSETIG_SETTINGS` or `--settings` names), its environment variable,
-its option.
+_SETTINGS = f"""# Settings reference
+
+<!-- Built from the collectors' declarations by `sensetig reference`: change those, not this file. -->
+
+The settings of every collector. A setting comes from the first of these places that has it:
+
+1. its option on the collector's command line,
+2. its environment variable,
+3. its key in the collector's section of the settings file: `{DEFAULT_FILE}`, or the file that `--settings FILE`
+   or the variable `SENSETIG_SETTINGS` names,
+4. its default.
+
+An empty variable or option counts as absent. A wrong value stops the collector with a sentence that names the place,
+the value and the values that are allowed. `sensetig check-settings` checks a whole file.
+
+```toml
+[system]
+processes = 10
+```
+
+Every collector also has the options `--execd`, `--settings FILE`, `--spool DIR` and `--help`.
+"""
+
+_COMMANDS = """# Command reference
+
+<!-- Built from the commands by `sensetig reference`: change those, not this file. -->
+
+The commands of `sensetig`, as `sensetig COMMAND --help` prints them. The collectors, which run as
+`python -m collectors NAME`, are in the [settings reference](settings.md).
 """
 
 
 class Collector:
-    """What the reference says of one collector.
+    """A collector on the reference pages.
 
     Args:
         name: its name on the command line.
         summary: its line of help.
-        measurements, settings: what it declares.
-        guide: the link to a page of its own, or None.
+        measurements, settings: its declarations.
+        guide: the link to its page, or None.
     """
 
     def __init__(
@@ -52,12 +83,34 @@ class Collector:
         self.guide = guide
 
 
-def render(collectors: Iterable[Collector]) -> str:
-    """The whole document, in Markdown."""
+def render_metrics(collectors: Iterable[Collector]) -> str:
+    """The page of measurements, in Markdown. Raises DeclarationError for an unknown unit."""
     every = list(collectors)
-    parts = [_HEAD, *_contents(every), *_common()]
+    parts = [_METRICS, *_contents(every), *_common(), *_units()]
     for collector in every:
         parts.extend(_collector(collector))
+    return "\n".join(parts)
+
+
+def render_settings(collectors: Iterable[Collector]) -> str:
+    """The page of settings, in Markdown."""
+    parts = [_SETTINGS]
+    for collector in collectors:
+        parts.extend(_settings(collector))
+    return "\n".join(parts)
+
+
+def render_commands(program: click.Group, name: str) -> str:
+    """The page of commands, in Markdown.
+
+    Args:
+        program: the group that holds all commands.
+        name: its name on the command line.
+    """
+    context = click.Context(program, info_name=name, **program.context_settings)
+    parts = [_COMMANDS]
+    for command in program.list_commands(context):
+        parts.extend(_command(program, command, context))
     return "\n".join(parts)
 
 
@@ -71,7 +124,7 @@ def _contents(collectors: Sequence[Collector]) -> Iterator[str]:
         [f"[{each.name}](#{each.name})", each.summary, ", ".join(f"`{one.name}`" for one in each.measurements)]
         for each in collectors
     ]
-    yield from _table(("collector", "what it is", "measurements"), rows)
+    yield from _table(("collector", "summary", "measurements"), rows)
 
 
 def _common() -> Iterator[str]:
@@ -82,28 +135,58 @@ def _common() -> Iterator[str]:
     yield from _measurement(COLLECTOR)
 
 
+def _units() -> Iterator[str]:
+    yield "## Units\n"
+    yield "A field has one of these units, or none where it is a plain number, a truth value or a text:\n"
+    yield from _table(("unit", "symbol"), [[f"`{name}`", symbol] for name, symbol in UNITS.items() if name])
+
+
 def _collector(collector: Collector) -> Iterator[str]:
     yield heading(collector.name) + "\n"
-    yield collector.summary + (f" [More of it]({collector.guide})." if collector.guide else "") + "\n"
+    yield collector.summary + (f" See [its page]({collector.guide})." if collector.guide else "") + "\n"
     for measurement in collector.measurements:
         yield from _measurement(measurement)
-    yield f"### Settings of {collector.name}\n"
+
+
+def _settings(collector: Collector) -> Iterator[str]:
+    yield heading(collector.name) + "\n"
+    yield f"{collector.summary} See its [measurements](metrics.md#{collector.name}).\n"
     if not collector.settings:
-        yield "It has none.\n"
+        yield "It has no settings.\n"
         return
     yield from _table(
-        (f"key in `[{collector.name}]`", "option", "variable", "default", "meaning"),
+        (f"key in `[{collector.name}]`", "option", "variable", "kind", "allowed", "default", "meaning"),
         [
             [
                 f"`{setting.name}`",
                 f"`--{setting.name.replace('_', '-')}`",
                 f"`{variable(collector.name, setting)}`",
+                _SETTING_KINDS[setting.kind],
+                _allowed(setting),
                 _default(setting),
-                setting.help + _expected(setting),
+                setting.help,
             ]
             for setting in collector.settings
         ],
     )
+
+
+def _command(group: click.Group, name: str, parent: click.Context) -> Iterator[str]:
+    """The section of a command, and behind it those of its subcommands."""
+    command = group.get_command(parent, name)
+    assert command is not None
+    context = click.Context(command, parent=parent, info_name=name, **command.context_settings)
+    usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
+    yield f"{'##' if parent.parent is None else '###'} {context.command_path}\n"
+    yield inspect.cleandoc(command.help or "").replace("\b\n", "") + "\n"
+    yield f"```\n{usage}\n```\n"
+    records = [option.get_help_record(context) for option in command.params if isinstance(option, click.Option)]
+    options = [[f"`{record[0]}`", record[1].replace("  [", " [")] for record in records if record is not None]
+    if options:
+        yield from _table(("option", "meaning"), options)
+    if isinstance(command, click.Group):
+        for each in command.list_commands(context):
+            yield from _command(command, each, context)
 
 
 def _measurement(measurement: Measurement) -> Iterator[str]:
@@ -111,10 +194,12 @@ def _measurement(measurement: Measurement) -> Iterator[str]:
     yield measurement.help + "\n"
     if measurement.tags:
         yield from _tags(measurement.tags)
+    for field in measurement.fields:
+        check_unit(measurement.name, field)
     yield from _table(
         ("field", "type", "unit", "valid", "meaning"),
         [
-            [f"`{field.name}`", _KINDS[field.kind], field.unit.replace("_", " "), _valid(field), field.help]
+            [f"`{field.name}`", _KINDS[field.kind], field.unit, _valid(field), field.help]
             for field in measurement.fields
         ],
     )
@@ -126,16 +211,19 @@ def _tags(tags: Sequence[Tag]) -> Iterator[str]:
 
 
 def _valid(field: Field) -> str:
-    if field.low is not None and field.high is not None:
-        return f"{field.low:g} to {field.high:g}"
-    if field.low is not None:
-        return f"at least {field.low:g}"
-    return "" if field.high is None else f"at most {field.high:g}"
+    return _range(field.low, field.high)
 
 
-def _expected(setting: Setting[Any]) -> str:
-    """What a value must be; a text of any kind goes without saying."""
-    return "" if setting.kind is str and not setting.choices else f" {setting.expected.capitalize()}."
+def _allowed(setting: Setting[Any]) -> str:
+    return ", ".join(f"`{choice}`" for choice in setting.choices) or _range(setting.low, setting.high)
+
+
+def _range(low: float | None, high: float | None) -> str:
+    if low is not None and high is not None:
+        return f"{low:g} to {high:g}"
+    if low is not None:
+        return f"at least {low:g}"
+    return "" if high is None else f"at most {high:g}"
 
 
 def _default(setting: Setting[Any]) -> str:

@@ -17,9 +17,10 @@ import pytest
 from collectors.core.api import Module
 from collectors.core.line_protocol import Metric, Series
 from collectors.core.line_protocol_parser import decode_lines
-from collectors.core.schema import COLLECTOR, violations
+from collectors.core.schema import COLLECTOR
 from sensetig.declarations import declared
 from tests.golden import CASES, DATA, Case, find_cases, mask, read_case, read_volatile, run
+from tests.schema_check import violations
 
 ALL = find_cases()
 

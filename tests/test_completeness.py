@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from collectors.core.measurements import ENVIRONMENT, SHARED
 from collectors.core.registry import catalogue
 from collectors.core.schema import COLLECTOR, PIPELINE_TAGS
-from sensetig.cli.reference import build, command
+from collectors.telemetry.processor import declarations
+from sensetig.cli.reference import PAGES, command
 from sensetig.declarations import collector_module, declared
 from sensetig.reference import heading
 from tests.golden import CASES, ROOT, find_cases
@@ -89,9 +91,29 @@ def test_every_case_and_row_belongs_to_something() -> None:
     assert strays == []
 
 
-def test_no_two_collectors_emit_the_same_measurement() -> None:
-    emitted = [measurement.name for name in catalogue() for measurement in collector_module(name).MEASUREMENTS]
-    assert sorted(emitted) == sorted(set(emitted) - {COLLECTOR.name})
+def test_collectors_that_emit_the_same_measurement_take_it_from_the_shared_ones() -> None:
+    emitted = [(name, each) for name in catalogue() for each in collector_module(name).MEASUREMENTS]
+    names = [each.name for _, each in emitted]
+    assert COLLECTOR.name not in names
+    for collector, each in emitted:
+        if each.name in SHARED:
+            assert each == SHARED[each.name].only(*(field.name for field in each.fields)), collector
+        else:
+            assert names.count(each.name) == 1, f"{each.name} belongs into collectors/core/measurements.py"
+
+
+def test_a_shared_measurement_is_read_whole_whichever_fields_a_collector_fills(monkeypatch: pytest.MonkeyPatch) -> None:
+    second = collector_module("clock")
+    part = ENVIRONMENT.only("temperature_raw_celsius", "humidity_raw_percent")
+    assert [field.name for field in part.fields] == ["temperature_raw_celsius", "humidity_raw_percent"]
+    monkeypatch.setattr(second, "MEASUREMENTS", (part,))
+    assert declared()["environment"] == (("clock", "sensehat"), ENVIRONMENT)
+    assert declarations(["environment"]) == [ENVIRONMENT]
+
+
+def test_a_field_that_a_shared_measurement_lacks_is_named() -> None:
+    with pytest.raises(KeyError, match=r"'environment' declares no field 'temperature'"):
+        ENVIRONMENT.only("temperature")
 
 
 @pytest.mark.parametrize("name", declared())
@@ -122,24 +144,48 @@ def test_a_collector_s_settings_are_said_once_and_in_sentences(name: str) -> Non
             assert setting.check(setting.default) == setting.default, setting.name
 
 
-# --- the metrics reference --------------------------------------------------------------------------
+# --- the reference pages ----------------------------------------------------------------------------
 
 
-def test_the_committed_reference_is_what_the_collectors_declare() -> None:
-    assert REFERENCE.read_text(encoding="utf-8") == build(REFERENCE.parent), "run: sensetig reference"
+@pytest.mark.parametrize("page", PAGES)
+def test_committed_reference_page_matches_the_declarations(page: str) -> None:
+    committed = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    assert committed == PAGES[page](ROOT / "docs"), "run: sensetig reference"
 
 
-def test_the_reference_names_every_tag_field_and_setting() -> None:
-    lines = REFERENCE.read_text(encoding="utf-8").splitlines()
+def _missing(page: str, expected: list[str]) -> list[str]:
+    lines = PAGES[page](ROOT / "docs").splitlines()
+    return [name for name in expected if not any(line.startswith(f"| `{name}` |") for line in lines)]
+
+
+def test_metrics_page_names_every_tag_and_field() -> None:
     expected = [
         *(field.name for each in declared().values() for field in each.measurement.fields),
         *(tag.name for each in declared().values() for tag in each.measurement.tags),
-        *(setting.name for name in catalogue() for setting in collector_module(name).SETTINGS),
     ]
-    assert [name for name in expected if not any(line.startswith(f"| `{name}` |") for line in lines)] == []
+    assert _missing("metrics", expected) == []
 
 
-def test_check_says_how_a_stale_reference_differs_and_changes_nothing(tmp_path: Path) -> None:
+def test_settings_page_names_every_setting() -> None:
+    assert _missing("settings", [each.name for name in catalogue() for each in collector_module(name).SETTINGS]) == []
+
+
+def test_settings_page_shows_every_place_of_a_setting() -> None:
+    page = PAGES["settings"](ROOT / "docs")
+    assert (
+        "| `backend` | `--backend` | `SENSETIG_SENSEHAT_BACKEND` | text "
+        "| `auto`, `hat`, `emulator`, `recording`, `simulated` | `auto` | "
+    ) in page
+
+
+def test_command_page_has_every_command_and_its_options() -> None:
+    page = PAGES["cli"](ROOT / "docs")
+    assert "## sensetig reference\n" in page
+    assert "### sensetig token rotate\n" in page
+    assert "| `--page [metrics\\|settings\\|cli]` | Write only this page." in page
+
+
+def test_check_prints_how_a_stale_page_differs_and_changes_nothing(tmp_path: Path) -> None:
     stale = tmp_path / "metrics.md"
     stale.write_text("# Metrics reference\n", encoding="utf-8")
     done = CliRunner().invoke(command, ["--file", str(stale), "--check"])
@@ -149,10 +195,18 @@ def test_check_says_how_a_stale_reference_differs_and_changes_nothing(tmp_path: 
     assert "run: sensetig reference" in done.output
 
 
-def test_the_reference_is_written_and_then_agrees(tmp_path: Path) -> None:
-    fresh = str(tmp_path / "metrics.md")
-    assert CliRunner().invoke(command, ["--file", fresh]).exit_code == 0
-    assert CliRunner().invoke(command, ["--file", fresh, "--check"]).exit_code == 0
+@pytest.mark.parametrize("page", PAGES)
+def test_page_is_written_and_then_agrees(page: str, tmp_path: Path) -> None:
+    arguments = ["--page", page, "--file", str(tmp_path / "page.md")]
+    assert CliRunner().invoke(command, arguments).exit_code == 0
+    assert CliRunner().invoke(command, [*arguments, "--check"]).exit_code == 0
+
+
+def test_all_pages_of_a_checkout_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "docs").mkdir()
+    monkeypatch.setattr("sensetig.bundle.root", lambda: tmp_path)
+    assert CliRunner().invoke(command, []).exit_code == 0
+    assert {path.stem for path in (tmp_path / "docs").iterdir()} == set(PAGES)
 
 
 def test_a_reference_that_cannot_be_written_is_named() -> None:

@@ -18,22 +18,22 @@ from collectors.core.settings import Setting, Values
 
 
 class NotApplicable(Exception):
-    """The machine has nothing for this collector to read: nothing at all is emitted, and it is no error."""
+    """This machine has nothing for the collector to read, which is not an error. The message says what is missing."""
 
 
 class Unwritable(Exception):
-    """What the lines are written to takes none any more; the message says what it was, and why."""
+    """The output accepts no more lines; the message names the output and the cause."""
 
 
 class Unavailable(Exception):
-    """The collector cannot start; the message says in one sentence why, and what to do."""
+    """The collector cannot start; the message gives the cause and the cure in one sentence."""
 
 
 class Wait(Protocol):
-    """Pauses for so many seconds, and answers True as soon as it is time to stop."""
+    """Sleep; return True on shutdown."""
 
     def __call__(self, seconds: float, descriptor: int | None = None, /) -> bool:
-        """Called with 0 it costs one system call; with a descriptor, the pause ends once that can be read."""
+        """Sleep for *seconds*, or until *descriptor* can be read. With 0 seconds it costs one system call."""
         ...
 
 
@@ -42,11 +42,11 @@ class Polled(Protocol):
     """A collector that is asked for each batch."""
 
     def collect(self) -> Iterable[Metric]:
-        """One batch of samples, as read now."""
+        """Read one batch of samples."""
         ...
 
     def close(self) -> None:
-        """Let go of devices and files."""
+        """Close devices and files."""
         ...
 
 
@@ -55,48 +55,48 @@ class Streaming(Protocol):
     """A collector that emits as events happen."""
 
     def stream(self, wait: Wait) -> Iterator[Iterable[Metric]]:
-        """Batches, some of them empty, until the source ends or ``wait`` says that it is time to stop.
+        """Yield batches, some of them empty, until the source ends or ``wait`` returns True.
 
-        A batch has been written when the next one is asked for.
+        Each batch is written before the next one is requested.
         """
         ...
 
     def close(self) -> None:
-        """Let go of devices and files."""
+        """Close devices and files."""
         ...
 
 
 @runtime_checkable
 class Processor(Protocol):
-    """A collector that other collectors' lines go through.
+    """A collector that the lines of other collectors pass through.
 
-    What it gives is whole lines, each with its line break, and how many they are.
+    Its methods return whole lines, each with its line break, and the number of lines.
     """
 
     @property
     def tags(self) -> Mapping[str, str]:
-        """Tags of its self-metric besides its name: nobody adds the pipeline's to what a processor emits itself."""
+        """Tags of its self-metric besides its name: Telegraf adds no global tags to the output of a processor."""
         ...
 
     @property
     def up(self) -> bool:
-        """Whether it does what it is for; else it only lets lines through."""
+        """False while it is degraded: it only passes lines through, to standard output."""
         ...
 
     def process(self, data: bytes, /) -> tuple[bytes, int]:
-        """The lines that come out of what came in, at once. *data* may end anywhere, within a line, too."""
+        """The lines that result from the input so far. *data* may end anywhere, also within a line."""
         ...
 
     def tick(self) -> tuple[bytes, int]:
-        """What is to be told without any input; asked for about once a second."""
+        """Lines that are due without any input. Called about once a second."""
         ...
 
     def flush(self) -> Iterator[tuple[bytes, int]]:
-        """The rest of what came in, once there is no more, and behind it all that was not told yet."""
+        """The rest of the input once it has ended, then all other lines that are still due."""
         ...
 
     def close(self) -> None:
-        """Let go of files and connections."""
+        """Close files and connections."""
         ...
 
 
@@ -104,13 +104,13 @@ Collector = Polled | Streaming | Processor
 
 
 class Context(NamedTuple):
-    """What a collector is made with.
+    """Everything that a collector is created with.
 
     Args:
-        values: its settings.
+        values: its settings. Where they are wrong, reading the first one raises SettingsError.
         report: takes errors that do not stop the batch.
         once: True for a single batch in a fresh process, False for batch after batch.
-        host: this machine's name, the default of ``device`` tags.
+        host: the tag ``host`` of this machine's points and the default of ``device`` tags.
         clock_ns: wall clock, nanoseconds since 1970.
     """
 
@@ -122,9 +122,9 @@ class Context(NamedTuple):
 
 
 class Module(Protocol):
-    """What every module in this package that is a collector defines.
+    """The definitions that make a module of this package a collector.
 
-    The first line of its docstring is its line of help. ``create`` raises :class:`Unavailable` when the
+    The first line of the docstring is its line of help. ``create`` raises :class:`Unavailable` when the
     collector cannot start, and :class:`NotApplicable` where there is nothing for it to read. Libraries
     beyond the standard ones are imported inside ``create``, so that the module can be listed without them.
     """
@@ -133,5 +133,5 @@ class Module(Protocol):
     SETTINGS: tuple[Setting[Any], ...]
 
     def create(self, context: Context, /) -> Collector:
-        """The collector, ready to run."""
+        """Return the collector, ready to run."""
         ...

@@ -1,7 +1,7 @@
 """The command line of the collectors: ``python -m collectors NAME [--execd] [options]``.
 
-Only the collector that is asked for is imported, and the list imports none: a collector that Telegraf runs at each
-interval starts in the time that its own library takes.
+Only the requested collector is imported, and the list imports none: a collector that Telegraf runs at each interval
+starts in the time that its own library takes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from collectors.core.api import (
-    Collector,
     Context,
     Module,
     NotApplicable,
@@ -21,7 +20,7 @@ from collectors.core.api import (
     Unavailable,
     Unwritable,
 )
-from collectors.core.errors import ErrorReporter
+from collectors.core.errors import ErrorReporter, start_error
 from collectors.core.registry import catalogue, load
 from collectors.core.runner import Runner
 from collectors.core.settings import DEFAULT_FILE, Setting, SettingsError, Values, resolve, variable
@@ -32,24 +31,26 @@ if TYPE_CHECKING:
 
     from collectors.spool.writer import Writer
 
-#: Of every collector: where its lines go. A service of its own writes to a spool, which Telegraf's collector reads.
+#: A setting of every collector: where its lines go. A service with its own unit writes to a spool.
 SPOOL: Setting[str | None] = Setting(
     "spool", str, None, "Write to the spool in this folder, which `python -m collectors spool` delivers, not to stdout."
 )
 
-#: Exit status for a collector that cannot start: wrong option, setting, or missing device.
+#: The tag ``host`` of this machine's points, for Telegraf and for every collector; unset, it is the host name.
+HOST_VARIABLE = "SENSETIG_HOST"
+
+#: Exit status of a collector that cannot start: wrong option, wrong setting or missing device.
 CANNOT_START = 2
 
-
-#: Exit status of what lines go through, ended by a signal while its input goes on: its pipe may be taken up again.
+#: Exit status of a processor that a signal ended while its input goes on: another process may take over its pipe.
 SIGNALLED = 143
 
 
 def _options(name: str, module: Module, arguments: Sequence[str]) -> dict[str, Any]:
-    """What the arguments say, by option.
+    """The value of each option.
 
-    Telegraf gives no option but --execd. The parser is left out then: to import and build it takes as long as
-    bare Python takes to start.
+    Telegraf gives no option but --execd, which needs no parser: importing and building one takes as long as bare
+    Python takes to start.
     """
     if all(argument == "--execd" for argument in arguments):
         return {"execd": bool(arguments)}
@@ -61,12 +62,16 @@ def _parser(name: str, module: Module) -> argparse.ArgumentParser:
 
     class Parser(argparse.ArgumentParser):
         def error(self, message: str) -> NoReturn:
-            # One sentence, as for every other error, instead of the lines of usage that argparse prints.
+            # One sentence, as for every other error, instead of argparse's lines of usage.
             options = ", ".join(action.option_strings[-1] for action in self._actions if action.option_strings)
             unknown = message.removeprefix("unrecognized arguments: ")
             if unknown != message:
                 message = f"there is no option {unknown.split()[0].partition('=')[0]}"
             raise SettingsError(f"{message}; the options are {options}")
+
+        def print_help(self, file: object = None) -> None:
+            del file
+            _show(self.format_help())
 
     parser = Parser(
         prog=f"python -m collectors {name}",
@@ -93,7 +98,7 @@ def _parser(name: str, module: Module) -> argparse.ArgumentParser:
 
 def _read_settings(path: str, *, required: bool) -> str | None:
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:  # some editors begin a file with a byte order mark
             return file.read()
     except FileNotFoundError:
         if required:
@@ -104,7 +109,7 @@ def _read_settings(path: str, *, required: bool) -> str | None:
 
 
 def load_settings(name: str, settings: Sequence[Setting[Any]], options: dict[str, str | None]) -> Values:
-    """The settings of a collector from its options, the environment and the file. Raises SettingsError."""
+    """The settings of a collector from its options, the environment and the settings file. Raises SettingsError."""
     given = options.pop("settings", None) or os.environ.get("SENSETIG_SETTINGS")
     path = given or DEFAULT_FILE
     text = _read_settings(path, required=given is not None)
@@ -133,12 +138,12 @@ def _write_all(descriptor: int) -> Callable[[bytes], None]:
     return write
 
 
-#: How long the end of the process waits for its reader, in seconds; Telegraf kills what takes longer than 5.
+#: How long the process waits for its reader before it ends, in seconds; Telegraf kills it after 5.
 DRAIN_SECONDS = 3.0
 
 
 def _drain(descriptor: int) -> None:
-    """Wait until a pipe's reader has taken all of it: Telegraf lets go of what it has not read when a process ends."""
+    """Wait until a pipe's reader has read all of it: Telegraf discards unread lines when a process ends."""
     import fcntl
     import struct
     import termios
@@ -181,7 +186,23 @@ def _spool(directory: str, events: Sequence[str], report: ErrorReporter) -> Writ
 
 
 def _complain(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    """Log a line.
+
+    A log that cannot be written, such as one on a full disk, does not stop the readings: errors are counted, too.
+    """
+    if sys.stderr is None:
+        return
+    try:
+        os.write(2, f"{line}\n".encode(sys.stderr.encoding, "backslashreplace"))
+    except OSError:
+        return
+
+
+def _show(text: str) -> None:
+    """Print a text for people, also on a terminal that lacks some of its characters. Raises Unwritable."""
+    if sys.stdout is None:
+        raise Unwritable("standard output is closed; open it")
+    _write_all(1)(f"{text.rstrip()}\n".encode(sys.stdout.encoding, "replace"))
 
 
 def _check_streams(*, once: bool) -> None:
@@ -194,31 +215,33 @@ def _check_streams(*, once: bool) -> None:
         )
 
 
-def requirement(name: str) -> str:
-    """What pip installs for a collector: the bundle, with the collector's extra where it has one."""
-    from importlib.metadata import PackageNotFoundError, metadata
-
-    try:
-        extras = metadata("sensetig").get_all("Provides-Extra") or []
-    except PackageNotFoundError:  # a checkout that is run in its place
-        extras = []
-    return f"sensetig[{name}]" if name in extras else "sensetig"
-
-
 def main(arguments: Sequence[str]) -> int:
-    """Run one collector; the exit status."""
+    """Run one collector, or list them; return the exit status."""
     if not arguments or arguments[0] in ("-h", "--help"):
-        known = catalogue()
-        width = max(map(len, known))
-        print("usage: python -m collectors NAME [--execd] [--help]\n")
-        for name, summary in known.items():
-            print(f"  {name:{width}}  {summary}")
-        return 0
-    name, rest = arguments[0], arguments[1:]
+        name, run = "collectors", _list
+    else:
+        name, run = arguments[0], lambda: _run(arguments[0], arguments[1:])
+    try:
+        return run()
+    except BrokenPipeError:
+        return 1  # the reader of the lines is gone, and so is the reader of any message
+    except Unwritable as error:
+        _complain(f"E! {name}: {error}")
+        return 1
+
+
+def _list() -> int:
+    known = catalogue()
+    width = max(map(len, known))
+    lines = [f"  {name:{width}}  {summary}" for name, summary in known.items()]
+    _show("\n".join(("usage: python -m collectors NAME [--execd] [--help]", "", *lines)))
+    return 0
+
+
+def _run(name: str, rest: Sequence[str]) -> int:
     report = ErrorReporter(name, _complain)
     spool: Writer | None = None
     once = "--execd" not in rest
-    directory: str | None = None
     try:
         if "SENSETIG_DEBUG" in os.environ:
             _debug(name)
@@ -228,47 +251,40 @@ def main(arguments: Sequence[str]) -> int:
             return CANNOT_START
         _check_streams(once=once)
         requests = StdinControl(None if once else 0)
+        values = Values(load=lambda: _values(name, module, rest))
+        host = os.environ.get(HOST_VARIABLE) or os.uname().nodename
+        collector = module.create(Context(values, report, once, host, time.time_ns))
         try:
-            values = _values(name, module, rest)
-            collector = module.create(Context(values, report, once, os.uname().nodename, time.time_ns))
-            directory = values[SPOOL]
-        except (SettingsError, Unavailable, ImportError) as error:
-            stand_in = getattr(module, "stand_in", None)
-            if once or stand_in is None:
-                raise
-            collector = stand_in(
-                lambda: _again(name, module, rest, report), report, _sentence(name, error), time.monotonic
-            )
-        if once and isinstance(collector, Processor):
-            if sys.stdin is None:
-                collector.close()
-                raise Unavailable("standard input is closed, and the lines come from there; open it")
-            requests.listen(0)
-        if directory is not None:
-            # Only now: a collector that cannot start leaves no spool behind.
-            try:
+            processor = collector if isinstance(collector, Processor) else None
+            if once and processor is not None:
+                if sys.stdin is None:
+                    raise Unavailable("standard input is closed, and the lines come from there; open it")
+                requests.listen(0)
+            # A degraded processor passes lines to standard output: its settings may be what is wrong.
+            directory = values[SPOOL] if processor is None or processor.up else None
+            if directory is not None:
+                # Only now: a collector that cannot start leaves no spool behind.
                 spool = _spool(directory, [each.name for each in module.MEASUREMENTS if each.event], report)
-            except BaseException:
-                collector.close()
-                raise
-    except NotApplicable:
+        except BaseException:
+            collector.close()
+            raise
+    except NotApplicable as reason:
+        _complain(f"I! {name}: nothing to read: {reason}")
         return 0 if once else _idle(requests)
     except (SettingsError, Unavailable, ImportError) as error:
-        _complain(f"E! {name}: {_sentence(name, error)}")
+        _complain(f"E! {name}: {start_error(name, error)}")
         return CANNOT_START
     write = _write_all(1) if spool is None else spool.append
-    if isinstance(collector, Processor) and not once:
+    if processor is not None and not once:
         _tune_process(requests)
     runner = Runner(name, collector, report, write, time.time_ns, time.monotonic)
     try:
         status = runner.once(requests) if once else runner.serve(requests)
-        if isinstance(collector, Processor) and not once:
+        if processor is not None and not once:
             _drain(1)
             if not requests.ended:
                 return SIGNALLED
         return status
-    except BrokenPipeError:
-        return 1  # whoever read the lines is gone; there is nobody left to tell
     except Unwritable as error:
         _complain(f"E! {name}: {error}")
         return 1
@@ -279,7 +295,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _debug(name: str) -> None:
-    """Let a debugger attach, where that is wanted of this collector."""
+    """Let a debugger attach where SENSETIG_DEBUG names this collector."""
     from collectors.core import debug as debugging
 
     wanted = debugging.parse(os.environ[debugging.VARIABLE])
@@ -293,24 +309,8 @@ def _values(name: str, module: Module, arguments: Sequence[str]) -> Values:
     return load_settings(name, (*module.SETTINGS, SPOOL), options)
 
 
-def _again(name: str, module: Module, arguments: Sequence[str], report: ErrorReporter) -> Collector | str:
-    """The collector, now that its settings may have been mended; or why there still is none."""
-    try:
-        values = _values(name, module, arguments)
-        return module.create(Context(values, report, False, os.uname().nodename, time.time_ns))
-    except (SettingsError, Unavailable, ImportError) as error:
-        return _sentence(name, error)
-
-
-def _sentence(name: str, error: Exception) -> str:
-    if isinstance(error, ImportError):
-        return f"{error}; install what it needs: pip install '{requirement(name)}'"
-    return str(error)
-
-
 def _tune_process(requests: StdinControl) -> None:
-    """Prepare for many lines a second: wide pipes, and a garbage collector that does not look through all that is kept
-    again and again, since what a line leaves behind has no cycles."""
+    """Prepare for many lines a second: wide pipes, and rare garbage collections, since lines leave no cycles behind."""
     import gc
 
     requests.peek_input()
@@ -318,12 +318,12 @@ def _tune_process(requests: StdinControl) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
-    # A thread beside may hold the interpreter for so long while lines wait.
+    # Another thread can hold the interpreter this long, in seconds, while lines wait.
     sys.setswitchinterval(0.001)
 
 
 def _idle(requests: StdinControl) -> int:
-    """Stay until Telegraf ends: it would start a collector that leaves again and again."""
+    """Stay until Telegraf ends: it restarts a collector that exits."""
     while requests.next():
         pass
     return 0

@@ -1,4 +1,4 @@
-"""How a collector tells of a reading that failed: counted every time, said once until it clears."""
+"""How errors of a collector are reported: counted every time, logged once until they clear."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Callable
 class ErrorReporter:
     """Errors of one collector.
 
-    A sentence that comes back batch after batch is written once and counted each time, so that a sensor
-    that stays broken does not fill the log; when it has been absent for a batch, it is said again.
+    A sentence that repeats batch after batch is logged once and counted each time, so that a sensor that stays
+    broken does not fill the log. After a batch without it, it is logged again.
 
     Args:
         collector: the collector's name.
-        write: takes one line for stderr.
+        write: logs one line.
     """
 
     def __init__(self, collector: str, write: Callable[[str], None]) -> None:
@@ -24,7 +24,7 @@ class ErrorReporter:
         self._now: set[str] = set()
 
     def error(self, sentence: str) -> None:
-        """Count an error; say it unless the batch before said the same."""
+        """Count an error, and log it unless the previous batch had it, too."""
         self.errors += 1
         sentence = " ".join(sentence.split())
         if sentence not in self._said and sentence not in self._now:
@@ -32,7 +32,25 @@ class ErrorReporter:
         self._now.add(sentence)
 
     def take(self) -> int:
-        """End a batch: the number of its errors, and count from 0."""
+        """End a batch: return the number of its errors, and count from 0 again."""
         errors, self.errors = self.errors, 0
         self._said, self._now = self._now, set()
         return errors
+
+
+def requirement(name: str) -> str:
+    """What pip installs for a collector: the bundle, with the collector's extra where it has one."""
+    from importlib.metadata import PackageNotFoundError, metadata
+
+    try:
+        extras = metadata("sensetig").get_all("Provides-Extra") or []
+    except PackageNotFoundError:  # a checkout that is not installed
+        extras = []
+    return f"sensetig[{name}]" if name in extras else "sensetig"
+
+
+def start_error(name: str, error: Exception) -> str:
+    """Why the collector *name* cannot start, with the cure, in one sentence."""
+    if isinstance(error, ImportError):
+        return f"{error}; install what it needs: pip install '{requirement(name)}'"
+    return str(error)

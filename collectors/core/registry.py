@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import cast
 
-from collectors.core.api import Module
+from collectors.core.api import Module, Unavailable
 
 #: Packages in ``collectors`` that collectors share; everything else there is a collector.
 LIBRARIES = frozenset({"core", "device_state", "messaging"})
@@ -27,15 +27,25 @@ def catalogue() -> dict[str, str]:
 
 
 def load(name: str) -> Module | None:
-    """The module of the collector *name*; None where there is no collector of that name."""
+    """The module of the collector *name*; None where there is no collector of that name.
+
+    Raises Unavailable for a module that does not declare what a collector declares.
+    """
     if not name.isidentifier() or name.startswith("_") or name in LIBRARIES:
         return None
     try:
-        return cast("Module", import_module(f"collectors.{name}"))
+        module = import_module(f"collectors.{name}")
     except ModuleNotFoundError as error:
         if error.name == f"collectors.{name}":
             return None
         raise
+    missing = [each for each in ("MEASUREMENTS", "SETTINGS", "create") if not hasattr(module, each)]
+    if missing:
+        raise Unavailable(
+            f"{module.__file__} is not a collector: it does not define {', '.join(missing)}; add that, or move a "
+            "library into collectors/core or a collector's own package"
+        )
+    return cast("Module", module)
 
 
 def _modules() -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""What a collector emits, declared once: measurements with their tags and fields.
+"""The declaration of what a collector emits: measurements with their tags and fields.
 
 The metrics reference, the validation of telemetry, the units on the dashboards and the contract tests
 all read these declarations.
@@ -6,14 +6,51 @@ all read these declarations.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
-from collectors.core.line_protocol import FieldValue, Metric
+from collectors.core.line_protocol import FieldValue
+
+#: The units that a field can have, with their symbols. The metrics reference lists them.
+UNITS = {
+    "": "",
+    "amperes": "A",
+    "bits_per_second": "bit/s",
+    "bytes": "B",
+    "bytes_per_second": "B/s",
+    "celsius": "°C",
+    "dbm": "dBm",
+    "degrees": "°",
+    "frames_per_second": "fps",
+    "g": "g",
+    "hertz": "Hz",
+    "hpa": "hPa",
+    "kilowatt_hours": "kWh",
+    "lux": "lx",
+    "megabits_per_second": "Mbit/s",
+    "microtesla": "µT",
+    "milliseconds": "ms",
+    "nanoseconds": "ns",
+    "operations_per_second": "/s",
+    "packets_per_second": "packets/s",
+    "pages": "pages",
+    "per_second": "/s",
+    "percent": "%",
+    "radians_per_second": "rad/s",
+    "rpm": "rpm",
+    "seconds": "s",
+    "volt_amperes": "VA",
+    "volts": "V",
+    "watt_hours": "Wh",
+    "watts": "W",
+}
+
+
+class DeclarationError(ValueError):
+    """A declaration is wrong; the message names the measurement, the field and the cure."""
 
 
 class Tag(NamedTuple):
-    """A tag: always a string, low in cardinality. Optional tags may be absent from a line."""
+    """A tag: a string that takes few values. Optional tags can be absent from a line."""
 
     name: str
     help: str
@@ -25,10 +62,10 @@ class Field(NamedTuple):
 
     Args:
         name: snake_case, ending in its unit where it has one.
-        kind: float, int, bool or str; InfluxDB refuses a field that changes its kind.
-        unit: the unit's name, such as ``celsius`` or ``bytes``; empty where there is none.
+        kind: float, int, bool or str; InfluxDB rejects a field that changes its kind.
+        unit: a key of :data:`UNITS`, such as ``celsius`` or ``bytes``; empty for a plain number.
         help: one sentence.
-        low, high: the inclusive range of valid values, or None where there is no bound.
+        low, high: the inclusive range of valid values; None for no bound.
     """
 
     name: str
@@ -39,7 +76,7 @@ class Field(NamedTuple):
     high: float | None = None
 
     def admits(self, value: FieldValue) -> bool:
-        """Whether the value is of the field's kind and within its range."""
+        """Whether the value has the field's kind and lies within its range."""
         if type(value) is not self.kind:
             return False
         if isinstance(value, str):
@@ -48,11 +85,11 @@ class Field(NamedTuple):
 
 
 class Measurement(NamedTuple):
-    """A measurement: what one kind of line means.
+    """A measurement: the meaning of one kind of line.
 
     Args:
-        event: whether a line tells of what happened once, and will not be told again by the next line. A spool
-            puts such lines on the disk at once.
+        event: whether a line reports something that happened once, which no later line repeats. A spool syncs such
+            lines to the disk at once.
     """
 
     name: str
@@ -62,20 +99,27 @@ class Measurement(NamedTuple):
     event: bool = False
 
     def field(self, name: str) -> Field:
-        """The field of that name. Raises KeyError when the measurement has none."""
+        """The field of that name. Raises KeyError where the measurement declares none."""
         for field in self.fields:
             if field.name == name:
                 return field
         raise KeyError(f"measurement {self.name!r} declares no field {name!r}")
 
+    def only(self, *fields: str) -> Measurement:
+        """This measurement with these of its fields, for a collector that fills no more.
 
-#: Tags that the pipeline adds to every line; no collector declares them.
+        Raises KeyError when the measurement has no field of that name.
+        """
+        return self._replace(fields=tuple(self.field(name) for name in fields))
+
+
+#: Tags that Telegraf adds to every line; no collector declares them.
 PIPELINE_TAGS = (
     Tag("host", "Host name of the machine that Telegraf runs on, added by Telegraf."),
     Tag("site", "Where the machine stands: Telegraf's global tag, from SENSETIG_SITE."),
 )
 
-#: How each run of a collector went; the runner emits it for every collector.
+#: The self-metric that the runner emits for every collector.
 COLLECTOR = Measurement(
     "collector",
     "How each run of a collector went.",
@@ -95,27 +139,11 @@ COLLECTOR = Measurement(
 )
 
 
-def violations(metric: Metric, measurements: tuple[Measurement, ...]) -> Iterator[str]:
-    """Sentences that say where the metric differs from what is declared; none when it agrees."""
-    name = metric.series.measurement
-    declared = next((each for each in measurements if each.name == name), None)
-    if declared is None:
-        yield f"measurement {name!r} is not declared"
-        return
-    tags = {tag.name: tag for tag in declared.tags}
-    pipeline = {tag.name for tag in PIPELINE_TAGS}
-    for tag in metric.series.tags:
-        if tag not in tags and tag not in pipeline:
-            yield f"{name}: tag {tag!r} is not declared"
-    for tag_name, declared_tag in tags.items():
-        if tag_name not in metric.series.tags and not declared_tag.optional:
-            yield f"{name}: tag {tag_name!r} is missing"
-    fields = {field.name: field for field in declared.fields}
-    for key, value in metric.fields.items():
-        field = fields.get(key)
-        if field is None:
-            yield f"{name}: field {key!r} is not declared"
-        elif type(value) is not field.kind:
-            yield f"{name}: field {key!r} is {type(value).__name__}, declared as {field.kind.__name__}"
-        elif not field.admits(value):
-            yield f"{name}: field {key!r} is {value}, outside {field.low} to {field.high} {field.unit}".rstrip()
+def check_unit(measurement: str, field: Field) -> None:
+    """Raise DeclarationError for a field whose unit is unknown."""
+    if field.unit not in UNITS:
+        known = ", ".join(name for name in UNITS if name)
+        raise DeclarationError(
+            f"measurement {measurement!r}, field {field.name!r}: unknown unit {field.unit!r}; the units are {known}, "
+            "or none; to add one, see UNITS in collectors/core/schema.py"
+        )

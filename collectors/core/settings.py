@@ -10,7 +10,7 @@ is ``--backend``, ``SENSETIG_SENSEHAT_BACKEND`` and ``backend`` under ``[senseha
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar, cast
 
 #: Where the settings are, unless SENSETIG_SETTINGS or ``--settings`` names another file.
@@ -99,15 +99,35 @@ class Setting(Generic[T]):
 
 
 class Values:
-    """The settings of one collector, each found by its declaration: ``values[BACKEND]``."""
+    """The settings of one collector, each found by its declaration: ``values[BACKEND]``.
 
-    __slots__ = ("_values",)
+    Args:
+        values: by name; the rest have their defaults.
+        load: reads the settings, now and at each :meth:`reload`.
+    """
 
-    def __init__(self, values: Mapping[str, object] | None = None) -> None:
+    __slots__ = ("_error", "_load", "_values")
+
+    def __init__(self, values: Mapping[str, object] | None = None, load: Callable[[], Values] | None = None) -> None:
         self._values = dict(values or {})
+        self._load = load
+        self._error: str | None = None
+        self.reload()
 
     def __getitem__(self, setting: Setting[T]) -> T:
+        """The value. Raises SettingsError where any of the settings is wrong."""
+        if self._error is not None:
+            raise SettingsError(self._error)
         return cast("T", self._values.get(setting.name, setting.default))
+
+    def reload(self) -> None:
+        """Read the settings again. Errors are raised by the first value that is asked for."""
+        if self._load is None:
+            return
+        try:
+            self._values, self._error = self._load()._values, None
+        except SettingsError as error:
+            self._error = str(error)
 
 
 def variable(section: str, setting: Setting[Any]) -> str:

@@ -17,7 +17,7 @@ TOLD_TOGETHER = 1000
 #: With so many times the setting's messages in memory while a flush is under way, lines wait for its end.
 MOST_TIMES = 4
 
-#: How long the end waits for the store, in seconds; Telegraf kills what takes longer than ten.
+#: Maximum wait for the store at the end, in seconds; Telegraf sends SIGTERM after five, and SIGKILL after ten.
 END_SECONDS = 4.0
 
 
@@ -67,17 +67,20 @@ class Background:
         return [self._lines.popleft() for _ in range(min(len(self._lines), TOLD_TOGETHER))]
 
     def close(self) -> list[str]:
-        """Flush for the last time, within a bounded time; all that is left to tell."""
+        """Flush for the last time, within a bounded time, and return all lines that are left."""
         deadline = self._timer() + END_SECONDS
         if self._join(END_SECONDS):
             self._begin(self._last)
-        if not self._join(max(0.0, deadline - self._timer())):
-            self._complain(
-                f"the store of the device states has not taken the last of them within {END_SECONDS:g} s; they may "
-                "end uncounted"
-            )
+        unfinished = not self._join(max(0.0, deadline - self._timer()))
         self._pass_on()
         lines, self._lines = list(self._lines), deque()
+        if unfinished:
+            messages, devices = self._tracker.unwritten
+            self._complain(
+                f"the store of the device states has not taken the last of them within {END_SECONDS:g} s; {messages} "
+                f"messages of {devices} devices may end uncounted"
+            )
+            lines.append(self._spell(self._tracker.report(self._clock_ns())))
         return lines
 
     def _last(self, now_ns: int, taken: object) -> Sequence[Metric]:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from collectors.core.api import Unavailable
+from collectors.core.files import read_password, read_secret
 from collectors.device_state.store import Change, Stored, StoreError
-from collectors.messaging.session import is_loopback, read_secret
+from collectors.messaging.broker import is_loopback
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -85,7 +86,7 @@ def read_server(
     user = unquote(parts.username) if parts.username else None
     password = None
     if password_file is not None:
-        password = read_secret(password_file, "state_password_file").partition("\n")[0].strip()
+        password = read_password(password_file, "state_password_file")
     if password and not user:
         raise Unavailable(f"there is a password for {parts.hostname}, but no user; name one: tls://USER@HOST")
     if credentials_file is not None:

@@ -1,7 +1,11 @@
-"""The store in one SQLite file, for the workers of one machine.
+"""The store in one SQLite file, shared by the workers of one machine.
 
 Write-ahead log with ``synchronous=NORMAL``: a power cut costs the last writes and never the file
 (https://www.sqlite.org/pragma.html#pragma_synchronous). All changes of a call are one transaction.
+
+Workers open the file one at a time, under a lock in ``<file>.lock``. To switch a new file to a write-ahead log, SQLite
+upgrades a read transaction to a write transaction; if two connections do so at once, neither can wait for the other,
+and SQLite returns SQLITE_BUSY without calling the busy handler (https://www.sqlite.org/c3ref/busy_handler.html).
 """
 
 from __future__ import annotations
@@ -9,13 +13,17 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from collectors.device_state.store import Change, Stored, StoreError
 
-#: How long another worker's write is waited for, in seconds.
+#: Maximum wait for another worker, which opens the file or writes it, in seconds.
 BUSY_SECONDS = 5.0
+
+#: Pause between two attempts to lock the file, in seconds: flock(2) waits for ever or not at all.
+_LOCK_PAUSE_SECONDS = 0.01
 
 #: Devices asked for in one statement; SQLite's own bound on variables was 999 for long.
 _TOGETHER = 500
@@ -35,13 +43,13 @@ _ADVICE = {
 class SqliteStore:
     """A store in a file.
 
-    A file that is damaged is put beside, as ``<file>.corrupt``, and another begun: without it every device would go
-    uncounted until somebody looks, and it is not thrown away, so that somebody can.
+    A damaged file is renamed to ``<file>.corrupt`` and replaced by a new one: otherwise no device would be counted
+    until somebody intervenes, and the old file stays available for repair.
 
     Args:
-        path: the file; its folder is made where it is not there.
+        path: the file; a missing folder is created.
         complain: takes one sentence.
-        busy_seconds: how long another worker's write is waited for.
+        busy_seconds: maximum wait for another worker.
     """
 
     kind = "sqlite"
@@ -100,7 +108,7 @@ class SqliteStore:
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
-        """The connection, and what goes wrong with it as StoreError. It is opened again where the file is another."""
+        """Yield the connection, reopened if the file was replaced; raise its errors as StoreError."""
         try:
             if self._connection is not None and self._inode != _inode(self._path):
                 self.close()
@@ -118,23 +126,46 @@ class SqliteStore:
 
     def _open(self) -> None:
         os.makedirs(os.path.dirname(self._path), mode=0o750, exist_ok=True)
-        # Statements outside a transaction take effect at once; the one transaction is begun by hand.
-        connection = sqlite3.connect(
-            self._path, timeout=self._busy_seconds, isolation_level=None, check_same_thread=False
-        )
-        # It may be damaged in a way that only shows later; then it is known which file to put beside.
-        self._connection, self._inode = connection, _inode(self._path)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        # What a burst has made of the log is given back when it has been taken over.
-        connection.execute("PRAGMA journal_size_limit = 1048576")
-        connection.execute(
-            "CREATE TABLE IF NOT EXISTS state "
-            "(device TEXT PRIMARY KEY, revision INTEGER NOT NULL, document BLOB NOT NULL) WITHOUT ROWID"
-        )
+        with self._locked():
+            # Statements outside a transaction take effect at once; the one transaction begins explicitly.
+            connection = sqlite3.connect(
+                self._path, timeout=self._busy_seconds, isolation_level=None, check_same_thread=False
+            )
+            # Damage may show only later; the inode then says which file to set aside.
+            self._connection, self._inode = connection, _inode(self._path)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            # Shrink the log after a burst, once its content is in the file.
+            connection.execute("PRAGMA journal_size_limit = 1048576")
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS state "
+                "(device TEXT PRIMARY KEY, revision INTEGER NOT NULL, document BLOB NOT NULL) WITHOUT ROWID"
+            )
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the lock under which workers open the file and set it aside. Raises StoreError after the busy time."""
+        # Reading is enough for a lock, so a disk mounted read-only fails with SQLite's error.
+        descriptor = os.open(f"{self._path}.lock", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            deadline = time.monotonic() + self._busy_seconds
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() >= deadline:
+                        raise StoreError(
+                            f"the device state {self._path} cannot be opened: another process has held "
+                            f"{self._path}.lock for {self._busy_seconds:g} s; end that process, or wait"
+                        ) from None
+                time.sleep(_LOCK_PAUSE_SECONDS)
+            yield
+        finally:
+            os.close(descriptor)
 
     def _failed(self, error: sqlite3.Error) -> None:
-        """Raise StoreError for what SQLite says; a damaged file is put beside before."""
+        """Raise StoreError for an error of SQLite, after setting aside a damaged file."""
         name = getattr(error, "sqlite_errorname", "")
         inode = self._inode
         self.close()
@@ -145,10 +176,9 @@ class SqliteStore:
         raise StoreError(f"the device state {self._path} cannot be used: {advice}") from None
 
     def _set_aside(self, inode: int) -> None:
-        """Put the damaged file beside, unless another worker has done so."""
+        """Rename the damaged file, unless another worker has done so."""
         beside = f"{self._path}.corrupt"
-        with open(f"{self._path}.lock", "a", encoding="utf-8") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with self._locked():
             if _inode(self._path) != inode:
                 return
             for ending in ("-wal", "-shm"):
@@ -161,7 +191,7 @@ class SqliteStore:
 
 
 def _inode(path: str) -> int:
-    """The file's number, or 0 where there is none."""
+    """Return the inode number of a file, 0 if there is none."""
     try:
         return os.stat(path).st_ino
     except FileNotFoundError:

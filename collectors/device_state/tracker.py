@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
-from tenacity import RetryError, Retrying, retry_if_result, stop_after_attempt
+from tenacity import RetryError, Retrying, retry_if_result, stop_after_attempt, stop_before_delay
 from tenacity.wait import wait_random_exponential
 
 from collectors.core.line_protocol import FieldValue, Metric, Series
@@ -26,6 +26,10 @@ from collectors.device_state.store import Change, Store, StoreError
 #: Attempts to write a device that other workers write, too; the waits between them, in seconds:
 #: random(base, min(cap, base·2^attempt)).
 ATTEMPTS, BASE_SECONDS, CAP_SECONDS = 10, 0.01, 1.0
+
+#: Attempts to write when the worker ends, if the store fails; the waits between them, as above, and the time after
+#: which no attempt begins, all in seconds.
+END_ATTEMPTS, END_BASE_SECONDS, END_CAP_SECONDS, END_WITHIN_SECONDS = 6, 0.1, 1.0, 3.5
 
 #: How often the store is asked for devices that other workers have seen, in seconds.
 LIST_SECONDS = 600.0
@@ -147,32 +151,75 @@ class Tracker:
         Args:
             taken: see :meth:`take`. With it, a flush may run in a thread of its own, one at a time.
         """
+        metrics, error = self._flush(now_ns, self.take() if taken is None else taken)
+        if error is not None:
+            self._complain(f"{error}; what was counted is kept for the next attempt")
+        return metrics
+
+    def close(self, taken: Mapping[str, Seen] | None = None) -> list[Metric]:
+        """Flush for the last time and close the store.
+
+        A store that fails is tried again, a bounded number of times, since nobody writes these messages later. What
+        remains is reported and counted as pending.
+        """
+        rest: Mapping[str, Seen] = self.take() if taken is None else taken
+        metrics: list[Metric] = []
+        error: StoreError | None = None
+
+        def attempt() -> bool:
+            nonlocal rest, error
+            told, error = self._flush(self._clock_ns(), rest)
+            rest = {}
+            metrics.extend(told)
+            return bool(self._kept)
+
+        Retrying(
+            retry=retry_if_result(bool),
+            stop=stop_after_attempt(END_ATTEMPTS) | stop_before_delay(END_WITHIN_SECONDS),
+            wait=wait_random_exponential(multiplier=2 * END_BASE_SECONDS, max=END_CAP_SECONDS, min=END_BASE_SECONDS),
+            sleep=self._sleep,
+            retry_error_callback=lambda _: None,
+        )(attempt)
+        if error is not None:
+            self._complain(str(error))
+        if self._kept:
+            messages, devices = self.unwritten
+            self._complain(f"{messages} messages of {devices} devices end uncounted, since the store took none")
+        self._store.close()
+        return metrics
+
+    @property
+    def unwritten(self) -> tuple[int, int]:
+        """Messages that are not in the store, and of how many devices; any thread may ask."""
+        kept = dict(self._kept)
+        messages = sum(delta.messages for delta in kept.values()) + self.waiting
+        return messages, len(kept.keys() | self._changed.keys())
+
+    def report(self, now_ns: int) -> Metric:
+        """The report on the store at the end of a flush that has not come back."""
+        return self._report(0, now_ns, 0.0)
+
+    def _flush(self, now_ns: int, taken: Mapping[str, Seen]) -> tuple[list[Metric], StoreError | None]:
+        """Write once, and return what to report and the error of a store that failed."""
         start = self._timer()
-        self._add(self.take() if taken is None else taken)
+        self._add(taken)
         deltas = self._kept
         overdue: dict[str, tuple[model.State, int]] = {}
         written: dict[str, tuple[model.State, int]] = {}
+        failed: StoreError | None = None
         try:
             self._write(deltas, written, now_ns)
             self._remember(written, now_ns)
             overdue = self._overdue(now_ns)
             self._remember(overdue, now_ns)
         except StoreError as error:
-            self._complain(f"{error}; what was counted is kept for the next attempt")
+            failed = error
         self._kept = {name: delta for name, delta in deltas.items() if name not in written}
         self._reduce()
         told = {**written, **overdue}
         metrics = [self._metric(name, state, revision, now_ns) for name, (state, revision) in told.items()]
         metrics.append(self._report(len(written), now_ns, self._timer() - start))
-        return metrics
-
-    def close(self, taken: Mapping[str, Seen] | None = None) -> list[Metric]:
-        """Write for the last time, and let go of the store."""
-        metrics = self.flush(self._clock_ns(), taken)
-        if lost := sum(delta.messages for delta in self._kept.values()):
-            self._complain(f"{lost} messages of {len(self._kept)} devices end uncounted, since the store took none")
-        self._store.close()
-        return metrics
+        return metrics, failed
 
     def _add(self, taken: Mapping[str, Seen]) -> None:
         """Add what was taken to what is kept."""

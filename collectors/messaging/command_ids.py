@@ -7,10 +7,11 @@ import os
 from collections.abc import Callable, Mapping
 
 from collectors.core.api import Unavailable
-from collectors.messaging.commands import ID, IDS_MOST
+from collectors.core.files import write_atomic
+from collectors.messaging.commands import ID, MAX_IDS
 
 #: Bytes of the file at most: a thousand ids of 64 characters with their ends fit.
-_BYTES_MOST = 256 * 1024
+_MAX_BYTES = 256 * 1024
 
 
 class IdFile:
@@ -45,7 +46,7 @@ class IdFile:
         """The ids and their ends. A file that is broken is set aside, and told of: its ids are forgotten."""
         try:
             with open(self._path, "rb") as file:
-                text = file.read(_BYTES_MOST + 1)
+                text = file.read(_MAX_BYTES + 1)
         except FileNotFoundError:
             return {}
         except OSError as error:
@@ -68,24 +69,13 @@ class IdFile:
 
     def save(self, ids: Mapping[str, float], /) -> None:
         """Write all of them, so that a power cut leaves the old file or the new one. Raises OSError."""
-        unfinished = self._path + ".part"
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "wb") as file:
-            file.write(json.dumps(dict(ids), separators=(",", ":")).encode())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, self._path)
-        folder = os.open(os.path.dirname(self._path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        write_atomic(self._path, json.dumps(dict(ids), separators=(",", ":")))
 
 
 def _read(text: bytes) -> dict[str, float] | None:
     """The ids in a file, those that hold longest where there are too many; None where it is no such file."""
     try:
-        document = json.loads(text) if len(text) <= _BYTES_MOST else None
+        document = json.loads(text) if len(text) <= _MAX_BYTES else None
     except (ValueError, RecursionError):
         return None
     if not isinstance(document, dict):
@@ -95,5 +85,5 @@ def _read(text: bytes) -> dict[str, float] | None:
             return None
         if not abs(until) < 1e12:  # which nan is not, either
             return None
-    kept = sorted(document.items(), key=lambda item: item[1])[-IDS_MOST:]
+    kept = sorted(document.items(), key=lambda item: item[1])[-MAX_IDS:]
     return {known: float(until) for known, until in kept}

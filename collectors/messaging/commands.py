@@ -9,10 +9,10 @@ A command is a message on ``sensetig/<device>/command/<name>`` with a JSON objec
 
     {"id": "a1b2", "name": "camera_video", "status": "ok", "message": "...", "path": "..."}
 
-A :class:`Gate` decides what is let in. It knows neither broker nor clock; whoever carries out commands makes one.
+A :class:`CommandValidator` decides which messages are carried out. It knows neither broker nor clock.
 
-Several processes of one device may each carry out commands. Each subscribes to the topics of its own names and to no
-others, so that a command is answered by one of them; a name that belongs to none reaches nobody.
+Several processes of one device may carry out commands. Each subscribes to the topics of its own names, so that one of
+them answers a command. No process receives a command with an unknown name.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from typing import Any, Literal, NamedTuple, Protocol
 from collectors.messaging.session import topic_level
 
 #: Bytes of a command at most.
-PAYLOAD_BYTES_MOST = 4096
+MAX_PAYLOAD_BYTES = 4096
 #: How far ahead a command may expire, in seconds. It bounds how long an id has to be kept in mind, and a device
 #: whose clock stands in the past finds out here, rather than taking commands that expired long ago.
-EXPIRES_SECONDS_MOST = 3600.0
-#: Ids kept in mind at most. Each is that of a command that has not expired; more of them than this are refused.
-IDS_MOST = 1000
+MAX_EXPIRES_SECONDS = 3600.0
+#: IdStore kept in mind at most. Each is that of a command that has not expired; more of them than this are refused.
+MAX_IDS = 1000
 
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -54,7 +54,7 @@ class Command(NamedTuple):
     arguments: Mapping[str, Any]
 
 
-class Refused(NamedTuple):
+class RejectedCommand(NamedTuple):
     """A command that is not carried out.
 
     Args:
@@ -94,7 +94,7 @@ def result(command_id: str, name: str, status: Status, message: str, details: Ma
     return json.dumps(answer, separators=(",", ":"), allow_nan=False).encode()
 
 
-class Ids(Protocol):
+class IdStore(Protocol):
     """Keeps ids beyond the process; :class:`collectors.messaging.command_ids.IdFile` is one."""
 
     def load(self) -> Mapping[str, float]:
@@ -106,7 +106,7 @@ class Ids(Protocol):
         ...
 
 
-class Gate:
+class CommandValidator:
     """Lets commands in, each once.
 
     Args:
@@ -124,8 +124,8 @@ class Gate:
         names: Iterable[str],
         allowed: Iterable[str],
         *,
-        ids_most: int = IDS_MOST,
-        ids: Ids | None = None,
+        ids_most: int = MAX_IDS,
+        ids: IdStore | None = None,
     ) -> None:
         self._prefix = command_topic(device, "")
         self._names = frozenset(names)
@@ -136,7 +136,7 @@ class Gate:
         self.topics = tuple(self._prefix + name for name in sorted(self._names))
         """What to subscribe to."""
 
-    def admit(self, topic: str, payload: bytes, now: float, *, retained: bool = False) -> Command | Refused:
+    def admit(self, topic: str, payload: bytes, now: float, *, retained: bool = False) -> Command | RejectedCommand:
         """The command that a message is, or why it is none.
 
         Args:
@@ -145,38 +145,40 @@ class Gate:
         """
         name = topic.removeprefix(self._prefix)
         if name == topic or not _NAME.fullmatch(name):
-            return Refused(f"{topic[:200]!r} is no topic of a command; it is {self._prefix}<name>")
+            return RejectedCommand(f"{topic[:200]!r} is no topic of a command; it is {self._prefix}<name>")
         if name not in self._names:
-            return Refused(f"{name} is no command of this process", None, name)
-        if len(payload) > PAYLOAD_BYTES_MOST:
-            return Refused(f"a command has at most {PAYLOAD_BYTES_MOST} bytes; this has {len(payload)}", None, name)
+            return RejectedCommand(f"{name} is no command of this process", None, name)
+        if len(payload) > MAX_PAYLOAD_BYTES:
+            return RejectedCommand(
+                f"a command has at most {MAX_PAYLOAD_BYTES} bytes; this has {len(payload)}", None, name
+            )
         document = _object(payload)
         if isinstance(document, str):
-            return Refused(document, None, name)
+            return RejectedCommand(document, None, name)
         command_id = document.pop("id", None)
         if not isinstance(command_id, str) or not ID.fullmatch(command_id):
-            return Refused("a command needs an id of 1 to 64 letters, digits, _ or -", None, name)
+            return RejectedCommand("a command needs an id of 1 to 64 letters, digits, _ or -", None, name)
         if retained:
-            return Refused("a command must not be retained; publish it without", command_id, name)
+            return RejectedCommand("a command must not be retained; publish it without", command_id, name)
         if name not in self._allowed:
             names = ", ".join(sorted(self._allowed)) or "none"
-            return Refused(f"{name} is not allowed here; allowed are: {names}", command_id, name)
+            return RejectedCommand(f"{name} is not allowed here; allowed are: {names}", command_id, name)
         expires = _seconds(document.pop("expires", None))
         if expires is None:
-            return Refused(
+            return RejectedCommand(
                 "expires must be seconds since 1970, or a time such as 2026-11-21T10:00:00Z", command_id, name
             )
         if reason := self._untimely(expires, now) or self._repeated(command_id, expires, now):
-            return Refused(reason, command_id, name)
+            return RejectedCommand(reason, command_id, name)
         return Command(command_id, name, document)
 
     def _untimely(self, expires: float, now: float) -> str:
         if expires <= now:
             return f"the command has expired: {now - expires:.0f} s ago by this device's clock"
-        if expires > now + EXPIRES_SECONDS_MOST:
+        if expires > now + MAX_EXPIRES_SECONDS:
             return (
                 f"the command expires in {expires - now:.0f} s by this device's clock; "
-                f"at most {EXPIRES_SECONDS_MOST:.0f} s are allowed"
+                f"at most {MAX_EXPIRES_SECONDS:.0f} s are allowed"
             )
         return ""
 
@@ -214,7 +216,7 @@ def number(arguments: Mapping[str, Any], name: str, low: float, high: float, *, 
     return float(value)
 
 
-def switch(arguments: Mapping[str, Any], name: str) -> bool:
+def on_off(arguments: Mapping[str, Any], name: str) -> bool:
     """An argument that must be on or off. Raises ArgumentError when it is missing or neither."""
     value = arguments.get(name)
     if isinstance(value, bool):
@@ -224,7 +226,7 @@ def switch(arguments: Mapping[str, Any], name: str) -> bool:
     raise ArgumentError(f'{name} must be "on" or "off"')
 
 
-def only(arguments: Mapping[str, Any], *names: str) -> None:
+def reject_unknown(arguments: Mapping[str, Any], *names: str) -> None:
     """Refuse arguments that the command does not have. Raises ArgumentError."""
     for name in arguments:
         if name not in names:

@@ -1,230 +1,371 @@
-"""An MQTT broker: its address, its secrets, and a client that reconnects by itself and says in sentences what fails.
+"""The MQTT session that every part of the bundle uses.
 
-The client's thread keeps the connection; what it meets is put into a bounded list, and told by whoever owns the
-report. Importing this module does not import the MQTT library.
+:func:`collectors.messaging.broker.read_broker` reads the broker's address, :class:`Session` connects. Importing this
+module does not import the MQTT library.
 """
 
 from __future__ import annotations
 
-import os
-import stat
+import threading
+import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import unquote, urlsplit
 
 from collectors.core.api import Unavailable
+from collectors.messaging.broker import Broker, tls_context
 
 if TYPE_CHECKING:
-    from ssl import SSLContext
-
-    from paho.mqtt.client import Client
-
-_PORTS = {"mqtt": 1883, "mqtts": 8883}
+    from paho.mqtt.client import Client, MQTTMessage
+    from paho.mqtt.reasoncodes import ReasonCode
 
 #: Seconds between attempts to connect: doubled from the first to the second.
 _RECONNECT_SECONDS = (1, 60)
 
-#: Seconds after which a silent connection counts as lost.
-KEEPALIVE_SECONDS = 60
-
-#: Bytes of a file with a secret at most: headers may be some kilobytes, and more is a file named by mistake.
-_SECRET_BYTES_MOST = 64 * 1024
-
-
-class Broker(NamedTuple):
-    """Where a broker is, and who connects to it."""
-
-    host: str
-    port: int
-    tls: bool
-    user: str | None = None
-    password: str | None = None
-    ca_file: str | None = None
-    certificate: str | None = None
-    key: str | None = None
-
-    @property
-    def place(self) -> str:
-        """What it is called in messages; never with the password."""
-        return f"{self.host}:{self.port}"
-
-
-def read_broker(
-    url: str,
-    password_file: str | None = None,
-    ca_file: str | None = None,
-    *,
-    certificate: str | None = None,
-    key: str | None = None,
-    password_setting: str = "password_file",  # noqa: S107 - the name of a setting
-) -> Broker:
-    """The broker that a URL names.
-
-    Args:
-        url: ``mqtt://[user@]host[:port]``, or ``mqtts://`` for TLS, which a broker beyond loopback needs.
-        password_file: its first line is the password, which therefore stands in no list of processes.
-        ca_file: certificates that are trusted instead of the system's.
-        certificate, key: files (PEM) by which the client proves who it is, over TLS; nobody else may read the key.
-        password_setting: what the setting of the password's file is called, for the sentences.
-
-    Raises:
-        Unavailable: the URL names no broker, has a password in it, or leads beyond loopback unencrypted; or the
-            password's file or the key cannot be used.
-    """
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        parts, port = urlsplit(""), None
-    if parts.scheme not in _PORTS or not parts.hostname or parts.path not in ("", "/"):
-        raise Unavailable("the broker's URL must be mqtt://HOST[:PORT], or mqtts://HOST[:PORT] for TLS")
-    if parts.password is not None:
-        raise Unavailable(
-            "the broker's URL has a password in it, which the list of processes would show; leave the user there "
-            f"(mqtts://USER@HOST), and put the password into a file that the setting {password_setting} names"
-        )
-    if parts.scheme != "mqtts" and not is_loopback(parts.hostname):
-        raise Unavailable(
-            f"the broker {parts.hostname} is not on this machine and would be spoken to unencrypted, so that anybody "
-            "on the way could read and change what is sent; use mqtts://"
-        )
-    password = None
-    if password_file is not None:
-        password = read_secret(password_file, password_setting).partition("\n")[0].strip()
-    user = unquote(parts.username) if parts.username else None
-    if password and not user:
-        raise Unavailable(f"there is a password for {parts.hostname}, but no user; name one: mqtt://USER@HOST")
-    tls = parts.scheme == "mqtts"
-    if (certificate is None) != (key is None):
-        raise Unavailable("certificate and key belong together: set both, or neither")
-    if key is not None:
-        if not tls:
-            raise Unavailable("certificate and key are shown over TLS alone; use mqtts:// in the broker's URL")
-        read_secret(key, "key")
-    return Broker(parts.hostname, port or _PORTS[parts.scheme], tls, user, password, ca_file, certificate, key)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine alone, by its name."""
-    from ipaddress import ip_address
-
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def read_by_others(path: str, mode: int, environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether others may read a file that has a secret.
-
-    What systemd hands to a service lies in a folder that only the service can look into, and each file is opened to it
-    by an access list, which a file's mode shows as a right of its group.
-    """
-    folder = environ.get("CREDENTIALS_DIRECTORY")
-    handed = bool(folder) and os.path.dirname(os.path.abspath(path)) == folder
-    return bool(mode & (0o037 if handed else 0o077))
-
-
-def read_secret(path: str, setting: str) -> str:
-    """The text of a file that nobody else may read, without the blanks around it.
-
-    Args:
-        path: the file.
-        setting: the setting that names it, for the sentences.
-
-    Raises:
-        Unavailable: the file cannot be used; the sentence names it, and nothing of what is in it.
-    """
-    try:
-        with open(path, "rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            content = file.read(_SECRET_BYTES_MOST + 1)
-        text = content.decode("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise Unavailable(f"{setting} {path} cannot be read: {reason}") from None
-    if read_by_others(path, mode):
-        raise Unavailable(f"{setting} {path} may be read by others (mode {mode:04o}); chmod 600 {path}")
-    if len(content) > _SECRET_BYTES_MOST:
-        raise Unavailable(f"{setting} {path} has more than {_SECRET_BYTES_MOST} bytes; name the file with the secret")
-    if not text:
-        raise Unavailable(f"{setting} {path} is empty")
-    return text
+#: Reason code of MQTT 5: the broker accepted a message and dropped it, since nobody subscribes to the topic.
+_NO_SUBSCRIBERS = 0x10
 
 
 class ErrorQueue:
-    """What a client's thread has to tell: kept, up to a bound, until the owner of the report takes it."""
+    """Errors met on other threads, kept up to a bound until the owner of the report collects them."""
 
     def __init__(self) -> None:
         self._sentences: deque[str] = deque(maxlen=16)
 
     def add(self, sentence: str) -> None:
-        """Take a sentence, from any thread."""
+        """Queue an error, from any thread; the oldest is dropped once 16 wait."""
         self._sentences.append(sentence)
 
-    def tell(self, say: Callable[[str], None]) -> None:
-        """Hand on what has been told since."""
+    def drain(self, report: Callable[[str], None]) -> None:
+        """Report the queued errors, oldest first, and empty the queue."""
         while self._sentences:
-            say(self._sentences.popleft())
+            report(self._sentences.popleft())
 
 
-def make_client(broker: Broker, client_id: str, told: ErrorQueue, *, manual_ack: bool = False) -> Client:
-    """An MQTT 5 client for the broker, with what goes wrong told in sentences; it is not connected yet.
+class Presence(NamedTuple):
+    """The retained status of this client.
+
+    Args:
+        topic: where the status is published.
+        online: published at each connection; None leaves that to the caller, and the session sets the last will only.
+        offline: the last will, which the broker publishes when the connection breaks. A session that publishes
+            ``online`` also publishes this when it stops.
+    """
+
+    topic: str
+    online: bytes | None
+    offline: bytes
+
+
+class SessionConfig(NamedTuple):
+    """What a session asks of the broker.
+
+    Args:
+        client_id: name of the session at the broker; empty for one that the broker assigns.
+        topics: subscribed to with QoS 1.
+        presence: the retained status of this client, if it has one.
+        session_seconds: how long the broker keeps the session, with its queued messages, while the client is away.
+            None starts a new session with each process.
+        keepalive_seconds: a connection that is silent for longer counts as lost.
+        connect_timeout_seconds: how long one attempt to connect may take.
+        max_packet_bytes: longest packet that the broker may send; it drops longer ones. None for no limit.
+        max_unacknowledged: messages that the broker sends before the first of them is acknowledged. None for the
+            default of the protocol, 65,535.
+        max_queued: published messages that may wait for their acknowledgement; 0 for no limit.
+    """
+
+    client_id: str = ""
+    topics: tuple[str, ...] = ()
+    presence: Presence | None = None
+    session_seconds: int | None = None
+    keepalive_seconds: int = 60
+    connect_timeout_seconds: float = 5.0
+    max_packet_bytes: int | None = None
+    max_unacknowledged: int | None = None
+    max_queued: int = 0
+
+
+class Message(NamedTuple):
+    """A received message.
+
+    Args:
+        number, connection: identify the message for :meth:`Session.acknowledge`.
+    """
+
+    topic: str
+    payload: bytes
+    retained: bool
+    number: int = 0
+    connection: int = 0
+
+
+class Delivery(NamedTuple):
+    """The broker's answer to a published message.
+
+    Args:
+        refusal: why the broker refused the message; empty if it took it.
+        no_subscribers: whether the broker reported that nobody subscribes to the topic, so that it dropped the message.
+    """
+
+    refusal: str
+    no_subscribers: bool = False
+
+
+class Session:
+    """An MQTT 5 session at QoS 1 that outlives its connection.
+
+    The client's thread connects, retries with growing delays, resumes the session and resends what the broker has not
+    acknowledged. Errors go to an :class:`ErrorQueue` as sentences.
+
+    Every received message must be passed to :meth:`acknowledge`; until then the broker keeps it and sends it again
+    over the next connection.
+
+    Subscriptions are renewed at each connection, also where the broker still has the session: a broker that lost its
+    latest state in a crash may have the session without the newest topics. Retained messages come with a new
+    subscription only.
+
+    Args:
+        broker: the broker to connect to.
+        config: what to ask of it.
+        errors: receives refusals, failed attempts and lost connections.
 
     Raises:
-        Unavailable: the library is not there, or the file with certificates cannot be used.
+        Unavailable: the MQTT library is not installed, or a certificate or key cannot be used.
     """
-    try:
-        from paho.mqtt.client import Client, MQTTv5
-        from paho.mqtt.enums import CallbackAPIVersion
-    except ImportError:
-        raise Unavailable("MQTT needs the library paho-mqtt 2: pip install 'sensetig[mqtt]'") from None
 
-    client = Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=MQTTv5, manual_ack=manual_ack)
-    if broker.user is not None:
-        client.username_pw_set(broker.user, broker.password)
-    if broker.tls:
-        client.tls_set_context(_tls_context(broker))
-    client.reconnect_delay_set(*_RECONNECT_SECONDS)
-    client.on_connect_fail = lambda *_: told.add(f"the broker {broker.place} cannot be reached; trying again")
-
-    def disconnected(_client: object, _data: object, _flags: object, reason: object, _properties: object) -> None:
-        if getattr(reason, "is_failure", True):
-            told.add(f"the connection to the broker {broker.place} broke off: {reason}; trying again")
-
-    client.on_disconnect = disconnected
-    return client
-
-
-def _tls_context(broker: Broker) -> SSLContext:
-    """Whom to trust, and the certificate to show. Raises Unavailable when a file cannot be used."""
-    import ssl
-
-    try:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        if broker.ca_file is None:
-            context.load_default_certs()
-        else:
-            context.load_verify_locations(broker.ca_file)
-    except OSError as error:  # ssl.SSLError is one, too
-        raise Unavailable(f"{broker.ca_file} cannot be used as the broker's certificates: {error}") from None
-    if broker.certificate is not None:
+    def __init__(self, broker: Broker, config: SessionConfig, errors: ErrorQueue) -> None:
         try:
-            # A key with a passphrase is refused; without this it would be asked for on a terminal that is not there.
-            context.load_cert_chain(broker.certificate, broker.key, password=lambda: b"")
-        except (OSError, ValueError) as error:
-            raise Unavailable(
-                f"{broker.certificate} and {broker.key} cannot be used as certificate and key: {error}"
-            ) from None
-    return context
+            from paho.mqtt.client import Client, MQTTv5
+            from paho.mqtt.enums import CallbackAPIVersion
+        except ImportError:
+            raise Unavailable("MQTT needs the library paho-mqtt 2: pip install 'sensetig[mqtt]'") from None
 
+        self._broker = broker
+        self._config = config
+        self._errors = errors
+        self._on_message: Callable[[Message], None] = lambda message: self.acknowledge(message)
+        self._on_connection: Callable[[bool, str], None] = lambda *_: None
+        self._dispatch: Callable[[Callable[[], None]], object] = lambda call: call()
+        self._connection = 0
+        self._refused = False
+        # Guards what follows, and is never held while the client's methods run: those take locks of their own.
+        self._changed = threading.Condition()
+        self._connected = False
+        self._unacknowledged: dict[int, Callable[[Delivery], None]] = {}
+        self._early: dict[int, Delivery] = {}
+        self.subscribed = threading.Event()
+        """Set while the broker has accepted every subscription of the current connection."""
 
-def refusal(broker: Broker, reason: object) -> str:
-    """The sentence for a connection that the broker answered with a refusal."""
-    return f"the broker {broker.place} refuses the connection: {reason}"
+        client = Client(CallbackAPIVersion.VERSION2, client_id=config.client_id, protocol=MQTTv5, manual_ack=True)
+        self._client = client
+        if broker.user is not None:
+            client.username_pw_set(broker.user, broker.password)
+        if broker.tls:
+            client.tls_set_context(tls_context(broker))
+        if config.presence is not None:
+            client.will_set(config.presence.topic, config.presence.offline, qos=1, retain=True)
+        client.connect_timeout = config.connect_timeout_seconds
+        client.max_queued_messages_set(config.max_queued)
+        client.reconnect_delay_set(*_RECONNECT_SECONDS)
+        client.on_connect_fail = self._connect_failed
+        client.on_connect = self._connect_answered
+        client.on_disconnect = self._disconnected
+        client.on_subscribe = self._subscribe_answered
+        client.on_publish = self._published
+        client.on_message = self._received
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection now."""
+        return self._connected
+
+    def start(
+        self,
+        on_message: Callable[[Message], None] | None = None,
+        on_connection: Callable[[bool, str], None] | None = None,
+        dispatch: Callable[[Callable[[], None]], object] | None = None,
+    ) -> None:
+        """Start the client's thread, which connects now or as soon as the broker answers.
+
+        Args:
+            on_message: receives each message.
+            on_connection: receives True at each connection, False when it is lost or refused, and the sentence of
+                the refusal, else an empty one.
+            dispatch: runs the callbacks, for example in an event loop; by default the client's thread does.
+        """
+        from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY
+        from paho.mqtt.packettypes import PacketTypes
+        from paho.mqtt.properties import Properties
+
+        self._on_message = on_message or self._on_message
+        self._on_connection = on_connection or self._on_connection
+        self._dispatch = dispatch or self._dispatch
+        config = self._config
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        if config.session_seconds is not None:
+            properties.SessionExpiryInterval = config.session_seconds
+        if config.max_packet_bytes is not None:
+            properties.MaximumPacketSize = config.max_packet_bytes
+        if config.max_unacknowledged is not None:
+            properties.ReceiveMaximum = config.max_unacknowledged
+        self._client.connect_async(
+            self._broker.host,
+            self._broker.port,
+            keepalive=config.keepalive_seconds,
+            clean_start=MQTT_CLEAN_START_FIRST_ONLY if config.session_seconds is None else False,
+            properties=properties,
+        )
+        self._client.loop_start()
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        done: Callable[[Delivery], None] | None = None,
+        *,
+        retain: bool = False,
+    ) -> bool:
+        """Publish a message, which waits for a connection if there is none.
+
+        Args:
+            done: receives the broker's answer, after as many connections as that takes.
+
+        Returns:
+            False, and ``done`` is never called, if ``max_queued`` messages wait already.
+        """
+        return self._publish(topic, payload, retain, lambda delivery: self._call(done, delivery))
+
+    def acknowledge(self, message: Message) -> None:
+        """Acknowledge a message. Does nothing if its connection is lost: the broker sends the message again."""
+        if message.number and self.is_current(message):
+            self._client.ack(message.number, 1)
+
+    def is_current(self, message: Message) -> bool:
+        """Whether a message belongs to the current connection; a message of an earlier one comes again."""
+        return message.connection == self._connection
+
+    def drain(self, seconds: float) -> int:
+        """Wait while connected until every published message is acknowledged; the number of those that are not."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._unacknowledged or not self._connected, max(0.0, seconds))
+            return len(self._unacknowledged)
+
+    def stop(self, seconds: float) -> bool:
+        """Publish ``offline`` if this session published ``online``, disconnect, and end the client's thread.
+
+        The broker keeps the session and does not publish the last will.
+
+        Returns:
+            Whether the thread ended in time.
+        """
+        end = time.monotonic() + seconds
+        presence = self._config.presence
+        if presence is not None and presence.online is not None and self._connected:
+            self._publish_status(presence.topic, presence.offline)
+            self.drain(seconds / 2)
+        self._client.disconnect()
+        # The client waits without a limit for its thread, which may be connecting to a broker that does not answer.
+        stopping = threading.Thread(target=self._end, name="mqtt-stop", daemon=True)
+        stopping.start()
+        stopping.join(max(0.0, end - time.monotonic()))
+        return not stopping.is_alive()
+
+    def _end(self) -> None:
+        self._client.loop_stop()
+        self._client.reinitialise()  # closes the sockets that wake its thread, which stopping leaves open
+
+    def _publish(self, topic: str, payload: bytes, retain: bool, done: Callable[[Delivery], None]) -> bool:
+        from paho.mqtt.enums import MQTTErrorCode
+
+        sent = self._client.publish(topic, payload, qos=1, retain=retain)
+        if sent.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:
+            return False
+        with self._changed:
+            delivery = self._early.pop(sent.mid, None)  # the answer may come before this thread gets here
+            if delivery is None:
+                self._unacknowledged[sent.mid] = done
+        if delivery is not None:
+            done(delivery)
+        return True
+
+    def _publish_status(self, topic: str, status: bytes) -> None:
+        def done(delivery: Delivery) -> None:
+            if delivery.refusal:
+                self._errors.add(f"the broker refuses the status on {topic}: {delivery.refusal}")
+
+        self._publish(topic, status, True, done)
+
+    def _call(self, done: Callable[[Delivery], None] | None, delivery: Delivery) -> None:
+        if done is not None:
+            self._dispatch(lambda: done(delivery))
+
+    def _set_connected(self, connected: bool) -> None:
+        with self._changed:
+            self._connection += 1
+            self._connected = connected
+            self._changed.notify_all()
+        self.subscribed.clear()
+
+    # The methods below run on the client's thread.
+
+    def _connect_failed(self, _client: object, _data: object) -> None:
+        self._errors.add(f"the broker {self._broker.place} cannot be reached; trying again")
+
+    def _connect_answered(
+        self, client: Client, _data: object, _flags: object, reason: ReasonCode, _properties: object
+    ) -> None:
+        from paho.mqtt.subscribeoptions import SubscribeOptions
+
+        if reason.is_failure:
+            self._refused = True
+            refusal = f"the broker {self._broker.place} refuses the connection: {reason}"
+            self._errors.add(refusal)
+            self._dispatch(lambda: self._on_connection(False, refusal))
+            return
+        self._set_connected(True)
+        if self._config.topics:
+            options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
+            client.subscribe([(topic, options) for topic in self._config.topics])
+        presence = self._config.presence
+        if presence is not None and presence.online is not None:
+            self._publish_status(presence.topic, presence.online)
+        self._dispatch(lambda: self._on_connection(True, ""))
+
+    def _disconnected(
+        self, _client: object, _data: object, _flags: object, reason: ReasonCode, _properties: object
+    ) -> None:
+        self._set_connected(False)
+        if self._refused:  # reported already, with the reason
+            self._refused = False
+            return
+        if reason.is_failure:
+            self._errors.add(f"lost the connection to the broker {self._broker.place}: {reason}; trying again")
+        self._dispatch(lambda: self._on_connection(False, ""))
+
+    def _subscribe_answered(
+        self, _client: object, _data: object, _number: int, reasons: list[ReasonCode], _properties: object
+    ) -> None:
+        refused = False
+        for topic, reason in zip(self._config.topics, reasons, strict=False):
+            if reason.is_failure:
+                refused = True
+                self._errors.add(f"the broker {self._broker.place} refuses the subscription to {topic}: {reason}")
+        if not refused:
+            self.subscribed.set()
+
+    def _published(self, _client: object, _data: object, number: int, reason: ReasonCode, _properties: object) -> None:
+        delivery = Delivery(str(reason) if reason.is_failure else "", reason.value == _NO_SUBSCRIBERS)
+        with self._changed:
+            done = self._unacknowledged.pop(number, None)
+            if done is None:
+                self._early[number] = delivery
+            self._changed.notify_all()
+        if done is not None:
+            done(delivery)
+
+    def _received(self, _client: object, _data: object, received: MQTTMessage) -> None:
+        message = Message(received.topic, bytes(received.payload), received.retain, received.mid, self._connection)
+        self._dispatch(lambda: self._on_message(message))
 
 
 def topic_level(name: str) -> str:

@@ -36,7 +36,7 @@ def create(context: Context, /) -> Collector:
     if context.values[settings.URL] is None:
         if context.values[settings.LINES]:
             raise Unavailable("lines is on, and there is no broker to publish to; name one with the setting url")
-        raise NotApplicable
+        raise NotApplicable("no broker is set; name one in the setting url or in SENSETIG_MQTT_URL")
 
     from collectors.mqtt.service import make
 

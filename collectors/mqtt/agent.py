@@ -14,11 +14,10 @@ from typing import Any, NamedTuple
 from collectors import __version__
 from collectors.core.line_protocol import FieldValue, Metric, Series
 from collectors.messaging import commands
-from collectors.messaging.commands import Command, Gate, Refused
-from collectors.messaging.session import ErrorQueue, topic_level
+from collectors.messaging.commands import Command, CommandValidator, RejectedCommand
+from collectors.messaging.session import Delivery, ErrorQueue, Message, Session, topic_level
 from collectors.mqtt.batches import Batches
 from collectors.mqtt.handlers import Answer, Handlers
-from collectors.mqtt.link import Link, Listener, Message
 from collectors.mqtt.measurements import MQTT
 from collectors.mqtt.outbox import Outbox
 from collectors.mqtt.publisher import WINDOW, Publisher
@@ -26,11 +25,11 @@ from collectors.sensehat.led.health import health, within
 from collectors.sensehat.led.show import Show
 
 #: Commands that are carried out at once.
-_COMMANDS_MOST = 4
+_MAX_COMMANDS = 4
 
-#: When it is time to stop: how long what is queued may take to leave, and how long the last word and the goodbye.
-#: Together they are below the 5 s after which Telegraf kills.
-DRAIN_SECONDS, LAST_WORD_SECONDS, GOODBYE_SECONDS = 2.5, 0.8, 0.8
+#: At the end: how long the queued lines may take, and then the status ``offline`` and the disconnect. Together they
+#: stay below the 5 s after which Telegraf kills the agent.
+DRAIN_SECONDS, STOP_SECONDS = 2.5, 1.6
 
 #: How often the status on the matrix is looked at.
 _LED_SECONDS = 2.0
@@ -41,12 +40,11 @@ COUNTS = tuple(field.name for field in MQTT.fields if field.name not in ("connec
 HandOn = Callable[[Sequence[Metric]], Awaitable[None]]
 
 
-class Plan(NamedTuple):
+class AgentConfig(NamedTuple):
     """What the agent does.
 
     Args:
         device: its name in the topics.
-        firmware: what the status says of it.
         stdin: the descriptor that lines come from, or None.
         queue_bytes: lines held at most.
         batch_seconds: how long a line waits for others.
@@ -56,7 +54,6 @@ class Plan(NamedTuple):
     """
 
     device: str
-    firmware: str
     stdin: int | None
     queue_bytes: int
     batch_seconds: float
@@ -88,7 +85,7 @@ class Agent:
 
     Args:
         plan: what it does.
-        link: the connection.
+        session: not started yet.
         gate: lets commands in.
         handlers: makes what carries them out, which hands points on to the agent.
         batches: takes lines.
@@ -100,9 +97,9 @@ class Agent:
 
     def __init__(
         self,
-        plan: Plan,
-        link: Link,
-        gate: Gate,
+        plan: AgentConfig,
+        session: Session,
+        gate: CommandValidator,
         handlers: Callable[[HandOn], Handlers],
         batches: Batches,
         show: Show,
@@ -111,7 +108,7 @@ class Agent:
         clocks: Clocks,
     ) -> None:
         self._plan = plan
-        self._link = link
+        self._session = session
         self._gate = gate
         self._handlers = handlers(self.hand_on)
         self._batches = batches
@@ -166,7 +163,7 @@ class Agent:
         self._stopping = asyncio.Event()
         plan = self._plan
         self._lines = Publisher(
-            self._link,
+            self._publish,
             self._batches,
             plan.device,
             plan.stdin,
@@ -175,7 +172,7 @@ class Agent:
             self._counts,
             self._told,
         )
-        self._link.start(Listener(self._on_message, self._on_connected))
+        self._session.start(self._on_message, self._on_connection, self._post)
         self._keep(self._tell())
         if self._plan.led_status:
             self._keep(self._light())
@@ -205,10 +202,25 @@ class Agent:
             task.cancel()
         await asyncio.gather(*self._tasks, *self._commands, return_exceptions=True)
         await self._show.close()
-        if self._connected:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._announce("offline"), LAST_WORD_SECONDS)
-        await self._link.stop(GOODBYE_SECONDS)
+        await asyncio.to_thread(self._session.stop, STOP_SECONDS)
+
+    def _post(self, call: Callable[[], None]) -> None:
+        """Run a callback of the session in the loop; once that is closed, no one waits for it."""
+        assert self._loop is not None
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(call)
+
+    async def _publish(self, topic: str, payload: bytes) -> Delivery:
+        """Publish a message, and wait for the broker's answer."""
+        answer: asyncio.Future[Delivery] = asyncio.get_running_loop().create_future()
+
+        def done(delivery: Delivery) -> None:
+            if not answer.done():
+                answer.set_result(delivery)
+
+        if not self._session.publish(topic, payload, done):
+            return Delivery("too many messages wait for the broker already")
+        return await answer
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
         """Run it beside everything else. A failure that nobody has thought of ends the agent."""
@@ -224,19 +236,12 @@ class Agent:
 
     # --- status ---
 
-    def _on_connected(self, connected: bool) -> None:
+    def _on_connection(self, connected: bool, _refusal: str) -> None:
         if connected:
             self._counts["connections"] += 1
-            self._keep(self._announce("online"))
         elif self._connected:
             self._away_since = self._clocks.timer()
         self._connected = connected
-
-    async def _announce(self, status: str) -> None:
-        topic = status_topic(self._plan.device)
-        said = await self._link.publish(topic, status_payload(status, self._plan.firmware), retain=True)
-        if said.refusal:
-            self._told.add(f"the broker refuses the status on {topic}: {said.refusal}")
 
     async def _tell(self) -> None:
         """Tell of itself now and then, where there is room."""
@@ -293,22 +298,22 @@ class Agent:
 
         def written() -> None:
             with contextlib.suppress(RuntimeError):  # the loop has ended; the message comes again
-                loop.call_soon_threadsafe(self._link.acknowledge, message)
+                loop.call_soon_threadsafe(self._session.acknowledge, message)
 
         self._outbox.put(metrics, written)
 
     def _on_command(self, message: Message) -> None:
         now = self._clocks.wall_ns() / 1e9
         found = self._gate.admit(message.topic, message.payload, now, retained=message.retained)
-        self._link.acknowledge(message)
-        if isinstance(found, Refused):
+        self._session.acknowledge(message)
+        if isinstance(found, RejectedCommand):
             if found.id is None:
                 self._counts["commands_refused"] += 1
                 self._told.add(f"a command was refused, and nobody can be told: {found.message}")
             else:
                 self._keep(self._answer(found.id, found.name, Answer("refused", found.message)))
-        elif len(self._commands) >= _COMMANDS_MOST:
-            busy = f"{_COMMANDS_MOST} commands are being carried out already; try again in a moment"
+        elif len(self._commands) >= _MAX_COMMANDS:
+            busy = f"{_MAX_COMMANDS} commands are being carried out already; try again in a moment"
             self._keep(self._answer(found.id, found.name, Answer("refused", busy)))
         else:
             task = asyncio.get_running_loop().create_task(self._carry_out(found))
@@ -326,9 +331,9 @@ class Agent:
     async def _answer(self, command_id: str, name: str, answer: Answer) -> None:
         self._counts[f"commands_{answer.status}"] += 1
         payload = commands.result(command_id, name, answer.status, answer.message, answer.details)
-        said = await self._link.publish(commands.result_topic(self._plan.device, command_id), payload)
-        if said.refusal:
-            self._told.add(f"the broker refuses the answer to a command: {said.refusal}")
+        delivery = await self._publish(commands.result_topic(self._plan.device, command_id), payload)
+        if delivery.refusal:
+            self._told.add(f"the broker refuses the answer to a command: {delivery.refusal}")
         if answer.then is not None:
             answer.then()
 

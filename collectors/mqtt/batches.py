@@ -7,7 +7,7 @@ from collections import deque
 from typing import NamedTuple
 
 #: Bytes of a line at most; a longer one is refused, and passed over without being held.
-LINE_BYTES_MOST = 64 * 1024
+MAX_LINE_BYTES = 64 * 1024
 
 #: A measurement, and a field with its value somewhere behind it: the broker's other side reads the rest.
 _LINE = re.compile(rb"((?:\\.|[^,\\ #])(?:\\.|[^, \\])*)(?:,(?:\\.|[^ \\])*)? +[^ =]+=[^ ]")
@@ -70,8 +70,8 @@ class Batches:
             self._take(line.rstrip(b"\r"))
         if self._skipping:
             rest = b""
-        elif len(rest) > LINE_BYTES_MOST:
-            self._refuse(f"a line is longer than {LINE_BYTES_MOST} bytes")
+        elif len(rest) > MAX_LINE_BYTES:
+            self._refuse(f"a line is longer than {MAX_LINE_BYTES} bytes")
             rest, self._skipping = b"", True
         self._rest = rest
 
@@ -103,8 +103,8 @@ class Batches:
     def _take(self, line: bytes) -> None:
         if not line.strip() or line.startswith(b"#"):
             return
-        if len(line) > LINE_BYTES_MOST:
-            self._refuse(f"a line is longer than {LINE_BYTES_MOST} bytes")
+        if len(line) > MAX_LINE_BYTES:
+            self._refuse(f"a line is longer than {MAX_LINE_BYTES} bytes")
             return
         measurement = measurement_of(line)
         if measurement is None:

@@ -11,7 +11,7 @@ from collectors.core.line_protocol import Metric
 from collectors.core.line_protocol_parser import ParseError, decode_lines
 
 #: Bytes that a collector may print, of lines and of sentences; with more it has failed.
-_BYTES_MOST = 1024 * 1024
+_MAX_BYTES = 1024 * 1024
 
 #: How long the pipes of a collector that was killed are waited for.
 _LET_GO_SECONDS = 5.0
@@ -57,7 +57,7 @@ async def collect(name: str, seconds: float, python: str = sys.executable) -> Co
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(process.communicate(), _LET_GO_SECONDS)
     if out is None or said is None:
-        return Collected([], f"it prints more than {_BYTES_MOST} bytes")
+        return Collected([], f"it prints more than {_MAX_BYTES} bytes")
     return collected(out.decode("utf-8", "replace"), said.decode("utf-8", "replace"), status)
 
 
@@ -81,8 +81,8 @@ async def _all_of(stream: asyncio.StreamReader, process: asyncio.subprocess.Proc
     size = 0
     while part := await stream.read(65536):
         size += len(part)
-        if size <= _BYTES_MOST:
+        if size <= _MAX_BYTES:
             parts.append(part)
         elif process.returncode is None:
             process.kill()
-    return b"".join(parts) if size <= _BYTES_MOST else None
+    return b"".join(parts) if size <= _MAX_BYTES else None

@@ -38,7 +38,7 @@ class Answer(NamedTuple):
     then: Callable[[], None] | None = None
 
 
-class Edges(NamedTuple):
+class Dependencies(NamedTuple):
     """What the commands act on.
 
     Args:
@@ -77,7 +77,7 @@ class Handlers:
         "led_off",
     )
 
-    def __init__(self, edges: Edges, collectors: Sequence[str]) -> None:
+    def __init__(self, edges: Dependencies, collectors: Sequence[str]) -> None:
         self._edges = edges
         self._collectors = tuple(collectors)
         self._busy = ""
@@ -102,12 +102,12 @@ class Handlers:
             return Answer("failed", str(error))
 
     def _ping(self, command: Command) -> Answer:
-        commands.only(command.arguments)
+        commands.reject_unknown(command.arguments)
         details = {"time_seconds": round(self._edges.clock(), 3), "bundle_version": __version__}
         return Answer("ok", "the agent is here", details)
 
     async def _collect(self, command: Command) -> Answer:
-        commands.only(command.arguments, "collectors")
+        commands.reject_unknown(command.arguments, "collectors")
         asked = command.arguments.get("collectors", list(self._collectors))
         names = [asked] if isinstance(asked, str) else asked
         if not isinstance(names, list) or not names or any(name not in self._collectors for name in names):
@@ -128,7 +128,7 @@ class Handlers:
         return Answer("ok", "the points are handed on", {"points": points})
 
     async def _reload(self, command: Command) -> Answer:
-        commands.only(command.arguments)
+        commands.reject_unknown(command.arguments)
         telegraf = self._edges.telegraf()
         if telegraf is None:
             return Answer("refused", "the agent is not run by Telegraf, which alone can start the collectors anew")
@@ -145,15 +145,15 @@ class Handlers:
         if command.name == "led_text":
             return self._text(command)
         if command.name == "led_colour":
-            commands.only(given, "colour")
+            commands.reject_unknown(given, "colour")
             show.picture(rendering.solid(rendering.colour(given.get("colour"), "colour")))
             return self._shown("the colour is shown")
         if command.name == "led_picture":
-            commands.only(given, "pixels", "palette")
+            commands.reject_unknown(given, "pixels", "palette")
             show.picture(rendering.picture(given.get("pixels"), given.get("palette")))
             return self._shown("the picture is shown")
         if command.name == "led_temperature":
-            commands.only(given, "celsius", "low", "high")
+            commands.reject_unknown(given, "celsius", "low", "high")
             celsius = commands.number(given, "celsius", -273.15, 1000)
             ends = {"low": _SCALE_LOW, "high": _SCALE_HIGH, **given}
             low, high = (commands.number(ends, name, _SCALE_LEAST, _SCALE_MOST) for name in ("low", "high"))
@@ -161,13 +161,13 @@ class Handlers:
                 raise ArgumentError("low must be below high")
             show.picture(rendering.bar(celsius, low, high))
             return self._shown("the temperature is shown", low=low, high=high)
-        commands.only(given)
+        commands.reject_unknown(given)
         show.off()
         return self._shown("the matrix is off")
 
     def _text(self, command: Command) -> Answer:
         given = {"seconds_per_column": _SPEED_DEFAULT, "repeat": 1, **command.arguments}
-        commands.only(given, "text", "colour", "background", "seconds_per_column", "repeat")
+        commands.reject_unknown(given, "text", "colour", "background", "seconds_per_column", "repeat")
         text, ink, paper = rendering.arguments_of_text(given)
         speed = commands.number(given, "seconds_per_column", _SPEED_LEAST, _SPEED_MOST)
         repeat = commands.number(given, "repeat", 1, _REPEAT_MOST)

@@ -6,13 +6,13 @@ import asyncio
 import os
 import select
 from collections import Counter
+from collections.abc import Awaitable, Callable
 
 from tenacity import AsyncRetrying, retry_if_result, wait_exponential_jitter
 
 from collectors.core.line_protocol import Metric, encode
-from collectors.messaging.session import ErrorQueue, topic_level
+from collectors.messaging.session import Delivery, ErrorQueue, topic_level
 from collectors.mqtt.batches import Batch, Batches
-from collectors.mqtt.link import Link, Published
 
 #: Messages that are sent before the first of them is acknowledged.
 WINDOW = 8
@@ -27,7 +27,7 @@ class Publisher:
     """Runs in an asyncio loop that can watch files, too.
 
     Args:
-        link: the connection.
+        publish: publishes a message and waits for the broker's answer.
         batches: puts lines together.
         device: its name in the topics.
         stdin: the descriptor that lines come from, or None.
@@ -39,7 +39,7 @@ class Publisher:
 
     def __init__(
         self,
-        link: Link,
+        publish: Callable[[str, bytes], Awaitable[Delivery]],
         batches: Batches,
         device: str,
         stdin: int | None,
@@ -48,7 +48,7 @@ class Publisher:
         counts: Counter[str],
         told: ErrorQueue,
     ) -> None:
-        self._link = link
+        self._publish = publish
         self._batches = batches
         self._topic = f"sensetig/{topic_level(device)}/telemetry/"
         self._stdin = stdin
@@ -162,14 +162,14 @@ class Publisher:
 
         first, most = _UNHEARD_SECONDS
         retrying = AsyncRetrying(
-            retry=retry_if_result(lambda said: not said.heard),
+            retry=retry_if_result(lambda delivery: delivery.no_subscribers),
             wait=wait_exponential_jitter(initial=first, max=most),
             before_sleep=unheard,
         )
-        said: Published = await retrying(self._link.publish, topic, batch.payload)
-        if said.refusal:
+        delivery: Delivery = await retrying(self._publish, topic, batch.payload)
+        if delivery.refusal:
             self._counts["lines_refused"] += batch.lines
-            self._told.add(f"the broker refuses lines on {topic}: {said.refusal}")
+            self._told.add(f"the broker refuses lines on {topic}: {delivery.refusal}")
         else:
             self._counts["lines_published"] += batch.lines
             self._counts["messages_published"] += 1

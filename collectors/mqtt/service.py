@@ -17,34 +17,36 @@ from collectors.core.api import Context, Unavailable, Wait
 from collectors.core.errors import ErrorReporter
 from collectors.core.line_protocol import Metric
 from collectors.core.settings import Values
+from collectors.messaging.broker import read_broker
 from collectors.messaging.command_ids import IdFile
-from collectors.messaging.commands import Gate
-from collectors.messaging.session import ErrorQueue, read_broker, topic_level
+from collectors.messaging.commands import CommandValidator
+from collectors.messaging.session import ErrorQueue, Presence, Session, SessionConfig, topic_level
 from collectors.mqtt import collect, reload, settings
 from collectors.mqtt.agent import (
     DRAIN_SECONDS,
-    GOODBYE_SECONDS,
-    LAST_WORD_SECONDS,
+    STOP_SECONDS,
     Agent,
+    AgentConfig,
     Clocks,
     HandOn,
-    Plan,
     status_payload,
     status_topic,
 )
 from collectors.mqtt.batches import Batches
-from collectors.mqtt.handlers import Edges, Handlers
-from collectors.mqtt.link import Link
+from collectors.mqtt.handlers import Dependencies, Handlers
 from collectors.mqtt.outbox import Outbox
 from collectors.sensehat.led import health, rendering
 from collectors.sensehat.led.screens import open_screen
 from collectors.sensehat.led.show import Show
 
+#: Longest packet that the broker may send, and messages that it sends before the first of them is acknowledged.
+_MAX_PACKET_BYTES, _MAX_UNACKNOWLEDGED = 512 * 1024, 20
+
 #: The runner reports on a collector only when it is given a batch, be it an empty one.
 _ROUND_SECONDS = 2.0
 
 #: How long the agent may take to end.
-_END_SECONDS = DRAIN_SECONDS + LAST_WORD_SECONDS + GOODBYE_SECONDS + 0.4
+_END_SECONDS = DRAIN_SECONDS + STOP_SECONDS + 0.4
 
 
 class Service:
@@ -98,7 +100,7 @@ class Service:
             self._outbox.close()
 
     def _batches(self) -> Iterator[Iterable[Metric]]:
-        self._told.tell(self._report.error)
+        self._told.drain(self._report.error)
         yield ()
         for metrics, written in self._outbox.take():
             yield metrics
@@ -129,22 +131,24 @@ def make(context: Context) -> Service:
     for name in allowed:
         if name not in Handlers.NAMES:
             raise Unavailable(f"command_allow names {name!r}; there are: {', '.join(Handlers.NAMES)}")
-    plan = _plan(context, device, firmware)
+    plan = _plan(context, device)
     ids = IdFile(values[settings.COMMAND_IDS_FILE], settings.COMMAND_IDS_FILE.name, context.report.error)
-    gate = Gate(device, Handlers.NAMES, allowed, ids=ids)
-    link = Link(
-        broker,
+    gate = CommandValidator(device, Handlers.NAMES, allowed, ids=ids)
+    presence = Presence(status_topic(device), status_payload("online", firmware), status_payload("offline", firmware))
+    config = SessionConfig(
         values[settings.CLIENT_ID] or f"sensetig-{topic_level(device)}",
-        (status_topic(device), status_payload("offline", firmware)),
         (*gate.topics, *_listed(values[settings.SUBSCRIBE] or "")),
-        values[settings.KEEPALIVE_SECONDS],
+        presence,
         values[settings.SESSION_SECONDS],
-        told,
+        values[settings.KEEPALIVE_SECONDS],
+        max_packet_bytes=_MAX_PACKET_BYTES,
+        max_unacknowledged=_MAX_UNACKNOWLEDGED,
     )
+    session = Session(broker, config, told)
     show = _show(values, told)
 
     def handlers(hand_on: HandOn) -> Handlers:
-        edges = Edges(
+        edges = Dependencies(
             show,
             lambda: context.clock_ns() / 1e9,
             lambda name: collect.collect(name, values[settings.COLLECT_SECONDS]),
@@ -156,11 +160,11 @@ def make(context: Context) -> Service:
 
     batches = Batches(values[settings.BATCH_LINES], values[settings.BATCH_KILOBYTES] * 1024)
     clocks = Clocks(context.clock_ns, time.monotonic, lambda: datetime.now().astimezone().time())
-    agent = Agent(plan, link, gate, handlers, batches, show, outbox, told, clocks)
+    agent = Agent(plan, session, gate, handlers, batches, show, outbox, told, clocks)
     return Service(agent, outbox, told, context.report)
 
 
-def _plan(context: Context, device: str, firmware: str) -> Plan:
+def _plan(context: Context, device: str) -> AgentConfig:
     values = context.values
     lines = values[settings.LINES]
     if lines and not context.once:
@@ -176,9 +180,8 @@ def _plan(context: Context, device: str, firmware: str) -> Plan:
         raise Unavailable(
             f"led_night is {values[settings.LED_NIGHT]!r}; it must be hours such as 22:00-07:00"
         ) from None
-    return Plan(
+    return AgentConfig(
         device,
-        firmware,
         0 if lines else None,
         values[settings.QUEUE_KILOBYTES] * 1024,
         values[settings.BATCH_SECONDS],

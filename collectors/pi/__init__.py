@@ -117,11 +117,11 @@ def create(context: Context) -> Polled:
         model = board.read_text(f"{tree}/model").rstrip("\0\n")
         chips = board.read_text(f"{tree}/compatible")
     except FileNotFoundError:
-        raise NotApplicable from None
+        raise NotApplicable(f"this machine is not a Raspberry Pi, since there is no {tree}/model") from None
     except (OSError, UnicodeDecodeError) as error:
         raise Unavailable(f"the model of the board cannot be read: {error}; check the rights of {tree}") from None
     if not model.startswith("Raspberry Pi"):
-        raise NotApplicable
+        raise NotApplicable(f"this machine is not a Raspberry Pi: {tree}/model holds {model[:80]!r}")
     interval = context.values[FIRMWARE_INTERVAL]
     return board.Board(
         model,

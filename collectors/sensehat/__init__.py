@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from collectors.core.api import Collector, Context, Unavailable
+from collectors.core.measurements import ENVIRONMENT
 from collectors.core.schema import Field, Measurement, Tag
 from collectors.core.settings import Setting
 
@@ -28,70 +29,9 @@ def _axes(name: str, unit: str, help: str, bound: float) -> tuple[Field, ...]:
     return tuple(Field(f"{name}_{axis}_{unit}", float, unit, help.format(axis), -bound, bound) for axis in "xyz")
 
 
-# The ranges of raw values are those that each sensor is specified for, which is how an impossible value is told
-# from a reading. HTS221: datasheet DocID026333 rev 4 (0 to 100 % rH, -40 to 120 °C). LPS25H: DocID023722 rev 6
-# (260 to 1260 hPa, -30 to 105 °C). LSM9DS1: DocID025715 rev 3, at the widest full scale of each part (16 g,
-# 2000 degrees a second, 16 gauss), since the library's settings file may choose it. TCS3400 and TCS34725: 16 bits
-# a channel, gains of 1 to 64 and to 60. CPU: a BCM2711 throttles at 85 °C; beyond 125 °C no silicon of a Pi runs.
-ENVIRONMENT = Measurement(
-    "environment",
-    "Temperature, humidity and pressure, a line for each of the two sensors that measure them.",
-    (
-        _DEVICE,
-        Tag("sensor", "`hts221` (humidity and temperature) or `lps25h` (pressure and temperature)."),
-        *_MARKS,
-    ),
-    (
-        Field("temperature_raw_celsius", float, "celsius", "Temperature as the sensor gives it.", -40, 120),
-        Field("temperature_cpu_celsius", float, "celsius", "Temperature of the CPU, which warms the board.", -40, 125),
-        Field(
-            "temperature_compensated_celsius",
-            float,
-            "celsius",
-            "Temperature without the CPU's heat; only with a factor in the settings.",
-            -60,
-            120,
-        ),
-        Field(
-            "temperature_calibrated_celsius",
-            float,
-            "celsius",
-            "Temperature by the device's calibration; only where it has one.",
-            -60,
-            120,
-        ),
-        Field("compensation_factor", float, "", "The factor that the compensation used.", 0.1, 100),
-        Field("humidity_raw_percent", float, "percent", "Relative humidity at the sensor (hts221).", 0, 100),
-        Field(
-            "humidity_compensated_percent",
-            float,
-            "percent",
-            "Relative humidity at the compensated temperature, by way of the dew point (hts221).",
-            0,
-            100,
-        ),
-        Field(
-            "humidity_calibrated_percent",
-            float,
-            "percent",
-            "Relative humidity by the device's calibration; only where it has one.",
-            0,
-            100,
-        ),
-        Field(
-            "dew_point_celsius", float, "celsius", "Dew point, which the CPU's heat leaves alone (hts221).", -80, 100
-        ),
-        Field("pressure_hpa", float, "hpa", "Air pressure at the board, not reduced to sea level (lps25h).", 260, 1260),
-        Field(
-            "pressure_calibrated_hpa",
-            float,
-            "hpa",
-            "Air pressure by the device's calibration; only where it has one.",
-            260,
-            1260,
-        ),
-    ),
-)
+# The ranges are those that each sensor is specified for. LSM9DS1: DocID025715 rev 3, at the widest full scale of each
+# part (16 g, 2000 degrees a second, 16 gauss), since the library's settings file may choose it. TCS3400 and TCS34725:
+# 16 bits a channel, gains of 1 to 64 and to 60.
 IMU = Measurement(
     "imu",
     "Orientation, acceleration, turning and magnetic field, of the LSM9DS1.",

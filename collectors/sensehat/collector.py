@@ -8,11 +8,11 @@ from typing import Protocol
 
 from collectors.core.api import Context
 from collectors.core.line_protocol import FieldValue, Metric, Series
+from collectors.core.measurements import ENVIRONMENT
 from collectors.core.schema import Measurement
 from collectors.sensehat import (
     COLOUR,
     DEVICE,
-    ENVIRONMENT,
     FACTOR,
     FACTOR_LPS25H,
     IMU,

@@ -334,7 +334,7 @@ def time_ns(value: object, place: str, key: str) -> int:
     since = moment - datetime(1970, 1, 1, tzinfo=UTC)
     nanoseconds = ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
     if not MIN_TIME_NS <= nanoseconds <= MAX_TIME_NS:
-        raise CalibrationError(f"{place}: {key} is beyond the years 1677 to 2262")
+        raise CalibrationError(f"{place}: {key} is outside the years 1677 to 2262")
     return nanoseconds
 
 

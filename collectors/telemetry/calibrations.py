@@ -126,6 +126,6 @@ def _read(path: str) -> tuple[tuple[int, ...], str]:
             raise CalibrationError(f"{path} is no file; remove it, or put a file of calibrations there")
         content = file.read(_MOST_BYTES + 1)
     try:
-        return _version(status), content.decode("utf-8")
+        return _version(status), content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise CalibrationError(f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8") from None

@@ -125,7 +125,7 @@ _NUMBERS, _COUNTS = ("low", "high", "step", "rate_per_second"), ("agree", "stuck
 _KEYS = _NUMBERS + _COUNTS
 
 
-class Book:
+class LimitTable:
     """Gives the limits of each field.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from collectors.core.line_protocol import FieldValue, Metric, Series
-from collectors.messaging.parsers import Refused, read_encoded
+from collectors.messaging.parsers import Rejection, read_encoded
 
 #: Telegraf gives these to all that it collects, and a processor gives them to nothing that it makes.
 _WHENCE = ("host", "site")
@@ -13,7 +13,7 @@ _WHENCE = ("host", "site")
 
 def read(
     message: Metric, received_ns: int, kinds: Callable[[str], Mapping[str, type]]
-) -> Iterator[Metric | Refused] | None:
+) -> Iterator[Metric | Rejection] | None:
     """The metrics of a message, and what of it is refused; None where the metric is no message.
 
     Args:
@@ -30,7 +30,7 @@ def read(
 
 def _read(
     topic: str, value: str, received_ns: int, whence: Mapping[str, str], kinds: Callable[[str], Mapping[str, type]]
-) -> Iterator[Metric | Refused]:
+) -> Iterator[Metric | Rejection]:
     for each in read_encoded(topic, value, received_ns):
         if isinstance(each, Metric):
             name = each.series.measurement

@@ -18,9 +18,9 @@ from collectors.core.line_protocol import FieldValue, Metric, Series, encode
 from collectors.core.line_protocol_parser import ParseError, decode
 from collectors.telemetry import measurements as reasons
 from collectors.telemetry.calibration import Curve
-from collectors.telemetry.limits import Book, Limits
+from collectors.telemetry.limits import Limits, LimitTable
 from collectors.telemetry.lines import is_plain
-from collectors.telemetry.rejections import Rejections, Verdicts
+from collectors.telemetry.rejections import RejectionCache, Rejections
 from collectors.telemetry.series import Calibrations, Plan, Plans, Step, Tracker
 from collectors.telemetry.validation import Rule, withdraw
 
@@ -64,7 +64,7 @@ class Pipeline:
         self,
         *,
         names: Sequence[str],
-        book: Book,
+        book: LimitTable,
         calibrations: Calibrations,
         tracker: Tracker | None,
         rejections: Rejections,
@@ -85,7 +85,7 @@ class Pipeline:
         self._earliest_ns = earliest_ns
         self._ahead_ns = ahead_ns
         self._plans = Plans(most_series)
-        self._verdicts = Verdicts()
+        self._verdicts = RejectionCache()
         self._clock_ns = clock_ns
         self._complain = complain
         self._kinds = kinds

@@ -2,115 +2,205 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from collectors.core.api import Context, Unavailable
+from collectors.core.errors import start_error
 from collectors.core.line_protocol import Metric, Series, encode
 from collectors.core.schema import Measurement
+from collectors.core.settings import SettingsError, variable
 from collectors.telemetry import measurements as reasons
 from collectors.telemetry import settings
 from collectors.telemetry.lines import Lines
 from collectors.telemetry.pipeline import Pipeline
 from collectors.telemetry.rejections import Rejections
 
+#: How often a degraded processor reads its settings again, in seconds.
+RETRY_INTERVAL_SECONDS = 10.0
+
+_COLLECTOR = "telemetry"
+
 
 class States(Protocol):
-    """What keeps the state of devices, and writes it beside the lines."""
+    """Keeps the state of devices, and writes it while the processor handles lines."""
 
     def tell(self) -> list[str]:
-        """Lines about what was written, so many that nobody waits for them; it writes where it is time to."""
+        """Lines about what was written, few enough that no input waits for them. Writes when a write is due."""
         ...
 
     def close(self) -> list[str]:
-        """Write for the last time, and tell of it."""
+        """Write for the last time; return the lines about it."""
         ...
 
 
-class Processor:
-    """Lines through the pipeline, and what the device states have to tell.
+class Stages(NamedTuple):
+    """What the settings make of a processor.
 
     Args:
-        lines: makes whole lines of what comes.
-        pipeline: what is done with them.
+        lines: splits the input into whole lines.
+        pipeline: calibrates and validates them.
         rejections: those of the pipeline.
         states: of the devices, or None where none are kept.
-        context: of the collector.
-        tags: ``host`` and ``site`` of what is made here.
+        tags: ``host`` and ``site`` of metrics that are made here.
     """
 
-    def __init__(
-        self,
-        lines: Lines,
-        pipeline: Pipeline,
-        rejections: Rejections,
-        states: States | None,
-        context: Context,
-        tags: Mapping[str, str],
-    ) -> None:
-        self.tags = tags
-        self.up = True
-        self._lines = lines
-        self._pipeline = pipeline
-        self._rejections = rejections
-        self._states = states
+    lines: Lines
+    pipeline: Pipeline
+    rejections: Rejections
+    states: States | None
+    tags: Mapping[str, str]
+
+
+class Processor:
+    """Sends lines through the pipeline, and adds what the device states report.
+
+    It is degraded while it cannot start, such as with a wrong setting: whole lines pass through unchanged, ``up`` is
+    False, each attempt to start counts as an error, and the settings are read again every
+    :data:`RETRY_INTERVAL_SECONDS`. If the process ended instead, Telegraf would lose every line until the cure.
+
+    Args:
+        open_stages: makes the stages of the settings. Raises SettingsError, Unavailable or ImportError.
+        context: of the collector.
+        timer: monotonic seconds.
+
+    Raises:
+        SettingsError, Unavailable, ImportError: it cannot start, and was to run once.
+    """
+
+    def __init__(self, open_stages: Callable[[Context], Stages], context: Context, timer: Callable[[], float]) -> None:
+        self._open_stages = open_stages
         self._context = context
+        self._timer = timer
+        self._stages: Stages | None = None
+        self._untouched = Lines(settings.MOST_LINE_BYTES.default)
+        self._retry_at = 0.0
+        self._start()
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """Tags of the self-metric."""
+        return _environment_tags(self._context.host) if self._stages is None else self._stages.tags
+
+    @property
+    def up(self) -> bool:
+        """False while the processor is degraded."""
+        return self._stages is not None
 
     def process(self, data: bytes, /) -> tuple[bytes, int]:
-        """The lines that come out of what came in."""
-        return self._out(self._run(self._lines.feed(data)))
+        """The lines that result from the input: calibrated and validated, or unchanged while degraded."""
+        if self._stages is None:
+            lines = self._untouched.feed(data)
+            self._context.report.errors += self._untouched.too_long
+            self._untouched.too_long = 0
+            return _joined(lines)
+        return self._out(self._stages, self._run(self._stages, self._stages.lines.feed(data)))
 
     def tick(self) -> tuple[bytes, int]:
-        """What the device states have to tell."""
-        self._pipeline.tick()
-        return self._out(self._states.tell() if self._states is not None else [])
+        """What the device states report. A degraded processor tries to start when that is due."""
+        if self._stages is None:
+            if self._timer() < self._retry_at:
+                return b"", 0
+            self._context.values.reload()
+            self._start()
+            # Only whole lines were passed on: the pipeline begins with the rest.
+            rest = self._untouched.rest() if self._stages is not None else b""
+            return self.process(rest) if rest else (b"", 0)
+        self._stages.pipeline.tick()
+        return self._out(self._stages, self._stages.states.tell() if self._stages.states is not None else [])
 
     def flush(self) -> Iterator[tuple[bytes, int]]:
         """The rest, and the last of the device states."""
-        yield self._out(self._run(self._lines.end()))
-        if self._states is not None:
-            states, self._states = self._states, None
-            yield self._out(states.close())
+        if self._stages is None:
+            yield _joined(self._untouched.end())
+            return
+        yield self._out(self._stages, self._run(self._stages, self._stages.lines.end()))
+        if self._stages.states is not None:
+            yield self._out(self._stages, self._close_states())
 
     def close(self) -> None:
-        """Let go of the store, where it was not ended in order."""
-        if self._states is not None:
-            states, self._states = self._states, None
-            states.close()
+        """Release the store, where :meth:`flush` did not."""
+        self._close_states()
 
-    def _run(self, lines: list[str]) -> list[str]:
-        out = self._pipeline.run(lines, plain=self._lines.plain)
-        while self._lines.too_long:
-            self._lines.too_long -= 1
+    def _start(self) -> None:
+        try:
+            self._stages = self._open_stages(self._context)
+        except (SettingsError, Unavailable, ImportError) as error:
+            if self._context.once:
+                raise
+            self._retry_at = self._timer() + RETRY_INTERVAL_SECONDS
+            self._context.report.error(
+                f"{start_error(_COLLECTOR, error)}; until that is mended, lines go through neither calibrated nor "
+                "validated"
+            )
+
+    def _close_states(self) -> list[str]:
+        if self._stages is None or self._stages.states is None:
+            return []
+        states = self._stages.states
+        self._stages = self._stages._replace(states=None)
+        return states.close()
+
+    def _run(self, stages: Stages, lines: list[str]) -> list[str]:
+        out = stages.pipeline.run(lines, plain=stages.lines.plain)
+        while stages.lines.too_long:
+            stages.lines.too_long -= 1
             sentence = "a line was longer than the setting most_line_bytes allows"
-            out.append(self._rejections.line(reasons.TOO_LONG, self._context.clock_ns(), text=sentence))
+            out.append(stages.rejections.line(reasons.TOO_LONG, self._context.clock_ns(), text=sentence))
         return out
 
-    def _out(self, lines: list[str]) -> tuple[bytes, int]:
-        self._context.report.errors += self._rejections.count
-        self._rejections.count = 0
-        if not lines:
-            return b"", 0
-        return ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape"), len(lines)
+    def _out(self, stages: Stages, lines: list[str]) -> tuple[bytes, int]:
+        self._context.report.errors += stages.rejections.count
+        stages.rejections.count = 0
+        return _joined(lines)
+
+
+def _joined(lines: list[str]) -> tuple[bytes, int]:
+    if not lines:
+        return b"", 0
+    return ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape"), len(lines)
+
+
+def _environment_tags(host: str) -> dict[str, str]:
+    """``host`` and ``site`` without the settings: the fault may be in their file."""
+    host = os.environ.get(variable(_COLLECTOR, settings.HOST)) or host
+    site = os.environ.get(variable(_COLLECTOR, settings.SITE))
+    return {"host": host, "site": site} if site else {"host": host}
 
 
 def open_processor(context: Context) -> Processor:
-    """The processor of the settings. Raises Unavailable where its limits cannot be read, or a setting is no date."""
+    """The processor. It starts degraded where a setting is wrong, unless it runs once: that raises what is wrong."""
+    import time
+
+    return Processor(open_stages, context, time.monotonic)
+
+
+def open_stages(context: Context) -> Stages:
+    """The stages of the settings.
+
+    Raises:
+        SettingsError: a setting is wrong.
+        Unavailable: the limits cannot be read, a setting is no date, or the state cannot be kept.
+    """
     import time
 
     from collectors.device_state.background import Background
     from collectors.device_state.settings import PENDING
     from collectors.device_state.tracker import open_tracker
     from collectors.telemetry.calibrations import CALIBRATION_DEVICES, CALIBRATION_RECHECK, CALIBRATIONS, Calibrations
-    from collectors.telemetry.limits import Book
+    from collectors.telemetry.limits import LimitTable
 
     values = context.values
     names = _split(values[settings.NAMES])
     tags = {"host": values[settings.HOST] or context.host}
     if values[settings.SITE]:
         tags["site"] = values[settings.SITE] or ""
+    # Before the tracker is opened, which a wrong setting would leave open at each retry.
+    book = LimitTable(declarations(names), _limits(values[settings.LIMITS]))
+    earliest_ns = _day_ns(values[settings.EARLIEST])
     rejections = Rejections(tags, values[settings.MOST_TOPICS])
     complain = context.report.error
     said: deque[str] = deque()
@@ -121,7 +211,7 @@ def open_processor(context: Context) -> Processor:
         states = Background(tracker, values[PENDING], said, complain, spell, time.monotonic, context.clock_ns)
     pipeline = Pipeline(
         names=names,
-        book=Book(declarations(names), _limits(values[settings.LIMITS])),
+        book=book,
         calibrations=Calibrations(
             values[CALIBRATIONS],
             complain,
@@ -132,7 +222,7 @@ def open_processor(context: Context) -> Processor:
         tracker=states,
         rejections=rejections,
         devices=_split(values[settings.DEVICES]),
-        earliest_ns=_day_ns(values[settings.EARLIEST]),
+        earliest_ns=earliest_ns,
         ahead_ns=int(values[settings.AHEAD] * 1e9),
         most_series=values[settings.MOST_SERIES],
         clock_ns=context.clock_ns,
@@ -140,7 +230,7 @@ def open_processor(context: Context) -> Processor:
         kinds=lru_cache(maxsize=256)(_kinds),
     )
     lines = Lines(values[settings.MOST_LINE_BYTES])
-    return Processor(lines, pipeline, rejections, states, context, tags)
+    return Stages(lines, pipeline, rejections, states, tags)
 
 
 def _spelled(tags: Mapping[str, str], refuse: Callable[[str], None]) -> Callable[[Metric], str]:
@@ -154,18 +244,18 @@ def _spelled(tags: Mapping[str, str], refuse: Callable[[str], None]) -> Callable
 
 
 def declarations(names: Sequence[str]) -> list[Measurement]:
-    """What collectors declare of these measurements; a measurement that none of them emits has no declaration."""
-    from importlib import import_module
+    """The declarations of these measurements; one that no collector emits has none."""
+    from collectors.core.measurements import SHARED
+    from collectors.core.registry import catalogue, load
 
-    from collectors.core.registry import catalogue
-
-    found: list[Measurement] = []
-    wanted = set(names)
-    # These two first: mostly there is nothing else to look for, and no other module is imported.
+    found = [SHARED[name] for name in sorted(set(names) & SHARED.keys())]
+    wanted = set(names) - SHARED.keys()
+    # These two first: they mostly declare all that is wanted, and then no other module is imported.
     for name in sorted(catalogue(), key=lambda name: name not in ("sensehat", "telemetry")):
         if not wanted:
             break
-        for measurement in import_module(f"collectors.{name}").MEASUREMENTS:
+        module = load(name)
+        for measurement in module.MEASUREMENTS if module is not None else ():
             if measurement.name in wanted:
                 found.append(measurement)
                 wanted.discard(measurement.name)
@@ -186,7 +276,7 @@ def _limits(path: str | None) -> Mapping[str, object] | None:
     if not path:
         return None
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:
             return read(file.read(), path)
     except LimitsError as error:
         raise Unavailable(str(error)) from None

@@ -11,16 +11,16 @@ from collectors.telemetry.measurements import REJECTED
 _KEPT_TAGS = ("host", "site", "simulated", "replayed")
 
 #: Characters of a text that are kept.
-_MOST_TEXT = 200
+_MAX_TEXT = 200
 
 #: Readings whose refusal is remembered.
-_MOST_VERDICTS = 8192
+_MAX_CACHED = 8192
 
 #: Points whose times are remembered, so that another of the same series gets one of its own.
-_MOST_TIMES = 8192
+_MAX_TIMES = 8192
 
 
-class Bounded:
+class NameLimit:
     """Tells the first so many names apart; any further one is called ``other``."""
 
     def __init__(self, most: int) -> None:
@@ -36,7 +36,7 @@ class Bounded:
         return text
 
 
-class Verdicts:
+class RejectionCache:
     """Why the readings before of a series and field refused one, so that it is refused again when it comes again.
 
     By then others may have come, and nothing else would tell that they had spoken against it. Of the newest
@@ -53,7 +53,7 @@ class Verdicts:
         Args:
             place: the identity of its series, the field, and its time.
         """
-        if len(self._known) >= _MOST_VERDICTS:
+        if len(self._known) >= _MAX_CACHED:
             self._before, self._known = self._known, {}
         self._known[place] = value, reason
 
@@ -76,8 +76,8 @@ class Rejections:
 
     def __init__(self, tags: Mapping[str, str], most_names: int) -> None:
         self.count = 0
-        self.topics = Bounded(most_names)
-        self.strangers = Bounded(most_names)
+        self.topics = NameLimit(most_names)
+        self.strangers = NameLimit(most_names)
         self._tags = dict(tags)
         self._free: dict[tuple[str, int], int] = {}
         self._free_before: dict[tuple[str, int], int] = {}
@@ -112,14 +112,14 @@ class Rejections:
         elif value is not None:
             text = text or str(value)
         if text:
-            fields["text"] = text if len(text) <= _MOST_TEXT else text[: _MOST_TEXT - 1] + "…"
+            fields["text"] = text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 1] + "…"
         return encode(Metric(series, fields, self._free_time(series.prefix, time_ns)))
 
     def _free_time(self, prefix: str, time_ns: int) -> int:
         asked = time_ns
         while (after := self._free.get((prefix, time_ns), self._free_before.get((prefix, time_ns)))) is not None:
             time_ns = after
-        if len(self._free) >= _MOST_TIMES:
+        if len(self._free) >= _MAX_TIMES:
             self._free_before, self._free = self._free, {}
         self._free[prefix, asked] = self._free[prefix, time_ns] = time_ns + 1
         return time_ns

@@ -13,7 +13,7 @@ from collectors.telemetry.validation import Rule
 Count = Callable[[int, int, Mapping[str, FieldValue]], object]
 
 #: More fields than a series ever has; beyond, their rules are made anew, and what they remember is lost.
-_MOST_RULES = 256
+_MAX_RULES = 256
 
 
 class Calibrations(Protocol):
@@ -88,7 +88,7 @@ class Plan:
 
     def add_rule(self, field: str, rule: Rule) -> None:
         """Keep a rule for a field."""
-        if len(self.rules) >= _MOST_RULES:
+        if len(self.rules) >= _MAX_RULES:
             self.rules.clear()
         self.rules[field] = rule
 

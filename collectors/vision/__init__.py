@@ -1,4 +1,4 @@
-"""What is in the pictures of motion events, told by a detector of people, a model file, or an endpoint.
+"""Labels for the pictures of motion events, from a detector of people, a model file, or an endpoint.
 
 A streaming collector: Telegraf runs it with ``inputs.execd`` and ``signal = "none"``. Pictures wait in a durable queue
 at an MQTT broker, so that however slow the looking is, the camera never waits for it. Without a broker there is nothing
@@ -42,7 +42,9 @@ def create(context: Context, /) -> Collector:
 
     values = context.values
     if values[settings.URL] is None and values[settings.PICTURES] is None:
-        raise NotApplicable
+        raise NotApplicable(
+            "neither a broker nor pictures are set; name one in the setting url or pictures, or in SENSETIG_VISION_URL"
+        )
 
     import time
 
@@ -89,7 +91,8 @@ def create(context: Context, /) -> Collector:
 
 
 def _open_source(context: Context) -> Source:
-    from collectors.messaging.session import read_broker, topic_level
+    from collectors.messaging.broker import read_broker
+    from collectors.messaging.session import topic_level
     from collectors.vision.sources import Files, Queue
 
     values = context.values

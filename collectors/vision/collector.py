@@ -92,7 +92,7 @@ class Vision:
                 yield from self._next(wait)
             except Stopping:
                 break
-            self._source.tell(self._report.error)
+            self._source.drain_errors(self._report.error)
             if self._timer() >= status_at:
                 status_at = self._timer() + self._plan.status_seconds
                 yield [self._status()]

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import NamedTuple
 
-_ENDING, _UNFINISHED = ".snapshot", ".part"
+from collectors.core.files import UNFINISHED, write_atomic
+
+_ENDING = ".snapshot"
 _DAY_NS = 86_400 * 1_000_000_000
 
 
@@ -50,18 +52,7 @@ class RetryQueue:
             return 0
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
         name = f"{self._clock_ns():020d}-{digest}{_ENDING}"
-        path = os.path.join(self._folder, name)
-        descriptor = os.open(path + _UNFINISHED, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            with open(descriptor, "wb") as file:
-                file.write(message)
-                file.flush()
-                os.fsync(file.fileno())
-            os.rename(path + _UNFINISHED, path)
-        except OSError:
-            _unlink(path + _UNFINISHED)
-            raise
-        self._sync()
+        write_atomic(os.path.join(self._folder, name), message)
         self._files.append(_File(name, len(message)))
         self._files.sort()
         self.bytes += len(message)
@@ -122,19 +113,11 @@ class RetryQueue:
         files = []
         for entry in entries:
             name = entry.name
-            if name.endswith(_ENDING + _UNFINISHED):
+            if name.endswith(UNFINISHED) and _ENDING in name:
                 _unlink(entry.path)
             elif name.endswith(_ENDING) and name[:20].isdecimal() and name[20:21] == "-":
                 files.append(_File(name, entry.stat().st_size))
         return sorted(files)
-
-    def _sync(self) -> None:
-        """Make the new name durable, too."""
-        descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _unlink(path: str) -> None:

@@ -1,164 +1,128 @@
-"""Where pictures come from: a durable queue at a broker, or files."""
+"""Sources of pictures: a durable queue at a broker, or files."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from collectors.core.api import Unavailable
-from collectors.messaging.session import KEEPALIVE_SECONDS, Broker, ErrorQueue, make_client, refusal
+from collectors.messaging.broker import Broker
+from collectors.messaging.session import ErrorQueue, Message, Session, SessionConfig
 from collectors.vision import snapshot
 from collectors.vision.jpeg import check
 from collectors.vision.snapshot import Refused, Snapshot
 
-if TYPE_CHECKING:
-    from paho.mqtt.client import MQTTMessage
-    from paho.mqtt.reasoncodes import ReasonCode
-
-#: Messages that the broker hands out before the first of them is acknowledged, and bytes of one at most: together
-#: the memory that a queue can take, however long it is.
-RECEIVE_MAXIMUM = 4
+#: Messages that the broker sends before the first of them is acknowledged, and the bytes of one. Together they bound
+#: the memory that a queue takes, however long it is.
+MAX_UNACKNOWLEDGED = 4
 MAX_PACKET_BYTES = 2 * 1024 * 1024
+
+#: How long the connection may take to close.
+_CLOSE_SECONDS = 2.0
 
 
 class Taken(NamedTuple):
-    """What was taken from a source.
+    """A picture from a source, not decoded yet.
 
     Args:
-        payload: a message, or a file.
-        device: the machine whose camera it is, or empty.
-        read: makes a snapshot of the payload; raises Refused.
-        number, connection: by which the source knows it again.
+        payload: a message, or the content of a file.
+        device: the machine whose camera took the picture; empty if unknown.
+        read: decodes the payload; raises Refused.
+        message: what the source acknowledges once the picture is processed; None for a file.
     """
 
     payload: bytes
     device: str
     read: Callable[[bytes], Snapshot]
-    number: int = 0
-    connection: int = 0
+    message: Message | None = None
 
 
 class Source(Protocol):
-    """Gives one picture after the other."""
+    """A source of pictures."""
 
     @property
     def ended(self) -> bool:
-        """Whether no more will come."""
+        """Whether there are no more pictures."""
         ...
 
     def take(self, seconds: float) -> Taken | None:
-        """The next one, or None when none has come for so long."""
+        """The next picture, or None if none arrives within so many seconds."""
         ...
 
     def done(self, taken: Taken) -> None:
-        """What was taken has been dealt with, and need not come again."""
+        """Acknowledge a picture that is processed."""
         ...
 
-    def tell(self, say: Callable[[str], None]) -> None:
-        """Say what went wrong meanwhile."""
+    def drain_errors(self, report: Callable[[str], None]) -> None:
+        """Report the errors since the last call."""
         ...
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the source."""
         ...
 
 
 class Queue:
-    """A subscription at quality of service 1 in a session that outlives the connection and this process.
+    """A subscription in a session that outlives the connection and this process.
 
-    The broker keeps each message until it is acknowledged, which is done when it has been dealt with. After a broken
-    connection it hands out again what was not.
+    The broker keeps each message until it is acknowledged, and sends it again after a lost connection.
 
     Args:
-        broker: where.
-        topic: what is subscribed to.
-        client_id: by which the broker knows the session.
-        seconds: how long it keeps the session while nobody is connected.
+        broker: the broker to connect to.
+        topic: the topic to subscribe to; it may have wildcards.
+        client_id: name of the session at the broker.
+        seconds: how long the broker keeps the session while no client is connected.
     """
 
     ended = False
 
     def __init__(self, broker: Broker, topic: str, client_id: str, seconds: int) -> None:
-        from paho.mqtt.packettypes import PacketTypes
-        from paho.mqtt.properties import Properties
-
-        self._broker = broker
-        self._topic = topic
-        self._told = ErrorQueue()
-        self._waiting: SimpleQueue[Taken] = SimpleQueue()
-        self._connection = 0
-        self._client = make_client(broker, client_id, self._told, manual_ack=True)
-        self._client.on_connect = self._connected
-        self._tell_disconnected = self._client.on_disconnect
-        self._client.on_disconnect = self._disconnected
-        self._client.on_subscribe = self._subscribed
-        self._client.on_message = self._received
-        wanted = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        wanted.SessionExpiryInterval = seconds
-        wanted.ReceiveMaximum = RECEIVE_MAXIMUM
-        wanted.MaximumPacketSize = MAX_PACKET_BYTES
-        self._client.connect_async(
-            broker.host, broker.port, keepalive=KEEPALIVE_SECONDS, clean_start=False, properties=wanted
+        self._errors = ErrorQueue()
+        self._waiting: SimpleQueue[Message] = SimpleQueue()
+        config = SessionConfig(
+            client_id,
+            (topic,),
+            session_seconds=seconds,
+            max_packet_bytes=MAX_PACKET_BYTES,
+            max_unacknowledged=MAX_UNACKNOWLEDGED,
         )
-        self._client.loop_start()
+        self._session = Session(broker, config, self._errors)
+        self._session.start(on_message=self._waiting.put)
 
     def take(self, seconds: float) -> Taken | None:
-        """The next message of this connection; those of an earlier one come again."""
+        """The next message of this connection; the broker sends those of an earlier connection again."""
         try:
-            while (taken := self._waiting.get(timeout=seconds)).connection != self._connection:
+            while not self._session.is_current(message := self._waiting.get(timeout=seconds)):
                 pass
         except Empty:
             return None
-        return taken
+        levels = message.topic.split("/")
+        return Taken(message.payload, levels[1] if len(levels) > 1 else "", snapshot.read, message)
 
     def done(self, taken: Taken) -> None:
-        """Acknowledge a message; in vain when the connection has broken since, so that it comes again."""
-        if taken.connection == self._connection:
-            self._client.ack(taken.number, 1)
+        """Acknowledge a message. If its connection is lost, the broker sends it again."""
+        if taken.message is not None:
+            self._session.acknowledge(taken.message)
 
-    def tell(self, say: Callable[[str], None]) -> None:
-        self._told.tell(say)
+    def drain_errors(self, report: Callable[[str], None]) -> None:
+        """Report refusals, failed attempts and lost connections."""
+        self._errors.drain(report)
 
     def close(self) -> None:
-        """Disconnect; the broker keeps the session with what was not acknowledged."""
-        self._client.disconnect()
-        self._client.loop_stop()
-
-    def _connected(self, _client: object, _data: object, _flags: object, reason: object, _properties: object) -> None:
-        if getattr(reason, "is_failure", True):
-            self._told.add(refusal(self._broker, reason))
-            return
-        self._client.subscribe(self._topic, qos=1)
-
-    def _disconnected(self, *said: Any) -> None:
-        # What waits here comes again: looked at now, it would be looked at twice.
-        self._connection += 1
-        if self._tell_disconnected is not None:
-            self._tell_disconnected(*said)
-
-    def _subscribed(
-        self, _client: object, _data: object, _mid: int, reasons: list[ReasonCode], _properties: object
-    ) -> None:
-        for reason in reasons:
-            if getattr(reason, "is_failure", True):
-                self._told.add(f"the broker {self._broker.place} refuses the topic {self._topic}: {reason}")
-
-    def _received(self, _client: object, _data: object, message: MQTTMessage) -> None:
-        levels = message.topic.split("/")
-        device = levels[1] if len(levels) > 1 else ""
-        self._waiting.put(Taken(bytes(message.payload), device, snapshot.read, message.mid, self._connection))
+        """Disconnect; the broker keeps the session with the unacknowledged messages."""
+        self._session.stop(_CLOSE_SECONDS)
 
 
 class Files:
-    """Pictures in files, each looked at once: to try an engine out.
+    """Picture files, each read once: to try out an engine.
 
     Args:
-        path: a JPEG, or a folder of them, which are taken in the order of their names.
+        path: a JPEG, or a folder of JPEGs, which are read in the order of their names.
 
     Raises:
-        Unavailable: there are none.
+        Unavailable: there is no picture.
     """
 
     def __init__(self, path: str) -> None:
@@ -194,10 +158,10 @@ class Files:
             return Taken(file.read(), "", read)
 
     def done(self, taken: Taken) -> None:
-        """Nothing is taken twice."""
+        """Files need no acknowledgement."""
 
-    def tell(self, say: Callable[[str], None]) -> None:
-        """Nothing goes wrong meanwhile."""
+    def drain_errors(self, report: Callable[[str], None]) -> None:
+        """There are none: a file is read by :meth:`take`."""
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Nothing is open."""

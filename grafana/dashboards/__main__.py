@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from collectors.core.schema import DeclarationError
 from grafana.dashboards import FOLDER, fresh
 
 
@@ -20,7 +21,10 @@ from grafana.dashboards import FOLDER, fresh
 )
 def main(check: bool, folder: Path) -> None:
     """Write the dashboards' JSON from the rows."""
-    texts = fresh()
+    try:
+        texts = fresh()
+    except DeclarationError as error:
+        raise click.ClickException(str(error)) from None
     stale = [
         name
         for name, text in texts.items()

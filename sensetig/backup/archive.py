@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
+from collectors.core.files import AtomicFile
 from sensetig.backup.errors import BackupError
 
 #: The member that lists the others, as `sha256sum` does; without it, an archive is not complete.
@@ -149,23 +150,15 @@ def written(path: Path, time: float, *, free_bytes: int, encrypt_to: Path | None
         free_bytes: so much of the disk stays free.
         encrypt_to: an OpenPGP certificate; the archive can then be read with its secret key alone.
     """
-    partial = path.with_name(f".{path.name}.partial")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            with _encrypted(file, encrypt_to) if encrypt_to else _plain(file) as target:
-                guarded: Any = _Guarded(target, file.fileno(), free_bytes)
-                with tarfile.open(fileobj=guarded, mode="w|", bufsize=_CHUNK, format=tarfile.PAX_FORMAT) as tar:
-                    writer = Writer(tar)
-                    yield writer
-                    writer.finish(time)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        _sync(path.parent)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    with (
+        AtomicFile(path) as file,
+        _encrypted(file, encrypt_to) if encrypt_to else _plain(file) as target,
+    ):
+        guarded: Any = _Guarded(target, file.fileno(), free_bytes)
+        with tarfile.open(fileobj=guarded, mode="w|", bufsize=_CHUNK, format=tarfile.PAX_FORMAT) as tar:
+            writer = Writer(tar)
+            yield writer
+            writer.finish(time)
 
 
 @contextmanager
@@ -207,14 +200,6 @@ def _encrypted(file: IO[bytes], certificate: Path) -> Iterator[IO[bytes]]:
             with suppress(BrokenPipeError):
                 process.stdin.close()
             process.stderr.close()
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def verify(path: Path) -> None:

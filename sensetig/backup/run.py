@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from collectors.core.files import AtomicFile, read_token
 from sensetig.backup import archive, databases
 from sensetig.backup.errors import BackupError
 from sensetig.backup.influx import Influx, parts, shards
@@ -87,7 +88,7 @@ def make(
     _make_folder(folder)
     with _alone(folder):
         archive.check_room(folder, free_bytes)
-        token = _read_token(places.settings / _OPERATOR)
+        token = _operator_token(places)
         path = folder / (archive.file_name(host, now) + (".gpg" if encrypt_to else ""))
         try:
             with archive.written(path, now.timestamp(), free_bytes=free_bytes, encrypt_to=encrypt_to) as writer:
@@ -163,7 +164,7 @@ def _alone(folder: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise BackupError(f"another backup is being made in {folder}; wait until it has ended") from None
-        for left in folder.glob(".*.partial*"):
+        for left in folder.glob(".*.part*"):
             shutil.rmtree(left) if left.is_dir() else left.unlink()
         yield
 
@@ -178,13 +179,11 @@ def _tidy(folder: Path, host: str, keep: Keep) -> tuple[str, ...]:
     return tuple(path.name for path in gone)
 
 
-def _read_token(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii").strip()
-    except FileNotFoundError:
-        raise BackupError(f"there is no {path}: is this the hub, and was `sensetig setup` run here?") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise BackupError(f"the operator's token in {path} cannot be read ({error}); run this as root") from None
+def _operator_token(places: Places) -> str:
+    path = places.settings / _OPERATOR
+    if not path.exists():
+        raise BackupError(f"there is no {path}: is this the hub, and was `sensetig setup` run here?")
+    return read_token(path, "the operator token", error=BackupError)
 
 
 class Restored(NamedTuple):
@@ -252,7 +251,7 @@ def _present(url: str, places: Places, token: str, say: Callable[[str], None]) -
                 return token
             candidates = [token]
             if (places.settings / _OPERATOR).is_file():
-                candidates.insert(0, _read_token(places.settings / _OPERATOR))
+                candidates.insert(0, _operator_token(places))
             for each in candidates:
                 if server.accepts(each):
                     return each
@@ -284,21 +283,14 @@ def _put(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
     """Put a file in its place at once, with the owner and mode that it had."""
     try:
         _make_parents(target.parent)
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                shutil.copyfileobj(_open(tar, member), file)
-                file.flush()
-                if os.geteuid() == 0:
-                    tar.chown(member, name, numeric_owner=False)
-                os.fchmod(file.fileno(), member.mode & 0o7777)
-                os.fsync(file.fileno())
+        with AtomicFile(target) as file:
+            shutil.copyfileobj(_open(tar, member), file)
+            file.flush()
+            if os.geteuid() == 0:
+                tar.chown(member, file.name, numeric_owner=False)
+            os.fchmod(file.fileno(), member.mode & 0o7777)
             if target.suffix == ".db":
                 databases.forget_log(target)
-            os.replace(name, target)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
     except OSError as error:
         raise BackupError(f"InfluxDB is restored, but {target} cannot be written: {error.strerror}") from None
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +10,7 @@ from typing import Any
 import tomli_w
 from filelock import FileLock, Timeout
 
+from collectors.core.files import write_atomic
 from collectors.telemetry.calibration import CalibrationError, Entry, entries, file_name, read
 from sensetig.calibration import CannotCalibrate
 
@@ -75,7 +73,8 @@ def add(folder: Path, device: str, entry: Mapping[str, Any]) -> Path:
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o755)
         with FileLock(folder / f".{path.name}.lock", timeout=_PATIENCE):
-            _replace(path, checked(folder, device, entry))
+            # A link stays one: the file that it points to is written.
+            write_atomic(path.resolve(), checked(folder, device, entry), None)
     except Timeout:
         raise CannotCalibrate(
             f"another calibration of {device} has been writing for {_PATIENCE:g} s; nothing was written, so try again"
@@ -90,33 +89,10 @@ def add(folder: Path, device: str, entry: Mapping[str, Any]) -> Path:
 
 def _text(path: Path) -> str | None:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         return None
     except UnicodeDecodeError as error:
         raise CannotCalibrate(f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8") from None
     except OSError as error:
         raise CannotCalibrate(f"{path} cannot be read: {error.strerror}") from None
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write beside, sync, and move into place. A link stays one, and what it points to is written."""
-    target = path.resolve()
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-    mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o644
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fchmod(descriptor, mode)
-            os.fsync(descriptor)
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

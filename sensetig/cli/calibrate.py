@@ -111,10 +111,9 @@ def command(device: str, **options: Any) -> None:
 def _run(device: str, options: dict[str, Any]) -> None:
     from rich.console import Console
 
+    from collectors.core.files import read_token
     from sensetig.calibration import store
     from sensetig.calibration.sources import Influx, Place
-    from sensetig.influxdb.credentials import read_secret
-    from sensetig.influxdb.errors import SetupError
 
     if not device:
         raise CannotCalibrate("the device has an empty name; give the value of its tag `device`")
@@ -134,10 +133,7 @@ def _run(device: str, options: dict[str, Any]) -> None:
         return
 
     def influx() -> Influx:
-        try:
-            token = read_secret(options["token_file"])
-        except SetupError as error:
-            raise CannotCalibrate(f"{error}; name a file with --token-file") from None
+        token = read_token(options["token_file"], "--token-file", error=CannotCalibrate)
         return Influx(options["url"], options["organisation"], options["bucket"], token)
 
     wishes = Wishes(influx=influx, **{name: options[name] for name in Wishes._fields if name != "influx"})

@@ -41,13 +41,13 @@ def command(url: str, admin: str, password_file: Path, tokens: Path) -> None:
     to a file that only its owner may read, and is never printed.
     """
     from collectors.core.api import Unavailable
-    from collectors.messaging.session import read_secret
+    from collectors.core.files import read_secret
     from sensetig.grafana import prepare
     from sensetig.grafana.server import Server
     from sensetig.influxdb import SetupError
 
     try:
-        password = read_secret(str(password_file), "password-file")
+        password = read_secret(password_file, "--password-file")
         outcome = prepare(Server(url, admin, password), tokens, click.echo)
     except (SetupError, Unavailable) as error:
         raise click.ClickException(str(error)) from None

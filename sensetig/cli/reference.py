@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import difflib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 from collectors.core.registry import catalogue
+from collectors.core.schema import DeclarationError
 from sensetig import bundle
 from sensetig.declarations import collector_module
-from sensetig.reference import Collector, render
+from sensetig.reference import Collector, render_commands, render_metrics, render_settings
 
 
-def build(docs: Path) -> str:
-    """The metrics reference of all collectors as it should be; *docs* is the folder it is for."""
+def _collectors(docs: Path) -> list[Collector]:
+    """The declarations of all collectors; *docs* is the folder that may hold a page for each."""
     found = []
     for name, summary in catalogue().items():
         module = collector_module(name)
@@ -23,47 +25,77 @@ def build(docs: Path) -> str:
         found.append(
             Collector(name, summary, module.MEASUREMENTS, module.SETTINGS, guide if (docs / guide).is_file() else None)
         )
-    return render(found)
+    return found
+
+
+def _metrics(docs: Path) -> str:
+    try:
+        return render_metrics(_collectors(docs))
+    except DeclarationError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _commands() -> str:
+    from sensetig.__main__ import main  # which imports this command when it is called
+
+    return render_commands(main, "sensetig")
+
+
+#: The pages by their names, each built for a folder of documentation.
+PAGES: dict[str, Callable[[Path], str]] = {
+    "metrics": _metrics,
+    "settings": lambda docs: render_settings(_collectors(docs)),
+    "cli": lambda _docs: _commands(),
+}
 
 
 def kept_in(root: Path) -> Path:
-    """Where a checkout keeps the reference. Raises ClickException where *root* is none, but an installed bundle."""
+    """The folder of the pages in a checkout. Raises ClickException where *root* is an installed bundle."""
     if not (root / "docs").is_dir():
         raise click.ClickException(
             "this SenseTIG is installed without its documentation, which only a checkout has; "
             "name a file with --file, or print the reference with --file -"
         )
-    return root / "docs" / "metrics.md"
+    return root / "docs"
 
 
 @click.command("reference")
+@click.option("--page", type=click.Choice(list(PAGES)), show_default="all pages", help="Write only this page.")
 @click.option(
     "--file",
     type=click.Path(dir_okay=False, path_type=Path),
     default=None,
-    show_default="docs/metrics.md of the checkout",
-    help="Where the reference is kept; - prints it.",
+    show_default="docs/PAGE.md of the checkout",
+    help="Write the page, by default metrics, to this file; - prints it.",
 )
-@click.option("--check", is_flag=True, help="Write nothing; say how the file differs, and end with 1 if it does.")
-def command(file: Path | None, check: bool) -> None:
-    """Write the metrics reference from what the collectors declare."""
-    file = kept_in(bundle.root()) if file is None else file
+@click.option("--check", is_flag=True, help="Write nothing; print how the pages differ, and exit with 1 if they do.")
+def command(page: str | None, file: Path | None, check: bool) -> None:
+    """Write the reference pages from the declarations of collectors and commands."""
     if str(file) == "-":
-        click.echo(build(bundle.root() / "docs"), nl=False)
+        click.echo(PAGES[page or "metrics"](bundle.root() / "docs"), nl=False)
         return
-    fresh = build(file.parent)
-    try:
-        kept = file.read_text(encoding="utf-8") if file.exists() else ""
-        if not check:
-            file.write_text(fresh, encoding="utf-8")
-            click.echo(f"{file} is {'as it was' if kept == fresh else 'written'}")
-            return
-    except OSError as error:
-        raise click.ClickException(f"{file} cannot be read or written: {error.strerror or error}") from None
-    if kept != fresh:
-        for line in difflib.unified_diff(
-            kept.splitlines(), fresh.splitlines(), str(file), "declared", lineterm="", n=1
-        ):
-            click.echo(line)
-        click.echo(f"{file} is not what the collectors declare; run: sensetig reference", err=True)
+    if file is not None:
+        wanted = {file: PAGES[page or "metrics"]}
+    else:
+        docs = kept_in(bundle.root())
+        wanted = {docs / f"{name}.md": build for name, build in PAGES.items() if page in (None, name)}
+    stale = [path for path, build in wanted.items() if _differs(path, build(path.parent), write=not check)]
+    if check and stale:
+        for path in stale:
+            click.echo(f"{path} differs from the declarations; run: sensetig reference", err=True)
         sys.exit(1)
+
+
+def _differs(path: Path, fresh: str, *, write: bool) -> bool:
+    """Whether the page at *path* differs from a fresh one. Writes that, or prints the difference."""
+    try:
+        kept = path.read_text(encoding="utf-8") if path.exists() else ""
+        if write:
+            path.write_text(fresh, encoding="utf-8")
+            click.echo(f"{path} is {'unchanged' if kept == fresh else 'written'}")
+            return kept != fresh
+    except OSError as error:
+        raise click.ClickException(f"{path} cannot be read or written: {error.strerror or error}") from None
+    for line in difflib.unified_diff(kept.splitlines(), fresh.splitlines(), str(path), "declared", lineterm="", n=1):
+        click.echo(line)
+    return kept != fresh

@@ -156,11 +156,12 @@ def command(begin: str, end: str, **options: Any) -> None:  # fmt: skip
 
 def _report(begin: str, end: str, options: dict[str, Any]) -> bool:
     """Make and send what is asked for; whether all of it could be made and sent."""
+    from collectors.core.files import read_token
     from sensetig.report import make, shelf
     from sensetig.report.errors import ReportError
     from sensetig.report.maker import Wanted, known_device, raw_kept_days
     from sensetig.report.period import moment, period
-    from sensetig.report.reader import Reader, read_private
+    from sensetig.report.reader import Reader
 
     if options["output"] and options["folder"]:
         raise click.UsageError("--output and --folder exclude each other")
@@ -171,7 +172,7 @@ def _report(begin: str, end: str, options: dict[str, Any]) -> bool:
     span = period(
         moment(begin, now), moment(end, now), now, raw_kept_days=raw_kept_days(), bucket=options["bucket"]
     )  # fmt: skip
-    token = read_private(options["token_file"], "the token")
+    token = read_token(options["token_file"], "the token file", error=ReportError)
     reader = Reader(options["url"], token, f"the token in {options['token_file']}")
     devices = _devices(reader, options["devices"])
     if len(devices) > 1 and options["output"]:
@@ -220,8 +221,9 @@ def _devices(reader: Reader, named: tuple[str, ...]) -> list[str]:
 
 def _post(options: dict[str, Any]) -> Post | None:
     """How mail is sent, where that is configured."""
+    from collectors.core.files import read_password
+    from sensetig.report.errors import ReportError
     from sensetig.report.mail import Post, check
-    from sensetig.report.reader import read_private
 
     if not options["smtp_host"]:
         return None
@@ -233,7 +235,7 @@ def _post(options: dict[str, Any]) -> Post | None:
         options["smtp_port"] or {"starttls": 587, "tls": 465, "none": 25}[options["smtp_security"]],
         options["smtp_security"],
         options["smtp_user"],
-        read_private(file, "the password") if file else "",
+        read_password(file, "the password file", error=ReportError) if file else "",
         options["mail_from"],
         tuple(options["mail_to"]),
         options["smtp_ca_file"],

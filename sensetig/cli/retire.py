@@ -78,18 +78,19 @@ def command(device: str, back: bool, site: str | None, url: str, organisation: s
     Its data stays. That it is retired is a point beside its own, in the field `retired`, and is forgotten with them
     after the bucket's retention. A device that comes back is taken back with --back.
     """
+    from collectors.core.files import read_token
     from sensetig.report.errors import ReportError
-    from sensetig.report.reader import Reader, read_private
+    from sensetig.report.reader import Reader
 
     try:
-        reader = Reader(url, read_private(tokens / "grafana.token", "the token"), "grafana.token")
+        reader = Reader(url, read_token(tokens / "grafana.token", "the token file", error=ReportError), "grafana.token")
         places = {place for place in known(reader, device) if site is None or place[1] == site}
         if not places:
             where = f" at the site {site}" if site else ""
             raise ReportError(
                 f"no device {device!r} has written{where} within what InfluxDB keeps; see sensetig status"
             )
-        token = read_private(tokens / "telegraf.token", "the token")
+        token = read_token(tokens / "telegraf.token", "the token file", error=ReportError)
         _write(url, organisation, token, retired_lines(device, places, retired=not back, seconds=int(time.time())))
     except ReportError as error:
         raise click.ClickException(str(error)) from None

@@ -94,16 +94,17 @@ def command(
 
     The exit status is 0 when no device needs action, 3 when one does, and 1 when InfluxDB cannot be queried.
     """
+    from collectors.core.files import read_token
     from sensetig.fleet.devices import Limits
     from sensetig.report.errors import ReportError
-    from sensetig.report.reader import Reader, read_private
+    from sensetig.report.reader import Reader
 
     if watch and as_json:
         raise click.UsageError("--watch and --json exclude each other")
     if late > offline:
         raise click.UsageError("--late must not be longer than --offline")
     try:
-        reader = Reader(url, read_private(token_file, "the token"), f"the token in {token_file}")
+        reader = Reader(url, read_token(token_file, "the token file", error=ReportError), f"the token in {token_file}")
         limits = Limits(late, offline)
         devices = _watch(reader, limits, since, interval) if watch else _fetch(reader, limits, since)
         if not devices:

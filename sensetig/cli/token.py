@@ -34,14 +34,14 @@ def influxdb_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @contextmanager
 def operator(url: str, organisation: str, tokens: Path) -> Iterator[Server]:
     """InfluxDB, signed in as operator. Every failure becomes click's."""
-    from sensetig.influxdb.credentials import read_secret
+    from collectors.core.files import read_token
     from sensetig.influxdb.errors import SetupError
     from sensetig.influxdb.prepare import OPERATOR
     from sensetig.influxdb.server import Server
     from sensetig.security.errors import TrustError
 
     try:
-        secret = read_secret(tokens / OPERATOR)
+        secret = read_token(tokens / OPERATOR, "the operator token", error=SetupError)
         with Server(url, wait_seconds=10, say=click.echo) as server:
             if not server.accepts(secret):
                 raise SetupError(f"InfluxDB at {url} does not accept the operator token in {tokens}")

@@ -48,7 +48,7 @@ def command(url: str, admin: str, password_file: Path, dashboards: tuple[str, ..
     differs is changed; run twice, it changes nothing.
     """
     from collectors.core.api import Unavailable
-    from collectors.messaging.session import read_secret
+    from collectors.core.files import read_secret
     from sensetig import bundle
     from sensetig.grafana import wall
     from sensetig.grafana.server import Server
@@ -61,7 +61,7 @@ def command(url: str, admin: str, password_file: Path, dashboards: tuple[str, ..
         )
     changes: list[str] = []
     try:
-        server = Server(url, admin, read_secret(str(password_file), "password-file"))
+        server = Server(url, admin, read_secret(password_file, "--password-file"))
         path = wall.prepare(server, dashboards, seconds, changes.append)
     except (SetupError, Unavailable) as error:
         raise click.ClickException(str(error)) from None

@@ -123,7 +123,7 @@ def _own_metrics(arrivals: Arrivals) -> list[Reading]:
 
 def came_through(name: str, arrived: Arrived, declared: Mapping[str, Declared]) -> bool:
     """Whether a measurement came through Telegraf; that of a processor has no other way."""
-    return arrived.through_telegraf or (name in declared and declared[name].collector in PROCESSORS)
+    return arrived.through_telegraf or (name in declared and not set(declared[name].collectors).isdisjoint(PROCESSORS))
 
 
 def missing(arrivals: Arrivals, expected: Iterable[str], declared: Mapping[str, Declared]) -> list[str]:
@@ -139,8 +139,10 @@ def missing(arrivals: Arrivals, expected: Iterable[str], declared: Mapping[str, 
         if reading.field == "samples" and reading.value == 0
     }
     with_data = {
-        declared[name].collector
+        collector
         for name, arrived in arrivals.measurements.items()
-        if name in declared and (came_through(name, arrived, declared) or declared[name].collector in printing_nothing)
+        if name in declared
+        for collector in declared[name].collectors
+        if came_through(name, arrived, declared) or collector in printing_nothing
     }
     return [name for name in expected if name not in there or name not in with_data]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 import filelock
 import platformdirs
 
+from collectors.core.files import write_atomic
 from sensetig.demo.testbed.processes import Identity
 
 #: Room that a first run needs: databases, logs and Grafana's own, with a margin.
@@ -103,17 +103,13 @@ class State:
         """A key that stays the same from run to run, made at the first and readable by the owner only."""
         path = self.folder / f"{name}.secret"
         if not path.exists():
-            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                file.write(secrets.token_hex(16))
+            write_atomic(path, secrets.token_hex(16), durable=False)
         return path.read_text()
 
     def remember(self, identities: Sequence[Identity]) -> None:
         """Write down which engines run, in the order in which they are to be stopped. Raises StateError."""
-        draft = self._running.with_suffix(".new")
         try:
-            with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-                json.dump(identities, file)
-            os.replace(draft, self._running)
+            write_atomic(self._running, json.dumps(identities), durable=False)
         except OSError as error:
             raise StateError(f"{self._running} cannot be written: {error.strerror}") from None
 

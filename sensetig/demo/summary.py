@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from collectors import __version__
+from collectors.core.files import write_atomic
 from sensetig.declarations import Declared
 from sensetig.demo.arrivals import Arrivals, came_through
 from sensetig.demo.run import Running
@@ -54,7 +54,7 @@ def summary(
         "collectors": {name: {"arrived": name not in absent} for name in expected},
         "measurements": {
             name: {
-                "collector": declared[name].collector if name in declared else None,
+                "collector": ", ".join(declared[name].collectors) or None if name in declared else None,
                 "points": arrived.points,
                 "fields": list(arrived.fields),
                 "newest_age_seconds": round((now - arrived.newest).total_seconds(), 1),
@@ -67,9 +67,7 @@ def summary(
 
 def save(content: Mapping[str, Any], path: Path) -> None:
     """Write a summary as JSON, whole or not at all. Raises OSError."""
-    draft = path.with_name(path.name + ".new")
-    draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    os.replace(draft, path)
+    write_atomic(path, json.dumps(content, indent=2) + "\n", 0o666, durable=False)
 
 
 def dashboards(folder: Path) -> list[tuple[str, str]]:

@@ -8,28 +8,9 @@ from datetime import datetime
 from rich.table import Table
 from rich.text import Text
 
+from collectors.core.schema import UNITS
 from sensetig.declarations import Declared
 from sensetig.demo.arrivals import Arrivals, Reading
-
-#: How a unit is written behind its number.
-SIGNS = {
-    "celsius": "°C",
-    "percent": "%",
-    "hpa": "hPa",
-    "seconds": "s",
-    "bytes": "B",
-    "hertz": "Hz",
-    "volts": "V",
-    "amperes": "A",
-    "watts": "W",
-    "degrees": "°",
-    "g": "g",
-    "radians_per_second": "rad/s",
-    "microtesla": "µT",
-    "dbm": "dBm",
-    "rpm": "rpm",
-    "bits_per_second": "bit/s",
-}
 
 #: Telegraf's measurements of itself are for the dashboards; here they would hide what was measured.
 _TELEGRAFS_OWN = "internal_"
@@ -97,4 +78,4 @@ def amount(value: float | int | bool, unit: str) -> str:
     if unit == "seconds" and value > _YEAR_2000:
         return datetime.fromtimestamp(value).astimezone().strftime("%H:%M:%S")
     number = f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
-    return f"{number} {SIGNS.get(unit, '')}".rstrip()
+    return f"{number} {UNITS.get(unit, '')}".rstrip()

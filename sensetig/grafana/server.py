@@ -10,7 +10,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 from urllib3.util import Timeout, make_headers, parse_url
 
-from collectors.messaging.session import is_loopback
+from collectors.messaging.broker import is_loopback
 from sensetig.influxdb import SetupError
 
 #: Seconds that one request may take.

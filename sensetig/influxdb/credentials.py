@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 import stat
 from pathlib import Path
 from types import TracebackType
 
+from collectors.core.files import read_token, write_atomic
 from sensetig.influxdb.errors import SetupError
 
 #: Room that is tried before a secret is asked for, in bytes: more than any token or password is long.
@@ -72,7 +72,12 @@ class Credentials:
             return None
         except OSError as error:
             raise SetupError(f"others may read {path}, and that cannot be changed: {error.strerror}") from None
-        return read_secret(path) or None
+        try:
+            if not path.read_bytes().strip():
+                return None
+        except OSError as error:
+            raise SetupError(f"{path} cannot be read: {error.strerror}") from None
+        return read_token(path, "the secret", error=SetupError)
 
     def room(self) -> None:
         """Make sure that a secret can be written. Raises SetupError where it cannot."""
@@ -81,19 +86,8 @@ class Credentials:
 
     def write(self, name: str, secret: str) -> None:
         """Write a secret so that, whatever happens meanwhile, the file holds the old one or the new one."""
-        temporary = self.path(f".{name}.{secrets.token_hex(4)}")
         try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            try:
-                with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                    file.write(secret)
-                    file.flush()
-                    os.fsync(file.fileno())
-                temporary.replace(self.path(name))
-            except OSError:
-                temporary.unlink(missing_ok=True)
-                raise
-            os.fsync(self._descriptor)
+            write_atomic(self.path(name), secret)
         except OSError as error:
             raise self._failed(error) from None
 
@@ -112,16 +106,3 @@ class Credentials:
         return SetupError(
             f"tokens cannot be kept in {self.folder}: {error.strerror}; make it writable, or name another with --tokens"
         )
-
-
-def read_secret(path: Path) -> str:
-    """The secret in a file, without white space around it. Raises SetupError when it cannot be one."""
-    try:
-        secret = path.read_text(encoding="ascii").strip()
-    except OSError as error:
-        raise SetupError(f"the token in {path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise SetupError(f"{path} does not hold a token: expected one word of ASCII characters") from None
-    if not all("!" <= character <= "~" for character in secret):
-        raise SetupError(f"{path} does not hold a token: expected one word of ASCII characters")
-    return secret

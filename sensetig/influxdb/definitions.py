@@ -124,7 +124,7 @@ def parse_task(text: str, file: str) -> Task:
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise SetupError(f"{file} is not there; --definitions names the folder that holds buckets.toml") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from sensetig.influxdb.credentials import Credentials, read_secret
+from collectors.core.files import read_token
+from sensetig.influxdb.credentials import Credentials
 from sensetig.influxdb.definitions import DAY_SECONDS, Bucket, Definitions, Mapping, Task, read
 from sensetig.influxdb.errors import SetupError
 from sensetig.influxdb.server import Server
@@ -141,10 +142,7 @@ def setup(
 def _given(file: Path | None) -> str | None:
     if file is None:
         return None
-    token = read_secret(file)
-    if not token:
-        raise SetupError(f"{file} is empty; expected InfluxDB's operator token in it")
-    return token
+    return read_token(file, "the file of InfluxDB's operator token", error=SetupError)
 
 
 def _operator(

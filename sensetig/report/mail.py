@@ -45,6 +45,8 @@ def check(post: Post) -> None:
             raise ReportError(f"{address!r} is no address for mail; expected one such as pi@example.org")
     if post.user and not post.password:
         raise ReportError("--smtp-user wants --smtp-password-file")
+    if not post.password.isascii():
+        raise ReportError("the password in --smtp-password-file is not ASCII, as SMTP needs it; choose another")
 
 
 def message(post: Post, report: Path, subject: str, text: str) -> EmailMessage:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import stat
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlencode
 
@@ -14,7 +11,6 @@ import urllib3
 from urllib3.exceptions import HTTPError
 from urllib3.util.url import parse_url
 
-from collectors.messaging.session import read_by_others
 from sensetig.report.errors import ReportError
 
 #: Seconds that one request may take: a year of one device is asked for in parts, each far below this.
@@ -96,22 +92,6 @@ def _series(result: dict[str, object], database: str) -> list[Series]:
     listed = result.get("series", [])
     assert isinstance(listed, list)
     return [Series(each.get("tags", {}), each["columns"], each["values"]) for each in listed]
-
-
-def read_private(path: Path, what: str) -> str:
-    """The first line of a file that only its owner may read. Raises ReportError for another, or none."""
-    try:
-        with path.open(encoding="utf-8") as file:
-            if read_by_others(str(path), stat.S_IMODE(os.fstat(file.fileno()).st_mode)):
-                raise ReportError(f"others may read {what} in {path}; first run: chmod 600 {path}")
-            secret = file.readline().strip()
-    except OSError as error:
-        raise ReportError(f"{what} in {path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ReportError(f"{path} does not hold {what}: it is no text") from None
-    if not secret.isascii() or not secret.isprintable() or not secret:
-        raise ReportError(f"{path} does not hold {what}: expected one line of ASCII characters")
-    return secret
 
 
 def quoted(text: str) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import secrets
 import tempfile
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from collectors.core.files import write_atomic
 from sensetig.report.errors import ReportError
 
 #: What a report of this shelf is called; nothing else in the folder is touched.
@@ -41,18 +40,8 @@ def name(device: str, begin: datetime, end: datetime, kind: str) -> str:
 
 def write(path: Path, content: bytes) -> None:
     """Write a file so that, whatever happens meanwhile, it is the old one or the new one. Raises ReportError."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-        except OSError:
-            draft.unlink(missing_ok=True)
-            raise
+        write_atomic(path, content, 0o640)
     except OSError as error:
         raise ReportError(f"the report {path} cannot be written: {error.strerror}") from None
 

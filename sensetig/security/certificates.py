@@ -6,8 +6,6 @@ leaves it.
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,13 +14,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from collectors.core.files import write_atomic
 from sensetig.security.errors import TrustError
 
 #: How long the list of revoked certificates is good without being made anew.
 _LIST_DAYS = 3650
 
 #: How far a clock may be behind this one's.
-_BEFORE = timedelta(days=1)
+BEFORE = timedelta(days=1)
 
 
 def ends(certificate: x509.Certificate) -> datetime:
@@ -61,7 +60,7 @@ def renew(path: Path, authority: Path, *, now: datetime, within_days: int, valid
     old = read(path)
     if ends(old) > now + timedelta(days=within_days):
         return None
-    issuer, key = read(authority / "authority.crt"), _key(authority)
+    issuer, key = read(authority / "authority.crt"), private_key(authority)
     if old.issuer != issuer.subject:
         raise TrustError(f"{path} was made by {old.issuer.rfc4514_string()}, and not by the authority in {authority}")
     end = min(now + timedelta(days=valid_days), ends(issuer))
@@ -73,7 +72,7 @@ def renew(path: Path, authority: Path, *, now: datetime, within_days: int, valid
         .issuer_name(issuer.subject)
         .public_key(old.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _BEFORE)
+        .not_valid_before(now - BEFORE)
         .not_valid_after(end)
     )
     for extension in old.extensions:
@@ -84,8 +83,11 @@ def renew(path: Path, authority: Path, *, now: datetime, within_days: int, valid
 
 
 def revoke(authority: Path, certificates: Iterable[Path], now: datetime) -> bool:
-    """Put certificates onto the authority's list of revoked ones; whether the list has grown. Raises TrustError."""
-    issuer, key = read(authority / "authority.crt"), _key(authority)
+    """Put certificates onto the authority's list of revoked ones; whether the list has changed. Raises TrustError.
+
+    Without a list there is one afterwards, which may be empty.
+    """
+    issuer, key = read(authority / "authority.crt"), private_key(authority)
     path = authority / "revoked.crl"
     known: dict[int, x509.RevokedCertificate] = {}
     if path.exists():
@@ -94,7 +96,7 @@ def revoke(authority: Path, certificates: Iterable[Path], now: datetime) -> bool
         except (OSError, ValueError):
             raise TrustError(f"{path} is no list of revoked certificates: move it away, and revoke again") from None
     serials = {read(each).serial_number for each in certificates} - set(known)
-    if not serials:
+    if not serials and path.exists():
         return False
     builder = (
         x509.CertificateRevocationListBuilder()
@@ -111,7 +113,8 @@ def revoke(authority: Path, certificates: Iterable[Path], now: datetime) -> bool
     return True
 
 
-def _key(authority: Path) -> ec.EllipticCurvePrivateKey:
+def private_key(authority: Path) -> ec.EllipticCurvePrivateKey:
+    """The key of the authority in a folder. Raises TrustError."""
     path = authority / "authority.key"
     try:
         key = serialization.load_pem_private_key(path.read_bytes(), None)
@@ -128,17 +131,7 @@ def _key(authority: Path) -> ec.EllipticCurvePrivateKey:
 
 def _replace(path: Path, data: bytes) -> None:
     """Write a file so that whoever reads it has the old one or the new one."""
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(path)
-        except OSError:
-            beside.unlink(missing_ok=True)
-            raise
+        write_atomic(path, data, 0o644)
     except OSError as error:
         raise TrustError(f"{path} cannot be written: {error.strerror}") from None

@@ -17,6 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from collectors.core.files import AtomicFile, write_atomic
 from sensetig.security.errors import TrustError
 from sensetig.security.hub import Hub
 
@@ -29,6 +30,9 @@ _HOST_KEY = re.compile(r"(ssh-ed25519|ecdsa-sha2-nistp256|ssh-rsa) [A-Za-z0-9+/]
 REQUEST_BYTES_MOST = 8192
 
 _KEYS_MOST = 4
+
+#: The name of a network interface, as Linux has them.
+_ZONE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}")
 
 
 class Request(NamedTuple):
@@ -53,6 +57,19 @@ def check_name(device: str) -> None:
             f"{device!r} cannot be a device's name: expected 1 to 63 letters, digits, '.', '_' or '-', beginning with "
             "a letter or a digit"
         )
+
+
+def check_address(text: str, *, scope: bool = True) -> str:
+    """An IP address in its usual spelling. Raises ValueError for anything else.
+
+    Python takes any text as the scope of an IPv6 address. Here it is the name of an interface; without *scope* it is
+    refused.
+    """
+    address = ipaddress.ip_address(text)
+    zone = getattr(address, "scope_id", None)
+    if zone is not None and not (scope and _ZONE.fullmatch(zone)):
+        raise ValueError(f"{text[:80]!r} is not an IP address")
+    return str(address)
 
 
 def ticket(device: str, token: str, expires: int) -> str:
@@ -95,17 +112,13 @@ def verify(stored: str | None, request: Request, now: float) -> None:
 def accept(pending: Path, accepted: Path, request: Request, address: str, now: float) -> None:
     """Take a request in: whichever comes first, and no other. Raises Refused, OSError."""
     verify(_text(pending / f"{request.device}.json"), request, now)
-    record = json.dumps({**request._asdict(), "address": str(ipaddress.ip_address(address))})
-    beside = accepted / f".{secrets.token_hex(8)}"
+    record = json.dumps({**request._asdict(), "address": check_address(address)})
     try:
-        _create(beside, record)
-        os.link(beside, accepted / f"{request.device}.json")  # which fails where there is one
+        write_atomic(accepted / f"{request.device}.json", record, overwrite=False)
     except FileExistsError:
         before = json.loads((accepted / f"{request.device}.json").read_text(encoding="utf-8"))
         if tuple(before["host_keys"]) != request.host_keys:
             raise Refused("this token is not known here, or was used before") from None
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def create(hub: Hub, device: str, now: float, valid_seconds: float) -> str:
@@ -114,12 +127,12 @@ def create(hub: Hub, device: str, now: float, valid_seconds: float) -> str:
     if (hub.revoked / device).exists():
         raise TrustError(f"{device} has been revoked; if it is in good hands again: sensetig revoke --back {device}")
     token = secrets.token_urlsafe(32)
-    beside = hub.pending / f".{device}.{secrets.token_hex(4)}"
     try:
         group = hub.pending.stat().st_gid
-        _create(beside, ticket(device, token, int(now + valid_seconds)), 0o640)
-        os.chown(beside, -1, group)
-        beside.replace(hub.pending / f"{device}.json")
+        with AtomicFile(hub.pending / f"{device}.json") as file:
+            os.fchown(file.fileno(), -1, group)
+            os.fchmod(file.fileno(), 0o640)
+            file.write(ticket(device, token, int(now + valid_seconds)).encode())
     except FileNotFoundError:
         raise TrustError(
             f"{hub.pending} is not there: set enrolment_enabled for the hub, and run the playbook"
@@ -151,7 +164,7 @@ def _admitted(hub: Hub, path: Path, now: float) -> str:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as file:
         data = json.loads(file.read(2 * REQUEST_BYTES_MOST))
-    address = str(ipaddress.ip_address(data.pop("address")))
+    address = check_address(data.pop("address"))
     request = parse(json.dumps(data).encode())
     if (hub.revoked / request.device).exists():
         raise Refused(f"{request.device} has been revoked")
@@ -210,9 +223,7 @@ def _keep(hub: Hub, known: dict[str, dict[str, Any]]) -> None:
         ("known_hosts", keys),
         ("inventory/edge.json", inventory),
     ):
-        beside = hub.inventory / f".{secrets.token_hex(8)}"
-        _create(beside, text)
-        beside.replace(hub.inventory / name)
+        write_atomic(hub.inventory / name, text)
 
 
 def _digest(token: str) -> str:
@@ -224,12 +235,3 @@ def _text(path: Path) -> str | None:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
-
-
-def _create(path: Path, text: str, mode: int = 0o600) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        os.fchmod(file.fileno(), mode)
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())

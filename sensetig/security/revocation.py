@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+from collectors.core.files import AtomicFile, write_atomic
 from sensetig.influxdb.credentials import Credentials
 from sensetig.influxdb.server import Server
 from sensetig.security import enrolment, tokens
@@ -73,10 +73,7 @@ def take_back(hub: Hub, device: str) -> bool:
 def _mark(folder: Path, device: str, now: datetime) -> bool:
     folder.mkdir(mode=0o755, parents=True, exist_ok=True)
     try:
-        with (folder / device).open("x", encoding="utf-8") as file:
-            file.write(f"{now:%Y-%m-%dT%H:%M:%SZ}\n")
-            file.flush()
-            os.fsync(file.fileno())
+        write_atomic(folder / device, f"{now:%Y-%m-%dT%H:%M:%SZ}\n", 0o666, overwrite=False)
     except FileExistsError:
         return False
     return True
@@ -92,12 +89,10 @@ def _mqtt(hub: Hub, credentials: Credentials, device: str, reload: Callable[[], 
         present = hub.passwords.read_text(encoding="utf-8")
         known = _without(present, device) != present
         if known:
-            beside = hub.passwords.with_name(f".{hub.passwords.name}.new")
-            shutil.copy2(hub.passwords, beside)
             status = hub.passwords.stat()
-            os.chown(beside, status.st_uid, status.st_gid)
-            beside.write_text(_without(present, device), encoding="utf-8")
-            beside.replace(hub.passwords)
+            with AtomicFile(hub.passwords, None) as file:
+                os.fchown(file.fileno(), status.st_uid, status.st_gid)
+                file.write(_without(present, device).encode())
         reload()  # also where the file was right: a run before may have ended between the two
     return credentials.remove(f"mqtt-{device}.password") or known
 

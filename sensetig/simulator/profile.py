@@ -125,7 +125,7 @@ def load(name: str) -> Profile:
             )
         return read((_FOLDER / f"{name}.toml").read_text(encoding="utf-8"), f"{name}.toml")
     try:
-        text = Path(name).read_text(encoding="utf-8")
+        text = Path(name).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise SimulatorError(f"the profile {name} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

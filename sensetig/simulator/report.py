@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from collectors import __version__
+from collectors.core.files import AtomicFile
 from sensetig.simulator.device import Device
 from sensetig.simulator.drive import Outcome, Plan
 from sensetig.simulator.ledger import Ledger
@@ -61,14 +62,12 @@ def summary(
 
 def save(content: Mapping[str, Any], faults: Iterable[Mapping[str, object]], path: Path) -> None:
     """Write the report as JSON, whole or not at all, each fault on a line of its own. Raises OSError."""
-    draft = path.with_name(path.name + ".new")
-    with draft.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(content, indent=2).removesuffix("\n}"))
-        file.write(',\n  "faults": [')
+    with AtomicFile(path, 0o666, durable=False) as file:
+        file.write(json.dumps(content, indent=2).removesuffix("\n}").encode())
+        file.write(b',\n  "faults": [')
         for number, fault in enumerate(faults):
-            file.write(f"{',' if number else ''}\n    {json.dumps(fault)}")
-        file.write("\n  ]\n}\n")
-    draft.replace(path)
+            file.write(f"{',' if number else ''}\n    {json.dumps(fault)}".encode())
+        file.write(b"\n  ]\n}\n")
 
 
 def shown(ledger: Ledger, outcome: Outcome) -> RenderableType:

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 from rich.console import Console
 
 from collectors.core.api import Unavailable
+from collectors.core.files import read_secret
 from collectors.core.line_protocol import MAX_TIME_NS, MIN_TIME_NS
-from collectors.messaging.session import read_secret
 from sensetig.simulator import SimulatorError, report
 from sensetig.simulator.device import Device
 from sensetig.simulator.drive import Drive, Outcome, Plan

@@ -7,12 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from filelock import FileLock
 
 from sensetig import bundle
 from sensetig.demo.testbed import influxdb as local_influxdb
@@ -155,15 +157,24 @@ def demo(telegraf: Path, influxd: Path, tmp_path_factory: pytest.TempPathFactory
         run_demo(folder / "state", "--stop")
 
 
+@pytest.fixture(scope="module")
+def emulator_alone() -> Iterator[None]:
+    """Keep other runs of the tests on this machine from the Sense HAT emulator, which has one place for its files."""
+    with FileLock(Path(tempfile.gettempdir(), "sensetig-tests-emulator.lock")):
+        yield
+
+
 @pytest.fixture(scope="session")
 def chromium() -> Path:
     """A browser, from the operating system's packages where it can be had; without one, the test is skipped."""
-    program = shutil.which("chromium")
-    if program is None:
-        try:
-            os_packages.ensure(["chromium"], lambda sentence: print(sentence))
-        except os_packages.PackagesMissing as missing:
-            pytest.skip(f"no chromium on this machine to look at pages with: {missing}")
+    # One process at a time, since apt does not wait for another that fetches the lists.
+    with FileLock(Path(tempfile.gettempdir(), "sensetig-tests-apt.lock")):
         program = shutil.which("chromium")
+        if program is None:
+            try:
+                os_packages.ensure(["chromium"], lambda sentence: print(sentence))
+            except os_packages.PackagesMissing as missing:
+                pytest.skip(f"no chromium on this machine to look at pages with: {missing}")
+            program = shutil.which("chromium")
     assert program is not None, "the package chromium has brought no program of this name"
     return Path(program)

@@ -50,7 +50,7 @@ class Mosquitto:
     def start(self) -> None:
         command: list[str | Path] = [self._program, "-c", self._folder / "mosquitto.conf"]
         self._process = processes.start("Mosquitto", command, log=self.log, folder=self._folder)
-        processes.await_ready(self._process, lambda: not ports.is_free(self.port), log=self.log, seconds=20)
+        processes.await_ready(self._process, lambda: ports.is_listening(self.port), log=self.log, seconds=20)
 
     def stop(self) -> None:
         if self._process is not None:

@@ -117,6 +117,7 @@ class Peer:
         """Go away."""
         self.client.disconnect()
         self.client.loop_stop()
+        self.client.reinitialise()  # closes the sockets that wake its thread, which stopping leaves open
 
 
 class AgentProcess:

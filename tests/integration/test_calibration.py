@@ -32,6 +32,7 @@ def test_the_last_minutes_and_an_earlier_time_give_the_sensors_readings(influxdb
         client.write_api(write_options=SYNCHRONOUS).write(influxdb.raw, record=lines)
     token = tmp_path / "token"
     token.write_text(influxdb.read_token)
+    token.chmod(0o600)
     common = ["calibrate", "calibrated-pi", "--readings", "influxdb", "--url", influxdb.url, "--token-file", str(token)]
     common += ["--calibrations", str(tmp_path), "--yes"]
 

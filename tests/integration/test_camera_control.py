@@ -63,7 +63,7 @@ def camera(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Camera]:
     with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
         process = subprocess.Popen(command, env=environment, stdout=out, stderr=err)
         try:
-            await_that(lambda: not ports.is_free(port) or process.poll() is not None)
+            await_that(lambda: ports.is_listening(port) or process.poll() is not None)
             yield Camera(port, folder / "out")
         finally:
             process.terminate()

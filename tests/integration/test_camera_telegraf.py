@@ -136,6 +136,7 @@ def test_an_event_of_the_simulated_scene_arrives_as_start_and_end_with_the_same_
     assert status.fields["frames_per_second"] == pytest.approx(10)
 
 
+@pytest.mark.serial
 @pytest.mark.engines
 def test_a_stop_of_telegraf_in_the_middle_of_an_event_ends_the_event_and_the_collector(
     start: Callable[..., Run],

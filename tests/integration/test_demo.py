@@ -141,21 +141,22 @@ def test_after_a_kill_the_next_run_stops_what_was_left_and_says_which_ports_are_
 ) -> None:
     del telegraf
     state = tmp_path / "state"
-    with _started(state) as demo:
-        engines = _engines(state)
-        demo.kill()
-        demo.wait(timeout=10)
-        assert any(engine.is_running() for engine in engines)
-        with socket.socket() as taken:
-            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if ports.is_free(8086):
-                taken.bind((ports.LOOPBACK, 8086))
-                taken.listen()
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Otherwise another program has the port, and keeps it.
+        if ports.reserve(8086):
+            taken.bind((ports.LOOPBACK, 8086))
+            taken.listen()
+        with _started(state) as demo:
+            engines = _engines(state)
+            demo.kill()
+            demo.wait(timeout=10)
+            assert any(engine.is_running() for engine in engines)
             again = run_demo(state, "--for", "45s", "--json", str(tmp_path / "summary.json"))
-        assert again.returncode == 0, again.stdout + again.stderr
-        assert "stopping the engines that an earlier run has left" in again.stderr
-        assert re.search(r"port 8086 is taken by .+; \d+ is used instead", again.stderr)
-        assert not psutil.wait_procs(engines, timeout=5)[1]
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "stopping the engines that an earlier run has left" in again.stderr
+    assert re.search(r"port 8086 is taken by .+; \d+ is used instead", again.stderr)
+    assert not psutil.wait_procs(engines, timeout=5)[1]
 
 
 @pytest.mark.parametrize("said", ["starting InfluxDB", "starting Telegraf", "starting Grafana", "waiting for"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import resource
 import shutil
@@ -10,8 +11,11 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -117,6 +121,42 @@ def test_a_locked_file_is_told_and_serves_once_it_is_free(tmp_path: Path) -> Non
     holder.execute("ROLLBACK")
     holder.close()
     assert dict(store.write([Change("pi", b"2", 1)])) == {"pi": 2}
+    store.close()
+
+
+def test_a_worker_that_opens_a_new_file_waits_for_the_one_that_creates_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = (SqliteStore(str(tmp_path / "state.db"), pytest.fail) for _ in range(2))
+    others: list[Future[Mapping[str, int]]] = []
+
+    class Creating(sqlite3.Connection):
+        """Holds the write lock while the other worker opens the file, as SQLite does when it switches the journal."""
+
+        def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+            if "journal_mode" in statement and not others:
+                super().execute("BEGIN IMMEDIATE")
+                others.append(pool.submit(two.write, [Change("two", b"2", None)]))
+                wait(others, timeout=0.5)
+                super().execute("ROLLBACK")
+            return super().execute(statement, *values)
+
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Creating))
+    with ThreadPoolExecutor(1) as pool:
+        assert dict(one.write([Change("one", b"1", None)])) == {"one": 1}
+        assert dict(others[0].result(timeout=30)) == {"two": 1}
+    assert sorted(one.devices()) == ["one", "two"]
+    one.close()
+    two.close()
+
+
+def test_a_process_that_holds_the_lock_of_the_file_is_reported_after_a_bounded_wait(tmp_path: Path) -> None:
+    store = sqlite(tmp_path / "state.db", [])
+    with (tmp_path / "state.db.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(StoreError, match=r"another process has held .*state\.db\.lock for 0\.2 s"):
+            store.devices()
+    assert dict(store.write([Change("pi", b"1", None)])) == {"pi": 1}
     store.close()
 
 

@@ -15,11 +15,14 @@ from typing import Any
 import pytest
 
 from collectors.core.line_protocol_parser import decode_lines
-from collectors.core.schema import COLLECTOR, violations
+from collectors.core.schema import COLLECTOR
 from collectors.joystick import MEASUREMENTS
 from tests.bench.measure import environment
 from tests.integration.test_sense_emu import CONFIGURATION, Emulator, needs_emulator, shared_files
 from tests.integration.test_sense_emu import emulator as emulator
+from tests.schema_check import violations
+
+pytestmark = pytest.mark.usefixtures("emulator_alone")
 
 #: An event as the kernel has it: seconds, microseconds, kind (a key), which, and what.
 EVENT = "llHHI"

@@ -119,9 +119,10 @@ def test_a_restart_of_the_broker_loses_no_line_and_takes_commands_again(
         broker.start()
         peer.there()
         found: set[str] = set()
-        while len(found) < len(LINES) - 100:  # at least once: what was not acknowledged comes again
+        while not found >= set(LINES[100:]):
             found.update(peer.lines(1))
-        assert found == set(LINES[100:])
+        # At least once: a line of the first hundred that the broker did not acknowledge before its end comes again.
+        assert found <= set(LINES)
         assert peer.ask("ping")["status"] == "ok"
         running.end_input()
         assert running.wait() == 0

@@ -16,10 +16,13 @@ import pytest
 
 from collectors.core.line_protocol import Metric
 from collectors.core.line_protocol_parser import decode_lines
-from collectors.core.schema import COLLECTOR, violations
+from collectors.core.schema import COLLECTOR
 from collectors.sensehat import MEASUREMENTS
 from tests.bench.measure import Execd, environment
 from tests.integration.conftest import errors_of
+from tests.schema_check import violations
+
+pytestmark = pytest.mark.usefixtures("emulator_alone")
 
 #: Where the library has its files; it cannot be told another place.
 SHARED = Path("/dev/shm")  # noqa: S108

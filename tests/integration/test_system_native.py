@@ -25,7 +25,7 @@ from collectors.core.line_protocol_parser import decode
 from collectors.system import MEASUREMENTS
 from sensetig import bundle
 
-pytestmark = pytest.mark.engines
+pytestmark = [pytest.mark.engines, pytest.mark.serial]
 
 NATIVE, OURS = "native", "collector"
 BATCHES = 6

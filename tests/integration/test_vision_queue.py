@@ -26,13 +26,14 @@ from collectors.camera.publish import Publisher
 from collectors.core.errors import ErrorReporter
 from collectors.core.line_protocol import Metric
 from collectors.core.line_protocol_parser import decode_lines
-from collectors.core.schema import COLLECTOR, violations
-from collectors.messaging.session import Broker
+from collectors.core.schema import COLLECTOR
+from collectors.messaging.broker import Broker
 from collectors.vision import MEASUREMENTS
 from collectors.vision.snapshot import MAX_MESSAGE_BYTES
 from tests.golden import ROOT
 from tests.integration import mosquitto
 from tests.integration.mosquitto import Mosquitto
+from tests.schema_check import violations
 from tests.unit import onnx_models
 from tests.unit import vision_support as support
 from tests.unit.vision_endpoint import says, serving
@@ -245,6 +246,7 @@ def test_an_endpoint_that_takes_a_minute_costs_a_picture_the_time_limit_and_no_m
     assert "has not answered within 0.5 s" in collector.errors.read_text()
 
 
+@pytest.mark.serial
 def test_a_collector_that_waits_for_an_endpoint_stops_at_once_and_gets_the_picture_again(
     broker: Mosquitto, make: Callable[..., Collector], tmp_path: Path
 ) -> None:

@@ -15,8 +15,8 @@ import numpy as np
 
 from collectors.camera.backends import Frame
 from collectors.camera.control.app import Parts, build
-from collectors.camera.control.desk import Desk
-from collectors.camera.control.feed import Feed, Journal
+from collectors.camera.control.command_queue import CommandQueue
+from collectors.camera.control.feed import EventLog, Feed
 from collectors.camera.control.pictures import Pictures
 from collectors.camera.control.server import Bounds, Listener, Server
 from collectors.camera.detector import Box, Detection
@@ -132,8 +132,8 @@ class Site:
         self.complaints: list[str] = []
         self.detection = Switch()
         self.feed = Feed(timer, 5.0)
-        self.journal = Journal("door", most=5)
-        self.desk = Desk(media, self.detection, waiting_most)
+        self.journal = EventLog("door", most=5)
+        self.desk = CommandQueue(media, self.detection, waiting_most)
         self.pictures = Pictures(media.snapshot_jpeg, self.feed, streams_most, stream_frame_rate)
         parts = Parts(
             "door",

@@ -7,9 +7,10 @@ from typing import Any
 
 from collectors.core.line_protocol import FieldValue, Metric
 from collectors.core.line_protocol_parser import decode
-from collectors.sensehat import COLOUR, ENVIRONMENT
+from collectors.core.measurements import ENVIRONMENT
+from collectors.sensehat import COLOUR
 from collectors.telemetry.calibration import Curve
-from collectors.telemetry.limits import Book
+from collectors.telemetry.limits import LimitTable
 from collectors.telemetry.lines import is_plain
 from collectors.telemetry.pipeline import Pipeline
 from collectors.telemetry.rejections import Rejections
@@ -75,7 +76,7 @@ class Stage:
         self.said: list[str] = []
         self.pipeline = Pipeline(
             names=names,
-            book=Book((ENVIRONMENT, COLOUR), file),
+            book=LimitTable((ENVIRONMENT, COLOUR), file),
             calibrations=self.calibrations,
             tracker=self.tracker,
             rejections=self.rejections,

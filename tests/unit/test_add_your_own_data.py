@@ -85,6 +85,14 @@ def test_its_row_builds(copy: Path) -> None:
     assert (ran.stdout, ran.stderr) == ("['Open files']\n", "")
 
 
+def test_guide_leads_to_the_dashboard_on_the_pi() -> None:
+    checks = GUIDE[GUIDE.index("### The checks") :]
+    steps = ("make reference", "make dashboards", "`make demo`", "telegraf_extra_collectors: [open_files]", "site.yml")
+    places = [checks.find(step) for step in (*steps, "sensetig status", "make deploy HOST=")]
+    assert -1 not in places
+    assert places == sorted(places)
+
+
 def test_its_snippet_runs_its_collector() -> None:
     snippet = tomllib.loads(dict(FILES)["telegraf/telegraf.d/open_files.conf"])
     (execd,) = snippet["inputs"]["execd"]

@@ -242,6 +242,7 @@ def test_what_is_wrong_is_answered_with_a_sentence_and_nothing_written(
 
 def test_an_influxdb_that_is_away_is_said(call: Call, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("secret")
+    (tmp_path / "token").chmod(0o600)
     result = call(
         *("pi-1", "--readings", "influxdb", "--token-file", str(tmp_path / "token"), "--url", "http://127.0.0.1:9"),
         typed="20\n",

@@ -21,8 +21,8 @@ from collectors.core.api import Context, Streaming, Unavailable
 from collectors.core.errors import ErrorReporter
 from collectors.core.line_protocol import Metric
 from collectors.core.runner import Runner
-from collectors.core.schema import violations
 from collectors.core.settings import Values
+from tests.schema_check import violations
 
 BASE_NS = 1_700_000_000_000_000_000
 QUICK = Plan(Sensitivity(warm_up_seconds=0.5), event_gap_seconds=2.0, status_seconds=5.0)

@@ -23,7 +23,7 @@ from collectors.camera.settings import Plan, Sensitivity
 from collectors.camera.watch import Watch
 from collectors.core.errors import ErrorReporter
 from collectors.core.line_protocol import Metric
-from collectors.core.schema import violations
+from tests.schema_check import violations
 
 
 def room(level: int = 120, noise: float = 2.0, seed: int = 0) -> Image:

@@ -152,7 +152,10 @@ def test_a_token_that_is_none_is_refused_and_not_shown(
 
 def test_a_token_that_is_not_there_is_refused(tmp_path: Path, port: int) -> None:
     found = refusal(control_port=port, control_token_file=str(tmp_path / "none"))
-    assert found == f"control_token_file {tmp_path}/none cannot be read: No such file or directory"
+    assert found == (
+        f"control_token_file {tmp_path}/none cannot be read: No such file or directory; name a file that this user can "
+        "read"
+    )
 
 
 def test_a_token_may_end_with_a_line(tmp_path: Path, port: int) -> None:
@@ -313,6 +316,7 @@ def test_detection_that_is_switched_on_again_learns_first() -> None:
     assert events(watched(12.0, {0.0: False, 3.0: True}))[0] == "start"
 
 
+@pytest.mark.serial
 def test_the_camera_as_a_process_ends_within_two_seconds_with_a_stream_open(port: int, tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SENSETIG_")}
     environment |= {"PYTHONPATH": str(ROOT), "SENSETIG_SETTINGS": os.devnull}
@@ -321,7 +325,7 @@ def test_the_camera_as_a_process_ends_within_two_seconds_with_a_stream_open(port
     with (tmp_path / "out").open("wb") as out, (tmp_path / "err").open("wb") as err:
         process = subprocess.Popen(command, env=environment, stdout=out, stderr=err)
         try:
-            until(lambda: not ports.is_free(port) or process.poll() is not None)
+            until(lambda: ports.is_listening(port) or process.poll() is not None)
             viewer = Viewer(port)
             assert viewer.picture().startswith(b"\xff\xd8")
             begun = time.monotonic()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from collectors.camera.control.desk import Busy, Desk
+from collectors.camera.control.command_queue import Busy, CommandQueue
 from collectors.camera.control.server import Bounds, Listener, Server
 from collectors.camera.switch import Switch
 from collectors.core.api import Unavailable
@@ -164,6 +164,7 @@ def test_the_stream_has_no_more_pictures_a_second_than_asked_for() -> None:
             thread.join()
 
 
+@pytest.mark.serial
 def test_a_slow_viewer_gets_the_newest_picture_and_holds_nobody_up() -> None:
     media = ScriptedMedia()
     media.size = 200_000
@@ -246,6 +247,7 @@ def test_connections_beyond_the_bound_are_closed() -> None:
             each.close()
 
 
+@pytest.mark.serial
 def test_the_server_ends_at_once_with_open_streams_and_stuck_downloads(tmp_path: Path) -> None:
     (tmp_path / "large.mp4").write_bytes(bytes(32 * 1024 * 1024))
     made = Site(ScriptedMedia(str(tmp_path)))
@@ -296,7 +298,7 @@ def test_a_port_that_is_taken_is_told_with_what_to_change() -> None:
 def test_what_waits_at_a_desk_that_is_closed_is_not_done() -> None:
     media = ScriptedMedia()
     media.go_on.clear()
-    desk = Desk(media, Switch(), waiting_most=2)
+    desk = CommandQueue(media, Switch(), waiting_most=2)
     being_done = desk.photo()
     assert media.begun.acquire(timeout=BOUND_SECONDS)
     waits = [desk.photo(), desk.video(1)]

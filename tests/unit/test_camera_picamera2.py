@@ -20,9 +20,9 @@ from collectors.camera.settings import Plan
 from collectors.camera.watch import Watch
 from collectors.core.api import Unavailable
 from collectors.core.errors import ErrorReporter
-from collectors.core.schema import violations
 from collectors.core.settings import Values
 from tests.doubles import picamera2 as double
+from tests.schema_check import violations
 from tests.unit.camera_media_support import BASE_NS, MOVING, Usage, shown, sizes
 
 

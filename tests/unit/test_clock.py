@@ -9,7 +9,7 @@ import pytest
 
 from collectors.clock import CLOCK, STA_UNSYNC, Clock, Kept, kernel
 from collectors.core.api import Unavailable
-from collectors.core.schema import violations
+from tests.schema_check import violations
 
 
 @pytest.mark.parametrize(("status", "synchronised"), [(0x2001, 1), (STA_UNSYNC, 0), (0x2001 | STA_UNSYNC, 0)])

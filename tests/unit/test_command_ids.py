@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from collectors.core.api import Unavailable
 from collectors.messaging import commands
 from collectors.messaging.command_ids import IdFile
-from collectors.messaging.commands import Command, Gate, Refused
+from collectors.messaging.commands import Command, CommandValidator, RejectedCommand
 
 NOW = 1_800_000_000.0
 TOPIC = "sensetig/pi/command/ping"
@@ -23,15 +23,15 @@ def message(**content: object) -> bytes:
     return json.dumps({"id": "a1", "expires": NOW + 60, **content}).encode()
 
 
-def gate(path: Path, told: list[str], **changes: int) -> Gate:
-    return Gate("pi", ("ping",), ("ping",), ids=IdFile(str(path), "ids_file", told.append), **changes)
+def gate(path: Path, told: list[str], **changes: int) -> CommandValidator:
+    return CommandValidator("pi", ("ping",), ("ping",), ids=IdFile(str(path), "ids_file", told.append), **changes)
 
 
 def test_an_id_is_refused_after_a_restart_until_it_has_expired(tmp_path: Path) -> None:
     path, told = tmp_path / "made" / "ids.json", list[str]()
     assert isinstance(gate(path, told).admit(TOPIC, message(), NOW), Command)
     again = gate(path, told).admit(TOPIC, message(), NOW + 1)
-    assert isinstance(again, Refused)
+    assert isinstance(again, RejectedCommand)
     assert "has been here already" in again.message
     assert isinstance(gate(path, told).admit(TOPIC, message(expires=NOW + 600), NOW + 61), Command)
     assert told == []
@@ -44,7 +44,7 @@ def test_the_file_is_bounded_and_expired_ids_leave_it(tmp_path: Path) -> None:
     one = gate(path, [], ids_most=3)
     for number in range(3):
         assert isinstance(one.admit(TOPIC, message(id=f"n{number}"), NOW), Command)
-    assert isinstance(one.admit(TOPIC, message(id="n3"), NOW), Refused)
+    assert isinstance(one.admit(TOPIC, message(id="n3"), NOW), RejectedCommand)
     assert isinstance(one.admit(TOPIC, message(id="n4", expires=NOW + 120), NOW + 61), Command)
     assert json.loads(path.read_text()) == {"n4": NOW + 120}
 
@@ -52,11 +52,11 @@ def test_the_file_is_bounded_and_expired_ids_leave_it(tmp_path: Path) -> None:
 def test_a_command_whose_id_cannot_be_kept_is_not_carried_out(tmp_path: Path) -> None:
     path = tmp_path / "ids.json"
     one = gate(path, [])
-    (tmp_path / "ids.json.part").mkdir()  # as with a full disk, writing fails
+    path.mkdir()  # a folder in the file's place: writing fails, as with a full disk
     found = one.admit(TOPIC, message(), NOW)
-    assert isinstance(found, Refused)
+    assert isinstance(found, RejectedCommand)
     assert (found.id, "the id cannot be kept" in found.message) == ("a1", True)
-    (tmp_path / "ids.json.part").rmdir()
+    path.rmdir()
     assert isinstance(one.admit(TOPIC, message(), NOW), Command)
 
 
@@ -99,13 +99,13 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
 def test_a_write_that_was_cut_off_leaves_the_file_before_it(tmp_path: Path) -> None:
     path = tmp_path / "ids.json"
     assert isinstance(gate(path, []).admit(TOPIC, message(), NOW), Command)
-    (tmp_path / "ids.json.part").write_bytes(b'{"a1": 18000')
-    assert isinstance(gate(path, []).admit(TOPIC, message(), NOW + 1), Refused)
+    (tmp_path / ".ids.json.0123abcd.part").write_bytes(b'{"a1": 18000')
+    assert isinstance(gate(path, []).admit(TOPIC, message(), NOW + 1), RejectedCommand)
 
 
 @given(
     st.dictionaries(
-        st.from_regex(commands.ID, fullmatch=True), st.floats(NOW - 10, NOW + 3600), max_size=commands.IDS_MOST + 5
+        st.from_regex(commands.ID, fullmatch=True), st.floats(NOW - 10, NOW + 3600), max_size=commands.MAX_IDS + 5
     )
 )
 def test_what_is_saved_is_loaded_up_to_the_bound(
@@ -115,6 +115,6 @@ def test_what_is_saved_is_loaded_up_to_the_bound(
     file = IdFile(str(path), "ids_file", list[str]().append)
     file.save(ids)
     found = file.load()
-    assert len(found) == min(len(ids), commands.IDS_MOST)
+    assert len(found) == min(len(ids), commands.MAX_IDS)
     assert found.items() <= ids.items()
     assert os.path.getsize(path) <= 256 * 1024

@@ -10,22 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.messaging import commands
-from collectors.messaging.commands import ArgumentError, Command, Gate, Refused
+from collectors.messaging.commands import ArgumentError, Command, CommandValidator, RejectedCommand
 
 NOW = 1_800_000_000.0
 TOPIC = "sensetig/pi/command/ping"
 
 
-def gate(**changes: Any) -> Gate:
-    return Gate("pi", ("ping", "camera_video", "reboot"), ("ping", "camera_video"), **changes)
+def gate(**changes: Any) -> CommandValidator:
+    return CommandValidator("pi", ("ping", "camera_video", "reboot"), ("ping", "camera_video"), **changes)
 
 
 def message(**content: Any) -> bytes:
     return json.dumps({"id": "a1", "expires": NOW + 60, **content}).encode()
 
 
-def refused(found: Command | Refused) -> Refused:
-    assert isinstance(found, Refused), found
+def refused(found: Command | RejectedCommand) -> RejectedCommand:
+    assert isinstance(found, RejectedCommand), found
     return found
 
 
@@ -173,7 +173,7 @@ def test_a_number_that_has_to_be_above_the_bound_is_refused_at_it(value: object)
 
 def test_a_name_of_another_process_is_not_answered() -> None:
     found = refused(gate().admit("sensetig/pi/command/led_off", message(), NOW))
-    assert found == Refused("led_off is no command of this process", None, "led_off")
+    assert found == RejectedCommand("led_off is no command of this process", None, "led_off")
 
 
 def test_a_process_subscribes_to_its_own_names_and_to_no_others() -> None:
@@ -185,12 +185,12 @@ def test_a_process_subscribes_to_its_own_names_and_to_no_others() -> None:
 
 
 def test_without_a_file_the_expiry_alone_bounds_a_repetition_after_a_restart() -> None:
-    longest = message(expires=NOW + commands.EXPIRES_SECONDS_MOST)
+    longest = message(expires=NOW + commands.MAX_EXPIRES_SECONDS)
     first = gate()
     assert isinstance(first.admit(TOPIC, longest, NOW), Command)
     assert "has been here already" in refused(first.admit(TOPIC, longest, NOW + 1)).message
     assert isinstance(gate().admit(TOPIC, longest, NOW + 1), Command)
-    late = NOW + commands.EXPIRES_SECONDS_MOST
+    late = NOW + commands.MAX_EXPIRES_SECONDS
     assert "the command has expired" in refused(gate().admit(TOPIC, longest, late)).message
     endless = json.dumps({"id": "a1"}).encode()
     assert "expires must be" in refused(gate().admit(TOPIC, endless, NOW)).message
@@ -198,13 +198,13 @@ def test_without_a_file_the_expiry_alone_bounds_a_repetition_after_a_restart() -
 
 def test_arguments_are_read() -> None:
     assert commands.number({"seconds": 5}, "seconds", 1, 60) == 5.0
-    assert [commands.switch({"set": value}, "set") for value in ("on", "off", True, False)] == [
+    assert [commands.on_off({"set": value}, "set") for value in ("on", "off", True, False)] == [
         True,
         False,
         True,
         False,
     ]
     with pytest.raises(ArgumentError, match='"on" or "off"'):
-        commands.switch({"set": 1}, "set")
+        commands.on_off({"set": 1}, "set")
     with pytest.raises(ArgumentError, match="'other' is not an argument"):
-        commands.only({"seconds": 1, "other": 2}, "seconds")
+        commands.reject_unknown({"seconds": 1, "other": 2}, "seconds")

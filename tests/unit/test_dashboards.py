@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from collectors.core.registry import catalogue
-from collectors.core.schema import COLLECTOR, PIPELINE_TAGS, Measurement
+from collectors.core.schema import COLLECTOR, PIPELINE_TAGS, UNITS, DeclarationError, Field, Measurement, check_unit
 from grafana.dashboards import FOLDER, fresh
 from grafana.dashboards.__main__ import main
 from grafana.dashboards.lib import boards, units
@@ -373,15 +373,20 @@ def test_a_measurement_that_nobody_declares_does_not_build() -> None:
         Source((COLLECTOR,)).mean("cpu", "usage_idle")
 
 
-def test_every_declared_unit_has_a_unit_in_grafana() -> None:
+def test_every_unit_has_one_in_grafana() -> None:
+    assert sorted(units.GRAFANA) == sorted(UNITS)
+
+
+def test_every_declared_unit_is_known() -> None:
     for measurement in known().values():
         for field in measurement.fields:
-            assert units.grafana(field.unit)
+            check_unit(measurement.name, field)
 
 
-def test_a_unit_that_is_not_known_is_refused_with_the_place_to_add_it() -> None:
-    with pytest.raises(KeyError, match=r"no Grafana unit for 'furlongs': add it to GRAFANA in grafana\.dashboards"):
-        units.grafana("furlongs")
+def test_an_unknown_unit_is_one_sentence_with_the_field_and_the_units() -> None:
+    supply = Measurement("supply", "A supply.", (), (Field("input", float, "V", "Voltage."),))
+    with pytest.raises(DeclarationError, match=r"^measurement 'supply', field 'input': unknown unit 'V'; the"):
+        Source((supply,)).mean("supply", "input")
 
 
 def test_a_panel_keeps_its_id_when_another_comes_before_it() -> None:

@@ -66,7 +66,7 @@ def test_points_of_a_measurement_are_the_sum_over_its_series_of_the_most_frequen
 
 
 def test_a_collector_has_arrived_when_its_own_metric_came_through_telegraf_and_its_data_is_there() -> None:
-    declared = {"weather": Declared("sky", WEATHER)}
+    declared = {"weather": Declared(("sky",), WEATHER)}
     data = _record("weather", "rain", True, sensor="a", site="demo")
     direct = _record("collector", "up", 1, collector="sky")
     through = _record("collector", "samples", 1, collector="sky", brought_by="telegraf")
@@ -92,8 +92,8 @@ def test_what_a_processor_says_of_itself_has_come_through_telegraf() -> None:
 
 def test_what_a_processor_makes_has_come_through_telegraf_without_its_mark() -> None:
     arrived = _arrivals(_record("weather", "rain", True)).measurements["weather"]
-    assert came_through("weather", arrived, {"weather": Declared("telemetry", WEATHER)})
-    assert not came_through("weather", arrived, {"weather": Declared("sky", WEATHER)})
+    assert came_through("weather", arrived, {"weather": Declared(("telemetry",), WEATHER)})
+    assert not came_through("weather", arrived, {"weather": Declared(("sky",), WEATHER)})
     assert not came_through("weather", arrived, {})
 
 
@@ -104,7 +104,7 @@ def test_the_table_shows_declared_fields_of_the_newest_series_with_their_units_a
         _record("weather", "rain", False, sensor="new"),
         _record("weather", "picture", "data:image/jpeg;base64,", sensor="new"),
     )
-    assert values(arrivals, "weather", Declared("sky", WEATHER)) == "temperature_celsius 21.46 °C  rain no"
+    assert values(arrivals, "weather", Declared(("sky",), WEATHER)) == "temperature_celsius 21.46 °C  rain no"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -32,3 +33,78 @@ def test_the_documents_give_telegrafs_buffer_the_size_that_it_has() -> None:
     size = f"{configuration['agent']['metric_buffer_limit']:,}"
     for document in ("README.md", "docs/telegraf.md"):
         assert size in (ROOT / document).read_text(encoding="utf-8"), document
+
+
+def mapped() -> set[str]:
+    """The paths in the map of CONTRIBUTING.md."""
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    tree = re.search(r"^## Map\n\n```\n(.*?)^```$", contributing, re.MULTILINE | re.DOTALL)
+    assert tree is not None
+    paths, folder = set(), ""
+    for line in tree[1].splitlines():
+        path = line.split()[0]
+        folder = folder if line.startswith(" ") else path
+        paths.add((folder + path if line.startswith(" ") else path).rstrip("/"))
+    return paths
+
+
+def test_the_map_in_contributing_has_every_folder() -> None:
+    def inside(folder: Path) -> set[str]:
+        return {
+            path.relative_to(ROOT).as_posix()
+            for path in folder.iterdir()
+            if not path.name.startswith((".", "__")) and path.is_dir() and path.name not in ("build", "dist")
+        }
+
+    collectors = {f"collectors/{path.name}" for path in (ROOT / "collectors").glob("[!_]*.py")}
+    top = inside(ROOT)
+    described = {path.split("/")[0] for path in mapped() if "/" in path}
+    assert mapped() == top | collectors | set().union(*(inside(ROOT / folder) for folder in described))
+
+
+PAGES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "ansible").rglob("*.md")]
+)
+
+
+def anchors(page: str) -> set[str]:
+    """The anchors that GitHub gives to a page's headings."""
+    text = re.sub(r"^```.*?^```$", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_between_pages_resolve(page: str) -> None:
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", (ROOT / page).read_text(encoding="utf-8")):
+        path, _, anchor = link.partition("#")
+        if path.startswith(("http:", "https:")):
+            continue
+        target = (ROOT / page).parent.joinpath(path).resolve() if path else ROOT / page
+        if not target.exists() or (anchor and anchor not in anchors(target.relative_to(ROOT).as_posix())):
+            broken.append(link)
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_page_repeats_the_settings_that_are_generated(page: str) -> None:
+    if page != "docs/settings.md":
+        assert not re.search(r"^\| (?:setting|key in )\b", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_files_that_a_page_names_exist(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    folders = "collectors|sensetig|telegraf|influxdb|mosquitto|systemd|engines|grafana|ansible|docs|tests|tools"
+    named = re.findall(rf"(?<![\w/.-])((?:{folders})/[\w./-]*(?:\.(?:py|conf|json|toml|service|md|sh)\b|/(?=`)))", text)
+    built = ("docs/metrics.md", "docs/settings.md", "docs/cli.md")
+    missing = [
+        path
+        for path in named
+        if "open_files" not in path  # the guide builds this collector
+        and not (ROOT / page).parent.joinpath(path).exists()  # a link
+        and not (ROOT / path).exists()
+    ]
+    assert page in built or missing == []

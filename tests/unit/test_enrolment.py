@@ -246,3 +246,25 @@ def test_the_script_is_a_shells_and_has_all_that_the_pi_needs(tmp_path: Path) ->
     for value in (FIRST.token, FIRST.authority, FIRST.hub_key):
         assert base64.b64encode(value.encode()).decode() in script
     assert FIRST.token not in repr(FIRST)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["::1%{{ lookup('pipe', 'id') }}", "fe80::1%eth0\n", "fe80::1%", "fe80::1%" + "e" * 16, "10.0.0.7; id", "hall", ""],
+)
+def test_an_address_that_is_none_does_not_get_into_the_inventory(hub: Hub, address: str) -> None:
+    token = enrolment.create(hub, "attic", NOW, 3600)
+    record = {"device": "attic", "token": token, "host_keys": [KEY], "address": address}
+    (hub.accepted / "attic.json").write_text(json.dumps(record))
+    taken, refused = enrolment.admit(hub, NOW)
+    assert taken == []
+    assert refused[0].startswith("attic.json is refused: ")
+    assert enrolment.enrolled(hub) == {}
+
+
+def test_a_pi_on_the_same_link_enrols_with_the_interface_in_its_address(hub: Hub) -> None:
+    token = enrolment.create(hub, "attic", NOW, 3600)
+    request = enrolment.Request("attic", token, (KEY,))
+    enrolment.accept(hub.pending, hub.accepted, request, "fe80::1%eth0", NOW)
+    assert enrolment.admit(hub, NOW) == (["attic"], [])
+    assert enrolment.enrolled(hub)["attic"]["address"] == "fe80::1%eth0"

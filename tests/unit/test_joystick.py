@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from collectors import joystick
 from collectors.core.api import Context, NotApplicable, Unavailable, Wait
 from collectors.core.errors import ErrorReporter
-from collectors.core.schema import violations
 from collectors.core.settings import Values
 from collectors.joystick import DIRECTIONS, JOYSTICK, Joystick, LibraryStick, Moved, Presses
+from tests.schema_check import violations
 
 
 def context(once: bool = False, **values: object) -> Context:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from collectors.core.cli import requirement
+import collectors
+from collectors.core.errors import requirement
 from collectors.core.line_protocol_parser import decode_lines
-from collectors.core.registry import catalogue
+from collectors.core.registry import LIBRARIES, catalogue, load
 from tests.golden import ROOT
 
 PROBE = Path(__file__).parent / "probe"
@@ -141,9 +142,26 @@ def test_an_extra_is_named_only_where_there_is_one(name: str) -> None:
     assert requirement(name) == (f"sensetig[{name}]" if name in extras else "sensetig")
 
 
-def test_where_there_is_nothing_to_read_nothing_is_emitted_and_it_is_no_error() -> None:
+def test_nothing_to_read_is_one_line_of_information_and_no_error() -> None:
     done = run("probe", "--mode", "not_applicable")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "I! probe: nothing to read: this machine has no probe\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "reason"),
+    [
+        ("pi", {"SENSETIG_PI_SYS_ROOT": "/no/such"}, "this machine is not a Raspberry Pi, since there is no /no/such/"),
+        ("joystick", {"SENSETIG_JOYSTICK_SYS_ROOT": "/no/such"}, "no Sense HAT was found in /no/such; "),
+        ("mqtt", {}, "no broker is set; name one in the setting url or in SENSETIG_MQTT_URL"),
+        ("vision", {}, "neither a broker nor pictures are set; "),
+    ],
+)
+def test_a_collector_without_a_source_names_it(name: str, settings: dict[str, str], reason: str) -> None:
+    done = run(name, env=settings)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.startswith(f"I! {name}: nothing to read: {reason}")
+    assert done.stderr.count("\n") == 1
 
 
 # --- batch after batch ------------------------------------------------------------------------------
@@ -212,7 +230,8 @@ def test_where_there_is_nothing_to_read_it_stays_until_its_input_ends() -> None:
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(timeout=0.3)
         out, err = process.communicate(timeout=_SECONDS)
-    assert (process.returncode, out, err) == (0, b"", b"")
+    assert (process.returncode, out) == (0, b"")
+    assert err == b"I! probe: nothing to read: this machine has no probe\n"
 
 
 @pytest.mark.parametrize("execd", [(), ("--execd",)])
@@ -358,3 +377,134 @@ def test_an_unknown_section_is_refused_with_the_known_ones(tmp_path: Path) -> No
     done = run("pi", "--settings", str(file))
     assert done.returncode == 2
     assert done.stderr.startswith(f"E! pi: {file}, line 1: unknown section [sensehta]; there are ")
+
+
+@pytest.mark.parametrize("mark", [b"\xef\xbb\xbf", b""])
+def test_a_settings_file_may_begin_with_a_byte_order_mark(tmp_path: Path, mark: bytes) -> None:
+    file = tmp_path / "sensetig.toml"
+    file.write_bytes(mark + b'[joystick]\nbackend = "simulated"\n')
+    done = run("joystick", "--settings", str(file))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert tag_of(done.stdout, "joystick", "simulated") == {"true"}
+
+
+def test_wrong_settings_of_a_collector_that_reads_none_are_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "sensetig.toml"
+    file.write_text("[clock]\nspool = 5\n")
+    done = run("clock", "--settings", str(file))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"E! clock: {file}, line 2: [clock] spool is 5; it must be a text\n"
+
+
+# --- the name of the machine ------------------------------------------------------------------------
+
+
+def tag_of(out: str, measurement: str, tag: str) -> set[str]:
+    return {metric.series.tags[tag] for metric in decode_lines(out) if metric.series.measurement == measurement}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "measurement"),
+    [
+        ("joystick", ("--backend", "simulated"), "joystick"),
+        ("sensehat", ("--backend", "simulated"), "environment"),
+        ("random_data", ("--output", "telegraf"), "random_data"),
+    ],
+)
+def test_the_variable_for_the_host_names_the_device_too(name: str, options: tuple[str, ...], measurement: str) -> None:
+    assert tag_of(run(name, *options).stdout, measurement, "device") == {os.uname().nodename}
+    assert tag_of(run(name, *options, env={"SENSETIG_HOST": ""}).stdout, measurement, "device") == {os.uname().nodename}
+    assert tag_of(run(name, *options, env={"SENSETIG_HOST": "loft"}).stdout, measurement, "device") == {"loft"}
+
+
+# --- text for people --------------------------------------------------------------------------------
+
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
+TEXTS = [(), ("--help",), ("camera", "--help"), ("no-such-ö",), ("system", "--parts", "ö")]
+
+
+@pytest.mark.parametrize("arguments", TEXTS)
+def test_a_terminal_without_utf_8_gets_the_text(arguments: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "collectors", *arguments],
+        capture_output=True,
+        env=environment(**ASCII),
+        cwd=ROOT,
+        timeout=_SECONDS,
+        check=False,
+    )
+    assert b"Traceback" not in done.stderr
+    assert (done.returncode == 0) == (arguments in TEXTS[:3])
+    (done.stdout + done.stderr).decode("ascii")
+    assert done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("arguments", TEXTS[:3])
+def test_a_full_disk_for_help_is_one_sentence(arguments: tuple[str, ...]) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "collectors", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=environment(),
+            cwd=ROOT,
+            timeout=_SECONDS,
+            check=False,
+        )
+    assert done.returncode == 1
+    name = arguments[0] if arguments[:1] == ("camera",) else "collectors"
+    assert done.stderr.decode() == f"E! {name}: standard output cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&-"])
+def test_a_log_that_cannot_be_written_stops_no_reading_and_reaches_no_output(redirection: str) -> None:
+    command = [sys.executable, "-m", "collectors", "system", "--execd", "--proc-root", str(ROOT / "docs")]
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'exec "$@" {redirection}', "sh", *command],
+        input=b"\n\n",
+        stdout=subprocess.PIPE,
+        env=environment(),
+        cwd=ROOT,
+        timeout=_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0
+    found = list(decode_lines(done.stdout.decode()))
+    errors = [metric.fields["errors"] for metric in found if metric.series.measurement == "collector"]
+    assert len(errors) == 2
+    assert all(isinstance(each, int) and each > 0 for each in errors)
+
+
+# --- modules that are no collector ------------------------------------------------------------------
+
+
+def test_a_module_that_declares_nothing_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "stray.py").write_text('"""A library that lies among the collectors."""\n\nSETTINGS = ()\n')
+    done = subprocess.run(
+        [sys.executable, "-c", _WITH_PROBE, str(tmp_path), "stray"],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=_SECONDS,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"E! stray: {tmp_path}/stray.py is not a collector: it does not define MEASUREMENTS, create; add that, or "
+        "move a library into collectors/core or a collector's own package\n"
+    )
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_every_module_that_is_no_library_is_a_collector(name: str) -> None:
+    module = load(name)
+    assert module is not None
+    assert callable(module.create)
+
+
+def test_the_libraries_are_no_collectors_and_are_there() -> None:
+    folder = Path(collectors.__file__).parent
+    for name in LIBRARIES:
+        assert (folder / name / "__init__.py").is_file(), "a name that has gone belongs out of the list"
+        assert load(name) is None
+        assert name not in catalogue()

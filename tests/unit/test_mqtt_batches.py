@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.mqtt.batches import LINE_BYTES_MOST, Batch, Batches, measurement_of
+from collectors.mqtt.batches import MAX_LINE_BYTES, Batch, Batches, measurement_of
 
 
 def popped(batches: Batches) -> list[Batch]:
@@ -84,7 +84,7 @@ def test_a_line_without_an_end_is_refused_and_not_held() -> None:
     batches.end()
     assert [batch.payload for batch in popped(batches)] == [b"cpu value=1\n"]
     assert batches.refused == 1
-    assert str(LINE_BYTES_MOST) in batches.reason
+    assert str(MAX_LINE_BYTES) in batches.reason
 
 
 def test_a_line_that_was_cut_off_is_refused_since_its_value_may_be_another() -> None:

@@ -359,7 +359,7 @@ def test_a_value_beyond_its_range_is_an_error_and_no_data(pi_4: Bench) -> None:
 # --- as a process -----------------------------------------------------------------------------------
 
 
-def test_on_a_machine_that_is_no_pi_it_stays_silent_until_its_input_ends() -> None:
+def test_on_a_machine_that_is_no_pi_it_waits_for_the_end_of_its_input() -> None:
     command = [sys.executable, "-m", "collectors", "pi", "--execd", "--sys-root", "no-such-folder"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdin is not None
@@ -368,4 +368,5 @@ def test_on_a_machine_that_is_no_pi_it_stays_silent_until_its_input_ends() -> No
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(timeout=0.5)
         out, err = process.communicate(timeout=20)
-    assert (process.returncode, out, err) == (0, b"", b"")
+    assert (process.returncode, out, err.count(b"\n")) == (0, b"", 1)
+    assert err.startswith(b"I! pi: nothing to read: this machine is not a Raspberry Pi")

@@ -19,7 +19,7 @@ from aiosmtpd.smtp import AuthResult, LoginPassword
 from sensetig.demo.testbed import ports
 from sensetig.report import ReportError, export, shelf
 from sensetig.report.mail import Post, check, message, send
-from sensetig.report.reader import Reader, quoted, read_private
+from sensetig.report.reader import Reader, quoted
 
 # --- mail -------------------------------------------------------------------------------------------
 
@@ -196,26 +196,7 @@ def test_an_output_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         shelf.Shelf(file)
 
 
-# --- secrets and addresses --------------------------------------------------------------------------
-
-
-def test_a_token_that_others_may_read_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "token"
-    file.write_text("secret\n", encoding="utf-8")
-    file.chmod(0o644)
-    with pytest.raises(ReportError, match="chmod 600"):
-        read_private(file, "the token")
-    file.chmod(0o600)
-    assert read_private(file, "the token") == "secret"
-
-
-@pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfe", "Schlüssel".encode()])
-def test_what_cannot_be_a_secret_is_refused(tmp_path: Path, content: bytes) -> None:
-    file = tmp_path / "token"
-    file.write_bytes(content)
-    file.chmod(0o600)
-    with pytest.raises(ReportError, match="does not hold the token"):
-        read_private(file, "the token")
+# --- addresses --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("url", ["", "127.0.0.1:8086", "ftp://host", "http://", "http://[::1"])

@@ -14,8 +14,9 @@ from collectors.core.errors import ErrorReporter
 from collectors.core.line_protocol import Metric, Series
 from collectors.core.line_protocol_parser import decode_lines
 from collectors.core.runner import REPORT_SECONDS, Runner
-from collectors.core.schema import COLLECTOR, violations
+from collectors.core.schema import COLLECTOR
 from collectors.core.stdio import StdinControl
+from tests.schema_check import violations
 
 
 class Polled:

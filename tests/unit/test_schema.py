@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from collectors.core.line_protocol import FieldValue, Metric, Series
-from collectors.core.schema import COLLECTOR, Field, Measurement, Tag, violations
+from collectors.core.schema import COLLECTOR, Field, Measurement, Tag
+from tests.schema_check import violations
 
 ROOM = Measurement(
     "room",

@@ -15,7 +15,7 @@ from collectors.core.api import Polled, Unavailable
 from collectors.sensehat import create, thermal
 from collectors.sensehat.collector import SenseHat
 from collectors.sensehat.hat import Aside, Board, Library, LibraryWithColour, prepare_colour, present
-from collectors.sensehat.scripted import ScriptedColour, ScriptedHat
+from tests.doubles.sense_hat import ScriptedColour, ScriptedHat
 from tests.unit.sensehat_support import Bench, fields
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.sensehat import orientation, psychrometrics, scripted
+from collectors.sensehat import orientation, psychrometrics
 from collectors.sensehat.orientation import heading
 from collectors.sensehat.psychrometrics import (
     dew_point,
@@ -22,6 +22,7 @@ from collectors.sensehat.psychrometrics import (
     without_cpu_heat,
 )
 from collectors.sensehat.readings import Vector
+from tests.doubles import sense_hat
 
 RECORDING = Path(__file__).resolve().parents[3] / "shared/data/sensehat/astro_pi_2015-08.csv.gz"
 
@@ -29,7 +30,7 @@ celsius = st.floats(-30, 60)
 percent = st.floats(1, 100)
 
 
-@pytest.mark.parametrize("module", [psychrometrics, orientation, scripted])
+@pytest.mark.parametrize("module", [psychrometrics, orientation, sense_hat])
 def test_the_examples_in_the_documentation_hold(module: object) -> None:
     failed, tried = doctest.testmod(module)  # type: ignore[arg-type]
     assert tried > 0

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.core.line_protocol import Metric
-from collectors.core.schema import violations
 from collectors.sensehat import MEASUREMENTS
 from collectors.sensehat.collector import Lines
 from collectors.sensehat.readings import INVALID, Attitude, Colour, Reading, Stuck, Vector, zeros_removed
+from tests.schema_check import violations
 from tests.unit.sensehat_support import fields
 
 GOOD = Reading(

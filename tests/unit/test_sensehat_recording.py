@@ -11,11 +11,11 @@ import pytest
 
 from collectors.core.api import Polled, Streaming, Unavailable
 from collectors.core.line_protocol import Metric
-from collectors.core.schema import violations
 from collectors.sensehat import MEASUREMENTS, create
 from collectors.sensehat.collector import SenseHat
 from collectors.sensehat.recording import Replay, Schedule
 from collectors.sensehat.table import Table, read_time
+from tests.schema_check import violations
 from tests.unit.sensehat_support import START_NS, Bench, fields
 
 REAL = Path(__file__).resolve().parents[3] / "shared/data/sensehat/astro_pi_2015-08.csv.gz"

@@ -13,7 +13,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from collectors.core.api import Polled, Unavailable
-from collectors.core.schema import violations
 from collectors.sensehat import MEASUREMENTS, create
 from collectors.sensehat.orientation import heading
 from collectors.sensehat.psychrometrics import dew_point, humidity_at, without_cpu_heat
@@ -30,6 +29,7 @@ from collectors.sensehat.world import (
     sense,
     sun_height,
 )
+from tests.schema_check import violations
 from tests.unit.sensehat_support import START_NS, Bench, fields
 
 #: Monday, 2026-06-15, 00:00 UTC.

@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectors.core.line_protocol import Metric
-from collectors.core.schema import violations
-from collectors.messaging.parsers import Refused, read_message
+from collectors.messaging.parsers import Rejection, read_message
 from collectors.sensehat import MEASUREMENTS
 from collectors.sensehat.world import sense
 from sensetig.simulator import SimulatorError
@@ -24,6 +23,7 @@ from sensetig.simulator.encoding import PAYLOADS, payload, status_topic, telemet
 from sensetig.simulator.ledger import Ledger, fault_entries
 from sensetig.simulator.profile import Profile, Spread, load, names, read
 from sensetig.simulator.sources import Recording, World
+from tests.schema_check import violations
 
 SECOND = 1_000_000_000
 START = 1_790_000_000 * SECOND
@@ -236,7 +236,7 @@ def test_a_broken_message_follows_a_good_one_and_is_refused_by_the_gateway_for_w
     assert values(events) == values(play(BASE, readings=50)[1])
     for each in broken:
         (outcome,) = read_message(telemetry_topic(each.device), payload(each, "lines", 300_000), 0)
-        assert isinstance(outcome, Refused)
+        assert isinstance(outcome, Rejection)
         assert outcome.reason == kind
 
 

@@ -13,12 +13,12 @@ import pytest
 from collectors.core.api import Unavailable
 from collectors.core.errors import ErrorReporter
 from collectors.core.line_protocol import Metric
-from collectors.core.schema import violations
 from collectors.spool import SPOOL
 from collectors.spool.delivery import LOOK_SECONDS, REPORT_SECONDS, Delivery
 from collectors.spool.reader import Reader
 from collectors.spool.record import decode_position, encode, segment_name
 from collectors.spool.writer import Writer
+from tests.schema_check import violations
 
 _SECONDS = 30
 

@@ -101,7 +101,7 @@ def test_a_wrong_option_is_one_sentence_and_status_2(arguments: list[str], sente
 def test_a_missing_token_is_one_sentence_and_status_1() -> None:
     done = CliRunner().invoke(command, ["--token-file", "/no-such-folder/token"])
     assert done.exit_code == 1
-    assert "Error: the token in /no-such-folder/token cannot be read: No such file or directory" in done.output
+    assert "Error: the token file /no-such-folder/token cannot be read: No such file or directory" in done.output
 
 
 def test_a_retired_device_is_not_shown_unless_it_still_writes() -> None:

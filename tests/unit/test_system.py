@@ -11,8 +11,8 @@ from collectors import system
 from collectors.core.api import Context, Unavailable
 from collectors.core.errors import ErrorReporter
 from collectors.core.line_protocol import Metric, Series
-from collectors.core.schema import violations
 from collectors.core.settings import Values
+from tests.schema_check import violations
 
 STAT = """\
 cpu  100 10 50 800 20 5 5 10 0 0

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectors.core.line_protocol_parser import ParseError, decode
-from collectors.core.schema import violations
 from collectors.telemetry.measurements import REJECTED
+from tests.schema_check import violations
 from tests.unit.telemetry_support import EARLIEST, NOW, SECOND, Stage, offset, reading, rejected
 
 # --- what passes ------------------------------------------------------------------------------------

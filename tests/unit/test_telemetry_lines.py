@@ -20,7 +20,7 @@ from collectors.core.line_protocol import Metric, Series, encode
 from collectors.core.line_protocol_parser import decode_lines
 from collectors.core.runner import REPORT_SECONDS, TICK_SECONDS, Runner
 from collectors.core.stdio import StdinControl
-from collectors.telemetry.limits import NEVER, Book, LimitsError, read
+from collectors.telemetry.limits import NEVER, LimitsError, LimitTable, read
 from collectors.telemetry.lines import Lines
 from tests.golden import ROOT
 
@@ -102,7 +102,7 @@ def test_the_file_s_word_goes_over_the_defaults_and_the_device_s_over_the_sensor
     high = 120
     stuck_after = 0
     """
-    book = Book((), read(text, "limits.toml"))
+    book = LimitTable((), read(text, "limits.toml"))
     assert book.of("environment", "temperature_raw_celsius", None, "pi").high == 60
     assert book.of("environment", "temperature_raw_celsius", "ds18b20", "pi")[2:] == (90, 5.0, 1.0, 5, 9, ())
     kiln = book.of("environment", "temperature_raw_celsius", "ds18b20", "kiln")
@@ -110,7 +110,7 @@ def test_the_file_s_word_goes_over_the_defaults_and_the_device_s_over_the_sensor
 
 
 def test_a_measurement_that_nobody_declares_has_no_limits_but_those_of_the_file() -> None:
-    book = Book((), read("[room.noise]\nhigh = 120", "limits.toml"))
+    book = LimitTable((), read("[room.noise]\nhigh = 120", "limits.toml"))
     assert book.of("room", "noise", None, "pi").high == 120
     assert not book.of("room", "other", None, "pi").watched
 

@@ -9,8 +9,8 @@ import pytest
 
 from collectors.core.api import Unavailable
 from collectors.core.line_protocol import Metric
-from collectors.core.schema import violations
 from collectors.core.settings import Values
+from collectors.device_state.background import END_SECONDS
 from collectors.device_state.counting import Device, Pending
 from collectors.device_state.measurement import MEASUREMENTS
 from collectors.device_state.model import Rules, decode
@@ -20,12 +20,15 @@ from collectors.device_state.tracker import (
     ATTEMPTS,
     BASE_SECONDS,
     CAP_SECONDS,
+    END_ATTEMPTS,
+    END_WITHIN_SECONDS,
     LIST_SECONDS,
     Limits,
     Tracker,
     open_tracker,
     own_firmware,
 )
+from tests.schema_check import violations
 
 S = 10**9
 NOW = 1_800_000_000 * S
@@ -72,12 +75,17 @@ class Worker:
     def __init__(self, path: Path, limits: Limits = LIMITS, rules: Rules = RULES) -> None:
         self.said: list[str] = []
         self.slept: list[float] = []
+        self.asleep: Callable[[], None] = lambda: None
         self.now = 1000.0
         self.store = Spoiled(SqliteStore(str(path), self.said.append))
         own = {"hub": {"firmware": "Linux 6", "bundle_version": "1.0"}}
         self.tracker = Tracker(
-            self.store, rules, limits, own, self.said.append, lambda: NOW, lambda: self.now, self.slept.append
+            self.store, rules, limits, own, self.said.append, lambda: NOW, lambda: self.now, self.sleep
         )
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.asleep()
 
     def count(self, *identities: int, device: str = "pi", at: int = NOW) -> None:
         handle = self.tracker.device(device)
@@ -300,12 +308,36 @@ def test_it_is_due_by_the_clock(workers: Make) -> None:
     assert not worker.tracker.due(worker.now + 59)
 
 
-def test_what_ends_uncounted_at_the_close_is_said(workers: Make) -> None:
+def test_messages_that_end_uncounted_are_reported_after_a_bounded_number_of_attempts(workers: Make) -> None:
     worker = workers()
     worker.count(1, 2)
     worker.store.failing = True
-    check(worker.tracker.close())
-    assert worker.said[-1] == "2 messages of 1 devices end uncounted, since the store took none"
+    metrics = worker.tracker.close()
+    check(metrics)
+    assert worker.said == [
+        "the store is away",
+        "2 messages of 1 devices end uncounted, since the store took none",
+    ]
+    assert [metric.fields["pending_messages"] for metric in metrics] == [2] * END_ATTEMPTS
+    assert len(worker.slept) == END_ATTEMPTS - 1
+    assert sum(worker.slept) < END_WITHIN_SECONDS < END_SECONDS
+
+
+def test_a_store_that_fails_at_the_close_is_tried_again_until_it_has_every_message(workers: Make) -> None:
+    worker, other = workers(), workers()
+    worker.count(1, 2)
+    worker.store.failing = True
+
+    def recover() -> None:
+        worker.store.failing = len(worker.slept) < 2
+
+    worker.asleep = recover
+    metrics = worker.tracker.close()
+    check(metrics)
+    assert (len(worker.slept), worker.said) == (2, [])
+    assert (metrics[-1].fields["failures"], metrics[-1].fields["pending_messages"]) == (0, 0)
+    other.count(2, 3)
+    assert other.flush()["pi"]["messages"] == 3
 
 
 def test_devices_that_were_written_leave_nothing_pending(workers: Make) -> None:

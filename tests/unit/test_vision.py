@@ -11,11 +11,11 @@ from collectors import vision
 from collectors.core.api import Context, NotApplicable, Unavailable
 from collectors.core.errors import ErrorReporter
 from collectors.core.line_protocol import Metric, encode
-from collectors.core.schema import violations
 from collectors.core.settings import Values
 from collectors.vision.collector import MAX_CAMERAS, MAX_LABELS, Plan, Vision
 from collectors.vision.engines import MAX_DETECTIONS, BadPicture, Box, Detection, Failed, chosen
 from collectors.vision.retry_queue import RetryQueue
+from tests.schema_check import violations
 from tests.unit import vision_support as support
 from tests.unit.vision_support import Given, Scripted, detections, message, statuses
 

@@ -86,7 +86,7 @@ def test_the_leftover_of_a_write_that_was_cut_off_is_cleared_and_other_files_are
     clock = Clock()
     RetryQueue(str(tmp_path), 1000, 1, clock).add(b"one")
     (whole,) = tmp_path.iterdir()
-    (tmp_path / f"{whole.name}.part").write_bytes(b"o")
+    (tmp_path / f".{whole.name}.0123abcd.part").write_bytes(b"o")
     (tmp_path / "readme.txt").write_text("mine")
     kept = RetryQueue(str(tmp_path), 1000, 1, clock)
     assert len(kept) == 1

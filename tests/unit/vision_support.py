@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from collectors.core.line_protocol import Metric
+from collectors.messaging.session import Message
 from collectors.vision import snapshot
 from collectors.vision.engines import Detection, Wait
 from collectors.vision.sources import Taken
@@ -61,7 +62,10 @@ class Given:
     """A source with these messages, which notes what has been dealt with."""
 
     def __init__(self, messages: Iterable[bytes], device: str = "pi") -> None:
-        self._messages = [Taken(payload, device, snapshot.read, number) for number, payload in enumerate(messages)]
+        self._messages = [
+            Taken(payload, device, snapshot.read, Message("", payload, False, number))
+            for number, payload in enumerate(messages)
+        ]
         self.dealt_with: list[int] = []
         self.closed = False
         self.keep_open = False
@@ -75,10 +79,11 @@ class Given:
         return self._messages.pop(0) if self._messages else None
 
     def done(self, taken: Taken) -> None:
-        self.dealt_with.append(taken.number)
+        assert taken.message is not None
+        self.dealt_with.append(taken.message.number)
 
-    def tell(self, say: Callable[[str], None]) -> None:
-        del say
+    def drain_errors(self, report: Callable[[str], None]) -> None:
+        del report
 
     def close(self) -> None:
         self.closed = True

@@ -14,14 +14,16 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from collectors.camera import control_settings as settings
-from collectors.camera.control.desk import Desk, MediaSource
-from collectors.camera.control.feed import Feed, Journal
+from collectors.camera.control.command_queue import CommandQueue, MediaSource
+from collectors.camera.control.feed import EventLog, Feed
 from collectors.camera.media_settings import CLIP_SECONDS_MOST
 from collectors.camera.settings import FRAME_RATE
 from collectors.camera.switch import Switch
 from collectors.core.api import Context, Unavailable
+from collectors.core.files import read_secret
 from collectors.core.settings import Values
-from collectors.messaging.session import ErrorQueue, is_loopback, read_broker, read_secret
+from collectors.messaging.broker import is_loopback, read_broker
+from collectors.messaging.session import ErrorQueue
 
 if TYPE_CHECKING:
     from collectors.camera.backends import Frame
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 STOP_SECONDS = 2.0
 
 #: A token has at least so many characters.
-TOKEN_LEAST = 32
+MIN_TOKEN_LENGTH = 32
 
 #: Pictures older than this, and than three times what lies between two, are no live pictures.
 _STALE_SECONDS = 5.0
@@ -67,11 +69,11 @@ class Control:
         self._media = media
         self._report: ErrorReporter = context.report
         self._timer = timer
-        self._told = ErrorQueue()
+        self._errors = ErrorQueue()
         self._feed = Feed(timer, max(_STALE_SECONDS, 3 / context.values[FRAME_RATE]))
-        self._journal = Journal(camera)
+        self._journal = EventLog(camera)
         self._detection = detection
-        self._desk = Desk(media, detection)
+        self._desk = CommandQueue(media, detection)
         try:
             self._commands = self._made_commands(context)
             self._server = self._made_server(camera, context.values)
@@ -95,7 +97,7 @@ class Control:
         """Take a picture and what was found in it."""
         self._media.see(frame, seen)
         self._feed.see()
-        self._told.tell(self._report.error)
+        self._errors.drain(self._report.error)
 
     def event(self, event: Event[Frame]) -> Mapping[str, FieldValue]:
         """Take the start or the end of an event; the fields that its point gets from the media."""
@@ -117,7 +119,7 @@ class Control:
             self._report.error("the camera was still at what it had been asked for when it was stopped")
         if self._commands is not None and not self._commands.stop(left()):
             self._report.error(f"the connection to the MQTT broker {late}")
-        self._told.tell(self._report.error)
+        self._errors.drain(self._report.error)
         self._media.close()
 
     def _made_server(self, camera: str, values: Values) -> Server | None:
@@ -144,7 +146,7 @@ class Control:
             streams,
         )
         where = Listener(host, values[settings.CONTROL_PORT], certificate, values[settings.CONTROL_KEY])
-        return Server(build(parts, token), where, self._told.add, pictures.stop)
+        return Server(build(parts, token), where, self._errors.add, pictures.stop)
 
     def _made_commands(self, context: Context) -> Commands | None:
         values = context.values
@@ -168,7 +170,7 @@ class Control:
             seconds_most=values[CLIP_SECONDS_MOST],
             clock=lambda: context.clock_ns() / 1e9,
             ids=IdFile(values[settings.COMMAND_IDS_FILE], settings.COMMAND_IDS_FILE.name, context.report.error),
-            told=self._told,
+            told=self._errors,
         )
 
 
@@ -192,9 +194,9 @@ def _token(values: Values) -> str | None:
     if path is None:
         return None
     token = read_secret(path, "control_token_file")
-    if not re.fullmatch(rf"[!-~]{{{TOKEN_LEAST},}}", token):
+    if not re.fullmatch(rf"[!-~]{{{MIN_TOKEN_LENGTH},}}", token):
         raise Unavailable(
-            f"control_token_file {path} must have one token of at least {TOKEN_LEAST} characters without blanks in it; "
+            f"control_token_file {path} must have one token of at least {MIN_TOKEN_LENGTH} characters without blanks; "
             f"make one with: openssl rand -hex 32 > {path}"
         )
     return token

@@ -18,10 +18,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from collectors.camera.control import files
-from collectors.camera.control.desk import Busy, Desk, MediaSource
-from collectors.camera.control.endpoints import ENDPOINTS, EVENTS_DEFAULT, EVENTS_MOST, Endpoint, openapi
-from collectors.camera.control.feed import Feed, Journal, media_link
-from collectors.camera.control.guard import Guard, problem
+from collectors.camera.control.auth import AuthMiddleware, problem
+from collectors.camera.control.command_queue import Busy, CommandQueue, MediaSource
+from collectors.camera.control.endpoints import DEFAULT_EVENTS, ENDPOINTS, MAX_EVENTS, Endpoint, openapi
+from collectors.camera.control.feed import EventLog, Feed, media_link
 from collectors.camera.control.pictures import Pictures, Stream
 from collectors.camera.media import MediaError
 from collectors.camera.switch import Switch
@@ -45,10 +45,10 @@ class Parts(NamedTuple):
 
     camera: str
     media: MediaSource
-    desk: Desk
+    desk: CommandQueue
     detection: Switch
     feed: Feed
-    journal: Journal
+    journal: EventLog
     pictures: Pictures
     seconds_most: float
     streams_most: int
@@ -91,10 +91,10 @@ class Endpoints:
 
     async def events(self, request: Request) -> ASGIApp:
         """A page of events."""
-        given = request.query_params.get("limit", str(EVENTS_DEFAULT))
+        given = request.query_params.get("limit", str(DEFAULT_EVENTS))
         limit = int(given) if given.isascii() and given.isdigit() and len(given) < 9 else 0
-        if not 1 <= limit <= EVENTS_MOST:
-            return problem(422, f"limit must be a whole number from 1 to {EVENTS_MOST}")
+        if not 1 <= limit <= MAX_EVENTS:
+            return problem(422, f"limit must be a whole number from 1 to {MAX_EVENTS}")
         before = request.query_params.get("before")
         if before is not None and len(before) > 200:
             return problem(422, "before must be the id of an event")
@@ -172,7 +172,7 @@ def build(parts: Parts, token: str | None) -> ASGIApp:
     routes = [_route(endpoint, getattr(handlers, handler_name(endpoint))) for endpoint in ENDPOINTS]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _refused, Exception: _failed})
     app.router.redirect_slashes = False
-    return Guard(app, token, frozenset(endpoint.path for endpoint in ENDPOINTS if endpoint.act))
+    return AuthMiddleware(app, token, frozenset(endpoint.path for endpoint in ENDPOINTS if endpoint.act))
 
 
 def handler_name(endpoint: Endpoint) -> str:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from collectors import __version__
 
 #: Events on a page at most, and by default.
-EVENTS_MOST, EVENTS_DEFAULT = 200, 50
+MAX_EVENTS, DEFAULT_EVENTS = 200, 50
 
 
 class Parameter(NamedTuple):
@@ -106,7 +106,7 @@ ENDPOINTS = (
             Parameter(
                 "limit",
                 "How many at most.",
-                {"type": "integer", "minimum": 1, "maximum": EVENTS_MOST, "default": EVENTS_DEFAULT},
+                {"type": "integer", "minimum": 1, "maximum": MAX_EVENTS, "default": DEFAULT_EVENTS},
             ),
             Parameter("before", "Only events before that of this id.", {"type": "string", "maxLength": 200}),
         ),

@@ -16,7 +16,7 @@ from collectors.core.line_protocol import FieldValue
 _PICTURES, _RATE_SECONDS = 64, 10.0
 
 #: Events kept in mind; their history is in the database.
-EVENTS_MOST = 500
+MAX_EVENTS = 500
 
 #: Fields that a link to the media is made of.
 _LINKS = {"snapshot_path": "snapshot", "clip_path": "clip"}
@@ -70,7 +70,7 @@ class Feed:
         return (len(recent) - 1) / (recent[-1] - recent[0])
 
 
-class Journal:
+class EventLog:
     """The events of late, newest first.
 
     Args:
@@ -78,7 +78,7 @@ class Journal:
         most: how many are kept.
     """
 
-    def __init__(self, camera: str, most: int = EVENTS_MOST) -> None:
+    def __init__(self, camera: str, most: int = MAX_EVENTS) -> None:
         self._camera = camera
         self._most = most
         self._lock = threading.Lock()

@@ -12,7 +12,7 @@ TYPES = {".jpg": "image/jpeg", ".mp4": "video/mp4"}
 
 #: A part of a path. It begins with no dot, so there is neither ``..`` nor a file that is still being written.
 _PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
-_PARTS_MOST = 8
+_MAX_PARTS = 8
 
 _RANGE = re.compile(r"bytes=(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))", re.ASCII)
 
@@ -32,7 +32,7 @@ def find(root: str, path: str) -> File | None:
     """
     parts = path.split("/")
     kind = TYPES.get(os.path.splitext(parts[-1])[1])
-    if not root or kind is None or len(parts) > _PARTS_MOST or not all(map(_PART.fullmatch, parts)):
+    if not root or kind is None or len(parts) > _MAX_PARTS or not all(map(_PART.fullmatch, parts)):
         return None
     real = os.path.realpath(root)
     wanted = os.path.join(real, *parts)

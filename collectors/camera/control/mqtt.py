@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from paho.mqtt.client import Client, ConnectFlags, MQTTMessage
-from paho.mqtt.enums import MQTTErrorCode
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
-
-from collectors.camera.control.desk import Busy, Desk
+from collectors.camera.control.command_queue import Busy, CommandQueue
 from collectors.camera.media import MediaError
 from collectors.core.api import Unavailable
 from collectors.messaging import commands
-from collectors.messaging.commands import ArgumentError, Command, Refused
-from collectors.messaging.session import Broker, ErrorQueue, make_client, refusal, topic_level
+from collectors.messaging.broker import Broker
+from collectors.messaging.commands import ArgumentError, Command, RejectedCommand
+from collectors.messaging.session import ErrorQueue, Message, Session, SessionConfig, topic_level
 
-#: Answers that wait for a broker that is away; what comes after them is lost, and counted.
-ANSWERS_MOST = 100
+#: Answers that may wait for a broker that is away; further ones are lost and counted.
+MAX_ANSWERS = 100
 
-#: What the broker may send: how long a message is (it throws a longer one away), and how many wait to be confirmed.
-PACKET_BYTES_MOST, RECEIVE_MOST = 16 * 1024, 10
+#: Longest packet that the broker may send, and messages that it sends before the first of them is acknowledged.
+_MAX_PACKET_BYTES, _MAX_UNACKNOWLEDGED = 16 * 1024, 10
 
 
 class Commands:
@@ -48,11 +42,11 @@ class Commands:
         where: Broker,
         device: str,
         allowed: tuple[str, ...],
-        desk: Desk,
+        desk: CommandQueue,
         *,
         seconds_most: float,
         clock: Callable[[], float],
-        ids: commands.Ids | None,
+        ids: commands.IdStore | None,
         told: ErrorQueue,
     ) -> None:
         self._handlers: Mapping[str, Callable[[Command], None]] = {
@@ -70,62 +64,37 @@ class Commands:
         self._seconds_most = seconds_most
         self._clock = clock
         self._told = told
-        self._gate = commands.Gate(device, self._handlers, allowed, ids=ids)
-        #: Set while the broker hands on commands.
-        self.subscribed = threading.Event()
-        self._client = client = make_client(where, f"sensetig-camera-{topic_level(device)}", told)
-        client.connect_timeout = 2
-        client.max_queued_messages_set(ANSWERS_MOST)
-        client.on_connect = self._on_connect
-        client.on_subscribe = self._on_subscribe
-        client.on_message = self._on_message
+        self._gate = commands.CommandValidator(device, self._handlers, allowed, ids=ids)
+        config = SessionConfig(
+            f"sensetig-camera-{topic_level(device)}",
+            # Only the names of this process: another process of the device answers the others.
+            self._gate.topics,
+            # No command is valid for longer than this.
+            session_seconds=int(commands.MAX_EXPIRES_SECONDS),
+            keepalive_seconds=30,
+            connect_timeout_seconds=2,
+            max_packet_bytes=_MAX_PACKET_BYTES,
+            max_unacknowledged=_MAX_UNACKNOWLEDGED,
+            max_queued=MAX_ANSWERS,
+        )
+        self._session = Session(where, config, told)
+        self.subscribed = self._session.subscribed
+        """Set while the broker delivers commands."""
 
     def start(self) -> None:
-        """Connect, now or as soon as the broker is there."""
-        # The broker keeps commands for this name while the camera is away. Each says until when it holds, and none
-        # holds for longer than this.
-        session = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        session.SessionExpiryInterval = int(commands.EXPIRES_SECONDS_MOST)
-        session.MaximumPacketSize = PACKET_BYTES_MOST
-        session.ReceiveMaximum = RECEIVE_MOST
-        self._client.connect_async(
-            self._where.host, self._where.port, keepalive=30, clean_start=False, properties=session
-        )
-        self._client.loop_start()
+        """Connect, now or as soon as the broker answers."""
+        self._session.start(self._on_message)
 
     def stop(self, seconds: float) -> bool:
-        """Say goodbye, and end the thread; whether that was done in so many seconds. The session stays."""
-        self._client.disconnect()
-        # Paho waits without end for its thread, which may be connecting to a broker that does not answer.
-        waiting = threading.Thread(target=self._client.loop_stop, name="camera-commands-end", daemon=True)
-        waiting.start()
-        waiting.join(seconds)
-        return not waiting.is_alive()
+        """Disconnect; whether that took less than *seconds*. The broker keeps the session."""
+        return self._session.stop(seconds)
 
-    def _on_connect(
-        self, client: Client, userdata: object, flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
-    ) -> None:
-        del userdata, flags, properties
-        self.subscribed.clear()
-        if reason.is_failure:
-            self._told.add(refusal(self._where, reason))
-        else:
-            # Its own names alone: the other commands of this device are another process's to answer.
-            client.subscribe([(topic, 1) for topic in self._gate.topics])
+    def _on_message(self, message: Message) -> None:
+        self._handle(message)
+        self._session.acknowledge(message)
 
-    def _on_subscribe(
-        self, client: Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: Properties | None
-    ) -> None:
-        del client, userdata, mid, properties
-        self.subscribed.set()
-        for topic, reason in zip(self._gate.topics, reasons, strict=False):
-            if reason.is_failure:
-                self.subscribed.clear()
-                self._told.add(f"the broker {self._where.place} does not let the camera subscribe to {topic}")
-
-    def _on_message(self, client: Client, userdata: object, message: MQTTMessage) -> None:
-        del client, userdata
-        found = self._gate.admit(message.topic, bytes(message.payload), self._clock(), retained=message.retain)
+    def _handle(self, message: Message) -> None:
+        found = self._gate.admit(message.topic, message.payload, self._clock(), retained=message.retained)
         if isinstance(found, Command):
             try:
                 self._handlers[found.name](found)
@@ -136,29 +105,28 @@ class Commands:
         else:
             self._answer(found, "refused", found.message)
 
-    def _answer(self, to: Command | Refused, status: commands.Status, message: str, **details: Any) -> None:
+    def _answer(self, to: Command | RejectedCommand, status: commands.Status, message: str, **details: Any) -> None:
         assert to.id is not None
         payload = commands.result(to.id, to.name, status, message, details)
-        sent = self._client.publish(commands.result_topic(self._device, to.id), payload, qos=1)
-        if sent.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:
-            self._told.add(f"an answer is lost: {ANSWERS_MOST} wait for the broker {self._where.place} already")
+        if not self._session.publish(commands.result_topic(self._device, to.id), payload):
+            self._told.add(f"an answer is lost: {MAX_ANSWERS} wait for the broker {self._where.place} already")
 
     def _ping(self, command: Command) -> None:
-        commands.only(command.arguments)
+        commands.reject_unknown(command.arguments)
         self._answer(command, "ok", "the camera is here", time_seconds=round(self._clock(), 3))
 
     def _photo(self, command: Command) -> None:
-        commands.only(command.arguments)
+        commands.reject_unknown(command.arguments)
         self._when_done(command, self._desk.photo(), "the photo is on disk")
 
     def _video(self, command: Command) -> None:
-        commands.only(command.arguments, "seconds")
+        commands.reject_unknown(command.arguments, "seconds")
         seconds = commands.number(command.arguments, "seconds", 0, self._seconds_most, above=True)
         self._when_done(command, self._desk.video(seconds), "the clip has begun; its file is there when it has ended")
 
     def _detection(self, command: Command) -> None:
-        commands.only(command.arguments, "detection")
-        on = commands.switch(command.arguments, "detection")
+        commands.reject_unknown(command.arguments, "detection")
+        on = commands.on_off(command.arguments, "detection")
         self._desk.detect(on)
         self._answer(command, "ok", f"detection is {'on' if on else 'off'}", detection=on)
 

@@ -9,8 +9,8 @@ from anyio import to_thread
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from collectors.camera.control.auth import problem
 from collectors.camera.control.feed import Feed
-from collectors.camera.control.guard import problem
 from collectors.camera.media import MediaError
 
 _BOUNDARY = "sensetig-picture"

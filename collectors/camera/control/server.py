@@ -16,7 +16,7 @@ from anyio import to_thread
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from collectors.camera.control.guard import HEADER_BYTES_MOST
+from collectors.camera.control.auth import MAX_HEADER_BYTES
 from collectors.core.api import Unavailable
 
 #: Bytes that the kernel keeps for one client: what is newer waits until it has taken them.
@@ -40,7 +40,7 @@ class Bounds(NamedTuple):
     connections: int = 32
     request_seconds: float = 10.0
     send_seconds: float = 10.0
-    header_bytes: int = HEADER_BYTES_MOST
+    header_bytes: int = MAX_HEADER_BYTES
 
 
 class Listener(NamedTuple):

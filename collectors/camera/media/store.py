@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from collectors.core.api import Unavailable
+from collectors.core.files import publish
 
 #: This share of the disk stays free.
 FREE_SHARE = 0.05
@@ -127,9 +128,7 @@ class Store:
     def finish(self, part: str, relative: str) -> None:
         """Give a file that is whole its name, so that a power cut leaves all of it or nothing. Raises OSError."""
         path = os.path.join(self.root, relative)
-        _sync(part)
-        os.replace(part, path)
-        _sync(os.path.dirname(path))
+        publish(part, path)
         with self._lock:
             self._bytes -= self._kept.pop(relative, 0)
             self._kept[relative] = os.path.getsize(path)
@@ -238,11 +237,3 @@ def _those(folder: str, pattern: re.Pattern[str]) -> list[str]:
         return [name for name in os.listdir(folder) if pattern.fullmatch(name)]
     except (FileNotFoundError, NotADirectoryError):
         return []  # a file with a folder's name is somebody else's, and a folder may be removed at any time
-
-
-def _sync(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,10 +1,10 @@
-"""The measurements that only messages bring; what else they bring is declared where it is at home."""
+"""Measurements that only messages bring. Collectors declare the others."""
 
 from __future__ import annotations
 
 from collectors.core.schema import Field, Measurement, Tag
 
-_DEVICE = Tag("device", "Whose message it was: the device in the topic.")
+_DEVICE = Tag("device", "The device in the topic.")
 
 DEVICE_STATUS = Measurement(
     "device_status",

@@ -1,19 +1,19 @@
 """Tasmota: ``tele/<device>/SENSOR``, ``STATE``, ``LWT`` and ``INFO1``.
 
-Format: https://tasmota.github.io/docs/MQTT/ and the JSON that the firmware's drivers of sensors and meters write.
+Format: https://tasmota.github.io/docs/MQTT/ and the JSON of the firmware's drivers for sensors and meters.
 """
 
 from __future__ import annotations
 
 import re
 
-from collectors.messaging.parsers.building import Message
-from collectors.messaging.parsers.documents import Object, Value, flatten, number, read_json
+from collectors.messaging.parsers.json_values import Object, Value, flatten, number, read_json
+from collectors.messaging.parsers.message import Message
 from collectors.messaging.parsers.native import add_status
-from collectors.messaging.parsers.outcome import Unfit
-from collectors.messaging.parsers.times import read_time
+from collectors.messaging.parsers.results import PayloadError
+from collectors.messaging.parsers.timestamps import read_time
 
-#: The energy meter's values under the names of this project. The reactive power is in var, the apparent in VA.
+#: Fields of the energy meter. Reactive power is in var, apparent power in VA.
 _ENERGY = {
     "Total": "energy_total_kilowatt_hours",
     "Yesterday": "energy_yesterday_kilowatt_hours",
@@ -40,7 +40,7 @@ _STATE = {
     "Wifi_LinkCount": "wifi_connections",
 }
 _TEMPERATURES = {"Temperature": "temperature_raw_celsius", "DewPoint": "dew_point_celsius"}
-#: Sensors within the chip of the device itself, which tell nothing of the air.
+#: Sensors within the device's chip, which do not measure the air.
 _CHIPS = frozenset(("ESP32",))
 _HPA = {"hPa": 1.0, "mmHg": 1.33322387415, "inHg": 33.86388640341}
 _POWER = re.compile(r"POWER\d*\Z")
@@ -48,7 +48,7 @@ _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
 
 
 def read_sensor(message: Message, text: str) -> None:
-    """Take what ``SENSOR`` says: a metric for each sensor, and one for the meter. Raises Unfit."""
+    """Read ``SENSOR``: a metric for each sensor, and one for the meter. Raises PayloadError."""
     document = _object(text)
     time_ns = _time(document)
     convert = _Units(document)
@@ -63,16 +63,16 @@ def read_sensor(message: Message, text: str) -> None:
                 _read_energy(message, value, time_ns)
             else:
                 _read_one(message, key, value, convert, time_ns)
-        except Unfit as unfit:
-            message.refuse(unfit.reason, f"{key[:80]}: {unfit.text}")
+        except PayloadError as error:
+            message.reject(error.reason, f"{key[:80]}: {error.text}")
     if loose:
         message.add("tasmota", loose, None, time_ns)
     elif not message.outcomes and not any(isinstance(value, Object) for value in document.values()):
-        raise Unfit("no_fields", "there is no sensor in it")
+        raise PayloadError("no_fields", "the message has no sensor")
 
 
 def read_state(message: Message, text: str) -> None:
-    """Take those parts of ``STATE`` that are measured or switched. Raises Unfit."""
+    """Read the measured and switched values of ``STATE``. Raises PayloadError."""
     document = _object(text)
     fields: list[tuple[str, Value]] = []
     for key, value in _flat(message, document):
@@ -84,36 +84,36 @@ def read_state(message: Message, text: str) -> None:
 
 
 def read_information(message: Message, text: str) -> None:
-    """Take ``INFO1``, which a device sends when it has started: its firmware. Raises Unfit."""
+    """Read the firmware version of ``INFO1``, which a device sends when it starts. Raises PayloadError."""
     information = _object(text)
     inner = information.get("Info1", information)
     version = inner.get("Version") if isinstance(inner, Object) else None
     if not isinstance(version, str):
-        raise Unfit("no_fields", "there is no version of the firmware in it")
+        raise PayloadError("no_fields", "the message has no firmware version")
     add_status(message, "online", {"firmware": version})
 
 
 def _object(text: str) -> Object:
     document = read_json(text)
     if not isinstance(document, Object):
-        raise Unfit("wrong_type", f"what Tasmota sends is a JSON object, and this is {str(document)[:80]!r}")
-    if document.twice is not None:
-        raise Unfit("duplicate_key", f"the key {document.twice[:80]!r} comes twice in one object")
+        raise PayloadError("wrong_type", f"Tasmota sends JSON objects; this is {str(document)[:80]!r}")
+    if document.duplicate is not None:
+        raise PayloadError("duplicate_key", f"the key {document.duplicate[:80]!r} is duplicated in one object")
     return document
 
 
 def _time(document: Object) -> int | None:
-    """The time that the device gives, or None for that of arrival.
+    """The device's time, or None for the time of arrival.
 
-    By default it is the device's local time without a zone, from which nobody can tell when that was. The command
-    ``Time 2`` adds the key Epoch, ``Time 3`` makes it a number.
+    By default Tasmota sends its local time without a zone, which cannot be converted. The command ``Time 2`` adds the
+    key Epoch, ``Time 3`` makes the time a number.
     """
     for key in ("Epoch", "Time"):
         value = document.get(key)
         if isinstance(value, (int, float)):
             return read_time(value)
-    told = document.get("Time")
-    return read_time(told) if isinstance(told, str) and re.search(r"T.*(?:Z|[+-]\d\d:?\d\d)\Z", told) else None
+    text = document.get("Time")
+    return read_time(text) if isinstance(text, str) and re.search(r"T.*(?:Z|[+-]\d\d:?\d\d)\Z", text) else None
 
 
 def _flat(message: Message, found: Object) -> list[tuple[str, Value]]:
@@ -121,7 +121,7 @@ def _flat(message: Message, found: Object) -> list[tuple[str, Value]]:
 
 
 def _name(key: str) -> str:
-    """Tasmota's name of a value in this project's way: ``eCO2`` is ``e_co2``, ``CarbonDioxide`` ``carbon_dioxide``."""
+    """The field for a name of Tasmota: ``eCO2`` is ``e_co2``, ``CarbonDioxide`` is ``carbon_dioxide``."""
     return _WORDS.sub("_", key).strip("_").lower()
 
 
@@ -130,7 +130,7 @@ def _switch(value: Value) -> Value:
 
 
 class _Units:
-    """Conversion from the units that a device says it uses; Celsius and hPa where it says nothing."""
+    """Conversion from the units that a device declares; Celsius and hPa by default."""
 
     def __init__(self, document: Object) -> None:
         self._temperature = document.get("TempUnit", "C")
@@ -140,23 +140,25 @@ class _Units:
         if self._temperature == "F":
             return (value - 32.0) / 1.8
         if self._temperature != "C":
-            raise Unfit("unknown_unit", f"a temperature in {str(self._temperature)[:20]!r}; known are C and F")
+            raise PayloadError("unknown_unit", f"a temperature in {str(self._temperature)[:20]!r}; known are C and F")
         return value
 
     def hpa(self, value: float) -> float:
         factor = _HPA.get(str(self._pressure))
         if factor is None:
-            raise Unfit("unknown_unit", f"a pressure in {str(self._pressure)[:20]!r}; known are {', '.join(_HPA)}")
+            raise PayloadError(
+                "unknown_unit", f"a pressure in {str(self._pressure)[:20]!r}; known are {', '.join(_HPA)}"
+            )
         return value * factor
 
 
 def _read_one(message: Message, key: str, found: Object, units: _Units, time_ns: int | None) -> None:
-    """One sensor: what `environment` has goes there, the rest into `tasmota`, both with the tag `sensor`."""
+    """Add one sensor: quantities of `environment` go there, the others to `tasmota`, all with the tag `sensor`."""
     values = dict(_flat(message, found))
     sensor = key.lower()
     identity = values.pop("Id", None)
     if isinstance(identity, str) and identity:
-        # DS18B20-1 and -2 change places when a third is wired; the identity of the chip does not.
+        # DS18B20-1 and -2 may swap when a third is wired; the serial number of a chip does not change.
         sensor = f"{sensor.partition('-')[0]}-{identity.lower()}"
     tags = {"sensor": sensor[:64]}
     environment: list[tuple[str, Value]] = []
@@ -175,8 +177,8 @@ def _read_one(message: Message, key: str, found: Object, units: _Units, time_ns:
                 others.append(("sea_pressure_hpa", None if value is None else units.hpa(number(value))))
             else:
                 others.append((_name(name), _switch(value)))
-        except Unfit as unfit:
-            message.refuse(unfit.reason, f"{key[:80]} {name[:80]}: {unfit.text}")
+        except PayloadError as error:
+            message.reject(error.reason, f"{key[:80]} {name[:80]}: {error.text}")
     if environment:
         message.add("environment", environment, tags, time_ns)
     if others:
@@ -184,14 +186,14 @@ def _read_one(message: Message, key: str, found: Object, units: _Units, time_ns:
 
 
 def _read_energy(message: Message, found: Object, time_ns: int | None) -> None:
-    """The meter; where it has several channels a value is a list, and each channel a metric with its tag.
+    """Add the meter. With several channels, a value is a list and each channel becomes a metric with a tag.
 
-    A list by tariff is no list by channel: each tariff has a field of its own.
+    A list by tariff is not one by channel: each tariff becomes a field.
     """
     whole: list[tuple[str, Value]] = []
     channels: dict[int, list[tuple[str, Value]]] = {}
-    if found.twice is not None:
-        raise Unfit("duplicate_key", f"the key {found.twice[:80]!r} comes twice in one object")
+    if found.duplicate is not None:
+        raise PayloadError("duplicate_key", f"the key {found.duplicate[:80]!r} is duplicated in one object")
     for key, value in found.items():
         if key == "TotalStartTime" or value is None:
             continue
@@ -204,8 +206,8 @@ def _read_energy(message: Message, found: Object, time_ns: int | None) -> None:
                     channels.setdefault(channel, []).append((field, number(each)))
             else:
                 whole.append((field, number(value)))
-        except Unfit as unfit:
-            message.refuse(unfit.reason, f"ENERGY {key[:80]}: {unfit.text}")
+        except PayloadError as error:
+            message.reject(error.reason, f"ENERGY {key[:80]}: {error.text}")
     if whole:
         message.add("energy", whole, None, time_ns)
     for channel, fields in channels.items():

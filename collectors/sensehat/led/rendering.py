@@ -34,7 +34,7 @@ BLACK, WHITE = NAMES["black"], NAMES["white"]
 OFF: Frame = (BLACK,) * PIXELS
 
 #: A text has at most so many characters.
-TEXT_MOST = 64
+MAX_TEXT = 64
 
 ROTATIONS = (0, 90, 180, 270)
 
@@ -187,8 +187,8 @@ def packed(frame: Frame) -> bytes:
 def arguments_of_text(arguments: Mapping[str, Any]) -> tuple[str, Pixel, Pixel]:
     """The text of a command with its colours. Raises ArgumentError."""
     text = arguments.get("text")
-    if not isinstance(text, str) or not 1 <= len(text) <= TEXT_MOST or not text.isprintable():
-        raise ArgumentError(f"text must be a text of 1 to {TEXT_MOST} characters on one line")
+    if not isinstance(text, str) or not 1 <= len(text) <= MAX_TEXT or not text.isprintable():
+        raise ArgumentError(f"text must be a text of 1 to {MAX_TEXT} characters on one line")
     ink = colour(arguments.get("colour", "white"), "colour")
     paper = colour(arguments.get("background", "black"), "background")
     return text, ink, paper

@@ -89,7 +89,7 @@ class FrameBuffer:
         )
 
 
-class Nowhere:
+class NullScreen:
     """A matrix that is not there."""
 
     simulated = True
@@ -117,7 +117,7 @@ def open_screen(backend: str, *, low_light: bool, sys_root: str = "/sys", dev_ro
         ScreenError: it is not there, or cannot be opened.
     """
     if backend == "simulated":
-        return Nowhere()
+        return NullScreen()
     if backend == "emulator":
         return _emulator(low_light)
     path = find(sys_root, dev_root)

@@ -23,8 +23,8 @@ from circuitbreaker import CircuitBreaker
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from collectors.core.api import Unavailable
+from collectors.core.files import read_secret
 from collectors.core.settings import Values
-from collectors.messaging.session import read_secret
 from collectors.vision import settings
 from collectors.vision.engines import Detection, Failed, Stopping, Wait, required
 from collectors.vision.engines.mapping import Mapping, Unmapped

@@ -38,7 +38,7 @@ class Channel(cogvariants.Dataquery, cogbuilder.Builder[cogvariants.Dataquery]):
     several = True
 
     def __init__(self, measurement: Measurement, field: str) -> None:
-        self.unit = units.grafana(measurement.field(field).unit)
+        self.unit = units.of(measurement, field)
         self.channel = f"{PREFIX}{measurement.name}.{field}"
         self.ref_id = "A"
 

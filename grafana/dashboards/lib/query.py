@@ -253,7 +253,7 @@ class Source:
 
     def unit(self, measurement: str, field: str) -> str:
         """Grafana's id of the declared unit."""
-        return units.grafana(self._declared(measurement).field(field).unit)
+        return units.of(self._declared(measurement), field)
 
     def has(self, measurement: str, field: str) -> bool:
         """Whether the field is declared."""

@@ -1,8 +1,10 @@
-"""Units: their names in the declarations, and in Grafana. The only place that knows both."""
+"""Grafana's ids of the declared units."""
 
 from __future__ import annotations
 
-#: The declared unit (``collectors.core.schema.Field.unit``) to Grafana's unit id.
+from collectors.core.schema import Measurement, check_unit
+
+#: The declared unit (a key of ``collectors.core.schema.UNITS``) to Grafana's unit id.
 GRAFANA = {
     "": "short",
     "amperes": "amp",
@@ -45,6 +47,13 @@ def grafana(unit: str) -> str:
     if unit not in GRAFANA:
         raise KeyError(f"no Grafana unit for {unit!r}: add it to GRAFANA in {__name__}")
     return GRAFANA[unit]
+
+
+def of(measurement: Measurement, field: str) -> str:
+    """Grafana's id of a field's unit. Raises DeclarationError where the unit is unknown."""
+    declared = measurement.field(field)
+    check_unit(measurement.name, declared)
+    return grafana(declared.unit)
 
 
 def rate(unit: str) -> str:

@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from collectors.core.api import Unavailable
-from collectors.messaging.session import is_loopback
-from collectors.random_data import check_url
+from collectors.messaging.broker import is_loopback
 from sensetig.simulator import SimulatorError
 from sensetig.simulator.device import BROKEN, Message, Status
 from sensetig.simulator.encoding import lines
@@ -28,10 +26,12 @@ class InfluxDB:
 
     def __init__(self, target: Target, deliveries: Deliveries) -> None:
         try:
-            check_url(target.url)
-        except Unavailable as error:
-            raise SimulatorError(str(error).replace("url is", "--to is", 1)) from None
-        parts = urlsplit(target.url)
+            parts = urlsplit(target.url)
+            valid = bool(parts.hostname) and parts.port != 0 and not parts.query and not parts.fragment
+        except ValueError:
+            valid = False
+        if not valid:
+            raise SimulatorError(f"--to is {target.url!r}; it must be one such as http://127.0.0.1:8086")
         if parts.username or parts.password:
             raise SimulatorError("the URL of InfluxDB has a user in it; InfluxDB knows tokens alone: --token-file")
         if parts.scheme == "http" and not is_loopback(parts.hostname or ""):

@@ -1,45 +1,46 @@
-"""By MQTT, QoS 1: a connection for each device with its last will, or some connections that many devices share."""
+"""Transport by MQTT at QoS 1: one connection per device, with its last will, or a few that many devices share."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from collectors.core.api import Unavailable
-from collectors.messaging.session import KEEPALIVE_SECONDS, Broker, ErrorQueue, make_client, read_broker, refusal
+from collectors.messaging.broker import read_broker
+from collectors.messaging.session import Delivery, ErrorQueue, Presence, Session, SessionConfig
 from sensetig.simulator import SimulatorError
 from sensetig.simulator.device import Message, Status
 from sensetig.simulator.encoding import payload, status_topic, telemetry_topic
 from sensetig.simulator.transports import Deliveries, Target
 
-if TYPE_CHECKING:
-    from paho.mqtt.client import Client
-
-#: A device has a connection of its own as long as there are no more than so many devices; a thread serves each.
+#: Up to this many devices, each has its own connection, which a thread serves.
 OWN_CONNECTIONS = 100
 
 #: Connections that more devices share.
 SHARED_CONNECTIONS = 4
 
+#: How long a connection may take to close.
+_CLOSE_SECONDS = 10.0
+
 
 class _Connection:
-    """One client, with the tickets of what it has published."""
+    """One session, and the broker's answer to its first attempt to connect."""
 
-    def __init__(self, client: Client, told: ErrorQueue) -> None:
-        self.client = client
-        self.told = told
-        self.tickets: dict[int, int] = {}
+    def __init__(self, session: Session) -> None:
+        self.session = session
         self.answered = asyncio.Event()
-        self.refused: str | None = None
+        self.refusal = ""
+
+    def on_connection(self, connected: bool, refusal: str) -> None:
+        """Note the broker's answer."""
+        if connected or refusal:
+            self.refusal = refusal
+            self.answered.set()
 
 
 class Mqtt:
-    """The transport.
-
-    A broker that goes away is connected to again by the client library, which sends what was not acknowledged again.
-    """
+    """The transport. Its sessions reconnect, and resend what the broker has not acknowledged."""
 
     def __init__(self, target: Target, deliveries: Deliveries) -> None:
         try:
@@ -53,23 +54,24 @@ class Mqtt:
             raise SimulatorError(str(error)) from None
         self._target = target
         self._deliveries = deliveries
+        self._errors = ErrorQueue()
         self._connections: list[_Connection] = []
         self._of: dict[str, _Connection] = {}
 
     async def open(self, devices: Sequence[str]) -> None:
-        """Connect, and say that every device is online."""
+        """Connect, and publish the status ``online`` of every device."""
         most = self._target.connections or (len(devices) if len(devices) <= OWN_CONNECTIONS else SHARED_CONNECTIONS)
         own = len(devices) <= most
         for number in range(min(most, len(devices))):
-            self._connections.append(self._connect(self._broker, devices[number] if own else None, number))
+            self._connections.append(self._connect(devices[number] if own else None, number))
         for number, device in enumerate(devices):
             self._of[device] = self._connections[number % len(self._connections)]
         try:
             async with asyncio.timeout(self._target.wait_seconds):
                 for connection in self._connections:
                     await connection.answered.wait()
-                    if connection.refused:
-                        raise SimulatorError(connection.refused)
+                    if connection.refusal:
+                        raise SimulatorError(connection.refusal)
         except TimeoutError:
             raise SimulatorError(
                 f"no broker answers at {self._broker.place} within {self._target.wait_seconds:g} s; "
@@ -78,41 +80,24 @@ class Mqtt:
         for device in devices:
             await self.send(Status(device, online=True))
 
-    def _connect(self, broker: Broker, device: str | None, number: int) -> _Connection:
-        told = ErrorQueue()
-        name = f"sensetig-{device}" if device else f"sensetig-simulate-{number}"
+    def _connect(self, device: str | None, number: int) -> _Connection:
+        config = SessionConfig(f"sensetig-{device}" if device else f"sensetig-simulate-{number}")
+        if device is not None:
+            config = config._replace(presence=Presence(status_topic(device), None, b"offline"))
         try:
-            client = make_client(broker, name, told)
+            session = Session(self._broker, config, self._errors)
         except Unavailable as error:
             raise SimulatorError(str(error)) from None
-        connection = _Connection(client, told)
-        client.max_queued_messages_set(0)  # what waits is bounded by the deliveries
-        if device is not None:
-            client.will_set(status_topic(device), b"offline", qos=1, retain=True)
-
-        def connected(_client: object, _data: object, _flags: object, reason: Any, _properties: object) -> None:
-            refused = refusal(broker, reason) if reason.is_failure else None
-            self._deliveries.tell(lambda: _answer(connection, refused))
-
-        def published(_client: object, _data: object, mid: int, reason: Any, _properties: object) -> None:
-            failure = str(reason) if reason is not None and reason.is_failure else None
-            self._deliveries.tell(lambda: self._settle(connection, mid, failure))
-
-        client.on_connect = connected
-        client.on_publish = published
-        client.connect_async(broker.host, broker.port, keepalive=KEEPALIVE_SECONDS)
-        client.loop_start()
+        connection = _Connection(session)
+        session.start(on_connection=connection.on_connection, dispatch=self._deliveries.tell)
         return connection
 
-    def _settle(self, connection: _Connection, mid: int, failure: str | None) -> None:
-        connection.told.tell(self._deliveries.say)
-        ticket = connection.tickets.pop(mid, None)
-        if ticket is None:
-            return
-        if failure is None:
-            self._deliveries.acknowledged(ticket)
+    def _settle(self, ticket: int, delivery: Delivery) -> None:
+        self._errors.drain(self._deliveries.say)
+        if delivery.refusal:
+            self._deliveries.failed(ticket, f"the broker {self._broker.place} refused it: {delivery.refusal}")
         else:
-            self._deliveries.failed(ticket, f"the broker {self._broker.place} refused it: {failure}")
+            self._deliveries.acknowledged(ticket)
 
     async def send(self, message: Message | Status) -> None:
         """Publish a message, or the retained status of a device."""
@@ -121,39 +106,34 @@ class Mqtt:
         if not room:
             self._deliveries.failed(ticket, "it was time to stop before there was room for it")
             return
-        connection = self._of[message.device]
         if isinstance(message, Status):
-            told = connection.client.publish(
-                status_topic(message.device), b"online" if message.online else b"offline", qos=1, retain=True
-            )
+            topic, body = status_topic(message.device), b"online" if message.online else b"offline"
         else:
+            topic = telemetry_topic(message.device)
             body = payload(message, self._target.payload, self._target.too_large_bytes)
-            told = connection.client.publish(telemetry_topic(message.device), body, qos=1)
-        # The answer is noted in this thread, thus never before this.
-        connection.tickets[told.mid] = ticket
+
+        def done(delivery: Delivery) -> None:
+            self._settle(ticket, delivery)
+
+        session = self._of[message.device].session
+        if not session.publish(topic, body, done, retain=isinstance(message, Status)):
+            self._deliveries.failed(ticket, f"too many messages wait for the broker {self._broker.place}")
         await asyncio.sleep(0)
 
     async def finish(self) -> None:
-        """Say that the devices go, and wait until the broker has everything."""
+        """Publish the status ``offline`` of every device, and wait until the broker has acknowledged everything."""
         await self._deliveries.none_waiting()
         for device in self._of:
             await self.send(Status(device, online=False))
         await self._deliveries.none_waiting()
 
     async def close(self) -> None:
-        """Disconnect; the broker sends no last will of who says goodbye."""
-        for connection in self._connections:
-            connection.told.tell(self._deliveries.say)
-            connection.client.disconnect()
-        for connection in self._connections:
-            await asyncio.to_thread(connection.client.loop_stop)
-
-
-def _answer(connection: _Connection, refused: str | None) -> None:
-    connection.refused = refused
-    connection.answered.set()
+        """Disconnect; the broker does not publish the last wills."""
+        stops = (asyncio.to_thread(connection.session.stop, _CLOSE_SECONDS) for connection in self._connections)
+        await asyncio.gather(*stops)
+        self._errors.drain(self._deliveries.say)
 
 
 def is_mqtt(url: str) -> bool:
-    """Whether a URL is one of this transport."""
+    """Whether this transport serves a URL."""
     return urlsplit(url).scheme in ("mqtt", "mqtts")

@@ -10,7 +10,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from collectors.core.api import Unavailable
-from collectors.messaging.session import is_loopback, read_secret
+from collectors.core.files import read_password
+from collectors.messaging.broker import is_loopback
 from sensetig.simulator import SimulatorError
 from sensetig.simulator.device import Message, Status
 from sensetig.simulator.encoding import payload, status_topic, subject, telemetry_topic
@@ -57,8 +58,7 @@ class Server:
             if parts.username:
                 self.options["user"] = unquote(parts.username)
             if target.password_file:
-                password = read_secret(target.password_file, "--password-file").partition("\n")[0].strip()
-                self.options["password"] = password
+                self.options["password"] = read_password(target.password_file, "--password-file")
             if parts.scheme == "tls":
                 self.options["tls"] = ssl.create_default_context(cafile=target.ca_file)
         except Unavailable as error:

@@ -75,7 +75,7 @@ def create(context: Context) -> Collector:
     if mode == "unavailable":
         raise Unavailable("there is no device; plug one in")
     if mode == "not_applicable":
-        raise NotApplicable
+        raise NotApplicable("this machine has no probe")
     if mode == "lacking":
         import a_library_that_is_not_installed  # type: ignore[import-not-found]  # noqa: F401
     if mode in ("streaming", "breaking"):

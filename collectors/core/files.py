@@ -1,0 +1,190 @@
+"""Files: the atomic write and the reader of secrets that every part of the project uses.
+
+Only the standard library is imported, and nothing heavy of it: collectors load this module when they start.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from typing import IO, TYPE_CHECKING
+
+from collectors.core.api import Unavailable
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    Path = str | os.PathLike[str]
+
+#: Maximum size of a file that holds a secret, in bytes; anything above is the wrong file.
+MAX_SECRET_BYTES = 64 * 1024
+
+_CURE = "name a file that this user can read"
+
+#: Suffix of a file that is being written. Its name also starts with a dot.
+UNFINISHED = ".part"
+
+
+class AtomicFile:
+    """A binary file that takes its name when the ``with`` block ends, and leaves nothing behind when it raises.
+
+    The content goes to a temporary file in the same folder. Readers therefore see the old file or the new one,
+    also after a power cut.
+
+    Args:
+        path: the file to create or replace. A symbolic link is replaced, not followed.
+        mode: permissions before the umask. None keeps those of the file that is replaced, or else sets 0644, whatever
+            the umask.
+        durable: False skips both fsyncs: enough for files that can be made again.
+        overwrite: False raises FileExistsError where the file exists.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+
+    def __init__(self, path: Path, mode: int | None = 0o600, *, durable: bool = True, overwrite: bool = True) -> None:
+        self._path = os.fspath(path)
+        self._mode = mode
+        self._durable = durable
+        self._overwrite = overwrite
+
+    def __enter__(self) -> IO[bytes]:
+        folder, name = os.path.split(self._path)
+        self._part = os.path.join(folder, f".{name}.{os.urandom(4).hex()}{UNFINISHED}")
+        mode = self._mode
+        if mode is None:
+            try:
+                mode = stat.S_IMODE(os.stat(self._path).st_mode)
+            except FileNotFoundError:
+                mode = 0o644
+        self._file = open(self._part, "xb", opener=lambda path, flags: os.open(path, flags, mode))
+        if self._mode is None:
+            os.fchmod(self._file.fileno(), mode)
+        return self._file
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        placed = False
+        try:
+            with self._file:
+                if kind is None:
+                    self._file.flush()
+                    if self._durable:
+                        os.fsync(self._file.fileno())
+            if kind is not None:
+                return
+            if self._overwrite:
+                os.replace(self._part, self._path)
+                placed = True
+            else:
+                os.link(self._part, self._path)  # fails where the file exists, also for two writers at once
+        finally:
+            if not placed:
+                os.unlink(self._part)
+        if self._durable:
+            sync_folder(os.path.dirname(self._path))
+
+
+def write_atomic(
+    path: Path, content: bytes | str, mode: int | None = 0o600, *, durable: bool = True, overwrite: bool = True
+) -> None:
+    """Write a whole file at once; a text as UTF-8. For the arguments and the errors see :class:`AtomicFile`."""
+    with AtomicFile(path, mode, durable=durable, overwrite=overwrite) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+def publish(part: Path, path: Path) -> None:
+    """Give a file that another program has written its final name, durably. Raises OSError."""
+    descriptor = os.open(part, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    os.replace(part, path)
+    sync_folder(os.path.dirname(path))
+
+
+def sync_folder(path: Path) -> None:
+    """Make new, renamed and removed names in a folder durable. Raises OSError."""
+    descriptor = os.open(path or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_secret(
+    path: Path,
+    name: str,
+    *,
+    error: type[Exception] = Unavailable,
+    cure: str = _CURE,
+) -> str:
+    """The text of a file that nobody else can read, without the white space around it.
+
+    Args:
+        path: the file.
+        name: what the file is in messages, such as ``the token file`` or the name of a setting.
+        error: the exception to raise. Its one sentence names the file and the cure, never the content.
+        cure: what to do where the file cannot be read; empty for nothing.
+    """
+    path = os.fspath(path)
+    try:
+        with open(path, "rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            content = file.read(MAX_SECRET_BYTES + 1)
+        text = content.decode("utf-8-sig").strip()  # some editors begin a file with a byte order mark
+    except OSError as failure:
+        raise error(f"{name} {path} cannot be read: {failure.strerror}{cure and '; '}{cure}") from None
+    except UnicodeDecodeError:
+        raise error(f"{name} {path} cannot be read: it is not UTF-8; name the file with the secret") from None
+    if is_exposed(path, mode):
+        raise error(f"{name} {path} may be read by others (mode {mode:04o}); chmod 600 {path}")
+    if len(content) > MAX_SECRET_BYTES:
+        raise error(f"{name} {path} has more than {MAX_SECRET_BYTES} bytes; name the file with the secret")
+    if not text:
+        raise error(f"{name} {path} is empty; write the secret into it")
+    return text
+
+
+def read_password(
+    path: Path,
+    name: str,
+    *,
+    error: type[Exception] = Unavailable,
+    cure: str = _CURE,
+) -> str:
+    """The first line of a secret file, see :func:`read_secret`."""
+    return read_secret(path, name, error=error, cure=cure).partition("\n")[0].strip()
+
+
+def read_token(
+    path: Path,
+    name: str,
+    *,
+    error: type[Exception] = Unavailable,
+    cure: str = _CURE,
+) -> str:
+    """A secret file that holds one word of printable ASCII, as an HTTP header takes it. See :func:`read_secret`."""
+    token = read_secret(path, name, error=error, cure=cure)
+    if not is_token(token):
+        raise error(f"{name} {os.fspath(path)} does not hold a token: expected one word of ASCII characters")
+    return token
+
+
+def is_token(text: str) -> bool:
+    """Whether a text is one word of printable ASCII."""
+    return bool(text) and all("!" <= character <= "~" for character in text)
+
+
+def is_exposed(path: str, mode: int, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether others can read a file with this mode.
+
+    systemd passes credentials to a service in a folder that only the service can enter. It grants each file by an
+    access control list, which the file's mode shows as a right of the group.
+    """
+    folder = environ.get("CREDENTIALS_DIRECTORY")
+    passed = bool(folder) and os.path.dirname(os.path.abspath(path)) == folder
+    return bool(mode & (0o037 if passed else 0o077))

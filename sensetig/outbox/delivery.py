@@ -1,0 +1,208 @@
+"""Delivers batches to InfluxDB: straight through while InfluxDB answers, from the disk while it does not.
+
+A point that InfluxDB refuses for good is found by halving its batch, and counted with InfluxDB's reason.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    sleep_using_event,
+    stop_when_event_set,
+    wait_exponential_jitter,
+)
+
+from sensetig.outbox.batch import Destination
+from sensetig.outbox.store import Full, Store
+from sensetig.outbox.upstream import Refused, Unreachable
+
+#: Seconds between attempts while InfluxDB does not take points: doubled from the first to the second.
+RETRY_SECONDS = (1.0, 60.0)
+
+#: How often the totals are saved while points go straight through, in seconds; more often would wear an SD card.
+SAVE_SECONDS = 60.0
+
+
+class Sender(Protocol):
+    """See :class:`sensetig.outbox.upstream.Upstream`."""
+
+    def send(self, destination: Destination, lines: Sequence[bytes]) -> Refused | None: ...
+
+
+class Outcome(NamedTuple):
+    """What became of the points of one delivery.
+
+    Args:
+        stored: points that InfluxDB has.
+        refused: each refused point with InfluxDB's reason.
+    """
+
+    stored: int
+    refused: list[tuple[bytes, str]]
+
+
+def deliver(sender: Sender, destination: Destination, lines: Sequence[bytes]) -> Outcome:
+    """Write points, and find those that InfluxDB refuses.
+
+    InfluxDB stores the good points of a request that has a bad one (422), or none of them (400), and does not say which
+    is which. Sending a point again is harmless: the same measurement, tags and time are the same point.
+
+    Raises:
+        Unreachable: for now they cannot be stored; some may be.
+    """
+    stored = 0
+    refused: list[tuple[bytes, str]] = []
+    parts = [lines] if lines else []
+    while parts:
+        part = parts.pop()
+        answer = sender.send(destination, part)
+        if answer is None:
+            stored += len(part)
+        elif len(part) == 1 or answer.dropped == len(part):
+            refused += [(line, answer.reason) for line in part]
+        else:
+            half = len(part) // 2
+            parts += [part[half:], part[:half]]
+    return Outcome(stored, refused)
+
+
+class Delivery:
+    """Takes points in, and brings them to InfluxDB.
+
+    Args:
+        store: where points wait.
+        sender: InfluxDB.
+        on_refused: takes each refused point and the reason.
+        on_failure: called when delivery has ended by a fault of its own; the process must end.
+        log: takes one sentence.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        sender: Sender,
+        on_refused: Callable[[bytes, str], None],
+        on_failure: Callable[[], None],
+        log: Callable[[str], None],
+    ) -> None:
+        self._on_failure = on_failure
+        self._store = store
+        self._sender = sender
+        self._on_refused = on_refused
+        self._log = log
+        # Guards the store. A delivery does not hold it, so that points come in while older ones go out.
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._reachable = True
+        self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
+
+    def start(self) -> None:
+        """Deliver what waits from now on."""
+        self._wake.set()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the request that is under way. What waits stays on the disk."""
+        self._stop.set()
+        self._wake.set()
+        self._thread.join()
+
+    def take(self, destination: Destination, lines: list[bytes]) -> None:
+        """Take points in. When this returns, they are stored in InfluxDB or durable on this disk.
+
+        Raises:
+            Full: there is no room, and InfluxDB does not take them at once.
+        """
+        if self._reachable:
+            try:
+                # Refusals need more requests than Telegraf waits for; they are found from the disk.
+                if self._sender.send(destination, lines) is None:
+                    with self._lock:
+                        self._store.count({"stored_points": len(lines)})
+                    return
+            except Unreachable as error:
+                self._down(error)
+        with self._lock:
+            try:
+                self._store.add(destination, lines)
+            except Full:
+                self._store.count({"held_writes": 1})
+                raise
+        self._wake.set()
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                self._wake.wait(SAVE_SECONDS)
+                self._wake.clear()
+                self._attempt(self._save)
+                while not self._stop.is_set() and self._attempt(self._deliver_oldest):
+                    pass
+        except BaseException:
+            # Without this thread points would pile up; the process ends, and systemd starts it again.
+            self._on_failure()
+            raise
+
+    def _attempt(self, step: Callable[[], bool]) -> bool:
+        """Repeat a step while InfluxDB or the disk fails; its answer, or False when it is time to stop."""
+        attempts = Retrying(
+            retry=retry_if_exception_type((Unreachable, OSError)),
+            wait=_wait,
+            stop=stop_when_event_set(self._stop),
+            sleep=sleep_using_event(self._stop),
+            before_sleep=self._before_sleep,
+            retry_error_callback=lambda _: False,
+        )
+        return bool(attempts(step))
+
+    def _save(self) -> bool:
+        with self._lock:
+            self._store.save()
+        return True
+
+    def _deliver_oldest(self) -> bool:
+        """Deliver and remove the oldest batch; False where none waits."""
+        with self._lock:
+            batch = self._store.oldest()
+        if batch is None:
+            return False
+        outcomes = [deliver(self._sender, *block) for block in batch.blocks]
+        self._up()
+        refused = [one for outcome in outcomes for one in outcome.refused]
+        for line, reason in refused:
+            self._on_refused(line, reason)
+        counts = {"stored_points": sum(each.stored for each in outcomes), "refused_points": len(refused)}
+        with self._lock:
+            self._store.remove(batch, counts)
+        return True
+
+    def _before_sleep(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome is not None else None
+        if isinstance(error, Unreachable):
+            self._down(error)
+        elif state.attempt_number == 1:
+            self._log(f"the outbox's disk fails: {error}; trying again")
+
+    def _down(self, error: Unreachable) -> None:
+        if self._reachable:
+            self._log(f"{error}; points wait on this disk until it does")
+        self._reachable = False
+
+    def _up(self) -> None:
+        if not self._reachable:
+            self._log("InfluxDB takes points again")
+        self._reachable = True
+
+
+def _wait(state: RetryCallState) -> float:
+    """Seconds until the next attempt: at least as long as the server asks."""
+    error = state.outcome.exception() if state.outcome is not None else None
+    asked = error.retry_after if isinstance(error, Unreachable) else 0.0
+    return max(asked, wait_exponential_jitter(initial=RETRY_SECONDS[0], max=RETRY_SECONDS[1])(state))

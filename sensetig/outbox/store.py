@@ -1,0 +1,193 @@
+"""The outbox's folder: a file for each waiting batch, the totals, and a place for damaged files.
+
+A batch is durable once :meth:`Store.add` returns. Batches leave in the order they came. The totals are written before a
+batch is removed, so that a process killed between the two counts its points once.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from filelock import FileLock, Timeout
+
+from collectors.core.files import sync_folder, write_atomic
+from collectors.outbox import DAMAGED, STATE, TOTALS, Waiting, read_totals, scan
+from sensetig.outbox.batch import Block, Destination, decode, encode
+
+#: Damaged files that are kept for inspection.
+MAX_DAMAGED = 32
+
+
+class OutboxError(Exception):
+    """The outbox cannot work; the message is one sentence: what is wrong, where, and what to do."""
+
+
+class Full(Exception):
+    """No room for another batch; the message says which bound is reached."""
+
+
+class Batch(NamedTuple):
+    """The oldest waiting batch: its file, and what of it can be read."""
+
+    waiting: Waiting
+    blocks: list[Block]
+
+    @property
+    def points(self) -> int:
+        """Points that can be read; the file's name says how many it was written with."""
+        return sum(len(block.lines) for block in self.blocks)
+
+
+class Store:
+    """The folder, held by one process.
+
+    Args:
+        folder: made where it does not exist.
+        max_bytes: bytes that waiting batches may take on the disk.
+        reserve_bytes: bytes of the file system that stay free.
+        clock_ns: wall clock, nanoseconds since 1970.
+        free_bytes: the free bytes of the file system that has the folder.
+        log: takes one sentence.
+
+    Raises:
+        OutboxError: the folder cannot be used, or another process holds it.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        max_bytes: int,
+        reserve_bytes: int,
+        clock_ns: Callable[[], int],
+        free_bytes: Callable[[str], int],
+        log: Callable[[str], None],
+    ) -> None:
+        self._folder = folder
+        self._max_bytes = max_bytes
+        self._reserve_bytes = reserve_bytes
+        self._clock_ns = clock_ns
+        self._free_bytes = free_bytes
+        self._log = log
+        try:
+            os.makedirs(folder, mode=0o750, exist_ok=True)
+            self._lock = FileLock(os.path.join(folder, ".lock"), mode=0o640)
+            self._lock.acquire(timeout=0)
+            self._open()
+        except Timeout:
+            raise OutboxError(f"another process uses the outbox in {folder}; stop it, or name another folder") from None
+        except OSError as error:
+            raise OutboxError(
+                f"the outbox in {folder} cannot be used: {error.strerror or error}; make it writable for this user"
+            ) from None
+
+    def _open(self) -> None:
+        for name in os.listdir(self._folder):
+            if name.endswith(".part"):
+                os.unlink(os.path.join(self._folder, name))
+        state = read_totals(self._folder)
+        if state is None:
+            self._log(f"{os.path.join(self._folder, STATE)} is damaged; the totals start again at 0")
+        self._removed = -1 if state is None else int(state.get("removed", -1))
+        self.totals = {name: 0 if state is None else int(state.get(name, 0)) for name in TOTALS}
+        self._waiting = scan(self._folder)
+        # These were delivered and counted; the process was killed before it removed them.
+        while self._waiting and self._waiting[0].number <= self._removed:
+            self._unlink(self._waiting.pop(0))
+        self._saved = True
+        self._next = max([self._removed, *(each.number for each in self._waiting)]) + 1
+
+    @property
+    def waiting(self) -> int:
+        """Batches that wait."""
+        return len(self._waiting)
+
+    def add(self, destination: Destination, lines: list[bytes]) -> None:
+        """Make a batch durable. Raises Full where a bound is reached or the disk has no room."""
+        content = encode(destination, lines)
+        if sum(each.size for each in self._waiting) + len(content) > self._max_bytes:
+            raise Full(f"the waiting points have reached {self._max_bytes} bytes")
+        if self._free_bytes(self._folder) - len(content) < self._reserve_bytes:
+            raise Full(f"fewer than {self._reserve_bytes} bytes are free on the disk")
+        waiting = Waiting(self._next, len(lines), self._clock_ns(), len(content))
+        try:
+            write_atomic(os.path.join(self._folder, waiting.name), content, 0o640)
+        except OSError as error:
+            raise Full(f"a batch cannot be written: {error.strerror or error}") from None
+        self._next += 1
+        self._waiting.append(waiting)
+
+    def oldest(self) -> Batch | None:
+        """The oldest batch, or None where none waits. Its file stays until :meth:`remove`.
+
+        Raises OSError where the file cannot be read for now; a file that the disk cannot return counts as damaged.
+        """
+        if not self._waiting:
+            return None
+        waiting = self._waiting[0]
+        try:
+            with open(os.path.join(self._folder, waiting.name), "rb") as file:
+                content = file.read(max(self._max_bytes, waiting.size))
+        except OSError as error:
+            if error.errno not in (errno.EIO, errno.ENOENT):
+                raise
+            self._log(f"{waiting.name} cannot be read ({error.strerror}); it counts as damaged")
+            content = b""
+        return Batch(waiting, list(decode(content)))
+
+    def remove(self, batch: Batch, counts: Mapping[str, int]) -> None:
+        """Count a batch that is dealt with, and remove it; a damaged one is set aside. Raises OSError."""
+        waiting = batch.waiting
+        lost = max(0, waiting.points - batch.points)
+        gap = waiting.number - self._removed - 1 if self._removed >= 0 else 0
+        if gap:
+            self._log(f"{gap} files before {waiting.name} are missing; their points are lost")
+        self.count({**counts, "damaged_points": lost, "missing_batches": gap})
+        self._removed = waiting.number
+        self.save()
+        if lost:
+            self._log(f"{waiting.name} is damaged: {lost} of {waiting.points} points are lost; it is kept in {DAMAGED}")
+            self._set_aside(waiting)
+        else:
+            self._unlink(waiting)
+        self._waiting.pop(0)
+
+    def count(self, counts: Mapping[str, int]) -> None:
+        """Add to the totals; :meth:`save` keeps them."""
+        self.totals = {name: value + counts.get(name, 0) for name, value in self.totals.items()}
+        self._saved = False
+
+    def save(self) -> None:
+        """Write the totals where they have changed. Raises OSError."""
+        if self._saved:
+            return
+        state: dict[str, Any] = {"removed": self._removed, **self.totals}
+        # Not synced: it survives the end of this process, and after a power cut a batch is delivered again, which
+        # InfluxDB stores as the same points.
+        write_atomic(os.path.join(self._folder, STATE), json.dumps(state) + "\n", 0o640, durable=False)
+        self._saved = True
+
+    def close(self) -> None:
+        """Save the totals, and let another process use the folder."""
+        self.save()
+        self._lock.release()
+
+    def _unlink(self, waiting: Waiting) -> None:
+        try:
+            os.unlink(os.path.join(self._folder, waiting.name))
+        except FileNotFoundError:
+            return
+
+    def _set_aside(self, waiting: Waiting) -> None:
+        folder = os.path.join(self._folder, DAMAGED)
+        os.makedirs(folder, mode=0o750, exist_ok=True)
+        try:
+            os.replace(os.path.join(self._folder, waiting.name), os.path.join(folder, waiting.name))
+        except FileNotFoundError:
+            return
+        for name in sorted(os.listdir(folder))[:-MAX_DAMAGED]:
+            os.unlink(os.path.join(folder, name))
+        sync_folder(folder)

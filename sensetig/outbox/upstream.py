@@ -1,0 +1,122 @@
+"""InfluxDB as the outbox sees it: one write request, and what its answer means for the points."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+from urllib.parse import urlencode
+
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from sensetig.outbox.batch import Destination
+
+#: Answers of InfluxDB about the points themselves: they are refused, and sending them again does not help. The same
+#: status without InfluxDB's error document comes from a proxy on the way, and says nothing about the points.
+_REFUSED = frozenset({400, 413, 422})
+
+_DROPPED = re.compile(r"\bdropped=(\d{1,9})\b")
+
+_MAX_ANSWER_BYTES = 64 * 1024
+
+#: A server that asks for more patience than this is asked again all the same, in seconds.
+MAX_RETRY_AFTER_SECONDS = 300.0
+
+
+class Unreachable(Exception):
+    """The points could not be delivered for now.
+
+    Args:
+        sentence: why.
+        retry_after: seconds that the server asks to wait; 0 where it does not say.
+    """
+
+    def __init__(self, sentence: str, retry_after: float = 0.0) -> None:
+        super().__init__(sentence)
+        self.retry_after = retry_after
+
+
+class Refused(NamedTuple):
+    """InfluxDB refused at least one of the points; it may have stored the others.
+
+    Args:
+        reason: InfluxDB's words.
+        dropped: points that it says it dropped; None where it does not say.
+    """
+
+    reason: str
+    dropped: int | None
+
+
+class Upstream:
+    """The write endpoint of one InfluxDB.
+
+    Args:
+        pool: the connection pool, with certificates and timeouts.
+        url: InfluxDB's address, without a path.
+        token: its token.
+    """
+
+    def __init__(self, pool: urllib3.PoolManager, url: str, token: str) -> None:
+        self._pool = pool
+        self._url = url.rstrip("/") + "/api/v2/write"
+        self._place = url
+        self._headers = {
+            "Authorization": f"Token {token}",
+            "Content-Encoding": "gzip",
+            "Content-Type": "text/plain; charset=utf-8",
+        }
+
+    def send(self, destination: Destination, lines: Sequence[bytes]) -> Refused | None:
+        """Write points; None when all are stored.
+
+        Raises:
+            Unreachable: for now they cannot be stored.
+        """
+        query = urlencode(
+            {"org": destination.organisation, "bucket": destination.bucket, "precision": destination.precision}
+        )
+        try:
+            answer = self._pool.request(
+                "POST",
+                f"{self._url}?{query}",
+                body=gzip.compress(b"\n".join(lines), 6, mtime=0),
+                headers=self._headers,
+                preload_content=False,
+            )
+            try:
+                code, said = _error(answer.read(_MAX_ANSWER_BYTES))
+            finally:
+                answer.release_conn()
+        except HTTPError as error:
+            raise Unreachable(f"InfluxDB at {self._place} does not answer ({type(error).__name__})") from None
+        if answer.status in (200, 204):
+            return None
+        if (answer.status in _REFUSED and code) or (answer.status == 413 and len(lines) > 1):
+            dropped = _DROPPED.search(said)
+            return Refused(said, int(dropped[1]) if dropped else None)
+        raise Unreachable(
+            f"InfluxDB at {self._place} does not take points for the bucket {destination.bucket!r}: "
+            f"status {answer.status}{f' ({said})' if said else ''}",
+            _seconds(answer.headers.get("Retry-After")),
+        )
+
+
+def _error(content: bytes) -> tuple[str, str]:
+    """Code and message of InfluxDB's error document, on one line; empty where the answer is none."""
+    try:
+        document = json.loads(content)
+    except ValueError:
+        return "", ""
+    if not isinstance(document, dict):
+        return "", ""
+    code, message = (" ".join(str(document.get(key) or "").split())[:500] for key in ("code", "message"))
+    return code, message
+
+
+def _seconds(text: str | None) -> float:
+    """The seconds of a Retry-After header; 0 where it has none (InfluxDB gives seconds, never a date)."""
+    return min(float(text), MAX_RETRY_AFTER_SECONDS) if text and text.isascii() and text.isdigit() else 0.0

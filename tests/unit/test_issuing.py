@@ -1,0 +1,158 @@
+"""The internal authority: certificates say what the hub's records say, and openssl agrees."""
+
+from __future__ import annotations
+
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import NameOID
+
+from sensetig.security.certificates import revoke
+from sensetig.security.errors import TrustError
+from sensetig.security.issuing import Names, establish, issue, names_of
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+HUB = names_of(["hub", "hub.example", "192.168.1.5"])
+
+
+def public(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> bytes:
+    return key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Path:
+    folder = tmp_path / "authority"
+    assert establish(folder, "hub", HUB, NOW, 3650, 365)
+    return folder
+
+
+def issued(authority: Path, device: str, names: Names, *, key: bytes | None = None) -> Path:
+    key = public(ec.generate_private_key(ec.SECP256R1())) if key is None else key
+    text, _ = issue(authority, device, key, names, now=NOW, valid_days=397, renew_days=60)
+    path = authority.parent / f"{device}.pem"
+    path.write_bytes(text)
+    return path
+
+
+def verified(authority: Path, certificate: Path, *options: str) -> str:
+    """What openssl says of a certificate under this authority."""
+    done = subprocess.run(
+        ["openssl", "verify", "-CAfile", str(authority / "authority.crt"), *options, str(certificate)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done.stdout + done.stderr
+
+
+def test_the_authority_is_made_once_and_its_files_are_its_own(authority: Path) -> None:
+    assert not establish(authority, "hub", HUB, NOW, 3650, 365)
+    assert (authority / "authority.key").stat().st_mode & 0o777 == 0o600
+    assert x509.load_pem_x509_crl((authority / "revoked.crl").read_bytes()).issuer.rfc4514_string() == "CN=SenseTIG hub"
+
+
+def test_other_permitted_names_give_another_certificate_with_the_same_key(authority: Path) -> None:
+    hall = issued(authority, "hall", names_of(["hall.local"]))
+    before = (authority / "authority.key").read_bytes()
+    assert establish(authority, "hub", names_of(["hub.new"]), NOW, 3650, 365)
+    assert (authority / "authority.key").read_bytes() == before
+    assert verified(authority, hall).endswith(": OK\n")
+    assert establish(authority, "hub", names_of(["hub.new"]), NOW + timedelta(days=3400), 3650, 365), "it ends soon"
+
+
+def test_a_certificate_says_what_the_hub_s_records_say(authority: Path) -> None:
+    certificate = x509.load_pem_x509_certificate(issued(authority, "hub", HUB).read_bytes())
+    assert certificate.subject.rfc4514_string() == "CN=hub"
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["hub.sensetig.internal", "hub", "hub.example"]
+    assert [str(each) for each in names.get_values_for_type(x509.IPAddress)] == ["192.168.1.5"]
+    assert certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca is False
+    path = authority.parent / "hub.pem"
+    for purpose in ("sslserver", "sslclient"):
+        assert verified(authority, path, "-purpose", purpose, "-verify_hostname", "hub.example").endswith(": OK\n")
+
+
+def test_the_same_key_and_names_keep_their_certificate_until_it_ends_soon(authority: Path) -> None:
+    key = public(ec.generate_private_key(ec.SECP256R1()))
+
+    def again(names: Names, days: int = 0) -> bool:
+        _, new = issue(authority, "hall", key, names, now=NOW + timedelta(days=days), valid_days=397, renew_days=60)
+        return new
+
+    hall = names_of(["hall.local"])
+    assert [again(hall), again(hall), again(hall, 300), again(hall, 340), again(names_of(["loft.local"]))] == [
+        True, False, False, True, True,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["bank.example.com", "com", "*.com", "hub.example.com", "10.0.0.1", "::1"])
+def test_the_authority_cannot_certify_names_of_others(authority: Path, name: str) -> None:
+    """A stolen authority's key signs anything; whoever checks the name constraints refuses it."""
+    key = serialization.load_pem_private_key((authority / "authority.key").read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    issuer = x509.load_pem_x509_certificate((authority / "authority.crt").read_bytes())
+    import ipaddress
+
+    try:
+        general: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        general = x509.DNSName(name)
+    forged = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "forged")]))
+        .issuer_name(issuer.subject)
+        .public_key(ec.generate_private_key(ec.SECP256R1()).public_key())
+        .serial_number(1)
+        .not_valid_before(NOW - timedelta(days=1))
+        .not_valid_after(NOW + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([general]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path = authority.parent / "forged.pem"
+    path.write_bytes(forged.public_bytes(serialization.Encoding.PEM))
+    assert "permitted subtree violation" in verified(authority, path) or "excluded subtree" in verified(authority, path)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        b"", b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", b"x" * 10_000,
+        public(rsa.generate_private_key(65537, 2048)), public(ec.generate_private_key(ec.SECP192R1())),
+    ],
+    ids=["empty", "broken", "long", "rsa", "weak"],
+)  # fmt: skip
+def test_another_kind_of_key_is_refused(authority: Path, key: bytes) -> None:
+    with pytest.raises(TrustError, match="no public key of an elliptic curve of 256 bits or more"):
+        issued(authority, "hall", Names(()), key=key)
+
+
+def test_a_signing_request_is_no_public_key(authority: Path) -> None:
+    """What a machine would like to be called is not read."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    request = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hub")]))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    with pytest.raises(TrustError, match="no public key"):
+        issued(authority, "hall", Names(()), key=request.public_bytes(serialization.Encoding.PEM))
+
+
+@pytest.mark.parametrize("name", ["a b", "-a", "a..b", "*.com", "a/b", "{{ 1 }}", "fe80::1%eth0", "a" * 64, ""])
+def test_a_name_that_is_none_is_refused(name: str) -> None:
+    with pytest.raises(TrustError, match="neither a DNS name nor an IP address"):
+        names_of([name])
+
+
+def test_a_renewed_certificate_is_revoked_together_with_the_one_before(authority: Path) -> None:
+    key = public(ec.generate_private_key(ec.SECP256R1()))
+    issue(authority, "hall", key, Names(()), now=NOW - timedelta(days=350), valid_days=397, renew_days=60)
+    issue(authority, "hall", key, Names(()), now=NOW, valid_days=397, renew_days=60)
+    files = sorted((authority / "issued" / "hall").glob("*.crt"))
+    assert len(files) == 2
+    assert revoke(authority, files, NOW)
+    assert len(list(x509.load_pem_x509_crl((authority / "revoked.crl").read_bytes()))) == 2

@@ -1,0 +1,44 @@
+"""How `make test` runs pytest: two calls with the same arguments, of which one that fails is enough."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+
+import pytest
+
+from tests.__main__ import PARALLEL, SERIAL, main
+
+
+@pytest.mark.parametrize(
+    ("parallel", "serial", "status", "line"),
+    [
+        (0, 0, 0, "tests: parallel passed, serial passed"),
+        (1, 0, 1, "tests: parallel FAILED, serial passed"),
+        (0, 1, 1, "tests: parallel passed, serial FAILED"),
+        (2, 1, 2, "tests: parallel FAILED, serial FAILED"),
+        (0, 5, 0, "tests: parallel passed, serial no tests"),
+        (5, 0, 0, "tests: parallel no tests, serial passed"),
+        (5, 1, 1, "tests: parallel no tests, serial FAILED"),
+        (5, 5, 5, "tests: parallel no tests, serial no tests"),
+        (-9, 0, -9, "tests: parallel FAILED, serial passed"),
+    ],
+)
+def test_both_calls_run_and_one_that_fails_fails_the_whole(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    parallel: int,
+    serial: int,
+    status: int,
+    line: str,
+) -> None:
+    calls: list[Sequence[str]] = []
+
+    def call(words: Sequence[str]) -> int:
+        calls.append(words[3:])
+        return serial if "--serial=only" in words else parallel
+
+    monkeypatch.setattr(subprocess, "call", call)
+    assert main(["tests/unit", "-k", "ports"]) == status
+    assert calls == [[*PARALLEL, "tests/unit", "-k", "ports"], [*SERIAL, "tests/unit", "-k", "ports"]]
+    assert capsys.readouterr().out.splitlines()[-1] == line
