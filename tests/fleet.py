@@ -28,6 +28,7 @@ class Device(NamedTuple):
         started_seconds, deployed_seconds: how long ago it started, and got its version.
         retired: whether it was taken out of service.
         gateway: whether it is known through a hub only, and runs no collectors itself.
+        outdoors: the temperature of another sensor, in °C.
         interval_seconds: time between its samples.
         twin: whether another machine reports under the same name.
         air: the temperatures that its Sense HAT tells, as the fields are called between ``temperature_`` and
@@ -53,6 +54,7 @@ class Device(NamedTuple):
     retired: bool = False
     gateway: bool = False
     air: Mapping[str, float] = {}
+    outdoors: float | None = None
     interval_seconds: float = 10
     twin: bool = False
 
@@ -61,7 +63,7 @@ class Device(NamedTuple):
 DEVICES = (
     Device("pi-attic", celsius=71.4, cpu_percent=64, air={"raw": 33.9, "compensated": 28.3}),
     Device("pi-barn", "farm", silent_seconds=5 * 3600, status="late", version="0.1.3"),
-    Device("pi-cellar", disk_percent=91.2),
+    Device("pi-cellar", disk_percent=91.2, outdoors=11.3),
     Device("pi-gate", "farm", under_voltage=True, under_voltage_since_boot=True, throttled=True, celsius=82.5),
     Device("pi-greenhouse", "farm", rejected=42, failing=("sensehat",), air={"raw": 31.2}),
     Device("pi-hall", under_voltage_since_boot=True, disk_percent=83.0, started_seconds=410, twin=True),
@@ -133,6 +135,8 @@ def at(device: Device, now: float, end: float) -> Iterator[Metric]:
     if device.air:
         told: dict[str, FieldValue] = {f"temperature_{kind}_celsius": value for kind, value in device.air.items()}
         yield point("environment", told, device=device.name, sensor="hts221", simulated="true")
+    if device.outdoors is not None:
+        yield point("environment", {"temperature_raw_celsius": device.outdoors}, device=device.name, sensor="bme280")
     if device.rejected:
         tags = {"device": device.name, "measurement": "environment", "field": "humidity_raw_percent"}
         yield point("telemetry_rejected", {"value": 0.0, "count": 1}, reason="out_of_range", **tags)
