@@ -196,7 +196,7 @@ def test_the_fleet_tells_who_is_online_late_and_offline(filled: Filled) -> None:
     expected = {each.name: 4 if each.retired else 3 for each in fleet.DEVICES if not each.gateway}
     assert heard == {**expected, "pi-workshop": heard["pi-workshop"], "pi-barn": 1}
     assert heard["pi-workshop"] < 3
-    told = column("Devices", "Told", filled)
+    told = column("Devices", "State", filled)
     assert told["plug-freezer"] == 3
     assert told["plug-pump"] == 1
     assert told["pi-barn"] == 2
@@ -214,18 +214,18 @@ def column(panel: str, name: str, filled: Filled) -> dict[str, int]:
 
 
 def test_the_fleet_tells_a_retired_device_as_retired_and_does_not_count_it(filled: Filled) -> None:
-    heard, told = (column("Devices", name, filled) for name in ("Heard", "Told"))
+    heard, told = (column("Devices", name, filled) for name in ("Heard", "State"))
     assert {name for name, status in heard.items() if status == 4} == {"pi-shed"}
     assert {name for name, status in told.items() if status == 4} == {"plug-lamp"}
     # The state that it left behind is as it was when it ended, and comes after what was heard of it.
     assert told["pi-shed"] == 3
     # Grafana takes the first column that has a value, in the order of the queries.
     queries = [each.query for each in dashboards.targets(FLEET) if each.panel == "Devices"]
-    columns = [match[1] for query in queries if (match := re.search(r'AS "(Heard|Told)"', query))]
-    assert columns == ["Heard", "Told"]
+    columns = [match[1] for query in queries if (match := re.search(r'AS "(Heard|State)"', query))]
+    assert columns == ["Heard", "State"]
     for panel in ("Offline", "Late"):
         assert column(panel, "Heard", filled)["pi-shed"] == 4
-        assert column(panel, "Told", filled)["plug-lamp"] == 4
+        assert column(panel, "State", filled)["plug-lamp"] == 4
 
 
 def test_a_device_that_moved_is_in_service_and_one_that_is_taken_back_or_writes_is_so_too(filled: Filled) -> None:

@@ -88,7 +88,7 @@ def test_a_sensor_that_reports_each_half_hour_is_as_its_state_says(
     influxdb: InfluxDB, now: int, tmp_path: Path
 ) -> None:
     del now
-    devices, fleet = told(influxdb, tmp_path), column(influxdb, "Told")
+    devices, fleet = told(influxdb, tmp_path), column(influxdb, "State")
     slow, gone = devices["slow-sensor"], devices["gone-sensor"]
     assert (slow["status"], slow["level"], slow["interval_seconds"]) == ("online", "good", 1800)
     assert (gone["status"], gone["level"], gone["reasons"]) == ("offline", "act", ["silent"])

@@ -213,6 +213,7 @@ def _facts() -> list[Panel]:
             decimals=0,
             low=0,
             high=100,
+            size=(2, 3),
         ),
         number(
             "Load/core",
@@ -243,6 +244,8 @@ def _facts() -> list[Panel]:
             columns="/^Ever$/",
             graph=False,
             no_data="not a Pi",
+            # Wider by what the shortest title leaves.
+            size=(4, 3),
         ),
         number(
             "Card life used",

@@ -74,7 +74,7 @@ def _heard() -> str:
     )
 
 
-def _told() -> str:
+def _state() -> str:
     """The same by the state that a hub keeps of each device behind it."""
     newest = (
         f'(SELECT last("messages") AS "count", "status" FROM "device_state" WHERE {_SITE} AND '  # noqa: S608
@@ -110,7 +110,7 @@ def _statuses() -> tuple[Target, Target]:
     serves = f'"is" * (1 - "retired" * {silent})'  # 0 where it is retired and silent
     status = f'"best" + {_RETIRED} * (1 - "best") * (2 - "best") * (3 - "best") / 6'  # 0 becomes that of the retired
     targets = []
-    for title, query, tag in (("Heard", _heard(), "host"), ("Told", _told(), "device")):
+    for title, query, tag in (("Heard", _heard(), "host"), ("State", _state(), "device")):
         places = f'SELECT {serves} AS "serves" FROM ({query}) GROUP BY "{tag}", "site"'  # noqa: S608
         best = f'SELECT max("serves") AS "best" FROM ({places}) GROUP BY "{tag}"'  # noqa: S608
         targets.append(_table(f'SELECT {status} AS "{title}" FROM ({best}) GROUP BY "{tag}"'))  # noqa: S608
@@ -243,7 +243,7 @@ def _with_status(title: str, description: str, status: int, steps: thresholds.St
     is_so = {"fieldName": "Status", "config": {"id": "equal", "options": {"value": status}}}
     for change in (
         *joined("Device", ("host", "device")),
-        first_with_value("Status", ("Heard", "Told")),
+        first_with_value("Status", ("Heard", "State")),
         DataTransformerConfig(id_val="filterByValue", options={"type": "include", "match": "all", "filters": [is_so]}),
     ):
         panel.with_transformation(change)
@@ -307,14 +307,14 @@ def _devices() -> Panel:
         joined_by="Device",
         keys=("host", "device"),
         first_of={
-            "Status": ("Heard", "Told"),
+            "Status": ("Heard", "State"),
             "Last seen": ("Age", "Telemetry"),
             "Air": (*_AIR, _OTHER_AIR),
             "Site": ("site", "Place"),
         },
         hidden=(
             "Heard",
-            "Told",
+            "State",
             "Age",
             "Telemetry",
             *_AIR,
