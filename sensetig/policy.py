@@ -140,7 +140,7 @@ LATE_INTERVALS, OFFLINE_INTERVALS = 3, 10
 
 #: Against the interval, silence counts in full steps of these. InfluxQL has no arithmetic with the time of a point,
 #: so a query can only ask whether there is one within a fixed span, and each span costs.
-SILENCE_STEPS = (60, 600, 3600, 10800, 43200, 172800, 345600)
+SILENCE_STEPS = (60, 600, 3600, 21600, 172800)
 
 #: A device that has been silent for longer is not listed.
 FORGOTTEN_DAYS = 7

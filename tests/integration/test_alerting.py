@@ -227,7 +227,7 @@ def test_a_device_that_has_vanished_is_told_for_as_long_as_its_points_are_kept(i
 
 def test_a_machine_with_a_long_interval_is_silent_after_ten_of_them(influxdb: InfluxDB) -> None:
     now, rule = int(time.time()), COMMITTED["sensetig-device-silent"]
-    ages = {"early": 8900, "over": 10900}
+    ages = {"early": 21_500, "over": 21_700}
     write(
         influxdb,
         [

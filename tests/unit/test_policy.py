@@ -221,7 +221,7 @@ def test_a_silence_is_judged_by_the_interval_and_at_the_least_by_the_shortest_si
 
     assert [state(each) for each in (59.9, 60, 599.9, 600)] == ["online", "late", "late", "offline"]
     assert [state(each, 1) for each in (59.9, 60, 599.9, 600)] == ["online", "late", "late", "offline"]
-    assert [state(each, 1800) for each in (5400, 10_799, 10_800, 43_199, 43_200)] == [
+    assert [state(each, 900) for each in (2700, 3599, 3600, 21_599, 21_600)] == [
         "online", "online", "late", "late", "offline",
     ]  # fmt: skip
 
