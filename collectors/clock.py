@@ -1,7 +1,7 @@
 """Whether the machine's clock is synchronised, as its kernel knows.
 
-Asked of adjtimex(2), which hears it from whatever keeps the clock (systemd-timesyncd, chrony, ntpd); nobody on the
-network is asked. A Pi has no clock of its own: until it is synchronised its points carry wrong times.
+adjtimex(2) returns the state that the time service (systemd-timesyncd, chrony, ntpd) has set; no request goes to the
+network. A Pi has no hardware clock: until it is synchronised its points carry wrong times.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from collectors.core.schema import Field, Measurement
 
 CLOCK = Measurement(
     "clock",
-    "The machine's clock, as its kernel keeps it.",
+    "State of the machine's clock.",
     (),
     (
         Field(
             "synchronised",
             int,
             "",
-            "1 while the clock is synchronised, 0 while it is not; a number, so that its greatest of a time is known.",
+            "1 while the clock is synchronised, 0 while it is not; a number, so that aggregates have its maximum.",
             0,
             1,
         ),
-        Field("maximum_error_seconds", float, "seconds", "By how much the clock may be wrong at most; up to 16.", 0),
-        Field("estimated_error_seconds", float, "seconds", "By how much the clock is thought to be wrong.", 0),
+        Field("maximum_error_seconds", float, "seconds", "Maximum error of the clock; up to 16.", 0),
+        Field("estimated_error_seconds", float, "seconds", "Estimated error of the clock.", 0),
     ),
 )
 MEASUREMENTS = (CLOCK,)
@@ -37,8 +37,8 @@ SETTINGS = ()
 STA_UNSYNC = 0x0040
 
 
-class Kept(NamedTuple):
-    """What the kernel says of its clock: the bits of its status, and its errors in microseconds."""
+class ClockState(NamedTuple):
+    """State of the kernel's clock: the bits of its status, and its errors in microseconds."""
 
     status: int
     maximum_error: int
@@ -46,47 +46,49 @@ class Kept(NamedTuple):
 
 
 class Clock:
-    """Asks for each batch.
+    """Queries the kernel for each batch.
 
     Args:
-        ask: the kernel. Raises OSError.
+        ask: queries the kernel. Raises OSError.
         clock_ns: wall clock, the time of the point.
     """
 
-    def __init__(self, ask: Callable[[], Kept], clock_ns: Callable[[], int]) -> None:
+    def __init__(self, ask: Callable[[], ClockState], clock_ns: Callable[[], int]) -> None:
         self._ask = ask
         self._clock_ns = clock_ns
         self._series = Series(CLOCK.name)
 
     def collect(self) -> list[Metric]:
-        """One point. Raises Unavailable when the kernel does not tell."""
+        """One point. Raises Unavailable where the kernel does not answer."""
         try:
-            kept = self._ask()
+            state = self._ask()
         except OSError as error:
-            raise Unavailable(f"the kernel does not tell how its clock is kept: adjtimex: {error.strerror}") from None
+            raise Unavailable(
+                f"the kernel does not report the state of its clock: adjtimex: {error.strerror}"
+            ) from None
         return [
             Metric(
                 self._series,
                 {
-                    "synchronised": 0 if kept.status & STA_UNSYNC else 1,
-                    "maximum_error_seconds": kept.maximum_error / 1e6,
-                    "estimated_error_seconds": kept.estimated_error / 1e6,
+                    "synchronised": 0 if state.status & STA_UNSYNC else 1,
+                    "maximum_error_seconds": state.maximum_error / 1e6,
+                    "estimated_error_seconds": state.estimated_error / 1e6,
                 },
                 self._clock_ns(),
             )
         ]
 
     def close(self) -> None:
-        """Nothing is held."""
+        """There is nothing to close."""
 
 
-def kernel() -> Callable[[], Kept]:
-    """Asks this machine's kernel, and changes nothing. Raises Unavailable where there is no such call."""
+def kernel() -> Callable[[], ClockState]:
+    """Return a query of the kernel, which changes nothing. Raises Unavailable where there is no such call."""
     import ctypes
     import os
 
     class Timex(ctypes.Structure):
-        # struct timex of <sys/timex.h>; what comes after the status is not read, but written by the kernel.
+        # struct timex of <sys/timex.h>; the kernel also writes the rest, after the status.
         _fields_ = (
             ("modes", ctypes.c_uint),
             ("offset", ctypes.c_long),
@@ -101,19 +103,19 @@ def kernel() -> Callable[[], Kept]:
         call: Any = ctypes.CDLL(None, use_errno=True).adjtimex
     except AttributeError:
         raise Unavailable(
-            "there is no adjtimex, by which Linux tells how its clock is kept; switch clock off"
+            "there is no adjtimex, with which Linux reports the state of its clock; switch clock off"
         ) from None
 
-    def ask() -> Kept:
-        told = Timex()
-        if call(ctypes.byref(told)) < 0:
+    def ask() -> ClockState:
+        timex = Timex()
+        if call(ctypes.byref(timex)) < 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
-        return Kept(told.status, told.maximum_error, told.estimated_error)
+        return ClockState(timex.status, timex.maximum_error, timex.estimated_error)
 
     return ask
 
 
 def create(context: Context) -> Polled:
-    """The collector. Raises Unavailable where the machine cannot be asked."""
+    """Return the collector. Raises Unavailable where the kernel cannot be queried."""
     return Clock(kernel(), context.clock_ns)

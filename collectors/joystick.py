@@ -1,8 +1,8 @@
 """The joystick of the Sense HAT: a point for each press and each release.
 
-A streaming collector: Telegraf runs it with ``inputs.execd`` and ``signal = "none"``. Where there is no board it stays
-idle, unless the backend ``hat`` or ``emulator`` is asked for. While a direction is held, the kernel repeats it many
-times a second; that is left out, and the release says for how long it was held.
+A streaming collector: Telegraf runs it with ``inputs.execd`` and ``signal = "none"``. Without a board it stays idle,
+unless the backend is ``hat`` or ``emulator``. While a direction is held, the kernel repeats it many times a second;
+these events are dropped, and the release has the duration.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ JOYSTICK = Measurement(
     (
         Tag("device", "The board: the host's name, unless the setting `device` gives another."),
         Tag("direction", "`up`, `down`, `left`, `right`, or `middle` where it is pushed in."),
-        Tag("simulated", "`true` where nobody moves a real joystick.", optional=True),
+        Tag("simulated", "`true` where the joystick is not real.", optional=True),
     ),
     (
         Field("action", str, "", "`pressed` or `released`."),
-        Field("pressed", bool, "", "Whether it is held down from now on."),
+        Field("pressed", bool, "", "Whether it is down after the event."),
         Field("presses", int, "", "Presses of this direction since the collector was started.", 0),
-        Field("held_seconds", float, "seconds", "How long it was held; only where it is released.", 0),
+        Field("held_seconds", float, "seconds", "How long it was down; only with a release.", 0),
     ),
     event=True,
 )
@@ -43,28 +43,28 @@ BACKEND = Setting(
     "backend",
     str,
     "auto",
-    "Where presses come from; auto is the board where there is one.",
+    "Source of presses; auto is the board where there is one.",
     choices=("auto", "hat", "emulator", "simulated"),
 )
 DEVICE: Setting[str | None] = Setting("device", str, None, "The tag `device`; by default the host's name.")
 SYS_ROOT = Setting("sys_root", str, "/sys", "Where sysfs is: the board.")
 SIMULATED_SECONDS = Setting(
-    "simulated_seconds", float, 5.0, "From one press of the simulated joystick to the next.", low=0.01, high=3600
+    "simulated_seconds", float, 5.0, "Seconds between two presses of the simulated joystick.", low=0.01, high=3600
 )
 SETTINGS: tuple[Setting[Any], ...] = (BACKEND, DEVICE, SYS_ROOT, SIMULATED_SECONDS)
 
-#: A pause without a press; signals end it sooner.
+#: Longest wait for an event; signals end it sooner.
 _PAUSE_SECONDS = 5.0
 
 #: How long the simulated joystick is held.
 _HELD_NS = 200_000_000
 
 
-class Moved(NamedTuple):
-    """What the joystick did.
+class StickEvent(NamedTuple):
+    """An event of the joystick.
 
     Args:
-        time_ns: when, nanoseconds since 1970.
+        time_ns: nanoseconds since 1970.
         action: ``pressed``, ``released`` or ``held``.
     """
 
@@ -78,17 +78,17 @@ class Stick(Protocol):
 
     simulated: bool
 
-    def moves(self, wait: Wait) -> Iterator[Sequence[Moved]]:
-        """What it did, as it does it, until ``wait`` says that it is time to stop; often nothing."""
+    def events(self, wait: Wait) -> Iterator[Sequence[StickEvent]]:
+        """Yield events as they happen, often none, until ``wait`` returns True."""
         ...
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close it."""
         ...
 
 
 class Presses:
-    """Makes points of what the joystick did."""
+    """Turns events into points."""
 
     def __init__(self, tags: dict[str, str]) -> None:
         self._tags = tags
@@ -96,18 +96,18 @@ class Presses:
         self._presses: dict[str, int] = {}
         self._last: dict[str, int] = {}
 
-    def point(self, moved: Moved) -> Metric | None:
+    def point(self, event: StickEvent) -> Metric | None:
         """The point of a press or a release; None while it is held."""
-        direction, action = moved.direction, moved.action
+        direction, action = event.direction, event.action
         if action not in ("pressed", "released"):
             return None
-        # Two points of one time would be one: the clock may stand still between two, or be set back.
-        time_ns = moved.time_ns
+        # Points with the same time are one point, and the clock can be set back between two events.
+        time_ns = event.time_ns
         if time_ns == self._last.get(direction):
             time_ns += 1
         self._last[direction] = time_ns
         if action == "pressed":
-            self._since[direction] = moved.time_ns
+            self._since[direction] = event.time_ns
             self._presses[direction] = self._presses.get(direction, 0) + 1
         fields: dict[str, FieldValue] = {
             "action": action,
@@ -115,8 +115,8 @@ class Presses:
             "presses": self._presses.get(direction, 0),
         }
         since = self._since.pop(direction, None) if action == "released" else None
-        if since is not None and moved.time_ns >= since:
-            fields["held_seconds"] = round((moved.time_ns - since) / 1e9, 6)
+        if since is not None and event.time_ns >= since:
+            fields["held_seconds"] = round((event.time_ns - since) / 1e9, 6)
         return Metric(Series(JOYSTICK.name, {**self._tags, "direction": direction}), fields, time_ns)
 
 
@@ -128,13 +128,13 @@ class Joystick:
         self._presses = Presses({"device": device, **({"simulated": "true"} if stick.simulated else {})})
 
     def stream(self, wait: Wait) -> Iterator[Iterable[Metric]]:
-        """A batch for each time that something happened, and an empty one now and then."""
-        for moves in self._stick.moves(wait):
-            points = (self._presses.point(moved) for moved in moves)
+        """Yield a batch for each event, and empty ones in between."""
+        for events in self._stick.events(wait):
+            points = (self._presses.point(event) for event in events)
             yield [point for point in points if point is not None]
 
     def close(self) -> None:
-        """Let go of the joystick."""
+        """Close the joystick."""
         self._stick.close()
 
 
@@ -144,7 +144,7 @@ class LibraryStick:
     Args:
         library: the opened ``SenseStick``.
         simulated: whether it is the emulator's.
-        left: a file that the library leaves behind.
+        left: a file that the library does not remove.
     """
 
     def __init__(self, library: Any, *, simulated: bool, left: str | None = None) -> None:
@@ -152,25 +152,25 @@ class LibraryStick:
         self._library = library
         self._left = left
 
-    def moves(self, wait: Wait) -> Iterator[Sequence[Moved]]:
-        """What the library tells, which waits for nothing once its device can be read."""
-        # Neither library has a public way to wait beside something else; a contract test holds both to this name.
+    def events(self, wait: Wait) -> Iterator[Sequence[StickEvent]]:
+        """Yield the events of the library, which does not block once its device can be read."""
+        # Neither library has a public descriptor to wait for; a contract test holds both to this name.
         descriptor = self._library._stick_file.fileno()
         while not wait(_PAUSE_SECONDS, descriptor):
             yield [
-                Moved(round(event.timestamp * 1e6) * 1000, event.direction, event.action)
+                StickEvent(round(event.timestamp * 1e6) * 1000, event.direction, event.action)
                 for event in self._library.get_events()
             ]
 
     def close(self) -> None:
-        """Let go of the device."""
+        """Close the device."""
         self._library.close()
         if self._left is not None and os.path.exists(self._left):
             os.unlink(self._left)
 
 
 class SimulatedStick:
-    """A joystick that is pushed in each direction in turn: for ever, or, in a single batch, once round at once."""
+    """A joystick that is pushed in each direction in turn, forever; in a single batch, once in each."""
 
     simulated = True
 
@@ -179,25 +179,25 @@ class SimulatedStick:
         self._once = context.once
         self._seconds = context.values[SIMULATED_SECONDS]
 
-    def moves(self, wait: Wait) -> Iterator[Sequence[Moved]]:
+    def events(self, wait: Wait) -> Iterator[Sequence[StickEvent]]:
         """A press and its release."""
         pushed = 0
         while pushed < len(DIRECTIONS) if self._once else not wait(self._seconds):
             direction = DIRECTIONS[pushed % len(DIRECTIONS)]
             now = self._clock_ns()
-            yield [Moved(now - _HELD_NS, direction, "pressed"), Moved(now, direction, "released")]
+            yield [StickEvent(now - _HELD_NS, direction, "pressed"), StickEvent(now, direction, "released")]
             pushed += 1
 
     def close(self) -> None:
-        """Nothing is held."""
+        """There is nothing to close."""
 
 
 def create(context: Context, /) -> Collector:
-    """The collector on the backend of the settings.
+    """Return the collector on the backend of the settings.
 
     Raises:
         NotApplicable: the backend is ``auto``, and there is no board.
-        Unavailable: the joystick that is asked for cannot be opened.
+        Unavailable: the requested joystick cannot be opened.
     """
     return Joystick(_opened(context), context.values[DEVICE] or context.host)
 

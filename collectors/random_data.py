@@ -27,7 +27,7 @@ MEASUREMENTS = (
         "random_data",
         "Random numbers from an example application that writes to InfluxDB itself.",
         (
-            Tag("device", "What the application runs on; the host's name unless the settings name another."),
+            Tag("device", "Name of the machine; the host name unless the settings give another."),
             Tag("simulated", "Always true: nothing is measured here.", optional=True),
         ),
         (
@@ -49,26 +49,26 @@ OUTPUT = Setting(
     "output",
     str,
     "influxdb",
-    "Where points go: to InfluxDB itself, or to standard output.",
+    "Destination of points: InfluxDB itself, or standard output for Telegraf.",
     choices=("influxdb", "telegraf"),
 )
 URL = Setting("url", str, "http://127.0.0.1:8086", "Address of InfluxDB.")
 ORGANISATION = Setting("organisation", str, "sensetig", "Organisation in InfluxDB.")
 BUCKET = Setting("bucket", str, "raw", "Bucket that is written to.")
 TOKEN_FILE: Setting[str | None] = Setting(
-    "token_file", str, None, "File with a token that may write; SENSETIG_RANDOM_DATA_TOKEN itself goes before it."
+    "token_file", str, None, "File with a token that can write; SENSETIG_RANDOM_DATA_TOKEN overrides it."
 )
-DEVICE: Setting[str | None] = Setting("device", str, None, "The tag device; the host's name where nothing is said.")
+DEVICE: Setting[str | None] = Setting("device", str, None, "The tag device; by default the host name.")
 HOST: Setting[str | None] = Setting("host", str, None, "The tag host of points that do not go through Telegraf.")
 SITE = Setting("site", str, "home", "The tag site of points that do not go through Telegraf.")
-SEED: Setting[int | None] = Setting("seed", int, None, "Makes the walk repeatable.")
-BATCH_SIZE = Setting("batch_size", int, 60, "Points that make a batch full.", low=1, high=5000)
-# A timer of influxdb-client outlives its use by this time, and the process with it. Telegraf kills after 5 s.
+SEED: Setting[int | None] = Setting("seed", int, None, "Seed of the walk, to repeat it.")
+BATCH_SIZE = Setting("batch_size", int, 60, "Points in a full batch.", low=1, high=5000)
+# A timer of influxdb-client keeps the process alive for this time. Telegraf kills it after 5 s.
 FLUSH_SECONDS = Setting(
-    "flush_seconds", float, 4.0, "Time after which a batch goes out, full or not.", low=0.1, high=60
+    "flush_seconds", float, 4.0, "Seconds after which a batch is written, full or not.", low=0.1, high=60
 )
-RETRY_SECONDS = Setting("retry_seconds", float, 3600.0, "Time for which a batch is tried again.", low=1)
-BUFFER_SIZE = Setting("buffer_size", int, 3600, "Points that wait at most while InfluxDB is away.", low=1)
+RETRY_SECONDS = Setting("retry_seconds", float, 3600.0, "Seconds for which a batch is retried.", low=1)
+BUFFER_SIZE = Setting("buffer_size", int, 3600, "Maximum number of points that wait while InfluxDB is away.", low=1)
 SETTINGS: tuple[Setting[Any], ...] = (
     OUTPUT,
     URL,
@@ -95,7 +95,7 @@ MAX_PAUSE_SECONDS = 5.0
 
 
 class Walk:
-    """A random walk between 0 and 100 that starts in the middle, with noise beside it."""
+    """A random walk between 0 and 100 that starts at 50, with noise."""
 
     def __init__(self, numbers: random.Random) -> None:
         self._numbers = numbers
@@ -128,7 +128,7 @@ class Printed:
 class Pushed:
     """Writes a point for each request to InfluxDB itself; standard output gets none of them.
 
-    influxdb-client collects the points into batches, and writes them on a thread of its own. Its callbacks run there;
+    influxdb-client collects the points into batches, and writes them on its own thread. Its callbacks run there;
     each sets plain attributes, which :meth:`collect` reads.
 
     Args:
@@ -151,7 +151,7 @@ class Pushed:
         self._api = None if context.once else self._batches(context.values)
 
     def collect(self) -> Iterable[Metric]:
-        """Hand one point over, and report what is wrong until a batch gets through again."""
+        """Queue one point, and report the fault until a batch gets through again."""
         fields = {**self._walk.step(), "acknowledged_count": self._acknowledged}
         line = encode(Metric(self._series, fields, self._context.clock_ns()))
         if self._api is None:

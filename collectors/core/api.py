@@ -18,7 +18,7 @@ from collectors.core.settings import Setting, Values
 
 
 class NotApplicable(Exception):
-    """This machine has nothing for the collector to read, which is not an error. The message says what is missing."""
+    """This machine has nothing for the collector to read, which is not an error. The message names it."""
 
 
 class Unwritable(Exception):

@@ -153,7 +153,7 @@ def _drain(descriptor: int) -> None:
         try:
             waiting = struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, b"\0" * 4))[0]
         except OSError:
-            return  # a file, which keeps what was written
+            return  # a file, which keeps all of it
         if not waiting:
             return
         time.sleep(0.005)
@@ -260,7 +260,7 @@ def _run(name: str, rest: Sequence[str]) -> int:
                 if sys.stdin is None:
                     raise Unavailable("standard input is closed, and the lines come from there; open it")
                 requests.listen(0)
-            # A degraded processor passes lines to standard output: its settings may be what is wrong.
+            # A degraded processor passes lines to standard output, since its settings may be wrong.
             directory = values[SPOOL] if processor is None or processor.up else None
             if directory is not None:
                 # Only now: a collector that cannot start leaves no spool behind.

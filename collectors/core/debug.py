@@ -1,7 +1,7 @@
 """A collector under a debugger, while Telegraf or systemd runs it: ``SENSETIG_DEBUG=sensehat:5678``.
 
-debugpy then listens on loopback alone, since whoever reaches it may run any code as the collector's user; a tunnel
-leads there. Without the variable nothing of this is imported.
+debugpy then listens on loopback only, since a client can run any code as the collector's user; use a tunnel to reach
+it. Without the variable none of this is imported.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from typing import NamedTuple
 
 from collectors.core.settings import SettingsError
 
-#: The variable that switches it on.
+#: The variable that enables it.
 VARIABLE = "SENSETIG_DEBUG"
 
 
 class Wanted(NamedTuple):
-    """What is to be debugged.
+    """The collector to debug.
 
     Args:
         collector: its name.
         port: on loopback.
-        wait: whether it begins only when a debugger is there.
+        wait: whether it starts only once a debugger is attached.
     """
 
     collector: str
@@ -29,10 +29,10 @@ class Wanted(NamedTuple):
 
 
 def parse(text: str) -> Wanted:
-    """What the variable says: ``NAME:PORT``, or ``NAME:PORT:wait``.
+    """Parse the variable: ``NAME:PORT``, or ``NAME:PORT:wait``.
 
     Raises:
-        SettingsError: it is of another form.
+        SettingsError: it has another form.
 
     >>> parse("sensehat:5678:wait")
     Wanted(collector='sensehat', port=5678, wait=True)
@@ -47,7 +47,7 @@ def parse(text: str) -> Wanted:
 
 
 def listen(wanted: Wanted) -> None:
-    """Let a debugger attach from now on.
+    """Start to listen for a debugger.
 
     Raises:
         ImportError: debugpy is not installed.
@@ -56,7 +56,7 @@ def listen(wanted: Wanted) -> None:
     import os
     import sys
 
-    # Python's own frozen modules cannot be stepped through, which is no fault and would be a warning in the log.
+    # pydevd warns that it cannot step through Python's frozen modules, which is no fault.
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     try:
         import debugpy

@@ -122,11 +122,11 @@ def read_secret(
     error: type[Exception] = Unavailable,
     cure: str = _CURE,
 ) -> str:
-    """The text of a file that nobody else can read, without the white space around it.
+    """The text of a file that only its owner can read, without the white space around it.
 
     Args:
         path: the file.
-        name: what the file is in messages, such as ``the token file`` or the name of a setting.
+        name: of the file in messages, such as ``the token file`` or the name of a setting.
         error: the exception to raise. Its one sentence names the file and the cure, never the content.
         cure: what to do where the file cannot be read; empty for nothing.
     """

@@ -1,12 +1,12 @@
 """Metrics, and their encoding in InfluxDB line protocol.
 
-The parser is in :mod:`collectors.core.line_protocol_parser`: a collector only writes, and a one-shot run need not pay
-for compiling the patterns of the parser.
+The parser is in :mod:`collectors.core.line_protocol_parser`: a collector only writes, and a one-shot run does not pay
+for compiling the parser's patterns.
 
 Line protocol cannot carry every text: a backslash directly before a special character, a leading
 ``#`` of a measurement, control characters and half a surrogate pair have no spelling that every parser
-reads back alike. :func:`clean_name` and :func:`clean_string` say what is written in their place, so that
-one metric is always exactly one line, and reading a line gives back what was written.
+reads alike. :func:`clean_name` and :func:`clean_string` replace them, so that a metric is always exactly one
+line, and parsing the line returns the same metric.
 
 Format: https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/
 """
@@ -19,22 +19,22 @@ from functools import lru_cache
 
 FieldValue = float | int | bool | str
 
-#: InfluxDB refuses a string field above this size (bytes of UTF-8).
+#: InfluxDB rejects a string field above this size (bytes of UTF-8).
 MAX_STRING_BYTES = 64 * 1024
 
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 
-#: InfluxDB keeps the two lowest and the highest of 64 bits for itself: the years 1677 to 2262.
+#: InfluxDB reserves the two lowest and the highest of 64 bits: the years 1677 to 2262 remain.
 MIN_TIME_NS, MAX_TIME_NS = _INT64_MIN + 2, _INT64_MAX - 1
 
-#: InfluxDB refuses a series with its field's name above 64 KiB; half of it is for each.
+#: InfluxDB rejects a series key with field name above 64 KiB; each gets half of it.
 MAX_NAME_BYTES = 32 * 1024 - 1
 
-#: Names that InfluxDB keeps for itself, and refuses as a tag or as a field.
+#: Names that InfluxDB reserves, and rejects as a tag or as a field.
 RESERVED_TAGS, RESERVED_FIELDS = frozenset(("time", "_field", "_measurement")), frozenset(("time",))
 
-#: How many names and series are kept in their spelled form; a machine has some hundred.
-_KEPT = 4096
+#: How many encoded names and series are cached; a machine has some hundred.
+_MAX_CACHED = 4096
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -48,9 +48,9 @@ _STRING_NEWLINES = {"\n": "\\n", "\r": "\\r"}
 class Series:
     """One measurement with one set of tags; keeps its encoded prefix, so that a line costs only its fields.
 
-    Raises ValueError when the measurement or a tag's key is empty, when a tag's key is one of
-    :data:`RESERVED_TAGS`, and when all of it is above :data:`MAX_NAME_BYTES`: with one such point InfluxDB refuses
-    all that came with it. A tag with an empty value is left out, since line protocol has no spelling for it.
+    Raises ValueError where the measurement or a tag key is empty, where a tag key is one of
+    :data:`RESERVED_TAGS`, and where the whole is above :data:`MAX_NAME_BYTES`: one such point makes InfluxDB reject
+    the whole batch. A tag with an empty value is left out, since line protocol has no spelling for it.
     """
 
     __slots__ = ("measurement", "prefix", "tags")
@@ -93,7 +93,7 @@ class Metric:
     Args:
         series: measurement and tags.
         fields: name to value; float, int (64 bit), bool or str.
-        time_ns: nanoseconds since 1970-01-01 UTC, or None to let the receiver set it.
+        time_ns: nanoseconds since 1970-01-01 UTC, or None: the receiver sets it.
     """
 
     __slots__ = ("fields", "series", "time_ns")
@@ -117,7 +117,7 @@ class Metric:
         return f"Metric({self.series!r}, {dict(self.fields)!r}, {self.time_ns!r})"
 
 
-@lru_cache(maxsize=_KEPT)
+@lru_cache(maxsize=_MAX_CACHED)
 def clean_name(text: str) -> str:
     """The spelling of a tag key, tag value or field key that line protocol can carry.
 
@@ -162,9 +162,9 @@ def _is_too_long(name: str) -> bool:
 
 
 class _FieldKeys(dict[str, str]):
-    """Each field's key as it stands in a line: behind a comma, with its equals sign.
+    """Each field key as a line has it: after a comma, with its equals sign.
 
-    Raises ValueError, with what is wrong, for a name that cannot stand there as it is.
+    Raises ValueError, with the cause, for a name that line protocol cannot carry unchanged.
     """
 
     def __missing__(self, key: str) -> str:
@@ -177,7 +177,7 @@ class _FieldKeys(dict[str, str]):
         spelled = f",{_escape(key)}="
         if _is_too_long(spelled):
             raise ValueError(f"its name is above {MAX_NAME_BYTES} bytes")
-        if len(self) >= _KEPT:
+        if len(self) >= _MAX_CACHED:
             self.clear()
         self[key] = spelled
         return spelled
@@ -193,16 +193,16 @@ def _ignore(sentence: str) -> None:
 def encode(metric: Metric, refuse: Callable[[str], None] = _ignore) -> str:
     """One line, without its line break; empty when no field is left.
 
-    A field is left out, and *refuse* told in a sentence, when InfluxDB cannot hold its value (NaN, infinite, an
-    integer beyond 64 bits, a string above :data:`MAX_STRING_BYTES`, another type) or refuses its name (none, one
-    of :data:`RESERVED_FIELDS`, one above :data:`MAX_NAME_BYTES`, one that once cleaned is another field's). A
-    time beyond :data:`MIN_TIME_NS` and :data:`MAX_TIME_NS` leaves out the metric: without its time it would be
-    taken for one of now.
+    A field is dropped, and *refuse* gets a sentence, where InfluxDB cannot store its value (NaN, infinite, an
+    integer beyond 64 bits, a string above :data:`MAX_STRING_BYTES`, another type) or rejects its name (empty, one
+    of :data:`RESERVED_FIELDS`, one above :data:`MAX_NAME_BYTES`, one that once cleaned equals another field's). A
+    time beyond :data:`MIN_TIME_NS` and :data:`MAX_TIME_NS` drops the metric: without its time it would count as a
+    metric of now.
     """
     line = ""
     for key, value in metric.fields.items():
         try:
-            # What most fields are: a float that is neither infinite nor NaN, since those give NaN here.
+            # The common case: a float that is neither infinite nor NaN, since those give NaN here.
             if type(value) is float and value - value == 0.0:
                 line = f"{line}{_FIELD_KEYS[key]}{value!r}"
             else:
@@ -221,10 +221,10 @@ def encode(metric: Metric, refuse: Callable[[str], None] = _ignore) -> str:
 
 
 def _spell_cleaned(metric: Metric, key: str, error: ValueError, refuse: Callable[[str], None]) -> str:
-    """A field that cannot stand as it is: with a cleaned name if that helps, or else empty, and *refuse* is told."""
+    """A field with its name cleaned where that is enough; otherwise empty, and *refuse* gets a sentence."""
     cleaned = clean_name(key)
     if cleaned != key:
-        # Twice the same name in a line would be one field of two values, which InfluxDB refuses with all around it.
+        # A name that occurs twice in a line makes InfluxDB reject the whole batch.
         if any(clean_name(other) == cleaned for other in metric.fields if other != key):
             error = ValueError(f"its name would be written as {cleaned[:80]!r}, as another field's is")
         else:
@@ -237,7 +237,7 @@ def _spell_cleaned(metric: Metric, key: str, error: ValueError, refuse: Callable
 
 
 def _spell(key: str, value: object) -> str:
-    """A field behind its comma. Subclasses count as what they are made of. ValueError says what stands against it."""
+    """A field after its comma; subclasses of the types count, too. ValueError names the cause where there is none."""
     if isinstance(value, bool):
         return f"{_FIELD_KEYS[key]}{'true' if value else 'false'}"
     if isinstance(value, int):

@@ -1,10 +1,10 @@
 """InfluxDB line protocol read into metrics.
 
 Names end where Telegraf's parser ends them (plugins/parsers/influx/machine.go.rl): in measurements and field
-keys a backslash takes the next character with it, whatever it is; in tags a backslash before another stands
-for itself, and that other is looked at anew. Numbers, times and blanks are taken and refused as there, too.
-In a string, a backslash before any other character than itself or a quote stands for itself, as InfluxDB reads it
-and the specification has it; Telegraf refuses such a line.
+keys a backslash escapes any next character; in tags a backslash before another one is literal, and the second one
+can start an escape. Numbers, times and blanks are accepted and rejected as there, too.
+In a string, a backslash before any character other than itself or a quote is literal, as InfluxDB reads it
+and the specification defines it; Telegraf rejects such a line.
 
 Format: https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/
 """
@@ -17,8 +17,8 @@ from functools import lru_cache
 
 from collectors.core.line_protocol import FieldValue, Metric, Series
 
-#: How many heads of lines are kept with their series.
-_KEPT = 4096
+#: How many heads of lines are cached with their series.
+_MAX_CACHED = 4096
 
 _INT64_MIN, _INT64_MAX, _UINT64_MAX = -(2**63), 2**63 - 1, 2**64 - 1
 
@@ -48,7 +48,7 @@ _NUMBER_START, _NUMBER_END = frozenset("0123456789.-"), frozenset("0123456789.")
 
 
 class ParseError(ValueError):
-    """A line is not line protocol; the message says what was expected and where."""
+    """A line is not line protocol; the message gives the column and the expected form."""
 
 
 def _unescape(name: str) -> str:
@@ -74,7 +74,7 @@ def _value(text: str) -> FieldValue:
         ) from None
 
 
-@lru_cache(maxsize=_KEPT)
+@lru_cache(maxsize=_MAX_CACHED)
 def _series(head: str) -> Series:
     """The series that the head of a line names. Raises ParseError with the column."""
     match = _MEASUREMENT.match(head)
@@ -101,7 +101,7 @@ def decode(line: str) -> Metric:
 
 
 def _decode_plain(line: str) -> Metric | None:
-    """Read a line of numbers in ASCII without quotes and escapes, which most are; None for any other, and any doubt."""
+    """Read a line of ASCII numbers without quotes and escapes, the common case; None for all others, and in doubt."""
     if '"' in line or "\\" in line or not line.isascii():
         return None
     head, _, rest = line.partition(" ")
@@ -158,7 +158,7 @@ def _decode_any(line: str) -> Metric:
 
 
 def decode_lines(text: str) -> Iterator[Metric]:
-    """Read a batch: blank lines and ``#`` comments are passed over. Raises ParseError with the line's number."""
+    """Read a batch; blank lines and ``#`` comments are skipped. Raises ParseError with the line's number."""
     for number, line in enumerate(text.split("\n"), 1):
         content = line.strip()
         if content and not content.startswith("#"):

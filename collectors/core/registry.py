@@ -1,4 +1,4 @@
-"""The collectors that there are.
+"""The list of collectors.
 
 Every public module or package directly in ``collectors`` is a collector, except the libraries that collectors share:
 :data:`LIBRARIES`. To add a collector, add its module or package; there is no list to edit. A collector declares
@@ -29,7 +29,7 @@ def catalogue() -> dict[str, str]:
 def load(name: str) -> Module | None:
     """The module of the collector *name*; None where there is no collector of that name.
 
-    Raises Unavailable for a module that does not declare what a collector declares.
+    Raises Unavailable for a module that lacks a definition of :class:`collectors.core.api.Module`.
     """
     if not name.isidentifier() or name.startswith("_") or name in LIBRARIES:
         return None

@@ -1,4 +1,4 @@
-"""Runs one collector: once for Telegraf's ``inputs.exec``, or until the end for ``execd`` plugins."""
+"""Runs one collector: one batch for Telegraf's ``inputs.exec``, or until its input ends for ``execd`` plugins."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 #: How often a streaming collector or a processor reports on itself, in seconds.
 REPORT_SECONDS = 10.0
 
-#: How often a processor emits what is due without any input, in seconds.
+#: How often a processor emits lines that are due without any input, in seconds.
 TICK_SECONDS = 1.0
 
-#: The same, after a tick that emitted lines: more may follow.
+#: The same after a tick that emitted lines, since more may follow.
 BUSY_TICK_SECONDS = 0.05
 
-#: Reads that follow each other this quickly, in seconds, are worth a pause of as much: what comes meanwhile is read
-#: together. Without it, a busy writer that writes each line by itself wakes this process for each.
+#: Where reads follow each other this quickly, in seconds, the processor sleeps as long and reads the rest together.
+#: Otherwise a busy writer that writes each line separately wakes this process for each.
 COALESCE_SECONDS = 0.001
 
 
 class Runner:
-    """One collector with its clocks and its way out, all passed in.
+    """Runs a collector on the given clocks and output.
 
     Args:
         name: the collector's name, the tag of its self-metrics.
-        collector: polled, streaming or transforming.
-        report: counts and says what fails.
+        collector: polled, streaming or a processor.
+        report: counts and logs errors.
         write: takes whole lines of line protocol, for stdout or a spool.
         clock_ns: wall clock, nanoseconds since 1970.
         timer: monotonic seconds.
@@ -57,21 +57,23 @@ class Runner:
         self._name = name
 
     def once(self, requests: StdinControl) -> int:
-        """One batch (of a streaming collector: all it has, until a signal); the exit status."""
+        """Run one batch, or all that a streaming collector emits until a signal; return the exit status."""
         if isinstance(self._collector, Polled):
             return 0 if self._batch(self._collector) else 1
-        return self._any(requests)
+        return self._run(requests)
 
     def serve(self, requests: StdinControl) -> int:
-        """A batch for each request, or events as they happen, until there are no more; the exit status."""
+        """Run a batch for each request, or emit events as they happen, until the end; return the exit status."""
         if isinstance(self._collector, Polled):
             while requests.next():
                 self._batch(self._collector)
             return 0
-        return self._any(requests)
+        return self._run(requests)
 
-    def _any(self, requests: StdinControl) -> int:
-        return self.transform(requests.read) if isinstance(self._collector, Processor) else self.follow(requests.wait)
+    def _run(self, requests: StdinControl) -> int:
+        if isinstance(self._collector, Processor):
+            return self.run_processor(requests.read)
+        return self.run_streaming(requests.wait)
 
     def _batch(self, collector: Polled) -> bool:
         start = self._timer()
@@ -80,14 +82,14 @@ class Runner:
         try:
             for metric in collector.collect():
                 self._add(metric, lines)
-        except Exception as error:  # noqa: BLE001 - whatever one batch meets, the next is tried, and the failure is counted
+        except Exception as error:  # noqa: BLE001 - a failed batch is counted, and the next one runs
             self._report.error(_sentence(error))
             up = False
         self._emit(lines, up=up, samples=len(lines), duration=self._timer() - start)
         return up
 
-    def follow(self, wait: Wait) -> int:
-        """Emit a streaming collector's events until its source ends or it is time to stop; the exit status."""
+    def run_streaming(self, wait: Wait) -> int:
+        """Emit the events of a streaming collector until its source ends or on shutdown; return the exit status."""
         assert isinstance(self._collector, Streaming)
         due = self._timer()
         samples = 0
@@ -106,18 +108,20 @@ class Runner:
                     self._write(_bytes(lines))
         except (BrokenPipeError, Unwritable):
             raise
-        except Exception as error:  # noqa: BLE001 - the source is lost as a whole: say so, and let Telegraf start it again
+        except Exception as error:  # noqa: BLE001 - the source has failed: report it, and let Telegraf restart the collector
             self._report.error(_sentence(error))
             up = False
         self._emit([], up=up, samples=samples)
         return 0 if up else 1
 
-    def transform(self, read: Callable[[float], bytes | None], pause: Callable[[float], object] = time.sleep) -> int:
-        """Pass what is read through a transforming collector until there is no more; the exit status.
+    def run_processor(
+        self, read: Callable[[float], bytes | None], sleep: Callable[[float], object] = time.sleep
+    ) -> int:
+        """Pass the input through a processor until it ends; return the exit status.
 
         Args:
             read: see :meth:`StdinControl.read`.
-            pause: waits so many seconds.
+            sleep: takes seconds.
         """
         collector = self._collector
         assert isinstance(collector, Processor)
@@ -130,16 +134,16 @@ class Runner:
                 written, count = collector.process(data)
                 samples += count
                 if written:
-                    # At once: a live view is as fresh as this.
+                    # At once, for live views.
                     self._write(written)
             before, now = now, self._timer()
             if data is not None and now - before < COALESCE_SECONDS:
-                pause(COALESCE_SECONDS)
+                sleep(COALESCE_SECONDS)
             if now >= due:
                 due = now + TICK_SECONDS
                 written, count = collector.tick()
                 if written:
-                    due = now + BUSY_TICK_SECONDS  # there may be more, in pieces that hold no line up
+                    due = now + BUSY_TICK_SECONDS  # more may follow, in pieces small enough to delay no line
                 samples += count
                 if now >= report:
                     report = now + REPORT_SECONDS
@@ -161,7 +165,7 @@ class Runner:
             lines.append(line)
 
     def _emit(self, lines: list[str], *, up: bool, samples: int, duration: float | None = None) -> None:
-        """Write the lines with the collector's self-metric behind them."""
+        """Write the lines, followed by the collector's self-metric."""
         self._write(_bytes(lines) + self._self_metric(up=up, samples=samples, duration=duration))
 
     def _self_metric(self, *, up: bool, samples: int, duration: float | None = None) -> bytes:
@@ -183,7 +187,7 @@ def _bytes(lines: list[str]) -> bytes:
 
 
 def _sentence(error: Exception) -> str:
-    """An exception in words; its kind goes along where the words alone would not say what happened."""
+    """The message of an exception; with its type, unless the message is a full sentence."""
     if isinstance(error, (Unavailable, ValueError)) and str(error):
         return str(error)
     return f"{type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""The declaration of what a collector emits: measurements with their tags and fields.
+"""Declarations of measurements, with their tags and fields.
 
 The metrics reference, the validation of telemetry, the units on the dashboards and the contract tests
 all read these declarations.
@@ -116,24 +116,24 @@ class Measurement(NamedTuple):
 #: Tags that Telegraf adds to every line; no collector declares them.
 PIPELINE_TAGS = (
     Tag("host", "Host name of the machine that Telegraf runs on, added by Telegraf."),
-    Tag("site", "Where the machine stands: Telegraf's global tag, from SENSETIG_SITE."),
+    Tag("site", "Site of the machine: Telegraf's global tag, from SENSETIG_SITE."),
 )
 
 #: The self-metric that the runner emits for every collector.
 COLLECTOR = Measurement(
     "collector",
-    "How each run of a collector went.",
+    "Result of each run of a collector.",
     (Tag("collector", "The collector's name."),),
     (
         Field(
             "duration_seconds",
             float,
             "seconds",
-            "Time that the batch took; absent where events are followed, since that time is mostly waiting for them.",
+            "Duration of the batch; absent for streaming collectors and processors, which mostly wait.",
             0,
         ),
         Field("samples", int, "", "Lines emitted since the last report.", 0),
-        Field("errors", int, "", "Readings refused or failed since the last report.", 0),
+        Field("errors", int, "", "Readings rejected or failed since the last report.", 0),
         Field("up", int, "", "1 when the batch was collected, 0 when it failed as a whole.", 0, 1),
     ),
 )

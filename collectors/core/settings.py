@@ -1,4 +1,4 @@
-"""Settings of a collector: a TOML file, the environment over it, and options over both.
+"""Settings of a collector. Options override environment variables, which override the settings file (TOML).
 
 A collector declares its settings once; the options, the variables and the keys of its section follow::
 
@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar, cast
 
-#: Where the settings are, unless SENSETIG_SETTINGS or ``--settings`` names another file.
+#: The settings file, unless SENSETIG_SETTINGS or ``--settings`` names another one.
 DEFAULT_FILE = "/etc/sensetig/sensetig.toml"
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ _KINDS = {str: "a text", int: "a whole number", float: "a number", bool: "true o
 
 
 class SettingsError(ValueError):
-    """A setting is wrong; the message names file and line, variable or option, and what was expected."""
+    """A setting is wrong; the message names file and line, variable or option, and the expected value."""
 
 
 class Setting(Generic[T]):
@@ -32,11 +32,11 @@ class Setting(Generic[T]):
     Args:
         name: snake_case.
         kind: str, int, float or bool.
-        default: what holds where nothing is said; None for a setting that may be absent.
+        default: the value where none is set; None for an optional setting.
         help: one sentence.
-        choices: the texts allowed, where only some are.
+        choices: the allowed texts; empty for any.
         low, high: the inclusive range of a number, or None.
-        positional: whether the first argument without an option's name is its value, too.
+        positional: whether the first argument without an option sets it, too.
     """
 
     __slots__ = ("choices", "default", "help", "high", "kind", "low", "name", "positional")
@@ -64,7 +64,7 @@ class Setting(Generic[T]):
 
     @property
     def expected(self) -> str:
-        """What a value must be, in words."""
+        """The expected value, in words."""
         if self.choices:
             return f"one of {', '.join(self.choices)}"
         words = _KINDS[self.kind]
@@ -77,7 +77,7 @@ class Setting(Generic[T]):
         return words
 
     def check(self, given: object) -> T:
-        """The value as its kind. Raises ValueError, without words, when it does not fit."""
+        """The value as its kind. Raises ValueError without a message where it does not fit."""
         value: Any = float(given) if self.kind is float and type(given) is int else given
         fits = type(value) is self.kind and (not self.choices or value in self.choices)
         if self.kind is float and fits:
@@ -89,7 +89,7 @@ class Setting(Generic[T]):
         return cast("T", value)
 
     def read(self, text: str) -> T:
-        """The value that a variable or an option spells. Raises ValueError, without words, when it does not fit."""
+        """Parse the text of a variable or an option. Raises ValueError without a message where it does not fit."""
         if self.kind is bool:
             word = text.strip().lower()
             if word not in _TRUE + _FALSE:
@@ -145,14 +145,14 @@ def resolve(
     environ: Mapping[str, str],
     options: Mapping[str, str | None],
 ) -> Values:
-    """Settle each setting of a section: option over variable over file over default.
+    """Resolve each setting of a section: option over variable over file over default.
 
     Args:
         section: the collector's name.
-        settings: what the collector declares.
+        settings: those that the collector declares.
         file: the settings file's path, for messages.
-        text: what the file says, or None where there is none.
-        sections: every section that the file may have.
+        text: the content of the file, or None where there is none.
+        sections: every section that the file can have.
         environ: the environment.
         options: the text of each option that was given, by the setting's name.
 
@@ -181,7 +181,7 @@ def _option(setting: Setting[Any]) -> str:
 def _from_file(
     section: str, settings: Sequence[Setting[Any]], file: str, text: str, sections: Sequence[str]
 ) -> dict[str, object]:
-    import tomllib  # only a machine with a settings file pays for the parser
+    import tomllib  # here, since most machines have no settings file
 
     try:
         document = tomllib.loads(text)
@@ -209,7 +209,7 @@ def _from_file(
 
 
 def _line(text: str, section: str | None, key: str) -> int:
-    """Where a key (or, without a section, a section's head) stands, counted from 1; the parser does not say."""
+    """The line of a key (or, without a section, of a section's head), from 1; the parser does not report it."""
     inside = section is None
     for number, line in enumerate(text.splitlines(), 1):
         head = re.match(r"\s*\[\s*[\"']?([^\]\"']+)", line)

@@ -1,6 +1,6 @@
-"""Standard input and output: what Telegraf asks for, when to stop, and pipes that lose no line.
+"""Standard input and output: requests from Telegraf, shutdown, and pipes that lose no line.
 
-Linux can show the content of a pipe and leave it there (tee(2)). :class:`PeekingPipe` takes lines out of the pipe only
+Linux can copy the content of a pipe and leave it there (tee(2)). :class:`PeekingPipe` removes lines from the pipe only
 once their results are written: if this process is killed before, the next reader of the pipe finds them again.
 """
 
@@ -14,19 +14,19 @@ import signal
 import stat
 from collections.abc import Callable
 
-#: What a pipe is made to hold, in bytes, so that its writer need not wait for a reader that is at work on the lines
-#: before; the most that Linux allows an ordinary user. (/proc/sys/fs/pipe-max-size)
+#: Capacity of a widened pipe in bytes, the maximum for an ordinary user (/proc/sys/fs/pipe-max-size). Its writer can
+#: go on while the reader handles earlier lines.
 PIPE_BYTES = 1024 * 1024
 
-#: As much is looked at at once.
-LOOK_BYTES = 128 * 1024
+#: Maximum number of bytes that one peek returns.
+MAX_PEEK_BYTES = 128 * 1024
 
 #: SPLICE_F_NONBLOCK of <fcntl.h>.
 _AT_ONCE = 2
 
 
 def widen(descriptor: int) -> bool:
-    """Let a pipe hold :data:`PIPE_BYTES`; False where it is none, or where there are too many such already."""
+    """Widen a pipe to :data:`PIPE_BYTES`; False where it is not a pipe, or where the user has too many wide ones."""
     try:
         fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     except OSError:
@@ -35,13 +35,13 @@ def widen(descriptor: int) -> bool:
 
 
 class PeekingPipe:
-    """Whole lines out of a pipe, which keeps them until they are let go.
+    """Reads whole lines from a pipe, which keeps them until they are discarded.
 
     Args:
-        descriptor: the pipe's end to read from.
+        descriptor: the reading end of the pipe.
 
     Raises:
-        OSError: it is no pipe, or this system cannot show what is in one.
+        OSError: it is not a pipe, or this system has no tee(2).
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -51,39 +51,39 @@ class PeekingPipe:
             raise OSError(errno.EINVAL, "it is no pipe")
         self._shown, self._copy = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         widen(self._copy)
-        self._held = 0
+        self._peeked = 0
 
     def peek(self) -> bytes | None:
-        """The lines that are there; empty at the pipe's end, None where there is nothing yet.
+        """The lines in the pipe; empty at the pipe's end, None where there are none yet.
 
-        What the last look showed leaves the pipe now. A line whose end is not in the pipe is taken out with it, since
-        it might be longer than the pipe.
+        The lines of the last peek leave the pipe now. A line whose end is not in the pipe is removed, too, since it
+        may be longer than the pipe.
         """
         self.discard()
         try:
-            count = self._tee(self._descriptor, self._copy, LOOK_BYTES)
+            count = self._tee(self._descriptor, self._copy, MAX_PEEK_BYTES)
         except BlockingIOError:
             return None
         data = b""
         while len(data) < count:
             data += os.read(self._shown, count - len(data))
         whole = data.rfind(b"\n") + 1
-        self._held = whole or count
-        return data[: self._held]
+        self._peeked = whole or count
+        return data[: self._peeked]
 
     def discard(self) -> None:
-        """Take out of the pipe what the last look showed."""
-        while self._held:
-            self._held -= len(os.read(self._descriptor, self._held))
+        """Remove the lines of the last peek from the pipe."""
+        while self._peeked:
+            self._peeked -= len(os.read(self._descriptor, self._peeked))
 
     def close(self) -> None:
-        """Close what was opened here."""
+        """Close the copy; the pipe stays open."""
         os.close(self._shown)
         os.close(self._copy)
 
 
 def _tee() -> Callable[[int, int, int], int]:
-    """tee(2), which Python does not have; it raises OSError as Python's own would."""
+    """tee(2), which Python lacks; it raises OSError as the functions of ``os`` do."""
     import ctypes
 
     library = ctypes.CDLL(None, use_errno=True)
@@ -94,8 +94,8 @@ def _tee() -> Callable[[int, int, int], int]:
     function.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_size_t, ctypes.c_uint)
     function.restype = ctypes.c_ssize_t
 
-    def tee(source: int, target: int, most: int) -> int:
-        count = int(function(source, target, most, _AT_ONCE))
+    def tee(source: int, target: int, max_bytes: int) -> int:
+        count = int(function(source, target, max_bytes, _AT_ONCE))
         if count < 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
@@ -104,15 +104,15 @@ def _tee() -> Callable[[int, int, int], int]:
     return tee
 
 
-#: As much as is read from standard input at once: what a pipe holds.
+#: Bytes that are read from standard input at once: the capacity of an ordinary pipe.
 _CHUNK_BYTES = 64 * 1024
 
 
 class StdinControl:
-    """What Telegraf asks for: lines on standard input, ended by its end or by SIGTERM or SIGINT.
+    """Requests from Telegraf: lines on standard input, until it ends or SIGTERM or SIGINT arrives.
 
     Args:
-        stdin: the descriptor of standard input, or None to heed the signals alone.
+        stdin: the descriptor of standard input, or None for the signals alone.
     """
 
     def __init__(self, stdin: int | None) -> None:
@@ -131,12 +131,12 @@ class StdinControl:
             signal.signal(number, self._stop)
 
     def listen(self, stdin: int) -> None:
-        """Heed this descriptor as standard input, beside the signals."""
+        """Wait for this descriptor as standard input, too."""
         self._stdin = stdin
         self._poll.register(stdin, select.POLLIN | select.POLLHUP)
 
     def peek_input(self) -> None:
-        """Leave in standard input what :meth:`read` gives until it is called again, where that is a pipe."""
+        """Where standard input is a pipe, keep the lines that :meth:`read` returns in it until the next call."""
         if self._stdin is not None and widen(self._stdin):
             self._kept = PeekingPipe(self._stdin)
 
@@ -147,7 +147,7 @@ class StdinControl:
     def _read(self, timeout: float | None, other: int | None = None) -> None:
         for descriptor, _ in self._poll.poll(None if timeout is None else timeout * 1000):
             if descriptor == other:
-                continue  # to be read by whoever waits for it
+                continue  # the caller reads it
             if descriptor == self._wake_read:
                 os.read(self._wake_read, 512)
             elif received := os.read(descriptor, 4096):
@@ -158,7 +158,7 @@ class StdinControl:
                 self.stopped = True
 
     def next(self) -> bool:
-        """Wait for the next line; False after a signal, or once every line is answered and the input has ended."""
+        """Wait for the next line; False after a signal, or once the input has ended and each line has been returned."""
         while not self._pending and not self.stopped:
             self._read(None)
         if not self._pending:
@@ -167,10 +167,10 @@ class StdinControl:
         return True
 
     def read(self, seconds: float) -> bytes | None:
-        """Whatever standard input has, as it comes; None once that long nothing came, empty when there is no more.
+        """Read standard input as it comes; None where *seconds* pass without input, empty at its end.
 
-        After a signal, what has been written already is still given; only for more it does not wait. What it gave
-        the last time is done with, see :meth:`peek_input`.
+        After a signal it returns the input that was written before, and waits for no more. The caller is done with the
+        result of the previous call, see :meth:`peek_input`.
         """
         if self._stdin is None:
             return b""
@@ -189,10 +189,10 @@ class StdinControl:
         return b"" if self.stopped and not ready else None
 
     def wait(self, seconds: float, descriptor: int | None = None, /) -> bool:
-        """Pause; True as soon as it is time to stop. Lines that come meanwhile are not answered.
+        """Sleep; return True on shutdown. Lines that arrive meanwhile are dropped.
 
         Args:
-            descriptor: ends the pause, too, once it can be read; it is left unread.
+            descriptor: ends the sleep, too, once it can be read; it stays unread.
         """
         if not self.stopped:
             if descriptor is not None:

@@ -1,8 +1,8 @@
 """Under-voltage, throttling, clocks, fan and power rails of a Raspberry Pi; wear of its card; its Wi-Fi.
 
-Read from sysfs, hwmon and procfs; the firmware is asked through vcgencmd, which costs a process each time,
-only for what the kernel does not know: what has occurred since the start, the core's clock and voltage, and
-the rails of the power management chip. On a machine that is no Raspberry Pi nothing is emitted.
+Read from sysfs, hwmon and procfs. vcgencmd, which costs a process per query, is used only for values that the kernel
+does not have: the limits that have occurred since the start, the clock and voltage of the core, and the rails of the
+power management chip. On other machines nothing is emitted.
 """
 
 from __future__ import annotations
@@ -44,14 +44,12 @@ PI = Measurement(
         Field("rp1_celsius", float, "celsius", "Temperature of the input and output chip RP1.", -40, 125),
         Field("input_volts", float, "volts", "Voltage that the power supply delivers.", 0, 30),
         Field("battery_volts", float, "volts", "Voltage at the connector of the clock's battery.", 0, 6),
-        Field(
-            "rails_watts", float, "watts", "Power of all rails whose current is measured; USB devices are not in it.", 0
-        ),
+        Field("rails_watts", float, "watts", "Power of all rails whose current is measured, without USB devices.", 0),
     ),
 )
 PI_RAIL = Measurement(
     "pi_rail",
-    "The supplies behind the power management chip, where the board has one that measures.",
+    "The rails of the power management chip, where the board has one that measures.",
     (_MODEL, Tag("rail", "The rail, as the firmware calls it, in small letters.")),
     (
         Field("volts", float, "volts", "Voltage of the rail.", 0, 30),
@@ -61,7 +59,7 @@ PI_RAIL = Measurement(
 )
 SD_CARD = Measurement(
     "sd_card",
-    "An SD card or eMMC: how much is written to it, and how worn it is.",
+    "An SD card or eMMC: bytes written and wear.",
     (
         Tag("device", "The block device."),
         Tag("type", "SD for a card, MMC for an eMMC.", optional=True),
@@ -69,7 +67,7 @@ SD_CARD = Measurement(
     ),
     (
         Field("written_bytes", int, "bytes", "Written since the system started.", 0),
-        Field("life_used_percent", float, "percent", "At least so much of its life is used; eMMC only.", 0, 100),
+        Field("life_used_percent", float, "percent", "Minimum share of its life that is used; eMMC only.", 0, 100),
         Field("pre_eol", int, "", "Spare blocks: 1 normal, 2 80 % used, 3 90 % used; eMMC only.", 1, 3),
     ),
 )
@@ -78,10 +76,10 @@ WIFI = Measurement(
     "A wireless interface that is connected.",
     (Tag("interface", "The network interface."),),
     (
-        Field("signal_dbm", float, "dbm", "Strength of the signal; absent where the driver knows no unit.", -255, -1),
-        Field("quality", int, "", "Quality of the link, out of quality_max.", 0, 255),
-        Field("quality_max", int, "", "What the quality is out of.", 70, 100),
-        Field("bit_rate_bits_per_second", int, "bits_per_second", "Bit rate of what is sent.", 0),
+        Field("signal_dbm", float, "dbm", "Strength of the signal; absent where the driver has no unit.", -255, -1),
+        Field("quality", int, "", "Quality of the link, from 0 to quality_max.", 0, 255),
+        Field("quality_max", int, "", "Maximum of the quality.", 70, 100),
+        Field("bit_rate_bits_per_second", int, "bits_per_second", "Transmit bit rate.", 0),
     ),
 )
 MEASUREMENTS = (PI, PI_RAIL, SD_CARD, WIFI)
@@ -92,13 +90,13 @@ VCGENCMD = Setting(
     "vcgencmd",
     str,
     "vcgencmd",
-    "The firmware's command: a name that is looked for and may be missing, or a path that must be there.",
+    "Command for the firmware: a name, which can be missing, or a path, which must exist.",
 )
 FIRMWARE_INTERVAL = Setting(
     "firmware_interval",
     float,
     60.0,
-    "Seconds between questions to the firmware, which cost up to four processes; 0 asks nothing.",
+    "Seconds between queries of the firmware, which cost up to four processes; 0 disables them.",
     low=0,
     high=86400,
 )
@@ -106,7 +104,7 @@ SETTINGS = (SYS_ROOT, PROC_ROOT, VCGENCMD, FIRMWARE_INTERVAL)
 
 
 def create(context: Context) -> Polled:
-    """The collector for this board. Raises NotApplicable where there is no Raspberry Pi."""
+    """Return the collector for this board. Raises NotApplicable on other machines than a Raspberry Pi."""
     import time
 
     from collectors.pi import board, firmware
@@ -136,6 +134,6 @@ def create(context: Context) -> Polled:
             timer=time.monotonic,
             has_rails="bcm2712" in chips,
         ),
-        # Interfaces of another procfs than this system's are not this system's to ask about.
+        # The interfaces of another procfs are not those of this system.
         bit_rate=board.bit_rate if proc_root == PROC_ROOT.default else lambda _interface: None,
     )

@@ -24,10 +24,10 @@ def read_text(path: str) -> str:
 
 
 def bit_rate(interface: str) -> int | None:
-    """Bits a second that a wireless interface sends; None where its driver does not tell.
+    """Transmit bit rate of a wireless interface in bits per second; None where its driver reports none.
 
-    SIOCGIWRATE of the wireless extensions needs neither rights nor a process; nl80211, which comes after it,
-    would need a netlink library for this one number.
+    SIOCGIWRATE of the wireless extensions needs neither rights nor a process; its successor nl80211 would need a
+    netlink library for this one number.
     """
     import fcntl
     import socket
@@ -36,21 +36,21 @@ def bit_rate(interface: str) -> int | None:
     request = struct.pack("16s16x", interface.encode())
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as channel:
         try:
-            told = fcntl.ioctl(channel, 0x8B21, request)
+            answer = fcntl.ioctl(channel, 0x8B21, request)
         except OSError:
             return None  # not connected, or a driver without wireless extensions
-    rate: int = struct.unpack_from("i", told, 16)[0]
+    rate: int = struct.unpack_from("i", answer, 16)[0]
     return rate if rate > 0 else None
 
 
 class Board:
-    """Reads everything anew for each batch: modules and interfaces come and go.
+    """Finds all files again for each batch, since modules and interfaces come and go.
 
     Args:
         model: the tag of the board's own measurements.
         sys_root, proc_root: where sysfs and procfs are.
         report: takes a sentence for each reading that failed.
-        firmware: answers what the kernel does not know.
+        firmware: has the values that the kernel lacks.
         bit_rate: bits a second of an interface, or None.
         read: gives a file's text, or raises OSError.
     """
@@ -82,12 +82,12 @@ class Board:
         yield from self._wireless()
 
     def close(self) -> None:
-        """Nothing is kept open."""
+        """There is nothing to close."""
 
     # --- reading --------------------------------------------------------------------------------
 
     def _read(self, path: str, parse: Callable[[str], T]) -> T | None:
-        """What a file says, or None, and the error is told with the file's name."""
+        """The parsed content of a file; None after an error, which is reported with the file's name."""
         try:
             text = self._read_text(path)
         except OSError as error:
@@ -100,7 +100,7 @@ class Board:
             return None
 
     def _names(self, folder: str) -> list[str]:
-        """What is in a folder, sorted; nothing where there is no such folder, since not every board has each."""
+        """The sorted names in a folder; empty where there is no such folder, since boards differ."""
         try:
             return sorted(os.listdir(folder))
         except FileNotFoundError:
@@ -125,7 +125,7 @@ class Board:
     def _put(
         self, fields: dict[str, FieldValue], measurement: Measurement, name: str, value: FieldValue, source: str
     ) -> None:
-        """Keep a value that its declaration admits, and tell of one that it does not."""
+        """Keep a value that its declaration admits, and report any other."""
         field = measurement.field(name)
         if field.admits(value):
             fields[name] = value
@@ -153,11 +153,11 @@ class Board:
         yield from rails
 
     def _supply(self, folder: str, present: list[str], fields: dict[str, FieldValue]) -> None:
-        """``rpi_volt``: the alarm of the supply, which holds for the two seconds between two looks of the kernel.
+        """``rpi_volt``: the alarm of the supply, which holds for the two seconds between two polls of the kernel.
 
-        A newer kernel gives voltages too, each named by a label (drivers/hwmon/raspberrypi-hwmon.c).
-        Beside it lies get_throttled: what the kernel last heard from the firmware. Its upper bits are not
-        used, since the kernel has the firmware forget them each time that it looks.
+        A newer kernel has voltages, too, each with a label (drivers/hwmon/raspberrypi-hwmon.c). get_throttled in the
+        same folder has the last answer of the firmware. Its upper bits are not used, since the kernel clears them in
+        the firmware at each poll.
         """
         throttled = f"{folder}/device/../get_throttled"
         if os.path.exists(throttled):
@@ -176,7 +176,7 @@ class Board:
             self._take(fields, PI, "cpu_celsius", f"{folder}/temp1_input", _thousandths)
 
     def _rp1(self, folder: str, present: list[str], fields: dict[str, FieldValue]) -> None:
-        """``rp1_adc``: its temperature; what its four voltages are of, the board does not say."""
+        """``rp1_adc``: its temperature. Nothing identifies its four voltages."""
         if "temp1_input" in present:
             self._take(fields, PI, "rp1_celsius", f"{folder}/temp1_input", _thousandths)
 
@@ -188,7 +188,7 @@ class Board:
             self._take(fields, PI, "fan_percent", f"{folder}/pwm1", lambda text: int(text) * 100 / 255)
 
     def _ask_firmware(self, fields: dict[str, FieldValue]) -> list[Metric]:
-        """Add what the firmware says to the board's fields; the rails are metrics of their own."""
+        """Add the answers of the firmware to the board's fields; return the metrics of the rails."""
         said = self._firmware.answers(volts_known="core_volts" in fields)
         if said.bits is not None:
             fields.update(readings.throttled_since_boot(said.bits))
@@ -267,7 +267,7 @@ def _thousandths(text: str) -> float:
 
 _Reader = Callable[[Board, str, list[str], dict[str, FieldValue]], None]
 
-#: Who reads which hwmon device, by the name that its driver gives it.
+#: The reader of each hwmon device, by the name that its driver gives it.
 _CHIPS: dict[str | None, _Reader] = {
     "rpi_volt": Board._supply,
     "cpu_thermal": Board._processor,
@@ -276,5 +276,5 @@ _CHIPS: dict[str | None, _Reader] = {
     "gpio_fan": Board._fan,
 }
 
-#: Rails without a current: the board's own fields that they are.
+#: Rails without a current, which are fields of the board.
 _BOARD_RAILS = {"ext5v": "input_volts", "batt": "battery_volts"}

@@ -1,4 +1,4 @@
-"""What only the firmware of a Raspberry Pi knows, asked through vcgencmd."""
+"""Values that only the firmware of a Raspberry Pi has, queried through vcgencmd."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import TypeVar
 
 from collectors.pi import readings
 
-#: A question that is not answered by then has met a firmware that hangs.
+#: After this time, in seconds, the firmware hangs.
 TIMEOUT_SECONDS = 5.0
 
-#: Takes the words of a question; gives the answer, or None where there is no vcgencmd to ask. Raises OSError.
+#: Takes the words of a query; returns the answer, or None where there is no vcgencmd. Raises OSError.
 Ask = Callable[[tuple[str, ...]], str | None]
 
 T = TypeVar("T")
 
 
 def vcgencmd(command: str) -> Ask:
-    """Ask with a process each time. A command that is a path must be there; a name may be missing."""
+    """Return a function that starts a process for each query. A command that is a path must exist; a name need not."""
 
     def ask(words: tuple[str, ...]) -> str | None:
-        import subprocess  # only a board that has the command pays for it
+        import subprocess  # here, since only boards with the command need it
 
         try:
             done = subprocess.run(
@@ -47,7 +47,7 @@ def vcgencmd(command: str) -> Ask:
 
 
 class Answers:
-    """What the firmware said; None for what was not asked or not understood."""
+    """Answers of the firmware; None for values that were not queried or not understood."""
 
     __slots__ = ("bits", "core_clock_hertz", "core_volts", "rails")
 
@@ -59,12 +59,12 @@ class Answers:
 
 
 class Firmware:
-    """Asks when it is due, and otherwise says nothing: an old answer is no new reading.
+    """Queries the firmware when that is due; otherwise it has no answers, since an old one is not a new reading.
 
     Args:
         ask: see :func:`vcgencmd`.
-        report: takes a sentence for each question that failed.
-        interval: seconds between questions; 0 asks nothing.
+        report: takes a sentence for each query that failed.
+        interval: seconds between queries; 0 disables them.
         timer: monotonic seconds.
         has_rails: whether the board has a power management chip that measures.
     """
@@ -86,10 +86,10 @@ class Firmware:
         self._due: float | None = None
 
     def answers(self, *, volts_known: bool) -> Answers:
-        """Ask, if it is due, for all that this board's kernel does not know.
+        """Query, if that is due, all values that this board's kernel lacks.
 
         Args:
-            volts_known: whether the kernel gives the core's voltage.
+            volts_known: whether the kernel has the core's voltage.
         """
         got = Answers()
         now = self._timer()
@@ -105,16 +105,16 @@ class Firmware:
         return got
 
     def _answer(self, read: Callable[[str], T], *words: str) -> T | None:
-        question = f"vcgencmd {' '.join(words)}"
+        query = f"vcgencmd {' '.join(words)}"
         try:
             text = self._ask(words)
         except OSError as error:
-            self._report(f"{question} failed: {error}")
+            self._report(f"{query} failed: {error}")
             return None
         if text is None:
             return None
         try:
             return read(text)
         except ValueError:
-            self._report(f"{question} answered {' '.join(text.split())[:80]!r}, which is not what it answers")
+            self._report(f"{query} answered {' '.join(text.split())[:80]!r}, which is not what it answers")
             return None

@@ -1,7 +1,7 @@
-"""What the kernel and the firmware of a Raspberry Pi write, read from plain text into plain values.
+"""Parsers for the texts of the kernel and the firmware of a Raspberry Pi.
 
-Every function raises ValueError, without words, for a text that is not of the form it reads: the caller
-knows the file or the command, and names it.
+Every function raises ValueError without a message for a text of another form: the caller knows the file or the
+command, and names it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 #: https://www.raspberrypi.com/documentation/computers/os.html#get_throttled
 THROTTLED_BITS = ("under_voltage", "frequency_capped", "throttled", "soft_temperature_limit")
 
-#: What the bits above them are called.
+#: Shift and suffix of the bits above them.
 OCCURRED_SHIFT, SINCE_BOOT = 16, "_since_boot"
 
 #: Block devices count in sectors of 512 bytes whatever the medium's own size of sector.
@@ -30,7 +30,7 @@ _WIRELESS = re.compile(
 
 
 class Rail(NamedTuple):
-    """One supply of the power management chip; None for what it does not measure there."""
+    """One rail of the power management chip; None for values that it does not measure."""
 
     name: str
     volts: float | None
@@ -77,10 +77,10 @@ def bytes_written(stat: str) -> int:
 
 
 def life_used_percent(life_time: str) -> float | None:
-    """How much of an eMMC's life is used at least, from its ``life_time``; None where the card does not say.
+    """Minimum share of an eMMC's life that is used, from its ``life_time``; None where the card reports none.
 
-    The card gives two estimates, for its two types of memory, in steps of a tenth: 1 is up to 10 %, 10 up to
-    100 %, 11 beyond that, 0 undefined (JEDEC 84-B51, EXT_CSD 268 and 269). The worse of the two counts.
+    The card has two estimates, for its two types of memory, in steps of a tenth: 1 is up to 10 %, 10 up to
+    100 %, 11 beyond that, 0 undefined (JEDEC 84-B51, EXT_CSD 268 and 269). The worse one counts.
     """
     estimates = [int(word, 16) for word in life_time.split()]
     if len(estimates) != 2 or not all(0 <= estimate <= 11 for estimate in estimates):
@@ -100,9 +100,9 @@ def pre_eol(text: str) -> int | None:
 def wireless(text: str) -> Iterator[Link]:
     """The interfaces of ``/proc/net/wireless`` that are connected.
 
-    An interface without a network is listed with zeros that no driver has set, which the missing full stop
-    behind the quality shows. A driver on cfg80211 gives dBm, clamped from -110 to -40, and the quality as that
-    plus 110; or else a level of its own, with a quality of up to 100 (net/wireless/wext-compat.c).
+    An interface without a network has zeros that no driver has set, which the missing full stop after the
+    quality shows. A driver on cfg80211 reports dBm, clamped from -110 to -40, and the quality as that
+    plus 110; any other has its own level, with a quality of up to 100 (net/wireless/wext-compat.c).
     """
     lines = text.splitlines()
     if len(lines) < 2 or "link" not in lines[1]:
@@ -137,8 +137,8 @@ def throttled_answer(text: str) -> int:
 def rails(text: str) -> list[Rail]:
     """The supplies in the answer to ``vcgencmd pmic_read_adc``.
 
-    Current and voltage of a rail stand in lines of their own, joined by the rail's name: the numbers in
-    brackets are those of the converter's channels.
+    Current and voltage of a rail have separate lines with the rail's name. The numbers in brackets are those of the
+    converter's channels.
     """
     found: dict[str, dict[str, float]] = {}
     for line in text.splitlines():

@@ -1,11 +1,11 @@
-"""Delivers what another collector has put into a spool, in its order, with its own times and tags.
+"""Delivers the lines that another collector has put into a spool, in order, with their times and tags.
 
-A collector that runs as a service of its own, such as the camera, writes to a folder (``--spool DIR``) rather than
-to a pipe of Telegraf's, so that it neither ends nor loses anything when Telegraf is restarted. This collector, run by
-Telegraf, reads that folder: ``python -m collectors spool DIR``.
+A collector that has its own service, such as the camera, writes to a folder (``--spool DIR``) instead of a pipe from
+Telegraf: it survives a restart of Telegraf and loses nothing. This collector, run by Telegraf, reads that folder:
+``python -m collectors spool DIR``.
 
-The parts: :mod:`record` is the format, :mod:`folder` which files there are, :mod:`writer` and :mod:`reader` the two
-ends, :mod:`delivery` this collector.
+The parts: :mod:`record` is the format, :mod:`folder` the list of files, :mod:`writer` and :mod:`reader` the two
+ends, :mod:`delivery` the collector.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 SPOOL = Measurement(
     "spool",
-    "How a spool is emptied, every 10 s and at the start.",
-    (Tag("spool", "The spool's name: the setting `name`, or what its folder is called."),),
+    "State of a spool, every 10 s and at the start.",
+    (Tag("spool", "The spool's name: the setting `name`, or the name of its folder."),),
     (
-        Field("waiting_lines", int, "", "Lines that were written and not delivered yet.", 0),
-        Field("waiting_bytes", int, "bytes", "What they take on the disk.", 0),
+        Field("waiting_lines", int, "", "Lines that wait for delivery.", 0),
+        Field("waiting_bytes", int, "bytes", "Disk space of these lines.", 0),
         Field("delivered", int, "", "Lines delivered since the last report.", 0),
         Field(
             "dropped",
@@ -40,17 +40,15 @@ SPOOL = Measurement(
 MEASUREMENTS = (SPOOL,)
 
 DIRECTORY: Setting[str | None] = Setting(
-    "directory", str, None, "The spool's folder: what the other collector has as --spool.", positional=True
+    "directory", str, None, "The spool's folder, which the other collector has as --spool.", positional=True
 )
-NAME: Setting[str | None] = Setting(
-    "name", str, None, "The spool's name, its tag; by default what its folder is called."
-)
+NAME: Setting[str | None] = Setting("name", str, None, "The spool's name, its tag; by default the name of its folder.")
 REDELIVER_SECONDS = Setting(
     "redeliver_seconds",
     float,
     60.0,
-    "After a restart, lines delivered up to so long before are delivered again, since Telegraf may not have "
-    "written them yet.",
+    "Lines delivered within this time before a restart are delivered again, since Telegraf may not have written "
+    "them yet.",
     low=0,
     high=86400,
 )
@@ -58,14 +56,14 @@ MAX_BYTES = Setting(
     "max_bytes",
     int,
     64 * 1024 * 1024,
-    "What a spool may take on the disk, for the collector that writes it; the oldest lines give way.",
+    "Maximum disk space of a spool, for the collector that writes it; the oldest lines are dropped.",
     low=256 * 1024,
 )
 SYNC_SECONDS = Setting(
     "sync_seconds",
     float,
     60.0,
-    "How long lines that tell of no event may wait until they are put on the disk, for the collector that writes.",
+    "Maximum time before lines without an event are synced to the disk, for the collector that writes.",
     low=0,
     high=3600,
 )
@@ -74,7 +72,7 @@ SETTINGS: tuple[Setting[Any], ...] = (DIRECTORY, NAME, REDELIVER_SECONDS, MAX_BY
 
 
 def create(context: Context, /) -> Collector:
-    """The collector, which is the spool's only reader.
+    """Return the collector, the only reader of the spool.
 
     Raises:
         Unavailable: no folder is named, there is no spool in it, or another process reads it.
@@ -101,11 +99,11 @@ def create(context: Context, /) -> Collector:
         raise Unavailable(f"{directory} is not a folder, and a spool is one; name the spool's folder") from None
     except PermissionError as error:
         raise Unavailable(
-            f"the spool {directory} cannot be read: {error.strerror}; its folder's group is to have this user"
+            f"the spool {directory} cannot be read: {error.strerror}; add this user to the group of its folder"
         ) from None
     except OSError as error:
-        raise Unavailable(f"the spool {directory} cannot be read: {error.strerror}; look after its disk") from None
+        raise Unavailable(f"the spool {directory} cannot be read: {error.strerror}; check its disk") from None
     name = context.values[NAME] or os.path.basename(os.path.abspath(directory))
-    # A single batch ends with its process, whatever Telegraf does with it.
+    # A single batch ends with its process, so there is nothing to deliver again.
     keep = 0.0 if context.once else context.values[REDELIVER_SECONDS]
     return Delivery(reader, name, keep, context.once, context.report, context.clock_ns, time.monotonic)

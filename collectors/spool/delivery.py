@@ -12,16 +12,16 @@ from collectors.core.line_protocol_parser import ParseError, decode
 from collectors.spool import SPOOL
 from collectors.spool.reader import Reader
 
-#: How often the state of the spool is reported, and looked whether the folder is still there.
+#: How often the state of the spool is reported, and the folder is checked, in seconds.
 REPORT_SECONDS = 10.0
 
-#: How often it is looked for lines where there is no bell.
-LOOK_SECONDS = 1.0
+#: How often the spool is polled where there is no FIFO, in seconds.
+POLL_SECONDS = 1.0
 
-#: Lines delivered within this time are put down together.
+#: Lines delivered within this time, in seconds, are committed together.
 _GRAIN_SECONDS = 1.0
 
-_REMOVED = "the spool was removed; it is opened anew when this is started again"
+_REMOVED = "the spool was removed; a restart of this collector opens it again"
 
 
 class Delivery:
@@ -30,9 +30,9 @@ class Delivery:
     Args:
         reader: the spool.
         name: its tag.
-        redeliver_seconds: how old a delivery must be to be put down as done.
-        once: end when there is nothing left, rather than wait.
-        report: takes what goes wrong without ending the stream.
+        redeliver_seconds: how old a delivery must be before it is committed.
+        once: end when there are no lines left, instead of waiting.
+        report: takes errors that do not end the stream.
         clock_ns: wall clock, nanoseconds since 1970.
         timer: monotonic seconds.
     """
@@ -60,12 +60,12 @@ class Delivery:
         self._damaged = 0
 
     def stream(self, wait: Wait) -> Iterator[Iterable[Metric]]:
-        """The lines as they come, and the state of the spool now and then."""
+        """Yield the lines as they arrive, and the state of the spool every :data:`REPORT_SECONDS`."""
         due = self._timer()
         while True:
             state: list[Metric] = []
             try:
-                self._reader.heard()
+                self._reader.clear_notification()
                 lines = self._reader.read()
                 if self._timer() >= due:
                     due = self._timer() + REPORT_SECONDS
@@ -77,7 +77,7 @@ class Delivery:
             if state:
                 yield state
             if lines:
-                # Whatever the runner has been given has been written when it asks for more.
+                # The runner has written one batch when it asks for the next.
                 yield list(self._metrics(lines))
                 self._note(len(lines))
             self._commit()
@@ -88,11 +88,11 @@ class Delivery:
                 if self._delivered:
                     yield [self._state([])]
                 return
-            elif wait(self._pause(due), self._reader.bell):
+            elif wait(self._wait_seconds(due), self._reader.fifo):
                 return
 
     def close(self) -> None:
-        """Let go of the spool."""
+        """Close the spool."""
         self._reader.close()
 
     def _metrics(self, lines: list[bytes]) -> Iterator[Metric]:
@@ -100,7 +100,7 @@ class Delivery:
             try:
                 yield decode(line.decode("utf-8", "replace"))
             except ParseError as error:
-                self._report.error(f"the spool has something that is no line of line protocol: {error}")
+                self._report.error(f"the spool has a line that is not line protocol: {error}")
 
     def _state(self, at_hand: list[bytes]) -> Metric:
         """The state, before the lines at hand are delivered."""
@@ -115,7 +115,7 @@ class Delivery:
                 f"lines missing from the spool: {dropped}; it or the disk was full for a while, or a file is damaged"
             )
         if damaged:
-            self._report.error(f"damaged pieces of the spool that were passed over: {damaged}")
+            self._report.error(f"damaged records of the spool that were skipped: {damaged}")
         delivered, self._delivered = self._delivered, 0
         fields: dict[str, FieldValue] = {
             "waiting_lines": waiting_lines + len(at_hand),
@@ -133,7 +133,7 @@ class Delivery:
         self._deliveries.append((now, self._reader.number))
 
     def _commit(self) -> None:
-        """Put down what was delivered long enough ago."""
+        """Commit the lines whose delivery is old enough."""
         limit = self._redeliver_seconds + _GRAIN_SECONDS if self._redeliver_seconds else 0.0
         number = 0
         while self._deliveries and self._timer() - self._deliveries[0][0] >= limit:
@@ -142,11 +142,11 @@ class Delivery:
             self._reader.commit(number)
         except OSError as error:
             self._report.error(
-                f"it cannot be put down how far the spool was delivered: {error.strerror}; "
+                f"the position in the spool cannot be written: {error.strerror}; "
                 "lines may be delivered again after a restart"
             )
 
-    def _pause(self, due: float) -> float:
-        """How long there is nothing to do but to listen; deliveries are put down when the state is reported."""
-        pause = max(0.0, due - self._timer())
-        return pause if self._reader.bell is not None else min(pause, LOOK_SECONDS)
+    def _wait_seconds(self, due: float) -> float:
+        """Seconds to wait for new lines; deliveries are committed when the state is reported."""
+        seconds = max(0.0, due - self._timer())
+        return seconds if self._reader.fifo is not None else min(seconds, POLL_SECONDS)

@@ -1,12 +1,12 @@
-"""A spool's folder: which files are in it, and whose they are.
+"""A spool's folder: its files and their owners.
 
-The writer makes all of them; the reader only opens them, so that its user needs no right to change the folder:
+The writer creates all of them; the reader only opens them, so that its user needs no write permission for the folder:
 
 - ``<number>.lines``: the segments (see :mod:`collectors.spool.record`), written by the writer alone.
-- ``position``: how far the lines were delivered, written by the reader alone, in place: it has one length, and one
-  that a power cut has damaged is known by its checksum.
-- ``bell``: a named pipe that the writer rings, so that the reader need not look again and again.
-- ``writer``: locked by the writer as long as it lives, with its process's number.
+- ``position``: the number of the last delivered line, written by the reader alone, in place. It has a fixed length,
+  and its checksum shows damage by a power cut.
+- ``bell``: a FIFO with which the writer notifies the reader of new lines, so that it does not poll.
+- ``writer``: locked by the writer as long as it lives; holds its process id.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from typing import NamedTuple, Protocol
 from collectors.spool.record import segment_first, segment_name
 
 POSITION = "position"
-BELL = "bell"
+NOTIFY_FIFO = "bell"
 WRITER = "writer"
 
-#: The rights of what the reader writes to: the folder's group may. All else follows from the writer's umask.
+#: Mode of the files that the reader writes to: the folder's group can write. The umask decides on all others.
 SHARED = 0o660
 
 
 class Busy(Exception):
-    """Another process has this end of the spool; the message says what to do."""
+    """Another process has this end of the spool; the message has the cure."""
 
 
 class Segment(NamedTuple):
@@ -69,8 +69,8 @@ class Short(Exception):
     """A write that ended early.
 
     Args:
-        error: why.
-        written: bytes that were written before.
+        error: the cause.
+        written: bytes that were written before it.
     """
 
     def __init__(self, error: OSError, written: int) -> None:
@@ -80,7 +80,7 @@ class Short(Exception):
 
 
 class Disk(Protocol):
-    """What the writer asks of the operating system: the module ``os``, unless a test breaks the disk."""
+    """The system calls of the writer: the module ``os``, unless a test breaks the disk."""
 
     def write(self, descriptor: int, data: bytes, /) -> int: ...
     def ftruncate(self, descriptor: int, length: int, /) -> None: ...
@@ -88,7 +88,7 @@ class Disk(Protocol):
 
 
 def write_all(disk: Disk, descriptor: int, data: bytes) -> None:
-    """Append bytes. Raises Short when not all of them could be written."""
+    """Append bytes. Raises Short where not all of them can be written."""
     written = 0
     try:
         while written < len(data):

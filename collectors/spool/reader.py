@@ -1,4 +1,4 @@
-"""The reader's end: lines in their order, and how far they need not be delivered again."""
+"""The reader's end: lines in order, and the position up to which they are delivered."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from stat import S_ISFIFO
 
-from collectors.spool.folder import BELL, POSITION, SHARED, WRITER, Busy, lock, path_of, segments
+from collectors.spool.folder import NOTIFY_FIFO, POSITION, SHARED, WRITER, Busy, lock, path_of, segments
 from collectors.spool.record import decode, decode_position, encode_position
 
 #: Bytes read at a time; a line longer than that is read as a whole.
@@ -14,7 +14,7 @@ CHUNK_BYTES = 256 * 1024
 
 
 class Reader:
-    """Reads a spool, of which it is the only reader.
+    """Reads a spool. Each spool has one reader.
 
     Args:
         directory: the spool's folder.
@@ -22,9 +22,9 @@ class Reader:
 
     Attributes:
         number: of the last line that :meth:`read` gave, or 0.
-        missing: lines that were there once, or could not be written, and are no more.
-        damaged: pieces passed over that are no record.
-        bell: a descriptor that can be read once there may be new lines; None where there is no pipe.
+        missing: lines that were dropped from the spool, or could not be written.
+        damaged: skipped pieces that are not records.
+        fifo: a descriptor that can be read once there are new lines; None where there is no FIFO.
 
     Raises:
         FileNotFoundError: there is no spool.
@@ -36,14 +36,14 @@ class Reader:
         self._directory = directory
         self._pread = pread
         if not segments(directory):
-            # Nor has anybody ever written here: another folder is not to pass for a spool that is always empty.
+            # Without the writer's file this folder is not a spool, and would seem to be an empty one forever.
             os.stat(os.path.join(directory, WRITER))
         self._position_path = os.path.join(directory, POSITION)
         self._position = os.open(self._position_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, SHARED)
         if not lock(self._position):
             os.close(self._position)
             raise Busy(f"another process reads the spool {directory}; each spool has one reader")
-        self.bell = _bell(directory)
+        self.fifo = _fifo(directory)
         self.missing = 0
         self.damaged = 0
         delivered = decode_position(os.pread(self._position, 512, 0))
@@ -55,16 +55,16 @@ class Reader:
 
     @property
     def removed(self) -> bool:
-        """Whether somebody has removed the spool since it was opened."""
+        """Whether the spool was removed after it was opened."""
         try:
             there = os.stat(self._position_path)
         except (FileNotFoundError, NotADirectoryError):
             return True
-        # Its writer may have made another in its place.
+        # Its writer may have created another one.
         return not os.path.samestat(there, os.fstat(self._position))
 
     def read(self) -> list[bytes]:
-        """The next lines, a piece at a time; none when there are no more for now."""
+        """The next lines, a piece at a time; empty where there are no more yet."""
         while True:
             lines = self._read_here()
             if lines:
@@ -72,28 +72,28 @@ class Reader:
             following = self._following()
             if following is None:
                 return []
-            # The writer may have added lines before it began the next segment, after they were looked for here.
+            # The writer may have appended lines between this read and the start of the next segment.
             lines = self._read_here()
             if lines:
                 return lines
-            self._turn_to(following)
+            self._switch_to(following)
 
-    def heard(self) -> None:
-        """Silence the bell, before reading."""
-        if self.bell is not None:
+    def clear_notification(self) -> None:
+        """Empty the FIFO, before a read."""
+        if self.fifo is not None:
             try:
-                os.read(self.bell, 65536)
+                os.read(self.fifo, 65536)
             except BlockingIOError:
                 return
 
     def commit(self, number: int) -> None:
-        """Put down that the lines up to this one need not be delivered again."""
+        """Store that the lines up to this one are delivered."""
         if number > self._committed:
             os.pwrite(self._position, encode_position(number), 0)
             self._committed = number
 
     def waiting(self) -> tuple[int, int]:
-        """How many lines and bytes have been written and not been read yet."""
+        """The number of lines and bytes that are not read yet."""
         found = segments(self._directory)
         size = sum(each.size for each in found if self._segment is None or each.first > self._segment)
         size += sum(max(0, each.size - self._offset) for each in found if each.first == self._segment)
@@ -101,8 +101,8 @@ class Reader:
         return max(0, last - self.number), size
 
     def close(self) -> None:
-        """Let go of the spool."""
-        for descriptor in (self._file, self._position, self.bell):
+        """Close the spool."""
+        for descriptor in (self._file, self._position, self.fifo):
             if descriptor is not None and descriptor >= 0:
                 os.close(descriptor)
 
@@ -114,7 +114,7 @@ class Reader:
                 if len(data) == CHUNK_BYTES and b"\n" not in data:
                     data = self._pread(self._file, os.fstat(self._file).st_size - self._offset, self._offset)
             except OSError:
-                # A place of the disk that is broken: what comes after this segment is not to wait for it.
+                # A bad block of the disk must not hold up the segments after this one.
                 self.damaged += 1
                 os.close(self._file)
                 self._file = -1
@@ -140,23 +140,23 @@ class Reader:
         self.number = number
 
     def _following(self) -> int | None:
-        """The segment to turn to: the next one, or at the beginning the one that has the next line."""
+        """The next segment; at the start, the one that has the next line."""
         firsts = [each.first for each in segments(self._directory)]
         if self._segment is not None:
             return next((first for first in firsts if first > self._segment), None)
         return max((first for first in firsts if first <= self.number + 1), default=min(firsts, default=None))
 
-    def _turn_to(self, first: int) -> None:
+    def _switch_to(self, first: int) -> None:
         if self._file >= 0:
             if os.fstat(self._file).st_size > self._offset:
-                self.damaged += 1  # half a record, which nobody will complete
+                self.damaged += 1  # half a record, which stays incomplete
             os.close(self._file)
             self._file = -1
         self._segment, self._offset = first, 0
         try:
             self._file = os.open(path_of(self._directory, first), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
-            return  # the writer has dropped it meanwhile; the numbers tell how many lines are missing
+            return  # the writer has dropped it meanwhile; the numbers show how many lines are missing
 
     def _last_number(self, first: int, size: int) -> int:
         """The number of the newest line."""
@@ -165,7 +165,7 @@ class Reader:
         except FileNotFoundError:
             return self.number
         try:
-            # A piece of the end begins within a record, which then counts as damaged and is not looked at.
+            # A piece of the end starts within a record, which then counts as damaged and is skipped.
             for length in (4096, CHUNK_BYTES, size):
                 records = decode(os.pread(file, length, max(0, size - length))).records
                 if records:
@@ -175,9 +175,9 @@ class Reader:
             os.close(file)
 
 
-def _bell(directory: str) -> int | None:
-    """The pipe; None where there is none, or a file that a backup has left in its place: that always reads as rung."""
-    path = os.path.join(directory, BELL)
+def _fifo(directory: str) -> int | None:
+    """The FIFO; None where there is none, or where a backup has replaced it by a file, which is always readable."""
+    path = os.path.join(directory, NOTIFY_FIFO)
     try:
         if not S_ISFIFO(os.stat(path).st_mode):
             return None

@@ -1,14 +1,14 @@
-"""The format of a spool, on plain bytes: records with a number and a checksum, and the names of the files they are in.
+"""The format of a spool, on plain bytes: records with a number and a checksum, and the names of their files.
 
-A record is a line of its own::
+A record is one line::
 
     f8a3c17e 17 camera,camera=hall frames=100i 1700000000000000000
 
 The checksum (CRC-32 of what follows it, eight hexadecimal digits), the number of the line, counted from 1 for the
-life of the spool, and the line. A crash leaves at worst a record without its line break, and a damaged record is
-known by its checksum; what is missing is known by its number.
+life of the spool, and the line. A crash leaves at worst a record without its line break. The checksum shows a damaged
+record, and the numbers show missing ones.
 
-A segment is a file of records, named after the number of its first one, so that names sort as the lines do.
+A segment is a file of records, named after the number of its first one, so that the names sort like the lines.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class Record(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """What a piece of a segment holds.
+    """The content of a piece of a segment.
 
     Args:
-        records: those that are whole and undamaged.
-        end: bytes up to and with the last line break; what follows it is not a whole record, or not yet.
-        damaged: lines that are no record.
+        records: those that are complete and undamaged.
+        end: bytes up to and including the last line break; an incomplete record can follow.
+        damaged: lines that are not records.
     """
 
     records: list[Record]
@@ -53,7 +53,7 @@ def encode(number: int, line: bytes) -> bytes:
 
 
 def decode(data: bytes) -> Decoded:
-    """The records of a piece that begins where a record does."""
+    """The records of a piece that starts with a record."""
     end = data.rfind(b"\n") + 1
     pieces = data[:end].split(b"\n")
     pieces.pop()
@@ -82,11 +82,11 @@ def segment_first(name: str) -> int | None:
 
 
 def encode_position(delivered: int) -> bytes:
-    """What the reader keeps: the number of the last line that need not be delivered again; always of one length."""
+    """The content of the position file: the number of the last delivered line, in a fixed length."""
     return encode(delivered, b"delivered".ljust(32 - len(str(delivered))))
 
 
 def decode_position(data: bytes) -> int | None:
-    """The number in a reader's file; None where there is none, or it is damaged."""
+    """The number in a position file; None where there is none, or where it is damaged."""
     records = decode(data).records
     return records[0].number if records and records[0].line.rstrip() == b"delivered" else None

@@ -1,4 +1,4 @@
-"""The writer's end: lines go to the newest segment, and to the disk at once where they tell of an event."""
+"""The writer's end: lines go to the newest segment, and events are synced to the disk at once."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from errno import EOPNOTSUPP, EPERM
 from stat import S_ISFIFO
 
 from collectors.core.api import Unwritable
+from collectors.core.files import sync_folder
 from collectors.spool.folder import (
-    BELL,
+    NOTIFY_FIFO,
     POSITION,
     SHARED,
     WRITER,
@@ -25,28 +26,28 @@ from collectors.spool.folder import (
 )
 from collectors.spool.record import decode, decode_position, encode, encode_position
 
-#: So many segments make up a full spool: the share of it that is dropped at a time.
+#: Number of segments in a full spool, which drops one at a time.
 SEGMENTS = 16
 
 
 class Writer:
-    """Appends lines to a spool, of which it is the only writer.
+    """Appends lines to a spool. Each spool has one writer.
 
-    What cannot be written is told, counted and passed over: the collector goes on. Each line has a number, also one
-    that could not be written, so the reader knows how many are missing. A folder that was removed is made anew.
+    Lines that cannot be written are reported, counted and skipped: the collector goes on. Each line has a number, also
+    one that could not be written, so the reader knows how many are missing. A removed folder is created again.
 
     Args:
-        directory: the spool's folder, made where it is missing.
-        events: measurements whose lines are on the disk when :meth:`append` returns.
-        max_bytes: what all segments may take; the oldest give way.
-        sync_seconds: how long other lines may wait until they are on the disk; 0 is not at all.
+        directory: the spool's folder, created where it is missing.
+        events: measurements whose lines are synced to the disk when :meth:`append` returns.
+        max_bytes: maximum size of all segments; the oldest are dropped.
+        sync_seconds: how long other lines wait until they are synced; 0 syncs them at once.
         complain: takes a sentence for each error.
         timer: monotonic seconds.
         disk: writes to the segments.
 
     Raises:
         Busy: another process writes to this spool.
-        OSError: the folder cannot be made, or nothing can be written there.
+        OSError: the folder cannot be created or written.
     """
 
     def __init__(
@@ -71,20 +72,20 @@ class Writer:
         self._active = -1  # the descriptor of the newest segment, once there is one
         self._unsynced_since: float | None = None
         self._lost = 0
-        self._lock = self._bell = self._position = -1
+        self._lock = self._fifo = self._position = -1
         self._segments: list[Segment] = []
         self._next = 1
         try:
             self._open(0)
         except BaseException:
-            self._let_go()
+            self._release()
             raise
 
     def append(self, data: bytes) -> None:
-        """Take whole lines. Errors of the disk are told, not raised.
+        """Append whole lines. Errors of the disk are reported, not raised.
 
         Raises:
-            Unwritable: the folder was removed, and cannot be made again.
+            Unwritable: the folder was removed, and cannot be created again.
         """
         if self._removed():
             self._renew()
@@ -102,33 +103,33 @@ class Writer:
             or self._timer() - self._unsynced_since >= self._sync_seconds
         ):
             self._sync()
-        self._ring()
+        self._notify()
 
     def close(self) -> None:
-        """Put everything on the disk, and let go of the folder."""
+        """Sync all lines to the disk, and release the folder."""
         self._sync()
-        self._let_go()
+        self._release()
 
     def _open(self, delivered: int | None) -> None:
-        """Make the folder what it has to be; where it holds nothing, so many lines count as delivered."""
+        """Prepare the folder. In an empty one, *delivered* lines count as delivered."""
         os.makedirs(self._directory, exist_ok=True)
         self._lock = _lock(self._directory)
-        # Open for reading too, so that neither opening nor ringing needs a reader, and the pipe keeps what was rung.
-        self._bell = _bell(self._directory)
+        # Open for reading too, so that opening and notifying need no reader, and the FIFO keeps the notification.
+        self._fifo = _fifo(self._directory)
         self._segments = segments(self._directory)
-        # Where the position is lost, it is not known whether the first line that is left was ever delivered.
+        # Without the position, it is unknown whether the first remaining line was delivered.
         unknown = delivered is None or bool(self._segments)
         self._position = _shared(self._directory, POSITION, b"" if unknown else encode_position(delivered or 0))
-        self._next = max(self._next, self._take_up(), (self._delivered() or 0) + 1)
+        self._next = max(self._next, self._resume(), (self._delivered() or 0) + 1)
 
-    def _let_go(self) -> None:
-        for descriptor in (self._active, self._position, self._bell, self._lock):
+    def _release(self) -> None:
+        for descriptor in (self._active, self._position, self._fifo, self._lock):
             if descriptor >= 0:
                 os.close(descriptor)
-        self._active = self._position = self._bell = self._lock = -1
+        self._active = self._position = self._fifo = self._lock = -1
 
     def _removed(self) -> bool:
-        """Whether the folder, or the lock in it, is no more the one that was opened."""
+        """Whether the folder, or the lock in it, is another one than was opened."""
         if self._lock < 0:
             return True
         try:
@@ -136,13 +137,13 @@ class Writer:
         except (FileNotFoundError, NotADirectoryError):
             return True
         except OSError:
-            return False  # the disk fails: writing will tell
+            return False  # the disk fails, which the write reports
         return not os.path.samestat(there, os.fstat(self._lock))
 
     def _renew(self) -> None:
-        """Go on in a new folder after the last one was removed, and tell what was in that."""
+        """Go on in a new folder after the last one was removed, and report the lost lines."""
         delivered, following = self._delivered(), self._next
-        self._let_go()
+        self._release()
         self._unsynced_since = None
         try:
             self._open(delivered)
@@ -156,24 +157,24 @@ class Writer:
         lost = oldest - 1 - (delivered or 0)
         self._complain(
             f"the spool {self._directory} was removed, and is made again"
-            + (f"; up to {lost} lines were in it that nobody had fetched" if lost > 0 else "")
+            + (f"; up to {lost} lines were in it that were not delivered" if lost > 0 else "")
         )
 
-    def _take_up(self) -> int:
-        """Go on where the writer before this one ended; the number of the next line."""
+    def _resume(self) -> int:
+        """Continue where the previous writer ended; return the number of the next line."""
         if not self._segments:
             return 1
         first, size = self._segments[-1]
         self._active = os.open(path_of(self._directory, first), os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
         found = decode(os.pread(self._active, size, 0))
         if found.end < size:
-            # The reader has not passed a record without its line break, so nothing is taken from it.
+            # The reader waits for the line break of a record, so it loses nothing.
             os.ftruncate(self._active, found.end)
             os.fsync(self._active)
             self._segments[-1] = Segment(first, found.end)
             self._complain(f"the spool {self._directory} ended in half a line, as after a power cut; it was cut off")
         last = found.records[-1].number if found.records else first - 1
-        # Damaged lines have their numbers, too.
+        # Damaged lines count, too.
         return max(last + 1, first + len(found.records) + found.damaged)
 
     def _chunks(self, records: Sequence[bytes], first: int) -> Iterable[tuple[bytes, int]]:
@@ -202,7 +203,7 @@ class Writer:
                 written = failure.written if isinstance(failure, Short) else 0
                 kept += self._keep_whole(chunk[kept : kept + written])
                 if not last_try and self._tidy():
-                    continue  # there is room again
+                    continue  # there is space again
                 error = failure.error if isinstance(failure, Short) else failure
                 self._lost += chunk.count(b"\n", kept)
                 self._complain(
@@ -215,11 +216,11 @@ class Writer:
             return
 
     def _make_room(self, size: int, first: int) -> None:
-        """Begin a new segment where the newest is full, and drop the oldest ones where all are too much."""
+        """Start a new segment where the newest is full, and drop the oldest ones where all exceed the maximum."""
         if (
             self._active < 0
             or (self._segments[-1].size and self._segments[-1].size + size > self._segment_bytes)
-            or not os.fstat(self._active).st_nlink  # somebody has removed it
+            or not os.fstat(self._active).st_nlink  # it was removed
         ):
             self._begin(first)
         delivered = self._delivered() if self._total() + size > self._max_bytes else None
@@ -234,14 +235,14 @@ class Writer:
                 )
 
     def _begin(self, first: int) -> None:
-        """Begin a segment; what was delivered by then goes."""
+        """Start a segment; delivered ones are removed."""
         self._sync()
         path = path_of(self._directory, first)
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         try:
-            _sync_folder(self._directory)
+            sync_folder(self._directory)
         except OSError:
-            # The reader would take it for the end of the segment before, which is still written to.
+            # The reader would stop reading the previous segment, which is still written to.
             os.close(descriptor)
             os.unlink(path)
             raise
@@ -252,7 +253,7 @@ class Writer:
         self._tidy()
 
     def _tidy(self) -> bool:
-        """Remove the segments that need not be delivered any more; whether there were any."""
+        """Remove the segments that are delivered; return whether there were any."""
         delivered = self._delivered()
         before = len(self._segments)
         while delivered is not None and len(self._segments) > 1 and self._segments[1].first <= delivered + 1:
@@ -260,7 +261,7 @@ class Writer:
         return len(self._segments) < before
 
     def _drop_oldest(self) -> None:
-        with contextlib.suppress(FileNotFoundError):  # somebody was faster
+        with contextlib.suppress(FileNotFoundError):  # it was removed meanwhile
             os.unlink(path_of(self._directory, self._segments[0].first))
         del self._segments[0]
 
@@ -270,7 +271,7 @@ class Writer:
         self._segments[-1] = Segment(first, size + len(data))
 
     def _keep_whole(self, written: bytes) -> int:
-        """Keep the whole records of what was written before an error, and cut off the rest; the bytes kept."""
+        """Keep the whole records that were written before an error, and cut off the rest; return the bytes kept."""
         if not written:
             return 0
         kept = written.rfind(b"\n") + 1
@@ -278,7 +279,7 @@ class Writer:
         try:
             self._disk.ftruncate(self._active, size + kept)
         except OSError:
-            # Half a record stays; the next one begins a segment, and the reader passes over the half.
+            # Half a record stays; the next one starts a segment, and the reader skips the half.
             os.close(self._active)
             self._active = -1
             kept_size = size + len(written)
@@ -293,24 +294,24 @@ class Writer:
                 self._disk.fdatasync(self._active)
             except OSError as error:
                 self._complain(
-                    f"the spool {self._directory} cannot be put on the disk: {error.strerror}; "
+                    f"the spool {self._directory} cannot be synced to the disk: {error.strerror}; "
                     "its newest lines may be lost at a power cut"
                 )
         self._unsynced_since = None
 
-    def _ring(self) -> None:
-        if self._bell < 0:
+    def _notify(self) -> None:
+        if self._fifo < 0:
             return
         try:
-            os.write(self._bell, b"\n")
+            os.write(self._fifo, b"\n")
         except BlockingIOError:
-            return  # the pipe is full of rings that nobody has heard; one more says nothing
+            return  # the FIFO is full of notifications, and one more adds nothing
 
     def _total(self) -> int:
         return sum(segment.size for segment in self._segments)
 
     def _delivered(self) -> int | None:
-        """What the reader has put down; None where that cannot be known, and nothing counts as delivered."""
+        """The position of the reader; None where it is unknown, and no line counts as delivered."""
         try:
             return decode_position(os.pread(self._position, 512, 0))
         except OSError:
@@ -323,18 +324,18 @@ def _lock(directory: str) -> int:
     if not lock(descriptor):
         holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
         os.close(descriptor)
-        raise Busy(f"the process {holder} writes to the spool {directory}; give each collector a folder of its own")
+        raise Busy(f"the process {holder} writes to the spool {directory}; give each collector its own folder")
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
     return descriptor
 
 
-def _bell(directory: str) -> int:
-    """The pipe; -1 on a file system that has none, such as a USB stick's: the reader then looks by itself."""
-    path = os.path.join(directory, BELL)
+def _fifo(directory: str) -> int:
+    """The FIFO; -1 on a file system without FIFOs, such as a USB stick's: the reader then polls."""
+    path = os.path.join(directory, NOTIFY_FIFO)
     try:
         if os.path.lexists(path) and not S_ISFIFO(os.lstat(path).st_mode):
-            os.unlink(path)  # what a backup has made of it
+            os.unlink(path)  # a backup has replaced the FIFO
         os.mkfifo(path, SHARED)
         os.chmod(path, SHARED)
     except FileExistsError:
@@ -347,7 +348,7 @@ def _bell(directory: str) -> int:
 
 
 def _shared(directory: str, name: str, content: bytes) -> int:
-    """A file that the folder's group may write, with this in it where it is new."""
+    """Open a file that the folder's group can write; a new one gets this content."""
     path = os.path.join(directory, name)
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, SHARED)
@@ -356,13 +357,5 @@ def _shared(directory: str, name: str, content: bytes) -> int:
     os.fchmod(descriptor, SHARED)
     os.pwrite(descriptor, content, 0)
     os.fsync(descriptor)
-    _sync_folder(directory)
+    sync_folder(directory)
     return descriptor
-
-
-def _sync_folder(directory: str) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

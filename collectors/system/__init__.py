@@ -4,9 +4,9 @@ The measurements ``cpu mem swap disk diskio net system processes temp`` have the
 Telegraf's native inputs of the same names, so that dashboards made for those work unchanged; ``system`` has two
 fields more.
 
-Most of it is read straight from /proc and /sys: psutil knows fewer fields than the native inputs have (of
-memory 11 of 34), and to import it costs more than a whole batch. It reads who is logged in, whose record has
-another layout on each architecture.
+Most of it is read directly from /proc and /sys: psutil has fewer fields than the native inputs (11 of 34 for memory),
+and importing it costs more than a whole batch. It reads the logged-in users, whose record has another layout on each
+architecture.
 """
 
 from __future__ import annotations
@@ -36,23 +36,23 @@ MEASUREMENTS = (
 
 _PARTS = tuple(measurement.name for measurement in MEASUREMENTS)
 
-PARTS = Setting("parts", str, ",".join(_PARTS), "Which measurements to emit, with commas between them.")
+PARTS = Setting("parts", str, ",".join(_PARTS), "Measurements to emit, separated by commas.")
 IGNORE_FS = Setting(
     "ignore_fs",
     str,
     "tmpfs,devtmpfs,devfs,iso9660,overlay,aufs,squashfs",
-    "Types of file systems that disk leaves out, with commas between them.",
+    "Types of file systems that disk skips, separated by commas.",
 )
 CPU_SAMPLE_SECONDS = Setting(
     "cpu_sample_seconds",
     float,
     0.2,
-    "How long a one-shot run watches the processors and disks, which have no usage without; 0 leaves usage out.",
+    "Seconds for which a one-shot run samples processors and disks to find their usage; 0 emits no usage.",
     low=0,
     high=60,
 )
 DISK_TIMEOUT_SECONDS = Setting(
-    "disk_timeout_seconds", float, 2.0, "How long to wait for a file system to say how full it is.", low=0.01, high=60
+    "disk_timeout_seconds", float, 2.0, "Seconds to wait for the answer of a file system.", low=0.01, high=60
 )
 PROC_ROOT = Setting("proc_root", str, "/proc", "Where the kernel's proc file system is mounted.")
 SYS_ROOT = Setting("sys_root", str, "/sys", "Where the kernel's sys file system is mounted.")
@@ -78,23 +78,23 @@ class Part(Protocol):
 
     @property
     def compares(self) -> bool:
-        """Whether some of its fields need a sample before."""
+        """Whether some of its fields need an earlier sample."""
         ...
 
     def read(self, now: int) -> list[Metric]:
-        """One sample, with this time. Raises OSError or ValueError when there is none to be had."""
+        """One sample with this time. Raises OSError or ValueError where there is none."""
         ...
 
 
 class System:
-    """All parts, each of which fails on its own.
+    """All parts. Each fails separately.
 
     Args:
         parts: what to read, in order.
         error: takes a sentence for each part that fails.
         clock_ns: wall clock, the time of every metric of a batch.
-        watch: pauses between two samples in a one-shot run; None where batch follows batch.
-        close: lets go of what stays between batches.
+        watch: sleeps between two samples in a one-shot run; None where batch follows batch.
+        close: releases the resources that are kept between batches.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class System:
         """One batch. Raises Unavailable when no part could be read."""
         first = tuple(part for part in self._parts if part.compares)
         if first and self._watch is not None:
-            self._read(first, lambda _: None)  # what fails now fails again, and is told then
+            self._read(first, lambda _: None)  # a part that fails here fails again below, and is reported there
             self._watch()
         metrics, failed = self._read(self._parts, self._error)
         if failed == len(self._parts):
@@ -129,14 +129,14 @@ class System:
         for part in parts:
             try:
                 metrics += part.read(now)
-            except Exception as problem:  # noqa: BLE001 - whatever stops one part is counted, and the others go on
+            except Exception as problem:  # noqa: BLE001 - a part that fails is counted, and the others run
                 error(f"{part.name}: {sentence(problem)}")
                 failed += 1
         return metrics, failed
 
 
 def _session_names() -> list[str]:
-    import psutil  # its cost is paid only where there is a record of users
+    import psutil  # here, since only machines with a record of users need it
 
     return [user.name for user in psutil.users()]
 
@@ -146,7 +146,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def create(context: Context) -> System:
-    """The collector. Raises Unavailable for a part that there is not, and where there is no /proc."""
+    """Return the collector. Raises Unavailable for an unknown part, and where there is no /proc."""
     values, error = context.values, context.report.error
     chosen = _names(values[PARTS])
     for name in chosen:

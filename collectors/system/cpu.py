@@ -8,7 +8,7 @@ from collectors.core.line_protocol import Metric, Series
 from collectors.core.schema import Field, Measurement, Tag
 from collectors.system.files import read
 
-#: The states in the order of /proc/stat (proc_stat(5)) with what the kernel does in each.
+#: The states in the order of /proc/stat (proc_stat(5)), each with the use of the processor in it.
 _STATES = (
     ("user", "programs"),
     ("nice", "programs with a lowered priority"),
@@ -71,7 +71,7 @@ def usage(before: Times, after: Times) -> dict[str, float] | None:
 
 
 class Cpu:
-    """Keeps the sample before, to compare with."""
+    """Reads ``cpu``; keeps the previous sample for comparison."""
 
     name = MEASUREMENT.name
     compares = True
@@ -83,7 +83,7 @@ class Cpu:
         self._series: dict[str, Series] = {}
 
     def read(self, now: int) -> list[Metric]:
-        """The usage of each processor that was there the last time, too."""
+        """The usage of each processor that the previous sample has, too."""
         before, self._before = self._before, parse_times(read(self._path))
         metrics = []
         for name, times in self._before.items():

@@ -1,4 +1,4 @@
-"""``disk``: how full each file system is."""
+"""``disk``: size and use of each file system."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from collectors.system.mounts import Mount, label_of, parse_mountinfo, read_moun
 
 MEASUREMENT = Measurement(
     "disk",
-    "How full each file system is.",
+    "Size and use of each file system.",
     (
         Tag("device", "The device, without /dev/; for a virtual file system its name."),
         Tag("fstype", "Type of the file system."),
-        Tag("mode", "rw, or ro where nothing can be written."),
-        Tag("path", "Where it is mounted."),
+        Tag("mode", "rw, or ro where it is read-only."),
+        Tag("path", "Mount point."),
         Tag("label", "The file system's label.", optional=True),
     ),
     (
         Field("total", int, "bytes", "Size.", 0),
-        Field("free", int, "bytes", "Free for everyone; what is reserved for root is neither free nor used.", 0),
+        Field("free", int, "bytes", "Free for every user; blocks reserved for root are neither free nor used.", 0),
         Field("used", int, "bytes", "In use.", 0),
         Field("used_percent", float, "percent", "Share of used in used and free together.", 0, 100),
-        Field("inodes_total", int, "", "Files that it can hold; 0 where there is no such limit.", 0),
-        Field("inodes_free", int, "", "Files that it can still take.", 0),
-        Field("inodes_used", int, "", "Files that it holds.", 0),
+        Field("inodes_total", int, "", "Maximum number of files; 0 where there is no such limit.", 0),
+        Field("inodes_free", int, "", "Files that can still be created.", 0),
+        Field("inodes_used", int, "", "Files in use.", 0),
         Field("inodes_used_percent", float, "percent", "Share of inodes in use.", 0, 100),
     ),
 )
@@ -56,7 +56,7 @@ def usage(status: os.statvfs_result) -> dict[str, int | float]:
 
 
 class _Round:
-    """Paths to ask one after the other, until nobody waits for the answers any more."""
+    """Paths that a thread queries in order, until the caller stops waiting."""
 
     def __init__(self, paths: list[str]) -> None:
         self.paths = paths
@@ -66,16 +66,16 @@ class _Round:
 
 
 class Patience:
-    """Asks file systems how full they are, and waits for none longer than so many seconds.
+    """Queries file systems, each with a timeout.
 
-    The server of a network file system that is away keeps the one who asks waiting, without an end. So a thread
-    asks; where it waits too long it is left behind, and another goes on with the rest. A path that has kept a
-    thread is not asked again before that thread is back. As long as all answer, one thread serves batch after
-    batch: to start one takes longer than to ask.
+    A network file system whose server is down blocks a query forever. A thread therefore queries; after the timeout
+    it is abandoned, and another one continues with the rest. A path that blocks a thread is not queried again before
+    that thread returns. While all answer, one thread serves batch after batch: starting one takes longer than a
+    query.
 
     Args:
-        ask: os.statvfs, or what stands for it.
-        seconds: how long to wait for an answer.
+        ask: os.statvfs, or a double.
+        seconds: the timeout of each query.
     """
 
     def __init__(self, ask: Callable[[str], os.statvfs_result], seconds: float) -> None:
@@ -86,7 +86,7 @@ class Patience:
         self._requests: SimpleQueue[_Round | None] | None = None
 
     def answers(self, paths: Iterable[str]) -> dict[str, Answer]:
-        """Path to what it answered: its status, the error, or None for silence."""
+        """Each path with its status, its error, or None after a timeout."""
         left = list(dict.fromkeys(paths))
         with self._lock:
             found: dict[str, Answer] = dict.fromkeys(self._waiting.intersection(left))
@@ -96,7 +96,7 @@ class Patience:
             self._worker().put(asked)
             answered = 0
             while not asked.done.wait(self._seconds) and answered < len(asked.answers):
-                answered = len(asked.answers)  # slow, but it gets on
+                answered = len(asked.answers)  # slow, but it makes progress
             with self._lock:
                 asked.abandoned = True
                 found.update(zip(left, asked.answers, strict=False))
@@ -109,7 +109,7 @@ class Patience:
         return found
 
     def close(self) -> None:
-        """Let the thread end."""
+        """End the thread."""
         if self._requests is not None:
             self._requests.put(None)
             self._requests = None
@@ -125,7 +125,7 @@ class Patience:
             pass
 
     def _finish(self, asked: _Round) -> bool:
-        """Ask until all have answered; False when nobody waits any more."""
+        """Query until all have answered; False where the caller has stopped waiting."""
         for path in asked.paths:
             try:
                 answer: os.statvfs_result | OSError = self._ask(path)
@@ -145,8 +145,8 @@ class Disk:
 
     Args:
         proc_root, sys_root, run_root: where the kernel and udev have their files.
-        ignored: types of file systems to pass over.
-        patience: asks the file systems.
+        ignored: types of file systems to skip.
+        patience: queries the file systems.
         error: takes a sentence for each that does not answer.
     """
 
@@ -165,7 +165,7 @@ class Disk:
         self._proc = proc_root
         self._sys = sys_root
         self._run = run_root
-        # To ask an automount how full it is would mount it.
+        # A query would mount an automount.
         self._ignored = ignored | {"autofs"}
         self._patience = patience
         self._error = error
@@ -191,7 +191,7 @@ class Disk:
                 self._error(f"disk: {mount.path} ({mount.device}) does not answer, and has no sample in this batch")
             elif isinstance(answer, OSError):
                 self._error(f"disk: {mount.path} ({mount.device}) cannot be read: {answer.strerror}")
-            elif answer.f_blocks:  # those of the kernel's own making hold nothing
+            elif answer.f_blocks:  # virtual file systems have no size
                 yield Metric(self._tags(mount), usage(answer), now)
 
     def _tags(self, mount: Mount) -> Series:

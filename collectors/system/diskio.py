@@ -1,4 +1,4 @@
-"""``diskio``: what each block device read and wrote, and how busy it was."""
+"""``diskio``: reads, writes and utilisation of each block device."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collectors.core.schema import Field, Measurement, Tag
 from collectors.system.files import read, read_text
 
 #: Field, its column in /proc/diskstats counted from the device's name (kernel: Documentation/admin-guide/iostats.rst),
-#: the factor to its unit, the unit, and what it is.
+#: the factor to its unit, the unit, and the help.
 _COLUMNS = (
     ("reads", 1, 1, "", "Reads completed since boot."),
     ("merged_reads", 2, 1, "", "Reads merged with a neighbour."),
@@ -20,13 +20,13 @@ _COLUMNS = (
     ("write_bytes", 7, 512, "bytes", "Bytes written."),
     ("write_time", 8, 1, "milliseconds", "Time that writes took, added up."),
     ("iops_in_progress", 9, 1, "", "Requests in progress now."),
-    ("io_time", 10, 1, "milliseconds", "Time in which there was any request."),
-    ("weighted_io_time", 11, 1, "milliseconds", "Time in which there were requests, times their number."),
+    ("io_time", 10, 1, "milliseconds", "Time with at least one request."),
+    ("weighted_io_time", 11, 1, "milliseconds", "Time with requests, multiplied by their number."),
 )
 
 MEASUREMENT = Measurement(
     "diskio",
-    "What each block device read and wrote, and how busy it was.",
+    "Reads, writes and utilisation of each block device.",
     (
         Tag("name", "The device's name, such as mmcblk0p2."),
         Tag("wwid", "The device's worldwide identifier.", optional=True),
@@ -34,10 +34,10 @@ MEASUREMENT = Measurement(
     (
         *(Field(name, int, unit, help, 0) for name, _, _, unit, help in _COLUMNS),
         Field(
-            "io_await", float, "milliseconds", "Mean time of a request since the batch before; absent without any.", 0
+            "io_await", float, "milliseconds", "Mean time of a request since the previous batch; absent without any.", 0
         ),
         Field("io_svctm", float, "milliseconds", "Busy time for each request; absent without any.", 0),
-        Field("io_util", float, "percent", "Share of the time since the batch before with any request.", 0),
+        Field("io_util", float, "percent", "Share of the time since the previous batch with any request.", 0),
     ),
 )
 
@@ -80,7 +80,7 @@ def activity(before: Counters, after: Counters, seconds: float) -> dict[str, flo
 
 
 class DiskIo:
-    """Keeps the sample before, to compare with.
+    """Reads ``diskio``; keeps the previous sample for comparison.
 
     Args:
         proc_root, sys_root: where the kernel has its files.
@@ -107,7 +107,7 @@ class DiskIo:
             more = activity(before, counters, time - self._then) if before is not None else {}
             metrics.append(Metric(self._tags(name), {**counters, **more}, now))
         for gone in self._before.keys() - current.keys():
-            self._series.pop(gone, None)  # what comes under this name may be another device
+            self._series.pop(gone, None)  # another device may get this name
         self._before, self._then = current, time
         return metrics
 

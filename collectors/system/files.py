@@ -1,4 +1,4 @@
-"""Reading the kernel's small files, and saying in words which one could not be read."""
+"""The kernel's small files, and sentences about those that cannot be read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _CHUNK = 65536
 
 
 def read(path: str) -> bytes:
-    """All of a file. The plain system calls: ``open`` with its buffers takes three times as long for these files."""
+    """Read a whole file with plain system calls, since ``open`` with its buffers takes three times as long."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         content = chunk = os.read(descriptor, _CHUNK)
@@ -16,14 +16,14 @@ def read(path: str) -> bytes:
             chunk = os.read(descriptor, _CHUNK)
             content += chunk
     except OSError as error:
-        raise OSError(error.errno, error.strerror, path) from None  # reading does not know its file's name
+        raise OSError(error.errno, error.strerror, path) from None  # an error of read(2) has no file name
     finally:
         os.close(descriptor)
     return content
 
 
 def read_text(path: str) -> str | None:
-    """A file of one line, without the white space around it; None when there is no such file."""
+    """Read a file of one line, without the white space around it; None where there is no such file."""
     try:
         return os.fsdecode(read(path)).strip()
     except (FileNotFoundError, NotADirectoryError):
@@ -31,7 +31,7 @@ def read_text(path: str) -> str | None:
 
 
 def sentence(error: Exception) -> str:
-    """An error in words: which file, and what the system says of it."""
+    """The message of an error, with the name of the file."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"{os.fsdecode(error.filename)} cannot be read: {error.strerror}"
     if isinstance(error, ValueError) and str(error):

@@ -119,8 +119,8 @@ class Host:
             raise ValueError(f"{self._proc}/loadavg has {words!r} where three loads were expected") from None
         fields.update(self._processors())
         fields.update(self._users.fields())
-        # Not now less the time of boot: a Pi has no clock of its own, and before the first synchronisation
-        # both are wrong, the time of boot for good.
+        # Not now less the boot time: a Pi has no hardware clock, so both are wrong before the first synchronisation,
+        # and the boot time stays wrong.
         uptime = float(read(f"{self._proc}/uptime").split()[0])
         fields["uptime"] = int(uptime)
         fields["uptime_format"] = format_uptime(int(uptime))

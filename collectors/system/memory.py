@@ -1,4 +1,4 @@
-"""``mem`` and ``swap``: what /proc/meminfo says of memory, and what moved to and from swap space."""
+"""``mem`` and ``swap``: memory as /proc/meminfo reports it, and the traffic of swap space."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collectors.core.line_protocol import Metric, Series
 from collectors.core.schema import Field, Measurement
 from collectors.system.files import read
 
-#: Field, its name in /proc/meminfo, and what it is (proc_meminfo(5)).
+#: Field, its name in /proc/meminfo, and the help (proc_meminfo(5)).
 _BYTES = (
     ("total", "MemTotal", "Memory that the kernel manages."),
     ("available", "MemAvailable", "Memory that programs can still take without swapping, as the kernel estimates it."),
-    ("free", "MemFree", "Memory that nobody uses, not even as a cache."),
+    ("free", "MemFree", "Unused memory, not even used as a cache."),
     ("buffered", "Buffers", "Cache of raw disk blocks."),
     ("active", "Active", "Memory used recently."),
     ("inactive", "Inactive", "Memory not used recently, the first to be taken back."),
     ("commit_limit", "CommitLimit", "How much may be promised to programs where overcommitting is off."),
     ("committed_as", "Committed_AS", "How much has been promised to programs."),
     ("dirty", "Dirty", "Cache that waits to be written to disk."),
-    ("high_free", "HighFree", "Unused memory beyond what a 32-bit kernel maps directly."),
-    ("high_total", "HighTotal", "Memory beyond what a 32-bit kernel maps directly."),
+    ("high_free", "HighFree", "Unused memory that a 32-bit kernel does not map directly."),
+    ("high_total", "HighTotal", "Memory that a 32-bit kernel does not map directly."),
     ("huge_page_size", "Hugepagesize", "Size of a huge page."),
     ("low_free", "LowFree", "Unused memory that a 32-bit kernel maps directly."),
     ("low_total", "LowTotal", "Memory that a 32-bit kernel maps directly."),
@@ -58,7 +58,7 @@ MEM = Measurement(
 
 SWAP = Measurement(
     "swap",
-    "Swap space, and what moved to and from it.",
+    "Swap space and its traffic.",
     (),
     (
         Field("total", int, "bytes", "Swap space.", 0),
@@ -74,8 +74,8 @@ _KEYS = tuple(
     (name, f"{key}:".encode(), scale) for table, scale in ((_BYTES, 1024), (_PAGES, 1)) for name, key, _ in table
 )
 
-#: Every kernel has these. Of the others, a kernel leaves out what it was built without, and has none of it: a
-#: 64-bit kernel has no high memory. That is 0, and known to be 0.
+#: Every kernel has these. A kernel omits others that it was built without, and their value is known to be 0: a
+#: 64-bit kernel has no high memory.
 _NEEDED = (b"MemTotal:", b"MemAvailable:", b"MemFree:", b"Cached:", b"SwapTotal:", b"SwapFree:")
 
 

@@ -1,4 +1,4 @@
-"""Which file systems are mounted where, as the kernel lists them in mountinfo."""
+"""The mounted file systems, as the kernel lists them in mountinfo."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class Mount(NamedTuple):
     """One mount.
 
     Args:
-        device: what is mounted: a device's path, or for a virtual file system its name.
-        path: where.
+        device: a device's path, or the name of a virtual file system.
+        path: the mount point.
         fstype: the file system's type.
         mode: rw, ro or unknown.
     """
@@ -25,7 +25,7 @@ class Mount(NamedTuple):
 
 
 def read_mountinfo(proc_root: str) -> bytes:
-    """The mounts as the first process sees them, or, where that is not allowed, as this one does."""
+    """The mounts of the first process, or of this one where the first one's cannot be read."""
     try:
         return read(f"{proc_root}/1/mountinfo")
     except (FileNotFoundError, PermissionError):
@@ -33,10 +33,10 @@ def read_mountinfo(proc_root: str) -> bytes:
 
 
 def parse_mountinfo(content: bytes, sys_root: str) -> list[Mount]:
-    """Every mount, in the kernel's order (proc_pid_mountinfo(5)). Raises ValueError for a line that is none.
+    """Every mount, in the kernel's order (proc_pid_mountinfo(5)). Raises ValueError for a line of another form.
 
-    A bind mount goes by the device that was mounted first, and what the kernel calls /dev/root, as it does on
-    a Pi that starts without an initial file system, by the name of the device behind it.
+    A bind mount gets the device that was mounted first. /dev/root, the kernel's name on a Pi that starts without an
+    initial file system, is replaced by the name of the device behind it.
     """
     mounts = []
     first: dict[str, str] = {}

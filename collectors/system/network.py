@@ -1,4 +1,4 @@
-"""``net``: what each network interface sent, received, lost."""
+"""``net``: traffic of each network interface."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collectors.core.line_protocol import Metric, Series
 from collectors.core.schema import Field, Measurement, Tag
 from collectors.system.files import read
 
-#: Field, its column in /proc/net/dev (proc_pid_net(5)), unit, and what it is.
+#: Field, its column in /proc/net/dev (proc_pid_net(5)), unit, and the help.
 _COLUMNS = (
     ("bytes_recv", 0, "bytes", "Bytes received since the interface came up."),
     ("packets_recv", 1, "", "Packets received."),
@@ -14,7 +14,7 @@ _COLUMNS = (
     ("drop_in", 3, "", "Packets received and dropped."),
     ("bytes_sent", 8, "bytes", "Bytes sent."),
     ("packets_sent", 9, "", "Packets sent."),
-    ("err_out", 10, "", "Packets that could not be sent for an error."),
+    ("err_out", 10, "", "Packets not sent because of an error."),
     ("drop_out", 11, "", "Packets dropped before they were sent."),
 )
 _WIDTH = 13
@@ -25,7 +25,7 @@ _IFF_LOOPBACK = 0x8
 
 MEASUREMENT = Measurement(
     "net",
-    "Traffic of each network interface that is up, loopback left out.",
+    "Traffic of each network interface that is up, except loopback.",
     (Tag("interface", "The interface's name."),),
     (
         *(Field(name, int, unit, help, 0) for name, _, unit, help in _COLUMNS),

@@ -1,4 +1,4 @@
-"""``processes``: how many processes there are, and how many in each state."""
+"""``processes``: number of processes, all and by state."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _STATES = {
     b"P": "parked",
 }
 
-#: Where the number of threads stands, counted from the state.
+#: Position of the number of threads, counted from the state.
 _THREADS = 17
 
 MEASUREMENT = Measurement(
@@ -34,10 +34,10 @@ MEASUREMENT = Measurement(
         Field("total_threads", int, "", "Threads of all processes.", 0),
         Field("running", int, "", "Running or ready to run.", 0),
         Field("sleeping", int, "", "Waiting for an event.", 0),
-        Field("blocked", int, "", "Waiting for a disk, and not to be interrupted.", 0),
+        Field("blocked", int, "", "Waiting for a disk, uninterruptible.", 0),
         Field("idle", int, "", "Threads of the kernel with nothing to do.", 0),
         Field("stopped", int, "", "Stopped by a signal or by a debugger.", 0),
-        Field("zombies", int, "", "Ended, but not yet fetched by their parent.", 0),
+        Field("zombies", int, "", "Ended, but not yet reaped by their parent.", 0),
         Field("dead", int, "", "Being removed.", 0),
         Field("paging", int, "", "Paging, on kernels before 2.6.", 0),
         Field("unknown", int, "", "In a state that the kernel did not have when this was written.", 0),
@@ -51,10 +51,10 @@ _EMPTY = {field.name: 0 for field in MEASUREMENT.fields if field.name != "parked
 def count(proc_root: str) -> dict[str, int]:
     """The fields of ``processes``. A process that ends meanwhile is not counted.
 
-    This is where the time of a batch goes, since the kernel has one file for each process: so the files are
-    opened beside an open /proc, which spares the kernel a walk down the path, and read with one call each.
+    Most of a batch's time is spent here, since the kernel has one file for each process. The files are therefore
+    opened relative to an open /proc, which saves the kernel the path lookup, and read with one call each.
 
-    Raises OSError when the list of processes cannot be read, ValueError for a file that is none of the kernel's.
+    Raises OSError where the list of processes cannot be read, ValueError for a file of another form.
     """
     fields = dict(_EMPTY)
     open_, read, close = os.open, os.read, os.close
@@ -75,7 +75,7 @@ def count(proc_root: str) -> dict[str, int]:
                 continue
             finally:
                 close(descriptor)
-            # A program may call itself anything, brackets and spaces included: what follows the last one is sure.
+            # The name of a program can contain brackets and spaces: only the part after the last bracket is safe.
             words = content[content.rfind(b")") + 1 :].split(None, _THREADS + 1)
             try:
                 threads += int(words[_THREADS])

@@ -12,12 +12,12 @@ from collectors.system.files import read_text, sentence
 
 MEASUREMENT = Measurement(
     "temp",
-    "Temperatures that the kernel knows of.",
+    "Temperatures that the kernel reports.",
     (Tag("sensor", "The sensor's name and label, such as cpu_thermal or nvme_composite."),),
     (Field("temp", float, "celsius", "The temperature.", -273.15, 1000),),
 )
 
-#: What a driver answers while its device sleeps or is switched off: there is no reading, and nothing is broken.
+#: Errors of a driver whose device sleeps or is off: there is no reading, and no fault.
 _ASLEEP = frozenset({errno.EAGAIN, errno.ENODATA, errno.ENXIO, errno.ENODEV})
 
 
@@ -32,7 +32,7 @@ def _list(folder: str, prefix: str, suffix: str = "") -> list[str]:
 def hwmon_sensors(sys_root: str) -> Iterator[tuple[str, str]]:
     """Each sensor's name and the file with its temperature (kernel: Documentation/hwmon/sysfs-interface.rst).
 
-    Old drivers have their files one folder further down; they are looked at only where no other has any.
+    Old drivers have their files one folder further down, which is read only where no other driver has any.
     """
     base = f"{sys_root}/class/hwmon"
     folders = [f"{base}/{name}" for name in _list(base, "hwmon")]
@@ -58,7 +58,7 @@ def zone_sensors(sys_root: str) -> Iterator[tuple[str, str]]:
 def read_millidegrees(path: str) -> float | None:
     """Degrees Celsius, or None from a sensor that sleeps; never waits for one to wake.
 
-    Raises OSError when the sensor does not answer, ValueError when what it says is no number.
+    Raises OSError where the sensor does not answer, ValueError where the answer is not a number.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

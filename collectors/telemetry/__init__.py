@@ -1,8 +1,8 @@
 """Calibrates and validates the measurements of other collectors, and keeps the state of each device.
 
 Telegraf runs it as ``processors.execd``: lines of line protocol come in on standard input and go out on standard
-output. Lines of a measurement that the settings do not name go through as they came. What is refused becomes
-``telemetry_rejected``. docs/collectors/telemetry.md tells of the limits, the settings and what it costs.
+output. Lines of measurements that the settings do not name pass unchanged. A rejected value becomes
+``telemetry_rejected``. docs/collectors/telemetry.md describes the limits, the settings and the cost.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MEASUREMENTS = (REJECTED, *STATE_MEASUREMENTS, *PAYLOAD_MEASUREMENTS)
 
 
 def create(context: Context) -> Collector:
-    """The processor. It starts degraded where a setting is wrong, unless it runs once: that raises what is wrong."""
+    """The processor. It starts degraded where a setting is wrong, unless it runs once: then it raises."""
     from collectors.telemetry.processor import open_processor
 
     return open_processor(context)

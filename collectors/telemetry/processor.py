@@ -29,7 +29,7 @@ class States(Protocol):
     """Keeps the state of devices, and writes it while the processor handles lines."""
 
     def tell(self) -> list[str]:
-        """Lines about what was written, few enough that no input waits for them. Writes when a write is due."""
+        """Lines about the writes, few enough that no input waits for them. Writes when a write is due."""
         ...
 
     def close(self) -> list[str]:
@@ -38,7 +38,7 @@ class States(Protocol):
 
 
 class Stages(NamedTuple):
-    """What the settings make of a processor.
+    """The parts of a processor, made from its settings.
 
     Args:
         lines: splits the input into whole lines.
@@ -56,7 +56,7 @@ class Stages(NamedTuple):
 
 
 class Processor:
-    """Sends lines through the pipeline, and adds what the device states report.
+    """Sends lines through the pipeline, and adds the lines of the device states.
 
     It is degraded while it cannot start, such as with a wrong setting: whole lines pass through unchanged, ``up`` is
     False, each attempt to start counts as an error, and the settings are read again every
@@ -76,7 +76,7 @@ class Processor:
         self._context = context
         self._timer = timer
         self._stages: Stages | None = None
-        self._untouched = Lines(settings.MOST_LINE_BYTES.default)
+        self._untouched = Lines(settings.MAX_LINE_BYTES.default)
         self._retry_at = 0.0
         self._start()
 
@@ -100,7 +100,7 @@ class Processor:
         return self._out(self._stages, self._run(self._stages, self._stages.lines.feed(data)))
 
     def tick(self) -> tuple[bytes, int]:
-        """What the device states report. A degraded processor tries to start when that is due."""
+        """The lines of the device states. A degraded processor tries to start when that is due."""
         if self._stages is None:
             if self._timer() < self._retry_at:
                 return b"", 0
@@ -172,7 +172,7 @@ def _environment_tags(host: str) -> dict[str, str]:
 
 
 def open_processor(context: Context) -> Processor:
-    """The processor. It starts degraded where a setting is wrong, unless it runs once: that raises what is wrong."""
+    """The processor. It starts degraded where a setting is wrong, unless it runs once: then it raises."""
     import time
 
     return Processor(open_stages, context, time.monotonic)
@@ -199,9 +199,9 @@ def open_stages(context: Context) -> Stages:
     if values[settings.SITE]:
         tags["site"] = values[settings.SITE] or ""
     # Before the tracker is opened, which a wrong setting would leave open at each retry.
-    book = LimitTable(declarations(names), _limits(values[settings.LIMITS]))
+    limit_table = LimitTable(declarations(names), _limits(values[settings.LIMITS]))
     earliest_ns = _day_ns(values[settings.EARLIEST])
-    rejections = Rejections(tags, values[settings.MOST_TOPICS])
+    rejections = Rejections(tags, values[settings.MAX_TOPICS])
     complain = context.report.error
     said: deque[str] = deque()
     tracker = open_tracker(values, tags["host"], said.append, context.clock_ns, time.monotonic)
@@ -211,7 +211,7 @@ def open_stages(context: Context) -> Stages:
         states = Background(tracker, values[PENDING], said, complain, spell, time.monotonic, context.clock_ns)
     pipeline = Pipeline(
         names=names,
-        book=book,
+        limit_table=limit_table,
         calibrations=Calibrations(
             values[CALIBRATIONS],
             complain,
@@ -224,12 +224,12 @@ def open_stages(context: Context) -> Stages:
         devices=_split(values[settings.DEVICES]),
         earliest_ns=earliest_ns,
         ahead_ns=int(values[settings.AHEAD] * 1e9),
-        most_series=values[settings.MOST_SERIES],
+        max_series=values[settings.MAX_SERIES],
         clock_ns=context.clock_ns,
         complain=complain,
         kinds=lru_cache(maxsize=256)(_kinds),
     )
-    lines = Lines(values[settings.MOST_LINE_BYTES])
+    lines = Lines(values[settings.MAX_LINE_BYTES])
     return Stages(lines, pipeline, rejections, states, tags)
 
 

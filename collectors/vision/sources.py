@@ -30,7 +30,7 @@ class Taken(NamedTuple):
         payload: a message, or the content of a file.
         device: the machine whose camera took the picture; empty if unknown.
         read: decodes the payload; raises Refused.
-        message: what the source acknowledges once the picture is processed; None for a file.
+        message: the message to acknowledge once the picture is processed; None for a file.
     """
 
     payload: bytes
@@ -48,7 +48,7 @@ class Source(Protocol):
         ...
 
     def take(self, seconds: float) -> Taken | None:
-        """The next picture, or None if none arrives within so many seconds."""
+        """The next picture, or None if none arrives within *seconds*."""
         ...
 
     def done(self, taken: Taken) -> None:

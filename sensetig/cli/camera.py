@@ -66,7 +66,7 @@ def _with_settings(function: Any) -> Any:
 def tune(
     source: str, out: Path, seconds: float | None, numbers: tuple[int, ...], most: int, **options: str | None
 ) -> None:
-    """Draw what the detector sees in SOURCE, a file, device, URL or scene, and say what follows from it.
+    """Draw the detector's view of SOURCE (a file, device, URL or scene), and suggest settings.
 
     SOURCE is what the collector's setting of that name takes, or scene:NAME for a simulated one. Each row of the
     picture shows the picture with a box around what moves, the background, the difference from it, and what has

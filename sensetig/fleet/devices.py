@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from collectors.device_state.measurement import OFFLINE, ONLINE
 from sensetig import policy
-from sensetig.report.reader import Reader, Series, Value
+from sensetig.influxdb.client import Client, Series, Value
 
 #: Further values: name -> (measurement, field, further tags, condition).
 _NEWEST = {
@@ -131,8 +131,8 @@ def ordered(devices: Iterable[Judged]) -> list[Judged]:
     )
 
 
-def read(reader: Reader, now_seconds: float, since_seconds: float) -> list[Device]:
-    """Every device that has written within the last *since_seconds*. Raises ReportError."""
+def read(client: Client, now_seconds: float, since_seconds: float) -> list[Device]:
+    """Every device that has written within the last *since_seconds*. Raises InfluxDBError."""
     scope = f"time >= {int((now_seconds - since_seconds) * 1000)}ms"
     queries = [
         f'SELECT last("{field}") FROM "{name}" WHERE {scope} GROUP BY "host"'  # noqa: S608
@@ -152,7 +152,7 @@ def read(reader: Reader, now_seconds: float, since_seconds: float) -> list[Devic
         # A device may have been retired long before the period that is shown.
         queries.append(f'SELECT last("retired") FROM "{name}" GROUP BY "{tag}", "site"')  # noqa: S608
         queries.append(f'SELECT last("{field}") FROM "{name}" WHERE {scope} GROUP BY "{tag}", "site"')  # noqa: S608
-    *answers, changes, machines, here, behind, there = reader.ask_all(queries)
+    *answers, changes, machines, here, behind, there = client.query_all(queries)
     heard = _heard(answers[: len(policy.SIGNS_OF_LIFE)])
     newest = dict(zip(_NEWEST, (_values(each, "host") for each in answers[len(policy.SIGNS_OF_LIFE) :]), strict=False))
     state = dict(zip(_STATE.values(), (_values(each, "device") for each in answers[-len(_STATE) :]), strict=True))

@@ -33,7 +33,7 @@ _DIGITS = 6
 
 
 class Message(NamedTuple):
-    """What is sent at once.
+    """A message.
 
     Args:
         device: the sender.
@@ -57,7 +57,7 @@ class Status(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """Something that went wrong, with what it befell.
+    """A fault, with the readings that it affects.
 
     Args:
         kind: ``dropout``, ``stuck``, ``spike``, ``out_of_range``, ``late``, ``lost``, ``offline``, ``duplicate`` or one
@@ -162,7 +162,7 @@ class Device:
         return now_ns + self.character.clock_offset_ns + round(since_ns * self.character.clock_drift_ppm / 1e6)
 
     def step(self, now_ns: int, reading: Reading) -> Step:
-        """Sense what there is now, and send what is to be sent now."""
+        """Take the readings that are due, and send the messages that are due."""
         step = Step([], [])
         time_ns = self.stamp(now_ns)
         metrics = self._sense(now_ns, time_ns, reading, step.faults)
@@ -173,7 +173,7 @@ class Device:
         return step
 
     def finish(self) -> Step:
-        """Send what is held back, at the end of the simulation."""
+        """Send messages that were held back, at the end of the simulation."""
         step = Step([], [])
         if self._offline_until_ns:
             self._return(step)

@@ -17,7 +17,7 @@ _KNOT_NS = 10_000_000_000
 
 
 class World:
-    """Each device in a room of its own."""
+    """Each device in a separate room."""
 
     mark = "simulated"
 
@@ -49,7 +49,7 @@ class Recording:
 
     Args:
         path: a CSV of readings, also compressed.
-        refuse: is told of each row that is passed over.
+        refuse: called with each row that is skipped.
 
     Raises:
         SimulatorError: the file is no recording.

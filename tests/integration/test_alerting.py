@@ -280,7 +280,7 @@ def test_a_retired_device_is_not_silent_and_is_again_when_it_is_taken_back(
 def test_a_database_without_a_point_sets_nothing_off(influxdb: InfluxDB) -> None:
     before_all = 1_000_000_000
     for rule in COMMITTED.values():
-        (nothing,) = outcomes(reader(influxdb).ask_all, rule, [before_all * 1000])
+        (nothing,) = outcomes(reader(influxdb).query_all, rule, [before_all * 1000])
         assert nothing == {}
         assert firing(rule, [before_all * 1000], [nothing]) == []
 
@@ -359,7 +359,7 @@ def test_all_windows_at_once_say_what_each_says_alone(key: str, influxdb: Influx
     story, rule = STORIES[key], COMMITTED[f"sensetig-{key}"]
     name = f"{key}-windows"
     times = told(story, influxdb, name)
-    ask = reader(influxdb).ask_all
+    ask = reader(influxdb).query_all
     windows = at_windows(ask, rule, times.before * 1000, times.after * 1000) or {}
     assert (not windows) == (key in ONE_BY_ONE)
     ends = list(windows)

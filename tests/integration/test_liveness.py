@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from sensetig import policy
-from sensetig.cli import status
+from sensetig.__main__ import main
+from sensetig.cli.status import NEEDS_ACTION
 from tests import dashboards
 from tests.integration.alerting import committed, evaluated, reader, write
 from tests.integration.conftest import InfluxDB
@@ -56,8 +57,8 @@ def told(influxdb: InfluxDB, folder: Path) -> dict[str, dict[str, Any]]:
     token.write_text(influxdb.read_token)
     token.chmod(0o600)
     options = ["--url", influxdb.url, "--token-file", str(token), "--json"]
-    answer = CliRunner().invoke(status.command, options)
-    assert answer.exit_code == status.NEEDS_ACTION, answer.output
+    answer = CliRunner().invoke(main, ["status", *options])
+    assert answer.exit_code == NEEDS_ACTION, answer.output
     return {each["name"]: each for each in json.loads(answer.output)["devices"]}
 
 
@@ -68,7 +69,7 @@ def column(influxdb: InfluxDB, name: str) -> dict[str, int]:
         for each in dashboards.targets(dashboards.committed()["fleet.json"])
         if each.panel == "Devices" and f'AS "{name}" FROM' in each.query
     ]
-    answer = reader(influxdb).ask(dashboards.filled(target.query, {"site": SITE}))
+    answer = reader(influxdb).query(dashboards.filled(target.query, {"site": SITE}))
     return {next(iter(series.tags.values())): int(str(series.rows[0][1])) for series in answer}
 
 
@@ -105,7 +106,7 @@ def test_two_machines_under_one_name_are_noticed(influxdb: InfluxDB, now: int, t
         for each in dashboards.targets(dashboards.committed()["fleet.json"])
         if each.panel == "Two machines under one name"
     ]
-    answer = reader(influxdb).ask(dashboards.filled(target.query, {"site": SITE}))
+    answer = reader(influxdb).query(dashboards.filled(target.query, {"site": SITE}))
     assert [series.tags for series in answer] == [{"host": "twin", "site": SITE}]
     alerts = evaluated(committed()["sensetig-name-clash"], influxdb, now)
     assert {each.labels["host"] for each in alerts if each.fires and each.labels["site"] == SITE} == {"twin"}

@@ -46,7 +46,7 @@ class Source:
         return iter(())
 
     def close(self) -> None:
-        """There is nothing to let go of."""
+        """Nothing is open."""
 
 
 def picture(seconds: float, size: tuple[int, int] = (160, 120)) -> Frame:

@@ -163,7 +163,7 @@ def test_a_lost_source_is_an_error_and_a_non_zero_status() -> None:
     report = ErrorReporter("camera", bench.errors.append)
     written: list[bytes] = []
     runner = Runner("camera", bench.watch, report, written.append, lambda: BASE_NS, lambda: 0.0)
-    assert runner.follow(lambda *_: False) == 1
+    assert runner.run_streaming(lambda *_: False) == 1
     assert bench.errors == ["E! camera: /dev/video0 gives no more pictures"]
     assert b"errors=1i,up=0i" in written[-1]
 

@@ -127,7 +127,7 @@ class Pictures:
             yield Frame(picture, number / 10, number * 10**8)
 
     def close(self) -> None:
-        """There is nothing to let go of."""
+        """Nothing is open."""
 
 
 def watched(pictures: list[Image]) -> tuple[list[Metric], list[str], int]:

@@ -149,7 +149,10 @@ def test_a_picture_that_does_not_fit_is_reported_and_the_camera_continues(away: 
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"publish_url": "mqtt://hub"}, "the broker hub is not on this machine and would be spoken to unencrypted"),
+        (
+            {"publish_url": "mqtt://hub"},
+            "the broker hub is not on this machine and would be reached without",
+        ),
         ({"publish_url": "mqtt://me:x@localhost"}, "a file that the setting publish_password_file names"),
         ({"publish_url": "mqtt://me@localhost"}, "publish_password_file .* may be read by others"),
     ],

@@ -1,4 +1,4 @@
-"""The clock's collector: what the kernel says is told, and nothing else."""
+"""The collector of the clock: it reports what the kernel returns, and nothing else."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import os
 
 import pytest
 
-from collectors.clock import CLOCK, STA_UNSYNC, Clock, Kept, kernel
+from collectors.clock import CLOCK, STA_UNSYNC, Clock, ClockState, kernel
 from collectors.core.api import Unavailable
 from tests.schema_check import violations
 
 
 @pytest.mark.parametrize(("status", "synchronised"), [(0x2001, 1), (STA_UNSYNC, 0), (0x2001 | STA_UNSYNC, 0)])
 def test_a_clock_is_synchronised_unless_the_kernel_says_that_it_is_not(status: int, synchronised: int) -> None:
-    (metric,) = Clock(lambda: Kept(status, 12_500, 100), lambda: 7).collect()
+    (metric,) = Clock(lambda: ClockState(status, 12_500, 100), lambda: 7).collect()
     assert metric.fields == {
         "synchronised": synchronised,
         "maximum_error_seconds": 0.0125,
@@ -25,7 +25,7 @@ def test_a_clock_is_synchronised_unless_the_kernel_says_that_it_is_not(status: i
 
 
 def test_a_kernel_that_does_not_tell_is_named() -> None:
-    def refuse() -> Kept:
+    def refuse() -> ClockState:
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
     with pytest.raises(Unavailable, match="adjtimex: Operation not permitted"):

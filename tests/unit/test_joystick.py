@@ -16,7 +16,7 @@ from collectors import joystick
 from collectors.core.api import Context, NotApplicable, Unavailable, Wait
 from collectors.core.errors import ErrorReporter
 from collectors.core.settings import Values
-from collectors.joystick import DIRECTIONS, JOYSTICK, Joystick, LibraryStick, Moved, Presses
+from collectors.joystick import DIRECTIONS, JOYSTICK, Joystick, LibraryStick, Presses, StickEvent
 from tests.schema_check import violations
 
 
@@ -26,13 +26,13 @@ def context(once: bool = False, **values: object) -> Context:
 
 def test_a_press_and_its_release_are_a_point_each_and_holding_is_none() -> None:
     presses = Presses({"device": "pi"})
-    moves = [
-        Moved(1_000_000_000, "up", "pressed"),
-        Moved(1_100_000_000, "up", "held"),
-        Moved(1_250_000_000, "up", "released"),
-        Moved(2_000_000_000, "up", "pressed"),
+    events = [
+        StickEvent(1_000_000_000, "up", "pressed"),
+        StickEvent(1_100_000_000, "up", "held"),
+        StickEvent(1_250_000_000, "up", "released"),
+        StickEvent(2_000_000_000, "up", "pressed"),
     ]
-    points = [presses.point(moved) for moved in moves]
+    points = [presses.point(event) for event in events]
     assert points[1] is None
     found = [point for point in points if point is not None]
     assert [point.fields for point in found] == [
@@ -46,8 +46,8 @@ def test_a_press_and_its_release_are_a_point_each_and_holding_is_none() -> None:
 
 def test_a_release_without_a_press_and_a_clock_set_back_have_no_duration() -> None:
     presses = Presses({})
-    for moved in (Moved(5, "up", "released"), Moved(9, "left", "pressed"), Moved(7, "left", "released")):
-        point = presses.point(moved)
+    for event in (StickEvent(5, "up", "released"), StickEvent(9, "left", "pressed"), StickEvent(7, "left", "released")):
+        point = presses.point(event)
         assert point is not None
         assert "held_seconds" not in point.fields
 
@@ -55,7 +55,7 @@ def test_a_release_without_a_press_and_a_clock_set_back_have_no_duration() -> No
 @given(
     st.lists(
         st.builds(
-            Moved,
+            StickEvent,
             st.integers(0, 2**60),
             st.sampled_from(DIRECTIONS),
             st.sampled_from(("pressed", "released", "held")),
@@ -63,16 +63,16 @@ def test_a_release_without_a_press_and_a_clock_set_back_have_no_duration() -> No
         max_size=30,
     )
 )
-def test_whatever_the_joystick_does_fits_the_declaration(moves: list[Moved]) -> None:
+def test_whatever_the_joystick_does_fits_the_declaration(events: list[StickEvent]) -> None:
     presses = Presses({"device": "pi"})
-    points = [point for point in map(presses.point, moves) if point is not None]
+    points = [point for point in map(presses.point, events) if point is not None]
     assert [each for point in points for each in violations(point, (JOYSTICK,))] == []
-    assert len(points) == sum(moved.action != "held" for moved in moves)
+    assert len(points) == sum(event.action != "held" for event in events)
 
 
 def test_two_things_at_one_time_are_two_points() -> None:
     presses = Presses({})
-    one, other = (presses.point(Moved(5, "up", action)) for action in ("pressed", "released"))
+    one, other = (presses.point(StickEvent(5, "up", action)) for action in ("pressed", "released"))
     assert one is not None
     assert other is not None
     assert one.time_ns != other.time_ns
@@ -130,7 +130,7 @@ def test_the_library_is_asked_only_once_its_device_can_be_read() -> None:
     os.write(write, b"12")
     stick = LibraryStick(Library(read), simulated=False)
     following: Wait = wait
-    assert list(stick.moves(following)) == [[], []]
+    assert list(stick.events(following)) == [[], []]
     assert waited == [read] * 3
     stick.close()
     os.close(write)

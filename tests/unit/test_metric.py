@@ -226,11 +226,11 @@ def test_a_metric_of_an_impossible_time_is_left_out_rather_than_dated_now(time_n
 
 
 def test_many_different_field_names_do_not_grow_the_memory() -> None:
-    from collectors.core.line_protocol import _FIELD_KEYS, _KEPT
+    from collectors.core.line_protocol import _FIELD_KEYS, _MAX_CACHED
 
-    for number in range(_KEPT * 2):
+    for number in range(_MAX_CACHED * 2):
         assert line({f"field{number}": 1}) == f"m field{number}=1i"
-    assert len(_FIELD_KEYS) <= _KEPT
+    assert len(_FIELD_KEYS) <= _MAX_CACHED
 
 
 # --- reading ----------------------------------------------------------------------------------------

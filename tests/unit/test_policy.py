@@ -20,9 +20,9 @@ from grafana.dashboards.lib import silence, thresholds
 from sensetig import bundle, policy
 from sensetig.fleet.devices import Device, Limits, judge
 from sensetig.policy import ACT, GOOD, LOOK, Threshold
-from sensetig.report.facts import QUANTITIES, Disk, Facts, Spread
+from sensetig.report.narrative import summary
 from sensetig.report.period import Period
-from sensetig.report.words import summary
+from sensetig.report.stats import QUANTITIES, Disk, Spread, Stats
 from tests import dashboards
 
 COMMITTED = dashboards.committed()
@@ -179,7 +179,7 @@ def report_level(**facts: Any) -> str:
     """The level of what a report says of facts: that of the one sentence that they give."""
     begin = datetime(2026, 11, 14, tzinfo=UTC)
     week = Period(begin, begin + timedelta(days=7), "raw", 1800)
-    empty = Facts("system", None, None, (), None, (), (), {}, {}, None, None, ())
+    empty = Stats("system", None, None, (), None, (), (), {}, {}, None, None, ())
     headings = {"Disks", "The device"}
     (sentence,) = [
         each

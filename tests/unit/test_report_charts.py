@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from grafana.dashboards import FOLDER
-from sensetig.report import ReportError, panels
+from sensetig.errors import ReportError
+from sensetig.influxdb.client import Client, Series, Value
+from sensetig.report import panels
 from sensetig.report.charts import draw, spans
 from sensetig.report.export import as_csv
 from sensetig.report.lines import Drawn, Line, ask, named, regrouped, shares, stretches
-from sensetig.report.looks import state
 from sensetig.report.period import Period
-from sensetig.report.reader import Reader, Series, Value
+from sensetig.report.style import state
 
 BEGIN = datetime(2026, 11, 14, tzinfo=UTC)
 HOUR = Period(BEGIN, BEGIN + timedelta(hours=1), "raw", 60)
@@ -140,13 +141,13 @@ def test_a_minute_of_low_voltage_is_not_lost_in_half_an_hour() -> None:
     assert state(0.5, {"1": ("up", "green"), "0": ("failing", "red")}, []) == ("failing for part of the time", "red")
 
 
-class Answers(Reader):
+class Answers(Client):
     """A database whose every answer is one state, in a step that began before the period, or at its end."""
 
     def __init__(self, *times: int) -> None:
         self._rows: list[list[Value]] = [[time, 1] for time in times]
 
-    def ask_all(self, queries: Sequence[str], database: str = "raw") -> list[list[Series]]:
+    def query_all(self, queries: Sequence[str], database: str = "raw") -> list[list[Series]]:
         del database
         return [[Series({}, ["time", "state"], list(self._rows))] for _ in queries]
 

@@ -238,7 +238,7 @@ def test_events_are_written_as_they_happen_and_the_collector_reports_now_and_the
 
     batches = [[number(each)] for each in range(5)]
     stage = Stage(Streaming(*batches, before=pass_time))
-    assert stage.runner.follow(lambda *_: False) == 0
+    assert stage.runner.run_streaming(lambda *_: False) == 0
     names = [metric.series.measurement for metric in stage.metrics]
     assert names == ["room", "collector", "room", "room", "collector", "room", "room", "collector", "collector"]
     assert [report["samples"] for report in stage.reports] == [1, 2, 2, 0]
@@ -248,19 +248,19 @@ def test_events_are_written_as_they_happen_and_the_collector_reports_now_and_the
 def test_an_event_is_not_held_back_for_the_report() -> None:
     stage = Stage(Streaming([number(1)], [number(2)]))
     stream = stage.runner
-    stream.follow(lambda *_: stage.writes == 2)
+    stream.run_streaming(lambda *_: stage.writes == 2)
     assert stage.writes == 3
 
 
 def test_a_stream_stops_when_it_is_time() -> None:
     stage = Stage(Streaming([number(1)], [number(2)]))
-    assert stage.runner.follow(lambda *_: True) == 0
+    assert stage.runner.run_streaming(lambda *_: True) == 0
     assert sum(report["samples"] for report in stage.reports) == 1
 
 
 def test_a_source_that_is_lost_is_said_and_reported_as_down() -> None:
     stage = Stage(Streaming([number(1)], OSError("unplugged")))
-    assert stage.runner.follow(lambda *_: False) == 1
+    assert stage.runner.run_streaming(lambda *_: False) == 1
     assert stage.reports[-1] == {"samples": 0, "errors": 1, "up": 0}
     assert stage.said == ["E! room: OSError: unplugged"]
 
@@ -268,4 +268,4 @@ def test_a_source_that_is_lost_is_said_and_reported_as_down() -> None:
 def test_a_reader_that_is_gone_is_not_taken_for_a_lost_source() -> None:
     stage = Stage(Streaming(BrokenPipeError()))
     with pytest.raises(BrokenPipeError):
-        stage.runner.follow(lambda *_: False)
+        stage.runner.run_streaming(lambda *_: False)

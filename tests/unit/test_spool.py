@@ -110,20 +110,20 @@ def test_what_waits_is_counted(ends: Ends) -> None:
 
 def test_the_bell_rings_for_each_append_until_it_is_heard(ends: Ends) -> None:
     writer, reader = ends.writer(), ends.reader()
-    assert reader.bell is not None
-    assert select.select([reader.bell], [], [], 0)[0] == []
+    assert reader.fifo is not None
+    assert select.select([reader.fifo], [], [], 0)[0] == []
     writer.append(b"a b=1 1\n")
     writer.append(b"a b=2 2\n")
-    assert select.select([reader.bell], [], [], 5)[0] == [reader.bell]
-    reader.heard()
-    assert select.select([reader.bell], [], [], 0)[0] == []
-    reader.heard()
+    assert select.select([reader.fifo], [], [], 5)[0] == [reader.fifo]
+    reader.clear_notification()
+    assert select.select([reader.fifo], [], [], 0)[0] == []
+    reader.clear_notification()
 
 
 def test_a_bell_that_nobody_hears_holds_nobody_up(ends: Ends) -> None:
     writer = ends.writer(max_bytes=1 << 24)
     for _ in range(70_000):  # more rings than a pipe holds
-        writer._ring()
+        writer._notify()
     writer.append(b"a b=1 1\n")
     assert everything(ends.reader()) == [b"a b=1 1"]
 
@@ -134,23 +134,23 @@ def test_a_bell_that_a_backup_has_made_a_file_is_no_bell_until_the_writer_makes_
     bell.unlink()
     bell.write_bytes(b"")
     reader = ends.reader()
-    assert reader.bell is None
-    reader.heard()
+    assert reader.fifo is None
+    reader.clear_notification()
     ends.end(reader)
     ends.writer().append(b"a b=1 1\n")
     reader = ends.reader()
-    assert reader.bell is not None
-    assert select.select([reader.bell], [], [], 5)[0] == [reader.bell]
-    reader.heard()
-    assert select.select([reader.bell], [], [], 0)[0] == []
+    assert reader.fifo is not None
+    assert select.select([reader.fifo], [], [], 5)[0] == [reader.fifo]
+    reader.clear_notification()
+    assert select.select([reader.fifo], [], [], 0)[0] == []
     assert everything(reader) == [b"a b=1 1"]
 
 
 def test_a_writer_that_ends_is_no_ring(ends: Ends) -> None:
     writer, reader = ends.writer(), ends.reader()
     ends.end(writer)
-    assert reader.bell is not None
-    assert select.select([reader.bell], [], [], 0)[0] == []
+    assert reader.fifo is not None
+    assert select.select([reader.fifo], [], [], 0)[0] == []
 
 
 # --- crashes ----------------------------------------------------------------------------------------
@@ -270,12 +270,12 @@ def test_a_removed_folder_is_made_again_with_the_next_line_and_what_was_lost_is_
     writer.append(batch(numbered(1, first=6)))
     writer.append(batch(numbered(1, first=7)))
     assert ends.said == [
-        f"the spool {ends.directory} was removed, and is made again; up to 3 lines were in it that nobody had fetched"
+        f"the spool {ends.directory} was removed, and is made again; up to 3 lines were in it that were not delivered"
     ]
     again = ends.reader()
     assert everything(again) == numbered(2, first=6)
     assert (again.number, again.missing) == (7, 3)
-    assert again.bell is not None
+    assert again.fifo is not None
     with pytest.raises(Busy):
         ends.writer()
 
@@ -308,7 +308,9 @@ def test_a_removed_folder_that_cannot_be_made_again_ends_the_writer(ends: Ends) 
 
 def test_a_second_writer_and_a_second_reader_are_told(ends: Ends) -> None:
     ends.writer()
-    with pytest.raises(Busy, match=f"the process {os.getpid()} writes to the spool .*; give each collector a folder"):
+    with pytest.raises(
+        Busy, match=f"the process {os.getpid()} writes to the spool .*; give each collector its own folder"
+    ):
         ends.writer()
     ends.reader()
     with pytest.raises(Busy, match="another process reads the spool"):

@@ -14,7 +14,7 @@ from collectors.core.api import Unavailable
 from collectors.core.errors import ErrorReporter
 from collectors.core.line_protocol import Metric
 from collectors.spool import SPOOL
-from collectors.spool.delivery import LOOK_SECONDS, REPORT_SECONDS, Delivery
+from collectors.spool.delivery import POLL_SECONDS, REPORT_SECONDS, Delivery
 from collectors.spool.reader import Reader
 from collectors.spool.record import decode_position, encode, segment_name
 from collectors.spool.writer import Writer
@@ -126,7 +126,7 @@ def test_nothing_is_put_down_before_it_was_written_and_is_old_enough(stage: Stag
         next(stage.batches)
     assert stage.position == 1
     assert 60 < stage.seconds - begun <= 60 + 2 * REPORT_SECONDS
-    assert all(seconds == 0 or descriptor == stage.reader.bell for seconds, descriptor in stage.waits)
+    assert all(seconds == 0 or descriptor == stage.reader.fifo for seconds, descriptor in stage.waits)
 
 
 def test_a_batch_is_put_down_only_after_the_next_is_asked_for(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_without_a_bell_it_looks_by_itself(tmp_path: Path) -> None:
 
     delivery = Delivery(reader, "x", 60, False, ErrorReporter("spool", pytest.fail), lambda: 17, lambda: 0.0)
     assert len(list(delivery.stream(wait))) == 2
-    assert waits == [(0, None), (LOOK_SECONDS, None)]
+    assert waits == [(0, None), (POLL_SECONDS, None)]
     delivery.close()
 
 
@@ -178,7 +178,7 @@ def test_a_position_that_cannot_be_put_down_is_counted_and_delivery_goes_on(tmp_
     stage.write(1)
     assert [numbers(batch) for batch in stage.batches][1] == [1]
     assert stage.said == [
-        "E! spool: it cannot be put down how far the spool was delivered: No space left on device; "
+        "E! spool: the position in the spool cannot be written: No space left on device; "
         "lines may be delivered again after a restart"
     ]
     stage.close()
@@ -189,7 +189,7 @@ def test_what_is_no_line_protocol_is_counted_and_passed_over(stage: Stage) -> No
     next(stage.batches)
     assert numbers(next(stage.batches)) == [1, 3]
     assert len(stage.said) == 1
-    assert "no line of line protocol: column 1" in stage.said[0]
+    assert "a line that is not line protocol: column 1" in stage.said[0]
 
 
 def test_lost_and_damaged_lines_are_told_and_counted(stage: Stage) -> None:
@@ -200,7 +200,7 @@ def test_lost_and_damaged_lines_are_told_and_counted(stage: Stage) -> None:
     assert numbers(next(stage.batches)) == [1, 3]
     assert stage.said == [
         "E! spool: lines missing from the spool: 1; it or the disk was full for a while, or a file is damaged",
-        "E! spool: damaged pieces of the spool that were passed over: 1",
+        "E! spool: damaged records of the spool that were skipped: 1",
     ]
     assert next(stage.batches)[0].fields["dropped"] == 0
 
@@ -220,7 +220,7 @@ def test_a_spool_that_was_removed_with_its_folder_ends_the_collector_with_the_sa
     next(stage.batches)
     shutil.rmtree(stage.folder)
     stage.seconds += after
-    with pytest.raises(Unavailable, match="the spool was removed; it is opened anew"):
+    with pytest.raises(Unavailable, match="the spool was removed; a restart of this collector opens it again"):
         next(stage.batches)
 
 

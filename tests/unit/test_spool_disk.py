@@ -73,7 +73,7 @@ def test_a_disk_that_does_not_keep_what_it_took_is_told(ends: Ends) -> None:
     disk.truncates = False
     ends.writer(disk=disk).append(b"camera_event score=1 5\n")
     assert ends.said == [
-        f"the spool {ends.directory} cannot be put on the disk: Input/output error; "
+        f"the spool {ends.directory} cannot be synced to the disk: Input/output error; "
         "its newest lines may be lost at a power cut"
     ]
 

@@ -93,7 +93,7 @@ def test_a_second_writer_and_a_second_reader_are_told_and_end_with_2(tmp_path: P
             assert (status, out) == (2, "")
             assert err == (
                 f"E! system: the process {writer.pid} writes to the spool {folder}; "
-                "give each collector a folder of its own\n"
+                "give each collector its own folder\n"
             )
             assert run("spool", folder) == (
                 2,

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from sensetig.cli.status import command
+from sensetig.__main__ import main
 from sensetig.fleet.devices import Device, Limits, as_plain, in_service, judge, ordered
 from sensetig.fleet.table import heading, table
 from sensetig.policy import ACT, GOOD, LOOK
@@ -93,13 +93,13 @@ def test_a_narrow_terminal_shows_the_needed_columns_and_wraps_none(width: int) -
     ],
 )
 def test_a_wrong_option_is_one_sentence_and_status_2(arguments: list[str], sentence: str) -> None:
-    done = CliRunner().invoke(command, arguments)
+    done = CliRunner().invoke(main, ["status", *arguments])
     assert done.exit_code == 2
     assert sentence in done.output
 
 
 def test_a_missing_token_is_one_sentence_and_status_1() -> None:
-    done = CliRunner().invoke(command, ["--token-file", "/no-such-folder/token"])
+    done = CliRunner().invoke(main, ["status", "--token-file", "/no-such-folder/token"])
     assert done.exit_code == 1
     assert "Error: the token file /no-such-folder/token cannot be read: No such file or directory" in done.output
 

@@ -239,7 +239,7 @@ def test_without_a_broker_there_is_nothing_to_look_at() -> None:
         ({"url": "http://host"}, "the broker's URL must be mqtt://HOST"),
         ({"url": "mqtt://host:x"}, "the broker's URL must be mqtt://HOST"),
         ({"url": "mqtt://host:99999"}, "the broker's URL must be mqtt://HOST"),
-        ({"url": "mqtt://host"}, "the broker host is not on this machine and would be spoken to unencrypted"),
+        ({"url": "mqtt://host"}, "the broker host is not on this machine and would be reached without encryption"),
         ({"url": "mqtts://me:x@host"}, "a password in it.* a file that the setting password_file names"),
         (
             {"url": "mqtts://host", "password_file": "/no/such/file"},

@@ -1,4 +1,4 @@
-"""The folder of reports: each written whole or not at all, the old ones removed, what is still to be sent marked."""
+"""The folder of reports: atomic writes, removal of old reports, and marks on those that are not sent yet."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from collectors.core.files import write_atomic
-from sensetig.report.errors import ReportError
+from sensetig.errors import ReportError
 
-#: What a report of this shelf is called; nothing else in the folder is touched.
+#: Names of reports; nothing else in the folder is touched.
 _NAME = re.compile(r".+_\d{8}T\d{4}_\d{8}T\d{4}\.(?:html|pdf|png|csv)")
 
-#: Stands beside a report that is to be sent, until it has been.
+#: Ending of the file that marks a report as not sent yet.
 UNSENT = ".unsent"
 
 
@@ -47,7 +47,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def writable(folder: Path) -> None:
-    """Raise ReportError where no report can be written into a folder, which is to be told before one is made."""
+    """Raise ReportError, before a report is made, where it cannot be written into its folder."""
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass
@@ -55,7 +55,7 @@ def writable(folder: Path) -> None:
         raise ReportError(f"no report can be written into {folder.absolute()}: {error.strerror}") from None
 
 
-class Shelf:
+class ReportStore:
     """A folder of reports. Raises ReportError when it cannot be made."""
 
     def __init__(self, folder: Path) -> None:
@@ -78,7 +78,7 @@ class Shelf:
         return path
 
     def unsent(self) -> list[Unsent]:
-        """What is still to be sent, the oldest first. A mark whose report is gone is removed. Raises ReportError."""
+        """Reports that are not sent yet, the oldest first. Removes marks without a report. Raises ReportError."""
         found = []
         for mark in sorted(self.folder.glob(f"*{UNSENT}"), key=lambda each: (each.stat().st_mtime_ns, each.name)):
             report = mark.with_name(mark.name.removesuffix(UNSENT))

@@ -31,7 +31,7 @@ PALETTE = ("blue", "orange", "green", "purple", "red", "sky", "yellow", "wine")
 _WORST = {"red": 0, "orange": 1}
 
 
-class Look(NamedTuple):
+class Style(NamedTuple):
     """How one series is drawn."""
 
     colour: str
@@ -42,10 +42,10 @@ class Look(NamedTuple):
     fill: float = 0.1
 
 
-def looks(panel: Panel, names: tuple[str, ...]) -> dict[str, Look]:
+def styles_of(panel: Panel, names: tuple[str, ...]) -> dict[str, Style]:
     """The look of each series, by its name."""
     free = iter(PALETTE * (len(names) // len(PALETTE) + 1))
-    found: dict[str, Look] = {}
+    found: dict[str, Style] = {}
     used_shades: dict[str, int] = {}
     for name in names:
         values = properties(panel, name)
@@ -57,7 +57,7 @@ def looks(panel: Panel, names: tuple[str, ...]) -> dict[str, Look]:
             used_shades[chosen] = shade + 1
             if shade and chosen in PALETTE:
                 chosen = PALETTE[(PALETTE.index(chosen) + 2 * shade) % len(PALETTE)]
-        found[name] = Look(
+        found[name] = Style(
             chosen,
             values.get("unit", panel.defaults.get("unit", "short")),
             values.get("custom.transform") == "negative-Y",

@@ -6,13 +6,10 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
+from sensetig.errors import ReportError
 from sensetig.policy import ACT, GOOD, LOOK
-from sensetig.report import ReportError
 from sensetig.report.alerts import Alert, together
-from sensetig.report.facts import QUANTITIES, Disk, Facts, Flag, Spread
-from sensetig.report.numbers import duration, number
-from sensetig.report.period import Period, moment, period
-from sensetig.report.words import (
+from sensetig.report.narrative import (
     PLAIN,
     Sentence,
     as_text,
@@ -23,22 +20,25 @@ from sensetig.report.words import (
     when,
     zone,
 )  # fmt: skip
+from sensetig.report.numbers import duration, number
+from sensetig.report.period import Period, moment, period
+from sensetig.report.stats import QUANTITIES, Disk, Flag, Spread, Stats
 
 BEGIN = datetime(2026, 11, 14, tzinfo=UTC)
 WEEK = Period(BEGIN, BEGIN + timedelta(days=7), "raw", 1800)
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 GIB = 1024**3
 
-NOTHING = Facts(None, None, None, (), None, (), (), {}, {}, None, None, ())
+NOTHING = Stats(None, None, None, (), None, (), (), {}, {}, None, None, ())
 
 
-def facts(**values: object) -> Facts:
-    """Facts of a device that was there all week, with these values."""
-    there = Facts("system", WEEK.begin_ms, WEEK.end_ms, (), 0, (), (), {}, {"system": 0}, None, None, ())
+def facts(**values: object) -> Stats:
+    """Stats of a device that was there all week, with these values."""
+    there = Stats("system", WEEK.begin_ms, WEEK.end_ms, (), 0, (), (), {}, {"system": 0}, None, None, ())
     return there._replace(**values)  # type: ignore[arg-type]
 
 
-def texts(given: Facts, span: Period = WEEK) -> str:
+def texts(given: Stats, span: Period = WEEK) -> str:
     return "\n".join(f"{each.level}: {each.text}" for each in summary(given, span, "pi"))
 
 

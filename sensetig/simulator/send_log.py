@@ -1,4 +1,4 @@
-"""The account of a simulation: what was sent, what of it was acknowledged, and what went wrong, kept to the message."""
+"""The account of a simulation: each message sent, acknowledged or failed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sensetig.simulator.device import BROKEN, Fault, Message, Status
 _KEPT_UNSENT = 10_000
 
 
-class Tally:
+class DeviceStats:
     """What one device has sent.
 
     ``points`` and ``fields`` are those of its telemetry and late messages, each once: what should be stored at the
@@ -57,7 +57,7 @@ class Unsent(NamedTuple):
     reason: str
 
 
-class Ledger:
+class SendLog:
     """Counts by device and in all.
 
     Args:
@@ -67,7 +67,7 @@ class Ledger:
     """
 
     def __init__(self, devices: Iterable[str], manifest: IO[str] | None = None, faults: IO[str] | None = None) -> None:
-        self.devices = {name: Tally() for name in devices}
+        self.devices = {name: DeviceStats() for name in devices}
         self._faults: dict[str, Counter[str]] = {name: Counter() for name in self.devices}
         self.unsent: list[Unsent] = []
         self.trouble: Counter[str] = Counter()
@@ -93,18 +93,18 @@ class Ledger:
             self._fault_lines.write(json.dumps({key: value for key, value in fault._asdict().items() if value}) + "\n")
 
     def sent(self, message: Message | Status) -> int:
-        """Note what is being sent; the ticket by which its end is told."""
-        tally = self.devices[message.device]
+        """Record a message as sent; the ticket for its outcome."""
+        stats = self.devices[message.device]
         if isinstance(message, Status):
-            tally.statuses += 1
+            stats.statuses += 1
         elif message.kind in BROKEN:
-            tally.broken += 1
+            stats.broken += 1
         else:
-            setattr(tally, message.kind, getattr(tally, message.kind) + 1)
+            setattr(stats, message.kind, getattr(stats, message.kind) + 1)
             if message.kind != "duplicate":
-                tally.readings += message.readings
-                tally.points += len(message.metrics)
-                tally.fields += sum(len(metric.fields) for metric in message.metrics)
+                stats.readings += message.readings
+                stats.points += len(message.metrics)
+                stats.fields += sum(len(metric.fields) for metric in message.metrics)
             if self._manifest is not None:
                 self._list(message, self._manifest)
         self._tickets += 1
@@ -140,9 +140,9 @@ class Ledger:
     def total(self) -> dict[str, int]:
         """The counts of all devices together."""
         sums: Counter[str] = Counter()
-        for tally in self.devices.values():
-            sums.update(tally.as_dict())
-        return {name: sums[name] for name in Tally().as_dict()}
+        for stats in self.devices.values():
+            sums.update(stats.as_dict())
+        return {name: sums[name] for name in DeviceStats().as_dict()}
 
     def faults_of(self, device: str | None = None) -> dict[str, int]:
         """Faults by kind, of a device or of all."""
@@ -165,7 +165,7 @@ class Ledger:
 
 
 def fault_entries(file: IO[str]) -> Iterator[dict[str, object]]:
-    """The faults that a ledger has written, in their order."""
+    """The faults that a send log has written, in their order."""
     file.seek(0)
     for line in file:
         yield json.loads(line)

@@ -6,9 +6,10 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from sensetig.influxdb.client import Client, Series, Value
 from sensetig.policy import DISKS_ONLY, GAP_SECONDS, MEMORY_PERCENT, PROCESSOR_CELSIUS, SIGNS_OF_LIFE, Threshold
+from sensetig.report.devices import quoted
 from sensetig.report.period import Period
-from sensetig.report.reader import Reader, Series, Value, quoted
 
 #: Outages listed one by one; further ones are only counted.
 MAX_OUTAGES = 200
@@ -89,7 +90,7 @@ class Picture(NamedTuple):
     thumbnail: str
 
 
-class Facts(NamedTuple):
+class Stats(NamedTuple):
     """All that is told in words. None is "not told by this device", which differs from 0."""
 
     alive_by: str | None
@@ -106,15 +107,15 @@ class Facts(NamedTuple):
     origins: tuple[str, ...]
 
 
-def gather(reader: Reader, device: str, period: Period) -> Facts:
+def gather(client: Client, device: str, period: Period) -> Stats:
     """Ask for all of it. Raises ReportError."""
-    ask = _Asking(reader, device, period)
+    ask = _Asking(client, device, period)
     alive = _alive(ask)
     first = last = None
     outages: tuple[tuple[int, int], ...] = ()
     if alive:
         first, last, outages = _outages(ask, *alive)
-    return Facts(
+    return Stats(
         alive[0] if alive else None,
         first,
         last,
@@ -133,8 +134,8 @@ def gather(reader: Reader, device: str, period: Period) -> Facts:
 class _Asking:
     """Asks of one device and one period in its bucket."""
 
-    def __init__(self, reader: Reader, device: str, period: Period) -> None:
-        self._reader = reader
+    def __init__(self, client: Client, device: str, period: Period) -> None:
+        self._client = client
         self.device = device
         self.period = period
         self.hourly = period.hourly
@@ -143,7 +144,7 @@ class _Asking:
         return f'"host" = {quoted(self.device)} AND {(period or self.period).condition()}'
 
     def all(self, *queries: str, database: str = "") -> list[list[Series]]:
-        return self._reader.ask_all(queries, database or self.period.bucket)
+        return self._client.query_all(queries, database or self.period.bucket)
 
     def one(self, query: str, database: str = "") -> list[Series]:
         (answer,) = self.all(query, database=database)
@@ -355,11 +356,11 @@ def _origins(ask: _Asking) -> tuple[str, ...]:
 _JPEG = re.compile(r"data:image/jpeg;base64,[A-Za-z0-9+/]+={0,2}")
 
 
-def pictures(reader: Reader, device: str, period: Period, most: int = 6) -> list[Picture]:
+def pictures(client: Client, device: str, period: Period, most: int = 6) -> list[Picture]:
     """The pictures of the events that stood out most, the best first. Texts are kept in the bucket ``raw`` alone."""
     columns = '"thumbnail", "camera", "area_percent", "duration_seconds"'
     scope = f'"host" = {quoted(device)} AND {period.condition()}'
-    answer = reader.ask(
+    answer = client.query(
         f'SELECT top("score", {most}), {columns} FROM "camera_event" '  # noqa: S608
         f"WHERE {scope} AND \"kind\" = 'end'"
     )

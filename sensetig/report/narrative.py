@@ -1,4 +1,4 @@
-"""The summary: plain sentences that say only what the facts say."""
+"""The summary: plain sentences that say only what the data shows."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from sensetig.policy import (
     OUTAGE_PERCENT,
     worst,
 )
-from sensetig.report.alerts import Told
-from sensetig.report.facts import Disk, Facts, Flag, Spread
+from sensetig.report.alerts import AlertSummary
 from sensetig.report.numbers import counted, duration, number
 from sensetig.report.period import Period, said
+from sensetig.report.stats import Disk, Flag, Spread, Stats
 
 #: The level of a sentence that is neither good nor bad.
 PLAIN = "plain"
@@ -42,9 +42,9 @@ class Sentence(NamedTuple):
     level: str
 
 
-def summary(facts: Facts, period: Period, device: str) -> list[Sentence]:
+def summary(stats: Stats, period: Period, device: str) -> list[Sentence]:
     """What happened, what needs a hand first within each heading."""
-    if facts.alive_by is None and not facts.spreads:
+    if stats.alive_by is None and not stats.spreads:
         return [
             Sentence(
                 "Data",
@@ -53,18 +53,18 @@ def summary(facts: Facts, period: Period, device: str) -> list[Sentence]:
                 ACT,
             )
         ]
-    found = [*_presence(facts, period)]
-    found += [_spread(spread, period) for spread in facts.spreads]
-    if facts.spreads and all(each.before is None for each in facts.spreads):
+    found = [*_presence(stats, period)]
+    found += [_spread(spread, period) for spread in stats.spreads]
+    if stats.spreads and all(each.before is None for each in stats.spreads):
         found.append(Sentence("Data", "The period before has too little data to compare with.", PLAIN))
-    found += [_flag(name, flag, period) for name, flag in facts.flags.items()]
-    if not facts.flags:
+    found += [_flag(name, flag, period) for name, flag in stats.flags.items()]
+    if not stats.flags:
         found.append(Sentence("Power and heat", "No data on the power supply: this device does not tell of it.", PLAIN))
-    found += [sentence for disk in facts.disks if (sentence := _disk(disk)) is not None]
-    if not facts.disks:
+    found += [sentence for disk in stats.disks if (sentence := _disk(disk)) is not None]
+    if not stats.disks:
         found.append(Sentence("Disks", "No data on disks.", PLAIN))
-    found += _readings(facts)
-    found += _camera(facts)
+    found += _readings(stats)
+    found += _camera(stats)
     return found
 
 
@@ -75,7 +75,7 @@ ALERT = "Alert"
 LEVELS = {"critical": ACT, "info": PLAIN}
 
 
-def fired(alerts: Sequence[Told], period: Period) -> list[Sentence]:
+def fired(alerts: Sequence[AlertSummary], period: Period) -> list[Sentence]:
     """A sentence for each rule that fired."""
     found = []
     for each in alerts:
@@ -125,10 +125,10 @@ def when(time_ms: float, period: Period, *, day: bool = False) -> str:
     return time.strftime("%a %d %b %H:%M" if period.begin.year == period.end.year else "%d %b %Y %H:%M")
 
 
-def _presence(facts: Facts, period: Period) -> list[Sentence]:
+def _presence(stats: Stats, period: Period) -> list[Sentence]:
     found = []
-    lost = sum(end - begin for begin, end in facts.outages) / 1000
-    if not facts.outages:
+    lost = sum(end - begin for begin, end in stats.outages) / 1000
+    if not stats.outages:
         text = (
             "Every full hour has data."
             if period.hourly
@@ -136,32 +136,32 @@ def _presence(facts: Facts, period: Period) -> list[Sentence]:
         )
         found.append(Sentence("Data", text, GOOD))
     else:
-        longest = max(facts.outages, key=lambda gap: gap[1] - gap[0])
+        longest = max(stats.outages, key=lambda gap: gap[1] - gap[0])
         share = min(100.0, 100 * lost / period.seconds)
         part = f"({number(share, 'percent')} of the period)"
         lasted, began = duration((longest[1] - longest[0]) / 1000), when(longest[0], period)
-        if len(facts.outages) == 1:
+        if len(stats.outages) == 1:
             text = f"One gap in the data, of {lasted} {part}, from {began}."
         else:
             text = (
-                f"{counted(len(facts.outages), 'gap', 'gaps')} in the data, {duration(lost)} in all {part}; the "
+                f"{counted(len(stats.outages), 'gap', 'gaps')} in the data, {duration(lost)} in all {part}; the "
                 f"longest lasted {lasted}, from {began}."
             )
-        silent = facts.outages[-1][1] == period.end_ms
+        silent = stats.outages[-1][1] == period.end_ms
         if silent:
-            text += f" Nothing has come since {when(facts.outages[-1][0], period)}."
+            text += f" Nothing has come since {when(stats.outages[-1][0], period)}."
         found.append(Sentence("Data", text, ACT if silent else OUTAGE_PERCENT.level(share)))
-    if facts.restarts:
+    if stats.restarts:
         found.append(
             Sentence(
-                "Data", f"The device restarted {'once' if facts.restarts == 1 else f'{facts.restarts} times'}.", LOOK
+                "Data", f"The device restarted {'once' if stats.restarts == 1 else f'{stats.restarts} times'}.", LOOK
             )
         )
-    elif facts.restarts == 0:
+    elif stats.restarts == 0:
         found.append(Sentence("Data", "The device did not restart.", GOOD))
-    if facts.origins:
+    if stats.origins:
         found.append(
-            Sentence("Data", f"Some of what is shown is {' and '.join(facts.origins)}, and was not measured.", LOOK)
+            Sentence("Data", f"Some of what is shown is {' and '.join(stats.origins)}, and was not measured.", LOOK)
         )
     return found
 
@@ -230,29 +230,29 @@ def _disk(disk: Disk) -> Sentence | None:
     return Sentence("Disks", f"{text}.", level)
 
 
-def _readings(facts: Facts) -> list[Sentence]:
+def _readings(stats: Stats) -> list[Sentence]:
     found = []
-    failed = {name: count for name, count in facts.errors.items() if count}
+    failed = {name: count for name, count in stats.errors.items() if count}
     if failed:
         told = ", ".join(f"{name} {count}" for name, count in sorted(failed.items(), key=lambda each: -each[1]))
         found.append(Sentence("Readings", f"Readings that collectors could not take: {told}.", LOOK))
-    elif facts.errors:
-        text = f"No reading failed in {counted(len(facts.errors), 'collector', 'collectors')}."
+    elif stats.errors:
+        text = f"No reading failed in {counted(len(stats.errors), 'collector', 'collectors')}."
         found.append(Sentence("Readings", text, GOOD))
     else:
         found.append(Sentence("Readings", "No data on the collectors.", PLAIN))
-    if facts.rejected:
-        text = f"The validation refused {counted(facts.rejected, 'value', 'values')}."
+    if stats.rejected:
+        text = f"The validation refused {counted(stats.rejected, 'value', 'values')}."
         found.append(Sentence("Readings", text, LOOK))
     return found
 
 
-def _camera(facts: Facts) -> list[Sentence]:
-    if facts.events is None:
+def _camera(stats: Stats) -> list[Sentence]:
+    if stats.events is None:
         return [Sentence("Camera", "No data of a camera.", PLAIN)]
-    if not facts.events:
+    if not stats.events:
         return [Sentence("Camera", "The camera reported, and saw no motion.", PLAIN)]
-    return [Sentence("Camera", f"{counted(facts.events, 'motion event', 'motion events')} began.", PLAIN)]
+    return [Sentence("Camera", f"{counted(stats.events, 'motion event', 'motion events')} began.", PLAIN)]
 
 
 def headings(sentences: Sequence[Sentence]) -> dict[str, list[Sentence]]:
