@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.panels import Panel, listing
 from grafana.dashboards.lib.query import SCOPE, FluxTarget
 from grafana.dashboards.lib.style import properties
+from sensetig.policy import FORGOTTEN_DAYS
 
 
 def rows() -> Iterable[Row]:
-    yield Row("pipeline", "What has arrived", [_ages()], order=12)
+    yield Row("pipeline", "Latest data", [_ages()], order=12)
 
 
 def _ages() -> Panel:
-    """InfluxQL cannot tell of measurements that a query does not name; Flux reads the last point of each series.
+    """InfluxQL needs the names of the measurements; Flux reads the last point of each series.
 
-    Of each day that a query spans, that is: over a long time range it would take much longer and tell the same.
+    It does so for each day of the range, so a long range would take much longer for the same answer.
     """
     conditions = " and ".join(f"r.{each.replace(chr(34), '')}" for each in SCOPE)
     panel = listing(
-        "Newest point of each measurement",
-        f"When the device's newest point of each measurement was taken, within the last {thresholds.FORGOTTEN_DAYS} "
-        "days; the oldest first. What is much older than the rest has stopped: its collector, its sensor, or what "
-        "happens seldom has not happened.",
+        "Latest point per measurement",
+        f"Time of the device's latest point of each measurement within {FORGOTTEN_DAYS} days, oldest first. One that "
+        "is much older than the rest has stopped, or records events that are rare.",
         FluxTarget(
             "from(bucket: v.defaultBucket)\n"
             "  |> range(start: v.timeRangeStart, stop: v.timeRangeStop)\n"
@@ -47,4 +46,4 @@ def _ages() -> Panel:
         size=(24, 9),
         links={"Device": "/d/sensetig-device"},
     )
-    return panel.time_from(f"{thresholds.FORGOTTEN_DAYS}d").hide_time_override(True)
+    return panel.time_from(f"{FORGOTTEN_DAYS}d").hide_time_override(True)

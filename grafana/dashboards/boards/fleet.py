@@ -1,8 +1,8 @@
-"""The Fleet dashboard: what needs action across all devices, and every device with its state.
+"""The Fleet dashboard: what needs action, across all devices, and the state of each.
 
-All queries ask for now, whatever the time range: a fleet is looked at to see what is wrong. They take the newest value
-of each device over the shortest range that tells it, which InfluxDB answers from the end of each series alone, so that
-they take milliseconds with hundreds of devices; means over time of many devices are what is slow, and none is taken.
+All queries show the present, whatever the time range. They take the latest value of each device over the shortest range
+that contains it, which InfluxDB reads from the end of each series, so that they take milliseconds with hundreds of
+devices; means over time of many devices are slow, and there is only that of the CPU.
 """
 
 from __future__ import annotations
@@ -17,31 +17,32 @@ from collectors.pi import MEASUREMENTS as PI
 from collectors.sensehat import MEASUREMENTS as SENSEHAT
 from collectors.system import MEASUREMENTS as SYSTEM
 from collectors.telemetry import MEASUREMENTS as TELEMETRY
-from grafana.dashboards.lib import best, thresholds
+from grafana.dashboards.lib import best, silence, thresholds
 from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.panels import Panel, first_with_value, joined, listing, number
 from grafana.dashboards.lib.query import Source, Target
 from grafana.dashboards.lib.style import gauge_cell, nothing, properties, value_map
+from sensetig import policy
 
-#: The declarations of what is read; all of it is asked in words of its own.
+#: The declarations; every query here is written out.
 _SOURCE = Source(SYSTEM, PI, SENSEHAT, (COLLECTOR,), TELEMETRY, scope=('"site" =~ /^$site$/',))
 
-#: What a device measured counts as its present while it is not offline.
-_NOW = f"time > now() - {thresholds.OFFLINE_SECONDS}s"
+#: A value counts as current for as long as a device with a short interval is not offline.
+_NOW = f"time > now() - {policy.OFFLINE_SECONDS}s"
 
-#: A device that wrote nothing for longer is told of no more.
-_KNOWN = f"time > now() - {thresholds.FORGOTTEN_DAYS}d"
+#: A device that has been silent for longer is not listed.
+_KNOWN = f"time > now() - {policy.FORGOTTEN_DAYS}d"
 
-#: As far as points are kept: that a device is retired may have been said long ago.
-_KEPT = "time > now() - 30d"
+#: A device may have been retired as long ago as points are kept.
+_KEPT = f"time > now() - {policy.KNOWN_DAYS}d"
 
 _SITE = '"site" =~ /^$site$/'
 
-#: File systems in memory or read-only images say nothing of a disk.
-_DISKS = '"fstype" !~ /^(tmpfs|devtmpfs|squashfs|overlay|ramfs|iso9660)$/'
-
 #: The newest value of a field.
 _LAST = 'last("{}")'
+
+#: Columns with the temperature of the air, the best first.
+_AIR, _OTHER_AIR = best.numbered("Air", best.TEMPERATURE), "Other air"
 
 _OFFLINE, _LATE, _ONLINE, _RETIRED = 1, 2, 3, 4
 
@@ -60,28 +61,21 @@ _TO_PIPELINE = "/d/sensetig-pipeline?var-host=${__data.fields.Device}&${site:que
 
 def rows() -> Iterable[Row]:
     yield Row("fleet", "", [*_needs_action(), _devices()], order=0)
-    yield Row("fleet", "Why", _why(), order=10)
+    yield Row("fleet", "Details", _details(), order=10)
 
 
 def _heard() -> str:
-    """Each place of a device with collectors of its own: how it was heard, and whether it is retired there.
-
-    Each of the three newest values within ever shorter times counts as 1: 3 is online, 2 late, 1 offline.
-    """
-    within = (f"{thresholds.FORGOTTEN_DAYS}d", f"{thresholds.OFFLINE_SECONDS}s", f"{thresholds.LATE_SECONDS}s")
-    parts = ", ".join(
-        f'(SELECT last("uptime") * 0 + 1 AS "one", last("uptime") * 0 AS "retired" FROM "system" WHERE {_SITE} AND '  # noqa: S608 - all of it is this module's own
-        f'time > now() - {each} GROUP BY "host", "site")'
-        for each in within
-    )
+    """Each place of a machine: whether it is offline (1), late (2) or online (3), and whether it is retired there."""
+    late = silence.over(policy.LATE_SECONDS, policy.LATE_INTERVALS)
+    offline = silence.over(policy.OFFLINE_SECONDS, policy.OFFLINE_INTERVALS)
     return (
-        f'SELECT sum("one") AS "is", sum("retired") AS "retired" FROM {parts}, {_retired("system", "host")} '  # noqa: S608
-        'GROUP BY "host", "site"'
+        f'SELECT {_ONLINE} - {late} - {offline} AS "is", "retired" '  # noqa: S608
+        f"FROM ({silence.silent(_SITE, _KNOWN, _retired('system', 'host')[1:-1])}) {silence.GROUPS}"
     )
 
 
-def _told() -> str:
-    """The same of what the state of each device's telemetry says, which a hub keeps of devices behind it."""
+def _state() -> str:
+    """The same by the state that a hub keeps of each device behind it."""
     newest = (
         f'(SELECT last("messages") AS "count", "status" FROM "device_state" WHERE {_SITE} AND '  # noqa: S608
         f'{_KNOWN} GROUP BY "device", "site")'
@@ -98,7 +92,7 @@ def _told() -> str:
 
 
 def _retired(measurement: str, tag: str) -> str:
-    """What `sensetig retire` has last said of each device, at each of its places."""
+    """Whether `sensetig retire` has retired each device, at each of its places."""
     return (
         f'(SELECT last("retired") AS "retired" FROM "{measurement}" WHERE {_SITE} AND {_KEPT} '  # noqa: S608
         f'GROUP BY "{tag}", "site")'
@@ -106,17 +100,17 @@ def _retired(measurement: str, tag: str) -> str:
 
 
 def _statuses() -> tuple[Target, Target]:
-    """The status of each device, by what was heard and by what is told of it.
+    """The status of each device: by its own points, and by its ``device_state``.
 
-    A device that has moved is retired at its old place only; one that is retired and writes all the same is online.
-    InfluxQL has no conditions, and a query for each of them would ask for all of this again: so the places are
-    reckoned with, where ``is`` is 1, 2 or 3 and ``retired`` 0 or 1.
+    A device that has moved is retired at its old place only; a retired device that still writes is online. InfluxQL has
+    no conditions, and a query per condition would read everything again, so they are arithmetic, where ``is`` is 1, 2
+    or 3 and ``retired`` 0 or 1.
     """
     silent = '(1 - ("is" - 1) * ("is" - 2) / 2)'  # 1, 1, 0
     serves = f'"is" * (1 - "retired" * {silent})'  # 0 where it is retired and silent
     status = f'"best" + {_RETIRED} * (1 - "best") * (2 - "best") * (3 - "best") / 6'  # 0 becomes that of the retired
     targets = []
-    for title, query, tag in (("Heard", _heard(), "host"), ("Told", _told(), "device")):
+    for title, query, tag in (("Heard", _heard(), "host"), ("State", _state(), "device")):
         places = f'SELECT {serves} AS "serves" FROM ({query}) GROUP BY "{tag}", "site"'  # noqa: S608
         best = f'SELECT max("serves") AS "best" FROM ({places}) GROUP BY "{tag}"'  # noqa: S608
         targets.append(_table(f'SELECT {status} AS "{title}" FROM ({best}) GROUP BY "{tag}"'))  # noqa: S608
@@ -128,58 +122,61 @@ def _table(query: str, unit: str = "") -> Target:
 
 
 def _needs_action() -> list[Panel]:
-    """How many devices need action, and what for: nothing is coloured where nothing is to be done."""
-    hot, filling = thresholds.HOT, thresholds.FILLING
+    """The number of devices that need action, by reason; a number that is 0 stays in the background."""
+    hot, full = policy.PROCESSOR_CELSIUS, policy.DISK_PERCENT
     return [
         _with_status(
             "Offline",
-            f"Devices that have written nothing for {thresholds.OFFLINE_SECONDS // 60} minutes, though they did "
-            f"within {thresholds.FORGOTTEN_DAYS} days and are not retired. Look at power and network; the last thing "
-            "that they wrote is on their own dashboard.",
+            f"Devices silent for {policy.OFFLINE_SECONDS // 60} minutes and for {policy.OFFLINE_INTERVALS} of their "
+            f"intervals, which wrote within {policy.FORGOTTEN_DAYS} days and are not retired. Check power and network; "
+            "the device's own dashboard has the last values.",
             _OFFLINE,
-            thresholds.ACTED,
+            thresholds.counted(policy.ACT),
         ),
         _with_status(
             "Late",
-            f"Devices that have written nothing for {thresholds.LATE_SECONDS} seconds: a restart, a slow link, or the "
-            "beginning of an outage.",
+            f"Devices silent for {policy.LATE_SECONDS} seconds and for {policy.LATE_INTERVALS} of their intervals: a "
+            "restart, a slow link, or the beginning of an outage.",
             _LATE,
-            thresholds.LOOKED,
+            thresholds.counted(policy.LOOK),
         ),
         _count(
-            "Low voltage",
-            "Devices whose power supply is too weak now. Low voltage corrupts cards: change supply or cable.",
+            "Under-voltage",
+            "Devices whose power supply is too weak now. Under-voltage corrupts cards: replace the supply or its "
+            "cable.",
             _among("pi", "under_voltage", '"newest" = true', ("host",)),
-            thresholds.ACTED,
+            thresholds.counted(policy.ACT),
         ),
         _count(
             "Throttled",
-            "Devices whose firmware slows the processor down now, for heat or for a weak supply.",
+            "Devices whose firmware throttles the processor now, because of heat or a weak supply.",
             _among("pi", "throttled", '"newest" = true', ("host",)),
-            thresholds.ACTED,
+            thresholds.counted(policy.ACT),
         ),
         _count(
             "Hot",
-            f"Devices of which a sensor reports {hot} °C or more. From 80 °C a Raspberry Pi slows down: give it air.",
-            _among("temp", "temp", f'"newest" >= {hot}', ("host", "sensor")),
-            thresholds.LOOKED,
+            f"Devices with a sensor at {hot.look} °C or more. A Raspberry Pi throttles from {hot.act} °C: improve "
+            "cooling.",
+            _among("temp", "temp", f'"newest" >= {hot.look}', ("host", "sensor")),
+            thresholds.counted(policy.LOOK),
         ),
         _count(
             "Full disks",
-            f"Devices with a file system that is used to {filling} % or more. A full disk stops what writes to it.",
-            _among("disk", "used_percent", f'"newest" >= {filling}', ("host", "path"), _DISKS),
-            thresholds.ACTED,
+            f"Devices with a file system that is {full.act} % full or more. A full disk stops services that write to "
+            "it.",
+            _among("disk", "used_percent", f'"newest" >= {full.act}', ("host", "path"), policy.DISKS_ONLY),
+            thresholds.counted(policy.ACT),
         ),
         number(
-            "Refused",
-            "Values, lines and messages that were refused within a day, of all devices. Below it says of which, and "
-            "why; a few are normal after a start.",
+            "Rejected",
+            "Values, lines and messages of all devices that were rejected within a day. The table below has the "
+            "devices and the reasons; a few are normal after a start.",
             _table(
-                f'SELECT sum("count") AS "Refused" FROM (SELECT sum("count") AS "count" FROM "telemetry_rejected" '  # noqa: S608
+                f'SELECT sum("count") AS "Rejected" FROM (SELECT sum("count") AS "count" FROM "telemetry_rejected" '  # noqa: S608
                 f'WHERE {_SITE} AND time > now() - 1d), (SELECT last("uptime") * 0 AS "count" FROM "system" '
                 f"WHERE {_SITE} AND {_KNOWN})"
             ),
-            steps=((None, "transparent"), (1, "transparent"), (10, thresholds.LOOK)),
+            steps=thresholds.REFUSED,
             filled=True,
             graph=False,
             decimals=0,
@@ -188,9 +185,9 @@ def _needs_action() -> list[Panel]:
         ),
         _count(
             "Failing",
-            "Collectors of all devices whose newest report says that the whole batch failed. Below it says which.",
+            "Collectors of all devices whose latest batch failed as a whole. The table below has their names.",
             _among("collector", "up", '"newest" = 0', ("host", "collector")),
-            thresholds.ACTED,
+            thresholds.counted(policy.ACT),
         ),
     ]
 
@@ -229,7 +226,7 @@ def _count(
 
 
 def _with_status(title: str, description: str, status: int, steps: thresholds.Steps) -> stat.Panel:
-    """How many devices have that status, told as in the table below."""
+    """The number of devices with a status, which is found as in the table below."""
     panel = number(
         title,
         description,
@@ -246,7 +243,7 @@ def _with_status(title: str, description: str, status: int, steps: thresholds.St
     is_so = {"fieldName": "Status", "config": {"id": "equal", "options": {"value": status}}}
     for change in (
         *joined("Device", ("host", "device")),
-        first_with_value("Status", ("Heard", "Told")),
+        first_with_value("Status", ("Heard", "State")),
         DataTransformerConfig(id_val="filterByValue", options={"type": "include", "match": "all", "filters": [is_so]}),
     ):
         panel.with_transformation(change)
@@ -261,34 +258,44 @@ def _newest(measurement: str, field: str, title: str, within: str, groups: Seque
     return _table(f'SELECT max("newest") AS "{title}" FROM ({newest}) GROUP BY "host"')  # noqa: S608
 
 
+def _airs() -> tuple[Target, Target]:
+    """The temperature of the air at each device: the best that the Sense HAT knows, and that of the warmest other."""
+    other = (
+        f'SELECT last("temperature_raw_celsius") AS "newest" FROM "environment" WHERE {_SITE} AND '  # noqa: S608
+        f'"sensor" !~ /^(hts221|lps25h)$/ AND {_NOW} GROUP BY "device", "sensor"'
+    )
+    return (
+        _table(
+            f'SELECT {best.columns(_LAST, "Air", best.TEMPERATURE)} FROM "environment" WHERE {_SITE} AND '  # noqa: S608
+            f'"sensor" = \'hts221\' AND {_NOW} GROUP BY "device"'
+        ),
+        _table(f'SELECT max("newest") AS "{_OTHER_AIR}" FROM ({other}) GROUP BY "device"'),  # noqa: S608
+    )
+
+
 def _devices() -> Panel:
-    minutes = thresholds.OFFLINE_SECONDS // 60
-    heard, told = _statuses()
+    minutes = policy.OFFLINE_SECONDS // 60
+    heard, state = _statuses()
     return listing(
         "Devices",
-        f"Every device that wrote within {thresholds.FORGOTTEN_DAYS} days, those that are offline or late first and "
-        "those that were taken out of service by sensetig retire last; a "
-        "click on a heading sorts by it, a click on a device leads to it. What it measures is shown while it is not "
-        f"offline; CPU is the mean of {minutes} minutes, Temperature that of the hottest sensor inside, Disk the "
-        "fullest file system. Air is what its Sense HAT measures: calibrated, else compensated, else raw. Devices "
-        "behind a gateway have no values of a Raspberry Pi.",
-        _table(f'SELECT last("uptime") AS "Up for" FROM "system" WHERE {_SITE} AND {_KNOWN} GROUP BY "host", "site"'),  # noqa: S608
-        # Grafana takes the first of them that has a value: what a device wrote itself says more than the state that it
-        # left behind.
+        f"Every device that wrote within {policy.FORGOTTEN_DAYS} days: offline and late ones first, those retired with "
+        "sensetig retire last. Click a heading to sort by it, a device to open it. Values are those of the last "
+        f"{minutes} minutes: CPU their mean, Temperature the hottest sensor inside, Disk the fullest file system. "
+        " Air is the Sense HAT's temperature: calibrated, else compensated, else raw; without a Sense HAT "
+        "that of the warmest sensor. Devices behind a gateway have no values of a Raspberry Pi.",
+        _table(f'SELECT last("uptime") AS "Uptime" FROM "system" WHERE {_SITE} AND {_KNOWN} GROUP BY "host", "site"'),  # noqa: S608
+        # Grafana takes the first that has a value: a machine's own points outweigh the state that it left behind.
         heard,
-        told,
+        state,
         _newest("temp", "temp", "Temperature", _NOW, ("host", "sensor")),
         _table(
             f'SELECT 100 - mean("usage_idle") AS "CPU" FROM "cpu" WHERE {_SITE} AND "cpu" = \'cpu-total\' AND {_NOW} '  # noqa: S608
             'GROUP BY "host"'
         ),
-        _newest("disk", "used_percent", "Disk", _NOW, ("host", "path"), _DISKS),
+        _newest("disk", "used_percent", "Disk", _NOW, ("host", "path"), policy.DISKS_ONLY),
+        *_airs(),
         _table(
-            f'SELECT {best.columns(_LAST, "Air", best.TEMPERATURE)} FROM "environment" WHERE {_SITE} AND {_NOW} '  # noqa: S608
-            'GROUP BY "device"'
-        ),
-        _table(
-            f'SELECT last("under_voltage") AS "Voltage", last("throttled") AS "Speed" FROM "pi" WHERE {_SITE} AND '  # noqa: S608
+            f'SELECT last("under_voltage") AS "Voltage", last("throttled") AS "Throttling" FROM "pi" WHERE {_SITE} AND '  # noqa: S608
             f'{_NOW} GROUP BY "host"'
         ),
         _table(
@@ -300,17 +307,18 @@ def _devices() -> Panel:
         joined_by="Device",
         keys=("host", "device"),
         first_of={
-            "Status": ("Heard", "Told"),
+            "Status": ("Heard", "State"),
             "Last seen": ("Age", "Telemetry"),
-            "Air": best.numbered("Air", best.TEMPERATURE),
+            "Air": (*_AIR, _OTHER_AIR),
             "Site": ("site", "Place"),
         },
         hidden=(
             "Heard",
-            "Told",
+            "State",
             "Age",
             "Telemetry",
-            *best.numbered("Air", best.TEMPERATURE),
+            *_AIR,
+            _OTHER_AIR,
             "site",
             "Place",
         ),
@@ -322,9 +330,9 @@ def _devices() -> Panel:
             "CPU",
             "Disk",
             "Voltage",
-            "Speed",
+            "Throttling",
             "Air",
-            "Up for",
+            "Uptime",
             "Messages",
             "Version",
             "Site",
@@ -358,24 +366,24 @@ def _looks() -> dict[str, list[DynamicConfigValue]]:
         "CPU": gauge_cell(_bare(thresholds.BUSY), width=120),
         "Disk": gauge_cell(_bare(thresholds.DISK), width=120),
         "Voltage": properties(
-            mappings=[*value_map({"true": ("too low", thresholds.ACT), "false": ("fine", thresholds.GOOD)}), nothing()],
+            mappings=[*value_map({"true": ("too low", thresholds.ACT), "false": ("OK", thresholds.GOOD)}), nothing()],
             custom__cellOptions=text,
             custom__width=80,
         ),
-        "Speed": properties(
+        "Throttling": properties(
             mappings=[
-                *value_map({"true": ("throttled", thresholds.ACT), "false": ("full", thresholds.GOOD)}),
+                *value_map({"true": ("throttled", thresholds.ACT), "false": ("none", thresholds.GOOD)}),
                 nothing(),
             ],
             custom__cellOptions=text,
             custom__width=90,
         ),
         "Air": properties(unit="celsius", decimals=1, custom__width=80),
-        "Up for": properties(
+        "Uptime": properties(
             unit="s",
             decimals=1,
             color=worried,
-            thresholds=_steps(((None, thresholds.PLAIN), (0, thresholds.LOOK), (3600, thresholds.PLAIN))),
+            thresholds=_steps(thresholds.STARTED),
             custom__cellOptions=text,
             custom__width=100,
         ),
@@ -383,7 +391,7 @@ def _looks() -> dict[str, list[DynamicConfigValue]]:
         "Version": properties(custom__width=80),
         "Site": properties(custom__minWidth=80, custom__align="left"),
     }
-    # What the whole panel says where there is no device would stand in each cell that has nothing to tell.
+    # Otherwise each empty cell would show the panel's text for no data.
     return {column: [*values, *properties(noValue="–")] for column, values in looks.items()}
 
 
@@ -396,19 +404,34 @@ def _bare(steps: thresholds.Steps) -> thresholds.Steps:
     return ((None, "transparent"), *steps[1:])
 
 
-def _why() -> list[Panel]:
-    link = [{"title": "Its pipeline", "url": _TO_PIPELINE, "targetBlank": False}]
+def _details() -> list[Panel]:
+    link = [{"title": "Pipeline", "url": _TO_PIPELINE, "targetBlank": False}]
+    recent = f"{_SITE} AND time > now() - {policy.NAME_CLASH_SECONDS}s"
+    changes = ", ".join(f"({query})" for query in silence.starts(recent))
+    clashes = f'SELECT sum("value") AS "Changes" FROM {changes} {silence.GROUPS}'  # noqa: S608
     return [
         listing(
-            "Collectors that fail now",
-            "Each collector whose newest report says that the whole batch failed. The reason is in Telegraf's log on "
-            "the device.",
+            "Two machines under one name",
+            "Names under which two machines report, so that their points mix: the number of a machine's start "
+            f"changed more than {policy.NAME_CLASH_CHANGES} times within "
+            f"{policy.NAME_CLASH_SECONDS // 60} minutes. Rename one, or set SENSETIG_HOST.",
+            _table(f'SELECT "Changes" FROM ({clashes}) WHERE "Changes" > {policy.NAME_CLASH_CHANGES} {silence.GROUPS}'),  # noqa: S608
+            hidden=("Time",),
+            order=("host", "site", "Changes"),
+            renamed={"host": "Device", "site": "Site"},
+            columns={"Device": properties(links=link), "Changes": properties(decimals=0, custom__width=100)},
+            size=(8, 8),
+            no_data="Each name has one machine",
+        ),
+        listing(
+            "Failing collectors",
+            "Collectors whose latest batch failed as a whole. Telegraf's log on the device has the reason.",
             _table(
                 'SELECT "up" AS "State" FROM (SELECT last("up") AS "up" FROM "collector" '  # noqa: S608
                 f'WHERE {_SITE} AND {_NOW} GROUP BY "host", "collector") WHERE "up" = 0 GROUP BY "host", "collector"'
             ),
             order=("host", "collector", "State", "Time"),
-            renamed={"host": "Device", "collector": "Collector", "Time": "Since its report"},
+            renamed={"host": "Device", "collector": "Collector", "Time": "Reported"},
             columns={
                 "Device": properties(links=link),
                 "State": properties(
@@ -416,31 +439,31 @@ def _why() -> list[Panel]:
                     custom__cellOptions={"type": "color-text"},
                     custom__align="left",
                 ),
-                "Since its report": properties(unit="dateTimeFromNow"),
+                "Reported": properties(unit="dateTimeFromNow"),
             },
-            size=(12, 8),
-            no_data="No collector fails",
+            size=(7, 8),
+            no_data="No failing collector",
         ),
         listing(
-            "Refused in a day, by device",
-            "What was refused within a day, the most first. One reason that goes on is a sensor that is broken, or a "
-            "limit that does not fit.",
+            "Rejected within a day, by device",
+            "Rejected values within a day, most frequent first. A reason that persists is a broken sensor, or a limit "
+            "that does not fit.",
             _table(
-                f'SELECT sum("count") AS "Refused" FROM "telemetry_rejected" WHERE {_SITE} AND time > now() - 1d '  # noqa: S608
+                f'SELECT sum("count") AS "Rejected" FROM "telemetry_rejected" WHERE {_SITE} AND time > now() - 1d '  # noqa: S608
                 'GROUP BY "device", "measurement", "field", "reason"'
             ),
             hidden=("Time",),
-            order=("device", "reason", "measurement", "field", "Refused"),
+            order=("device", "reason", "measurement", "field", "Rejected"),
             renamed={"device": "Device", "measurement": "Measurement", "field": "Field", "reason": "Reason"},
             columns={
                 "Device": properties(links=link, custom__width=130),
                 "Reason": properties(custom__width=120),
                 "Measurement": properties(custom__width=130),
-                "Refused": properties(decimals=0, custom__width=100),
+                "Rejected": properties(decimals=0, custom__width=100),
             },
-            sort="Refused",
+            sort="Rejected",
             descending=True,
-            size=(12, 8),
-            no_data="Nothing was refused",
+            size=(9, 8),
+            no_data="Nothing was rejected",
         ),
     ]

@@ -1,4 +1,4 @@
-"""What comes through a hub's gateway from other devices: messages, their status, and plugs that measure energy."""
+"""Data from a hub's gateway: messages and status of other devices, and plugs that measure energy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from grafana.dashboards.lib.style import properties
 
 _SOURCE = Source(MEASUREMENTS)
 
-_OFF = "Nothing came through an MQTT gateway"
+_OFF = "No message from an MQTT gateway"
 
 
 def rows() -> Iterable[Row]:
@@ -24,8 +24,8 @@ def _gateway() -> list[Panel]:
     return [
         lines(
             "Messages received",
-            "Messages that the hub's gateway has taken from the broker, per interval. None for long: the broker is "
-            "away, or the devices are.",
+            "Messages that the hub's gateway received from the broker, per interval. None for long: the broker or "
+            "the devices are offline.",
             _SOURCE.mean("mqtt_receipt", "received", function="sum", names=("messages",)),
             low=0,
             decimals=0,
@@ -35,12 +35,12 @@ def _gateway() -> list[Panel]:
             no_data=_OFF,
         ),
         listing(
-            "What devices said of themselves",
-            "The newest words of each device about its status, the broker's last will among them.",
+            "Status messages",
+            "The latest status message of each device, including the last will that the broker publishes for it.",
             _SOURCE.newest("device_status", "status", by=("device",), names=("Status",)),
             order=("device", "Status", "Time"),
-            renamed={"device": "Device", "Time": "Said"},
-            columns={"Said": properties(unit="dateTimeFromNow")},
+            renamed={"device": "Device", "Time": "Received"},
+            columns={"Received": properties(unit="dateTimeFromNow")},
             size=(12, 8),
             no_data=_OFF,
         ),
@@ -51,11 +51,12 @@ def _energy() -> list[Panel]:
     return [
         lines(
             "Power",
-            "What plugs and meters measure, by device. A line that never falls to its floor is something left on.",
+            "The power that plugs and meters measure, by device. A line that never falls to its floor is an "
+            "appliance left on.",
             _SOURCE.mean("energy", "power_watts", by=("device",)),
             low=0,
             decimals=0,
             size=(24, 7),
-            no_data="No plug or meter sends through the gateway",
+            no_data="No plug or meter reports through the gateway",
         ),
     ]

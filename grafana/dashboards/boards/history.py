@@ -1,4 +1,4 @@
-"""The History dashboard: months and years from the summaries by the hour, whatever the resolution."""
+"""The History dashboard: months and years from the hourly summaries, whatever the resolution."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from collectors.pi import MEASUREMENTS as PI
 from collectors.sensehat import MEASUREMENTS as SENSEHAT
 from collectors.system import MEASUREMENTS as SYSTEM
 from collectors.telemetry import MEASUREMENTS as TELEMETRY
+from grafana.dashboards.boards import weather
 from grafana.dashboards.lib import best, thresholds
 from grafana.dashboards.lib.bands import band
 from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.heatmap import MONTHS, by_day, by_hour
 from grafana.dashboards.lib.panels import Panel, lines, number, words
 from grafana.dashboards.lib.query import Source, Target
-from grafana.dashboards.overviews import weather
+from sensetig import policy
 
 _SOURCE = Source((CAMERA_EVENT,), PI, SENSEHAT, SYSTEM, TELEMETRY)
 
@@ -24,9 +25,9 @@ _HUMIDITY_SENSOR = {"sensor": "hts221"}
 _NONE = weather.NO_HOURS
 
 _HOW = """\
-Here everything is read from the bucket `hourly`, in which each hour has its mean, its least and its greatest value.
-A line is the mean; the band around it reaches from the least to the greatest value, however long the interval. The
-newest hour is there two minutes after it is over. **Resolution** is an hour, a day, a week or a month.
+All panels read the bucket `hourly`, which has the mean, minimum and maximum of each hour. A line is the mean; the band
+around it reaches from the minimum to the maximum. The latest hour appears two minutes after it ends. **Resolution** is
+an hour, a day, a week or a month.
 """
 
 
@@ -34,8 +35,8 @@ def rows() -> Iterable[Row]:
     yield Row("history", "", _glance(), order=0)
     yield Row("history", "Air", _air(), order=10)
     yield Row("history", "Device", _device(), order=20)
-    yield Row("history", "Month by month", _months(), order=30)
-    yield Row("history", "What happened", _events(), order=40)
+    yield Row("history", "By month", _months(), order=30)
+    yield Row("history", "Events and power", _events(), order=40)
 
 
 def _extreme(
@@ -69,28 +70,29 @@ def _glance() -> list[Panel]:
     return [
         _extreme(
             "Coldest",
-            "The least temperature of the time range, calibrated or compensated where it is.",
+            "The minimum temperature of the time range, calibrated or compensated where available.",
             'min("{}__min")',
             best.TEMPERATURE,
             unit="celsius",
         ),
         _extreme(
-            "On average",
-            "The mean of all hours of the time range, each of the same weight.",
+            "Average",
+            "The mean of all hours of the time range, each with the same weight.",
             'mean("{}")',
             best.TEMPERATURE,
             unit="celsius",
         ),
         _extreme(
             "Warmest",
-            "The greatest temperature of the time range, calibrated or compensated where it is.",
+            "The maximum temperature of the time range, calibrated or compensated where available.",
             'max("{}__max")',
             best.TEMPERATURE,
             unit="celsius",
         ),
         _extreme(
-            "Dampest",
-            "The greatest relative humidity of the time range. Above 70 % for days, mould grows.",
+            "Most humid",
+            f"The maximum relative humidity of the time range. Above {policy.HUMIDITY_PERCENT[2]} % for days, mould "
+            "grows.",
             'max("{}__max")',
             best.HUMIDITY,
             unit="percent",
@@ -104,19 +106,20 @@ def _air() -> list[Panel]:
     def of(field: str, **where: str) -> Target:
         return _SOURCE.spread("environment", field, where=where or None)
 
-    def corrected(names: tuple[str, ...], fields: tuple[str, ...]) -> Target:
-        """The means of what a calibration or a compensation factor makes of the same."""
+    def corrected(names: tuple[str, ...], fields: tuple[str, ...], sensor: str = "hts221") -> Target:
+        """The means of the calibrated and the compensated value."""
         columns = ", ".join(f'mean("{field}") AS "{name}"' for field, name in zip(fields, names, strict=True))
         return _SOURCE.written(
-            f'SELECT {columns} FROM "hourly".."environment" WHERE $scope GROUP BY time($interval) fill(null)',  # noqa: S608 - no input
+            f'SELECT {columns} FROM "hourly".."environment" WHERE $scope AND "sensor" = '  # noqa: S608 - no input
+            f"'{sensor}' GROUP BY time($interval) fill(null)",
             alias="$col",
         )
 
     return [
         band(
             "Temperature",
-            "As the humidity sensor gives it, which the processor below warms; and the means of what a calibration and "
-            "a compensation factor make of it, where the device has them.",
+            "The reading of the humidity sensor, which the processor below warms; and the means of the calibrated "
+            "and the compensated temperature, where the device has them.",
             of("temperature_raw_celsius", **_HUMIDITY_SENSOR),
             corrected(("calibrated", "compensated"), best.TEMPERATURE[:2]),
             colour="orange",
@@ -128,36 +131,51 @@ def _air() -> list[Panel]:
         ),
         band(
             "Humidity",
-            "Relative humidity at the sensor, and as a calibration and a compensation factor correct it. Above the "
-            "dashed lines mould grows.",
+            "Relative humidity at the sensor, and in the room where a compensation factor is set or the device is "
+            f"calibrated. Above {policy.HUMIDITY_PERCENT[2]} % mould grows.",
             of("humidity_raw_percent", **_HUMIDITY_SENSOR),
             corrected(("calibrated", "compensated"), best.HUMIDITY[:2]),
             colour="blue",
             others={"calibrated": "purple", "compensated": "green"},
             decimals=0,
             size=(12, 10),
-            steps=((None, "transparent"), (60, thresholds.LOOK), (70, thresholds.ACT)),
+            steps=thresholds.DAMP,
             no_data=_NONE,
         ),
         band(
             "Dew point",
-            "The water in the air, which the processor's heat does not change: little in winter, close from 16 °C.",
+            "The moisture in the air, which the processor's heat does not change: low in winter, close from "
+            f"{policy.DEW_POINT_CELSIUS[1]} °C.",
             of("dew_point_celsius", **_HUMIDITY_SENSOR),
             colour="green",
             decimals=1,
             size=(12, 10),
-            steps=((None, "transparent"), (16, thresholds.LOOK), (21, thresholds.ACT)),
+            steps=thresholds.CLOSE,
             no_data=_NONE,
         ),
         band(
             "Pressure",
-            "Air pressure at the board, not reduced to sea level. The band's depth is how restless the weather was.",
+            "Air pressure at the board, not reduced to sea level. A deep band means unsettled weather.",
             of("pressure_hpa", sensor="lps25h"),
-            corrected(("calibrated",), best.PRESSURE[:1]),
+            corrected(("calibrated",), best.PRESSURE[:1], "lps25h"),
             colour="purple",
             others={"calibrated": "blue"},
             decimals=0,
-            size=(24, 10),
+            size=(12, 10),
+            no_data=_NONE,
+        ),
+        lines(
+            "Temperature by sensor",
+            "The mean of each sensor: the Sense HAT's two, and others of the device.",
+            _SOURCE.written(
+                'SELECT mean("temperature_raw_celsius") AS "raw" FROM "hourly".."environment" WHERE $scope '
+                'GROUP BY time($interval), "sensor" fill(null)',
+                alias="$tag_sensor",
+                unit="celsius",
+            ),
+            decimals=1,
+            fill=0,
+            size=(12, 10),
             no_data=_NONE,
         ),
     ]
@@ -166,9 +184,9 @@ def _air() -> list[Panel]:
 def _device() -> list[Panel]:
     return [
         band(
-            "Processor in use",
-            "All cores together. A mean that rises from month to month is new work; a band that reaches up to "
-            " 100 % is a peak of seconds.",
+            "CPU usage",
+            "All cores together. A mean that rises from month to month is new work; a band that reaches 100 % is a "
+            "peak of seconds.",
             _SOURCE.spread("cpu", "usage_idle", where={"cpu": "cpu-total"}, rest=True),
             colour="blue",
             unit="percent",
@@ -179,9 +197,9 @@ def _device() -> list[Panel]:
             links={"Device": "/d/sensetig-device"},
         ),
         band(
-            "Temperature inside",
-            "All sensors that the kernel knows of; of a Raspberry Pi it is the processor's. From the upper dashed line "
-            "on it is throttled.",
+            "Device temperature",
+            "All sensors that the kernel knows; on a Raspberry Pi the processor. From the upper dashed line on it "
+            "throttles.",
             _SOURCE.spread("temp", "temp"),
             colour="red",
             decimals=0,
@@ -189,19 +207,19 @@ def _device() -> list[Panel]:
             no_data=_NONE,
         ),
         band(
-            "Memory in use",
-            "What programs hold. A mean that climbs for weeks and falls with a restart is a leak.",
+            "Memory usage",
+            "Memory that programs hold. A mean that climbs for weeks and falls with a restart is a leak.",
             _SOURCE.spread("mem", "used_percent"),
             colour="purple",
             low=0,
             high=100,
             decimals=0,
-            steps=thresholds.BUSY,
+            steps=thresholds.MEMORY,
             no_data=_NONE,
         ),
         lines(
-            "Disks",
-            "How full each file system was at most. Where the line meets the upper dashed one is when to make room.",
+            "Disk usage",
+            "The maximum usage of each file system. Free some space before a line meets the upper dashed one.",
             _SOURCE.written(
                 'SELECT max("used_percent__max") AS "used" FROM "hourly".."disk" WHERE $scope '
                 'GROUP BY time($interval), "path" fill(null)',
@@ -224,7 +242,8 @@ def _months() -> list[Panel]:
     return [
         by_hour(
             "Temperature by month and hour",
-            "The mean of each hour of the day, a row a month, over the last year: how the day changes with the season.",
+            "The mean of each hour of the day, a row per month, over the last year: how the daily cycle changes with "
+            "the season.",
             _SOURCE.written(f"SELECT {means} {air}", table=True),
             column="Temperature",
             days=365,
@@ -236,8 +255,8 @@ def _months() -> list[Panel]:
             no_data=_NONE,
         ),
         by_day(
-            "Least, mean and greatest of each month",
-            "Of the last year, in the months where you are, calibrated or compensated where it is.",
+            "Minimum, mean and maximum by month",
+            "The last year, by calendar month in your time zone, calibrated or compensated where available.",
             _SOURCE.written(
                 # A row a day, not an hour: 365 rows come in a tenth of the time of 8,760.
                 f"SELECT {weather.extremes()} {air} GROUP BY time(1d) fill(none)",
@@ -257,7 +276,7 @@ def _events() -> list[Panel]:
     return [
         lines(
             "Motion events",
-            "How many motion events began, per interval.",
+            "The number of motion events that began, per interval.",
             _SOURCE.written(
                 'SELECT sum("area_percent__count") AS "events" FROM "hourly".."camera_event" WHERE $scope '
                 "AND \"kind\" = 'start' GROUP BY time($interval) fill(none)",
@@ -273,8 +292,8 @@ def _events() -> list[Panel]:
         ),
         lines(
             "Under-voltage and throttling",
-            "The share of each interval in which the supply's voltage was too low, or the processor was slowed down. "
-            "Anything above 0 asks for a better supply, or for air.",
+            "The share of each interval with under-voltage or with a throttled processor. Anything above 0 calls for "
+            "a better supply or better cooling.",
             _SOURCE.written(
                 'SELECT mean("under_voltage") * 100 AS "under-voltage", mean("throttled") * 100 AS "throttled" '
                 'FROM "hourly".."pi" WHERE $scope GROUP BY time($interval) fill(null)',

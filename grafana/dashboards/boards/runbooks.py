@@ -15,7 +15,7 @@ DOCUMENT = Path(__file__).parents[3] / "docs" / "runbooks.md"
 #: A section: the rule's key, its title, and the text.
 _SECTION = re.compile(r"^## \S+\n\n\*\*(.+?)\.\*\* (.*?)(?=^## |\Z)", re.M | re.S)
 
-#: So many characters stand on a line of a panel of half a desk's screen; and what a line is high, in rows of the grid.
+#: Characters per line of a panel half as wide as a desktop screen, and the height of a line in rows of the grid.
 _LINE, _HIGH = 90, 0.58
 
 

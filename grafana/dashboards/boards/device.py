@@ -1,5 +1,5 @@
-"""The Device dashboard's top, which puts together what needs action; and the annotations of one device: when it started
-again, and when its software changed."""
+"""The top of the Device dashboard, with everything that needs action, and the annotations of a device: restarts and
+deployments."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from grafana.dashboards.lib.query import FluxTarget, Source, Target
 from grafana.dashboards.rows.services import DOWN
 from grafana.dashboards.rows.services import MEASUREMENTS as SERVICES
 from grafana.dashboards.rows.system import DISKS
+from sensetig import policy
 
 _SOURCE = Source(SYSTEM, PI, (COLLECTOR,), TELEMETRY, SERVICES)
 
-#: So small that two words for what there is not stand on one line.
+#: Small enough for two words on one line.
 _WORDS = VizTextDisplayOptions().title_size(13).value_size(20)
 
-#: Where they are offered, and whether they are on there at first.
+#: The dashboards that offer the annotations, and whether they are on at first.
 _BOARDS = {"device": True, "environment": True, "camera": True, "pipeline": True, "history": False}
 
 _RANGE = "from(bucket: v.defaultBucket)\n  |> range(start: v.timeRangeStart, stop: v.timeRangeStop)\n"
@@ -42,7 +43,7 @@ def marks() -> Iterable[Mark]:
 def _restarts() -> FluxTarget:
     """From the start to the first point after it, wherever the uptime has gone back.
 
-    InfluxDB finds the least uptime of each window while it reads; to look at every point of a month takes seventy times
+    InfluxDB finds the minimum uptime of each window while it reads; reading every point of a month takes seventy times
     as long, on each dashboard.
     """
     return FluxTarget(
@@ -60,18 +61,17 @@ def _restarts() -> FluxTarget:
         "  |> map(fn: (r) => ({\n"
         "    time: time(v: int(v: r._time) - r.uptime * 1000000000),\n"
         "    timeEnd: r._time,\n"
-        '    text: "Started again",\n'
+        '    text: "Restarted",\n'
         "    tags: r.host,\n"
         "  }))\n"
     )
 
 
 def _deployments() -> FluxTarget:
-    """Where a device told of another version of SenseTIG, or of its firmware, than just before.
+    """Where the version of SenseTIG or of the firmware that a device reports changes.
 
-    Whoever brings a new version need not tell of it: the device does, by its state. Texts cannot be subtracted, so
-    each is compared as the number that it is hashed to. That takes its time, and so a mark is right to four points of
-    the width, not to one.
+    Flux cannot subtract texts, so it compares their hashes. That is slow, so a mark is accurate to four points of the
+    width, not to one.
     """
     return FluxTarget(
         'import "contrib/qxip/hash"\n'
@@ -108,11 +108,11 @@ def _services_down() -> Target:
 
 
 def _needs_action() -> list[Panel]:
-    """Whether all is well, within five seconds: green is well, orange wants a look, red a hand."""
+    """The health of the device at a glance: green is good, orange needs a look, red needs action."""
     return [
         number(
             "Last seen",
-            "When this device last wrote a value. More than a minute ago means that it is off, cut off, or that "
+            "When this device last wrote a value. More than a minute ago means that it is off, disconnected, or that "
             "Telegraf has stopped.",
             _SOURCE.newest("system", "uptime"),
             time=True,
@@ -121,26 +121,26 @@ def _needs_action() -> list[Panel]:
         ),
         number(
             "Power",
-            "Whether a Raspberry Pi gets enough voltage now. Low voltage corrupts cards: use the supply made for the "
-            "board, and a short, thick cable. What happened since the start is shown further down.",
+            "Whether a Raspberry Pi has enough voltage now. Under-voltage corrupts cards: use the power supply made "
+            "for the board and a short, thick cable. Under-voltage since boot is shown further down.",
             _SOURCE.newest("pi", "under_voltage", names=("Power",)),
-            texts={"true": ("too low", thresholds.ACT), "false": ("fine", thresholds.GOOD)},
+            texts={"true": ("too low", thresholds.ACT), "false": ("OK", thresholds.GOOD)},
             columns="/^Power$/",
             graph=False,
             no_data="not a Pi",
         ),
         number(
-            "Speed",
-            "Whether the firmware of a Raspberry Pi slows the processor down now, for heat or for a weak supply.",
-            _SOURCE.newest("pi", "throttled", names=("Speed",)),
-            texts={"true": ("throttled", thresholds.ACT), "false": ("full", thresholds.GOOD)},
-            columns="/^Speed$/",
+            "Throttling",
+            "Whether the firmware of a Raspberry Pi throttles the processor now, because of heat or a weak supply.",
+            _SOURCE.newest("pi", "throttled", names=("Throttling",)),
+            texts={"true": ("throttled", thresholds.ACT), "false": ("none", thresholds.GOOD)},
+            columns="/^Throttling$/",
             graph=False,
             no_data="not a Pi",
         ),
         number(
             "Hottest",
-            "The highest temperature that any sensor reports. A Raspberry Pi slows down from 80 °C.",
+            f"The highest temperature of all sensors. A Raspberry Pi throttles from {policy.PROCESSOR_CELSIUS.act} °C.",
             _SOURCE.mean("temp", "temp", function="max", names=("Temperature",)),
             steps=thresholds.PROCESSOR,
             unit="celsius",
@@ -149,7 +149,8 @@ def _needs_action() -> list[Panel]:
         ),
         number(
             "Disk",
-            "Used share of the file system that is fullest; Disks below says which. Above 90 % make room.",
+            "Used share of the fullest file system; File systems below has all of them. From "
+            f"{policy.DISK_PERCENT.act} % free some space.",
             _SOURCE.mean("disk", "used_percent", function="max", where=DISKS, names=("Disk",)),
             steps=thresholds.DISK,
             decimals=0,
@@ -158,17 +159,18 @@ def _needs_action() -> list[Panel]:
         ),
         number(
             "Memory",
-            "Share of memory in use that cannot be given back at once. Above 90 % programs get killed.",
+            f"Share of memory in use that cannot be reclaimed at once. From {policy.MEMORY_PERCENT.act} % programs "
+            "get killed.",
             _SOURCE.mean("mem", "used_percent", names=("Memory",)),
-            steps=thresholds.BUSY,
+            steps=thresholds.MEMORY,
             decimals=0,
             low=0,
             high=100,
         ),
         number(
             "Services down",
-            "Services that are watched and have failed, or have stopped after they ran; Services below says which. A "
-            "job that a timer starts counts where it has failed.",
+            "Watched services that have failed, or have stopped after they ran; Services below has their names. A "
+            "job that a timer starts counts only when it has failed.",
             _services_down(),
             steps=thresholds.NEVER,
             graph=False,
@@ -177,7 +179,7 @@ def _needs_action() -> list[Panel]:
         ).text(_WORDS),
         number(
             "Failing",
-            "Collectors whose newest report says that the whole batch failed. The reason is in Telegraf's log.",
+            "Collectors whose latest batch failed as a whole. Telegraf's log has the reason.",
             _SOURCE.written(
                 'SELECT count("up") - sum("up") AS "Failing" FROM '
                 '(SELECT last("up") AS "up" FROM "collector" WHERE $scope GROUP BY "collector") WHERE $timeFilter',
@@ -192,11 +194,11 @@ def _needs_action() -> list[Panel]:
 
 
 def _facts() -> list[Panel]:
-    """What is neither good nor bad, or seldom bad."""
+    """Numbers that are neither good nor bad, or seldom bad."""
     return [
         number(
-            "Up for",
-            "Time since the device started. A short time that nobody asked for points at the power supply.",
+            "Uptime",
+            "Time since the device booted. An unexpectedly short uptime points at the power supply.",
             _SOURCE.newest("system", "uptime"),
             unit="s",
             decimals=1,
@@ -204,17 +206,18 @@ def _facts() -> list[Panel]:
         ),
         number(
             "CPU",
-            "Share of all cores that is busy. Above 75 % for long, see which mode it is below.",
+            f"Busy share of all cores. Above {policy.CPU_PERCENT.look} % for long, check CPU by mode below.",
             _SOURCE.mean("cpu", "usage_idle", where={"cpu": "cpu-total"}, formula="100 - {}", names=("CPU",)),
             steps=thresholds.BUSY,
             unit="percent",
             decimals=0,
             low=0,
             high=100,
+            size=(2, 3),
         ),
         number(
             "Load/core",
-            "Processes that run or wait, divided by the cores. Above 1 some of them wait.",
+            "Processes that run or wait, divided by the number of cores. Above 1 some of them wait.",
             _SOURCE.written(
                 'SELECT mean("load1") / mean("n_cpus") AS "Load" FROM "system" WHERE $scope '
                 "GROUP BY time($__interval) fill(null)",
@@ -225,7 +228,7 @@ def _facts() -> list[Panel]:
         ),
         number(
             "Swap",
-            "Used share of the swap space. Much of it on an SD card is slow, and wears the card.",
+            "Used share of the swap space. Swapping to an SD card is slow and wears the card.",
             _SOURCE.mean("swap", "used_percent", names=("Swap",)),
             steps=thresholds.SWAP,
             decimals=0,
@@ -234,37 +237,41 @@ def _facts() -> list[Panel]:
             no_data="no swap",
         ),
         number(
-            "Voltage so far",
-            "Whether the power supply was too weak at any time since the start, be it between two readings.",
+            "Under-voltage since boot",
+            "Whether the power supply was too weak at any time since boot, even between two readings.",
             _SOURCE.newest("pi", "under_voltage_since_boot", names=("Ever",)),
-            texts={"true": ("was low", thresholds.LOOK), "false": ("never low", thresholds.GOOD)},
+            texts={"true": ("yes", thresholds.LOOK), "false": ("never", thresholds.GOOD)},
             columns="/^Ever$/",
             graph=False,
             no_data="not a Pi",
+            # Wider by what the shortest title leaves.
+            size=(4, 3),
         ),
         number(
             "Card life used",
-            "How much of its life an eMMC says is used; SD cards do not say. From 90 % make a copy and replace it.",
+            "How much of its life an eMMC reports as used; SD cards do not report it. From "
+            f"{policy.CARD_LIFE_PERCENT.act} % back up and replace it.",
             _SOURCE.mean("sd_card", "life_used_percent", function="max", names=("Life",)),
             steps=thresholds.WEAR,
             decimals=0,
             low=0,
             high=100,
-            no_data="not told",
+            no_data="not reported",
         ),
         number(
             "Wi-Fi",
-            "Strength of the wireless signal. From -67 dBm up video works, below -75 links break.",
+            f"Strength of the wireless signal. From {policy.WIFI_DBM.look} dBm up video works, below "
+            f"{policy.WIFI_DBM.act} dBm links break.",
             _SOURCE.mean("wifi", "signal_dbm", names=("Signal",)),
             steps=thresholds.SIGNAL,
             decimals=0,
             no_data="no Wi-Fi",
         ),
         number(
-            "Refused",
-            "Values that were refused in the time range: out of range, stuck, or changing too fast.",
+            "Rejected",
+            "Values rejected in the time range: out of range, stuck, or changing too fast.",
             _SOURCE.written(
-                'SELECT sum("count") AS "Refused" FROM (SELECT sum("count") AS "count" FROM "telemetry_rejected" '
+                'SELECT sum("count") AS "Rejected" FROM (SELECT sum("count") AS "count" FROM "telemetry_rejected" '
                 'WHERE $scope), (SELECT last("uptime") * 0 AS "count" FROM "system" WHERE $scope)',
                 table=True,
             ),

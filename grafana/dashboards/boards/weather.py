@@ -1,4 +1,4 @@
-"""The Environment dashboard: what is worked out of the readings. The weather's tendency, comfort, and day after day."""
+"""The Environment dashboard: values derived from the readings, such as the pressure tendency, comfort, and days."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ from grafana.dashboards.lib.heatmap import by_day, by_hour
 from grafana.dashboards.lib.panels import Panel, number
 from grafana.dashboards.lib.query import Source
 from grafana.dashboards.lib.style import range_map
+from sensetig import policy
 
 _SOURCE = Source(MEASUREMENTS)
 
-#: How pressure has changed over three hours, in the classes of the Met Office's marine forecasts:
-#: https://www.metoffice.gov.uk/weather/guides/coast-and-sea/glossary (pressure tendency).
+_STEADY, _SLOW, _QUICK, _RAPID = policy.PRESSURE_TENDENCY_HPA
+
+#: How pressure has changed over three hours, in words.
 _TENDENCY = (
-    (None, -6.0, "↓ falls very rapidly", thresholds.ACT),
-    (-6.0, -3.5, "↓ falls quickly", thresholds.ACT),
-    (-3.5, -1.5, "↘ falls", thresholds.LOOK),
-    (-1.5, -0.1, "↘ falls slowly", "blue"),
-    (-0.1, 0.1, "→ steady", thresholds.GOOD),
-    (0.1, 1.5, "↗ rises slowly", "blue"),
-    (1.5, 3.5, "↗ rises", "blue"),
-    (3.5, 6.0, "↑ rises quickly", thresholds.LOOK),
-    (6.0, None, "↑ rises very rapidly", thresholds.ACT),
+    (None, -_RAPID, "↓ falls very rapidly", thresholds.ACT),
+    (-_RAPID, -_QUICK, "↓ falls quickly", thresholds.ACT),
+    (-_QUICK, -_SLOW, "↘ falls", thresholds.LOOK),
+    (-_SLOW, -_STEADY, "↘ falls slowly", "blue"),
+    (-_STEADY, _STEADY, "→ steady", thresholds.GOOD),
+    (_STEADY, _SLOW, "↗ rises slowly", "blue"),
+    (_SLOW, _QUICK, "↗ rises", "blue"),
+    (_QUICK, _RAPID, "↑ rises quickly", thresholds.LOOK),
+    (_RAPID, None, "↑ rises very rapidly", thresholds.ACT),
 )
 
 #: The degrees of comfort of the humidex, by Environment and Climate Change Canada: little or no discomfort up to 29,
@@ -40,7 +42,7 @@ _COMFORT = (
     (45.0, None, "dangerous heat", thresholds.ACT),
 )
 
-#: What is said where the first hour is not over.
+#: Shown before the first hour is over.
 NO_HOURS = "No hours yet: the first comes two minutes after a full hour"
 
 #: The columns of the tables of days and months: what becomes of their hours, unit and decimals.
@@ -54,7 +56,7 @@ COLUMNS = {
     "Dew point": ("mean", "celsius", 1),
 }
 
-#: Of what each is the best that is known.
+#: The fields of each column, the best first.
 DAILY = {
     **dict.fromkeys(("Coldest", "Temperature", "Warmest"), best.TEMPERATURE),
     **dict.fromkeys(("Driest", "Humidity", "Dampest"), best.HUMIDITY),
@@ -62,11 +64,11 @@ DAILY = {
 
 
 def rows() -> Iterable[Row]:
-    yield Row("environment", "Day by day", _days(), order=15)
+    yield Row("environment", "By day", _days(), order=15)
 
 
 def extremes() -> str:
-    """What a table of days or months selects from the bucket of hours."""
+    """The columns that a table of days or months selects from the bucket of hours."""
     forms = ('min("{}__min")', 'mean("{}")', 'max("{}__max")')
     air = (
         best.columns(form, name, DAILY[name])
@@ -78,11 +80,11 @@ def extremes() -> str:
 
 def tendency(source: Source) -> Panel:
     """The mean pressure of the last ten minutes less that of the ten minutes three hours before."""
-    scope = 'FROM "environment" WHERE $scope AND time'
+    scope = 'FROM "environment" WHERE $scope AND "sensor" = \'lps25h\' AND time'
     panel = number(
         "Pressure tendency",
-        "How the pressure has changed in three hours, in the words of the marine forecast: slowly up to 1.5 hPa, "
-        "quickly from 3.5, very rapidly from 6. Falling quickly: wind and rain are near.",
+        f"The change of pressure over three hours, in the terms of the marine forecast: slowly up to {_SLOW} hPa, "
+        f"quickly from {_QUICK}, very rapidly from {_RAPID:.0f}. Falling quickly: wind and rain are near.",
         source.written(
             'SELECT mean("now") - mean("before") AS "Tendency" FROM '  # noqa: S608 - no input
             f'(SELECT "pressure_hpa" AS "now" {scope} > ${{__to}}ms - 10m), '
@@ -117,16 +119,15 @@ def known(
 
 
 def comfort(source: Source, *, no_data: str) -> Panel:
-    """The humidex of what is known of the room; the raw temperature is that of the board, and would say too much."""
+    """The humidex of the room; the raw temperature is that of the board, and would be too high."""
     # The water vapour's pressure from the dew point, in hPa, and a degree for each 1.8 hPa above 10.
     vapour = '6.11 * exp(5417.753 * (0.003660858 - 1 / (273.15 + mean("dew_point_celsius"))))'
     rooms = best.TEMPERATURE[:2]
     selected = best.columns(f'mean("{{}}") + 0.5555 * ({vapour} - 10)', "Humidex", rooms)
     panel = number(
         "Comfort",
-        "How warm the air feels, by the humidex, which adds to the temperature what the damp does: from 30 some "
-        "discomfort, from 40 great, from 45 dangerous. Only where the board's own heat is taken out, by a calibration "
-        "or by a compensation factor.",
+        "How warm the air feels, by the humidex, which adds the effect of humidity to the temperature: from 30 some "
+        "discomfort, from 40 great, from 45 dangerous. Needs a calibration or a compensation factor.",
         source.written(
             f'SELECT {selected} FROM "environment" WHERE $scope '  # noqa: S608 - no input
             "AND \"sensor\" = 'hts221' GROUP BY time($interval) fill(none)",
@@ -148,8 +149,8 @@ def _days() -> list[Panel]:
     return [
         by_hour(
             "Temperature by day and hour",
-            "The mean of each hour of the last week, calibrated or compensated where it is: the days' profile. A "
-            "cold hour among warm ones is an open window, a warm night a heating that does not rest.",
+            "The mean of each hour of the last week, calibrated or compensated where available. A cold hour among "
+            "warm ones is an open window; a warm night is heating that does not switch off.",
             _SOURCE.written(
                 f'SELECT {means} FROM "environment" {hours}',  # noqa: S608 - no input
                 table=True,
@@ -164,9 +165,9 @@ def _days() -> list[Panel]:
             size=(24, 10),
         ),
         by_day(
-            "Least, mean and greatest of each day",
-            "Of the last week, from midnight to midnight where you are, up to the last full hour, calibrated or "
-            "compensated where it is.",
+            "Minimum, mean and maximum by day",
+            "The last week, by calendar day in your time zone, up to the last full hour, calibrated or compensated "
+            "where available.",
             _SOURCE.written(
                 f'SELECT {extremes()} FROM "hourly".."environment" {hours}',  # noqa: S608 - no input
                 table=True,

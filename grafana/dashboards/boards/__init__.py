@@ -1,4 +1,4 @@
-"""What belongs to no single collector: rows and annotations that put several measurements together.
+"""Rows and annotations that combine several measurements, and belong to no single collector.
 
 A module here is found by its name, as those in ``rows/`` are; it defines ``rows() -> Iterable[Row]``.
 """

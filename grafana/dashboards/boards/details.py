@@ -1,4 +1,4 @@
-"""The Device dashboard's closed rows: what is looked at when the open ones have said where the trouble is."""
+"""The Device dashboard's closed rows: details, for when the open rows have shown the problem."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ _SOURCE = Source(MEASUREMENTS)
 
 
 def rows() -> Iterable[Row]:
-    yield Row("device", "Memory in detail", _memory(), order=80, collapsed=True)
-    yield Row("device", "Drives in detail", _drives(), order=82, collapsed=True)
-    yield Row("device", "Network in detail", _network(), order=84, collapsed=True)
-    yield Row("device", "Processes in detail", _processes(), order=86, collapsed=True)
+    yield Row("device", "Memory details", _memory(), order=80, collapsed=True)
+    yield Row("device", "Drive details", _drives(), order=82, collapsed=True)
+    yield Row("device", "Network details", _network(), order=84, collapsed=True)
+    yield Row("device", "Process details", _processes(), order=86, collapsed=True)
 
 
 def _memory() -> list[Panel]:
     return [
         lines(
             "Caches and buffers",
-            "Files and disk blocks that are kept in memory, and the kernel's own structures. All but the part of slab "
-            "that stays is given back when programs need it.",
+            "Files and disk blocks cached in memory, and the kernel's own structures. All but the unreclaimable slab "
+            "is given back when programs need it.",
             _SOURCE.mean(
                 "mem",
                 "cached",
                 "buffered",
                 "sunreclaim",
-                names=("cached files", "disk blocks", "slab that stays"),
+                names=("cached files", "disk blocks", "unreclaimable slab"),
             ),
             low=0,
             fill=4,
             size=(8, 8),
-            colours={"cached files": "blue", "disk blocks": "light-blue", "slab that stays": "purple"},
+            colours={"cached files": "blue", "disk blocks": "light-blue", "unreclaimable slab": "purple"},
         ),
         lines(
             "Not yet on disk",
-            "Memory that waits to be written, and that is being written. This much is lost in a power cut; what stays "
-            "high means that the disk does not keep up.",
+            "Memory waiting to be written, and being written. A power cut loses this much; a value that stays high "
+            "means that the disk does not keep up.",
             _SOURCE.mean("mem", "dirty", "write_back", names=("waiting", "being written")),
             low=0,
             fill=4,
@@ -50,25 +50,25 @@ def _memory() -> list[Panel]:
             colours={"waiting": "orange", "being written": "red"},
         ),
         lines(
-            "Promised and shared",
-            "Memory that was promised to programs, shared between them, and mapped from files. A promise that climbs "
-            "without end is a program that never gives back.",
+            "Committed and shared",
+            "Memory committed to programs, shared between them, and mapped from files. Committed memory that climbs "
+            "without end is a leak.",
             _SOURCE.mean(
                 "mem",
                 "committed_as",
                 "shared",
                 "mapped",
                 "page_tables",
-                names=("promised", "shared", "mapped files", "page tables"),
+                names=("committed", "shared", "mapped files", "page tables"),
             ),
             low=0,
             fill=4,
             size=(8, 8),
-            colours={"promised": "blue", "shared": "purple", "mapped files": "light-blue", "page tables": "orange"},
+            colours={"committed": "blue", "shared": "purple", "mapped files": "light-blue", "page tables": "orange"},
         ),
         lines(
-            "Recently used and not",
-            "Memory that was used recently, and that which is the first to be taken back.",
+            "Active and inactive",
+            "Memory that was used recently, and memory that is reclaimed first.",
             _SOURCE.mean("mem", "active", "inactive", names=("recently used", "not recently used")),
             low=0,
             fill=4,
@@ -76,7 +76,7 @@ def _memory() -> list[Panel]:
         ),
         lines(
             "Swap space",
-            "Swap space in use, and how much there is.",
+            "Swap space in use, and its size.",
             _SOURCE.mean("swap", "used", "total", names=("used", "size")),
             low=0,
             fill=4,
@@ -89,7 +89,7 @@ def _memory() -> list[Panel]:
 def _drives() -> list[Panel]:
     return [
         lines(
-            "How full over time",
+            "Disk usage over time",
             "Used share of each file system. A straight climb shows when it will be full.",
             _SOURCE.mean("disk", "used_percent", by=("path",), where=DISKS),
             low=0,
@@ -100,19 +100,19 @@ def _drives() -> list[Panel]:
         ),
         lines(
             "Inodes over time",
-            "Used share of what names files on each file system. Very many small files use it up before the space.",
+            "Used share of the inodes of each file system. Very many small files use them up before the space.",
             _SOURCE.mean("disk", "inodes_used_percent", by=("path",), where=DISKS),
             low=0,
             soft_high=20,
             decimals=0,
             fill=4,
             size=(8, 8),
-            no_data="No file system that counts inodes",
+            no_data="No file system with inodes",
         ),
         lines(
-            "Wait for a request",
-            "Time that a read or write takes on average, with its time in the queue. An SD card takes a few "
-            "milliseconds; above 100 it is worn, or asked for too much.",
+            "I/O latency",
+            "Mean time of a read or write, queueing included. An SD card takes a few milliseconds; above 100 it is "
+            "worn or overloaded.",
             _SOURCE.mean("diskio", "io_await", by=("name",), where=DRIVES, function="max"),
             low=0,
             fill=4,
@@ -120,8 +120,8 @@ def _drives() -> list[Panel]:
             no_data="No request in this time range",
         ),
         lines(
-            "Requests under way",
-            "Requests that each drive had in hand at a time.",
+            "I/O queue",
+            "Requests that each drive had in progress.",
             _SOURCE.mean("diskio", "iops_in_progress", by=("name",), where=DRIVES, function="max"),
             low=0,
             soft_high=2,
@@ -129,9 +129,8 @@ def _drives() -> list[Panel]:
             fill=4,
         ),
         lines(
-            "Time spent",
-            "Milliseconds of reading (above the line) and writing (below) in each second, those of requests side by "
-            "side added up.",
+            "I/O time",
+            "Milliseconds spent reading (above the line) and writing (below) in each second; parallel requests add up.",
             _SOURCE.rate(
                 "diskio",
                 "read_time",
@@ -160,8 +159,8 @@ def _network() -> list[Panel]:
     return [
         lines(
             "Packets",
-            "Packets received (above the line) and sent (below) per second. Many for little traffic are small ones: "
-            "a chatty protocol, or somebody who scans.",
+            "Packets received (above the line) and sent (below) per second. Many packets with little traffic mean a "
+            "chatty protocol or a port scan.",
             _SOURCE.rate(
                 "net",
                 "packets_recv",
@@ -182,10 +181,10 @@ def _network() -> list[Panel]:
         .override_by_regexp("/ received$/", shaded("blue"))
         .override_by_regexp("/ sent$/", shaded("orange", below=True)),
         lines(
-            "Speed of the link",
-            "What each wired interface has agreed on. 100 where the other end has 1000 points at the cable.",
+            "Link speed",
+            "The negotiated speed of each wired interface. 100 where the other end has 1000 points at the cable.",
             _SOURCE.written(
-                # -1 stands for a driver that knows none.
+                # -1 means that the driver does not know the speed.
                 switched(
                     *(
                         f'SELECT max("speed{suffix}") AS "speed" FROM {source} WHERE $scope AND "speed" > 0 '  # noqa: S608 - all of it is this module's own
@@ -199,18 +198,18 @@ def _network() -> list[Panel]:
             low=0,
             decimals=0,
             fill=4,
-            no_data="No interface that tells its speed",
+            no_data="No interface reports its speed",
         ),
         _lost_packets(
             "Errors by interface",
-            "Damaged packets per second, received and sent, of each interface. A cable, a plug or a radio that is "
-            "disturbed; try another.",
+            "Damaged packets per second, received and sent, of each interface. Check the cable, the plug, and radio "
+            "interference.",
             "err",
         ),
         _lost_packets(
             "Drops by interface",
-            "Packets per second that were thrown away, received and sent, of each interface. Mostly a device that is "
-            "too busy to take them.",
+            "Packets per second that were dropped, received and sent, of each interface. Mostly the device is too "
+            "busy to take them.",
             "drop",
         ),
     ]
@@ -239,7 +238,7 @@ def _processes() -> list[Panel]:
     return [
         lines(
             "Processes by state",
-            "What all processes do. Most sleep; many that are blocked wait for a disk or for the network.",
+            "The number of processes in each state. Most sleep; many blocked ones wait for a disk or for the network.",
             _SOURCE.mean(
                 "processes",
                 "sleeping",
