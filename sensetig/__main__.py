@@ -10,7 +10,19 @@ import click
 
 from collectors import __version__
 from sensetig import cli as commands
+from sensetig.errors import OperatorError
 from sensetig.output import standard_output
+
+#: Command -> the extra of the package that brings its libraries; the others need the base alone.
+_EXTRAS = {
+    "calibrate": "calibration",
+    "camera": "camera",
+    "certificate": "enrolment",
+    "engines": "engines",
+    "enrol": "enrolment",
+    "report": "report",
+    "revoke": "enrolment",
+}
 
 
 class Commands(click.Group):
@@ -34,11 +46,30 @@ class Commands(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; what stops it is one sentence, and status 1."""
+        try:
+            return super().invoke(ctx)
+        except OperatorError as error:
+            raise click.ClickException(str(error)) from None
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] in ("", "collectors", "sensetig"):
+                raise
+            raise click.ClickException(_missing(ctx.invoked_subcommand or "", error.name or "")) from None
+
+
+def _missing(command: str, library: str) -> str:
+    extra = _EXTRAS.get(command)
+    package = f"sensetig[{extra}]" if extra else "sensetig"
+    return f"sensetig {command} needs the library {library}, which is not installed: run pip install '{package}'" + (
+        f", or add {extra} to collectors_extras where the playbook installs it" if extra else ""
+    )
+
 
 @click.group(cls=Commands, context_settings={"auto_envvar_prefix": "SENSETIG", "help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="sensetig")
 def main() -> None:
-    """Monitoring for the Raspberry Pi: Sense HAT, camera and system, in InfluxDB and Grafana."""
+    """Monitor Raspberry Pis: Sense HAT, camera and system, in InfluxDB and Grafana."""
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Telegraf's buffer on disk: made sound before Telegraf opens it, and kept within its bounds.
 
 Telegraf ends at once where the buffer's log is damaged, as a power cut leaves it, and panics where a point in it cannot
-be read; it never starts again until somebody has deleted the log, with all the points in it. And it has no upper size.
+be read; it does not start again until the log is deleted by hand, with all the points in it. And it has no upper size.
 So before each start the log is read here: whatever is whole is kept, in order, and what is not is put aside. From a log
 that has outgrown its bound the oldest points go, and are counted.
 
@@ -24,7 +24,7 @@ from collectors.core.files import sync_folder, write_atomic
 #: How large a segment becomes that is written here; Telegraf's own are of this size, too.
 SEGMENT_BYTES = 20_971_520
 
-#: Folders beside the logs: of what was put aside, and of a log that is being written.
+#: Folders next to the logs: quarantined data, and a log that is being written.
 _ASIDE, _NEW = "damaged", ".new"
 
 _SEGMENT = re.compile(r"([0-9]{20})(\.START)?")
@@ -45,7 +45,7 @@ class Segment(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What was done, or would be.
+    """The result of a run, or of a look.
 
     Args:
         dropped: points that were let go, so that the buffer keeps within its bounds.
@@ -174,7 +174,7 @@ def guard(directory: Path, most: int, least_free: int, free: Callable[[], int], 
         directory: the buffer's folder.
         most: how many bytes the buffer may have.
         least_free: how many bytes of the disk it has to leave free.
-        free: tells how many are.
+        free: returns the free bytes of the disk.
         one_output: whether Telegraf has one output alone that buffers here. Its log is the one written last; what
             another still holds was meant for the address that this output had before, and is handed to it.
     """
@@ -198,14 +198,14 @@ def _finish(directory: Path) -> None:
 
 
 def _repair(log: Path) -> int:
-    """Write what is whole anew, and put the damaged log aside; the number of bytes that are lost."""
+    """Rewrite the readable data and quarantine the damaged log; the number of lost bytes."""
     lost = sum(each.size - whole(each.path.read_bytes())[1] for each in segments(log))
     _replace(log, _bodies([log]), aside=_ASIDE)
     return lost
 
 
 def _adopt(directory: Path) -> int:
-    """Hand what older destinations' logs hold to the newest, in front of what it has."""
+    """Move the data of older destinations' logs to the front of the newest log."""
     *older, newest = logs(directory) or [directory]
     held = [log for log in older if any(each.size for each in segments(log))]
     adopted = sum(whole(body)[0] for body in _bodies(held))
@@ -242,7 +242,7 @@ def _replace(log: Path, bodies: Iterator[bytes], aside: str) -> None:
 
 
 def _cut(directory: Path, too_much: int) -> int:
-    """Delete the oldest segments until so many bytes are gone; what was put aside goes first. The points that went."""
+    """Delete quarantined data, then the oldest segments, until enough bytes are free; the number of dropped points."""
     dropped = 0
     aside = directory / _ASIDE
     if too_much > 0 and aside.exists():

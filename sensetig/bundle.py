@@ -1,4 +1,4 @@
-"""Where the bundle's own files are: configuration, definitions and dashboards beside the code."""
+"""The bundle's configuration, definitions and dashboards, in the checkout or in the wheel."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ def root() -> Path:
         if (folder / "telegraf" / "telegraf.conf").is_file():
             return folder
     raise FileNotFoundError(
-        f"the bundle's configuration is not beside {here}: install sensetig from its checkout or from its wheel"
+        f"the bundle's configuration is not next to {here}: install sensetig from its checkout or from its wheel"
     )

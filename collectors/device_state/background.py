@@ -1,5 +1,5 @@
-"""Flushes beside the lines: in a thread, so that neither the merging nor a store that has to be waited for holds a line
-up for longer than Python's interpreter needs to change between threads."""
+"""Flush in a thread, so that neither merging nor a slow store delays a line for longer than Python takes to switch
+threads."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from collectors.core.line_protocol import Metric
 from collectors.device_state.counting import Device
 from collectors.device_state.tracker import Tracker
 
-#: Lines that are told at once; a reader that takes 20,000 a second has them in a twentieth of one.
+#: Maximum number of lines returned at once; a reader of 20,000 lines a second takes them in a twentieth of a second.
 TOLD_TOGETHER = 1000
 
-#: With so many times the setting's messages in memory while a flush is under way, lines wait for its end.
+#: If a flush is under way and memory holds this many times the setting's messages, lines wait for the flush.
 MOST_TIMES = 4
 
 #: Maximum wait for the store at the end, in seconds; Telegraf sends SIGTERM after five, and SIGKILL after ten.
@@ -22,14 +22,14 @@ END_SECONDS = 4.0
 
 
 class Background:
-    """A tracker that is flushed in a thread of its own.
+    """Flushes a tracker in a thread.
 
     Args:
-        tracker: nobody else flushes it.
+        tracker: flushed by this object alone.
         most: messages in memory, see :class:`~collectors.device_state.tracker.Limits`.
-        said: takes what the tracker and its store complain of, from whichever thread.
-        complain: is told of it, in the caller's thread.
-        spell: makes a line of a metric, in any thread.
+        said: queue of error messages of the tracker and its store, filled from any thread.
+        complain: takes these messages, in the caller's thread.
+        spell: encodes a metric as a line, in any thread.
         timer: monotonic seconds.
         clock_ns: wall clock, nanoseconds since 1970.
     """
@@ -58,7 +58,7 @@ class Background:
         self.status = tracker.status
 
     def tell(self) -> list[str]:
-        """What the flushes tell, a bounded number of lines; a flush is begun where it is time for one."""
+        """Return the lines of finished flushes, up to a maximum, and start a flush if one is due."""
         if self._thread is not None and (not self._thread.is_alive() or self._tracker.waiting >= self._most):
             self._join(None)
         if self._thread is None and self._tracker.due(self._timer()):
@@ -103,7 +103,7 @@ class Background:
         self._thread.start()
 
     def _join(self, seconds: float | None) -> bool:
-        """Wait for the flush that is under way; whether it has ended. Raises what has ended it."""
+        """Wait for the flush under way and return whether it has ended. Raises the exception that ended it."""
         if self._thread is None:
             return True
         self._thread.join(seconds)

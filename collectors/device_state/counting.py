@@ -1,4 +1,4 @@
-"""What is counted in memory: the hot path, and how it adds up to what is written."""
+"""Counting in memory, which is the hot path, and its summary for a write."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from collectors.device_state import model
 
 _NEVER = 2**63
 
-#: What one series counted: oldest and newest sample, the first that was newer than all before, how many were,
-#: duplicates, and the newest sample's values.
+#: Counts of one series: place, times of the oldest and the newest sample, time of the first sample that was newer than
+#: all before, number of such samples, duplicates, and the values of the newest sample.
 Part = tuple[str, int, int, int, int, int, Mapping[str, FieldValue]]
 
 
 class Seen(NamedTuple):
-    """What was counted of one device, taken out of the counting.
+    """Counts of one device, taken for a flush.
 
     Args:
-        identities: of its messages, in the order they came.
-        parts: of its series.
-        told: what it told of itself.
+        identities: of its messages, in order of arrival.
+        parts: counts of each series.
+        told: the last status message.
     """
 
     identities: Collection[int] = ()
@@ -30,7 +30,7 @@ class Seen(NamedTuple):
 
 
 class Told(NamedTuple):
-    """A sign of life: how many messages of the device were pending when it came, and what it said."""
+    """A status message: the number of pending messages when it arrived, whether it said offline, and its facts."""
 
     position: int
     gone: bool | None
@@ -38,7 +38,7 @@ class Told(NamedTuple):
 
 
 class Pending:
-    """The messages of one device that are not written yet; its series share it."""
+    """Messages of one device that are not written yet, shared by its series."""
 
     __slots__ = ("__weakref__", "changed", "identities", "name", "series")
 
@@ -49,14 +49,14 @@ class Pending:
         self.series: list[Device] = []
 
     def take(self, told: Told | None) -> Seen:
-        """What was counted; the counting begins anew."""
+        """Return the counts and reset them."""
         seen = Seen(self.identities, [series.take() for series in self.series], told)
         self.identities, self.series = {}, []
         return seen
 
 
 class Device:
-    """One series of a device; what it counts is written with the next flush."""
+    """One series of a device; the next flush writes its counts."""
 
     __slots__ = ("_pending", "_place", "duplicates", "first_ns", "from_ns", "last_ns", "steps", "values")
 
@@ -68,12 +68,12 @@ class Device:
         self.values: Mapping[str, FieldValue] = {}
 
     def count(self, identity: int, time_ns: int, values: Mapping[str, FieldValue]) -> None:
-        """Take a message.
+        """Count a message.
 
         Args:
-            identity: 64 bits that are the same for the same message in every process.
-            time_ns: its sample's time.
-            values: its fields; they must not be changed afterwards.
+            identity: 64 bits, the same for the same message in every process.
+            time_ns: time of the sample, nanoseconds since 1970.
+            values: the fields; the caller must not change them afterwards.
         """
         pending = self._pending
         identities = pending.identities
@@ -94,7 +94,7 @@ class Device:
             self.first_ns = time_ns
 
     def take(self) -> Part:
-        """What was counted; the counting begins anew."""
+        """Return the counts and reset them."""
         part = (self._place, self.first_ns, self.last_ns, self.from_ns, self.steps, self.duplicates, self.values)
         self.duplicates = self.steps = 0
         self.first_ns, self.from_ns, self.last_ns = _NEVER, 0, -_NEVER
@@ -103,7 +103,7 @@ class Device:
 
 
 def delta_of(seen: Seen) -> model.Delta:
-    """What was counted of a device, as what is added to its state."""
+    """Convert the counts of a device to a change of its state."""
     first_ns, last_ns = _NEVER, -_NEVER
     steps = span_ns = duplicates = 0
     values: dict[str, tuple[int, Mapping[str, FieldValue]]] = {}
@@ -112,19 +112,19 @@ def delta_of(seen: Seen) -> model.Delta:
         duplicates += repeated
         if count > steps:
             steps, span_ns = count, last - begin
-        # Several series may be filed under one place: host and site do not tell sensors apart.
+        # Several series may share a place, since host and site do not distinguish sensors.
         if place not in values or last >= values[place][0]:
             values[place] = last, fields
     told = seen.told
     about: Mapping[str, str] = told.about if told else {}
     gone = told.gone if told else None
     if told and told.gone and len(seen.identities) > told.position:
-        gone = False  # it has spoken since
+        gone = False  # a message arrived after it
     return model.Delta(tuple(seen.identities), 0, first_ns, last_ns, steps, span_ns, duplicates, values, about, gone)
 
 
 def joined(old: model.Delta, new: model.Delta) -> model.Delta:
-    """Two deltas of one device as one."""
+    """Join two deltas of one device."""
     known = set(old.identities)
     fresh = tuple(identity for identity in new.identities if identity not in known)
     if not old.messages:

@@ -1,4 +1,4 @@
-"""A device's state as plain values: what a worker adds to it, what follows for its status, and its spelling in bytes.
+"""The state of a device as plain values: merging, status, and encoding in bytes.
 
 >>> state = merge(EMPTY, Delta((1, 2), 0, 5, 9), 10, RULES)
 >>> state.messages, merge(state, Delta((2,), 0, 9, 9), 11, RULES).messages
@@ -19,15 +19,15 @@ from typing import Any, NamedTuple
 from collectors.core.line_protocol import FieldValue
 from collectors.device_state.measurement import LATE, OFFLINE, ONLINE
 
-#: Last values kept of a device, and characters of each text: a device may invent names without end.
-VALUES_MOST, TEXT_MOST = 128, 256
+#: Maximum number of last values of a device, and of characters of a text: a device may use any number of names.
+MAX_VALUES, MAX_TEXT = 128, 256
 
-#: What counts as the interval of a device that has sent one sample and no setting tells of.
+#: Interval assumed for a device that has sent one sample, if no setting gives it.
 INTERVAL_UNKNOWN_SECONDS = 60.0
 
-#: How much of a newly seen interval goes into the learned one, and how many times the old one it may be: one long
-#: outage is not the device's rhythm.
-_LEARN, _LEARN_MOST = 0.3, 4.0
+#: Weight of a new interval in the learned one, and its maximum as a multiple of the old one: one long outage is not the
+#: device's interval.
+_LEARN, _MAX_LEARN = 0.3, 4.0
 
 _MAGIC = b"SD1"
 _JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circular=False)
@@ -40,17 +40,17 @@ _NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 class DocumentError(ValueError):
-    """A stored document is not one; the message says why."""
+    """A stored document is invalid; the message gives the reason."""
 
 
 class Rules(NamedTuple):
-    """The settings that merging and status follow.
+    """Settings of merging and status.
 
     Args:
-        interval_seconds: between samples; 0 to learn it.
+        interval_seconds: time between samples; 0 to learn it.
         late, offline: intervals without telemetry.
-        slack_seconds: how much later than it came a message may be written.
-        window: identities kept at most, of as many messages.
+        slack_seconds: maximum delay between the arrival of a message and its write.
+        window: maximum number of identities, one per message.
         window_seconds: how long each is kept.
     """
 
@@ -66,18 +66,18 @@ RULES = Rules()
 
 
 class Delta(NamedTuple):
-    """What a worker has seen of a device and not written yet.
+    """Messages of a device that a worker has not written yet.
 
     Args:
-        identities: of its messages, each once, in the order they came.
-        unchecked: messages besides of which only the number is known.
+        identities: of its messages, each once, in order of arrival.
+        unchecked: number of further messages, whose identities are not known.
         first_ns, last_ns: times of the oldest and the newest sample; meaningless without messages.
-        steps: how many times a sample of its liveliest series was newer than all before.
-        span_ns: the time between the first and the last of these.
-        duplicates: messages that came again before they were written.
+        steps: how many samples of its busiest series were newer than all before.
+        span_ns: time between the first and the last of these samples.
+        duplicates: messages that were redelivered before they were written.
         values: the last fields of each place with the time of their sample.
-        about: what the device told of itself: ``firmware`` and ``bundle_version``.
-        gone: whether the last it let know was that it is offline; None where it told nothing of the kind.
+        about: facts from its status message: ``firmware`` and ``bundle_version``.
+        gone: whether its last status was offline; None without a status.
     """
 
     identities: tuple[int, ...] = ()
@@ -93,18 +93,18 @@ class Delta(NamedTuple):
 
     @property
     def messages(self) -> int:
-        """How many it has at most."""
+        """Maximum number of its messages."""
         return len(self.identities) + self.unchecked
 
 
 class State(NamedTuple):
-    """What is stored of a device.
+    """The stored state of a device.
 
     Args:
-        seen_ns: when telemetry or a sign of life was last written, by the worker's clock.
-        interval_seconds: the learned one; 0 where there is none yet.
-        gone: whether the device, or the broker for it, said that it is offline, and nothing came since.
-        window: the identities of the last messages, by the second in which they were written.
+        seen_ns: when telemetry or a status message was last written, by the worker's clock.
+        interval_seconds: the learned interval; 0 if there is none yet.
+        gone: whether the device, or the broker for it, reported offline, and nothing arrived since.
+        window: identities of the last messages, by the second in which they were written.
     """
 
     messages: int = 0
@@ -125,7 +125,7 @@ EMPTY = State()
 
 
 def merge(state: State, delta: Delta, now_ns: int, rules: Rules) -> State:
-    """The state with what a worker adds; what is in it already, by its identity, is not added again.
+    """Add a worker's messages to a state, except those that it contains already, by their identities.
 
     Args:
         now_ns: the worker's clock.
@@ -141,8 +141,8 @@ def merge(state: State, delta: Delta, now_ns: int, rules: Rules) -> State:
         duplicates=state.duplicates + delta.duplicates + repeated,
         seen_ns=max(state.seen_ns, now_ns) if alive or not state.seen_ns else state.seen_ns,
         gone=delta.gone if delta.gone is not None else state.gone and not alive,
-        firmware=delta.about.get("firmware", state.firmware)[:TEXT_MOST],
-        bundle_version=delta.about.get("bundle_version", state.bundle_version)[:TEXT_MOST],
+        firmware=delta.about.get("firmware", state.firmware)[:MAX_TEXT],
+        bundle_version=delta.about.get("bundle_version", state.bundle_version)[:MAX_TEXT],
         window=_window(state.window, new, now_ns // 10**9, rules),
     )
     if added:
@@ -157,7 +157,7 @@ def merge(state: State, delta: Delta, now_ns: int, rules: Rules) -> State:
 
 
 def status(state: State, now_ns: int, rules: Rules) -> str:
-    """Online, late or offline, by the time since telemetry last came."""
+    """Return online, late or offline, by the time since telemetry last arrived."""
     if state.gone:
         return OFFLINE
     if now_ns < state.seen_ns + _patience_ns(state, rules.late, rules):
@@ -166,7 +166,7 @@ def status(state: State, now_ns: int, rules: Rules) -> str:
 
 
 def deadline_ns(state: State, rules: Rules) -> int | None:
-    """When the status changes next if nothing comes; None where it is the last."""
+    """Return when the status changes next without telemetry, or None if it is offline."""
     if state.status == OFFLINE:
         return None
     return state.seen_ns + _patience_ns(
@@ -175,7 +175,7 @@ def deadline_ns(state: State, rules: Rules) -> int | None:
 
 
 def interval_seconds(state: State, rules: Rules) -> float:
-    """The time between samples that holds for a device; 0 where none is known."""
+    """Return the time between samples of a device; 0 if it is unknown."""
     return rules.interval_seconds or state.interval_seconds
 
 
@@ -187,8 +187,8 @@ def _patience_ns(state: State, intervals: float, rules: Rules) -> int:
 def _window(
     groups: tuple[tuple[int, tuple[int, ...]], ...], new: tuple[int, ...], second: int, rules: Rules
 ) -> tuple[tuple[int, tuple[int, ...]], ...]:
-    """The identities without those too old or too many; the newest are kept whole, so that a write that failed only
-    seemingly can be tried again without counting twice."""
+    """Drop identities that are too old or too many; all of the newest stay, so that a write without an answer can be
+    retried without counting twice."""
     kept: list[tuple[int, tuple[int, ...]]] = []
     if new:
         kept.append((second, new))
@@ -209,12 +209,12 @@ def _learned(state: State, delta: Delta) -> float:
     else:
         return state.interval_seconds
     old = state.interval_seconds
-    return old + _LEARN * (min(seen, _LEARN_MOST * old) - old) if old else seen
+    return old + _LEARN * (min(seen, _MAX_LEARN * old) - old) if old else seen
 
 
 def _latest(old: Values, new: Values) -> Values:
     kept = dict(old)
-    room = VALUES_MOST - sum(len(fields) for _, fields in kept.values())
+    room = MAX_VALUES - sum(len(fields) for _, fields in kept.values())
     for place, (time_ns, fields) in new.items():
         before_ns, before = kept.get(place, (time_ns, {}))
         if time_ns < before_ns:
@@ -225,14 +225,14 @@ def _latest(old: Values, new: Values) -> Values:
                 if room <= 0:
                     continue
                 room -= 1
-            merged[name] = value[:TEXT_MOST] if isinstance(value, str) else value
+            merged[name] = value[:MAX_TEXT] if isinstance(value, str) else value
         if merged:
             kept[place] = (time_ns, merged)
     return kept
 
 
 def encode(state: State) -> bytes:
-    """A state as a document: its values as JSON, and behind them the identities, eight bytes each."""
+    """Encode a state as a document: its values as JSON, then the identities, eight bytes each."""
     text = _JSON.encode([*state[:-2], dict(state.values)]).encode("utf-8", "replace")
     parts = [_HEAD.pack(_MAGIC, len(text)), text]
     for when, group in state.window:
@@ -244,7 +244,7 @@ def encode(state: State) -> bytes:
 
 
 def decode(document: bytes) -> State:
-    """The state that a document spells. Raises DocumentError for anything that :func:`encode` does not write."""
+    """Decode a document. Raises DocumentError for anything that :func:`encode` does not write."""
     try:
         magic, length = _HEAD.unpack_from(document)
         if magic != _MAGIC:

@@ -25,10 +25,10 @@ BUSY_SECONDS = 5.0
 #: Pause between two attempts to lock the file, in seconds: flock(2) waits for ever or not at all.
 _LOCK_PAUSE_SECONDS = 0.01
 
-#: Devices asked for in one statement; SQLite's own bound on variables was 999 for long.
-_TOGETHER = 500
+#: Devices in one statement; older versions of SQLite allow 999 variables.
+_BATCH = 500
 
-#: What SQLite says of a file that is damaged, or none of its own.
+#: SQLite's errors for a damaged file, or one of another kind.
 _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 
 _ADVICE = {
@@ -65,8 +65,8 @@ class SqliteStore:
         """See :class:`Store`."""
         found: dict[str, Stored] = {}
         with self._opened() as connection:
-            for start in range(0, len(devices), _TOGETHER):
-                some = devices[start : start + _TOGETHER]
+            for start in range(0, len(devices), _BATCH):
+                some = devices[start : start + _BATCH]
                 marks = ",".join("?" * len(some))
                 rows = connection.execute(
                     f"SELECT device, document, revision FROM state WHERE device IN ({marks})",  # noqa: S608 - marks only
@@ -101,7 +101,7 @@ class SqliteStore:
             return [device for (device,) in connection.execute("SELECT device FROM state")]
 
     def close(self) -> None:
-        """Close the file; the write-ahead log goes into it."""
+        """Close the file, which writes back the log."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None

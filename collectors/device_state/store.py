@@ -1,4 +1,4 @@
-"""What a store of device state does: documents, each with a revision, written only where the revision still holds."""
+"""The interface of a store of device state: documents with revisions, written only if the revision still holds."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import NamedTuple, Protocol
 
 
 class StoreError(Exception):
-    """The store could not be read or written; the message says in one sentence why, and what to do."""
+    """The store could not be read or written; the message is one sentence with the reason and the remedy."""
 
 
 class Stored(NamedTuple):
-    """A document with the revision that it was read at."""
+    """A document and its revision."""
 
     document: bytes
     revision: int
 
 
 class Change(NamedTuple):
-    """A document to be written, if the device's revision is still this one; None: if it has none yet."""
+    """A document to write if the device still has this revision; None means that it has no document yet."""
 
     device: str
     document: bytes
@@ -26,8 +26,7 @@ class Change(NamedTuple):
 
 
 class Store(Protocol):
-    """Documents by device. Several devices go in one call, since each call may cost a sync of the card, or a way
-    through the network."""
+    """Documents by device. A call takes several devices, since it may cost a sync of the card or a round trip."""
 
     @property
     def kind(self) -> str:
@@ -35,20 +34,20 @@ class Store(Protocol):
         ...
 
     def read(self, devices: Sequence[str]) -> Mapping[str, Stored]:
-        """The documents of those devices that have one. Raises StoreError."""
+        """Return the documents of those devices that have one. Raises StoreError."""
         ...
 
     def write(self, changes: Sequence[Change]) -> Mapping[str, int]:
-        """The new revision of each device that was written; the others are conflicts.
+        """Write documents and return the new revision of each device written; the others are conflicts.
 
-        Raises StoreError; then it may be that some, or all, were written all the same.
+        Raises StoreError; some or all may have been written all the same.
         """
         ...
 
     def devices(self) -> Iterable[str]:
-        """Every device that has a document. Raises StoreError."""
+        """Return every device that has a document. Raises StoreError."""
         ...
 
     def close(self) -> None:
-        """Let go of files and connections."""
+        """Close files and connections."""
         ...

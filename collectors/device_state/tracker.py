@@ -1,7 +1,6 @@
-"""Counts in memory, and writes what has changed into the store now and then.
+"""Count messages in memory and write changed device states to the store at intervals.
 
-A message is counted in the store when it is written there. Until then it is in memory, and what takes it up again
-after a crash is whoever sends it again, not this.
+Until a message is written to the store it is in memory only. After a crash it is counted when its sender redelivers it.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from collectors.device_state.counting import Device, Pending, Seen, Told, delta_
 from collectors.device_state.measurement import DEVICE_STATE, DEVICE_STORE, OFFLINE
 from collectors.device_state.store import Change, Store, StoreError
 
-#: Attempts to write a device that other workers write, too; the waits between them, in seconds:
+#: Attempts to write a device that other workers write, too, and the waits between attempts, in seconds:
 #: random(base, min(cap, base·2^attempt)).
 ATTEMPTS, BASE_SECONDS, CAP_SECONDS = 10, 0.01, 1.0
 
@@ -31,21 +30,21 @@ ATTEMPTS, BASE_SECONDS, CAP_SECONDS = 10, 0.01, 1.0
 #: which no attempt begins, all in seconds.
 END_ATTEMPTS, END_BASE_SECONDS, END_CAP_SECONDS, END_WITHIN_SECONDS = 6, 0.1, 1.0, 3.5
 
-#: How often the store is asked for devices that other workers have seen, in seconds.
+#: Interval between requests for the devices that other workers have seen, in seconds.
 LIST_SECONDS = 600.0
 
-#: Devices that are read and written together: many in one transaction, few enough not to keep others from theirs.
+#: Devices read and written together: many in one transaction, but few enough not to block other workers.
 TOGETHER = 500
 
 
 class Limits(NamedTuple):
-    """What bounds the tracker.
+    """Limits of the tracker.
 
     Args:
-        seconds: between writes.
-        pending: messages in memory at most, about: with so many, they are written at once, and what cannot be
-            written is reduced to its number.
-        devices: devices in memory at most.
+        seconds: interval between writes.
+        pending: approximate maximum of messages in memory: the tracker then writes at once, and keeps only the number
+            of those that it cannot write.
+        devices: maximum of devices in memory.
     """
 
     seconds: float = 60.0
@@ -57,14 +56,14 @@ class Tracker:
     """The states of all devices of one worker.
 
     Args:
-        store: where they are kept.
-        rules: how they are merged and judged.
-        limits: bounds of memory and time.
-        own: what is known of this machine itself, by its name.
+        store: keeps the states.
+        rules: rules for merging and for the status.
+        limits: limits of memory and time.
+        own: facts about this machine, by its device name.
         complain: takes one sentence.
         clock_ns: wall clock, for the last flush.
         timer: monotonic seconds.
-        sleep: waits so many seconds between attempts.
+        sleep: waits between attempts, in seconds.
     """
 
     def __init__(
@@ -86,22 +85,22 @@ class Tracker:
         self._clock_ns = clock_ns
         self._timer = timer
         self._sleep = sleep
-        # These are the counting's, and what begins a flush takes from them; all below is the flush's own.
+        # The counting fills these, and a flush starts by taking from them; everything below belongs to the flush.
         self._devices: WeakValueDictionary[str, Pending] = WeakValueDictionary()
         self._changed: dict[str, Pending] = {}
         self._told: dict[str, Told] = {}
         self._kept: dict[str, model.Delta] = {}
         self._deadlines: dict[str, int] = {}
-        # Workers that were started together do not write together.
+        # Workers started together should not write together.
         self._next = timer() + limits.seconds * random.uniform(0.5, 1.0)
         self._list_at = timer()
         self._conflicts = self._unchecked = self._lost = 0
 
     def device(self, name: str, place: str = "environment") -> Device:
-        """A handle; any number of them may count for one device.
+        """Return a handle that counts for a device; a device may have several.
 
         Args:
-            place: what its last values are filed under: the measurement, and whatever tells series apart.
+            place: key of its last values: the measurement, and tags that distinguish series.
         """
         pending = self._devices.get(name)
         if pending is None:
@@ -109,9 +108,9 @@ class Tracker:
         return Device(pending, place)
 
     def status(self, name: str, fields: Mapping[str, FieldValue]) -> None:
-        """Take what a device, or the broker for it, tells of itself: ``status``, ``firmware``, ``bundle_version``.
+        """Take a status message of a device, or of the broker for it: ``status``, ``firmware``, ``bundle_version``.
 
-        The order in which messages come is what counts, since a device's clock may be wrong.
+        The order of arrival counts, since a device's clock may be wrong.
         """
         said = fields.get("status")
         known = self._told.get(name)
@@ -125,15 +124,15 @@ class Tracker:
 
     @property
     def waiting(self) -> int:
-        """Messages that were counted since the last flush began."""
+        """Number of messages counted since the last flush began."""
         return sum(len(pending.identities) for pending in self._changed.values())
 
     def due(self, now: float) -> bool:
-        """Whether it is time to flush: by the clock (*now*: monotonic seconds), or because memory is full."""
+        """Return whether a flush is due, by the clock (*now*: monotonic seconds) or because memory is full."""
         return now >= self._next or self.waiting >= self._limits.pending
 
     def take(self) -> dict[str, Seen]:
-        """What is to be written; counting goes on beside it. Quick, since lines wait for it."""
+        """Return the counts for a flush and reset them. This must be quick, since lines wait for it."""
         self._next = self._timer() + self._limits.seconds
         told, taken = self._told, {}
         for name, pending in self._changed.items():
@@ -145,11 +144,12 @@ class Tracker:
         return taken
 
     def flush(self, now_ns: int, taken: Mapping[str, Seen] | None = None) -> list[Metric]:
-        """Write what has changed; the states that were written, and how that went. Never raises for a store that
-        fails: what could not be written is kept for the next time.
+        """Write what has changed, and return the states written and a report on the store.
+
+        If the store fails, the rest is kept for the next flush.
 
         Args:
-            taken: see :meth:`take`. With it, a flush may run in a thread of its own, one at a time.
+            taken: the result of :meth:`take`; with it, the flush may run in a thread, one at a time.
         """
         metrics, error = self._flush(now_ns, self.take() if taken is None else taken)
         if error is not None:
@@ -159,8 +159,8 @@ class Tracker:
     def close(self, taken: Mapping[str, Seen] | None = None) -> list[Metric]:
         """Flush for the last time and close the store.
 
-        A store that fails is tried again, a bounded number of times, since nobody writes these messages later. What
-        remains is reported and counted as pending.
+        If the store fails, retry a limited number of times, since no later flush writes these messages. The rest is
+        reported, and counted as pending.
         """
         rest: Mapping[str, Seen] = self.take() if taken is None else taken
         metrics: list[Metric] = []
@@ -190,17 +190,17 @@ class Tracker:
 
     @property
     def unwritten(self) -> tuple[int, int]:
-        """Messages that are not in the store, and of how many devices; any thread may ask."""
+        """Number of messages that are not in the store, and of their devices; any thread may read it."""
         kept = dict(self._kept)
         messages = sum(delta.messages for delta in kept.values()) + self.waiting
         return messages, len(kept.keys() | self._changed.keys())
 
     def report(self, now_ns: int) -> Metric:
-        """The report on the store at the end of a flush that has not come back."""
+        """Return the report on a store that does not answer."""
         return self._report(0, now_ns, 0.0)
 
     def _flush(self, now_ns: int, taken: Mapping[str, Seen]) -> tuple[list[Metric], StoreError | None]:
-        """Write once, and return what to report and the error of a store that failed."""
+        """Write once; return the metrics, and the error of a store that failed."""
         start = self._timer()
         self._add(taken)
         deltas = self._kept
@@ -222,7 +222,7 @@ class Tracker:
         return metrics, failed
 
     def _add(self, taken: Mapping[str, Seen]) -> None:
-        """Add what was taken to what is kept."""
+        """Add new counts to those that are not written yet."""
         for name, seen in taken.items():
             delta = delta_of(seen)
             if name in self._own:
@@ -236,7 +236,7 @@ class Tracker:
     def _write(
         self, deltas: Mapping[str, model.Delta], written: dict[str, tuple[model.State, int]], now_ns: int
     ) -> None:
-        """Write, again and again where others were quicker; *written* has what was, even where the store fails."""
+        """Write, and retry conflicts; *written* takes what was written, even if the store fails."""
         left = dict(deltas)
 
         def attempt() -> bool:
@@ -283,7 +283,7 @@ class Tracker:
             return model.EMPTY
 
     def _overdue(self, now_ns: int) -> dict[str, tuple[model.State, int]]:
-        """Devices that became late or offline without a word; of several workers, one is the first to write it."""
+        """Write devices that became late or offline; of several workers, one is the first to write a device."""
         if self._timer() >= self._list_at:
             for name in self._store.devices():
                 if len(self._deadlines) >= self._limits.devices:
@@ -318,7 +318,7 @@ class Tracker:
                 self._deadlines[name] = _deadline(state, self._rules, now_ns)
 
     def _reduce(self) -> None:
-        """Keep what is kept within bounds: of the devices with the most messages only the number is left."""
+        """Limit memory: keep only the number of messages of the devices with the most."""
         waiting = sum(len(delta.identities) for delta in self._kept.values())
         for name in sorted(self._kept, key=lambda name: -len(self._kept[name].identities)):
             if waiting <= self._limits.pending:
@@ -363,22 +363,22 @@ class Tracker:
 
 
 def _deadline(state: model.State, rules: model.Rules, now_ns: int) -> int:
-    """When a device is to be looked at again; one that is offline, too, since another worker may bring it back."""
+    """Return when to check a device again; also one that is offline, since another worker may have heard of it."""
     deadline = model.deadline_ns(state, rules)
     return now_ns + int(LIST_SECONDS * 1e9) if deadline is None else deadline
 
 
 def own_firmware(release: str, bootloader: str = "/sys/firmware/devicetree/base/chosen/bootloader/version") -> str:
-    """What this machine runs on: its kernel, and on a Pi the version that its bootloader has left in the device tree.
+    """Return this machine's kernel, and on a Pi the version of its bootloader from the device tree.
 
     Args:
-        release: the kernel's, as ``uname -r`` says it.
-        bootloader: the file; where it is not there, the kernel alone is told.
+        release: the kernel's release, as ``uname -r`` prints it.
+        bootloader: the file with the version; if it is missing, only the kernel is returned.
     """
     try:
         with open(bootloader, encoding="utf-8", errors="replace") as file:
             version = file.read(64).strip("\0 \n")[:8]
-    except OSError:  # no Pi, or one too old to tell
+    except OSError:  # not a Pi, or an old one
         version = ""
     return f"Linux {release}" + (f", bootloader {version}" if version else "")
 
@@ -390,14 +390,14 @@ def open_tracker(
     clock_ns: Callable[[], int],
     timer: Callable[[], float],
 ) -> Tracker | None:
-    """The tracker that the settings ask for, or None where no state is kept. Nothing is opened before the first flush.
+    """Create the tracker of the settings, or return None if no state is kept. The first flush opens the store.
 
     Args:
-        values: the settings, with those of :mod:`settings` among them.
+        values: settings, including those of :mod:`settings`.
         host: this machine's name as a device.
 
     Raises:
-        Unavailable: a setting is wrong, or what it names is not there.
+        Unavailable: a setting is wrong, or the file that it names is missing.
     """
     from collectors import __version__
     from collectors.device_state import settings

@@ -68,8 +68,8 @@ def read_broker(
         )
     if parts.scheme != "mqtts" and not is_loopback(parts.hostname):
         raise Unavailable(
-            f"the broker {parts.hostname} is not on this machine and would be spoken to unencrypted, so that anybody "
-            "on the way could read and change what is sent; use mqtts://"
+            f"the broker {parts.hostname} is not on this machine and would be reached without encryption, so that "
+            "others could read and change the messages; use mqtts://"
         )
     password = None
     if password_file is not None:

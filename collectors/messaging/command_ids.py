@@ -1,4 +1,4 @@
-"""The ids of commands that have been taken, in a small file, so that a process that is started again knows them."""
+"""The ids of accepted commands in a small file, so that a restarted process refuses them."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from collectors.core.api import Unavailable
 from collectors.core.files import write_atomic
 from collectors.messaging.commands import ID, MAX_IDS
 
-#: Bytes of the file at most: a thousand ids of 64 characters with their ends fit.
+#: Maximum size of the file: a thousand ids of 64 characters with their expiry times fit.
 _MAX_BYTES = 256 * 1024
 
 
 class IdFile:
-    """A file with ids, written anew as a whole for each command that is taken; one process has it for itself.
+    """A file with ids, replaced for each accepted command. Only one process may use it.
 
     Args:
-        path: the file; its folder is made.
-        setting: what the setting that names it is called, for the sentences.
-        complain: is told where the file was broken.
+        path: the file; its folder is created.
+        setting: name of the setting for the file, for error messages.
+        report: receives a sentence if the file was damaged.
 
     Raises:
-        Unavailable: nothing can be kept there.
+        Unavailable: the folder cannot be written to.
     """
 
-    def __init__(self, path: str, setting: str, complain: Callable[[str], None]) -> None:
+    def __init__(self, path: str, setting: str, report: Callable[[str], None]) -> None:
         self._path = os.path.abspath(path)
-        self._complain = complain
+        self._report = report
         folder = os.path.dirname(self._path)
         try:
             os.makedirs(folder, mode=0o700, exist_ok=True)
             usable = os.access(folder, os.W_OK | os.X_OK)
-            reason = "it may not be written by this user"
+            reason = "this user may not write to it"
         except OSError as error:
             usable, reason = False, error.strerror or str(error)
         if not usable:
             raise Unavailable(
-                f"the ids of commands cannot be kept in {folder}: {reason}; name a file in a folder of this user with "
+                f"the ids of commands cannot be saved in {folder}: {reason}; name a file in a folder of this user with "
                 f"the setting {setting}"
             )
 
     def load(self) -> Mapping[str, float]:
-        """The ids and their ends. A file that is broken is set aside, and told of: its ids are forgotten."""
+        """The ids and their expiry times. A damaged file is moved aside and reported; its ids are lost."""
         try:
             with open(self._path, "rb") as file:
                 text = file.read(_MAX_BYTES + 1)
@@ -58,22 +58,22 @@ class IdFile:
                 os.replace(self._path, aside)
             except OSError as error:
                 raise Unavailable(
-                    f"the ids of commands in {self._path} are broken, and it cannot be renamed: {error.strerror}"
+                    f"the ids of commands in {self._path} are damaged, and the file cannot be renamed: {error.strerror}"
                 ) from None
-            self._complain(
-                f"the ids of commands in {self._path} are broken, and now in {aside}: commands of the last hour could "
-                "be repeated"
+            self._report(
+                f"the ids of commands in {self._path} are damaged, and moved to {aside}: commands of the last hour "
+                "might run twice"
             )
             return {}
         return ids
 
     def save(self, ids: Mapping[str, float], /) -> None:
-        """Write all of them, so that a power cut leaves the old file or the new one. Raises OSError."""
+        """Replace the file; a power cut leaves the old one or the new one. Raises OSError."""
         write_atomic(self._path, json.dumps(dict(ids), separators=(",", ":")))
 
 
 def _read(text: bytes) -> dict[str, float] | None:
-    """The ids in a file, those that hold longest where there are too many; None where it is no such file."""
+    """The ids in a file; if there are too many, those that expire last. None if the file is damaged."""
     try:
         document = json.loads(text) if len(text) <= _MAX_BYTES else None
     except (ValueError, RecursionError):
@@ -83,7 +83,7 @@ def _read(text: bytes) -> dict[str, float] | None:
     for known, until in document.items():
         if not ID.fullmatch(known) or isinstance(until, bool) or not isinstance(until, (int, float)):
             return None
-        if not abs(until) < 1e12:  # which nan is not, either
+        if not abs(until) < 1e12:  # also excludes NaN
             return None
     kept = sorted(document.items(), key=lambda item: item[1])[-MAX_IDS:]
     return {known: float(until) for known, until in kept}

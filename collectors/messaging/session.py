@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: Seconds between attempts to connect: doubled from the first to the second.
 _RECONNECT_SECONDS = (1, 60)
 
-#: Reason code of MQTT 5: the broker accepted a message and dropped it, since nobody subscribes to the topic.
+#: Reason code of MQTT 5: the broker accepted a message and dropped it, because the topic has no subscribers.
 _NO_SUBSCRIBERS = 0x10
 
 
@@ -58,7 +58,7 @@ class Presence(NamedTuple):
 
 
 class SessionConfig(NamedTuple):
-    """What a session asks of the broker.
+    """The settings of a session.
 
     Args:
         client_id: name of the session at the broker; empty for one that the broker assigns.
@@ -104,7 +104,7 @@ class Delivery(NamedTuple):
 
     Args:
         refusal: why the broker refused the message; empty if it took it.
-        no_subscribers: whether the broker reported that nobody subscribes to the topic, so that it dropped the message.
+        no_subscribers: whether the topic has no subscribers, so that the broker dropped the message.
     """
 
     refusal: str
@@ -114,8 +114,8 @@ class Delivery(NamedTuple):
 class Session:
     """An MQTT 5 session at QoS 1 that outlives its connection.
 
-    The client's thread connects, retries with growing delays, resumes the session and resends what the broker has not
-    acknowledged. Errors go to an :class:`ErrorQueue` as sentences.
+    The client's thread connects, retries with growing delays, resumes the session and resends unacknowledged
+    messages. Errors go to an :class:`ErrorQueue` as sentences.
 
     Every received message must be passed to :meth:`acknowledge`; until then the broker keeps it and sends it again
     over the next connection.
@@ -126,7 +126,7 @@ class Session:
 
     Args:
         broker: the broker to connect to.
-        config: what to ask of it.
+        config: the settings of the session.
         errors: receives refusals, failed attempts and lost connections.
 
     Raises:
@@ -148,7 +148,7 @@ class Session:
         self._dispatch: Callable[[Callable[[], None]], object] = lambda call: call()
         self._connection = 0
         self._refused = False
-        # Guards what follows, and is never held while the client's methods run: those take locks of their own.
+        # Guards the following attributes. Never held during calls of the client's methods, which take other locks.
         self._changed = threading.Condition()
         self._connected = False
         self._unacknowledged: dict[int, Callable[[Delivery], None]] = {}
@@ -173,11 +173,6 @@ class Session:
         client.on_subscribe = self._subscribe_answered
         client.on_publish = self._published
         client.on_message = self._received
-
-    @property
-    def connected(self) -> bool:
-        """Whether there is a connection now."""
-        return self._connected
 
     def start(
         self,

@@ -1,12 +1,12 @@
-"""The device's own side of an MQTT broker: its status, its lines, and the commands that it carries out.
+"""The agent of a device at an MQTT broker: its status, its lines, and its commands.
 
-A streaming collector. Run by Telegraf's ``inputs.execd`` (``signal = "none"``) it keeps the status and takes commands,
-and prints what they bring. With ``lines`` it also publishes the line protocol on its standard input, and ends with it:
-for Telegraf's ``outputs.execd``, or a pipe. Without a broker there is nothing to do, and it stays idle.
+A streaming collector. Run by Telegraf's ``inputs.execd`` (``signal = "none"``), it publishes the status, carries out
+commands and prints the points that they collect. With ``lines`` it also publishes the line protocol on its standard
+input and ends with it, for Telegraf's ``outputs.execd`` or a pipe. Without a broker it stays idle.
 
-The parts: :mod:`batches` puts lines together into messages; :mod:`link` is the connection; :mod:`agent` the asyncio
-application; :mod:`handlers` what each command does, with :mod:`collect` and :mod:`reload`; :mod:`outbox` leads from the
-application's thread to the one that prints. docs/collectors/mqtt.md and docs/commands.md tell of both sides.
+:mod:`agent` is the asyncio application; :mod:`publisher` and :mod:`batches` send lines as messages; :mod:`handlers`
+carries out the commands, with :mod:`collect` and :mod:`reload`; :mod:`outbox` passes metrics to the thread that prints
+them. docs/collectors/mqtt.md and docs/commands.md describe the settings and commands.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ def create(context: Context, /) -> Collector:
     """The agent, not connected yet.
 
     Raises:
-        NotApplicable: no broker is named.
-        Unavailable: a setting will not do, or the ids of commands cannot be kept.
+        NotApplicable: no broker is set.
+        Unavailable: a setting cannot be used, or the ids of commands cannot be saved.
     """
     from collectors.core.api import NotApplicable, Unavailable
 
     if context.values[settings.URL] is None:
         if context.values[settings.LINES]:
-            raise Unavailable("lines is on, and there is no broker to publish to; name one with the setting url")
+            raise Unavailable("lines is on, and there is no broker to publish to; name one in the setting url")
         raise NotApplicable("no broker is set; name one in the setting url or in SENSETIG_MQTT_URL")
 
     from collectors.mqtt.service import make

@@ -1,4 +1,4 @@
-"""The agent: one asyncio application that publishes lines and status, and takes commands and messages, at once."""
+"""The agent: an asyncio application that publishes lines and status, and receives commands and messages."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ from collectors.mqtt.publisher import WINDOW, Publisher
 from collectors.sensehat.led.health import health, within
 from collectors.sensehat.led.show import Show
 
-#: Commands that are carried out at once.
+#: Commands that run at the same time.
 _MAX_COMMANDS = 4
 
 #: At the end: how long the queued lines may take, and then the status ``offline`` and the disconnect. Together they
 #: stay below the 5 s after which Telegraf kills the agent.
 DRAIN_SECONDS, STOP_SECONDS = 2.5, 1.6
 
-#: How often the status on the matrix is looked at.
+#: How often the status on the LED matrix is updated.
 _LED_SECONDS = 2.0
 
-#: What is counted from one status to the next, by the names of the fields.
+#: Fields that count from one status to the next.
 COUNTS = tuple(field.name for field in MQTT.fields if field.name not in ("connected", "lines_waiting", "waiting_bytes"))
 
-HandOn = Callable[[Sequence[Metric]], Awaitable[None]]
+Emit = Callable[[Sequence[Metric]], Awaitable[None]]
 
 
 class AgentConfig(NamedTuple):
-    """What the agent does.
+    """The settings of the agent.
 
     Args:
         device: its name in the topics.
-        stdin: the descriptor that lines come from, or None.
-        queue_bytes: lines held at most.
+        stdin: the descriptor to read lines from, or None.
+        queue_bytes: maximum size of the queued lines.
         batch_seconds: how long a line waits for others.
-        status_seconds: how often the agent tells of itself.
-        led_status: whether the matrix shows the status.
+        status_seconds: interval of the measurement ``mqtt``.
+        led_status: whether the LED matrix shows the status.
         night: the hours without it.
     """
 
@@ -71,7 +71,7 @@ class Clocks(NamedTuple):
 
 
 def status_topic(device: str) -> str:
-    """Where the device's status stands, retained."""
+    """The topic of the device's retained status."""
     return f"sensetig/{topic_level(device)}/status"
 
 
@@ -81,43 +81,43 @@ def status_payload(status: str, firmware: str) -> bytes:
 
 
 class Agent:
-    """Runs until it is stopped, or until its lines have ended and are all acknowledged.
+    """Runs until it is stopped, or until its input has ended and all lines are acknowledged.
 
     Args:
-        plan: what it does.
-        session: not started yet.
-        gate: lets commands in.
-        handlers: makes what carries them out, which hands points on to the agent.
-        batches: takes lines.
+        config: its settings.
+        session: the MQTT session, not started yet.
+        validator: validates commands.
+        handlers: makes the handlers of commands from the function that receives their points.
+        batches: collects lines.
         show: the LED matrix.
-        outbox: takes the metrics that are to be printed.
-        told: takes what goes wrong.
+        outbox: receives the metrics to print.
+        errors: receives errors.
         clocks: the clocks.
     """
 
     def __init__(
         self,
-        plan: AgentConfig,
+        config: AgentConfig,
         session: Session,
-        gate: CommandValidator,
-        handlers: Callable[[HandOn], Handlers],
+        validator: CommandValidator,
+        handlers: Callable[[Emit], Handlers],
         batches: Batches,
         show: Show,
         outbox: Outbox,
-        told: ErrorQueue,
+        errors: ErrorQueue,
         clocks: Clocks,
     ) -> None:
-        self._plan = plan
+        self._config = config
         self._session = session
-        self._gate = gate
-        self._handlers = handlers(self.hand_on)
+        self._validator = validator
+        self._handlers = handlers(self.emit)
         self._batches = batches
         self._show = show
         self._outbox = outbox
-        self._told = told
+        self._errors = errors
         self._clocks = clocks
-        self._series = Series(MQTT.name, {"device": plan.device})
-        self._prefix = commands.command_topic(plan.device, "")
+        self._series = Series(MQTT.name, {"device": config.device})
+        self._prefix = commands.command_topic(config.device, "")
         self._counts: Counter[str] = Counter()
         self._connected = False
         self._away_since = clocks.timer()
@@ -126,25 +126,25 @@ class Agent:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._error: BaseException | None = None
         self.unsent = 0
-        """Lines that were not acknowledged when it had ended."""
+        """Lines that were not acknowledged when the agent ended."""
 
     def run(self) -> None:
-        """Run to the end, on this thread, in a loop of its own. Raises what nobody has thought of."""
-        # A selector that takes files as well as pipes: lines may come from either.
+        """Run to the end in an event loop on this thread. Raises unexpected exceptions."""
+        # This selector accepts files as well as pipes as standard input.
         with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as runner:
             runner.run(self._main())
         if self._error is not None:
             raise self._error
 
     def stop(self) -> None:
-        """Let it end, from any thread."""
+        """End the agent, from any thread."""
         if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # it has ended already
+            with contextlib.suppress(RuntimeError):  # the loop has ended already
                 self._loop.call_soon_threadsafe(self._stopping.set)
 
-    async def hand_on(self, metrics: Sequence[Metric]) -> None:
-        """Hand on points: print them, and come back when they are written; or publish them with the other lines."""
-        if self._plan.stdin is not None:
+    async def emit(self, metrics: Sequence[Metric]) -> None:
+        """Print points and return when they are written, or publish them with the other lines."""
+        if self._config.stdin is not None:
             for metric in metrics:
                 self._lines.add(metric)
             return
@@ -152,8 +152,8 @@ class Agent:
         written = loop.create_future()
 
         def done() -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits any more
-                loop.call_soon_threadsafe(_settle, written)
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(_set_written, written)
 
         self._outbox.put(metrics, done)
         await written
@@ -161,29 +161,29 @@ class Agent:
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
-        plan = self._plan
+        config = self._config
         self._lines = Publisher(
             self._publish,
             self._batches,
-            plan.device,
-            plan.stdin,
-            plan.queue_bytes,
-            plan.batch_seconds,
+            config.device,
+            config.stdin,
+            config.queue_bytes,
+            config.batch_seconds,
             self._counts,
-            self._told,
+            self._errors,
         )
         self._session.start(self._on_message, self._on_connection, self._post)
-        self._keep(self._tell())
-        if self._plan.led_status:
-            self._keep(self._light())
-        if self._plan.stdin is not None:
+        self._spawn(self._emit_status())
+        if self._config.led_status:
+            self._spawn(self._update_led())
+        if self._config.stdin is not None:
             for _ in range(WINDOW):
-                self._keep(self._lines.send())
+                self._spawn(self._lines.send())
             self._lines.read_on()
         stopping = self._loop.create_task(self._stopping.wait())
         ended = self._loop.create_task(self._lines.ended.wait())
         await asyncio.wait((stopping, ended), return_when=asyncio.FIRST_COMPLETED)
-        if ended.done():  # all lines are here; they leave, however long the broker is away
+        if ended.done():  # the input has ended: wait until all lines are acknowledged, however long the broker is away
             drained = self._loop.create_task(self._lines.drained())
             await asyncio.wait((stopping, drained), return_when=asyncio.FIRST_COMPLETED)
             drained.cancel()
@@ -205,7 +205,7 @@ class Agent:
         await asyncio.to_thread(self._session.stop, STOP_SECONDS)
 
     def _post(self, call: Callable[[], None]) -> None:
-        """Run a callback of the session in the loop; once that is closed, no one waits for it."""
+        """Run a callback of the session in the event loop, unless that is closed."""
         assert self._loop is not None
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(call)
@@ -222,13 +222,13 @@ class Agent:
             return Delivery("too many messages wait for the broker already")
         return await answer
 
-    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run it beside everything else. A failure that nobody has thought of ends the agent."""
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a task in the background. An unexpected exception ends the agent."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._left)
+        task.add_done_callback(self._on_task_done)
 
-    def _left(self, task: asyncio.Task[None]) -> None:
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._error = error
@@ -243,12 +243,12 @@ class Agent:
             self._away_since = self._clocks.timer()
         self._connected = connected
 
-    async def _tell(self) -> None:
-        """Tell of itself now and then, where there is room."""
+    async def _emit_status(self) -> None:
+        """Emit the measurement ``mqtt`` at its interval, unless the queue is full."""
         while True:
-            await asyncio.sleep(self._plan.status_seconds)
+            await asyncio.sleep(self._config.status_seconds)
             if self._lines.share < 1:
-                await self.hand_on([self._status()])
+                await self.emit([self._status()])
 
     def _status(self) -> Metric:
         lines, size = self._lines.waiting
@@ -257,14 +257,14 @@ class Agent:
         self._counts.clear()
         return Metric(self._series, fields, self._clocks.wall_ns())
 
-    async def _light(self) -> None:
+    async def _update_led(self) -> None:
         while True:
             away = None if self._connected else self._clocks.timer() - self._away_since
-            dark = within(self._clocks.local(), self._plan.night)
+            dark = within(self._clocks.local(), self._config.night)
             self._show.status(None if dark else health(away, self._lines.share, self._counts["lines_refused"]))
             await asyncio.sleep(_LED_SECONDS)
 
-    # --- what comes ---
+    # --- messages ---
 
     def _on_message(self, message: Message) -> None:
         if message.topic.startswith(self._prefix):
@@ -280,64 +280,64 @@ class Agent:
         now_ns = self._clocks.wall_ns()
         for found in read_message(message.topic, message.payload, now_ns):
             if isinstance(found, Metric):
-                # What the broker has kept may be of any age; only a status still holds.
+                # A retained message may be of any age; only a status is still valid.
                 if message.retained and found.time_ns == now_ns and found.series.measurement != "device_status":
                     refused = True
-                    self._told.add(
-                        f"what {message.topic[:200]} retains has no time of its own, so nobody knows of when it is"
+                    self._errors.add(
+                        f"the retained message on {message.topic[:200]} has no time, and its age is unknown"
                     )
                 else:
                     metrics.append(found)
             else:
                 refused = True
-                self._told.add(f"of a message on {found.topic[:200]} is refused: {found.text}")
+                self._errors.add(f"rejected on {found.topic[:200]}: {found.text}")
         self._counts["messages_received"] += 1
         self._counts["messages_refused"] += refused
         assert self._loop is not None
         loop = self._loop
 
         def written() -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended; the message comes again
+            with contextlib.suppress(RuntimeError):  # the loop has ended; the broker sends the message again
                 loop.call_soon_threadsafe(self._session.acknowledge, message)
 
         self._outbox.put(metrics, written)
 
     def _on_command(self, message: Message) -> None:
         now = self._clocks.wall_ns() / 1e9
-        found = self._gate.admit(message.topic, message.payload, now, retained=message.retained)
+        found = self._validator.validate(message.topic, message.payload, now, retained=message.retained)
         self._session.acknowledge(message)
         if isinstance(found, RejectedCommand):
             if found.id is None:
                 self._counts["commands_refused"] += 1
-                self._told.add(f"a command was refused, and nobody can be told: {found.message}")
+                self._errors.add(f"a command was refused without an answer: {found.message}")
             else:
-                self._keep(self._answer(found.id, found.name, Answer("refused", found.message)))
+                self._spawn(self._answer(found.id, found.name, Answer("refused", found.message)))
         elif len(self._commands) >= _MAX_COMMANDS:
-            busy = f"{_MAX_COMMANDS} commands are being carried out already; try again in a moment"
-            self._keep(self._answer(found.id, found.name, Answer("refused", busy)))
+            busy = f"{_MAX_COMMANDS} commands are running already; try again in a moment"
+            self._spawn(self._answer(found.id, found.name, Answer("refused", busy)))
         else:
-            task = asyncio.get_running_loop().create_task(self._carry_out(found))
+            task = asyncio.get_running_loop().create_task(self._run_command(found))
             self._commands.add(task)
             task.add_done_callback(self._commands.discard)
 
-    async def _carry_out(self, command: Command) -> None:
+    async def _run_command(self, command: Command) -> None:
         try:
             answer = await self._handlers.carry_out(command)
-        except Exception as error:  # noqa: BLE001 - what one command meets stops no other; it is told and answered
-            self._told.add(f"{command.name} has failed: {type(error).__name__}: {error}")
-            answer = Answer("failed", "the agent's program has failed; its log says how")
+        except Exception as error:  # noqa: BLE001 - one command must not stop the others; the error is reported and answered
+            self._errors.add(f"{command.name} has failed: {type(error).__name__}: {error}")
+            answer = Answer("failed", "the agent has failed; see its log")
         await self._answer(command.id, command.name, answer)
 
     async def _answer(self, command_id: str, name: str, answer: Answer) -> None:
         self._counts[f"commands_{answer.status}"] += 1
         payload = commands.result(command_id, name, answer.status, answer.message, answer.details)
-        delivery = await self._publish(commands.result_topic(self._plan.device, command_id), payload)
+        delivery = await self._publish(commands.result_topic(self._config.device, command_id), payload)
         if delivery.refusal:
-            self._told.add(f"the broker refuses the answer to a command: {delivery.refusal}")
+            self._errors.add(f"the broker refuses the answer to a command: {delivery.refusal}")
         if answer.then is not None:
             answer.then()
 
 
-def _settle(written: asyncio.Future[None]) -> None:
+def _set_written(written: asyncio.Future[None]) -> None:
     if not written.done():
         written.set_result(None)

@@ -1,4 +1,4 @@
-"""Lines of line protocol put together into messages, as plain values: bytes in, batches out, and what they weigh."""
+"""Collects lines of line protocol into messages: bytes in, batches out."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import re
 from collections import deque
 from typing import NamedTuple
 
-#: Bytes of a line at most; a longer one is refused, and passed over without being held.
+#: Maximum length of a line in bytes; a longer one is rejected, and skipped without being buffered.
 MAX_LINE_BYTES = 64 * 1024
 
-#: A measurement, and a field with its value somewhere behind it: the broker's other side reads the rest.
+#: A measurement and at least one field; the subscriber validates the rest.
 _LINE = re.compile(rb"((?:\\.|[^,\\ #])(?:\\.|[^, \\])*)(?:,(?:\\.|[^ \\])*)? +[^ =]+=[^ ]")
 _ESCAPED = re.compile(rb"\\([, ])")
 
 
 class Batch(NamedTuple):
-    """Lines of one measurement that make one message."""
+    """Lines of one measurement that become one message."""
 
     measurement: str
     payload: bytes
@@ -23,7 +23,7 @@ class Batch(NamedTuple):
 
 
 def measurement_of(line: bytes) -> str | None:
-    """The measurement of a line; None where it is no line protocol.
+    """The measurement of a line, or None if it is not line protocol.
 
     >>> measurement_of(rb"wea\\,ther,host=pi value=1 5"), measurement_of(b"value")
     ('wea,ther', None)
@@ -38,31 +38,31 @@ def measurement_of(line: bytes) -> str | None:
 
 
 class Batches:
-    """Takes bytes as they come, and gives batches that are full or asked for.
+    """Collects lines into batches per measurement.
 
     Args:
-        lines_most, bytes_most: of one batch.
+        max_lines, max_bytes: limits of a batch.
     """
 
-    def __init__(self, lines_most: int, bytes_most: int) -> None:
-        self._lines_most = lines_most
-        self._bytes_most = bytes_most
+    def __init__(self, max_lines: int, max_bytes: int) -> None:
+        self._lines_most = max_lines
+        self._bytes_most = max_bytes
         self._rest = b""
         self._skipping = False
         self._open: dict[str, list[bytes]] = {}
         self._sizes: dict[str, int] = {}
         self._ready: deque[Batch] = deque()
         self.lines = 0
-        """Lines that were taken and not :meth:`settled`."""
+        """Lines that were added and not :meth:`settled`."""
         self.bytes = 0
-        """Their bytes."""
+        """Their size in bytes."""
         self.refused = 0
-        """Lines that were refused, since it was last set to 0."""
+        """Rejected lines, since the caller last set this to 0."""
         self.reason = ""
-        """Why the last one was."""
+        """Why the last one was rejected."""
 
     def feed(self, data: bytes) -> None:
-        """Take what has come; it may end anywhere, within a line, too."""
+        """Add input, which may end within a line."""
         *whole, rest = (self._rest + data).split(b"\n")
         if whole and self._skipping:
             whole, self._skipping = whole[1:], False
@@ -76,27 +76,27 @@ class Batches:
         self._rest = rest
 
     def end(self) -> None:
-        """No more comes. A line without its end was cut off: it may look whole and have another value."""
+        """End the input. A line without a line break was truncated and is rejected: its value may be wrong."""
         if self._rest:
-            self._refuse("the last line was cut off by the end of standard input")
+            self._refuse("the last line was truncated by the end of standard input")
         self._rest = b""
         self.flush()
 
     def add(self, line: str) -> None:
-        """Take one whole line of the agent's own."""
+        """Add a whole line."""
         self._take(line.encode())
 
     def flush(self) -> None:
-        """Make batches of all that waits for others."""
+        """Complete all batches."""
         for measurement in list(self._open):
             self._close(measurement)
 
     def pop(self) -> Batch | None:
-        """The next batch to send; None where there is none."""
+        """The next complete batch, or None."""
         return self._ready.popleft() if self._ready else None
 
     def settled(self, batch: Batch) -> None:
-        """A batch has been dealt with, and weighs no more."""
+        """Remove a batch from the counts, once it is acknowledged or refused."""
         self.lines -= batch.lines
         self.bytes -= len(batch.payload)
 
@@ -108,7 +108,7 @@ class Batches:
             return
         measurement = measurement_of(line)
         if measurement is None:
-            self._refuse(f"a line is no line protocol: {line[:80]!r}")
+            self._refuse(f"a line is not line protocol: {line[:80]!r}")
             return
         size = len(line) + 1
         if self._sizes.get(measurement, 0) + size > self._bytes_most and measurement in self._open:

@@ -1,4 +1,4 @@
-"""One batch of a collector, asked for from elsewhere: a process of its own, as for Telegraf's ``inputs.exec``."""
+"""Runs a collector once in a process, as Telegraf's ``inputs.exec`` does."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import NamedTuple
 from collectors.core.line_protocol import Metric
 from collectors.core.line_protocol_parser import ParseError, decode_lines
 
-#: Bytes that a collector may print, of lines and of sentences; with more it has failed.
+#: Maximum size of a collector's standard output, and of its standard error.
 _MAX_BYTES = 1024 * 1024
 
-#: How long the pipes of a collector that was killed are waited for.
-_LET_GO_SECONDS = 5.0
+#: How long to wait for the pipes of a killed collector.
+_CLOSE_SECONDS = 5.0
 
 
 class Collected(NamedTuple):
-    """What a collector gave.
+    """The result of a collector.
 
     Args:
-        failure: why there is nothing, in one sentence; empty where it went well.
+        failure: one sentence; empty on success.
     """
 
     metrics: list[Metric]
@@ -32,7 +32,7 @@ async def collect(name: str, seconds: float, python: str = sys.executable) -> Co
     """Run a collector once.
 
     Args:
-        seconds: how long it may take; then it is killed.
+        seconds: timeout, after which it is killed.
     """
     process = await asyncio.create_subprocess_exec(
         python,
@@ -53,18 +53,18 @@ async def collect(name: str, seconds: float, python: str = sys.executable) -> Co
     finally:
         if process.returncode is None:
             process.kill()
-        # What it had still written is taken from the pipe, which lets go of it; one that a grandchild holds is left.
+        # Reading the rest closes the pipes; one that a grandchild holds open is abandoned.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.communicate(), _LET_GO_SECONDS)
+            await asyncio.wait_for(process.communicate(), _CLOSE_SECONDS)
     if out is None or said is None:
         return Collected([], f"it prints more than {_MAX_BYTES} bytes")
     return collected(out.decode("utf-8", "replace"), said.decode("utf-8", "replace"), status)
 
 
 def collected(out: str, said: str, status: int) -> Collected:
-    """What a collector gave, from what it printed and its exit status.
+    """The result of a collector from its output and exit status.
 
-    A collector that could not collect prints its own counts alone; so a failure has points of no other measurement.
+    A collector that fails prints only its self-metric, which a failure discards.
     """
     if status:
         lines = said.strip().splitlines()
@@ -72,11 +72,11 @@ def collected(out: str, said: str, status: int) -> Collected:
     try:
         return Collected(list(decode_lines(out)))
     except ParseError as error:
-        return Collected([], f"what it prints is no line protocol: {error}")
+        return Collected([], f"its output is not line protocol: {error}")
 
 
 async def _all_of(stream: asyncio.StreamReader, process: asyncio.subprocess.Process) -> bytes | None:
-    """Everything until its end; None where that is too much, for which the process is killed."""
+    """The whole stream, or None if it is too long; then the process is killed."""
     parts: list[bytes] = []
     size = 0
     while part := await stream.read(65536):

@@ -1,4 +1,4 @@
-"""The commands of the agent: the arguments, effect and answer of each. See :mod:`collectors.messaging.commands`."""
+"""The commands of the agent; see :mod:`collectors.messaging.commands` for the scheme."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from collectors.sensehat.led import rendering
 from collectors.sensehat.led.screens import ScreenError
 from collectors.sensehat.led.show import Show
 
-#: Seconds from one column of a text to the next: what an eye can follow, and what a minute has room for.
-_SPEED_LEAST, _SPEED_MOST, _SPEED_DEFAULT = 0.03, 0.5, 0.1
+#: Seconds per column of a text.
+_MIN_SPEED, _MAX_SPEED, _DEFAULT_SPEED = 0.03, 0.5, 0.1
 
-#: A text comes so many times at most.
-_REPEAT_MOST = 10
+#: Maximum repetitions of a text.
+_MAX_REPEAT = 10
 
-#: Ends of the scale of a temperature, and where they lie unless the command says otherwise, in degrees Celsius.
-_SCALE_LEAST, _SCALE_MOST, _SCALE_LOW, _SCALE_HIGH = -100.0, 200.0, 0.0, 40.0
+#: Limits and defaults for the ends of a temperature scale, in degrees Celsius.
+_MIN_SCALE, _MAX_SCALE, _DEFAULT_LOW, _DEFAULT_HIGH = -100.0, 200.0, 0.0, 40.0
 
 
 class Answer(NamedTuple):
-    """What is answered.
+    """The answer to a command.
 
     Args:
-        then: called once the broker has the answer.
+        then: called once the broker has acknowledged the answer.
     """
 
     status: commands.Status
@@ -39,21 +39,21 @@ class Answer(NamedTuple):
 
 
 class Dependencies(NamedTuple):
-    """What the commands act on.
+    """The dependencies of the commands.
 
     Args:
         show: the LED matrix.
         clock: wall clock, seconds since 1970.
         collect: runs a collector once, by its name.
-        hand_on: takes the points, and comes back once they are handed on.
-        check_settings: raises NotReloaded where a setting is wrong.
+        emit: prints or publishes points.
+        check_settings: raises NotReloaded if a setting is wrong.
         telegraf: the Telegraf that runs the agent, or None.
     """
 
     show: Show
     clock: Callable[[], float]
     collect: Callable[[str], Awaitable[Collected]]
-    hand_on: Callable[[Sequence[Metric]], Awaitable[None]]
+    emit: Callable[[Sequence[Metric]], Awaitable[None]]
     check_settings: Callable[[], int]
     telegraf: Callable[[], Telegraf | None]
 
@@ -62,8 +62,8 @@ class Handlers:
     """Carries out commands, in an asyncio loop.
 
     Args:
-        edges: what they act on.
-        collectors: names of those that ``collect_now`` may run.
+        dependencies: the dependencies of the commands.
+        collectors: names of the collectors that ``collect_now`` may run.
     """
 
     NAMES = (
@@ -77,20 +77,20 @@ class Handlers:
         "led_off",
     )
 
-    def __init__(self, edges: Dependencies, collectors: Sequence[str]) -> None:
-        self._edges = edges
+    def __init__(self, dependencies: Dependencies, collectors: Sequence[str]) -> None:
+        self._dependencies = dependencies
         self._collectors = tuple(collectors)
         self._busy = ""
 
     async def carry_out(self, command: Command) -> Answer:
-        """The answer to a command, once it is carried out. Raises for what nobody has thought of."""
+        """Carry out a command; its answer. Raises unexpected exceptions."""
         try:
             if command.name.startswith("led_"):
                 return self._led(command)
             if command.name == "ping":
                 return self._ping(command)
             if self._busy:
-                return Answer("refused", f"{self._busy} is being carried out; try again in a moment")
+                return Answer("refused", f"{self._busy} is running; try again in a moment")
             self._busy = command.name
             try:
                 return await (self._collect if command.name == "collect_now" else self._reload)(command)
@@ -103,7 +103,7 @@ class Handlers:
 
     def _ping(self, command: Command) -> Answer:
         commands.reject_unknown(command.arguments)
-        details = {"time_seconds": round(self._edges.clock(), 3), "bundle_version": __version__}
+        details = {"time_seconds": round(self._dependencies.clock(), 3), "bundle_version": __version__}
         return Answer("ok", "the agent is here", details)
 
     async def _collect(self, command: Command) -> Answer:
@@ -112,36 +112,36 @@ class Handlers:
         names = [asked] if isinstance(asked, str) else asked
         if not isinstance(names, list) or not names or any(name not in self._collectors for name in names):
             known = ", ".join(self._collectors) or "none"
-            raise ArgumentError(f"collectors must be a list of names; those that may be run are: {known}")
+            raise ArgumentError(f"collectors must be a list of names; allowed are: {known}")
         points: dict[str, int] = {}
         failures: dict[str, str] = {}
         for name in dict.fromkeys(names):
-            found = await self._edges.collect(name)
+            found = await self._dependencies.collect(name)
             if found.failure:
                 failures[name] = found.failure
             else:
-                await self._edges.hand_on(found.metrics)
+                await self._dependencies.emit(found.metrics)
                 points[name] = len(found.metrics)
         if failures:
             details = {"points": points, "failures": failures}
-            return Answer("failed", f"collectors that have failed: {', '.join(failures)}", details)
-        return Answer("ok", "the points are handed on", {"points": points})
+            return Answer("failed", f"collectors that failed: {', '.join(failures)}", details)
+        return Answer("ok", "the points are collected", {"points": points})
 
     async def _reload(self, command: Command) -> Answer:
         commands.reject_unknown(command.arguments)
-        telegraf = self._edges.telegraf()
+        telegraf = self._dependencies.telegraf()
         if telegraf is None:
-            return Answer("refused", "the agent is not run by Telegraf, which alone can start the collectors anew")
+            return Answer("refused", "the agent is not run by Telegraf, which has to restart the collectors")
         try:
-            count = self._edges.check_settings()
+            count = self._dependencies.check_settings()
             await telegraf.check()
         except NotReloaded as error:
             return Answer("refused", str(error))
-        message = "the settings are sound; Telegraf is being reloaded, and the agent with it"
+        message = "the settings are valid; Telegraf reloads, and restarts the agent"
         return Answer("ok", message, {"collectors": count}, telegraf.reload)
 
     def _led(self, command: Command) -> Answer:
-        show, given = self._edges.show, command.arguments
+        show, given = self._dependencies.show, command.arguments
         if command.name == "led_text":
             return self._text(command)
         if command.name == "led_colour":
@@ -155,8 +155,8 @@ class Handlers:
         if command.name == "led_temperature":
             commands.reject_unknown(given, "celsius", "low", "high")
             celsius = commands.number(given, "celsius", -273.15, 1000)
-            ends = {"low": _SCALE_LOW, "high": _SCALE_HIGH, **given}
-            low, high = (commands.number(ends, name, _SCALE_LEAST, _SCALE_MOST) for name in ("low", "high"))
+            ends = {"low": _DEFAULT_LOW, "high": _DEFAULT_HIGH, **given}
+            low, high = (commands.number(ends, name, _MIN_SCALE, _MAX_SCALE) for name in ("low", "high"))
             if low >= high:
                 raise ArgumentError("low must be below high")
             show.picture(rendering.bar(celsius, low, high))
@@ -166,19 +166,19 @@ class Handlers:
         return self._shown("the matrix is off")
 
     def _text(self, command: Command) -> Answer:
-        given = {"seconds_per_column": _SPEED_DEFAULT, "repeat": 1, **command.arguments}
+        given = {"seconds_per_column": _DEFAULT_SPEED, "repeat": 1, **command.arguments}
         commands.reject_unknown(given, "text", "colour", "background", "seconds_per_column", "repeat")
         text, ink, paper = rendering.arguments_of_text(given)
-        speed = commands.number(given, "seconds_per_column", _SPEED_LEAST, _SPEED_MOST)
-        repeat = commands.number(given, "repeat", 1, _REPEAT_MOST)
+        speed = commands.number(given, "seconds_per_column", _MIN_SPEED, _MAX_SPEED)
+        repeat = commands.number(given, "repeat", 1, _MAX_REPEAT)
         if repeat != int(repeat):
             raise ArgumentError("repeat must be a whole number")
         frames = (frame for _ in range(int(repeat)) for frame in rendering.text_frames(text, ink, paper))
-        self._edges.show.text(frames, speed)
+        self._dependencies.show.text(frames, speed)
         seconds = round(rendering.frames_of(text) * int(repeat) * speed, 1)
-        return self._shown("the text has begun", seconds=seconds)
+        return self._shown("the text is shown", seconds=seconds)
 
     def _shown(self, message: str, **details: Any) -> Answer:
-        if self._edges.show.simulated:
-            return Answer("ok", f"{message}, on no real board", {**details, "simulated": True})
+        if self._dependencies.show.simulated:
+            return Answer("ok", f"{message}, without a board", {**details, "simulated": True})
         return Answer("ok", message, details)

@@ -1,4 +1,4 @@
-"""What the agent hands from its loop to the thread that writes lines, and what is called once they are written."""
+"""Passes metrics from the agent's event loop to the thread that writes lines, and reports when they are written."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ Item = tuple[Sequence[Metric], Callable[[], None]]
 
 
 class Outbox:
-    """Put into from one thread, and emptied by another, which waits for :attr:`descriptor`."""
+    """A queue between two threads; the reader waits for :attr:`descriptor`."""
 
     def __init__(self) -> None:
         self._items: deque[Item] = deque()
         self.descriptor, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def put(self, metrics: Sequence[Metric], written: Callable[[], None]) -> None:
-        """Hand metrics over.
+        """Add metrics.
 
         Args:
-            written: called by the thread that writes, once they are written.
+            written: called by the writing thread when they are written.
         """
         self._items.append((metrics, written))
         self.wake()
 
     def wake(self) -> None:
         """Make the descriptor readable."""
-        with contextlib.suppress(BlockingIOError):  # it is, then
+        with contextlib.suppress(BlockingIOError):  # the pipe is full, and so readable
             os.write(self._wake, b"!")
 
     def take(self) -> Iterator[Item]:
-        """All there is now."""
+        """Remove and return everything in the queue."""
         with contextlib.suppress(BlockingIOError):
             os.read(self.descriptor, 65536)
         while self._items:
             yield self._items.popleft()
 
     def close(self) -> None:
-        """Let go of the pipe."""
+        """Close the pipe."""
         os.close(self.descriptor)
         os.close(self._wake)

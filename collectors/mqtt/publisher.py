@@ -1,4 +1,4 @@
-"""Publishes lines: reads them as far as there is room, and holds each until the broker has acknowledged it."""
+"""Publishes lines: reads them while there is room, and keeps each one until the broker has acknowledged it."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from collectors.core.line_protocol import Metric, encode
 from collectors.messaging.session import Delivery, ErrorQueue, topic_level
 from collectors.mqtt.batches import Batch, Batches
 
-#: Messages that are sent before the first of them is acknowledged.
+#: Messages in flight.
 WINDOW = 8
 
-#: Pauses before a message that nobody heard is sent again, in seconds: doubled from the first to the second.
-_UNHEARD_SECONDS = (1, 60)
+#: Delays before a message without subscribers is sent again, in seconds: doubled from the first to the second.
+_NO_SUBSCRIBERS_SECONDS = (1, 60)
 
 _READ_BYTES = 64 * 1024
 
 
 class Publisher:
-    """Runs in an asyncio loop that can watch files, too.
+    """Runs in an asyncio loop that can watch files.
 
     Args:
         publish: publishes a message and waits for the broker's answer.
-        batches: puts lines together.
-        device: its name in the topics.
-        stdin: the descriptor that lines come from, or None.
-        queue_bytes: lines held at most; where there are more, nothing is read.
+        batches: collects lines into batches.
+        device: the device's name in the topics.
+        stdin: the descriptor to read lines from, or None.
+        queue_bytes: size of the queued lines at which reading pauses.
         batch_seconds: how long a line waits for others.
-        counts: where it counts.
-        told: takes what goes wrong.
+        counts: counters of the self-metric.
+        errors: receives errors.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Publisher:
         queue_bytes: int,
         batch_seconds: float,
         counts: Counter[str],
-        told: ErrorQueue,
+        errors: ErrorQueue,
     ) -> None:
         self._publish = publish
         self._batches = batches
@@ -55,7 +55,7 @@ class Publisher:
         self._queue_bytes = queue_bytes
         self._batch_seconds = batch_seconds
         self._counts = counts
-        self._told = told
+        self._errors = errors
         self._loop = asyncio.get_running_loop()
         self._reading = False
         self._flush_at: asyncio.TimerHandle | None = None
@@ -66,22 +66,22 @@ class Publisher:
 
     @property
     def share(self) -> float:
-        """How full the queue is: 1 or more where nothing is read."""
+        """How full the queue is; from 1 on, reading pauses."""
         return self._batches.bytes / self._queue_bytes
 
     @property
     def waiting(self) -> tuple[int, int]:
-        """Lines that are held, and their bytes."""
+        """Queued lines, and their size in bytes."""
         return self._batches.lines, self._batches.bytes
 
     def read_on(self) -> None:
-        """Read from now on, wherever there is room."""
+        """Start or resume reading."""
         if self._stdin is not None and not self._reading and not self._stopped and not self.ended.is_set():
             self._loop.add_reader(self._stdin, self._on_readable)
             self._reading = True
 
     def read_rest(self) -> None:
-        """Take what has been written already, and no more: it is time to stop."""
+        """Read the available input, and stop reading."""
         self._pause()
         self._stopped = True
         if self._stdin is None or self.ended.is_set():
@@ -95,12 +95,12 @@ class Publisher:
         self._fed()
 
     def add(self, metric: Metric) -> None:
-        """Publish a metric of the agent's own with the other lines; it has a time."""
-        self._batches.add(encode(metric, self._told.add))
+        """Publish a metric with the other lines; it must have a time."""
+        self._batches.add(encode(metric, self._errors.add))
         self._fed()
 
     async def send(self) -> None:
-        """Send batch after batch; several of these run at once."""
+        """Send batches forever; several of these tasks run at once."""
         while True:
             batch = self._batches.pop()
             if batch is None:
@@ -110,7 +110,7 @@ class Publisher:
                 await self._deliver(batch)
 
     async def drained(self) -> None:
-        """Come back once every line has been dealt with."""
+        """Wait until every line is acknowledged or refused."""
         self._flush()
         while self._batches.lines:
             self._settled.clear()
@@ -131,16 +131,16 @@ class Publisher:
             self._batches.end()
             self.ended.set()
         if self.share >= 1:
-            # Whoever writes waits now, as long as it takes: Telegraf keeps in its own buffer what comes meanwhile.
+            # The writer blocks now; Telegraf buffers further lines.
             self._pause()
             self._batches.flush()
         self._fed()
 
     def _fed(self) -> None:
-        """What is refused is counted; what has come leaves with what comes soon after."""
+        """Count rejected lines, and schedule the next batch."""
         if self._batches.refused:
             self._counts["lines_refused"] += self._batches.refused
-            self._told.add(f"lines that are not published: {self._batches.reason}")
+            self._errors.add(f"lines that are not published: {self._batches.reason}")
             self._batches.refused = 0
         self._more.set()
         if self._batches.lines and self._flush_at is None:
@@ -156,20 +156,20 @@ class Publisher:
     async def _deliver(self, batch: Batch) -> None:
         topic = self._topic + topic_level(batch.measurement)
 
-        def unheard(_: object) -> None:
+        def no_subscribers(_: object) -> None:
             self._counts["messages_unheard"] += 1
-            self._told.add(f"nobody is subscribed to {topic}, so the broker throws it away; trying again")
+            self._errors.add(f"there are no subscribers for {topic}, so the broker drops the messages; trying again")
 
-        first, most = _UNHEARD_SECONDS
+        initial, longest = _NO_SUBSCRIBERS_SECONDS
         retrying = AsyncRetrying(
             retry=retry_if_result(lambda delivery: delivery.no_subscribers),
-            wait=wait_exponential_jitter(initial=first, max=most),
-            before_sleep=unheard,
+            wait=wait_exponential_jitter(initial=initial, max=longest),
+            before_sleep=no_subscribers,
         )
         delivery: Delivery = await retrying(self._publish, topic, batch.payload)
         if delivery.refusal:
             self._counts["lines_refused"] += batch.lines
-            self._told.add(f"the broker refuses lines on {topic}: {delivery.refusal}")
+            self._errors.add(f"the broker refuses lines on {topic}: {delivery.refusal}")
         else:
             self._counts["lines_published"] += batch.lines
             self._counts["messages_published"] += 1

@@ -1,8 +1,8 @@
-"""New settings: checked before anything is stopped, and then taken over by a reload of Telegraf.
+"""Applies new settings: checks them, and then reloads Telegraf.
 
-Telegraf's collectors read their settings when they start. A reload (SIGHUP) ends and starts every one of them, and the
-agent itself, within the same Telegraf, whose buffers stay. A Telegraf that is reloaded with a broken configuration
-ends; so it is asked first whether its own files are sound.
+Collectors read their settings when they start. A reload (SIGHUP) restarts every collector and the agent within the
+same Telegraf, which keeps its buffers. Telegraf exits when it is reloaded with an invalid configuration, so its
+configuration is checked first.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from collections.abc import Callable, Sequence
 #: How long Telegraf may take to check its configuration, in seconds.
 _CHECK_SECONDS = 30.0
 
-#: Of the options that Telegraf was started with, those that say what its configuration is: with a value, and without.
+#: Telegraf's options that determine its configuration: with a value, and without.
 _WITH_VALUE = ("config", "config-directory")
 _ALONE = ("strict-env-handling", "non-strict-env-handling")
 
 
 class NotReloaded(Exception):
-    """The settings stay as they are; the message says why in one sentence."""
+    """The settings are not applied; the message is one sentence."""
 
 
 class Telegraf:
     """The Telegraf that runs this process.
 
     Args:
-        pid: its number.
-        program: its file.
-        options: what it takes its configuration from.
-        folder: where it runs.
+        pid: its process id.
+        program: its executable.
+        options: the options with its configuration.
+        folder: its working directory.
     """
 
     def __init__(self, pid: int, program: str, options: Sequence[str], folder: str) -> None:
@@ -41,7 +41,7 @@ class Telegraf:
         self.folder = folder
 
     async def check(self) -> None:
-        """Raise NotReloaded where its configuration, as it is now, would end it."""
+        """Raise NotReloaded if its configuration is invalid now."""
         process = await asyncio.create_subprocess_exec(
             self.program,
             "config",
@@ -61,15 +61,15 @@ class Telegraf:
                 process.kill()
                 await process.wait()
         if process.returncode:
-            raise NotReloaded(f"Telegraf's configuration is not sound: {first_error(said.decode('utf-8', 'replace'))}")
+            raise NotReloaded(f"Telegraf's configuration is invalid: {first_error(said.decode('utf-8', 'replace'))}")
 
     def reload(self) -> None:
-        """Let it read its configuration again, and start the collectors anew."""
+        """Make it read its configuration and restart the collectors."""
         os.kill(self.pid, signal.SIGHUP)
 
 
 def first_error(said: str) -> str:
-    """Of what Telegraf prints, the line that says what is wrong; the last line where none does.
+    """The error line in the output of Telegraf, or else its last line.
 
     >>> first_error("2026-01-01T00:00:00Z I! Loading\\n2026-01-01T00:00:00Z E! no such plugin\\n")
     'no such plugin'
@@ -78,11 +78,11 @@ def first_error(said: str) -> str:
     for line in lines:
         if "E! " in line:
             return line.partition("E! ")[2][:300]
-    return lines[-1][:300] if lines else "it does not say why"
+    return lines[-1][:300] if lines else "it printed nothing"
 
 
 def configuration_options(arguments: Sequence[str]) -> list[str]:
-    """Of Telegraf's arguments those that name its configuration.
+    """The arguments of Telegraf that determine its configuration.
 
     >>> configuration_options(["--once", "-config", "a.conf", "--config-directory=d", "--debug"])
     ['--config', 'a.conf', '--config-directory=d']
@@ -101,7 +101,7 @@ def configuration_options(arguments: Sequence[str]) -> list[str]:
 
 
 def running_telegraf(parent: int, proc_root: str = "/proc") -> Telegraf | None:
-    """The Telegraf that a process of this number is; None where it is something else, or cannot be looked at."""
+    """The Telegraf with this process id; None if the process is another program or cannot be inspected."""
     folder = os.path.join(proc_root, str(parent))
     try:
         program = os.readlink(os.path.join(folder, "exe"))
@@ -116,10 +116,10 @@ def running_telegraf(parent: int, proc_root: str = "/proc") -> Telegraf | None:
 
 
 def check_settings() -> int:
-    """Check the settings of every collector, as they are now; how many were checked.
+    """Check the current settings of every collector; the number of collectors.
 
     Raises:
-        NotReloaded: one is wrong; the message names file and line, or variable.
+        NotReloaded: a setting is wrong; the message names the file and line, or the variable.
     """
     from importlib import import_module
 
@@ -132,7 +132,7 @@ def check_settings() -> int:
         try:
             load_settings(name, (*import_module(f"collectors.{name}").SETTINGS, SPOOL), {})
         except SettingsError as error:
-            raise NotReloaded(f"the settings are not sound, and stay as they are: {error}") from None
+            raise NotReloaded(f"the settings are invalid and not applied: {error}") from None
     return len(names)
 
 

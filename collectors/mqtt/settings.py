@@ -7,23 +7,23 @@ from typing import Any
 from collectors.core.settings import Setting
 
 URL: Setting[str | None] = Setting(
-    "url", str, None, "MQTT broker (mqtt://user@127.0.0.1, mqtts://user@host); unset, there is nothing to do."
+    "url", str, None, "MQTT broker (mqtt://user@127.0.0.1, mqtts://user@host); if unset, the agent stays idle."
 )
 PASSWORD_FILE: Setting[str | None] = Setting(
-    "password_file", str, None, "File with the password at the broker; nobody else may read it (0600)."
+    "password_file", str, None, "File with the password for the broker; only its owner may read it (0600)."
 )
 CA_FILE: Setting[str | None] = Setting(
-    "ca_file", str, None, "Certificates (PEM) that the broker's is checked against; by default the system's."
+    "ca_file", str, None, "Certificates (PEM) to trust for the broker; by default the system's."
 )
-CERTIFICATE: Setting[str | None] = Setting(
-    "certificate", str, None, "Certificate (PEM) that the agent shows to the broker, with `key`."
-)
+CERTIFICATE: Setting[str | None] = Setting("certificate", str, None, "Client certificate (PEM), with `key`.")
 KEY: Setting[str | None] = Setting(
-    "key", str, None, "The certificate's private key (PEM); nobody else may read it (0600)."
+    "key", str, None, "Private key (PEM) of the certificate; only its owner may read it (0600)."
 )
-DEVICE: Setting[str | None] = Setting("device", str, None, "The device's name in the topics; by default the machine's.")
+DEVICE: Setting[str | None] = Setting(
+    "device", str, None, "Name of the device in the topics; by default the host name."
+)
 CLIENT_ID: Setting[str | None] = Setting(
-    "client_id", str, None, "By which the broker knows the session; by default sensetig-<device>."
+    "client_id", str, None, "Name of the session at the broker; by default sensetig-<device>."
 )
 SESSION_SECONDS = Setting(
     "session_seconds",
@@ -37,12 +37,12 @@ KEEPALIVE_SECONDS = Setting(
     "keepalive_seconds",
     int,
     30,
-    "A broker that is silent for longer is away, and so is an agent.",
+    "After this time without a packet, broker and agent treat the connection as lost.",
     low=5,
     high=3600,
 )
 FIRMWARE: Setting[str | None] = Setting(
-    "firmware", str, None, "What the status says of the firmware; by default the kernel's release."
+    "firmware", str, None, "Firmware version in the status; by default the kernel's release."
 )
 
 LINES = Setting(
@@ -51,38 +51,38 @@ LINES = Setting(
     False,
     "Publish the line protocol on standard input, and end with it; for a pipe, or Telegraf's outputs.execd.",
 )
-BATCH_LINES = Setting("batch_lines", int, 500, "Lines of a message at most.", low=1, high=5000)
-BATCH_KILOBYTES = Setting("batch_kilobytes", int, 64, "Size of a message at most.", low=1, high=256)
+BATCH_LINES = Setting("batch_lines", int, 500, "Maximum number of lines in a message.", low=1, high=5000)
+BATCH_KILOBYTES = Setting("batch_kilobytes", int, 64, "Maximum size of a message.", low=1, high=256)
 BATCH_SECONDS = Setting(
-    "batch_seconds", float, 0.2, "How long a line waits for others to share its message.", low=0.01, high=60
+    "batch_seconds", float, 0.2, "How long a line waits for others in its message.", low=0.01, high=60
 )
 QUEUE_KILOBYTES = Setting(
     "queue_kilobytes",
     int,
     4096,
-    "Lines held that the broker has not acknowledged; no more are read from standard input meanwhile.",
+    "Size of the unacknowledged lines at which reading from standard input pauses.",
     low=256,
     high=1_048_576,
 )
 
 SUBSCRIBE: Setting[str | None] = Setting(
-    "subscribe", str, None, "Topics whose messages are printed as metrics, with commas between; wildcards are allowed."
+    "subscribe", str, None, "Topics whose messages are printed as metrics, separated by commas; wildcards are allowed."
 )
 
 COMMAND_ALLOW = Setting(
     "command_allow",
     str,
     "ping,collect_now,reload_settings,led_text,led_colour,led_picture,led_temperature,led_off",
-    "Commands that are carried out, with commas between; empty in the settings file for none.",
+    "Allowed commands, separated by commas; empty in the settings file for none.",
 )
 COMMAND_IDS_FILE = Setting(
     "command_ids_file",
     str,
     "/var/lib/sensetig/mqtt/command-ids.json",
-    "File that keeps the ids of commands until they expire; its folder is made.",
+    "File with the ids of commands until they expire; its folder is created.",
 )
 COLLECT_ALLOW = Setting(
-    "collect_allow", str, "pi,sensehat,system", "Collectors that collect_now may run, with commas between."
+    "collect_allow", str, "pi,sensehat,system", "Collectors that collect_now may run, separated by commas."
 )
 COLLECT_SECONDS = Setting(
     "collect_seconds", float, 20.0, "How long a collector may take for collect_now.", low=1, high=300
@@ -92,20 +92,20 @@ LED_BACKEND = Setting(
     "led_backend",
     str,
     "auto",
-    "The LED matrix that the commands led_... are for.",
+    "LED matrix for the commands led_....",
     choices=("auto", "hat", "emulator", "simulated"),
 )
-LED_ROTATION = Setting("led_rotation", int, 0, "Degrees that the board is turned by: 0, 90, 180, 270.", low=0, high=270)
-LED_LOW_LIGHT = Setting("led_low_light", bool, False, "Use the matrix's own table for dark rooms.")
-LED_STATUS = Setting("led_status", bool, False, "Show in a corner how the pipeline fares: green, amber or red, dimmed.")
+LED_ROTATION = Setting("led_rotation", int, 0, "Rotation of the board in degrees: 0, 90, 180, 270.", low=0, high=270)
+LED_LOW_LIGHT = Setting("led_low_light", bool, False, "Use the low-light gamma table of the matrix.")
+LED_STATUS = Setting(
+    "led_status", bool, False, "Show the state of the pipeline in a corner: dimmed green, amber or red."
+)
 LED_NIGHT = Setting(
     "led_night", str, "", "Hours in local time without the status, such as 22:00-07:00; empty for none."
 )
 
-SYS_ROOT = Setting("sys_root", str, "/sys", "Where sysfs is: the board.")
-STATUS_SECONDS = Setting(
-    "status_seconds", float, 10.0, "How often the measurement `mqtt` is emitted.", low=0.1, high=3600
-)
+SYS_ROOT = Setting("sys_root", str, "/sys", "Mount point of sysfs, to find the board.")
+STATUS_SECONDS = Setting("status_seconds", float, 10.0, "Interval of the measurement `mqtt`.", low=0.1, high=3600)
 
 SETTINGS: tuple[Setting[Any], ...] = (
     URL,

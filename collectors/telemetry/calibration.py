@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from datetime import date
 
 #: Characters of a file at most: some thousand entries. More is no file of calibrations.
-MOST_CHARACTERS = 256 * 1024
+MAX_CHARACTERS = 256 * 1024
 
 #: A polynomial's highest power. Above it a curve follows the noise of its points, whatever they are.
-MOST_DEGREE = 6
+MAX_DEGREE = 6
 
 #: The kinds of entry, each with the keys that it must have. ``end`` calibrates nothing from its time on.
 KINDS: Mapping[str, tuple[str, ...]] = {
@@ -193,8 +193,8 @@ def entries(text: str, where: str, device: str | None = None) -> tuple[Entry, ..
     """The entries of a file in its order, each checked on its own; :func:`read` also checks them together."""
     import tomllib  # a worker whose devices have no calibration does without it
 
-    if len(text) > MOST_CHARACTERS:
-        raise CalibrationError(f"{where}: a file of calibrations has {MOST_CHARACTERS} characters at most")
+    if len(text) > MAX_CHARACTERS:
+        raise CalibrationError(f"{where}: a file of calibrations has {MAX_CHARACTERS} characters at most")
     try:
         document = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, ValueError, RecursionError) as error:
@@ -362,9 +362,9 @@ def function(entry: Entry) -> Callable[[float], float]:
         except ValueError as error:
             raise CalibrationError(f"{place}: {error}") from None
     coefficients = _numbers(values["coefficients"], place, "coefficients")
-    if not 2 <= len(coefficients) <= MOST_DEGREE + 1:
+    if not 2 <= len(coefficients) <= MAX_DEGREE + 1:
         raise CalibrationError(
-            f"{place}: coefficients are {len(coefficients)}; a polynomial has 2 to {MOST_DEGREE + 1}, that of power 0 "
+            f"{place}: coefficients are {len(coefficients)}; a polynomial has 2 to {MAX_DEGREE + 1}, that of power 0 "
             "first"
         )
     if not any(coefficients[1:]):

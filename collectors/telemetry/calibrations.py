@@ -8,7 +8,7 @@ from stat import S_ISREG
 from typing import Any, NamedTuple
 
 from collectors.core.settings import Setting
-from collectors.telemetry.calibration import MOST_CHARACTERS, CalibrationError, Curve, file_name, read
+from collectors.telemetry.calibration import MAX_CHARACTERS, CalibrationError, Curve, file_name, read
 
 #: Where the calibrations are. What writes them is an operator; what reads them needs no right to write.
 CALIBRATIONS: Setting[str] = Setting(
@@ -23,7 +23,7 @@ CALIBRATION_DEVICES: Setting[int] = Setting(
 CALIBRATION_SETTINGS: tuple[Setting[Any], ...] = (CALIBRATIONS, CALIBRATION_RECHECK, CALIBRATION_DEVICES)
 
 #: A character of UTF-8 is four bytes at most.
-_MOST_BYTES = 4 * MOST_CHARACTERS
+_MAX_BYTES = 4 * MAX_CHARACTERS
 
 #: What tells one version of a file from another: modified, size, inode; or the number of what went wrong; or nothing.
 _Version = tuple[int, ...] | None
@@ -124,7 +124,7 @@ def _read(path: str) -> tuple[tuple[int, ...], str]:
         status = os.fstat(descriptor)
         if not S_ISREG(status.st_mode):
             raise CalibrationError(f"{path} is no file; remove it, or put a file of calibrations there")
-        content = file.read(_MOST_BYTES + 1)
+        content = file.read(_MAX_BYTES + 1)
     try:
         return _version(status), content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

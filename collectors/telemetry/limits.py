@@ -126,19 +126,19 @@ _KEYS = _NUMBERS + _COUNTS
 
 
 class LimitTable:
-    """Gives the limits of each field.
+    """The limits of all fields.
 
     Args:
-        declared: the declarations of the measurements that are validated.
-        file: what the operator's file says, as :func:`read` gives it.
+        declared: the declarations of the validated measurements.
+        file: the operator's file, from :func:`read`.
     """
 
     def __init__(self, declared: Iterable[Measurement] = (), file: Mapping[str, Any] | None = None) -> None:
         self._declared = {measurement.name: measurement for measurement in declared}
         self._file = file or {}
 
-    def of(self, measurement: str, field: str, sensor: str | None, device: str) -> Limits:
-        """The limits of a field as a sensor of a device measures it."""
+    def get(self, measurement: str, field: str, sensor: str | None, device: str) -> Limits:
+        """The limits of a field of a sensor of a device."""
         limits = self._built_in(measurement, field, sensor)
         table = self._file.get(measurement, {}).get(field)
         if table is None:

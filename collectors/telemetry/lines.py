@@ -38,14 +38,14 @@ class Lines:
     The texts hold bytes that are no UTF-8 as Python's ``surrogateescape`` does, so that they go out as they came.
 
     Args:
-        most_bytes: of a line. One that is longer is let go up to its end and counted in :attr:`too_long`.
+        max_bytes: maximum length of a line. A longer one is skipped and counted in :attr:`too_long`.
     """
 
-    def __init__(self, most_bytes: int) -> None:
+    def __init__(self, max_bytes: int) -> None:
         self.too_long = 0
         #: Whether the lines of the last call are all plain, see :func:`is_plain`.
         self.plain = False
-        self._most = most_bytes
+        self._most = max_bytes
         self._pending: list[bytes] = []
         self._size = 0
         self._skipping = False

@@ -47,14 +47,14 @@ class Pipeline:
 
     Args:
         names: the measurements that are calibrated and validated.
-        book: gives the limits.
+        limit_table: the limits.
         calibrations: gives the curves of a device.
         tracker: keeps the state of each device, or None for none.
-        rejections: takes what is refused.
+        rejections: receives rejected values.
         devices: patterns of the devices that are accepted; none for every device.
         earliest_ns: samples from before have a clock that was never set.
         ahead_ns: how far a sample may be ahead of this machine's clock.
-        most_series: plans that are kept.
+        max_series: plans that are kept.
         clock_ns: wall clock, nanoseconds since 1970.
         complain: is told in a sentence of what could not be done.
         kinds: of the fields that are declared of a measurement; JSON does not tell a float from an integer.
@@ -64,28 +64,28 @@ class Pipeline:
         self,
         *,
         names: Sequence[str],
-        book: LimitTable,
+        limit_table: LimitTable,
         calibrations: Calibrations,
         tracker: Tracker | None,
         rejections: Rejections,
         devices: Sequence[str],
         earliest_ns: int,
         ahead_ns: int,
-        most_series: int,
+        max_series: int,
         clock_ns: Callable[[], int],
         complain: Callable[[str], None],
         kinds: Callable[[str], Mapping[str, type]],
     ) -> None:
         self._names = frozenset((*names, STATUS))
-        self._book = book
+        self._limit_table = limit_table
         self._calibrations = calibrations
         self._tracker = tracker
         self._rejections = rejections
         self._devices = tuple(devices)
         self._earliest_ns = earliest_ns
         self._ahead_ns = ahead_ns
-        self._plans = Plans(most_series)
-        self._verdicts = RejectionCache()
+        self._plans = Plans(max_series)
+        self._rejection_cache = RejectionCache()
         self._clock_ns = clock_ns
         self._complain = complain
         self._kinds = kinds
@@ -223,7 +223,7 @@ class Pipeline:
         if name == MESSAGE:
             self._message(metric, content, out)
         else:
-            self._judge(metric, content, out)
+            self._check(metric, content, out)
 
     def _message(self, message: Metric, content: str, out: list[str]) -> None:
         """An MQTT message: its lines each go their way, and what is wrong with it is refused."""
@@ -237,7 +237,7 @@ class Pipeline:
         for each in found:
             if isinstance(each, Metric):
                 if each.series.measurement in self._names:
-                    self._judge(each, None, out)
+                    self._check(each, None, out)
                 else:
                     self._encode(each, out)
             else:
@@ -246,13 +246,13 @@ class Pipeline:
                         each.reason,
                         received,
                         tags=message.series.tags,
-                        device=self._rejections.strangers.name(each.device) if each.device else "",
+                        device=self._rejections.unknown_devices.name(each.device) if each.device else "",
                         topic=self._rejections.topics.name(each.topic),
                         text=each.text,
                     )
                 )
 
-    def _judge(self, metric: Metric, content: str | None, out: list[str]) -> None:
+    def _check(self, metric: Metric, content: str | None, out: list[str]) -> None:
         """Calibrate and validate a metric, count it, and put out what is left of it.
 
         Args:
@@ -266,7 +266,7 @@ class Pipeline:
         whole = self._refusal_of_all(plan, time_ns)
         if whole is not None:
             reason, sentence = whole
-            device = plan.device if plan.accepted else self._rejections.strangers.name(plan.device)
+            device = plan.device if plan.accepted else self._rejections.unknown_devices.name(plan.device)
             at_ns = time_ns if reason == reasons.UNKNOWN_DEVICE else self._now_ns
             out.append(
                 self._rejections.line(
@@ -339,12 +339,12 @@ class Pipeline:
         for field, value in list(values.items()):
             rule = self._rule(plan, field)
             place = (plan.identity, field, time_ns)
-            known = self._verdicts.of(place, value) if rule.is_late(time_ns) else None
-            reason = rule.judge(value, time_ns) or known
+            known = self._rejection_cache.get(place, value) if rule.is_late(time_ns) else None
+            reason = rule.check(value, time_ns) or known
             if reason is not None:
                 refused[field] = values.pop(field), reason
                 if rule.watched and reason != reasons.OUT_OF_RANGE:
-                    self._verdicts.keep(place, value, reason)
+                    self._rejection_cache.keep(place, value, reason)
         if refused:
             withdraw(values, refused, computed, lambda field: self._rule(plan, field).limits.sources)
         return values, refused, any(output in values for output in computed)
@@ -372,7 +372,7 @@ class Pipeline:
     def _rule(self, plan: Plan, field: str) -> Rule:
         rule = plan.rules.get(field)
         if rule is None:
-            limits = self._book.of(plan.measurement, field, plan.sensor, plan.device)
+            limits = self._limit_table.get(plan.measurement, field, plan.sensor, plan.device)
             limits = self._limits.setdefault(limits, limits)
             rule = Rule(limits) if limits.watched else self._shared.setdefault(limits, Rule(limits))
             plan.add_rule(sys.intern(field), rule)

@@ -76,7 +76,7 @@ class Processor:
         self._context = context
         self._timer = timer
         self._stages: Stages | None = None
-        self._untouched = Lines(settings.MOST_LINE_BYTES.default)
+        self._untouched = Lines(settings.MAX_LINE_BYTES.default)
         self._retry_at = 0.0
         self._start()
 
@@ -199,9 +199,9 @@ def open_stages(context: Context) -> Stages:
     if values[settings.SITE]:
         tags["site"] = values[settings.SITE] or ""
     # Before the tracker is opened, which a wrong setting would leave open at each retry.
-    book = LimitTable(declarations(names), _limits(values[settings.LIMITS]))
+    limit_table = LimitTable(declarations(names), _limits(values[settings.LIMITS]))
     earliest_ns = _day_ns(values[settings.EARLIEST])
-    rejections = Rejections(tags, values[settings.MOST_TOPICS])
+    rejections = Rejections(tags, values[settings.MAX_TOPICS])
     complain = context.report.error
     said: deque[str] = deque()
     tracker = open_tracker(values, tags["host"], said.append, context.clock_ns, time.monotonic)
@@ -211,7 +211,7 @@ def open_stages(context: Context) -> Stages:
         states = Background(tracker, values[PENDING], said, complain, spell, time.monotonic, context.clock_ns)
     pipeline = Pipeline(
         names=names,
-        book=book,
+        limit_table=limit_table,
         calibrations=Calibrations(
             values[CALIBRATIONS],
             complain,
@@ -224,12 +224,12 @@ def open_stages(context: Context) -> Stages:
         devices=_split(values[settings.DEVICES]),
         earliest_ns=earliest_ns,
         ahead_ns=int(values[settings.AHEAD] * 1e9),
-        most_series=values[settings.MOST_SERIES],
+        max_series=values[settings.MAX_SERIES],
         clock_ns=context.clock_ns,
         complain=complain,
         kinds=lru_cache(maxsize=256)(_kinds),
     )
-    lines = Lines(values[settings.MOST_LINE_BYTES])
+    lines = Lines(values[settings.MAX_LINE_BYTES])
     return Stages(lines, pipeline, rejections, states, tags)
 
 

@@ -1,4 +1,4 @@
-"""What was refused, as lines of ``telemetry_rejected`` that never fall together into one point."""
+"""Rejected values as lines of ``telemetry_rejected``, each a separate point."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Mapping
 from collectors.core.line_protocol import FieldValue, Metric, Series, encode
 from collectors.telemetry.measurements import REJECTED
 
-#: Tags of the refused line that its point takes over, besides the device.
+#: Tags that the point takes over from the rejected line, in addition to the device.
 _KEPT_TAGS = ("host", "site", "simulated", "replayed")
 
-#: Characters of a text that are kept.
+#: Maximum length of a text.
 _MAX_TEXT = 200
 
-#: Readings whose refusal is remembered.
+#: Rejected readings that are remembered.
 _MAX_CACHED = 8192
 
-#: Points whose times are remembered, so that another of the same series gets one of its own.
+#: Points whose times are remembered, so that each point of a series has a different time.
 _MAX_TIMES = 8192
 
 
 class NameLimit:
-    """Tells the first so many names apart; any further one is called ``other``."""
+    """Limits the number of names; further names become ``other``."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -37,10 +37,9 @@ class NameLimit:
 
 
 class RejectionCache:
-    """Why the readings before of a series and field refused one, so that it is refused again when it comes again.
+    """Remembers why a reading was rejected because of earlier ones, so that a redelivered reading is rejected again.
 
-    By then others may have come, and nothing else would tell that they had spoken against it. Of the newest
-    refusals some thousands are remembered.
+    By then the earlier readings may be forgotten. Some thousands of the latest rejections are kept.
     """
 
     def __init__(self) -> None:
@@ -48,36 +47,36 @@ class RejectionCache:
         self._before: dict[tuple[int, str, int], tuple[FieldValue, str]] = {}
 
     def keep(self, place: tuple[int, str, int], value: FieldValue, reason: str) -> None:
-        """Remember a refusal.
+        """Remember a rejection.
 
         Args:
-            place: the identity of its series, the field, and its time.
+            place: the identity of the series, the field, and the time.
         """
         if len(self._known) >= _MAX_CACHED:
             self._before, self._known = self._known, {}
         self._known[place] = value, reason
 
-    def of(self, place: tuple[int, str, int], value: FieldValue) -> str | None:
-        """Why this value was refused at this place; None where that is not known."""
+    def get(self, place: tuple[int, str, int], value: FieldValue) -> str | None:
+        """Why this value was rejected; None if it was not, or no longer known."""
         known, reason = self._known.get(place) or self._before.get(place) or (None, None)
         return reason if known == value else None
 
 
 class Rejections:
-    """Makes a line of each thing that is refused, and counts them.
+    """Makes a line of each rejection, and counts them.
 
-    Two points of the same series at the same time would be one to InfluxDB, and a count would be lost: the second gets
-    the next nanosecond that is free.
+    InfluxDB merges points of a series with the same time, which would lose a count, so the second one gets the next
+    free nanosecond.
 
     Args:
-        tags: ``host`` and ``site`` for what has none of its own.
-        most_names: topics that are told apart, and as many unknown devices.
+        tags: default ``host`` and ``site``.
+        max_names: limit of distinct topics, and of distinct unknown devices.
     """
 
-    def __init__(self, tags: Mapping[str, str], most_names: int) -> None:
+    def __init__(self, tags: Mapping[str, str], max_names: int) -> None:
         self.count = 0
-        self.topics = NameLimit(most_names)
-        self.strangers = NameLimit(most_names)
+        self.topics = NameLimit(max_names)
+        self.unknown_devices = NameLimit(max_names)
         self._tags = dict(tags)
         self._free: dict[tuple[str, int], int] = {}
         self._free_before: dict[tuple[str, int], int] = {}
@@ -98,9 +97,9 @@ class Rejections:
         """One line of line protocol.
 
         Args:
-            tags: those of the refused line, from which some are taken over.
-            value: what was refused, kept as a number or as a text.
-            text: a sentence about it.
+            tags: tags of the rejected line, some of which are taken over.
+            value: the rejected value, stored as a number or a text.
+            text: one sentence.
         """
         self.count += 1
         own = {name: tags[name] for name in _KEPT_TAGS if name in tags} if tags else {}

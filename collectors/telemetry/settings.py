@@ -24,13 +24,13 @@ EARLIEST = Setting("earliest", str, "2010-01-01", "Samples from before this day 
 AHEAD = Setting(
     "ahead_seconds", float, 600.0, "How far a device's clock may be ahead of this machine's.", low=0, high=10**9
 )
-MOST_SERIES = Setting(
+MAX_SERIES = Setting(
     "most_series", int, 50_000, "Series that are remembered; the one unseen for the longest goes first.", low=2
 )
-MOST_TOPICS = Setting(
+MAX_TOPICS = Setting(
     "most_topics", int, 100, "Topics of refused messages that are told apart, and unknown devices, too.", low=0
 )
-MOST_LINE_BYTES = Setting(
+MAX_LINE_BYTES = Setting(
     "most_line_bytes", int, 4 * 1024 * 1024, "The longest line that is taken; longer ones are refused.", low=1024
 )
 HOST: Setting[str | None] = Setting(
@@ -44,9 +44,9 @@ SETTINGS: tuple[Setting[Any], ...] = (
     DEVICES,
     EARLIEST,
     AHEAD,
-    MOST_SERIES,
-    MOST_TOPICS,
-    MOST_LINE_BYTES,
+    MAX_SERIES,
+    MAX_TOPICS,
+    MAX_LINE_BYTES,
     HOST,
     SITE,
     *CALIBRATION_SETTINGS,

@@ -72,7 +72,7 @@ class Rule:
         """Whether there has been a reading of this time or a later one: from a batch out of order, or one twice."""
         return bool(self.same) and time_ns <= (self.candidate_ns if self.pending else self.at_ns)
 
-    def judge(self, value: FieldValue, time_ns: int) -> str | None:
+    def check(self, value: FieldValue, time_ns: int) -> str | None:
         """Why a reading is refused, or None when it is taken."""
         if isinstance(value, (bool, str)):
             return None

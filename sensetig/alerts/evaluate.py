@@ -6,19 +6,18 @@ their answers, and an alert that fires once its condition has held for as long a
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
-from sensetig.alerts.arithmetic import compute
-from sensetig.alerts.rules import Math, Query, Reduce, Rule, Step, Threshold
-from sensetig.alerts.values import Labels, Value, compared, reduced
+from sensetig.alerts.rules import Query, Rule
 
 #: So many queries go into one request.
 _AT_ONCE = 100
 
 #: Seconds: what looks back farther is no matter of windows that follow each other.
-_LONGEST_WINDOW = 7200
+_MAX_WINDOW_SECONDS = 7200
 
 
 class Answered(Protocol):
@@ -34,6 +33,9 @@ class Answered(Protocol):
 
 #: Asks queries of a bucket: for each the series that it gives.
 Ask = Callable[[Sequence[str], str], Sequence[Sequence[Answered]]]
+
+#: The labels of a series, sorted.
+Labels = tuple[tuple[str, str], ...]
 
 #: Each label set's outcome: whether its condition holds, or None for "no data".
 Outcome = dict[Labels, bool | None]
@@ -63,18 +65,10 @@ def outcomes(ask: Ask, rule: Rule, times_ms: Sequence[int], device: str | None =
     if rule.unread:
         raise ValueError(rule.unread)
     found: list[Outcome] = []
-    over: frozenset[Labels] = frozenset()
     for start in range(0, len(times_ms), _AT_ONCE):
         times = times_ms[start : start + _AT_ONCE]
-        answers = {
-            step.ref: ask([filled(step, time, device) for time in times], step.bucket)
-            for step in rule.steps
-            if isinstance(step, Query)
-        }
-        for index in range(len(times)):
-            outcome = _outcome(rule, {ref: each[index] for ref, each in answers.items()}, over)
-            over = frozenset(labels for labels, state in outcome.items() if state)
-            found.append(outcome)
+        answers = ask([filled(rule.query, time, device) for time in times], rule.query.bucket)
+        found += [_outcome(rule, answer) for answer in answers]
     return found
 
 
@@ -93,27 +87,21 @@ def at_windows(
     """
     if rule.unread:
         raise ValueError(rule.unread)
-    steps = [step for step in rule.steps if isinstance(step, Query)]
-    grouped = _by_windows(steps[0]) if len(steps) == 1 else None
+    grouped = _by_windows(rule.query)
     if grouped is None:
         return None
-    step, seconds = grouped
+    query, seconds = grouped
     size = seconds * 1000
     first = -(-begin_ms // size) * size - size
-    whole = step._replace(begin_seconds=(end_ms - first) / 1000)
-    (answer,) = ask([filled(whole, end_ms, device)], step.bucket)
+    whole = query._replace(begin_seconds=(end_ms - first) / 1000)
+    (answer,) = ask([filled(whole, end_ms, device)], query.bucket)
     windows: dict[int, list[Answered]] = {end: [] for end in range(first + size, end_ms + 1, size)}
     for series in answer:
         for row in series.rows:
             end = int(str(row[0])) + size - 1
             if end in windows:
                 windows[end].append(_Window(series.tags, series.columns, [row]))
-    found: dict[int, Outcome] = {}
-    over: frozenset[Labels] = frozenset()
-    for end, rows in windows.items():
-        found[end] = _outcome(rule, {step.ref: rows}, over)
-        over = frozenset(labels for labels, state in found[end].items() if state)
-    return found
+    return {end: _outcome(rule, rows) for end, rows in windows.items()}
 
 
 class _Window(NamedTuple):
@@ -141,7 +129,7 @@ def _by_windows(step: Query) -> tuple[Query, int] | None:
     ):
         return None
     seconds = int(looks.pop()) if looks else int(step.begin_seconds)
-    if seconds > _LONGEST_WINDOW:
+    if seconds > _MAX_WINDOW_SECONDS:
         return None
     query = re.sub(r"\btime > now\(\) - \d+s AND ", "", step.query)
     # A point of the moment of an evaluation is in it; hence the millisecond.
@@ -189,106 +177,42 @@ def _source(before: str) -> str:
     return ""
 
 
-def _outcome(rule: Rule, answers: Mapping[str, Sequence[Answered]], over: frozenset[Labels]) -> Outcome:
-    values: dict[str, list[Value]] = {}
-    for step in _in_order(rule):
-        match step:
-            case Query():
-                values[step.ref] = [value for series in answers[step.ref] for value in _values(series)]
-            case Reduce():
-                values[step.ref] = [reduced(step, value) for value in _of(values, step.of)]
-            case Math():
-                values[step.ref] = compute(step.expression, values)
-            case Threshold():
-                values[step.ref] = [_threshold(step, value, over) for value in _of(values, step.of)]
+def _outcome(rule: Rule, answer: Sequence[Answered]) -> Outcome:
     outcome: Outcome = {}
-    for value in _of(values, rule.condition):
-        if value.points is not None:
-            raise ValueError(f"its condition {rule.condition} is a series, and no number")
-        if value.labels in outcome:
-            raise ValueError(f"two of its series have the same labels {dict(value.labels)}")
-        outcome[value.labels] = None if value.number is None else value.number != 0
+    for series in answer:
+        labels = tuple(sorted(series.tags.items()))
+        for column in range(1, len(series.columns)):
+            if labels in outcome:
+                raise ValueError(f"two of its series have the same labels {dict(labels)}")
+            numbers = [number for row in series.rows if (number := _number(row[column])) is not None]
+            outcome[labels] = rule.threshold.holds(numbers[-1]) if numbers else None
     return outcome
 
 
-def _of(values: Mapping[str, list[Value]], ref: str) -> list[Value]:
-    try:
-        return values[ref]
-    except KeyError:
-        raise ValueError(f"it has no step {ref!r}") from None
-
-
-def _in_order(rule: Rule) -> list[Step]:
-    """The steps, each after those that it takes."""
-    left = list(rule.steps)
-    done: list[Step] = []
-    names = {step.ref for step in left}
-    while left:
-        ready = [step for step in left if not (_takes(step) & names - {each.ref for each in done})]
-        if not ready:
-            raise ValueError("its steps take each other in a circle")
-        done += ready
-        left = [step for step in left if step not in ready]
-    return done
-
-
-def _takes(step: Step) -> set[str]:
-    if isinstance(step, Query):
-        return set()
-    return set(re.findall(r"\$\{?(\w+)", step.expression)) if isinstance(step, Math) else {step.of}
-
-
-def _values(series: Answered) -> list[Value]:
-    labels = tuple(sorted(series.tags.items()))
-    return [
-        Value(labels, None, tuple((int(str(row[0])), _number(row[column])) for row in series.rows))
-        for column in range(1, len(series.columns))
-    ]
-
-
 def _number(cell: object) -> float | None:
-    return float(cell) if isinstance(cell, bool | int | float) else None
-
-
-def _threshold(step: Threshold, value: Value, over: frozenset[Labels]) -> Value:
-    if step.until is not None and value.labels in over:
-        until = step.until
-        return value.each(lambda number: None if number is None else float(not compared(until, number)))
-    return value.each(lambda number: compared(step.over, number))
+    """The number in a cell; None where there is none, or one that is not finite."""
+    return float(cell) if isinstance(cell, bool | int | float) and math.isfinite(cell) else None
 
 
 def firing(rule: Rule, times_ms: Sequence[int], found: Sequence[Outcome]) -> list[Fired]:
-    """The alerts among outcomes: a condition that has held as long as the rule says, of each label set.
+    """The alerts among outcomes: conditions that held for as long as the rule says, by label set.
 
-    A label set that is no longer there has ended; one without data keeps what it was only where the rule says so.
+    An alert ends where its label set is gone or has no number.
     """
     alerts: list[Fired] = []
     for labels in dict.fromkeys(labels for outcome in found for labels in outcome):
-        alerts += _firing(rule, times_ms, [_held(rule, outcome, labels) for outcome in found], labels)
-    if rule.no_data == "Alerting":
-        alerts += _firing(rule, times_ms, [not outcome for outcome in found], ())
+        alerts += _firing(rule, times_ms, [bool(outcome.get(labels)) for outcome in found], labels)
     return sorted(alerts, key=lambda each: (each.fired_ms, each.labels))
 
 
-def _held(rule: Rule, outcome: Outcome, labels: Labels) -> bool | None:
-    """Whether it is over; None is "as before"."""
-    state = outcome.get(labels, False)
-    if state is None:
-        return {"Alerting": True, "KeepLast": None}.get(rule.no_data, False)
-    return state
-
-
-def _firing(rule: Rule, times_ms: Sequence[int], held: Sequence[bool | None], labels: Labels) -> list[Fired]:
+def _firing(rule: Rule, times_ms: Sequence[int], held: Sequence[bool], labels: Labels) -> list[Fired]:
     alerts: list[Fired] = []
     begin = fired = last = None
-    for time, state in zip(times_ms, held, strict=True):
-        over = state if state is not None else begin is not None
+    for time, over in zip(times_ms, held, strict=True):
         if over:
             begin, last = time if begin is None else begin, time
             if fired is None and time - begin >= rule.for_seconds * 1000:
                 fired = time
-            continue
-        if fired is not None and last is not None and time - last < rule.keep_seconds * 1000:
             continue
         if begin is not None and fired is not None and last is not None:
             alerts.append(Fired(labels, begin, fired, last))

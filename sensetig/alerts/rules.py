@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from sensetig.errors import OperatorError
 
 #: The provisioned InfluxQL datasources, and the bucket behind each.
 BUCKETS = {"sensetig-influxql": "raw", "sensetig-influxql-hourly": "hourly"}
@@ -14,14 +16,22 @@ _EXPRESSIONS = ("__expr__", "-100")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
-class RuleError(Exception):
+#: Comparison -> whether a number is over its bounds.
+COMPARISONS: dict[str, Callable[[float, Sequence[float]], bool]] = {
+    "gt": lambda value, bounds: value > bounds[0],
+    "lt": lambda value, bounds: value < bounds[0],
+    "outside_range": lambda value, bounds: value < bounds[0] or value > bounds[1],
+    "within_range_included": lambda value, bounds: bounds[0] <= value <= bounds[1],
+}
+
+
+class RuleError(OperatorError):
     """A file of rules that cannot be read; the text is one sentence."""
 
 
 class Query(NamedTuple):
     """InfluxQL over the time from *begin_seconds* to *end_seconds* before the evaluation."""
 
-    ref: str
     query: str
     bucket: str
     begin_seconds: float
@@ -29,63 +39,39 @@ class Query(NamedTuple):
     interval_ms: int
 
 
-class Reduce(NamedTuple):
-    """Each series of *of* as one number; *mode* says what becomes of values that are none."""
-
-    ref: str
-    of: str
-    function: str
-    mode: str
-    replacement: float
-
-
-class Math(NamedTuple):
-    """Arithmetic over other steps, written ``$A``."""
-
-    ref: str
-    expression: str
-
-
 class Compare(NamedTuple):
-    """A comparison, such as ``gt``, and its bounds."""
+    """A comparison, one of :data:`COMPARISONS`, and its bounds."""
 
     kind: str
     bounds: tuple[float, ...]
 
-
-class Threshold(NamedTuple):
-    """Whether *of* is over; with *until*, what is over stays so until that holds."""
-
-    ref: str
-    of: str
-    over: Compare
-    until: Compare | None
-
-
-Step = Query | Reduce | Math | Threshold
+    def holds(self, number: float) -> bool:
+        """Whether it holds for a number."""
+        return COMPARISONS[self.kind](number, self.bounds)
 
 
 class Rule(NamedTuple):
-    """An alert rule. *unread* says why it cannot be evaluated here, if so."""
+    """An alert rule: the last number of each series of its query, against a threshold.
+
+    Args:
+        unread: why it cannot be evaluated here; or empty.
+    """
 
     uid: str
     title: str
-    condition: str
-    steps: tuple[Step, ...]
+    query: Query
+    threshold: Compare
     every_seconds: float
     for_seconds: float
-    keep_seconds: float
-    no_data: str
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
     unread: str = ""
 
     @property
     def window_seconds(self) -> float:
-        """The shortest time that it looks back, in a query or by a part of one."""
-        queries = [step for step in self.steps if isinstance(step, Query)]
-        parts = [seconds(part) for each in queries for part in re.findall(r"now\(\) - (\w+)", each.query)]
-        return min([*(each.begin_seconds for each in queries), *parts], default=60.0)
+        """The shortest time that it looks back, in the query or in a part of it."""
+        parts = [seconds(part) for part in re.findall(r"now\(\) - (\w+)", self.query.query)]
+        return min([self.query.begin_seconds, *parts])
 
 
 def read(folder: Path) -> list[Rule]:
@@ -120,26 +106,25 @@ def seconds(text: object) -> float:
 
 
 def _rule(rule: Mapping[str, Any], every: float) -> Rule:
-    steps: list[Step] = []
-    unread = ""
-    for each in rule.get("data") or []:
-        try:
-            steps.append(_step(each))
-        except ValueError as error:
-            unread = str(error)
+    query, threshold, unread = _NO_QUERY, _NEVER, ""
+    try:
+        query, threshold = _steps(rule)
+    except ValueError as error:
+        unread = str(error)
     return Rule(
         str(rule.get("uid", "")),
         str(rule.get("title", "without a title")),
-        str(rule.get("condition", "")),
-        tuple(steps),
+        query,
+        threshold,
         every,
         seconds(rule.get("for") or 0),
-        seconds(rule.get("keep_firing_for") or 0),
-        str(rule.get("noDataState", "NoData")),
         {key: _single(value) for key, value in (rule.get("labels") or {}).items()},
         {key: _single(value) for key, value in (rule.get("annotations") or {}).items()},
         unread,
     )
+
+
+_NO_QUERY, _NEVER = Query("", "raw", 60.0, 0.0, 1000), Compare("gt", (float("inf"),))
 
 
 def _single(text: object) -> str:
@@ -147,31 +132,33 @@ def _single(text: object) -> str:
     return str(text).replace("$$", "$")
 
 
-def _step(step: Mapping[str, Any]) -> Step:
-    """One step. Raises ValueError, with the reason, for one that is not known here."""
-    model, ref = step.get("model") or {}, str(step["refId"])
-    if step.get("datasourceUid") not in _EXPRESSIONS:
-        return _query(step, model, ref)
-    kind = model.get("type")
-    if kind == "math":
-        return Math(ref, _single(model["expression"]))
-    of = re.sub(r"[${}]", "", str(model.get("expression", "")))
-    if kind == "reduce":
-        settings = model.get("settings") or {}
-        mode, replacement = str(settings.get("mode") or ""), float(settings.get("replaceWithValue") or 0)
-        return Reduce(ref, of, str(model.get("reducer")), mode, replacement)
-    if kind == "threshold":
-        (condition,) = model["conditions"]
-        until = condition.get("unloadEvaluator")
-        return Threshold(ref, of, _compare(condition["evaluator"]), _compare(until) if until else None)
-    raise ValueError(f"it has a step of the kind {kind!r}")
+def _steps(rule: Mapping[str, Any]) -> tuple[Query, Compare]:
+    """The query and the threshold. Raises ValueError, with the reason, for a rule of another shape."""
+    if rule.get("keep_firing_for"):
+        raise ValueError("it keeps firing after its condition has ended")
+    steps = list(rule.get("data") or [])
+    expressions = [each for each in steps if each.get("datasourceUid") in _EXPRESSIONS]
+    kinds = [str((each.get("model") or {}).get("type")) for each in expressions]
+    if len(steps) != 3 or kinds != ["reduce", "threshold"] or steps[0] in expressions:
+        raise ValueError(f"its steps are not a query, a reduce and a threshold, but {kinds} over queries")
+    query, reduce, threshold = steps
+    chain = [str(each["model"].get("expression", "")).strip("${}") for each in (reduce, threshold)]
+    if chain != [query["refId"], reduce["refId"]] or rule.get("condition") != threshold["refId"]:
+        raise ValueError("its steps do not follow each other")
+    function, mode = reduce["model"].get("reducer"), (reduce["model"].get("settings") or {}).get("mode")
+    if (function, mode) != ("last", "dropNN"):
+        raise ValueError(f"it reduces by {function!r} in the mode {mode!r}")
+    (condition,) = threshold["model"]["conditions"]
+    if condition.get("unloadEvaluator"):
+        raise ValueError("its threshold has a second one for its end")
+    evaluator = condition["evaluator"]
+    if evaluator["type"] not in COMPARISONS:
+        raise ValueError(f"it compares by {evaluator['type']!r}")
+    return _query(query), Compare(str(evaluator["type"]), tuple(float(each) for each in evaluator["params"]))
 
 
-def _compare(evaluator: Mapping[str, Any]) -> Compare:
-    return Compare(str(evaluator["type"]), tuple(float(each) for each in evaluator["params"]))
-
-
-def _query(step: Mapping[str, Any], model: Mapping[str, Any], ref: str) -> Query:
+def _query(step: Mapping[str, Any]) -> Query:
+    model = step["model"]
     bucket = BUCKETS.get(str(step.get("datasourceUid")))
     if bucket is None:
         raise ValueError(f"it asks the datasource {step.get('datasourceUid')!r}")
@@ -180,4 +167,4 @@ def _query(step: Mapping[str, Any], model: Mapping[str, Any], ref: str) -> Query
     # So many points as the range has room for, and none closer than asked for.
     points = int(model.get("maxDataPoints") or 43_200)
     interval = max(int(model.get("intervalMs") or 1000), int((begin - end) * 1000 / points))
-    return Query(ref, _single(model["query"]), bucket, begin, end, interval)
+    return Query(_single(model["query"]), bucket, begin, end, interval)

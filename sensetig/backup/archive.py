@@ -1,7 +1,7 @@
-"""The file of a backup: a tar archive whose last member lists what is in it, with the digest of each.
+"""The file of a backup: a tar archive whose last member lists the other members and their digests.
 
-It is written beside and takes its name when it is complete and on the disk; it holds secrets, so that only its owner
-may read it from its first byte on.
+It is written under a temporary name and renamed when it is complete and on the disk. It holds secrets, so only its
+owner may read it from its first byte on.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from collectors.core.files import AtomicFile
-from sensetig.backup.errors import BackupError
+from sensetig.errors import BackupError
 
 #: The member that lists the others, as `sha256sum` does; without it, an archive is not complete.
 SUMS = "SHA256SUMS"
@@ -44,7 +44,7 @@ def file_time(name: str, host: str) -> datetime | None:
 
 
 class _Guarded:
-    """What is written to, until too little of the disk would stay free.
+    """A writer that stops before too little of the disk stays free.
 
     Args:
         target: where to: the file, or a pipe to what writes the file.

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random
 
-from sensetig.backup.errors import BackupError
+from sensetig.errors import BackupError
 
 #: How often a copy is tried while the database is written to.
 _TRIES = 20
@@ -23,7 +23,7 @@ class _Moved(Exception):
 
 
 def copy(source: Path, into: Path) -> None:
-    """Copy a database as it stands at one moment, without stopping who writes to it and without a right to write there.
+    """Copy a consistent state of a database that is in use, without write access to its folder.
 
     Raises BackupError where it cannot be read.
     """
@@ -31,7 +31,7 @@ def copy(source: Path, into: Path) -> None:
         try:
             _copy(source, into, "mode=ro")
         except sqlite3.OperationalError:
-            # One with a write-ahead log is read by those alone who may write beside it.
+            # SQLite reads a write-ahead log only where it may write next to it.
             if os.path.exists(f"{source}-wal"):
                 _copy_with_log(source, into)
             else:

@@ -6,14 +6,15 @@ https://docs.influxdata.com/influxdb/v2/api/backup/ and …/restore/. It is what
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import IO, Any
 
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from sensetig.backup.errors import BackupError
+from sensetig.errors import BackupError
+from sensetig.influxdb.client import Client
 
 #: Seconds that InfluxDB may be silent within one answer: a shard is put together before its first byte comes.
 TIMEOUT_SECONDS = 300.0
@@ -21,29 +22,23 @@ TIMEOUT_SECONDS = 300.0
 CHUNK = 1 << 20
 
 
-class Influx:
-    """One InfluxDB, spoken to with its operator token.
+class BackupClient(Client):
+    """InfluxDB's interface for backups, which takes the operator token alone."""
 
-    Args:
-        url: where it listens.
-        token: the operator's, since no other may make a backup.
-    """
-
-    def __init__(self, url: str, token: str) -> None:
-        self.url = url.rstrip("/")
-        self._headers = {"Authorization": f"Token {token}"}
-        self._pool = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(connect=10, read=TIMEOUT_SECONDS))
+    def __init__(self, url: str, token: str, *, origin: str, ca_file: Path | None = None) -> None:
+        super().__init__(url, token, origin=origin, ca_file=ca_file, timeout_seconds=TIMEOUT_SECONDS)
 
     def metadata(self, into: IO[bytes]) -> str:
         """Write the answer with all metadata; its content type, which :func:`parts` needs to take it apart."""
-        answer = self._request("GET", "/api/v2/backup/metadata", "give its metadata")
+        answer = self.request("GET", "/api/v2/backup/metadata", "give its metadata", stream=True)
         _copy(answer, into)
         return str(answer.headers.get("Content-Type", ""))
 
     def shard(self, number: int, into: IO[bytes]) -> bool:
-        """Write one shard, compressed. False where its time is over meanwhile, so that it is gone."""
+        """Write one shard, compressed. False where its retention ended meanwhile, so that it is gone."""
         headers = {"Accept-Encoding": "gzip", "Gzip-Compression-Level": "speedy"}
-        answer = self._request("GET", f"/api/v2/backup/shards/{number}", f"give shard {number}", headers, missing=True)
+        path, purpose = f"/api/v2/backup/shards/{number}", f"give shard {number}"
+        answer = self.request("GET", path, purpose, headers=headers, stream=True, accept=(404,))
         if answer.status == 404:
             answer.drain_conn()
             return False
@@ -52,49 +47,18 @@ class Influx:
             return True
         import gzip
 
-        # What is small it sends as it is.
+        # Small shards come uncompressed.
         with gzip.GzipFile(fileobj=into, mode="wb", compresslevel=1, mtime=0) as packed:
             _copy(answer, packed)
         return True
 
     def restore(self, what: str, data: IO[bytes], *, packed: bool = False) -> None:
-        """Hand back the metadata (``kv``, then ``sql``) or a shard (``shards/7``), over what is there."""
+        """Replace the metadata (``kv``, then ``sql``) or a shard (``shards/7``)."""
         headers = {"Content-Type": "application/octet-stream"}
         if packed:
             headers["Content-Encoding"] = "gzip"
-        self._request("POST", f"/api/v2/restore/{what}", f"take {what} back", headers, body=data).drain_conn()
-
-    def _request(
-        self,
-        method: str,
-        path: str,
-        purpose: str,
-        headers: Mapping[str, str] | None = None,
-        *,
-        body: IO[bytes] | None = None,
-        missing: bool = False,
-    ) -> urllib3.BaseHTTPResponse:
-        try:
-            answer = self._pool.request(
-                method,
-                f"{self.url}{path}",
-                headers={**self._headers, **(headers or {})},
-                body=body,
-                preload_content=False,
-                decode_content=False,
-            )
-        except HTTPError as error:
-            raise BackupError(
-                f"InfluxDB at {self.url} does not answer ({type(error).__name__}); is it running, and is --url its "
-                "address?"
-            ) from None
-        if answer.status in (401, 403):
-            raise BackupError(
-                f"InfluxDB at {self.url} refused to {purpose}: the token is not its operator's; see operator.token"
-            )
-        if answer.status >= 300 and not (missing and answer.status == 404):
-            raise BackupError(f"InfluxDB at {self.url} refused to {purpose}: {_said(answer)} (status {answer.status})")
-        return answer
+        path, purpose = f"/api/v2/restore/{what}", f"take {what} back"
+        self.request("POST", path, purpose, headers=headers, body=data, stream=True).drain_conn()
 
 
 def _copy(answer: urllib3.BaseHTTPResponse, into: Any) -> None:
@@ -103,14 +67,6 @@ def _copy(answer: urllib3.BaseHTTPResponse, into: Any) -> None:
             into.write(chunk)
     except HTTPError as error:
         raise BackupError(f"InfluxDB ended its answer in the middle ({type(error).__name__}); try again") from None
-
-
-def _said(answer: urllib3.BaseHTTPResponse) -> str:
-    try:
-        document = json.loads(answer.read(65536))
-        return " ".join(str(document.get("message", "no reason given")).split())
-    except (ValueError, AttributeError):
-        return "no reason given"
 
 
 def parts(data: bytes, content_type: str) -> dict[str, bytes]:

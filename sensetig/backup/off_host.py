@@ -6,14 +6,14 @@ import shlex
 import subprocess
 from pathlib import Path
 
-from sensetig.backup.errors import BackupError
+from sensetig.errors import BackupError
 
 #: Seconds without an answer after which the other machine counts as away.
 TIMEOUT_SECONDS = 60
 
 
 def command(folder: Path, target: str, key: Path, known_hosts: Path) -> list[str]:
-    """The program that copies what is not there yet. Nothing is removed there: it has its own retention.
+    """The command that copies missing backups. Nothing is removed there: it has its own retention.
 
     >>> command(Path("/b"), "pi@nas:sensetig", Path("/k"), Path("/h"))[-2:]
     ['/b/', 'pi@nas:sensetig']

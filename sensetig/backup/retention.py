@@ -1,4 +1,4 @@
-"""Which backups stay: the last of so many days, weeks and months."""
+"""Retention of backups: the last of each of a number of days, weeks and months."""
 
 from __future__ import annotations
 

@@ -14,16 +14,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from collectors.core.files import AtomicFile, read_token
+from collectors.core.files import AtomicFile
 from sensetig.backup import archive, databases
-from sensetig.backup.errors import BackupError
-from sensetig.backup.influx import Influx, parts, shards
+from sensetig.backup.influx import BackupClient, parts, shards
 from sensetig.backup.retention import Keep, kept
+from sensetig.errors import BackupError, OperatorError
+from sensetig.site import read_token
 
 #: What this reads and writes; another number is another form.
 FORM = 1
 
-#: Below the settings, what is of no use elsewhere: encrypted with a key of this machine, and made anew by the playbook.
+#: Folder below the settings that is left out: encrypted with a key of this machine, and made again by the playbook.
 _BOUND_TO_THE_MACHINE = "credentials"
 
 _OPERATOR = "tokens/operator.token"
@@ -69,43 +70,46 @@ def make(
     keep: Keep,
     free_bytes: int,
     encrypt_to: Path | None = None,
+    ca_file: Path | None = None,
 ) -> Made:
     """Make a backup of this hub, and remove those that are no longer kept.
 
     Args:
         folder: where backups are; made for its owner alone.
         url: InfluxDB's.
-        places: where the rest is; what is not there is left out.
+        places: where the rest is; missing parts are left out.
         host: this machine's name.
         now: the time of the backup.
         keep: how many stay.
         free_bytes: so much of the disk stays free.
         encrypt_to: an OpenPGP certificate, or None.
+        ca_file: certificates that are trusted besides the system's.
 
     Raises:
-        BackupError: there is no new backup, and those that were there still are.
+        BackupError, InfluxDBError, SiteError: there is no new backup, and those that were there still are.
     """
     _make_folder(folder)
     with _alone(folder):
         archive.check_room(folder, free_bytes)
-        token = _operator_token(places)
+        file = places.settings / _OPERATOR
+        client = BackupClient(url, _read_token(file), origin=f"the token in {file}", ca_file=ca_file)
         path = folder / (archive.file_name(host, now) + (".gpg" if encrypt_to else ""))
         try:
             with archive.written(path, now.timestamp(), free_bytes=free_bytes, encrypt_to=encrypt_to) as writer:
-                count = _fill(writer, Influx(url, token), places, host, now, folder)
+                count = _fill(writer, client, places, host, now, folder)
         except OSError as error:
             raise BackupError(f"the backup {path} cannot be written: {error.strerror or error}") from None
         return Made(path, path.stat().st_size, count, _tidy(folder, host, keep))
 
 
-def _fill(writer: archive.Writer, influx: Influx, places: Places, host: str, now: datetime, folder: Path) -> int:
+def _fill(writer: archive.Writer, client: BackupClient, places: Places, host: str, now: datetime, folder: Path) -> int:
     """Everything into the archive; the number of shards."""
     time = now.timestamp()
     about = {"form": FORM, "host": host, "time": f"{now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"}
     writer.text("backup.json", json.dumps(about, indent=2).encode(), time)
     # Files without a name: whatever ends this process, nothing of them stays.
     with tempfile.TemporaryFile(dir=folder) as file:
-        kind = influx.metadata(file)
+        kind = client.metadata(file)
         file.seek(0)
         metadata = parts(file.read(), kind)
     try:
@@ -117,7 +121,7 @@ def _fill(writer: archive.Writer, influx: Influx, places: Places, host: str, now
     count = 0
     for number in numbers:
         with tempfile.TemporaryFile(dir=folder) as file:
-            if influx.shard(number, file):
+            if client.shard(number, file):
                 writer.opened(f"influxdb/shards/{number}.gz", file, time)
                 count += 1
     for each in _files(places.settings, leave_out=_BOUND_TO_THE_MACHINE):
@@ -179,15 +183,14 @@ def _tidy(folder: Path, host: str, keep: Keep) -> tuple[str, ...]:
     return tuple(path.name for path in gone)
 
 
-def _operator_token(places: Places) -> str:
-    path = places.settings / _OPERATOR
-    if not path.exists():
+def _read_token(path: Path) -> str:
+    if not path.parent.exists():
         raise BackupError(f"there is no {path}: is this the hub, and was `sensetig setup` run here?")
-    return read_token(path, "the operator token", error=BackupError)
+    return read_token(path, "the operator token file")
 
 
 class Restored(NamedTuple):
-    """What was put back."""
+    """A restored backup."""
 
     host: str
     time: str
@@ -195,19 +198,22 @@ class Restored(NamedTuple):
     files: int
 
 
-def restore(path: Path, *, url: str, places: Places, say: Callable[[str], None]) -> Restored:
-    """Put a backup in the place of what is there: all of InfluxDB, and every file that the backup has.
+def restore(
+    path: Path, *, url: str, places: Places, say: Callable[[str], None], ca_file: Path | None = None
+) -> Restored:
+    """Restore a backup: all of InfluxDB, and every file in it, replacing those that exist.
 
-    The whole archive is read and compared with its digests first. What is interrupted is done again from the start.
+    The archive is verified first. Repeat an interrupted restore from the start.
 
     Args:
         path: the archive, decrypted.
         url: of an InfluxDB that runs, new or not.
         places: where the rest goes.
-        say: told each step.
+        say: called with each step.
+        ca_file: certificates that are trusted besides the system's.
 
     Raises:
-        BackupError: the message says whether anything was changed.
+        BackupError, InfluxDBError, SiteError: before the first step nothing was changed.
     """
     archive.verify(path)
     with tarfile.open(path) as tar:
@@ -215,18 +221,19 @@ def restore(path: Path, *, url: str, places: Places, say: Callable[[str], None])
         if about.get("form") != FORM:
             raise BackupError(f"{path} is of form {about.get('form')}, and this version of SenseTIG reads form {FORM}")
         token = _member(tar, f"settings/{_OPERATOR}").read().decode("ascii").strip()
-        influx = Influx(url, _present(url, places, token, say))
+        present = _present(url, places, token, say, ca_file)
+        client = BackupClient(url, present, origin="the operator token", ca_file=ca_file)
         say("metadata")
-        influx.restore("kv", _member(tar, "influxdb/kv"))
+        client.restore("kv", _member(tar, "influxdb/kv"))
         # From here on InfluxDB knows the tokens of the backup, and no others.
-        influx = Influx(url, token)
-        influx.restore("sql", _member(tar, "influxdb/sql"))
+        client = BackupClient(url, token, origin="the operator token of the backup", ca_file=ca_file)
+        client.restore("sql", _member(tar, "influxdb/sql"))
         count = files = 0
         for member in tar:
             kind, _, rest = member.name.partition("/")
             if member.name.startswith("influxdb/shards/"):
                 number = int(rest.removeprefix("shards/").removesuffix(".gz"))
-                influx.restore(f"shards/{number}", _open(tar, member), packed=True)
+                client.restore(f"shards/{number}", _open(tar, member), packed=True)
                 count += 1
             elif (target := _target(places, kind, rest)) is not None:
                 _put(tar, member, target)
@@ -235,36 +242,35 @@ def restore(path: Path, *, url: str, places: Places, say: Callable[[str], None])
     return Restored(str(about["host"]), str(about["time"]), count, files)
 
 
-def _present(url: str, places: Places, token: str, say: Callable[[str], None]) -> str:
-    """A token that InfluxDB accepts now; one that is new is set up with the backup's."""
+def _present(url: str, places: Places, token: str, say: Callable[[str], None], ca_file: Path | None) -> str:
+    """A token that InfluxDB accepts now; a new InfluxDB is set up with the backup's."""
     from sensetig.influxdb.definitions import Bucket
-    from sensetig.influxdb.errors import SetupError
     from sensetig.influxdb.server import Server
 
     try:
-        with Server(url, wait_seconds=30, say=say) as server:
+        with Server(url, wait_seconds=30, say=say, ca_file=ca_file) as server:
             if server.is_new():
                 import secrets
 
-                # All of this is overwritten at once.
+                # The restore overwrites all of this.
                 server.onboard("sensetig", "sensetig", secrets.token_urlsafe(32), token, Bucket("raw", "", 0, 0))
                 return token
             candidates = [token]
             if (places.settings / _OPERATOR).is_file():
-                candidates.insert(0, _operator_token(places))
+                candidates.insert(0, _read_token(places.settings / _OPERATOR))
             for each in candidates:
                 if server.accepts(each):
                     return each
-    except SetupError as error:
+    except OperatorError as error:
         raise BackupError(f"nothing was changed: {error}") from None
     raise BackupError(
         f"nothing was changed: InfluxDB at {url} accepts neither the operator token in {places.settings / _OPERATOR} "
-        "nor that of the backup; hand the right one in there"
+        "nor that of the backup; put the right one there"
     )
 
 
 def _target(places: Places, kind: str, rest: str) -> Path | None:
-    """Where a member goes; None for what is no file of the machine."""
+    """The target of a member; None for a member that is no file of the machine."""
     if kind == "settings" and rest:
         return _below(places.settings, rest)
     if kind == "media" and rest:

@@ -5,6 +5,8 @@ What is found here is applied by :mod:`collectors.telemetry.calibration`, which 
 
 from __future__ import annotations
 
+from sensetig.errors import OperatorError
 
-class CannotCalibrate(ValueError):
+
+class CalibrateError(OperatorError):
     """The calibration asked for cannot be had; the message says in one sentence why, and what to do."""

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from collectors.telemetry.calibration import MOST_DEGREE
-from sensetig.calibration import CannotCalibrate
+from collectors.telemetry.calibration import MAX_DEGREE
+from sensetig.calibration import CalibrateError
 from sensetig.calibration.pairs import Pair, check
 
 _Floats = NDArray[np.float64]
@@ -112,20 +112,20 @@ def least_spread(field: str) -> float:
 def fit(pairs: Sequence[Pair], kind: str, degree: int = 2, least: float = 0.0) -> Fit:
     """The curve of a kind through the pairs; *degree* is that of a polynomial, *least* that of :func:`least_spread`.
 
-    Raises CannotCalibrate where there are too few pairs for it, and where no such curve follows them.
+    Raises CalibrateError where there are too few pairs for it, and where no such curve follows them.
     """
     check(pairs)
     powers = {"offset": 0, "gain": 1, "two_point": 1, "polynomial": degree}[kind]
-    if not 1 <= degree <= MOST_DEGREE:
-        raise CannotCalibrate(f"a polynomial of degree {degree} is not to be had; give one from 1 to {MOST_DEGREE}")
+    if not 1 <= degree <= MAX_DEGREE:
+        raise CalibrateError(f"a polynomial of degree {degree} is not possible; give one from 1 to {MAX_DEGREE}")
     different = len({pair.raw for pair in pairs})
     if different < powers + 1:
-        raise CannotCalibrate(
+        raise CalibrateError(
             f"{_name(kind)} has {powers + 1} coefficient{'s' if powers else ''} and needs as many pairs at different "
             f"values, and there {'is' if different == 1 else 'are'} {different}; take more readings"
         )
     if kind == "two_point" and len(pairs) != 2:
-        raise CannotCalibrate(f"a two-point calibration has 2 pairs, and there are {len(pairs)}; take the kind gain")
+        raise CalibrateError(f"a two-point calibration has 2 pairs, and there are {len(pairs)}; take the kind gain")
     raw = np.array([pair.raw for pair in pairs])
     reference = np.array([pair.reference for pair in pairs])
     if kind == "offset":
@@ -139,7 +139,7 @@ def fit(pairs: Sequence[Pair], kind: str, degree: int = 2, least: float = 0.0) -
         try:
             found, covariance, residuals, effective = _solve(design, reference)
         except np.linalg.LinAlgError:
-            raise CannotCalibrate(
+            raise CalibrateError(
                 "some pairs have all but the same uncalibrated value, so that no such curve is told apart; take "
                 "readings further apart"
             ) from None
@@ -196,12 +196,12 @@ def _unscaled(powers: int, middle: float, scale: float) -> _Floats:
 
 def _refuse_nonsense(result: Fit, least: float) -> None:
     if not all(math.isfinite(each) for each in result.coefficients):
-        raise CannotCalibrate("the pairs are too far apart to be readings of a sensor; look for a slip in them")
+        raise CalibrateError("the pairs are too far apart to be readings of a sensor; look for a slip in them")
     references = np.array([pair.reference for pair in result.pairs])
     if result.kind == "offset":
         low, high = result.range
         if len(result.pairs) > 1 and result.rms > max(high - low, abs(result.coefficients[0]), least / 5):
-            raise CannotCalibrate(
+            raise CalibrateError(
                 f"no offset follows the pairs: they stand {result.rms:.3g} from it, more than it corrects; look for a "
                 "slip in them, or wait until both instruments have come to rest"
             )
@@ -209,13 +209,13 @@ def _refuse_nonsense(result: Fit, least: float) -> None:
     low, high = result.range
     rise = result.at(high) - result.at(low)
     if rise <= 1e-9 * float(np.abs(references).max()):  # what rounding makes of no rise at all
-        raise CannotCalibrate(
+        raise CalibrateError(
             f"the reference does not rise with the sensor's values, but changes by {rise:.3g} from the lowest to the "
             "highest; look for a slip in the pairs"
         )
     spread = float(references.std())
     if len(result.pairs) > result.free and result.rms > _UNEXPLAINED * spread:
-        raise CannotCalibrate(
+        raise CalibrateError(
             f"no such curve follows the pairs: they stand {result.rms:.3g} from it, and the references themselves only "
             f"{spread:.3g} from their mean; look for a slip in them, or take readings further apart"
         )

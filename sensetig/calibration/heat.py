@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sensetig.calibration import CannotCalibrate
+from sensetig.calibration import CalibrateError
 from sensetig.calibration.fit import effective_number
 from sensetig.calibration.pairs import Pair, check
 
@@ -73,10 +73,10 @@ class Heat(NamedTuple):
 
 
 def find_factor(pairs: Sequence[Pair]) -> Heat:
-    """The factor that suits the pairs best. Raises CannotCalibrate where there is none, with the reason."""
+    """The factor that suits the pairs best. Raises CalibrateError where there is none, with the reason."""
     check(pairs)
     if not pairs or any(pair.cpu is None for pair in pairs):
-        raise CannotCalibrate(
+        raise CalibrateError(
             "the CPU's temperature is missing, beside which there is no heat to find; give it in a column cpu, or take "
             "readings from the collector or a recording that has it"
         )
@@ -87,21 +87,21 @@ def find_factor(pairs: Sequence[Pair]) -> Heat:
     square = float(warming @ warming)
     share = float(warming @ excess) / square if square > 0 else 0.0
     if float(warming.mean()) <= 0 or share <= 0:
-        raise CannotCalibrate(
+        raise CalibrateError(
             f"on the mean the CPU is {warming.mean():.2f} °C warmer than the sensor, and the sensor "
             f"{excess.mean():.2f} °C warmer than the reference; for a factor the CPU must warm the sensor, so let the "
             "Pi run for half an hour"
         )
     factor = 1 / share
     if not LEAST <= factor <= GREATEST:
-        raise CannotCalibrate(
+        raise CalibrateError(
             f"the factor would be {factor:.3g}, and no case gives one beyond {LEAST:g} to {GREATEST:g}"
         )
     left = excess - share * warming
     effective = effective_number(left)
     rms = math.sqrt(float(left @ left) / len(pairs))
     if rms > max(0.5, 0.5 * float(np.abs(excess).mean())):
-        raise CannotCalibrate(
+        raise CalibrateError(
             f"no factor follows the readings: {rms:.2f} °C are left of {np.abs(excess).mean():.2f} °C that the sensor "
             "is too warm; look for a draught, the sun, or a slip in the readings"
         )

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from collectors.telemetry.calibration import CalibrationError, time_ns
-from sensetig.calibration import CannotCalibrate
+from sensetig.calibration import CalibrateError
 
 
 class Pair(NamedTuple):
@@ -36,15 +36,15 @@ class Sample(NamedTuple):
 
 
 #: No sensor's reading is larger, in whatever unit; beyond it the squares of least squares lose their meaning.
-_GREATEST = 1e12
+_MAX_ABSOLUTE = 1e12
 
 
 def check(pairs: Sequence[Pair]) -> None:
-    """Raise CannotCalibrate where a pair holds what no instrument shows."""
+    """Raise CalibrateError where a pair holds what no instrument shows."""
     for place, pair in enumerate(pairs, 1):
         for value in (pair.raw, pair.reference, pair.cpu or 0.0):
-            if not abs(value) <= _GREATEST:
-                raise CannotCalibrate(
+            if not abs(value) <= _MAX_ABSOLUTE:
+                raise CalibrateError(
                     f"pair {place} has the value {value:g}; it must be a finite number, as one reads it"
                 )
 
@@ -52,7 +52,7 @@ def check(pairs: Sequence[Pair]) -> None:
 def read_pairs(text: str, where: str) -> list[Pair]:
     """The pairs of a CSV whose first line names its columns: ``raw``, ``reference`` and, where known, ``cpu``.
 
-    Raises CannotCalibrate, with the line.
+    Raises CalibrateError, with the line.
     """
     rows = _rows(text, where, ("raw", "reference"), ("cpu",))
     pairs = []
@@ -71,14 +71,14 @@ def read_pairs(text: str, where: str) -> list[Pair]:
 def read_references(text: str, where: str) -> list[Reference]:
     """The readings of the reference instrument in a CSV with the columns ``time`` and ``reference``.
 
-    A time is one of RFC 3339, UTC where it has no zone. Raises CannotCalibrate, with the line.
+    A time is one of RFC 3339, UTC where it has no zone. Raises CalibrateError, with the line.
     """
     found = []
     for line, row in _rows(text, where, ("time", "reference"), ()):
         try:
             moment = time_ns(row["time"], f"{where}, line {line}", "time")
         except CalibrationError as error:
-            raise CannotCalibrate(str(error)) from None
+            raise CalibrateError(str(error)) from None
         found.append(Reference(moment, _number(row["reference"], where, line, "reference")))
     return found
 
@@ -92,7 +92,7 @@ def _rows(
         missing = [name for name in needed if name not in names]
         if missing or len(set(names)) < len(names):
             further = f" and, where known, {', '.join(optional)}" if optional else ""
-            raise CannotCalibrate(
+            raise CalibrateError(
                 f"{where}, line 1: expected the columns {', '.join(needed)} once each{further}, and got "
                 f"{', '.join(names) or 'none'}"
             )
@@ -101,15 +101,15 @@ def _rows(
             if not any(cell.strip() for cell in cells):
                 continue
             if len(cells) != len(names):
-                raise CannotCalibrate(
+                raise CalibrateError(
                     f"{where}, line {reader.line_num}: expected {len(names)} cells, and got {len(cells)}"
                 )
             row = zip(names, (cell.strip() for cell in cells), strict=True)
             rows.append((reader.line_num, {name: cell for name, cell in row if name in (*needed, *optional)}))
     except csv.Error as error:
-        raise CannotCalibrate(f"{where}, line {reader.line_num}: expected cells between commas ({error})") from None
+        raise CalibrateError(f"{where}, line {reader.line_num}: expected cells between commas ({error})") from None
     if not rows:
-        raise CannotCalibrate(f"{where} has no row below its first line; add the readings")
+        raise CalibrateError(f"{where} has no row below its first line; add the readings")
     return rows
 
 
@@ -119,7 +119,7 @@ def _number(cell: str, where: str, line: int, name: str) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise CannotCalibrate(f"{where}, line {line}: {name} is {cell[:40]!r}; it must be a finite number")
+        raise CalibrateError(f"{where}, line {line}: {name} is {cell[:40]!r}; it must be a finite number")
     return number
 
 

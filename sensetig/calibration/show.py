@@ -19,7 +19,7 @@ from sensetig.calibration.heat import Heat
 _WIDTH, _HEIGHT = 56, 12
 
 #: Pairs shown one by one at most.
-_MOST_ROWS = 20
+_MAX_ROWS = 20
 
 #: A page of SVG without the fonts from elsewhere that the library's own asks for.
 _SVG = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">
@@ -62,12 +62,12 @@ def show_fit(console: Console, result: Fit, field: str) -> None:
     table = Table("pair", "uncalibrated", "reference", "calibrated", "residual", box=None, padding=(0, 2))
     for column in table.columns:
         column.justify = "right"
-    for place, (pair, left) in enumerate(zip(result.pairs[:_MOST_ROWS], result.residuals, strict=False), 1):
+    for place, (pair, left) in enumerate(zip(result.pairs[:_MAX_ROWS], result.residuals, strict=False), 1):
         cells = (pair.raw, pair.reference, result.at(pair.raw), left)
         table.add_row(str(place), *map(number, cells[:3]), f"{left:+.3f}")
     console.print(table)
-    if len(result.pairs) > _MOST_ROWS:
-        console.print(f"  … and {len(result.pairs) - _MOST_ROWS} more")
+    if len(result.pairs) > _MAX_ROWS:
+        console.print(f"  … and {len(result.pairs) - _MAX_ROWS} more")
     console.print(f"\n{formula(result, field)}\n")
     residual = f"residual: RMS {number(result.rms)}, most {number(result.most)}"
     console.print(f"{residual}, with {_degrees(result.degrees_of_freedom)}")

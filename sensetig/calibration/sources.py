@@ -12,11 +12,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple
 
 from collectors.core.line_protocol import Metric
-from sensetig.calibration import CannotCalibrate
+from sensetig.calibration import CalibrateError
 from sensetig.calibration.pairs import Sample, mean_of
 
 if TYPE_CHECKING:
     from influxdb_client.client.flux_table import FluxRecord
+
+    from sensetig.influxdb.client import Client
 
 CPU_FIELD = "temperature_cpu_celsius"
 
@@ -91,7 +93,7 @@ class Live:
             self._process.wait()
 
     def read(self) -> Sample:
-        """The mean of some readings, taken now. Raises CannotCalibrate where the collector gives none."""
+        """The mean of some readings, taken now. Raises CalibrateError where the collector gives none."""
         found: list[Sample] = []
         others: set[str] = set()
         for number in range(self._samples):
@@ -102,12 +104,12 @@ class Live:
             others |= {metric.series.tags["device"] for metric in batch if "device" in metric.series.tags}
             self.simulated |= any(metric.series.tags.get("simulated") == "true" for metric in batch)
         if not found and others and self._place.device not in others:
-            raise CannotCalibrate(
+            raise CalibrateError(
                 f"the collector on this machine reads the device {', '.join(sorted(others))}, not "
                 f"{self._place.device}; name that one, or take the readings from InfluxDB"
             )
         if not found:
-            raise CannotCalibrate(f"the collector gave no {_of(self._place)}; see what it says above")
+            raise CalibrateError(f"the collector gave no {_of(self._place)}; see what it says above")
         return mean_of(found)
 
     def _batch(self) -> list[Metric]:
@@ -130,46 +132,38 @@ class Live:
             metrics.append(metric)
         raise self._ended()
 
-    def _ended(self) -> CannotCalibrate:
-        return CannotCalibrate(
-            "the collector sensehat has ended; see what it says above, and try: python -m collectors"
-        )
+    def _ended(self) -> CalibrateError:
+        return CalibrateError("the collector sensehat has ended; see what it says above, and try: python -m collectors")
 
 
 def recorded(path: str, place: Place, say: Callable[[str], None]) -> list[Sample]:
-    """The samples of a Sense HAT recording, as the collector would give them. Raises CannotCalibrate."""
+    """The samples of a Sense HAT recording, as the collector would give them. Raises CalibrateError."""
     from collectors.core.api import Unavailable
-    from collectors.sensehat.collector import Lines
-    from collectors.sensehat.table import Table
+    from collectors.sensehat.collector import LineBuilder
+    from collectors.sensehat.csv_recording import CsvRecording
 
-    lines = Lines(place.device, {}, None, None, 0, say)
+    lines = LineBuilder(place.device, {}, None, None, 0, say)
     try:
-        table = Table(path, say)
+        table = CsvRecording(path, say)
     except Unavailable as error:
-        raise CannotCalibrate(str(error)) from None
+        raise CalibrateError(str(error)) from None
     try:
-        found = [sample for row in table.rows() for sample in select(lines.of(row.reading, row.time_ns), place)]
+        found = [sample for row in table.rows() for sample in select(lines.build(row.reading, row.time_ns), place)]
     finally:
         table.close()
     if not found:
-        raise CannotCalibrate(f"{path} has no {_of(place)}")
+        raise CalibrateError(f"{path} has no {_of(place)}")
     return found
 
 
 class Influx(NamedTuple):
-    """Where an InfluxDB is, and what may be read there."""
+    """A bucket of an InfluxDB, and a client that may read it."""
 
-    url: str
-    organisation: str
+    client: Client
     bucket: str
-    token: str
 
     def between(self, place: Place, start: datetime, stop: datetime) -> list[Sample]:
-        """The samples of a while. Raises CannotCalibrate where InfluxDB cannot be asked."""
-        from influxdb_client.client.influxdb_client import InfluxDBClient
-        from influxdb_client.rest import ApiException
-        from urllib3.exceptions import HTTPError
-
+        """The samples of a while. Raises InfluxDBError."""
         parameters = {
             "bucket": self.bucket,
             "start": start,
@@ -179,20 +173,16 @@ class Influx(NamedTuple):
             "cpu": CPU_FIELD,
             "device": place.device,
         }
-        try:
-            with InfluxDBClient(self.url, self.token, org=self.organisation) as client:
-                tables = client.query_api().query(_QUERY, params=parameters)
-        except (ApiException, HTTPError, OSError) as error:
-            why = getattr(error, "reason", None) or getattr(error, "message", None) or error
-            raise CannotCalibrate(f"InfluxDB at {self.url} cannot be asked: {why}") from None
+        query = self.client.api.query_api().query
+        tables = self.client.call(f"query the bucket {self.bucket!r}", query, _QUERY, params=parameters)
         return assembled((record for table in tables for record in table.records), place)
 
     def last(self, place: Place, minutes: float) -> Sample:
-        """The mean of the last minutes. Raises CannotCalibrate where there is nothing."""
+        """The mean of the last minutes. Raises CalibrateError where there is nothing."""
         now = datetime.now(UTC)
         found = self.between(place, now - timedelta(minutes=minutes), now)
         if not found:
-            raise CannotCalibrate(
+            raise CalibrateError(
                 f"InfluxDB has no {_of(place)} of {place.device} in the last {minutes:g} minutes; is the device on?"
             )
         return mean_of(found)
@@ -221,13 +211,13 @@ def _of(place: Place) -> str:
 
 
 def text_of(path: Path, what: str) -> str:
-    """A file's text. Raises CannotCalibrate."""
+    """A file's text. Raises CalibrateError."""
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise CannotCalibrate(f"{what} {path} is not UTF-8 at byte {error.start}; save it as UTF-8") from None
+        raise CalibrateError(f"{what} {path} is not UTF-8 at byte {error.start}; save it as UTF-8") from None
     except OSError as error:
-        raise CannotCalibrate(f"{what} {path} cannot be read: {error.strerror}") from None
+        raise CalibrateError(f"{what} {path} cannot be read: {error.strerror}") from None
 
 
 def window(references: Sequence[int], seconds: float) -> tuple[datetime, datetime]:

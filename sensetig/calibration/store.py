@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from collectors.core.files import write_atomic
 from collectors.telemetry.calibration import CalibrationError, Entry, entries, file_name, read
-from sensetig.calibration import CannotCalibrate
+from sensetig.calibration import CalibrateError
 
 #: Seconds that another process may take to write its own entry.
 _PATIENCE = 10.0
@@ -33,19 +33,19 @@ def spelled(entry: Mapping[str, Any]) -> str:
 
 
 def history(folder: Path, device: str) -> tuple[Entry, ...]:
-    """The entries of a device, in the file's order; none where there is no file. Raises CannotCalibrate."""
+    """The entries of a device, in the file's order; none where there is no file. Raises CalibrateError."""
     path = path_of(folder, device)
     try:
         text = _text(path)
         return () if text is None else entries(text, str(path), device)
     except CalibrationError as error:
-        raise CannotCalibrate(str(error)) from None
+        raise CalibrateError(str(error)) from None
 
 
 def checked(folder: Path, device: str, entry: Mapping[str, Any]) -> str:
     """The content that the device's file would have with this entry, which nothing is wrong with.
 
-    Raises CannotCalibrate where the entry, or what stands there already, could not be read back.
+    Raises CalibrateError where the entry, or what stands there already, could not be read back.
     """
     path = path_of(folder, device)
     before = _text(path)
@@ -57,14 +57,14 @@ def checked(folder: Path, device: str, entry: Mapping[str, Any]) -> str:
         ) + f"\n{spelled(entry)}"
         read(text, str(path), device)
     except CalibrationError as error:
-        raise CannotCalibrate(f"{error}; nothing was written") from None
+        raise CalibrateError(f"{error}; nothing was written") from None
     return text
 
 
 def add(folder: Path, device: str, entry: Mapping[str, Any]) -> Path:
     """Add an entry to the device's file, which then holds it whole, or what it held before; the file's path.
 
-    Raises CannotCalibrate where it cannot be written, and where the entry is wrong.
+    Raises CalibrateError where it cannot be written, and where the entry is wrong.
     """
     path = path_of(folder, device)
     # A service of another user reads it, whatever the umask of the one who writes; there is nothing secret in it.
@@ -76,11 +76,11 @@ def add(folder: Path, device: str, entry: Mapping[str, Any]) -> Path:
             # A link stays one: the file that it points to is written.
             write_atomic(path.resolve(), checked(folder, device, entry), None)
     except Timeout:
-        raise CannotCalibrate(
+        raise CalibrateError(
             f"another calibration of {device} has been writing for {_PATIENCE:g} s; nothing was written, so try again"
         ) from None
     except OSError as error:
-        raise CannotCalibrate(
+        raise CalibrateError(
             f"{path} cannot be written: {error.strerror or error}; nothing was changed. Run this as a user who may "
             "write there, or name another folder with --calibrations"
         ) from None
@@ -93,6 +93,6 @@ def _text(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except UnicodeDecodeError as error:
-        raise CannotCalibrate(f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8") from None
+        raise CalibrateError(f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8") from None
     except OSError as error:
-        raise CannotCalibrate(f"{path} cannot be read: {error.strerror}") from None
+        raise CalibrateError(f"{path} cannot be read: {error.strerror}") from None

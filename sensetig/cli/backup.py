@@ -6,19 +6,15 @@ from pathlib import Path
 
 import click
 
+from sensetig import options
+
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @click.command()
-@click.option(
-    "--url",
-    envvar="SENSETIG_INFLUXDB_URL",
-    default="http://127.0.0.1:8086",
-    show_default=True,
-    show_envvar=True,
-    help="InfluxDB's address.",
-)
+@options.influxdb_url
+@options.ca_file
 @click.option(
     "--folder",
     type=_FOLDER,
@@ -50,16 +46,15 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
     default=512,
     show_default=True,
     show_envvar=True,
-    help="So much of the disk stays free; a backup that would take it is given up.",
+    help="Disk space that stays free; a backup that would need it is abandoned.",
 )
-@click.option(
-    "--encrypt-to", type=_FILE, show_envvar=True, help="An OpenPGP certificate, to whose owner backups are encrypted."
-)
-@click.option("--copy-to", metavar="USER@HOST:FOLDER", show_envvar=True, help="Another machine that gets a copy.")
+@click.option("--encrypt-to", type=_FILE, show_envvar=True, help="OpenPGP certificate that backups are encrypted to.")
+@click.option("--copy-to", metavar="USER@HOST:FOLDER", show_envvar=True, help="Copy each backup to this machine.")
 @click.option("--copy-key", type=_FILE, show_envvar=True, help="The ssh key for that machine.")
 @click.option("--copy-known-hosts", type=_FILE, show_envvar=True, help="The file with that machine's own key.")
 def command(
     url: str,
+    ca_file: Path | None,
     folder: Path,
     settings: Path,
     media: Path | None,
@@ -72,36 +67,36 @@ def command(
     copy_key: Path | None,
     copy_known_hosts: Path | None,
 ) -> None:
-    """Make a backup of this hub, while everything goes on.
+    """Back up this hub while it runs.
 
-    In it are InfluxDB with all data and tokens, the settings with all secrets, Grafana's database and the state of
-    devices. It is put back with sensetig restore.
+    The backup holds InfluxDB with all data and tokens, the settings with all secrets, Grafana's database and the state
+    of devices. sensetig restore restores it.
     """
     import os
     from datetime import UTC, datetime
 
-    from sensetig.backup import BackupError, Keep, Places, make, off_host
+    from sensetig.backup import off_host
+    from sensetig.backup.retention import Keep
+    from sensetig.backup.run import Places, make
 
     if copy_to and not (copy_key and copy_known_hosts):
         raise click.UsageError("--copy-to goes with --copy-key and --copy-known-hosts")
     if copy_to and encrypt_to is None:
         raise click.UsageError("--copy-to goes with --encrypt-to: a backup holds every secret of this hub")
-    try:
-        made = make(
-            folder,
-            url=url,
-            places=Places(settings=settings, media=media),
-            host=os.uname().nodename,
-            now=datetime.now(UTC),
-            keep=Keep(daily, weekly, monthly),
-            free_bytes=keep_free << 20,
-            encrypt_to=encrypt_to,
-        )
-        click.echo(f"{made.path}: {made.size / 1e6:.1f} MB, {made.shards} shards")
-        for name in made.removed:
-            click.echo(f"removed {name}, which is no longer kept")
-        if copy_to and copy_key and copy_known_hosts:
-            off_host.copy(folder, copy_to, copy_key, copy_known_hosts)
-            click.echo(f"copied to {copy_to}")
-    except BackupError as error:
-        raise click.ClickException(str(error)) from None
+    made = make(
+        folder,
+        url=url,
+        places=Places(settings=settings, media=media),
+        host=os.uname().nodename,
+        now=datetime.now(UTC),
+        keep=Keep(daily, weekly, monthly),
+        free_bytes=keep_free << 20,
+        encrypt_to=encrypt_to,
+        ca_file=ca_file,
+    )
+    click.echo(f"{made.path}: {made.size / 1e6:.1f} MB, {made.shards} shards")
+    for name in made.removed:
+        click.echo(f"removed {name}, which is no longer kept")
+    if copy_to and copy_key and copy_known_hosts:
+        off_host.copy(folder, copy_to, copy_key, copy_known_hosts)
+        click.echo(f"copied to {copy_to}")

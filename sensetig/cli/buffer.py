@@ -42,15 +42,15 @@ _TO_DO = 3
 @click.option(
     "--one-output",
     is_flag=True,
-    help="One output alone buffers here: what it had for another address before is handed to it.",
+    help="A single output buffers here: it takes over the points buffered for an earlier address.",
 )
-@click.option("--only-look", is_flag=True, help="Change nothing; end with status 3 where the buffer is too large.")
+@click.option("--only-look", is_flag=True, help="Change nothing; exit with status 3 if the buffer is too large.")
 def command(directory: Path, most_megabytes: int, free_megabytes: int, one_output: bool, only_look: bool) -> None:
-    """Make Telegraf's buffer on disk sound, and cut it to its bounds. Telegraf must not run meanwhile.
+    """Repair and trim Telegraf's disk buffer. Telegraf must not run meanwhile.
 
     Telegraf does not start with a buffer that a power cut has damaged, and sets it no size. The service calls this
-    before each start. What is whole is kept; what cannot be read is put aside, into the folder `damaged` beside it, and
-    told, as is what is let go.
+    before each start. Readable data stays; unreadable data moves into the folder `damaged` and is reported, as are
+    dropped points.
     """
     import shutil
 
@@ -73,7 +73,7 @@ def command(directory: Path, most_megabytes: int, free_megabytes: int, one_outpu
 
 
 def said(outcome: Outcome, directory: Path) -> list[str]:
-    """What was done, a sentence each."""
+    """A sentence for each change."""
     sentences = [
         (
             outcome.damaged,

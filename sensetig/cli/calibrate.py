@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
-import platformdirs
 
-from sensetig.calibration import CannotCalibrate
-from sensetig.options import FiniteRange
+from sensetig.calibration import CalibrateError
+from sensetig.options import FiniteRange, bucket, ca_file, influxdb_url, organisation, token_file
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,7 +26,7 @@ _SENSORS = {"pressure": "lps25h", "temperature": "hts221", "humidity": "hts221"}
 _file = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 
 
-class Wishes(NamedTuple):
+class PairSource(NamedTuple):
     """Where pairs come from, as the options say."""
 
     pair: tuple[tuple[float, float], ...]
@@ -53,7 +52,7 @@ class Wishes(NamedTuple):
     default="typed",
     show_default=True,
     metavar="typed|collector|influxdb|FILE",
-    help="Where the sensor's readings come from; FILE is a Sense HAT recording.",
+    help="Source of the sensor's readings; FILE is a Sense HAT recording.",
 )
 @click.option("--window", type=FiniteRange(0), default=60.0, show_default=True, help="Seconds around a reference.")
 @click.option("--samples", type=click.IntRange(1, 600), default=5, show_default=True, help="Readings that make one.")
@@ -84,39 +83,30 @@ class Wishes(NamedTuple):
     show_envvar=True,
     help="Folder of the calibrations. [default: the collector telemetry's]",
 )
-@click.option("--url", default="http://127.0.0.1:8086", show_default=True, help="InfluxDB's address.")
-@click.option("--organisation", default="sensetig", show_default=True, help="InfluxDB's organisation.")
-@click.option("--bucket", default="raw", show_default=True, help="InfluxDB's bucket.")
-@click.option(
-    "--token-file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=lambda: platformdirs.user_state_path("sensetig") / "tokens" / "grafana.token",
-    show_default="Grafana's in the user's state folder",
-    help="File with a token that may read.",
-)
+@influxdb_url
+@organisation
+@bucket
+@token_file
+@ca_file
 def command(device: str, **options: Any) -> None:
-    """Calibrate a sensor of DEVICE against a reference instrument.
+    """Calibrate a sensor of DEVICE.
 
-    Takes pairs of readings, finds the curve through them, shows it with its residual, its uncertainty and a plot, asks,
-    and adds it to the device's file. What was there stays as history. Without options, it asks for the readings.
+    Takes pairs of readings of the sensor and of a reference instrument, finds the curve through them, shows it with
+    its residual, its uncertainty and a plot, asks, and adds it to the device's file. What was there stays as
+    history. Without options, it asks for the readings.
     """
-    try:
-        _run(device, options)
-    except CannotCalibrate as error:
-        raise click.ClickException(str(error)) from None
-    except ImportError as error:
-        raise click.ClickException(f"{error}; install what it needs: pip install 'sensetig[calibration]'") from None
+    _run(device, options)
 
 
 def _run(device: str, options: dict[str, Any]) -> None:
     from rich.console import Console
 
-    from collectors.core.files import read_token
     from sensetig.calibration import store
     from sensetig.calibration.sources import Influx, Place
+    from sensetig.influxdb.client import Client
 
     if not device:
-        raise CannotCalibrate("the device has an empty name; give the value of its tag `device`")
+        raise CalibrateError("the device has an empty name; give the value of its tag `device`")
     console = Console(markup=False, highlight=False, soft_wrap=False)
     if options["listed"]:
         _list(console, _folder(options["calibrations"]), device)
@@ -125,7 +115,7 @@ def _run(device: str, options: dict[str, Any]) -> None:
     if options["end"]:
         folder = _folder(options["calibrations"])
         if not any(each[1:4] == place[1:] for each in store.history(folder, device)):
-            raise CannotCalibrate(
+            raise CalibrateError(
                 f"there is no calibration of {place.field} (sensor {place.sensor or 'any'}) of {device} in {folder}, "
                 "so there is none to end"
             )
@@ -133,11 +123,13 @@ def _run(device: str, options: dict[str, Any]) -> None:
         return
 
     def influx() -> Influx:
-        token = read_token(options["token_file"], "--token-file", error=CannotCalibrate)
-        return Influx(options["url"], options["organisation"], options["bucket"], token)
+        client = Client.with_token_file(
+            options["url"], options["token_file"], organisation=options["organisation"], ca_file=options["ca_file"]
+        )
+        return Influx(client, options["bucket"])
 
-    wishes = Wishes(influx=influx, **{name: options[name] for name in Wishes._fields if name != "influx"})
-    pairs = _pairs(console, place, wishes, with_cpu=options["cpu_heat"])
+    source = PairSource(influx=influx, **{name: options[name] for name in PairSource._fields if name != "influx"})
+    pairs = _pairs(console, place, source, with_cpu=options["cpu_heat"])
     if options["cpu_heat"]:
         _heat(console, place, pairs, options)
     else:
@@ -154,9 +146,9 @@ def _folder(given: str | None) -> Path:
     try:
         folder = load_settings("telemetry", telemetry.SETTINGS, {CALIBRATIONS.name: given})[CALIBRATIONS]
     except SettingsError as error:
-        raise CannotCalibrate(str(error)) from None
+        raise CalibrateError(str(error)) from None
     if not folder:
-        raise CannotCalibrate("the setting calibrations is empty, so nothing is calibrated; name a folder there")
+        raise CalibrateError("the setting calibrations is empty, so nothing is calibrated; name a folder there")
     return Path(folder)
 
 
@@ -178,56 +170,56 @@ def _list(console: Console, folder: Path, device: str) -> None:
         console.print(f"{device} has no calibration in {folder}", soft_wrap=True)
 
 
-def _pairs(console: Console, place: Place, wishes: Wishes, *, with_cpu: bool) -> list[Pair]:
-    """The pairs, from wherever the options say. Raises CannotCalibrate where there is none."""
+def _pairs(console: Console, place: Place, source: PairSource, *, with_cpu: bool) -> list[Pair]:
+    """The pairs, from wherever the options say. Raises CalibrateError where there is none."""
     from sensetig.calibration import sources
     from sensetig.calibration.pairs import Pair, matched, read_pairs, read_references
 
-    if wishes.pairs is not None or wishes.pair:
-        found = [Pair(*each) for each in wishes.pair]
-        if wishes.pairs is not None:
-            found += read_pairs(sources.text_of(wishes.pairs, "pairs"), str(wishes.pairs))
+    if source.pairs is not None or source.pair:
+        found = [Pair(*each) for each in source.pair]
+        if source.pairs is not None:
+            found += read_pairs(sources.text_of(source.pairs, "pairs"), str(source.pairs))
         return found
-    if wishes.references is not None:
-        references = read_references(sources.text_of(wishes.references, "references"), str(wishes.references))
-        if wishes.readings == "influxdb":
-            span = sources.window([each.time_ns for each in references], wishes.window)
-            samples = wishes.influx().between(place, *span)
-        elif wishes.readings in ("typed", "collector"):
-            raise CannotCalibrate("--references go with readings of the same time: --readings influxdb or a recording")
+    if source.references is not None:
+        references = read_references(sources.text_of(source.references, "references"), str(source.references))
+        if source.readings == "influxdb":
+            span = sources.window([each.time_ns for each in references], source.window)
+            samples = source.influx().between(place, *span)
+        elif source.readings in ("typed", "collector"):
+            raise CalibrateError("--references go with readings of the same time: --readings influxdb or a recording")
         else:
-            samples = sources.recorded(wishes.readings, place, lambda sentence: click.echo(f"! {sentence}", err=True))
-        found = matched(samples, references, wishes.window)
+            samples = sources.recorded(source.readings, place, lambda sentence: click.echo(f"! {sentence}", err=True))
+        found = matched(samples, references, source.window)
         if len(found) < len(references):
-            console.print(f"! {len(references) - len(found)} references have no reading within {wishes.window:g} s")
+            console.print(f"! {len(references) - len(found)} references have no reading within {source.window:g} s")
         if not found:
-            raise CannotCalibrate("no reference has a reading near it; are both clocks in the same zone?")
+            raise CalibrateError("no reference has a reading near it; are both clocks in the same zone?")
         return found
-    return _asked(console, place, wishes, with_cpu=with_cpu)
+    return _asked(console, place, source, with_cpu=with_cpu)
 
 
-def _asked(console: Console, place: Place, wishes: Wishes, *, with_cpu: bool) -> list[Pair]:
-    """Pairs of what is typed in, beside what the sensor gives at that moment."""
+def _asked(console: Console, place: Place, source: PairSource, *, with_cpu: bool) -> list[Pair]:
+    """Pairs of typed references and the sensor's readings at that moment."""
     from sensetig.calibration import sources
     from sensetig.calibration.pairs import Pair
 
-    if wishes.readings == "typed":
+    if source.readings == "typed":
         names = ["the sensor's value", *(["the CPU's"] if with_cpu else []), "the reference's"]
         console.print(f"Type {' and '.join(names)}, with a space between, for each moment; an empty line ends.")
         found: list[Pair] = []
         while (numbers := _prompt(f"pair {len(found) + 1}", len(names))) is not None:
             found.append(Pair(numbers[0], numbers[-1], numbers[1] if with_cpu else None))
         return _some(found)
-    if wishes.readings not in ("influxdb", "collector"):
-        raise CannotCalibrate(
-            f"--readings {wishes.readings} is a recording, and needs --references, a CSV of what the reference showed "
+    if source.readings not in ("influxdb", "collector"):
+        raise CalibrateError(
+            f"--readings {source.readings} is a recording, and needs --references, a CSV of what the reference showed "
             "and when"
         )
     console.print("Wait until both have come to rest, and type what the reference shows; an empty line ends.")
-    if wishes.readings == "influxdb":
-        influx = wishes.influx()
-        return _beside(console, lambda: influx.last(place, wishes.minutes))
-    with sources.Live(place, wishes.samples) as live:
+    if source.readings == "influxdb":
+        influx = source.influx()
+        return _beside(console, lambda: influx.last(place, source.minutes))
+    with sources.Live(place, source.samples) as live:
         found = _beside(console, live.read)
         if live.simulated:
             console.print("! these readings are simulated; such a calibration is for trying it out")
@@ -248,7 +240,7 @@ def _beside(console: Console, read: Callable[[], Any]) -> list[Pair]:
 
 def _some(found: list[Pair]) -> list[Pair]:
     if not found:
-        raise CannotCalibrate("there is no pair of readings, so there is nothing to calibrate with")
+        raise CalibrateError("there is no pair of readings, so there is nothing to calibrate with")
     return found
 
 
@@ -308,9 +300,9 @@ def _heat(console: Console, place: Place, pairs: list[Pair], options: dict[str, 
         with file.open("x", encoding="utf-8") as out:
             out.write(text)
     except FileExistsError:
-        raise CannotCalibrate(f"{file} is there already and is left as it is; put this into it: {text!r}") from None
+        raise CalibrateError(f"{file} is there already and is left as it is; put this into it: {text!r}") from None
     except OSError as error:
-        raise CannotCalibrate(f"{file} cannot be written: {error.strerror}") from None
+        raise CalibrateError(f"{file} cannot be written: {error.strerror}") from None
     console.print(f"written to {file}", soft_wrap=True)
 
 
@@ -320,15 +312,15 @@ def _save_plot(file: Path | None, draw: Callable[[Console], None], place: Place)
     if file is None:
         return
     if file.suffix != ".svg":
-        raise CannotCalibrate(f"{file} does not end in .svg, the one kind of picture that is written")
+        raise CalibrateError(f"{file} does not end in .svg, the one kind of picture that is written")
     try:
         file.write_text(show.svg(draw, f"{place.device}: {place.field}"), encoding="utf-8")
     except OSError as error:
-        raise CannotCalibrate(f"{file} cannot be written: {error.strerror}") from None
+        raise CalibrateError(f"{file} cannot be written: {error.strerror}") from None
 
 
 def _write(console: Console, place: Place, found: dict[str, Any], options: dict[str, Any]) -> None:
-    """Ask for what is missing, and add the entry, if it is wished."""
+    """Ask for missing details, and add the entry after confirmation."""
     from sensetig.calibration import store
 
     folder = _folder(options["calibrations"])
@@ -354,7 +346,7 @@ def _write(console: Console, place: Place, found: dict[str, Any], options: dict[
 
 
 def _entry(place: Place, found: dict[str, Any], options: dict[str, Any], reference: str) -> dict[str, Any]:
-    """The entry as it will stand in the file; what is not known is left out."""
+    """The entry for the file, without unknown keys."""
     from collectors.telemetry.calibration import CalibrationError, time_ns
 
     now = datetime.now(UTC).replace(microsecond=0)
@@ -363,7 +355,7 @@ def _entry(place: Place, found: dict[str, Any], options: dict[str, Any], referen
         try:
             time_ns(options["valid_from"], "--valid-from", "the time")
         except CalibrationError as error:
-            raise CannotCalibrate(str(error)) from None
+            raise CalibrateError(str(error)) from None
         valid_from = datetime.fromisoformat(options["valid_from"])
         if valid_from.tzinfo is None:
             valid_from = valid_from.replace(tzinfo=UTC)

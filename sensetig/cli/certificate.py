@@ -15,17 +15,17 @@ def _shown() -> Path:
 
 @click.group()
 def command() -> None:
-    """Look at this machine's certificate, and renew it where the authority is."""
+    """Show or renew this machine's certificate."""
 
 
 @command.command()
 @click.option(
     "--within", "within_days", type=click.IntRange(0), default=60, show_default=True, show_envvar=True, metavar="DAYS",
-    help="It is left alone when it holds for longer than that.",
+    help="Renew only a certificate that expires within this.",
 )  # fmt: skip
 @click.option(
     "--valid", "valid_days", type=click.IntRange(1), default=397, show_default=True, show_envvar=True, metavar="DAYS",
-    help="How long the new one holds.",
+    help="How long the new one is valid.",
 )  # fmt: skip
 @click.option(
     "--certificate", type=click.Path(dir_okay=False, path_type=Path), default=Path("/etc/sensetig/tls/device.crt"),
@@ -36,19 +36,15 @@ def command() -> None:
     show_default=True, show_envvar=True, help="Folder of the authority.",
 )  # fmt: skip
 def renew(within_days: int, valid_days: int, certificate: Path, authority: Path) -> None:
-    """Make the hub's certificate anew if it ends soon; the same key and names, for longer."""
+    """Renew the hub's certificate if it expires soon, with the same key and names."""
     from datetime import UTC, datetime
 
     from sensetig.security import certificates
-    from sensetig.security.errors import TrustError
 
-    try:
-        end = certificates.renew(
-            certificate, authority, now=datetime.now(UTC), within_days=within_days, valid_days=valid_days
-        )
-        said = f"is renewed, and holds until {end:%Y-%m-%d}" if end else "holds, and is left alone"
-    except TrustError as error:
-        raise click.ClickException(str(error)) from None
+    end = certificates.renew(
+        certificate, authority, now=datetime.now(UTC), within_days=within_days, valid_days=valid_days
+    )
+    said = f"is renewed, and holds until {end:%Y-%m-%d}" if end else "holds, and is left alone"
     click.echo(f"{certificate} {said}")
 
 
@@ -58,17 +54,13 @@ def renew(within_days: int, valid_days: int, certificate: Path, authority: Path)
     show_default="what the services show", show_envvar=True, help="The certificate.",
 )  # fmt: skip
 def show(certificate: Path) -> None:
-    """Say until when the certificate holds; the exit status is 3 where that is less than 30 days."""
+    """Show when the certificate expires; the exit status is 3 if that is in less than 30 days."""
     import sys
     from datetime import UTC, datetime, timedelta
 
     from sensetig.security import certificates
-    from sensetig.security.errors import TrustError
 
-    try:
-        end = certificates.ends(certificates.read(certificate))
-    except TrustError as error:
-        raise click.ClickException(str(error)) from None
+    end = certificates.ends(certificates.read(certificate))
     left = end - datetime.now(UTC)
     click.echo(f"{certificate} holds until {end:%Y-%m-%d}, {max(left.days, 0)} days from now")
     sys.exit(3 if left < timedelta(days=30) else 0)

@@ -13,9 +13,10 @@ from collectors.core.settings import DEFAULT_FILE
 @click.command("check-settings")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), default=DEFAULT_FILE)
 def command(file: Path) -> None:
-    """Check a settings file as every collector reads it; its path is /etc/sensetig/sensetig.toml unless it is given.
+    """Check a settings file.
 
-    Ends with status 1 and one sentence where a section, a key or a value is wrong. Nothing is changed.
+    The file is read as every collector reads it; it is /etc/sensetig/sensetig.toml unless it is given. Ends with
+    status 1 and one sentence where a section, a key or a value is wrong. Nothing is changed.
     """
     from collectors.mqtt.reload import NotReloaded, check_settings
 

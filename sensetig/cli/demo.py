@@ -3,46 +3,32 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
-from influxdb_client.client.influxdb_client import InfluxDBClient
-from rich.console import Console
-from rich.text import Text
 
-from sensetig.demo import pages
-from sensetig.demo.interrupts import Interrupts
-from sensetig.demo.run import Running, down, sources, up
-from sensetig.demo.state import State, StateError, default_folder
-from sensetig.demo.summary import save, summary
-from sensetig.demo.table import table
-from sensetig.demo.testbed.processes import EngineFailed
-from sensetig.demo.watch import ARRIVAL_SECONDS, Watch
-from sensetig.engines import EngineUnavailable
-from sensetig.influxdb import SetupError
+from sensetig.errors import InfluxDBError, OperatorError, SetupError
+from sensetig.options import Duration
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sensetig.demo.run import Running
+    from sensetig.demo.state import State
+    from sensetig.demo.watch import Watch
 
 
-class Duration(click.ParamType[float]):
-    """A duration such as 40s, 5m or 1h."""
+def _default_folder() -> Path:
+    from sensetig.demo.state import default_folder
 
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds."""
-        if isinstance(value, float):
-            return value
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)", str(value))
-        if match is None or float(match[1]) == 0:
-            self.fail(f"{value!r} is no duration: write it as 40s, 5m or 1h", param, ctx)
-        return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
+    return default_folder()
 
 
-class Wishes(NamedTuple):
+class DemoOptions(NamedTuple):
     """What the options ask for."""
 
     recording: Path | None
@@ -63,7 +49,7 @@ _file = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
     "duration",
     type=Duration(),
     envvar="SENSETIG_DEMO_FOR",
-    help="Run for so long without a terminal, such as 40s.",
+    help="Run unattended for this long, such as 40s.",
 )
 @click.option(
     "--json",
@@ -78,7 +64,8 @@ _file = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 @click.option(
     "--state",
     type=click.Path(file_okay=False, path_type=Path),
-    default=default_folder,
+    default=_default_folder,
+    show_default="demo in the user's state folder",
     help="The folder for data, tokens and logs.",
 )
 def command(
@@ -91,13 +78,18 @@ def command(
     clean: bool,
     state: Path,
 ) -> None:
-    """Run the whole bundle on this machine: real engines, on loopback, in a folder of its own.
+    """Run the whole bundle on this machine.
 
-    System metrics are this machine's. The Sense HAT and the camera are the hardware of a Pi where it is
-    there, and simulated otherwise, which their data says in a tag. Ctrl-C stops everything.
+    The demo runs real engines on loopback, with their data in a separate folder. System metrics are this machine's.
+    The Sense HAT and the camera are the hardware of a Pi where it is there, and simulated otherwise, which their
+    data says in a tag. Ctrl-C stops everything.
     """
     if report is not None and duration is None:
         raise click.UsageError("--json goes with --for: the summary is written when the time is up")
+    from rich.console import Console
+
+    from sensetig.demo.state import State
+
     console = Console(stderr=True, markup=False, highlight=False)
     try:
         if stop or clean:
@@ -105,17 +97,18 @@ def command(
             return
         place = State(state)
         with place.locked():
-            complete = _demo(place, console, Wishes(recording, video, duration, report, keep))
-    except SetupError as error:
-        raise click.ClickException(f"{error}; to begin anew, run: sensetig demo --clean --state {state}") from None
-    except (StateError, EngineUnavailable, EngineFailed) as error:
-        raise click.ClickException(str(error)) from None
+            complete = _demo(place, console, DemoOptions(recording, video, duration, report, keep))
+    except (SetupError, InfluxDBError) as error:
+        raise OperatorError(f"{error}; to start from scratch, run: sensetig demo --clean --state {state}") from None
     except KeyboardInterrupt:
         raise click.ClickException("interrupted while it was being started; what had been started is stopped") from None
     sys.exit(0 if complete else 1)
 
 
 def _end(folder: Path, console: Console, *, clean: bool) -> None:
+    from sensetig.demo.run import down
+    from sensetig.demo.state import State
+
     state = State.existing(folder)
     if state is None:
         console.print(f"there is no demo in {folder}", soft_wrap=True)
@@ -127,10 +120,17 @@ def _end(folder: Path, console: Console, *, clean: bool) -> None:
             console.print(f"removed the demo's data, tokens and logs in {folder}", soft_wrap=True)
 
 
-def _demo(state: State, console: Console, wishes: Wishes) -> bool:
+def _demo(state: State, console: Console, options: DemoOptions) -> bool:
     """Run the demo as wished, and answer whether all that was to come has come."""
+    from rich.text import Text
+
+    from sensetig.demo.interrupts import Interrupts
+    from sensetig.demo.run import down, sources, up
+    from sensetig.demo.watch import Watch
+    from sensetig.influxdb.client import Client
+
     interrupts = Interrupts()
-    environment = sources(os.environ, wishes.recording, wishes.video)
+    environment = sources(os.environ, options.recording, options.video)
     began = time.monotonic()
 
     def say(sentence: str) -> None:
@@ -139,15 +139,15 @@ def _demo(state: State, console: Console, wishes: Wishes) -> bool:
     running = up(state, environment, interrupts, say)
     ran = False
     try:
-        with InfluxDBClient(running.influxdb_url, running.read_token, org=running.organisation) as client:
+        with Client(running.influxdb_url, running.read_token, organisation=running.organisation) as client:
             watch = Watch(running, client, environment, state.logs, say)
-            complete = _follow(running, watch, wishes, console, state.reports)
+            complete = _follow(running, watch, options, console, state.reports)
         ran = True
         return complete
     except KeyboardInterrupt:
-        return wishes.duration is None
+        return options.duration is None
     finally:
-        if ran and wishes.keep:
+        if ran and options.keep:
             say(f"the engines are left running; stop them with: sensetig demo --stop --state {state.folder}")
         else:
             interrupts.ignore()  # a second Ctrl-C must not cut the stopping short
@@ -155,28 +155,35 @@ def _demo(state: State, console: Console, wishes: Wishes) -> bool:
             down(state, running.identities)
 
 
-def _follow(running: Running, watch: Watch, wishes: Wishes, console: Console, reports: Path) -> bool:
+def _follow(running: Running, watch: Watch, options: DemoOptions, console: Console, reports: Path) -> bool:
+    from rich.console import Console
+
+    from sensetig.demo import pages
+    from sensetig.demo.summary import save, summary
+    from sensetig.demo.table import table
+    from sensetig.demo.watch import ARRIVAL_SECONDS
+
     stdout = Console(markup=False, highlight=False)
-    if wishes.duration is None:
+    if options.duration is None:
         watch.await_data(ARRIVAL_SECONDS)
         if running.grafana_url is None and stdout.is_terminal:
             watch.let_run(pages.REPORT_SECONDS)
             for page in pages.write(running, reports, watch.say):
                 pages.open_in_browser(page)
         watch.show(stdout)
-    watch.await_data(max(1.0, wishes.duration - watch.elapsed))
-    arrivals = watch.let_run(wishes.duration)
+    watch.await_data(max(1.0, options.duration - watch.elapsed))
+    arrivals = watch.let_run(options.duration)
     lacking = watch.absent(arrivals)
     now = datetime.now(UTC)
     stdout.print(table(arrivals, watch.declared, now))
     for line in watch.addresses():
         stdout.print(line, soft_wrap=True)
-    if wishes.report is not None:
+    if options.report is not None:
         content = summary(running, arrivals, watch.expected, lacking, watch.declared, now)
         try:
-            save(content, wishes.report)
+            save(content, options.report)
         except OSError as error:
-            raise click.ClickException(f"the summary {wishes.report} cannot be written: {error.strerror}") from None
+            raise click.ClickException(f"the summary {options.report} cannot be written: {error.strerror}") from None
     if running.grafana_url is None:
         pages.write(running, reports, watch.say)
     if lacking:

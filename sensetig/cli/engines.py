@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
-from sensetig.engines import EngineUnavailable, os_packages, sources
-from sensetig.engines.catalogue import Need, Spec
+if TYPE_CHECKING:
+    from sensetig.engines import sources
+    from sensetig.engines.catalogue import Need, Spec
 
 Say = Callable[[str], None]
 
@@ -18,13 +20,15 @@ Say = Callable[[str], None]
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--check", is_flag=True, help="Only look, without network and without a build.")
 def command(names: tuple[str, ...], check: bool) -> None:
-    """Get Telegraf, InfluxDB, Grafana, NATS and Mosquitto, or those that are named.
+    """Install the engines, or those that are named.
 
-    Each engine comes from the first source that serves: what is installed already (on PATH, or in
-    GRAFANA_HOME), the cache, the vendor's archive, for NATS the system's package, a build. The cache is
-    in the user's cache folder; SENSETIG_CACHE names another. What is missing ends it with status 1, except
-    for Grafana, NATS and the broker: without them everything else works.
+    The engines are Telegraf, InfluxDB, Grafana, NATS and Mosquitto. Each engine comes from the first source that
+    serves: what is installed already (on PATH, or in GRAFANA_HOME), the cache, the vendor's archive, for NATS the
+    system's package, a build. The cache is in the user's cache folder; SENSETIG_CACHE names another. What is
+    missing ends it with status 1, except for Grafana, NATS and the broker: without them everything else works.
     """
+    from sensetig.engines import sources
+
     place = sources.here()
     known = [*place.catalogue.engines, *place.catalogue.brokers]
     for name in names:
@@ -42,6 +46,8 @@ def command(names: tuple[str, ...], check: bool) -> None:
 
 def _engine(spec: Spec, place: sources.Place, check: bool) -> bool:
     """Get one engine and say where it is; False when the bundle cannot do without it and it is not there."""
+    from sensetig.engines import EngineUnavailable, sources
+
     try:
         if check:
             engine = sources.locate(spec.name, place)
@@ -59,6 +65,8 @@ def _engine(spec: Spec, place: sources.Place, check: bool) -> bool:
 
 
 def _broker(need: Need, place: sources.Place, check: bool) -> None:
+    from sensetig.engines import os_packages
+
     program = os_packages.program(need.program, place.environ)
     if program is None and not check:
         try:

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import time
 from pathlib import Path
-from typing import Any
 
 import click
 
-
-class Duration(click.ParamType[float]):
-    """A time such as 30m, 12h or 7d."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds."""
-        match = re.fullmatch(r"(\d{1,6})(s|m|h|d)", str(value))
-        if match is None:
-            self.fail(f"{value!r} is no duration: write it as 30m, 12h or 7d", param, ctx)
-        return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+from sensetig.options import Duration
 
 
 @click.group()
 def command() -> None:
-    """Let new Pis join the fleet by a file that they find at their first boot."""
+    """Enrol new Pis at their first boot."""
 
 
 @command.command()
@@ -35,7 +22,7 @@ def command() -> None:
 @click.option("--valid", type=Duration(), default="2d", show_default=True, show_envvar=True,
               help="How long DEVICE may take to come.")  # fmt: skip
 def create(device: str, out: Path, valid: float) -> None:
-    """Make the first-boot files for DEVICE, on the hub, as root.
+    """Create the first-boot files for DEVICE, on the hub, as root.
 
     user-data is for images with cloud-init (Raspberry Pi OS trixie), firstrun.sh for those before it. They hold a token
     that lets in one machine, once; a file made before for the same DEVICE holds no more.
@@ -43,7 +30,6 @@ def create(device: str, out: Path, valid: float) -> None:
     import os
 
     from sensetig.security import enrolment, first_boot
-    from sensetig.security.errors import TrustError
     from sensetig.security.hub import Hub
 
     hub = Hub()
@@ -57,8 +43,6 @@ def create(device: str, out: Path, valid: float) -> None:
             descriptor = os.open(out / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 file.write(text)
-    except TrustError as error:
-        raise click.ClickException(str(error)) from None
     except OSError as error:
         raise click.ClickException(f"the files cannot be written to {out}: {error.strerror}") from None
     until = time.strftime("%Y-%m-%d %H:%M", time.localtime(time.time() + valid))
@@ -90,9 +74,9 @@ def serve(host: str, port: int, certificate: Path, key: Path) -> None:
 
 @command.command()
 def admit() -> None:
-    """Take accepted Pis into the hub's inventory, and run the playbook for them; systemd runs this on the hub."""
+    """Add accepted Pis to the hub's inventory and run the playbook for them; systemd runs this on the hub."""
+    from sensetig.errors import SecurityError
     from sensetig.security import enrolment
-    from sensetig.security.errors import TrustError
     from sensetig.security.hub import Hub
     from sensetig.security.playbook import run
 
@@ -108,7 +92,7 @@ def admit() -> None:
             run(hub, "site.yml", [device])
             enrolment.installed(hub, device)
             click.echo(f"{device} is installed")
-        except TrustError as error:
+        except SecurityError as error:
             failed.append(str(error))
     if failed:
         raise click.ClickException("; ".join(failed))
@@ -116,20 +100,19 @@ def admit() -> None:
 
 @command.command()
 def renew() -> None:
-    """Renew the certificates of the Pis that have enrolled, where they end soon; systemd runs this on the hub."""
+    """Renew the certificates of enrolled Pis that expire soon; systemd runs this on the hub."""
     _play("--tags", "certificates")
 
 
 @command.command()
 def upgrade() -> None:
-    """Bring the Pis that have enrolled to what the hub has: its version, its settings."""
+    """Upgrade enrolled Pis to the hub's version and settings."""
     _play()
 
 
 def _play(*options: str) -> None:
     """Run the playbook for all that have enrolled."""
     from sensetig.security import enrolment
-    from sensetig.security.errors import TrustError
     from sensetig.security.hub import Hub
     from sensetig.security.playbook import run
 
@@ -138,7 +121,4 @@ def _play(*options: str) -> None:
     if not devices:
         click.echo("no Pi has enrolled here")
         return
-    try:
-        run(hub, "site.yml", devices, *options)
-    except TrustError as error:
-        raise click.ClickException(str(error)) from None
+    run(hub, "site.yml", devices, *options)

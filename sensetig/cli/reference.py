@@ -70,7 +70,7 @@ def kept_in(root: Path) -> Path:
 )
 @click.option("--check", is_flag=True, help="Write nothing; print how the pages differ, and exit with 1 if they do.")
 def command(page: str | None, file: Path | None, check: bool) -> None:
-    """Write the reference pages from the declarations of collectors and commands."""
+    """Write the reference pages."""
     if str(file) == "-":
         click.echo(PAGES[page or "metrics"](bundle.root() / "docs"), nl=False)
         return

@@ -6,17 +6,13 @@ from pathlib import Path
 
 import click
 
+from sensetig import options
+
 
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option(
-    "--url",
-    envvar="SENSETIG_INFLUXDB_URL",
-    default="http://127.0.0.1:8086",
-    show_default=True,
-    show_envvar=True,
-    help="InfluxDB's address; it runs, and is new or not.",
-)
+@options.influxdb_url
+@options.ca_file
 @click.option(
     "--settings",
     type=click.Path(file_okay=False, path_type=Path),
@@ -32,18 +28,16 @@ import click
     help="Where pictures and clips go; left out where it is not named.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def command(file: Path, url: str, settings: Path, media: Path | None, yes: bool) -> None:
-    """Put the backup FILE in the place of what is on this hub.
+def command(file: Path, url: str, ca_file: Path | None, settings: Path, media: Path | None, yes: bool) -> None:
+    """Restore this hub from the backup FILE.
 
-    Telegraf and Grafana are stopped by whoever calls this; the playbook restore.yml does so. A FILE that is damaged or
-    not complete is refused before anything is changed.
+    The backup replaces what is on the hub. Stop Telegraf and Grafana first; the playbook restore.yml does so. A
+    FILE that is damaged or incomplete is rejected before anything is changed.
     """
-    from sensetig.backup import BackupError, Places, restore
+    from sensetig.backup.run import Places, restore
+    from sensetig.site import redacted
 
     if not yes:
-        click.confirm(f"All data in InfluxDB at {url} is replaced by that of {file}. Go on?", abort=True)
-    try:
-        restored = restore(file, url=url, places=Places(settings=settings, media=media), say=click.echo)
-    except BackupError as error:
-        raise click.ClickException(str(error)) from None
+        click.confirm(f"All data in InfluxDB at {redacted(url)} is replaced by that of {file}. Go on?", abort=True)
+    restored = restore(file, url=url, places=Places(settings=settings, media=media), say=click.echo, ca_file=ca_file)
     click.echo(f"restored: {restored.host} as of {restored.time}")

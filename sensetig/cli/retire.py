@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import platformdirs
+
+from sensetig import options
 
 if TYPE_CHECKING:
-    from sensetig.report.reader import Reader
+    from sensetig.influxdb.client import Client
 
 #: A device's tag, and the measurement and field from which it is known. The measurement takes the field `retired`, too:
 #: InfluxDB answers one question about both only within a measurement.
@@ -41,86 +42,43 @@ def retired_lines(name: str, places: Iterable[tuple[str, str]], *, retired: bool
     ]
 
 
-def known(reader: Reader, name: str) -> set[tuple[str, str]]:
-    """The tags and sites under which a device has written within what is kept. Raises ReportError."""
+def known(client: Client, name: str) -> set[tuple[str, str]]:
+    """The tags and sites under which a device has written within what is kept. Raises InfluxDBError."""
     quoted = name.replace("\\", "\\\\").replace("'", "\\'")
     found = set()
     for tag, (measurement, field) in _KNOWN.items():
         query = f'SELECT last("{field}") FROM "{measurement}" WHERE "{tag}" = \'{quoted}\' GROUP BY "site"'  # noqa: S608
-        found |= {(tag, series.tags.get("site", "")) for series in reader.ask(query)}
+        found |= {(tag, series.tags.get("site", "")) for series in client.query(query)}
     return found
 
 
 @click.command()
 @click.argument("device")
-@click.option("--back", is_flag=True, help="Take the device back: from now on its silence is told again.")
+@click.option("--back", is_flag=True, help="Put the device back in service: alert on its silence again.")
 @click.option("--site", help="Only at this site; by default wherever the device has written.")
-@click.option(
-    "--url",
-    envvar="SENSETIG_INFLUXDB_URL",
-    default="http://127.0.0.1:8086",
-    show_default=True,
-    show_envvar=True,
-    help="InfluxDB's address.",
-)
-@click.option("--organisation", default="sensetig", show_default=True, show_envvar=True, help="Owner of the bucket.")
-@click.option(
-    "--tokens",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=lambda: platformdirs.user_state_path("sensetig") / "tokens",
-    show_default="where sensetig setup puts them",
-    show_envvar=True,
-    help="Folder with grafana.token, which may read, and telegraf.token, which may write.",
-)
-def command(device: str, back: bool, site: str | None, url: str, organisation: str, tokens: Path) -> None:
-    """Take DEVICE out of service: nobody is told any more that it is silent.
+@options.influxdb_url
+@options.organisation
+@options.tokens
+@options.ca_file
+def command(
+    device: str, back: bool, site: str | None, url: str, organisation: str, tokens: Path, ca_file: Path | None
+) -> None:
+    """Stop alerting on DEVICE.
 
-    Its data stays. That it is retired is a point beside its own, in the field `retired`, and is forgotten with them
-    after the bucket's retention. A device that comes back is taken back with --back.
+    Use it for a device that is gone for good. Its data stays. That it is retired is a point among its own, in the
+    field `retired`, and is dropped with them after the bucket's retention. A device that comes back is put back in
+    service with --back.
     """
-    from collectors.core.files import read_token
-    from sensetig.report.errors import ReportError
-    from sensetig.report.reader import Reader
+    from sensetig.errors import ReportError
+    from sensetig.influxdb.client import Client
+    from sensetig.site import READ_TOKEN, WRITE_TOKEN
 
-    try:
-        reader = Reader(url, read_token(tokens / "grafana.token", "the token file", error=ReportError), "grafana.token")
-        places = {place for place in known(reader, device) if site is None or place[1] == site}
-        if not places:
-            where = f" at the site {site}" if site else ""
-            raise ReportError(
-                f"no device {device!r} has written{where} within what InfluxDB keeps; see sensetig status"
-            )
-        token = read_token(tokens / "telegraf.token", "the token file", error=ReportError)
-        _write(url, organisation, token, retired_lines(device, places, retired=not back, seconds=int(time.time())))
-    except ReportError as error:
-        raise click.ClickException(str(error)) from None
+    client = Client.with_token_file(url, tokens / READ_TOKEN, ca_file=ca_file)
+    places = {place for place in known(client, device) if site is None or place[1] == site}
+    if not places:
+        where = f" at the site {site}" if site else ""
+        raise ReportError(f"no device {device!r} has written{where} within what InfluxDB keeps; see sensetig status")
+    writer = Client.with_token_file(url, tokens / WRITE_TOKEN, organisation=organisation, ca_file=ca_file)
+    writer.write("raw", retired_lines(device, places, retired=not back, seconds=int(time.time())), precision="s")
     sites = ", ".join(sorted(place or "no site" for _, place in places))
     click.echo(f"{device} ({sites}) is {'in service again' if back else 'retired'}")
-
-
-def _write(url: str, organisation: str, token: str, lines: list[str]) -> None:
-    """Write lines with times in seconds into the bucket raw. Raises ReportError."""
-    from urllib.parse import urlencode
-
-    import urllib3
-    from urllib3.exceptions import HTTPError
-
-    from sensetig.report.errors import ReportError
-
-    query = urlencode({"org": organisation, "bucket": "raw", "precision": "s"})
-    try:
-        answer = urllib3.request(
-            "POST",
-            f"{url.rstrip('/')}/api/v2/write?{query}",
-            body="\n".join(lines),
-            headers={"Authorization": f"Token {token}"},
-            retries=False,
-            timeout=10,
-        )
-    except HTTPError as error:
-        raise ReportError(f"InfluxDB at {url} does not answer ({type(error).__name__}); nothing was written") from None
-    if answer.status != 204:
-        raise ReportError(
-            f"InfluxDB at {url} refused to write (status {answer.status}): does telegraf.token still hold, and is "
-            f"{organisation!r} the organisation?"
-        )

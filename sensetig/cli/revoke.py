@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -13,14 +11,14 @@ from sensetig.cli.token import held, influxdb_options, operator
 
 @click.command()
 @click.argument("device")
-@click.option("--back", is_flag=True, help="Let the playbook trust DEVICE anew; what was revoked stays revoked.")
+@click.option("--back", is_flag=True, help="Let the playbook install DEVICE again; what was revoked stays revoked.")
 @influxdb_options
-def command(device: str, back: bool, url: str, organisation: str, tokens: Path) -> None:
-    """Take from DEVICE, which is lost or stolen, all that the hub trusted it with.
+def command(device: str, back: bool, url: str, organisation: str, tokens: Path, ca_file: Path | None) -> None:
+    """Revoke all credentials of DEVICE.
 
-    Its InfluxDB token, its MQTT password, its certificate and its enrolment hold no longer, at once, and the playbook
-    gives it no new ones until it is taken back with --back. Its data stays; `sensetig retire` ends the alerts about
-    its silence.
+    Use it for a device that is lost or stolen. Its InfluxDB token, its MQTT password, its certificate and its
+    enrolment become invalid at once, and the playbook gives it no new ones until --back. Its data stays; `sensetig
+    retire` ends the alerts about its silence.
     """
     from datetime import UTC, datetime
 
@@ -29,21 +27,12 @@ def command(device: str, back: bool, url: str, organisation: str, tokens: Path) 
 
     hub = Hub()
     if back:
-        taken = _said(lambda: revocation.take_back(hub, device))
+        taken = revocation.take_back(hub, device)
         click.echo(f"{device} may be installed again" if taken else f"{device} is not revoked: nothing to change")
         return
-    with operator(url, organisation, tokens) as server, held(tokens) as credentials:
+    with operator(url, organisation, tokens, ca_file) as server, held(tokens) as credentials:
         done = revocation.revoke(hub, server, credentials, device, datetime.now(UTC))
     if done:
         click.echo(f"{device} is revoked: {', '.join(done)}")
     else:
         click.echo(f"{device} has been revoked before: nothing to change")
-
-
-def _said(function: Callable[[], Any]) -> Any:
-    from sensetig.security.errors import TrustError
-
-    try:
-        return function()
-    except TrustError as error:
-        raise click.ClickException(str(error)) from None

@@ -6,12 +6,14 @@ import math
 from pathlib import Path
 
 import click
-import platformdirs
 
-from sensetig import bundle
-from sensetig.influxdb import SetupError
-from sensetig.influxdb import setup as set_up
-from sensetig.influxdb.prepare import WAIT_SECONDS
+from sensetig import options
+
+
+def _bundled() -> Path:
+    from sensetig import bundle
+
+    return bundle.root() / "influxdb"
 
 
 def _ending(_: click.Context, __: click.Parameter, seconds: float) -> float:
@@ -22,25 +24,17 @@ def _ending(_: click.Context, __: click.Parameter, seconds: float) -> float:
 
 
 @click.command("setup")
-@click.option("--url", default="http://127.0.0.1:8086", show_default=True, show_envvar=True, help="InfluxDB's address.")
-@click.option(
-    "--organisation", default="sensetig", show_default=True, show_envvar=True, help="Made where it is missing."
-)
+@options.influxdb_url
+@options.organisation
 @click.option(
     "--user", default="sensetig", show_default=True, show_envvar=True, help="The first user of a new InfluxDB."
 )
-@click.option(
-    "--tokens",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=lambda: platformdirs.user_state_path("sensetig") / "tokens",
-    show_default="tokens in the user's state folder",
-    show_envvar=True,
-    help="Folder that keeps the tokens; made for its owner alone.",
-)
+@options.tokens
+@options.ca_file
 @click.option(
     "--definitions",
     type=click.Path(file_okay=False, path_type=Path),
-    default=lambda: bundle.root() / "influxdb",
+    default=_bundled,
     show_default="the bundle's own",
     show_envvar=True,
     help="Folder of buckets.toml, mappings.toml and tasks.",
@@ -57,14 +51,14 @@ def _ending(_: click.Context, __: click.Parameter, seconds: float) -> float:
     multiple=True,
     metavar="NAME",
     show_envvar=True,
-    help="A device that gets a token of its own, which may write and do nothing else. May be given several times.",
+    help="A device that gets its own token, which may only write; may be given several times.",
 )
 @click.option(
     "--wait",
     type=float,
     metavar="SECONDS",
     callback=_ending,
-    default=WAIT_SECONDS,
+    default=30.0,
     show_default=True,
     show_envvar=True,
     help="Seconds that InfluxDB may take to answer.",
@@ -74,30 +68,32 @@ def command(
     organisation: str,
     user: str,
     tokens: Path,
+    ca_file: Path | None,
     definitions: Path,
     operator_token_file: Path | None,
     devices: tuple[str, ...],
     wait: float,
 ) -> None:
-    """Prepare InfluxDB: organisation, buckets, downsampling and scoped tokens.
+    """Set up InfluxDB.
 
-    What is missing is made, what differs from the definitions is changed, and the rest is left alone: run twice, it
-    changes nothing. The tokens are written to files that only their owner may read, and are never printed.
+    The command creates the organisation, buckets, downsampling and scoped tokens. What is missing is made, what
+    differs from the definitions is changed, and the rest is left alone: run twice, it changes nothing. The tokens
+    are written to files that only their owner may read, and are never printed.
     """
-    try:
-        outcome = set_up(
-            url,
-            organisation=organisation,
-            user=user,
-            tokens=tokens,
-            definitions=definitions,
-            say=click.echo,
-            operator_token_file=operator_token_file,
-            wait_seconds=wait,
-            devices=devices,
-        )
-    except SetupError as error:
-        raise click.ClickException(str(error)) from None
+    from sensetig.influxdb.prepare import setup
+
+    outcome = setup(
+        url,
+        organisation=organisation,
+        user=user,
+        tokens=tokens,
+        definitions=definitions,
+        say=click.echo,
+        operator_token_file=operator_token_file,
+        wait_seconds=wait,
+        devices=devices,
+        ca_file=ca_file,
+    )
     if not outcome.changes:
         click.echo("nothing to change")
     click.echo(f"tokens are in {outcome.folder}")

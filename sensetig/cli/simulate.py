@@ -8,8 +8,7 @@ from typing import Any
 
 import click
 
-from sensetig.cli.demo import Duration
-from sensetig.options import FiniteRange
+from sensetig.options import Duration, FiniteRange
 
 _file = click.Path(dir_okay=False, path_type=Path)
 
@@ -21,10 +20,10 @@ class _Time(click.ParamType[int]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Nanoseconds since 1970."""
-        from collectors.sensehat.table import read_time
+        from collectors.sensehat.csv_recording import parse_time
 
         try:
-            return value if isinstance(value, int) else read_time("time", str(value))
+            return value if isinstance(value, int) else parse_time("time", str(value))
         except ValueError:
             self.fail(
                 f"{value!r} is no time: write it as 2026-06-21T12:00, in UTC unless it says otherwise", param, ctx
@@ -72,9 +71,9 @@ def _profiles(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     "--recording", type=_file, metavar="FILE", help="Readings of a CSV, also gzipped, in place of computed ones."
 )
 @click.option(
-    "--for", "duration", type=Duration(), envvar="SENSETIG_SIMULATE_FOR", help="End after so long a simulated time."
+    "--for", "duration", type=Duration(), envvar="SENSETIG_SIMULATE_FOR", help="Stop after this simulated time."
 )
-@click.option("--messages", type=click.IntRange(1), metavar="M", help="End after so many readings of each device.")
+@click.option("--messages", type=click.IntRange(1), metavar="M", help="Stop after this number of readings per device.")
 @click.option(
     "--start", type=_Time(), help="The simulated time of the first reading; now, or for --speed 0 the end is now."
 )
@@ -111,7 +110,7 @@ def _profiles(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     metavar="N",
     default=1 << 30,
     show_default=True,
-    help="What a stream that is made keeps at most.",
+    help="Maximum size of a stream that is created.",
 )
 @click.option("--make-stream", is_flag=True, help="Make the stream and the workers' consumer in NATS first.")
 @click.option(
@@ -128,17 +127,13 @@ def _profiles(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     "--drain", type=FiniteRange(0.1, 3600), default=30.0, show_default=True, help="Seconds for the last answers."
 )
 def command(**options: Any) -> None:
-    """Play many Pis with Sense HATs, with their errors and faults, and report exactly what was sent.
+    """Simulate many Pis with Sense HATs.
 
-    The same seed gives the same devices with the same faults, however many there are and whatever carries their
-    messages. Every point carries simulated=true, or replayed=true, so that nobody takes it for real. Ctrl-C ends it in
-    order. The status is 1 when something could not be sent.
+    The command simulates their faults too, and reports exactly what was sent. The same seed gives the same devices
+    with the same faults, however many there are and whatever carries their messages. Every point carries
+    simulated=true, or replayed=true, so that nobody takes it for real. Ctrl-C ends it in order. The status is 1
+    when something could not be sent.
     """
-    from sensetig.simulator import SimulatorError
-    from sensetig.simulator.run import Wishes, simulate
+    from sensetig.simulator.run import SimulateOptions, simulate
 
-    try:
-        complete = simulate(Wishes(**options))
-    except SimulatorError as error:
-        raise click.ClickException(str(error)) from None
-    sys.exit(0 if complete else 1)
+    sys.exit(0 if simulate(SimulateOptions(**options)) else 1)

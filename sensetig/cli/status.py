@@ -3,69 +3,63 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
-import platformdirs
+
+from sensetig import options, policy
+from sensetig.options import Duration
 
 if TYPE_CHECKING:
     from sensetig.fleet.devices import Judged, Limits
-    from sensetig.report.reader import Reader
+    from sensetig.influxdb.client import Client
 
-#: The exit status when a device needs action; 1 is a failure to ask, 2 a wrong option.
+#: The exit status when a device needs action; 1 is a failed query, 2 a wrong option.
 NEEDS_ACTION = 3
-
-
-class Seconds(click.ParamType[float]):
-    """A duration such as 40s, 5m, 6h or 7d."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds."""
-        match = re.fullmatch(r"(\d{1,9})(s|m|h|d)", str(value))
-        if match is None or int(match[1]) == 0:
-            self.fail(f"{value!r} is no duration: write it as 40s, 5m, 6h or 7d", param, ctx)
-        return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
 
 
 @click.command()
 @click.option("--watch", is_flag=True, help="Refresh until Ctrl-C.")
 @click.option(
     "--interval",
-    type=Seconds(),
+    type=Duration(),
     default="5s",
     show_default=True,
     show_envvar=True,
-    help="With --watch: how often.",
+    help="With --watch: time between refreshes.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
-@click.option("--late", type=Seconds(), default="60s", show_default=True, show_envvar=True, help="Late after this.")
 @click.option(
-    "--offline", type=Seconds(), default="10m", show_default=True, show_envvar=True, help="Offline after this."
+    "--late",
+    type=Duration(),
+    default=f"{policy.LATE_SECONDS}s",
+    show_default=True,
+    show_envvar=True,
+    help=f"Late after this silence, or {policy.LATE_INTERVALS} intervals of the device, whichever is longer.",
+)
+@click.option(
+    "--offline",
+    type=Duration(),
+    default=f"{policy.OFFLINE_SECONDS // 60}m",
+    show_default=True,
+    show_envvar=True,
+    help=f"Offline after this silence, or {policy.OFFLINE_INTERVALS} intervals of the device, whichever is longer.",
 )
 @click.option(
     "--since",
-    type=Seconds(),
-    default="7d",
+    type=Duration(),
+    default=f"{policy.FORGOTTEN_DAYS}d",
     show_default=True,
     show_envvar=True,
-    help="A device that has been silent for longer is not shown.",
+    help="Leave out devices that have been silent for longer.",
 )
-@click.option("--url", default="http://127.0.0.1:8086", show_default=True, show_envvar=True, help="InfluxDB's address.")
-@click.option(
-    "--token-file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=lambda: platformdirs.user_state_path("sensetig") / "tokens" / "grafana.token",
-    show_default="grafana.token, where sensetig setup puts it",
-    show_envvar=True,
-    help="File of a token that may read.",
-)
+@options.influxdb_url
+@options.token_file
+@options.ca_file
 def command(
     watch: bool,
     interval: float,
@@ -75,37 +69,34 @@ def command(
     since: float,
     url: str,
     token_file: Path,
+    ca_file: Path | None,
 ) -> None:
-    """Show how each device fares, what needs action first.
+    """Show device status, most urgent first.
 
-    The exit status is 0 when no device needs action, 3 when one does, and 1 when InfluxDB could not be asked.
+    The exit status is 0 when no device needs action, 3 when one does, and 1 when InfluxDB cannot be queried.
     """
-    from collectors.core.files import read_token
+    from sensetig.errors import ReportError
     from sensetig.fleet.devices import Limits
-    from sensetig.report.errors import ReportError
-    from sensetig.report.reader import Reader
+    from sensetig.influxdb.client import Client
 
     if watch and as_json:
         raise click.UsageError("--watch and --json exclude each other")
     if late > offline:
         raise click.UsageError("--late must not be longer than --offline")
-    try:
-        reader = Reader(url, read_token(token_file, "the token file", error=ReportError), f"the token in {token_file}")
-        limits = Limits(late, offline)
-        devices = _watch(reader, limits, since, interval) if watch else _look(reader, limits, since)
-        if not devices:
-            raise ReportError(f"no device has written to InfluxDB at {url} within {since / 3600:g} hours")
-    except ReportError as error:
-        raise click.ClickException(str(error)) from None
+    client = Client.with_token_file(url, token_file, ca_file=ca_file)
+    limits = Limits(late, offline)
+    devices = _watch(client, limits, since, interval) if watch else _fetch(client, limits, since)
+    if not devices:
+        raise ReportError(f"no device has written to InfluxDB at {client.url} within {since / 3600:g} hours")
     if not watch:
         _print(devices, as_json=as_json)
-    sys.exit(NEEDS_ACTION if any(each.level == "act" for each in devices) else 0)
+    sys.exit(NEEDS_ACTION if any(each.level == policy.ACT for each in devices) else 0)
 
 
-def _look(reader: Reader, limits: Limits, since: float) -> list[Judged]:
+def _fetch(client: Client, limits: Limits, since: float) -> list[Judged]:
     from sensetig.fleet.devices import in_service, judge, ordered, read
 
-    return ordered(judge(device, limits) for device in in_service(read(reader, time.time(), since), limits))
+    return ordered(judge(device, limits) for device in in_service(read(client, time.time(), since), limits))
 
 
 def _print(devices: list[Judged], *, as_json: bool) -> None:
@@ -122,28 +113,28 @@ def _print(devices: list[Judged], *, as_json: bool) -> None:
     console.print(table(devices, console.width))
 
 
-def _watch(reader: Reader, limits: Limits, since: float, interval: float) -> list[Judged]:
-    """Draw anew until Ctrl-C. An InfluxDB that is away for a while is said below what was last seen."""
+def _watch(client: Client, limits: Limits, since: float, interval: float) -> list[Judged]:
+    """Redraw until Ctrl-C. While InfluxDB is away, the last table stays, with the error below it."""
     from rich.console import Console, Group
     from rich.live import Live
     from rich.text import Text
 
+    from sensetig.errors import OperatorError
     from sensetig.fleet.table import heading, table
-    from sensetig.report.errors import ReportError
 
-    devices = _look(reader, limits, since)
+    devices = _fetch(client, limits, since)
     console = Console(markup=False, highlight=False)
     pause = threading.Event()
     note = Text("")
     with Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
         try:
             while True:
-                asked = Text(time.strftime("%H:%M:%S  Ctrl-C ends"), style="dim")
-                live.update(Group(heading(devices), table(devices, console.width), asked, note), refresh=True)
+                queried = Text(time.strftime("%H:%M:%S  Ctrl-C ends"), style="dim")
+                live.update(Group(heading(devices), table(devices, console.width), queried, note), refresh=True)
                 pause.wait(interval)
                 try:
-                    devices, note = _look(reader, limits, since), Text("")
-                except ReportError as error:
+                    devices, note = _fetch(client, limits, since), Text("")
+                except OperatorError as error:
                     note = Text(f"E! {error}", style="red")
         except KeyboardInterrupt:
             return devices

@@ -10,46 +10,35 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sensetig import options
+
 if TYPE_CHECKING:
     from sensetig.influxdb.credentials import Credentials
     from sensetig.influxdb.server import Server
 
 
 def influxdb_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of every command that asks a hub's InfluxDB."""
-    from sensetig.security.hub import Hub
-
-    for option in (
-        click.option("--url", default=Hub().influxdb_url, show_default="as the playbook says", show_envvar=True,
-                     help="InfluxDB's address."),
-        click.option("--organisation", default="sensetig", show_default=True, show_envvar=True,
-                     help="The organisation."),
-        click.option("--tokens", type=click.Path(file_okay=False, path_type=Path), default=Hub().tokens,
-                     show_default=True, show_envvar=True, help="Folder of the hub's tokens."),
-    ):  # fmt: skip
+    """The options of every command that works with the operator token of a hub."""
+    for option in (options.ca_file, options.tokens, options.organisation, options.influxdb_url):
         function = option(function)
     return function
 
 
 @contextmanager
-def operator(url: str, organisation: str, tokens: Path) -> Iterator[Server]:
-    """InfluxDB, signed in as operator. Every failure becomes click's."""
-    from collectors.core.files import read_token
-    from sensetig.influxdb.errors import SetupError
-    from sensetig.influxdb.prepare import OPERATOR
+def operator(url: str, organisation: str, tokens: Path, ca_file: Path | None) -> Iterator[Server]:
+    """InfluxDB, signed in as operator. Raises SiteError, SetupError and InfluxDBError."""
+    from sensetig.errors import SetupError
     from sensetig.influxdb.server import Server
-    from sensetig.security.errors import TrustError
+    from sensetig.site import OPERATOR_TOKEN, read_token
 
-    try:
-        secret = read_token(tokens / OPERATOR, "the operator token", error=SetupError)
-        with Server(url, wait_seconds=10, say=click.echo) as server:
-            if not server.accepts(secret):
-                raise SetupError(f"InfluxDB at {url} does not accept the operator token in {tokens}")
-            server.sign_in(secret)
-            server.enter(organisation)
-            yield server
-    except (SetupError, TrustError) as error:
-        raise click.ClickException(str(error)) from None
+    file = tokens / OPERATOR_TOKEN
+    secret = read_token(file)
+    with Server(url, wait_seconds=10, say=click.echo, ca_file=ca_file) as server:
+        if not server.accepts(secret):
+            raise SetupError(f"InfluxDB at {server.url} does not accept the operator token in {file}")
+        server.sign_in(secret, f"the token in {file}")
+        server.enter(organisation)
+        yield server
 
 
 def held(tokens: Path) -> Credentials:
@@ -66,16 +55,16 @@ def held(tokens: Path) -> Credentials:
 
 @click.group()
 def command() -> None:
-    """List, rotate and revoke the tokens with which devices write."""
+    """List, rotate and revoke device tokens."""
 
 
 @command.command("list")
 @influxdb_options
-def list_tokens(url: str, organisation: str, tokens: Path) -> None:
-    """Show which devices have a token, and whether it holds. The tokens are not shown."""
+def list_tokens(url: str, organisation: str, tokens: Path, ca_file: Path | None) -> None:
+    """List the devices that have a token, and whether it is valid. Tokens are not shown."""
     from sensetig.security import tokens as trust
 
-    with operator(url, organisation, tokens) as server, held(tokens) as credentials:
+    with operator(url, organisation, tokens, ca_file) as server, held(tokens) as credentials:
         shown = trust.show(server, credentials, trust.kept_devices(tokens))
     if not shown:
         click.echo("no device has a token")
@@ -87,13 +76,13 @@ def list_tokens(url: str, organisation: str, tokens: Path) -> None:
 @command.command()
 @click.argument("devices", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="All devices that have a token.")
-@click.option("--begin", is_flag=True, help="Only make the new token, beside the old one, which goes on to hold.")
-@click.option("--finish", is_flag=True, help="Only revoke the old token, once the new one is proven to write.")
+@click.option("--begin", is_flag=True, help="Only make the new token; the old one stays valid.")
+@click.option("--finish", is_flag=True, help="Only revoke the old token, after proof of the new one.")
 @click.option(
     "--since",
     type=float,
     metavar="SECONDS",
-    help="With --finish: since 1970, by the device's clock, when it was started anew with the new token.",
+    help="With --finish: when the device restarted with the new token, since 1970, by its clock.",
 )
 @click.option(
     "--wait", type=float, default=90.0, metavar="SECONDS", show_default=True, show_envvar=True,
@@ -110,11 +99,12 @@ def rotate(
     url: str,
     organisation: str,
     tokens: Path,
+    ca_file: Path | None,
 ) -> None:
-    """Give DEVICES new tokens without losing a point.
+    """Rotate the tokens of DEVICES without losing a point.
 
-    The new token is handed over and the device's Telegraf started anew with it; only when a point measured after that
-    has arrived is the old one revoked. Other machines than this one are reached with the playbook, where the hub has it
+    The device's Telegraf is restarted with the new token; the old one is revoked only when a point measured after that
+    has arrived. Other machines than this one are reached with the playbook, where the hub has it
     (enrolment_enabled), and otherwise by `ansible-playbook rotate.yml` where you installed them from.
     """
     from sensetig.security import tokens as trust
@@ -129,7 +119,7 @@ def rotate(
         raise click.UsageError("--finish needs --since")
     hub = Hub()
     steps = begin or finish
-    with operator(url, organisation, tokens) as server:
+    with operator(url, organisation, tokens, ca_file) as server:
         chosen = trust.kept_devices(tokens) if every else sorted(set(devices))
         here = chosen if steps else [each for each in chosen if each == hub.own_device()]
         for device in here:
@@ -150,7 +140,7 @@ def _begin(server: Server, tokens: Path, device: str) -> str:
 
     with held(tokens) as credentials:
         made = trust.begin(server, credentials, device)
-        click.echo(f"{device} has a new token beside the old one" if made else f"{device} has a new token already")
+        click.echo(f"{device} has a new token as well as the old one" if made else f"{device} has a new token already")
         return trust.waiting(credentials, device)
 
 
@@ -170,10 +160,10 @@ def _finish(server: Server, tokens: Path, device: str, since: float, wait: float
 @command.command()
 @click.argument("device")
 @influxdb_options
-def revoke(device: str, url: str, organisation: str, tokens: Path) -> None:
-    """Revoke DEVICE's token alone; `sensetig revoke` takes back all that it was trusted with."""
+def revoke(device: str, url: str, organisation: str, tokens: Path, ca_file: Path | None) -> None:
+    """Revoke DEVICE's token alone; `sensetig revoke` revokes all its credentials."""
     from sensetig.security import tokens as trust
 
-    with operator(url, organisation, tokens) as server, held(tokens) as credentials:
+    with operator(url, organisation, tokens, ca_file) as server, held(tokens) as credentials:
         done = trust.revoke(server, credentials, device)
     click.echo(f"the token of {device} is revoked" if done else f"{device} has no token: nothing to change")

@@ -6,24 +6,14 @@ from pathlib import Path
 
 import click
 
+from sensetig import options
+
 
 @click.command("wall")
-@click.option(
-    "--url",
-    envvar="SENSETIG_GRAFANA_URL",
-    default="http://127.0.0.1:3000",
-    show_default=True,
-    show_envvar=True,
-    help="Grafana's address.",
-)
-@click.option("--admin", default="admin", show_default=True, show_envvar=True, help="A Grafana administrator.")
-@click.option(
-    "--password-file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    required=True,
-    show_envvar=True,
-    help="File with the administrator's password, readable by its owner alone.",
-)
+@options.grafana_url
+@options.grafana_admin
+@options.grafana_password_file
+@options.ca_file
 @click.option(
     "--dashboard",
     "dashboards",
@@ -41,30 +31,31 @@ import click
     show_envvar=True,
     help="How long each is shown.",
 )
-def command(url: str, admin: str, password_file: Path, dashboards: tuple[str, ...], seconds: int) -> None:
-    """Make the playlist for a screen on the wall, and say where it plays.
+def command(
+    url: str,
+    admin: str,
+    password_file: Path | None,
+    ca_file: Path | None,
+    dashboards: tuple[str, ...],
+    seconds: int,
+) -> None:
+    """Create the playlist for a wall screen.
 
-    Grafana can be provisioned with dashboards, and not with playlists, so this makes one over Grafana's HTTP API. What
-    differs is changed; run twice, it changes nothing.
+    The command prints the address that plays it. Grafana can be provisioned with dashboards, and not with
+    playlists, so this makes one over Grafana's HTTP API. What differs is changed; run twice, it changes nothing.
     """
-    from collectors.core.api import Unavailable
-    from collectors.core.files import read_secret
     from sensetig import bundle
     from sensetig.grafana import wall
     from sensetig.grafana.server import Server
-    from sensetig.influxdb import SetupError
 
     known = sorted(path.stem for path in (bundle.root() / "grafana" / "dashboards").glob("*.json"))
-    if strangers := [each for each in dashboards if each not in known]:
+    if unknown := [each for each in dashboards if each not in known]:
         raise click.BadParameter(
-            f"there is no dashboard {', '.join(strangers)}; there are {', '.join(known)}", param_hint="--dashboard"
+            f"there is no dashboard {', '.join(unknown)}; there are {', '.join(known)}", param_hint="--dashboard"
         )
     changes: list[str] = []
-    try:
-        server = Server(url, admin, read_secret(password_file, "--password-file"))
-        path = wall.prepare(server, dashboards, seconds, changes.append)
-    except (SetupError, Unavailable) as error:
-        raise click.ClickException(str(error)) from None
+    server = Server.with_password_file(url, admin, password_file, ca_file)
+    path = wall.prepare(server, dashboards, seconds, changes.append)
     for change in changes or ["nothing to change"]:
         click.echo(change)
     click.echo(f"it plays at {server.url}{path}")

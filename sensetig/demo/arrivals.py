@@ -1,4 +1,4 @@
-"""What has arrived in InfluxDB: for each measurement its points, fields and newest values."""
+"""Arrivals in InfluxDB: the points, fields and newest values of each measurement."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import NamedTuple
 
 from influxdb_client.client.flux_table import FluxRecord
-from influxdb_client.client.influxdb_client import InfluxDBClient
 
 from collectors.core.schema import COLLECTOR
 from sensetig.declarations import Declared
+from sensetig.influxdb.client import Client
 
 _BASE = "from(bucket: bucket) |> range(start: start)\n"
 
@@ -55,12 +55,15 @@ class Arrivals(NamedTuple):
     readings: tuple[Reading, ...]
 
 
-def query(client: InfluxDBClient, bucket: str, start: datetime) -> Arrivals:
-    """What arrived in a bucket since *start*. Raises influxdb_client's ApiException, and urllib3's errors."""
+def query(client: Client, bucket: str, start: datetime) -> Arrivals:
+    """What arrived in a bucket since *start*. Raises InfluxDBError."""
     parameters: dict[str, object] = {"bucket": bucket, "start": start}
-    api = client.query_api()
-    counts = [record for table in api.query(_COUNTS, params=parameters) for record in table.records]
-    newest = [record for table in api.query(_NEWEST, params=parameters) for record in table.records]
+    ask = client.api.query_api().query
+    purpose = f"query the bucket {bucket!r}"
+    counts, newest = (
+        [record for table in client.call(purpose, ask, flux, params=parameters) for record in table.records]
+        for flux in (_COUNTS, _NEWEST)
+    )
     return gather(counts, newest)
 
 

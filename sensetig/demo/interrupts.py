@@ -34,5 +34,5 @@ class Interrupts:
             raise KeyboardInterrupt
 
     def ignore(self) -> None:
-        """Pay no heed any more: what is being stopped is stopped to its end."""
+        """Ignore signals from now on, so that the shutdown completes."""
         self._ignored = True

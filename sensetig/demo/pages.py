@@ -1,4 +1,4 @@
-"""What the demo shows where there is no Grafana: the report of its own minutes, a page that a browser opens."""
+"""The demo without Grafana: a report of its minutes, opened in a browser."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from pathlib import Path
 import click
 
 from sensetig.demo.run import Running
-from sensetig.report import ReportError, short_report
+from sensetig.errors import OperatorError
+from sensetig.report.maker import short_report
 
-#: In a terminal the report is made so many seconds after the start: earlier its charts would be a few points.
+#: Seconds after the start at which a report is made in a terminal: earlier its charts would have few points.
 REPORT_SECONDS = 30.0
 
 
@@ -22,7 +23,7 @@ def write(running: Running, folder: Path, say: Callable[[str], None]) -> list[Pa
     try:
         begin, now = running.started.astimezone(), datetime.now().astimezone()
         pages = short_report(running.influxdb_url, running.read_token, folder, begin, now)
-    except ReportError as error:
+    except OperatorError as error:
         say(f"going on without the report: {error}")
         return []
     for page in pages:

@@ -19,9 +19,10 @@ from sensetig.demo.interrupts import Interrupts
 from sensetig.demo.state import State, StateError
 from sensetig.demo.testbed import grafana, influxdb, ports, processes, telegraf
 from sensetig.engines import Engine, EngineUnavailable, obtain
+from sensetig.errors import OperatorError
 from sensetig.grafana import live
 from sensetig.grafana.server import Server
-from sensetig.influxdb import SetupError, setup
+from sensetig.influxdb.prepare import setup
 
 #: The tag that says where a demo's points come from, and the bucket that they go to.
 SITE = "demo"
@@ -62,7 +63,7 @@ def sources(environ: Mapping[str, str], recording: Path | None, video: Path | No
         if "SENSETIG_SENSEHAT_PACE" not in environ:
             chosen["SENSETIG_SENSEHAT_PACE"] = str(RECORDING_PACE)
     elif "SENSETIG_SENSEHAT_BACKEND" not in environ:
-        chosen["SENSETIG_SENSEHAT_BACKEND"] = "hat" if hat.present("/sys") else "simulated"
+        chosen["SENSETIG_SENSEHAT_BACKEND"] = "hat" if hat.is_present("/sys") else "simulated"
     if video is not None:
         chosen["SENSETIG_CAMERA_BACKEND"] = "opencv"
         chosen["SENSETIG_CAMERA_SOURCE"] = str(video.resolve())
@@ -100,7 +101,7 @@ def applicable(collector: str, environment: Mapping[str, str]) -> bool:
 
 
 def up(state: State, environment: Mapping[str, str], interrupts: Interrupts, say: Say) -> Running:
-    """Start everything; what was started is stopped again when a part of it fails.
+    """Start everything; stop it again when a part of it fails.
 
     Args:
         state: the state folder, locked by the caller.
@@ -112,7 +113,7 @@ def up(state: State, environment: Mapping[str, str], interrupts: Interrupts, say
         EngineUnavailable: Telegraf or InfluxDB cannot be had.
         EngineFailed: Telegraf or InfluxDB ended, or did not answer in time.
         StateError: the state folder is full or damaged.
-        sensetig.influxdb.SetupError: InfluxDB could not be prepared.
+        SetupError, InfluxDBError: InfluxDB could not be prepared.
     """
     files = bundle.root()
     engines = {name: obtain(name, say) for name in ("influxd", "telegraf")}
@@ -200,7 +201,7 @@ def up(state: State, environment: Mapping[str, str], interrupts: Interrupts, say
                 live.prepare(Server(grafana_url, grafana.ADMINISTRATOR, password), state.live, say)
             except processes.EngineFailed as error:
                 say(f"going on without the dashboards: {error}")
-            except SetupError as error:
+            except OperatorError as error:
                 say(f"going on without live panels: {error}")
     except OSError as error:
         _give_up(state, identities, interrupts)
@@ -232,7 +233,7 @@ def _give_up(state: State, identities: Iterable[processes.Identity], interrupts:
 
 
 def down(state: State, identities: Iterable[processes.Identity]) -> None:
-    """Stop what a demo has started, in this order."""
+    """Stop the engines of a demo, in this order."""
     processes.stop(list(identities))
     state.forget()
 

@@ -14,12 +14,13 @@ import platformdirs
 
 from collectors.core.files import write_atomic
 from sensetig.demo.testbed.processes import Identity
+from sensetig.errors import OperatorError
 
 #: Room that a first run needs: databases, logs and Grafana's own, with a margin.
 NEEDED_BYTES = 200 * 1024 * 1024
 
 
-class StateError(RuntimeError):
+class StateError(OperatorError):
     """The state folder cannot be used; the message says why, and what to do."""
 
 
@@ -35,7 +36,7 @@ _MARK = ".sensetig-demo"
 class State:
     """A state folder, created for its owner alone.
 
-    Raises StateError when it cannot be written to, lacks room, or holds what is not a demo's.
+    Raises StateError when it cannot be written to, lacks room, or holds files of something else.
     """
 
     def __init__(self, folder: Path, needed: int = NEEDED_BYTES) -> None:
@@ -93,7 +94,7 @@ class State:
             ) from None
 
     def log(self, engine: str) -> Path:
-        """The log of an engine; the one of the run before is kept beside it."""
+        """The log of an engine; the log of the previous run is kept."""
         log = self.logs / f"{engine}.log"
         if log.exists():
             log.replace(log.with_suffix(".log.1"))
@@ -107,7 +108,7 @@ class State:
         return path.read_text()
 
     def remember(self, identities: Sequence[Identity]) -> None:
-        """Write down which engines run, in the order in which they are to be stopped. Raises StateError."""
+        """Record the running engines in the order of their shutdown. Raises StateError."""
         try:
             write_atomic(self._running, json.dumps(identities), durable=False)
         except OSError as error:
@@ -118,7 +119,7 @@ class State:
         self._running.unlink(missing_ok=True)
 
     def running(self) -> list[Identity]:
-        """The engines of this folder that still run, in the order in which they are to be stopped."""
+        """The engines of this folder that still run, in the order of their shutdown."""
         try:
             identities = [Identity(*entry) for entry in json.loads(self._running.read_text())]
         except FileNotFoundError:
@@ -131,7 +132,7 @@ class State:
         return [identity for identity in identities if identity.process()]
 
     def remove(self) -> None:
-        """Remove what a demo keeps here, and the folder where nothing else is in it."""
+        """Remove the demo's files, and the folder if it is then empty."""
         for folder in (self.influxdb, self.tokens, self.grafana, self.live, self.telemetry, self.logs, self.reports):
             if folder.exists():
                 shutil.rmtree(folder)

@@ -1,4 +1,4 @@
-"""The demo's summary: what ran, and what has arrived."""
+"""The demo's summary: engines and arrivals."""
 
 from __future__ import annotations
 

@@ -9,12 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
 
-from influxdb_client.client.influxdb_client import InfluxDBClient
-from influxdb_client.rest import ApiException
 from rich.console import Console, Group
 from rich.live import Live
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
-from urllib3.exceptions import HTTPError
 
 from collectors.core.registry import catalogue
 from sensetig import bundle
@@ -24,6 +21,8 @@ from sensetig.demo.run import Running, applicable
 from sensetig.demo.summary import dashboards
 from sensetig.demo.table import table
 from sensetig.demo.testbed.processes import EngineFailed, tail
+from sensetig.errors import InfluxDBError
+from sensetig.influxdb.client import Client
 
 #: How long the first data of every collector may take, in seconds.
 ARRIVAL_SECONDS = 60.0
@@ -31,7 +30,7 @@ ARRIVAL_SECONDS = 60.0
 #: After so long without a word of a collector it is asked whether it finds anything to read on this machine.
 SILENT_SECONDS = 5.0
 
-#: How often the table is drawn anew and the engines are looked after, in seconds.
+#: Seconds between two redraws of the table and two checks of the engines.
 LOOK_SECONDS = 2.0
 
 
@@ -49,7 +48,7 @@ class Watch:
     def __init__(
         self,
         running: Running,
-        client: InfluxDBClient,
+        client: Client,
         environment: Mapping[str, str],
         logs: Path,
         say: Callable[[str], None],
@@ -76,12 +75,12 @@ class Watch:
                 raise self._failed(identity.name, "has ended")
 
     def look(self) -> Arrivals:
-        """What has arrived. Raises EngineFailed when an engine has ended or InfluxDB does not answer."""
+        """The arrivals so far. Raises EngineFailed when an engine has ended or InfluxDB does not answer."""
         self.check()
         try:
             return query(self._client, self._running.bucket, self._running.started)
-        except (HTTPError, ApiException) as error:
-            raise self._failed("InfluxDB", f"does not answer ({type(error).__name__})") from None
+        except InfluxDBError as error:
+            raise self._failed("InfluxDB", f"cannot be queried ({error})") from None
 
     def _failed(self, name: str, what: str) -> EngineFailed:
         log = self._logs / f"{name.lower()}.log"
@@ -128,7 +127,7 @@ class Watch:
                 time.sleep(LOOK_SECONDS)
 
     def let_run(self, seconds: float) -> Arrivals:
-        """Let the demo run until so long after its start, looking after the engines; what has arrived by then."""
+        """Let the demo run until this long after its start, and check the engines; the arrivals by then."""
         while (left := seconds - self.elapsed) > 0:
             self.check()
             time.sleep(min(LOOK_SECONDS, left))
@@ -146,6 +145,6 @@ class Watch:
 
 
 def last_error(log: Path, collector: str) -> str:
-    """What a collector last said of its errors in Telegraf's log, or where to look."""
+    """The last error of a collector in Telegraf's log, or where to look."""
     said = re.findall(rf"E! \[inputs\.execd\] {collector}: (.+)", log.read_text(errors="replace"))
     return said[-1] if said else f"it has said nothing of an error; Telegraf's log is {log}"

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from sensetig.errors import OperatorError
 
-class EngineUnavailable(Exception):
+
+class EngineUnavailable(OperatorError):
     """No source gives the engine; the message says in one sentence why, and what to do."""
 
 

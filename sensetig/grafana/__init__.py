@@ -1,7 +1,1 @@
-"""Setting Grafana up for what no file can provision: the account that live points come from."""
-
-from __future__ import annotations
-
-from sensetig.grafana.live import Outcome, prepare
-
-__all__ = ["Outcome", "prepare"]
+"""Setting up what no file can provision in Grafana: the account for live points, and the playlist for a wall."""

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from sensetig.errors import SetupError
 from sensetig.grafana.server import NO_ROLE, Account, Server, StoredToken
-from sensetig.influxdb import SetupError
 from sensetig.influxdb.credentials import Credentials
 
 #: The service account, its only token, and the file that keeps it: telegraf/hub/live.conf names the file as its secret.
@@ -18,10 +18,10 @@ STREAM = "sensetig"
 
 
 class Outcome(NamedTuple):
-    """Grafana as it stands after preparing.
+    """The state of Grafana after preparation.
 
     Args:
-        changes: what was made or changed, a sentence each; empty when all was as it should.
+        changes: a sentence for each change; empty when there was none.
         file: keeps the token.
     """
 
@@ -50,15 +50,15 @@ def is_narrow(account: Account) -> bool:
 
 
 def prepare(server: Server, folder: Path, say: Callable[[str], None]) -> Outcome:
-    """Make the account and its token, or bring them back to what they should be. Run twice, it changes nothing.
+    """Make the account and its token, or repair them. Run twice, it changes nothing.
 
     A token is replaced where Grafana does not take it, where it is not the account's only one, and where its file is
-    gone. Telegraf reads the file for each write, so it need not be told.
+    gone. Telegraf reads the file for each write and needs no restart.
 
     Args:
         server: the Grafana.
         folder: keeps the token, in a file that its owner alone may read.
-        say: told each change as it is made.
+        say: called with each change.
 
     Raises:
         SetupError: in one sentence, what is wrong and what to do.
@@ -111,7 +111,7 @@ def _replace(
     stored: list[StoredToken],
     changed: Callable[[str], None],
 ) -> None:
-    credentials.room()  # before the token is made: what Grafana tells once must not be lost
+    credentials.room()  # before the token is made: Grafana shows a secret only once
     for each in stored:
         server.delete_token(account.id, each.id)
     token_id, secret = server.create_token(account.id, TOKEN)

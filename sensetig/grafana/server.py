@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import urllib3
 from urllib3.exceptions import HTTPError
-from urllib3.util import Timeout, make_headers, parse_url
+from urllib3.util import Timeout, make_headers
 
 from collectors.messaging.broker import is_loopback
-from sensetig.influxdb import SetupError
+from sensetig.errors import SetupError
+from sensetig.site import checked_url, read_password, tls_context
 
 #: Seconds that one request may take.
 TIMEOUT_SECONDS = 10.0
@@ -44,26 +46,29 @@ class Server:
         url: where it answers; a path is kept, for a Grafana behind one.
         user: an administrator's name.
         password: of that user; it goes into the header of the requests and nowhere else.
+        ca_file: certificates that are trusted besides the system's.
 
     Raises:
-        SetupError: the URL is none, holds a password, or would send the password unencrypted to another machine.
+        SiteError: the URL is none, or holds a password.
+        SetupError: it would send the password unencrypted to another machine.
     """
 
-    def __init__(self, url: str, user: str, password: str) -> None:
-        try:
-            parsed = parse_url(url)
-        except HTTPError:
-            parsed = parse_url("")
-        if parsed.scheme not in ("http", "https") or not parsed.host or parsed.query or parsed.fragment:
-            raise SetupError("the URL is not that of a Grafana; expected one such as http://127.0.0.1:3000")
-        if parsed.auth:
-            raise SetupError("no user and no password belong in Grafana's URL; name a file with --password-file")
-        if parsed.scheme == "http" and not is_loopback(parsed.host.strip("[]")):
-            raise SetupError(f"the password would go unencrypted to {parsed.host}; give an https:// URL of Grafana")
-        self.url = url.rstrip("/")
-        self._pool = urllib3.PoolManager(retries=False, timeout=Timeout(TIMEOUT_SECONDS))
+    def __init__(self, url: str, user: str, password: str, ca_file: Path | None = None) -> None:
+        self.url = checked_url(url, "a Grafana", "http://127.0.0.1:3000")
+        parts = urlsplit(self.url)
+        if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+            raise SetupError(f"the password would go unencrypted to {parts.hostname}; give an https:// URL of Grafana")
+        context = tls_context(ca_file) if parts.scheme == "https" else None
+        self._pool = urllib3.PoolManager(retries=False, timeout=Timeout(TIMEOUT_SECONDS), ssl_context=context)
         self._headers = make_headers(basic_auth=f"{user}:{password}")
         self._user = user
+
+    @classmethod
+    def with_password_file(cls, url: str, user: str, path: Path | None, ca_file: Path | None) -> Server:
+        """A Grafana, with the password in a file. Raises SiteError and SetupError."""
+        if path is None:
+            raise SetupError(f"Grafana needs the password of {user}: name a file that holds it with --password-file")
+        return cls(url, user, read_password(path), ca_file)
 
     def _ask(
         self, purpose: str, method: str, path: str, body: object = None, *, headers: dict[str, str] | None = None
@@ -101,7 +106,7 @@ class Server:
         return content
 
     def resource(self, purpose: str, path: str) -> Any:
-        """What stands at a path of the API, or None where there is nothing. Raises SetupError."""
+        """The object at a path of the API, or None. Raises SetupError."""
         if self._ask(purpose, "GET", path).status == 404:
             return None
         return self._call(purpose, "GET", path)
@@ -111,7 +116,7 @@ class Server:
         return self._call(purpose, method, path, body)
 
     def sign_in(self) -> None:
-        """Make sure that the password is right, which a Grafana that lets everybody look does not tell elsewhere."""
+        """Check the password: with anonymous access, Grafana reports a wrong one nowhere else. Raises SetupError."""
         self._call("sign in", "GET", "/api/user")
 
     def accounts(self, name: str) -> list[Account]:
@@ -145,7 +150,7 @@ class Server:
         ]
 
     def create_token(self, account_id: int, name: str) -> tuple[int, str]:
-        """Make a token that does not expire: its id and its secret, which Grafana tells this once."""
+        """Make a token that does not expire: its id and its secret, which Grafana shows only once."""
         made = self._call(f"make the token {name}", "POST", f"/api/serviceaccounts/{account_id}/tokens", {"name": name})
         return int(made["id"]), str(made["key"])
 
@@ -156,7 +161,7 @@ class Server:
     def is_of(self, token: str, account_id: int) -> bool:
         """Whether a token signs that account in.
 
-        That it may push would tell nothing: a Grafana that lets everybody look takes points from everybody, too, and
+        Pushing proves nothing: a Grafana with anonymous access takes points from everybody, too, and
         does not refuse a wrong token either.
         """
         answer = self._ask("try the token", "GET", "/api/user", headers={"Authorization": f"Bearer {token}"})

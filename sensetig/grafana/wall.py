@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from sensetig.errors import SetupError
 from sensetig.grafana.server import Server
-from sensetig.influxdb import SetupError
 
 #: The playlist's name, by which it is found again and played.
 NAME, TITLE = "sensetig-wall", "SenseTIG on the wall"
 
-#: What is shown, in turn: what tells a whole room something.
+#: The dashboards that rotate by default.
 DASHBOARDS = ("fleet", "environment", "camera")
 
 _GROUP = "/apis/playlist.grafana.app"
@@ -32,7 +32,7 @@ def specification(dashboards: Sequence[str], seconds: int) -> dict[str, object]:
 
 
 def prepare(server: Server, dashboards: Sequence[str], seconds: int, say: Say) -> str:
-    """Make the playlist, or bring it back to what it should be; answers the path that plays it.
+    """Make the playlist, or repair it; the path that plays it.
 
     Raises SetupError: Grafana does not answer, refuses, or is older than 12.
     """

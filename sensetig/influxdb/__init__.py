@@ -1,8 +1,1 @@
-"""Setting InfluxDB up: organisation, buckets, mappings, tasks and scoped tokens, again and again to the same end."""
-
-from __future__ import annotations
-
-from sensetig.influxdb.errors import SetupError
-from sensetig.influxdb.prepare import Outcome, Tokens, setup
-
-__all__ = ["Outcome", "SetupError", "Tokens", "setup"]
+"""InfluxDB: the client that every command uses, and setting it up, repeatedly to the same end."""

@@ -1,7 +1,7 @@
 """A folder of secrets: only its owner may read them, from the moment that each file is created.
 
 InfluxDB keeps no token in the clear: it can be read when it is created and never again. So a secret is on the disk
-(written to a file beside, synced, and moved into place) before anything depends on it.
+(written to a temporary file, synced, and moved into place) before anything depends on it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from collectors.core.files import read_token, write_atomic
-from sensetig.influxdb.errors import SetupError
+from sensetig.errors import SetupError
 
 #: Room that is tried before a secret is asked for, in bytes: more than any token or password is long.
 _ROOM = 512

@@ -16,7 +16,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sensetig.influxdb.errors import SetupError
+from sensetig.errors import SetupError
 
 DAY_SECONDS = 24 * 60 * 60
 
@@ -73,7 +73,7 @@ def parse_buckets(text: str, file: str) -> tuple[Bucket, ...]:
     buckets = []
     for name, section in _toml(text, file).items():
         if not isinstance(section, dict):
-            raise SetupError(f"{file}: {name} stands outside a section; a bucket is a section such as [raw]")
+            raise SetupError(f"{file}: {name} is outside a section; a bucket is a section such as [raw]")
         where = f"{file}: [{name}]"
         days = {"retention_days": (int, True), "shard_group_days": (int, False), "description": (str, False)}
         values = _keys(section, days, where)

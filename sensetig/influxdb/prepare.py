@@ -1,4 +1,4 @@
-"""Bring an InfluxDB to what is defined: what is missing is made, what differs is changed, the rest is left alone."""
+"""Bring an InfluxDB to its definitions: create missing parts, change different ones, leave the rest."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from collectors.core.files import read_token
+from sensetig.errors import SetupError
 from sensetig.influxdb.credentials import Credentials
 from sensetig.influxdb.definitions import DAY_SECONDS, Bucket, Definitions, Mapping, Task, read
-from sensetig.influxdb.errors import SetupError
 from sensetig.influxdb.server import Server
 
 #: How long an InfluxDB that is starting may take to answer, in seconds.
@@ -33,7 +33,7 @@ def device_file(device: str) -> str:
 
 
 def device_description(device: str) -> str:
-    """What a device's token is called in InfluxDB."""
+    """The description of a device's token in InfluxDB."""
     return f"SenseTIG: device {device} writes"
 
 
@@ -43,7 +43,7 @@ def next_file(device: str) -> str:
 
 
 def next_description(device: str) -> str:
-    """What that one is called in InfluxDB until it has."""
+    """Its description in InfluxDB until then."""
     return f"{device_description(device)}, next"
 
 
@@ -59,11 +59,11 @@ class Tokens(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """An InfluxDB as it stands after setting up.
+    """The state of an InfluxDB after setup.
 
     Args:
         organisation: the organisation's name.
-        changes: what was made or changed, a sentence each; empty when all was as defined.
+        changes: a sentence for each change; empty when all was as defined.
         tokens: operator (everything), Telegraf (writes ``raw``), Grafana (reads every bucket).
         folder: where the tokens are kept: ``operator.token``, ``telegraf.token``, ``grafana.token``.
     """
@@ -85,6 +85,7 @@ def setup(
     operator_token_file: Path | None = None,
     wait_seconds: float = WAIT_SECONDS,
     devices: Sequence[str] = (),
+    ca_file: Path | None = None,
 ) -> Outcome:
     """Set an InfluxDB up, or bring it back to what is defined. Run twice, it changes nothing.
 
@@ -94,14 +95,15 @@ def setup(
         user: the first user's name, where InfluxDB is new.
         tokens: the folder that keeps the secrets.
         definitions: the folder of ``buckets.toml``, ``mappings.toml`` and ``tasks``.
-        say: told each change as it is made, and when InfluxDB has to be waited for.
-        operator_token_file: the operator token of an InfluxDB that somebody else has set up.
+        say: called with each change, and when InfluxDB does not answer yet.
+        operator_token_file: the operator token of an InfluxDB that was set up elsewhere.
         wait_seconds: how long InfluxDB may take to answer.
         devices: names of devices that get a token of their own, which may write to the first bucket and do nothing
             else; it is kept in ``device-<name>.token``.
+        ca_file: certificates that are trusted besides the system's.
 
     Raises:
-        SetupError: in one sentence, what is wrong and what to do.
+        SetupError, SiteError, InfluxDBError: what is wrong and what to do.
     """
     wanted = read(definitions)
     for device in devices:
@@ -117,7 +119,7 @@ def setup(
         changes.append(sentence)
         say(sentence)
 
-    with Credentials(tokens) as credentials, Server(url, wait_seconds=wait_seconds, say=say) as server:
+    with Credentials(tokens) as credentials, Server(url, wait_seconds=wait_seconds, say=say, ca_file=ca_file) as server:
         operator, new = _operator(server, credentials, given, organisation, user, wanted.buckets[0], changed)
         server.sign_in(operator)
         if server.enter(organisation):
@@ -249,13 +251,13 @@ def _token(
     permissions: frozenset[tuple[str, str]],
     changed: Callable[[str], None],
 ) -> str:
-    """The scoped token of that file, made anew where the file, the token or its permissions are not as they should."""
+    """The scoped token of that file; replaced where the file, the token or its permissions are wrong."""
     kept = credentials.read(name)
     stored = server.tokens(description)
     intact = len(stored) == 1 and stored[0].active and stored[0].permissions == permissions
     if kept and intact and server.accepts(kept):
         return kept
-    credentials.room()  # before the token is made: what InfluxDB tells once must not be lost
+    credentials.room()  # before the token is made: InfluxDB shows a secret only once
     for each in stored:
         server.delete_token(each.id)
     token_id, secret = server.create_token(description, permissions)
@@ -270,7 +272,7 @@ def _token(
 
 
 def _described(server: Server, credentials: Credentials, device: str) -> str:
-    """What the device's token is called: a rotation that ended between its last steps has left it the other name."""
+    """The description of the device's token: a rotation that stopped between its last steps left the other one."""
     kept = credentials.read(device_file(device))
     rotated = kept is not None and kept == credentials.read(next_file(device))
     return (

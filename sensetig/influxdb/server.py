@@ -1,24 +1,22 @@
-"""The calls that setting up makes to an InfluxDB, through influxdb-client; every failure becomes a SetupError."""
+"""The administrative calls to an InfluxDB: tokens, buckets, mappings and tasks. Every failure is an InfluxDBError."""
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
 import influxdb_client
-import urllib3
 from influxdb_client.rest import ApiException
 from influxdb_client.service.authorizations_service import AuthorizationsService
 from influxdb_client.service.dbr_ps_service import DBRPsService
 from influxdb_client.service.setup_service import SetupService
-from urllib3.exceptions import HTTPError, MaxRetryError
-from urllib3.util.url import parse_url
 
+from sensetig.errors import TokenRefused
+from sensetig.influxdb.client import Client
 from sensetig.influxdb.definitions import Bucket, Mapping, Task
-from sensetig.influxdb.errors import SetupError
 from sensetig.influxdb.stored import Permission, StoredBucket, StoredMapping, StoredTask, StoredToken
 
 # influxdb-client declares itself typed, but most of its functions are not; so they are used as Any.
@@ -33,77 +31,35 @@ TIMEOUT_SECONDS = 10.0
 T = TypeVar("T")
 
 
-class _Until(urllib3.Retry):
-    """Tries a request again until a point in time: a server that is starting gets its time, and no more."""
-
-    deadline = 0.0
-    refused: Callable[[], None] = staticmethod(lambda: None)
-
-    def new(self, **kw: Any) -> _Until:
-        other = super().new(**kw)
-        other.deadline, other.refused = self.deadline, self.refused
-        return other
-
-    def increment(
-        self,
-        method: str | None = None,
-        url: str | None = None,
-        response: urllib3.BaseHTTPResponse | None = None,
-        error: Exception | None = None,
-        _pool: Any = None,
-        _stacktrace: Any = None,
-    ) -> _Until:
-        if time.monotonic() >= self.deadline:
-            raise MaxRetryError(_pool, url or "", error)
-        self.refused()
-        return super().increment(method, url, response, error, _pool, _stacktrace)
-
-
 class Server:
     """An InfluxDB 2 and one of its organisations; use it as a context manager.
 
     Args:
         url: where it listens.
         wait_seconds: how long it may take to answer the first time.
-        say: told when there is something to wait for.
+        say: called when there is something to wait for.
+        ca_file: certificates that are trusted besides the system's.
 
     Raises:
-        SetupError: the URL is none.
+        SiteError: the address is none.
     """
 
-    def __init__(self, url: str, *, wait_seconds: float, say: Callable[[str], None]) -> None:
-        self.url = url.rstrip("/")
-        self._wait_seconds = wait_seconds
-        try:
-            parsed = parse_url(self.url)
-        except HTTPError:
-            parsed = parse_url("")
-        if parsed.scheme not in ("http", "https") or not parsed.host:
-            raise SetupError(f"{url!r} is not the URL of an InfluxDB; expected one such as http://127.0.0.1:8086")
-        waiting: list[str] = []
+    def __init__(
+        self, url: str, *, wait_seconds: float, say: Callable[[str], None], ca_file: Path | None = None
+    ) -> None:
+        warned: list[str] = []
 
-        def refused() -> None:
-            if not waiting:
-                waiting.append(self.url)
+        def waiting() -> None:
+            if not warned:
+                warned.append(url)
                 say(f"waiting for InfluxDB at {self.url}")
 
-        retry = _Until(
-            total=1_000_000,
-            backoff_factor=0.1,
-            backoff_max=1.0,
-            status_forcelist=(502, 503, 504),
-            respect_retry_after_header=False,
+        self._client = Client(
+            url, ca_file=ca_file, timeout_seconds=TIMEOUT_SECONDS, wait_seconds=wait_seconds, waiting=waiting
         )
-        retry.deadline, retry.refused = time.monotonic() + wait_seconds, refused
-        self._retry = retry
-        self._client = self._connect("")
+        self.url = self._client.url
         self.organisation = ""
         self.organisation_id = ""
-
-    def _connect(self, token: str) -> Any:
-        return _influx.InfluxDBClient(
-            self.url, token=token or None, timeout=int(TIMEOUT_SECONDS * 1000), retries=self._retry
-        )
 
     def __enter__(self) -> Server:
         return self
@@ -113,36 +69,18 @@ class Server:
     ) -> None:
         self._client.close()
 
-    def _call(self, purpose: str, function: Callable[..., T], *arguments: Any, **named: Any) -> T:
-        """Call influxdb-client; *purpose* completes "InfluxDB refused to …". Raises SetupError, without a secret."""
-        try:
-            return function(*arguments, **named)
-        except ApiException as error:
-            raise SetupError(
-                f"InfluxDB at {self.url} refused to {purpose}: {_said(error)} (status {error.status})"
-            ) from None
-        except HTTPError:
-            raise SetupError(
-                f"InfluxDB at {self.url} did not answer within {self._wait_seconds:g} s; "
-                "start it, or name the right address with --url"
-            ) from None
-
     # --- who may do what --------------------------------------------------------------------------
 
     def is_new(self) -> bool:
-        """Whether nobody has set this InfluxDB up yet."""
+        """Whether this InfluxDB has not been set up yet. Raises InfluxDBError."""
+        service = _setup_service(self._client.api.api_client)
         try:
-            answer = self._call("say whether it is set up", _setup_service(self._client.api_client).get_setup)
-        except (ValueError, AttributeError, TypeError):  # what is no JSON, or JSON of another server
-            raise self._foreign() from None
-        except SetupError as error:
-            raise (self._foreign() if "status 404" in str(error) else error) from None
+            answer = self._client.call("say whether it is set up", service.get_setup)
+        except (ValueError, AttributeError, TypeError):  # no JSON, or that of another server
+            raise self._client.not_influxdb() from None
         if not isinstance(answer.allowed, bool):
-            raise self._foreign()
+            raise self._client.not_influxdb()
         return answer.allowed
-
-    def _foreign(self) -> SetupError:
-        return SetupError(f"what answers at {self.url} is not InfluxDB 2; name the right address with --url")
 
     def onboard(self, organisation: str, user: str, password: str, token: str, bucket: Bucket) -> None:
         """Make the first user, organisation, bucket and the operator token, all at once."""
@@ -154,32 +92,35 @@ class Server:
             retention_period_seconds=bucket.retention_seconds,
             token=token,
         )
-        self._call("be set up", _setup_service(self._client.api_client).post_setup, request)
+        self._client.call("be set up", _setup_service(self._client.api.api_client).post_setup, request)
 
     def accepts(self, token: str) -> bool:
-        """Whether the token is a valid one, whatever it may do."""
-        client = self._connect(token)
+        """Whether the token is valid, whatever it may do. Raises InfluxDBError."""
+        client = self._client.typed(token)
         try:
-            # Listing needs no permission: what a token may not read is left out of the list.
-            self._call("list its buckets", _refused_is_none, client.buckets_api().find_buckets, limit=1)
-        except _Unauthorised:
-            return False
+            # Listing needs no permission: the list leaves out buckets that the token may not read.
+            self._client.call("list its buckets", client.buckets_api().find_buckets, limit=1)
+        except TokenRefused as error:
+            if error.status == 401:
+                return False
+            raise
         finally:
             client.close()
         return True
 
-    def sign_in(self, token: str) -> None:
+    def sign_in(self, token: str, origin: str = "the operator token") -> None:
         """Use this token from now on."""
-        self._client.close()
-        self._client = self._connect(token)
+        self._client.use(token, origin)
 
     def enter(self, organisation: str) -> bool:
         """Work in this organisation from now on; True when it had to be made."""
-        api = self._client.organizations_api()
-        found = self._call("list its organisations", _not_found_is_none, api.find_organizations, org=organisation)
+        api = self._client.api.organizations_api()
+        purpose = "list its organisations"
+        found = self._client.call(purpose, _not_found_is_none, api.find_organizations, org=organisation)
         made = not found
         if made:
-            found = [self._call(f"make the organisation {organisation}", api.create_organization, name=organisation)]
+            purpose = f"make the organisation {organisation}"
+            found = [self._client.call(purpose, api.create_organization, name=organisation)]
         self.organisation = organisation
         self.organisation_id = str(found[0].id) if found else ""
         return made
@@ -190,8 +131,8 @@ class Server:
 
     def all_tokens(self) -> list[StoredToken]:
         """The organisation's tokens."""
-        api = self._client.authorizations_api()
-        listed = self._call("list its tokens", api.find_authorizations, org_id=self.organisation_id)
+        api = self._client.api.authorizations_api()
+        listed = self._client.call("list its tokens", api.find_authorizations, org_id=self.organisation_id)
         return [
             StoredToken(
                 str(each.id),
@@ -204,13 +145,13 @@ class Server:
         ]
 
     def describe_token(self, token_id: str, description: str) -> None:
-        """Call a token something else."""
+        """Change the description of a token."""
         update = _influx.AuthorizationUpdateRequest(status="active", description=description)
-        api = _authorizations_service(self._client.api_client)
-        self._call("rename a token", api.patch_authorizations_id, token_id, update)
+        api = _authorizations_service(self._client.api.api_client)
+        self._client.call("rename a token", api.patch_authorizations_id, token_id, update)
 
     def create_token(self, description: str, permissions: Iterable[Permission]) -> tuple[str, str]:
-        """Make a token: its id and its secret, which InfluxDB tells this once."""
+        """Make a token: its id and its secret, which InfluxDB shows only once."""
         wanted = [
             _influx.Permission(
                 action=action,
@@ -219,20 +160,21 @@ class Server:
             for action, bucket_id in sorted(permissions)
         ]
         authorization = _influx.Authorization(org_id=self.organisation_id, permissions=wanted, description=description)
-        api = self._client.authorizations_api()
-        made: Any = self._call(f"make the token {description!r}", api.create_authorization, authorization=authorization)
+        api = self._client.api.authorizations_api()
+        purpose = f"make the token {description!r}"
+        made: Any = self._client.call(purpose, api.create_authorization, authorization=authorization)
         return str(made.id), str(made.token)
 
     def delete_token(self, token_id: str) -> None:
         """Revoke a token."""
-        self._call("revoke a token", self._client.authorizations_api().delete_authorization, token_id)
+        self._client.call("revoke a token", self._client.api.authorizations_api().delete_authorization, token_id)
 
     # --- what it holds ----------------------------------------------------------------------------
 
     def bucket(self, name: str) -> StoredBucket | None:
         """The bucket of that name, or None."""
-        api = self._client.buckets_api()
-        answer: Any = self._call(
+        api = self._client.api.buckets_api()
+        answer: Any = self._client.call(
             f"show the bucket {name}", _not_found_is_none, api.find_buckets, name=name, org_id=self.organisation_id
         )
         for each in answer.buckets if answer else ():
@@ -256,7 +198,8 @@ class Server:
             description=bucket.description,
             retention_rules=[_retention(bucket)],
         )
-        made: Any = self._call(f"make the bucket {bucket.name}", self._client.buckets_api().create_bucket, request)
+        create = self._client.api.buckets_api().create_bucket
+        made: Any = self._client.call(f"make the bucket {bucket.name}", create, request)
         return str(made.id)
 
     def change_bucket(self, bucket_id: str, bucket: Bucket) -> None:
@@ -264,7 +207,7 @@ class Server:
         changed = _influx.Bucket(
             id=bucket_id, name=bucket.name, description=bucket.description, retention_rules=[_retention(bucket)]
         )
-        self._call(f"change the bucket {bucket.name}", self._client.buckets_api().update_bucket, changed)
+        self._client.call(f"change the bucket {bucket.name}", self._client.api.buckets_api().update_bucket, changed)
 
     def has_point(self, bucket: str, host: str, since: float) -> bool:
         """Whether the bucket has a point of that host, measured at that time or later (seconds since 1970)."""
@@ -274,13 +217,13 @@ class Server:
             f"from(bucket: {json.dumps(bucket)}) |> range({times})"
             f' |> filter(fn: (r) => r.host == {json.dumps(host)}) |> keep(columns: ["_time"]) |> limit(n: 1)'
         )
-        return bool(self._call("be queried", self._client.query_api().query, query, org=self.organisation))
+        return bool(self._client.call("be queried", self._client.api.query_api().query, query, org=self.organisation))
 
     def mappings(self, database: str, retention_policy: str) -> list[StoredMapping]:
-        """The mappings of that name that somebody made; not those that InfluxDB makes by itself."""
-        answer: Any = self._call(
+        """The mappings of that name, without those that InfluxDB makes by itself."""
+        answer: Any = self._client.call(
             "list its mappings",
-            _mapping_service(self._client.api_client).get_dbr_ps,
+            _mapping_service(self._client.api.api_client).get_dbr_ps,
             org_id=self.organisation_id,
             db=database,
             rp=retention_policy,
@@ -301,47 +244,34 @@ class Server:
             default=mapping.default,
         )
         purpose = f"map {mapping.database}.{mapping.retention_policy}"
-        self._call(purpose, _mapping_service(self._client.api_client).post_dbrp, request)
+        self._client.call(purpose, _mapping_service(self._client.api.api_client).post_dbrp, request)
 
     def delete_mapping(self, mapping_id: str) -> None:
         """Delete a mapping; the bucket stays."""
-        service = _mapping_service(self._client.api_client)
-        self._call("delete a mapping", service.delete_dbrpid, mapping_id, org_id=self.organisation_id)
+        service = _mapping_service(self._client.api.api_client)
+        self._client.call("delete a mapping", service.delete_dbrpid, mapping_id, org_id=self.organisation_id)
 
     def tasks(self, name: str) -> list[StoredTask]:
         """The tasks of that name; InfluxDB allows several."""
-        api = self._client.tasks_api()
-        listed = self._call(f"list the tasks {name}", api.find_tasks, name=name, org_id=self.organisation_id)
+        api = self._client.api.tasks_api()
+        listed = self._client.call(f"list the tasks {name}", api.find_tasks, name=name, org_id=self.organisation_id)
         return [StoredTask(str(each.id), each.flux, each.status == "active") for each in listed or ()]
 
     def create_task(self, task: Task) -> None:
-        """Make a task. Raises SetupError with the task's file where InfluxDB finds a fault in it."""
+        """Make a task. Raises InfluxDBError with the task's file where InfluxDB finds a fault in it."""
         request = _influx.TaskCreateRequest(org_id=self.organisation_id, flux=task.flux, status="active")
         purpose = f"run the task in {task.file}"
-        self._call(purpose, self._client.tasks_api().create_task, task_create_request=request)
+        self._client.call(purpose, self._client.api.tasks_api().create_task, task_create_request=request)
 
     def change_task(self, task_id: str, task: Task) -> None:
-        """Give a task this text, and let it run. Raises SetupError as :meth:`create_task`."""
+        """Give a task this text, and let it run. Raises InfluxDBError as :meth:`create_task`."""
         request = _influx.TaskUpdateRequest(flux=task.flux, status="active")
         purpose = f"run the task in {task.file}"
-        self._call(purpose, self._client.tasks_api().update_task_request, task_id, request)
+        self._client.call(purpose, self._client.api.tasks_api().update_task_request, task_id, request)
 
     def delete_task(self, task_id: str) -> None:
         """Delete a task."""
-        self._call("delete a task", self._client.tasks_api().delete_task, task_id)
-
-
-class _Unauthorised(Exception):
-    """The token is not a valid one."""
-
-
-def _refused_is_none(function: Callable[..., object], **named: Any) -> object:
-    try:
-        return function(**named)
-    except ApiException as error:
-        if error.status == 401:
-            raise _Unauthorised from None
-        raise
+        self._client.call("delete a task", self._client.api.tasks_api().delete_task, task_id)
 
 
 def _not_found_is_none(function: Callable[..., T], **named: Any) -> T | None:
@@ -351,11 +281,6 @@ def _not_found_is_none(function: Callable[..., T], **named: Any) -> T | None:
         if error.status == 404:
             return None
         raise
-
-
-def _said(error: ApiException) -> str:
-    """What InfluxDB itself says was wrong, on one line."""
-    return " ".join(str(error.message).split()) if error.message else str(error.reason)
 
 
 def _retention(bucket: Bucket) -> Any:

@@ -1,4 +1,4 @@
-"""What an InfluxDB holds, as it is asked for it."""
+"""Objects as InfluxDB holds them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from sensetig.influxdb.definitions import Bucket
 
-#: What a token may do: (``read`` or ``write``, the id of a bucket).
+#: A permission of a token: (``read`` or ``write``, the id of a bucket).
 Permission = tuple[str, str]
 
 
@@ -18,7 +18,7 @@ class StoredBucket(NamedTuple):
 
 
 class StoredMapping(NamedTuple):
-    """A mapping as InfluxDB holds it; *bucket_id* is what it leads to."""
+    """A mapping as InfluxDB holds it; *bucket_id* is its target."""
 
     id: str
     bucket_id: str

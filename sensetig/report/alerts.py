@@ -1,8 +1,8 @@
 """The alerts of a period: the provisioned rules, evaluated at points in time spread over it.
 
-A rule is looked at as often as its query looks back, so that no point is between two looks; where its query cannot
-be asked for all of them at once, not too often. Where two looks differ, every time between them at which Grafana would
-have evaluated the rule is looked at, too.
+A rule is evaluated as often as its query looks back, so that no point falls between two evaluations; a rule that needs
+one query per evaluation, less often. Where two evaluations differ, the rule is evaluated at every time between them at
+which Grafana would have evaluated it.
 """
 
 from __future__ import annotations
@@ -13,24 +13,23 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sensetig.alerts import rules as provisioned
-from sensetig.alerts.evaluate import Fired, Outcome, at_windows, firing, outcomes
+from sensetig.alerts.evaluate import Fired, Labels, Outcome, at_windows, firing, outcomes
 from sensetig.alerts.rules import Rule
-from sensetig.alerts.values import Labels
-from sensetig.report.errors import ReportError
+from sensetig.errors import ReportError
+from sensetig.influxdb.client import Client
 from sensetig.report.period import Period
-from sensetig.report.reader import Reader
 
 #: What a rule's label ``severity`` says, the gravest first; one without it is a warning.
 SEVERITIES = ("critical", "warning", "info")
 
-#: A rule that has to be asked for each look is looked at so many times in a period at most, beside the close ones.
-MOST_LOOKS = 336
+#: Evaluations per period of a rule that needs one query for each, without the extra ones.
+MAX_EVALUATIONS = 336
 
-#: Seconds: what looks back over days is looked at as often as this all the same.
-_LONGEST_LOOK = 600.0
+#: Longest time between two evaluations, also of a rule that looks back over days.
+_MAX_STEP_SECONDS = 600.0
 
-#: So many of the times around alerts are looked at at most.
-_MOST_CLOSE = 3000
+#: Extra evaluations around the changes of a rule's state.
+_MAX_EXTRA_EVALUATIONS = 3000
 
 #: Labels that may say which device a series is of, and those that need no word on a page of one device.
 _DEVICE = ("host", "device")
@@ -48,7 +47,7 @@ class Alert(NamedTuple):
     lasting: bool
 
 
-class Told(NamedTuple):
+class AlertSummary(NamedTuple):
     """All alerts of one rule about one thing: how often it fired, when last, and how long in all."""
 
     title: str
@@ -65,7 +64,7 @@ class Alerts(NamedTuple):
 
     Args:
         begin_ms: from when on they were evaluated: before that, points are no longer kept.
-        every_seconds: the longest time between two looks.
+        every_seconds: the longest time between two evaluations.
     """
 
     rules: int
@@ -75,13 +74,13 @@ class Alerts(NamedTuple):
     every_seconds: float = 0.0
 
 
-def together(alerts: Sequence[Alert]) -> list[Told]:
+def together(alerts: Sequence[Alert]) -> list[AlertSummary]:
     """The alerts of each rule and thing in one, the gravest first, and of those what lasts, then what came last."""
     groups: dict[tuple[str, str, str], list[Alert]] = {}
     for each in alerts:
         groups.setdefault((each.title, each.about, each.severity), []).append(each)
     told = [
-        Told(
+        AlertSummary(
             *key,
             len(group),
             max(each.begin_ms for each in group),
@@ -102,11 +101,11 @@ def read(folder: Path) -> list[Rule]:
         raise ReportError(str(error)) from None
 
 
-def gather(reader: Reader, rules: Sequence[Rule], device: str, period: Period, kept_ms: int = 0) -> Alerts:
+def gather(client: Client, rules: Sequence[Rule], device: str, period: Period, kept_ms: int = 0) -> Alerts:
     """When each rule fired for the device.
 
     Args:
-        reader: InfluxDB.
+        client: InfluxDB.
         rules: the rules.
         device: whose alerts; what tells of no device concerns each of them.
         period: when.
@@ -117,13 +116,13 @@ def gather(reader: Reader, rules: Sequence[Rule], device: str, period: Period, k
     unread: list[tuple[str, str]] = []
     longest = 0.0
     for rule in rules if begin < period.end_ms else ():
-        # That nothing at all answers is no news of one device: its gaps are told in the summary.
-        rule = rule._replace(no_data="OK")
         every = max(
-            rule.every_seconds, min(rule.window_seconds, _LONGEST_LOOK), (period.end_ms - begin) / 1000 / MOST_LOOKS
+            rule.every_seconds,
+            min(rule.window_seconds, _MAX_STEP_SECONDS),
+            (period.end_ms - begin) / 1000 / MAX_EVALUATIONS,
         )
         try:
-            fired, last, every = _fired(reader, rule, device, begin, period.end_ms, every)
+            fired, last, every = _fired(client, rule, device, begin, period.end_ms, every)
         except ValueError as error:
             unread.append((rule.title, str(error)))
             continue
@@ -134,34 +133,34 @@ def gather(reader: Reader, rules: Sequence[Rule], device: str, period: Period, k
 
 
 def _fired(
-    reader: Reader, rule: Rule, device: str, begin: int, end: int, every: float
+    client: Client, rule: Rule, device: str, begin: int, end: int, every: float
 ) -> tuple[list[Fired], int, float]:
-    """The rule's alerts, the last time at which it was looked at, and the seconds between two looks."""
+    """The rule's alerts, the time of its last evaluation, and the seconds between two evaluations."""
     step = int(rule.every_seconds * 1000)
     # Grafana evaluates at whole multiples of the group's interval.
     grid = list(range(-(-begin // step) * step, end + 1, step))
     if not grid:
         return [], end, every
-    windows = at_windows(reader.ask_all, rule, begin, end, device)
+    windows = at_windows(client.query_all, rule, begin, end, device)
     if windows is None:
         stride = max(1, round(every * 1000 / step))
-        known = _ask(reader, rule, [grid[index] for index in range(0, len(grid), stride)], device)
+        known = _ask(client, rule, [grid[index] for index in range(0, len(grid), stride)], device)
     else:
         known = {time: _own(outcome, device) for time, outcome in windows.items() if time >= begin}
         every = max(rule.every_seconds, rule.window_seconds)
     # How it ends is told as it is then.
-    known |= _ask(reader, rule, [grid[-1]], device)
-    looks = sorted(known)
-    # Between two looks that differ, and from there on for as long as the rule waits before it fires.
+    known |= _ask(client, rule, [grid[-1]], device)
+    evaluated = sorted(known)
+    # Between two evaluations that differ, and from there on for as long as the rule waits before it fires.
     close = {
         time
-        for before, after in pairwise([grid[0] - step, *looks])
+        for before, after in pairwise([grid[0] - step, *evaluated])
         if _over(known.get(before, {})) != _over(known[after])
         for time in range(before + step, after + int(rule.for_seconds * 1000) + step, step)
         if grid[0] <= time <= grid[-1] and time not in known
     }
     # Beyond a bound the rest stays as coarse as it was.
-    known |= _ask(reader, rule, sorted(close)[:_MOST_CLOSE], device)
+    known |= _ask(client, rule, sorted(close)[:_MAX_EXTRA_EVALUATIONS], device)
     times = sorted(known)
     return firing(rule, times, [known[time] for time in times]), times[-1], every
 
@@ -170,8 +169,8 @@ def _over(outcome: Outcome) -> set[Labels]:
     return {labels for labels, state in outcome.items() if state}
 
 
-def _ask(reader: Reader, rule: Rule, times: Sequence[int], device: str) -> dict[int, Outcome]:
-    found = outcomes(reader.ask_all, rule, times, device)
+def _ask(client: Client, rule: Rule, times: Sequence[int], device: str) -> dict[int, Outcome]:
+    found = outcomes(client.query_all, rule, times, device)
     return {time: _own(outcome, device) for time, outcome in zip(times, found, strict=True)}
 
 

@@ -13,16 +13,16 @@ from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sensetig.report.lines import Drawn, Line, stretches
-from sensetig.report.looks import Look, looks, properties, state, words
 from sensetig.report.numbers import number
 from sensetig.report.period import Period
+from sensetig.report.style import Style, properties, state, styles_of, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 #: More lines than so many cannot be told apart; the data file has them all.
-MOST_LINES = 12
+MAX_LINES = 12
 
 #: The page's colours, each with the colour that stands for it while Matplotlib draws.
 NAMES = ("ink", "faint", "grey", "blue", "sky", "orange", "red", "wine", "green", "purple", "yellow", "well")
@@ -62,7 +62,7 @@ def draw(drawn: Drawn, period: Period, prefix: str) -> Chart:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    lines = sorted(drawn.lines, key=lambda line: -max(abs(value) for value in line.known))[:MOST_LINES]
+    lines = sorted(drawn.lines, key=lambda line: -max(abs(value) for value in line.known))[:MAX_LINES]
     lines = [line for line in drawn.lines if line in lines]
     style: dict[Any, Any] = {
         "svg.fonttype": "none",
@@ -89,29 +89,29 @@ def draw(drawn: Drawn, period: Period, prefix: str) -> Chart:
 def _lines(figure: Figure, drawn: Drawn, lines: Sequence[Line], period: Period) -> list[Entry]:
     panel = drawn.panel
     custom = panel.defaults.get("custom", {})
-    styles = looks(panel, tuple(line.name for line in lines))
-    axes = figure.add_axes((0.12, 0.13, 0.76 if any(look.right for look in styles.values()) else 0.865, 0.83))
-    right = axes.twinx() if any(look.right for look in styles.values()) else None
+    styles = styles_of(panel, tuple(line.name for line in lines))
+    axes = figure.add_axes((0.12, 0.13, 0.76 if any(style.right for style in styles.values()) else 0.865, 0.83))
+    right = axes.twinx() if any(style.right for style in styles.values()) else None
     join = max(custom.get("spanNulls") or 0, drawn.step * 1000)
     if (custom.get("stacking") or {}).get("mode") == "normal" and len(lines) > 1:
         _stacked(axes, lines, styles, join, drawn.step)
     else:
         bars = custom.get("drawStyle") == "bars"
         for line in lines:
-            look = styles[line.name]
-            side = right if look.right and right is not None else axes
-            _one(side, line, look, join, drawn.step, bars=bars)
-    left = next((look.unit for look in styles.values() if not look.right), panel.defaults.get("unit", "short"))
+            style = styles[line.name]
+            side = right if style.right and right is not None else axes
+            _one(side, line, style, join, drawn.step, bars=bars)
+    left = next((style.unit for style in styles.values() if not style.right), panel.defaults.get("unit", "short"))
     _limits(axes, panel.defaults)
     # What is drawn downwards is no less than nothing: sent beside received.
-    _dress(axes, period, left, mirrored=any(look.downwards for look in styles.values()))
+    _dress(axes, period, left, mirrored=any(style.downwards for style in styles.values()))
     if (custom.get("thresholdsStyle") or {}).get("mode") == "dashed":
         _thresholds(axes, panel.defaults)
     if right is not None:
-        look = next(look for look in styles.values() if look.right)
+        style = next(style for style in styles.values() if style.right)
         name = next(line.name for line in lines if styles[line.name].right)
         _limits(right, {**panel.defaults, **properties(panel, name)})
-        _dress(right, period, look.unit)
+        _dress(right, period, style.unit)
         right.grid(visible=False)
     decimals = panel.defaults.get("decimals")
     return [
@@ -128,10 +128,10 @@ def _three(values: Sequence[float]) -> tuple[float, float, float]:
     return min(values), sum(values) / len(values), max(values)
 
 
-def _one(axes: Axes, line: Line, look: Look, join: float, step: int, *, bars: bool) -> None:
-    colour = _STANDS_FOR[look.colour]
+def _one(axes: Axes, line: Line, style: Style, join: float, step: int, *, bars: bool) -> None:
+    colour = _STANDS_FOR[style.colour]
     for times, values in stretches(line, join):
-        numbers = [-value for value in values] if look.downwards else values
+        numbers = [-value for value in values] if style.downwards else values
         days = _days(times)
         if bars:
             axes.bar(days, numbers, width=step / 86400 * 0.85, align="edge", color=colour, linewidth=0)
@@ -139,18 +139,20 @@ def _one(axes: Axes, line: Line, look: Look, join: float, step: int, *, bars: bo
             # A value between two gaps is a point; a line of one point would not be seen.
             axes.plot(days, numbers, "o", markersize=2.4, color=colour)
         else:
-            axes.plot(days, numbers, "--" if look.dashed else "-", linewidth=1.3, color=colour, solid_joinstyle="round")
-            if look.fill and _from_zero(numbers, look):
-                axes.fill_between(days, numbers, 0, color=colour, alpha=min(look.fill, 0.4), linewidth=0)
+            axes.plot(
+                days, numbers, "--" if style.dashed else "-", linewidth=1.3, color=colour, solid_joinstyle="round"
+            )
+            if style.fill and _from_zero(numbers, style):
+                axes.fill_between(days, numbers, 0, color=colour, alpha=min(style.fill, 0.4), linewidth=0)
 
 
-def _from_zero(numbers: Sequence[float], look: Look) -> bool:
+def _from_zero(numbers: Sequence[float], style: Style) -> bool:
     """Whether an area below the line says something: not where it would pull the axis down to a zero far away."""
     low, high = min(numbers), max(numbers)
-    return look.downwards or (low >= 0 and low <= 0.5 * high)
+    return style.downwards or (low >= 0 and low <= 0.5 * high)
 
 
-def _stacked(axes: Axes, lines: Sequence[Line], styles: dict[str, Look], join: float, step: int) -> None:
+def _stacked(axes: Axes, lines: Sequence[Line], styles: dict[str, Style], join: float, step: int) -> None:
     """Areas on top of each other. A time that lacks one line lacks the sum, too, and is a gap."""
     times = [line.times for line in lines]
     common = sorted(set(times[0]).intersection(*times[1:]))
@@ -167,8 +169,8 @@ def _stacked(axes: Axes, lines: Sequence[Line], styles: dict[str, Look], join: f
             heights = [float(known[each] or 0.0) for each in run]
             heights += heights[-1:] * (len(days) - len(run))
             top = [low + height for low, height in zip(bottom, heights, strict=True)]
-            look = styles[line.name]
-            axes.fill_between(days, bottom, top, color=_STANDS_FOR[look.colour], alpha=0.75, linewidth=0)
+            style = styles[line.name]
+            axes.fill_between(days, bottom, top, color=_STANDS_FOR[style.colour], alpha=0.75, linewidth=0)
             bottom = top
         run = [] if time is None else [time]
 

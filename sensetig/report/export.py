@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sensetig.report.errors import ReportError
+from sensetig.errors import ReportError
 from sensetig.report.lines import Drawn
 from sensetig.report.panels import Board
 
@@ -23,7 +23,7 @@ _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-sta
 _TIMEOUT_SECONDS = 180
 
 #: The width of a PNG; and the height above which Chromium no longer draws one.
-_WIDTH, _MOST_HEIGHT = 1400, 16_000
+_WIDTH, _MAX_HEIGHT = 1400, 16_000
 
 COLUMNS = ("device", "time", "dashboard", "panel", "series", "unit", "value")
 
@@ -84,9 +84,9 @@ def as_png(page: str) -> bytes:
         if told is None:
             raise ReportError("Chromium did not say how high the page is; take --format pdf or html")
         height = int(told[1])
-        if height > _MOST_HEIGHT:
+        if height > _MAX_HEIGHT:
             raise ReportError(
-                f"the page is {height} pixels high, and a PNG can have {_MOST_HEIGHT}; name fewer dashboards with "
+                f"the page is {height} pixels high, and a PNG can have {_MAX_HEIGHT}; name fewer dashboards with "
                 "--dashboard, or take --format pdf"
             )
         _browse(Path(folder), page, f"--window-size={_WIDTH},{height}", f"--screenshot={target}", "--hide-scrollbars")

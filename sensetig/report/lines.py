@@ -7,15 +7,15 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from sensetig.influxdb.client import Client, Series
 from sensetig.report import panels
 from sensetig.report.panels import Panel
 from sensetig.report.period import Period
-from sensetig.report.reader import Reader, Series
 
 HOUR_SECONDS = 3600
 
 #: States are asked for in so many steps at most: a week in the 10 s in which a Pi is read.
-_MOST_STATES = 61_000
+_MAX_STATES = 61_000
 
 
 class Line(NamedTuple):
@@ -43,7 +43,7 @@ class Drawn(NamedTuple):
         return not self.lines
 
 
-def ask(reader: Reader, panel: Panel, device: str, period: Period) -> Drawn:
+def ask(client: Client, panel: Panel, device: str, period: Period) -> Drawn:
     """Ask for a panel's lines. A line without one value is none."""
     queries, steps = [], []
     hourly = period.hourly or any(target.hourly for target in panel.targets)
@@ -61,7 +61,7 @@ def ask(reader: Reader, panel: Panel, device: str, period: Period) -> Drawn:
         queries.append(filled)
         steps.append(step)
     lines: list[Line] = []
-    answers = reader.ask_all(queries, "hourly" if hourly else "raw")
+    answers = client.query_all(queries, "hourly" if hourly else "raw")
     for target, step, answer in zip(panel.targets, steps, answers, strict=True):
         for line in named(answer, target.alias):
             # A step that begins at the period's end is the next period's.
@@ -103,7 +103,7 @@ def _step(panel: Panel, query: str, period: Period, *, by_hour: bool, hourly: bo
         return HOUR_SECONDS
     if panel.kind == "state-timeline" and not hourly:
         # The last state of half an hour hides what was so for a minute of it.
-        return max(10, min(period.step, int(period.seconds / _MOST_STATES / 10) * 10))
+        return max(10, min(period.step, int(period.seconds / _MAX_STATES / 10) * 10))
     return max(period.step, HOUR_SECONDS if hourly else 0)
 
 

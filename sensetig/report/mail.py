@@ -11,13 +11,13 @@ from email.utils import formatdate, make_msgid
 from pathlib import Path
 from typing import NamedTuple
 
-from sensetig.report.errors import ReportError
+from sensetig.errors import ReportError
 
 _TIMEOUT_SECONDS = 60
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-class Post(NamedTuple):
+class SmtpConfig(NamedTuple):
     """How mail is sent.
 
     Args:
@@ -36,25 +36,25 @@ class Post(NamedTuple):
     ca_file: str = ""
 
 
-def check(post: Post) -> None:
+def check(config: SmtpConfig) -> None:
     """Raise ReportError for settings that cannot work or are not safe."""
-    if post.security == "none" and post.host not in _LOOPBACK:
-        raise ReportError(f"mail to {post.host} would go over the network in the clear: take --smtp-security starttls")
-    for address in (post.sender, *post.to):
+    if config.security == "none" and config.host not in _LOOPBACK:
+        raise ReportError(f"mail to {config.host} would cross the network in the clear: take --smtp-security starttls")
+    for address in (config.sender, *config.to):
         if "@" not in address.strip("@") or any(character in address for character in "\r\n \t"):
             raise ReportError(f"{address!r} is no address for mail; expected one such as pi@example.org")
-    if post.user and not post.password:
+    if config.user and not config.password:
         raise ReportError("--smtp-user wants --smtp-password-file")
-    if not post.password.isascii():
+    if not config.password.isascii():
         raise ReportError("the password in --smtp-password-file is not ASCII, as SMTP needs it; choose another")
 
 
-def message(post: Post, report: Path, subject: str, text: str) -> EmailMessage:
+def message(config: SmtpConfig, report: Path, subject: str, text: str) -> EmailMessage:
     """The mail: the summary as its text, and the report attached. Raises ReportError when that cannot be read."""
     mail = EmailMessage()
-    mail["From"], mail["To"], mail["Subject"] = post.sender, ", ".join(post.to), subject
+    mail["From"], mail["To"], mail["Subject"] = config.sender, ", ".join(config.to), subject
     mail["Date"] = formatdate(localtime=True)
-    mail["Message-ID"] = make_msgid(domain=post.sender.rpartition("@")[2])
+    mail["Message-ID"] = make_msgid(domain=config.sender.rpartition("@")[2])
     mail["Auto-Submitted"] = "auto-generated"
     mail.set_content(text)
     kind, _, subtype = (mimetypes.guess_type(report.name)[0] or "application/octet-stream").partition("/")
@@ -66,24 +66,24 @@ def message(post: Post, report: Path, subject: str, text: str) -> EmailMessage:
     return mail
 
 
-def send(post: Post, mail: EmailMessage) -> tuple[str, ...]:
+def send(config: SmtpConfig, mail: EmailMessage) -> tuple[str, ...]:
     """Send a mail; the recipients that the server refused while it took it for others. Raises ReportError."""
-    where = f"{post.host}:{post.port}"
+    where = f"{config.host}:{config.port}"
     try:
-        context = ssl.create_default_context(cafile=post.ca_file or None)
-        with _connect(post, context) as server:
-            if post.security == "starttls":
+        context = ssl.create_default_context(cafile=config.ca_file or None)
+        with _connect(config, context) as server:
+            if config.security == "starttls":
                 server.starttls(context=context)
-            if post.user:
-                server.login(post.user, post.password)
+            if config.user:
+                server.login(config.user, config.password)
             refused = server.send_message(mail)
     except ssl.SSLError as error:
         reason = getattr(error, "verify_message", "") or error.reason or "TLS failed"
         failure = f"the mail server {where} could not be trusted: {reason}; see --smtp-ca-file and --smtp-security"
     except smtplib.SMTPNotSupportedError as error:
-        failure = f"the mail server {where} does not do what is asked of it: {' '.join(str(error).split())}"
+        failure = f"the mail server {where} lacks a feature that is needed: {' '.join(str(error).split())}"
     except smtplib.SMTPAuthenticationError as error:
-        failure = f"the mail server {where} did not let {post.user} sign in (code {error.smtp_code})"
+        failure = f"the mail server {where} did not let {config.user} sign in (code {error.smtp_code})"
     except smtplib.SMTPRecipientsRefused as error:
         failure = f"the mail server {where} refused the recipients {', '.join(error.recipients)}"
     except smtplib.SMTPResponseException as error:
@@ -97,7 +97,7 @@ def send(post: Post, mail: EmailMessage) -> tuple[str, ...]:
     raise ReportError(f"{failure}; the report is kept, and is sent with the next")
 
 
-def _connect(post: Post, context: ssl.SSLContext) -> smtplib.SMTP:
-    if post.security == "tls":
-        return smtplib.SMTP_SSL(post.host, post.port, timeout=_TIMEOUT_SECONDS, context=context)
-    return smtplib.SMTP(post.host, post.port, timeout=_TIMEOUT_SECONDS)
+def _connect(config: SmtpConfig, context: ssl.SSLContext) -> smtplib.SMTP:
+    if config.security == "tls":
+        return smtplib.SMTP_SSL(config.host, config.port, timeout=_TIMEOUT_SECONDS, context=context)
+    return smtplib.SMTP(config.host, config.port, timeout=_TIMEOUT_SECONDS)

@@ -1,4 +1,4 @@
-"""Makes a report: asks, tells, draws, and writes it in the form that is wanted."""
+"""Makes a report: queries, summary, charts, and the output format."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 from sensetig import bundle
 from sensetig.alerts.rules import Rule
-from sensetig.influxdb import SetupError
+from sensetig.errors import ReportError, SetupError
+from sensetig.influxdb.client import Client
 from sensetig.influxdb.definitions import read as read_definitions
-from sensetig.report import alerts, facts, lines, panels, shelf
-from sensetig.report.errors import ReportError
+from sensetig.report import alerts, lines, panels, stats, store
+from sensetig.report.devices import hosts
 from sensetig.report.export import as_csv, as_pdf, as_png
+from sensetig.report.narrative import as_text, fired, summary, verdict
 from sensetig.report.period import Period, period, said
-from sensetig.report.reader import Reader, hosts
-from sensetig.report.words import as_text, fired, summary, verdict
 
 #: The dashboard of months and years, which says nothing of days.
 _HOURS = "history"
@@ -27,7 +27,7 @@ _MISSING = "a report wants its libraries: run pip install 'sensetig[report]'"
 
 
 class Wanted(NamedTuple):
-    """What a report is to show.
+    """The contents of a report.
 
     Args:
         device: whose.
@@ -42,6 +42,10 @@ class Wanted(NamedTuple):
     boards: tuple[str, ...] = ()
 
 
+class NoData(ReportError):
+    """The device has no data in the period."""
+
+
 class Made(NamedTuple):
     """A report: its bytes, its summary as text, and the whole of it in a few words."""
 
@@ -50,9 +54,9 @@ class Made(NamedTuple):
     verdict: str
 
 
-def known_device(reader: Reader, device: str) -> None:
+def known_device(client: Client, device: str) -> None:
     """Raise ReportError, with the devices that there are, for one that has never written."""
-    there = hosts(reader)
+    there = hosts(client)
     if device not in there:
         few = ", ".join(there[:20]) + (f" and {len(there) - 20} more" if len(there) > 20 else "")
         raise ReportError(f"there is no data of a device {device!r}; there is of: {few or 'none'}")
@@ -67,27 +71,27 @@ def raw_kept_days() -> float:
     return next((each.retention_seconds / 86400 for each in buckets if each.name == "raw"), 0.0)
 
 
-def make(reader: Reader, wanted: Wanted, now: datetime, say: Callable[[str], None] = lambda _: None) -> Made:
+def make(client: Client, wanted: Wanted, now: datetime, say: Callable[[str], None] = lambda _: None) -> Made:
     """Make a report. Raises ReportError, also where there is nothing to show at all."""
     when, device = wanted.period, wanted.device
     boards = [board for board in _boards(wanted.boards) if when.hourly or board.key != _HOURS or wanted.boards]
     drawn = [
-        (board, [lines.ask(reader, panel, device, when) for panel in board.panels])
+        (board, [lines.ask(client, panel, device, when) for panel in board.panels])
         for board in boards
     ]  # fmt: skip
-    told = facts.gather(reader, device, when)
+    told = stats.gather(client, device, when)
     sentences = summary(told, when, device)
     if told.alive_by is None and all(each.empty for _, panels_drawn in drawn for each in panels_drawn):
-        raise ReportError(
+        raise NoData(
             f"there is no data of {device} in the bucket {when.bucket} from {said(when.begin)} to {said(when.end)}"
         )
     kept = _kept_since(now)
-    rules = alerts.gather(reader, _rules(), device, when, int(kept.timestamp() * 1000) if kept else 0)
+    rules = alerts.gather(client, _rules(), device, when, int(kept.timestamp() * 1000) if kept else 0)
     sentences += fired(alerts.together(rules.alerts), when)
     text, words = as_text(device, when, sentences), verdict(sentences)[1]
     if wanted.kind == "csv":
         return Made(as_csv(device, drawn).encode(), text, words)
-    pictures = facts.pictures(reader, device, when)
+    pictures = stats.pictures(client, device, when)
     known = kept is None or when.end > kept
     try:
         from sensetig.report.page import Content, render
@@ -133,20 +137,18 @@ def short_report(url: str, token: str, folder: Path, begin: datetime, now: datet
         begin, now: with their zone, which is the pages'.
 
     Raises:
-        ReportError: nothing can be asked for, drawn or written.
+        ReportError, InfluxDBError: nothing can be queried, drawn or written.
     """
-    reader = Reader(url, token)
-    there = shelf.Shelf(folder)
+    client = Client(url, token)
+    there = store.ReportStore(folder)
     # The demo's Telegraf reads every 2 s, and its charts are short.
     span = period(begin, now, now, raw_kept_days=0, bucket="raw")._replace(step=5)
     pages = []
-    for device in hosts(reader):
+    for device in hosts(client):
         try:
-            made = make(reader, Wanted(device, span), now)
-        except ReportError as error:
-            if "there is no data of" in str(error):
-                continue  # a device of an earlier demo, whose data the folder still holds
-            raise
-        pages.append(there.add(shelf.name(device, begin, now, "html"), made.content))
+            made = make(client, Wanted(device, span), now)
+        except NoData:
+            continue  # a device of an earlier demo, whose data the folder still holds
+        pages.append(there.add(store.name(device, begin, now, "html"), made.content))
     there.tidy(20)
     return pages

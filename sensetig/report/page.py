@@ -8,14 +8,25 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from collectors import __version__
+from sensetig.policy import ACT, GOOD, LOOK
 from sensetig.report.alerts import Alerts, together
 from sensetig.report.charts import Chart, draw
-from sensetig.report.facts import Picture
 from sensetig.report.lines import Drawn
+from sensetig.report.narrative import (
+    ALERT,
+    LEVELS,
+    PLAIN,
+    Sentence,
+    headings,
+    urgent,
+    verdict,
+    when,
+    zone,
+)
 from sensetig.report.numbers import duration, number
 from sensetig.report.panels import Board
 from sensetig.report.period import Period, said
-from sensetig.report.words import ACT, ALERT, GOOD, LEVELS, LOOK, PLAIN, Sentence, headings, urgent, verdict, when, zone
+from sensetig.report.stats import Picture
 
 #: What stands before a sentence, so that its colour is not the only sign.
 SIGNS = {ACT: ("✖", "act"), LOOK: ("▲", "look"), GOOD: ("✓", "well"), PLAIN: ("·", "")}

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sensetig.report.errors import ReportError
+from sensetig.errors import ReportError
 from sensetig.report.period import Period
 
 #: The provisioned datasources that a report can read, and the bucket behind each; the first follows the period.
@@ -112,7 +112,7 @@ def _panel(board: str, row: str, panel: Mapping[str, Any]) -> Panel | None:
         targets.append(Target(query, target.get("alias", ""), source == _ALWAYS_HOURLY))
     if not targets:
         return None
-    looks = panel["fieldConfig"]
+    config = panel["fieldConfig"]
     return Panel(
         board,
         row,
@@ -120,8 +120,8 @@ def _panel(board: str, row: str, panel: Mapping[str, Any]) -> Panel | None:
         panel.get("description", ""),
         panel["type"],
         tuple(targets),
-        looks["defaults"],
-        tuple(looks.get("overrides") or ()),
+        config["defaults"],
+        tuple(config.get("overrides") or ()),
     )
 
 

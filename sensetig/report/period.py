@@ -1,4 +1,4 @@
-"""From when to when a report tells, which bucket that is read from, and how much time one point stands for."""
+"""The period of a report, its bucket, and the time between two points."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sensetig.report.errors import ReportError
+from sensetig.errors import ReportError
 
 _AGO = re.compile(r"(\d+)\s*(m|h|d|w)")
 _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}

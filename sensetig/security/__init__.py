@@ -1,1 +1,1 @@
-"""Who is trusted: tokens that change without a loss, devices that are revoked, certificates, and new Pis that enrol."""
+"""Token rotation, revocation, certificates, and enrolment of new Pis."""

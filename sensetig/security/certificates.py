@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from collectors.core.files import write_atomic
-from sensetig.security.errors import TrustError
+from sensetig.errors import SecurityError
 
-#: How long the list of revoked certificates is good without being made anew.
+#: How long the list of revoked certificates is valid, in days.
 _LIST_DAYS = 3650
 
 #: How far a clock may be behind this one's.
@@ -32,17 +32,17 @@ def ends(certificate: x509.Certificate) -> datetime:
 
 
 def read(path: Path) -> x509.Certificate:
-    """The certificate in a file. Raises TrustError."""
+    """The certificate in a file. Raises SecurityError."""
     try:
         return x509.load_pem_x509_certificate(path.read_bytes())
     except OSError as error:
-        raise TrustError(f"the certificate {path} cannot be read: {error.strerror}") from None
+        raise SecurityError(f"the certificate {path} cannot be read: {error.strerror}") from None
     except ValueError:
-        raise TrustError(f"{path} is no certificate in PEM") from None
+        raise SecurityError(f"{path} is no certificate in PEM") from None
 
 
 def renew(path: Path, authority: Path, *, now: datetime, within_days: int, valid_days: int) -> datetime | None:
-    """Make a certificate anew that ends soon: the same key, names and purposes, for longer.
+    """Renew a certificate that expires soon, with the same key, names and purposes.
 
     Args:
         path: the certificate.
@@ -55,17 +55,17 @@ def renew(path: Path, authority: Path, *, now: datetime, within_days: int, valid
         When the new one ends; None where the old one was left alone.
 
     Raises:
-        TrustError: it is not of this authority, or something cannot be read or written.
+        SecurityError: it is not of this authority, or something cannot be read or written.
     """
     old = read(path)
     if ends(old) > now + timedelta(days=within_days):
         return None
     issuer, key = read(authority / "authority.crt"), private_key(authority)
     if old.issuer != issuer.subject:
-        raise TrustError(f"{path} was made by {old.issuer.rfc4514_string()}, and not by the authority in {authority}")
+        raise SecurityError(f"{path} was made by {old.issuer.rfc4514_string()}, not by the authority in {authority}")
     end = min(now + timedelta(days=valid_days), ends(issuer))
     if end <= ends(old):
-        raise TrustError(f"the authority in {authority} ends on {ends(issuer):%Y-%m-%d}; the playbook makes it anew")
+        raise SecurityError(f"the authority in {authority} ends on {ends(issuer):%Y-%m-%d}; the playbook makes it anew")
     builder = (
         x509.CertificateBuilder()
         .subject_name(old.subject)
@@ -83,7 +83,7 @@ def renew(path: Path, authority: Path, *, now: datetime, within_days: int, valid
 
 
 def revoke(authority: Path, certificates: Iterable[Path], now: datetime) -> bool:
-    """Put certificates onto the authority's list of revoked ones; whether the list has changed. Raises TrustError.
+    """Put certificates onto the authority's list of revoked ones; whether the list has changed. Raises SecurityError.
 
     Without a list there is one afterwards, which may be empty.
     """
@@ -94,7 +94,7 @@ def revoke(authority: Path, certificates: Iterable[Path], now: datetime) -> bool
         try:
             known = {each.serial_number: each for each in x509.load_pem_x509_crl(path.read_bytes())}
         except (OSError, ValueError):
-            raise TrustError(f"{path} is no list of revoked certificates: move it away, and revoke again") from None
+            raise SecurityError(f"{path} is no list of revoked certificates: move it away, and revoke again") from None
     serials = {read(each).serial_number for each in certificates} - set(known)
     if not serials and path.exists():
         return False
@@ -114,24 +114,24 @@ def revoke(authority: Path, certificates: Iterable[Path], now: datetime) -> bool
 
 
 def private_key(authority: Path) -> ec.EllipticCurvePrivateKey:
-    """The key of the authority in a folder. Raises TrustError."""
+    """The key of the authority in a folder. Raises SecurityError."""
     path = authority / "authority.key"
     try:
         key = serialization.load_pem_private_key(path.read_bytes(), None)
     except OSError as error:
-        raise TrustError(
+        raise SecurityError(
             f"the authority's key {path} cannot be read: {error.strerror}; this is done on the hub, as root"
         ) from None
     except ValueError:
-        raise TrustError(f"{path} is no private key in PEM") from None
+        raise SecurityError(f"{path} is no private key in PEM") from None
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise TrustError(f"{path} is another kind of key than the playbook makes")
+        raise SecurityError(f"{path} is another kind of key than the playbook makes")
     return key
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Write a file so that whoever reads it has the old one or the new one."""
+    """Write a file atomically. Raises SecurityError."""
     try:
         write_atomic(path, data, 0o644)
     except OSError as error:
-        raise TrustError(f"{path} cannot be written: {error.strerror}") from None
+        raise SecurityError(f"{path} cannot be written: {error.strerror}") from None

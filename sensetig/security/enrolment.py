@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from collectors.core.files import AtomicFile, write_atomic
-from sensetig.security.errors import TrustError
+from sensetig.errors import SecurityError
 from sensetig.security.hub import Hub
 
 #: A device's name is a file's, a host's and a topic's.
@@ -27,16 +27,16 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _HOST_KEY = re.compile(r"(ssh-ed25519|ecdsa-sha2-nistp256|ssh-rsa) [A-Za-z0-9+/]{40,1000}={0,2}")
 
 #: How long a request may be, in bytes.
-REQUEST_BYTES_MOST = 8192
+MAX_REQUEST_BYTES = 8192
 
-_KEYS_MOST = 4
+_MAX_KEYS = 4
 
 #: The name of a network interface, as Linux has them.
 _ZONE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}")
 
 
 class Request(NamedTuple):
-    """What a Pi asks with; it does not show its token when it is printed."""
+    """The request of a Pi; its token does not show when it is printed."""
 
     device: str
     token: str
@@ -47,13 +47,13 @@ class Request(NamedTuple):
 
 
 class Refused(Exception):
-    """The request is refused; the message says why, to whoever has the right token, and nothing to others."""
+    """The request is refused; the message gives the reason to a client with the right token, and nothing to others."""
 
 
 def check_name(device: str) -> None:
-    """Raises TrustError where that cannot be a device."""
+    """Raises SecurityError where that cannot be a device."""
     if not NAME.fullmatch(device):
-        raise TrustError(
+        raise SecurityError(
             f"{device!r} cannot be a device's name: expected 1 to 63 letters, digits, '.', '_' or '-', beginning with "
             "a letter or a digit"
         )
@@ -90,8 +90,8 @@ def parse(body: bytes) -> Request:
         raise Refused("that is no device's name")
     if not isinstance(token, str) or not re.fullmatch(r"[A-Za-z0-9_-]{43}", token):
         raise Refused("that is no token")
-    if not isinstance(keys, list) or not 0 < len(keys) <= _KEYS_MOST:
-        raise Refused(f"expected 1 to {_KEYS_MOST} host keys")
+    if not isinstance(keys, list) or not 0 < len(keys) <= _MAX_KEYS:
+        raise Refused(f"expected 1 to {_MAX_KEYS} host keys")
     if not all(isinstance(each, str) and _HOST_KEY.fullmatch(each) for each in keys):
         raise Refused("that is no host key")
     return Request(device, token, tuple(keys))
@@ -122,10 +122,10 @@ def accept(pending: Path, accepted: Path, request: Request, address: str, now: f
 
 
 def create(hub: Hub, device: str, now: float, valid_seconds: float) -> str:
-    """A new ticket's token; one that the device had before holds no more. Raises TrustError."""
+    """A new ticket's token; one that the device had before holds no more. Raises SecurityError."""
     check_name(device)
     if (hub.revoked / device).exists():
-        raise TrustError(f"{device} has been revoked; if it is in good hands again: sensetig revoke --back {device}")
+        raise SecurityError(f"{device} has been revoked; if it is in good hands again: sensetig revoke --back {device}")
     token = secrets.token_urlsafe(32)
     try:
         group = hub.pending.stat().st_gid
@@ -134,16 +134,16 @@ def create(hub: Hub, device: str, now: float, valid_seconds: float) -> str:
             os.fchmod(file.fileno(), 0o640)
             file.write(ticket(device, token, int(now + valid_seconds)).encode())
     except FileNotFoundError:
-        raise TrustError(
+        raise SecurityError(
             f"{hub.pending} is not there: set enrolment_enabled for the hub, and run the playbook"
         ) from None
     except OSError as error:
-        raise TrustError(f"the ticket cannot be kept in {hub.pending}: {error.strerror}") from None
+        raise SecurityError(f"the ticket cannot be kept in {hub.pending}: {error.strerror}") from None
     return token
 
 
 def admit(hub: Hub, now: float) -> tuple[list[str], list[str]]:
-    """Take what was accepted into the hub's inventory: the devices, and what was refused, in sentences.
+    """Add accepted devices to the hub's inventory: the devices, and a sentence for each refusal.
 
     What the service has accepted is checked again: it may write there, and is not trusted for that.
     """
@@ -163,7 +163,7 @@ def admit(hub: Hub, now: float) -> tuple[list[str], list[str]]:
 def _admitted(hub: Hub, path: Path, now: float) -> str:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as file:
-        data = json.loads(file.read(2 * REQUEST_BYTES_MOST))
+        data = json.loads(file.read(2 * MAX_REQUEST_BYTES))
     address = check_address(data.pop("address"))
     request = parse(json.dumps(data).encode())
     if (hub.revoked / request.device).exists():
@@ -205,7 +205,7 @@ def forget(hub: Hub, device: str) -> bool:
 
 
 def _keep(hub: Hub, known: dict[str, dict[str, Any]]) -> None:
-    """Write what is known, and what Ansible and ssh make of it."""
+    """Write the enrolled devices, and the inventory and known hosts made of them."""
     arguments = f"-o UserKnownHostsFile={hub.inventory}/known_hosts -o StrictHostKeyChecking=yes -o HostKeyAlias="
     hosts = {
         device: {

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class FirstBoot(NamedTuple):
-    """What a new Pi has to know.
+    """The data that a new Pi needs.
 
     Args:
         device: its name.

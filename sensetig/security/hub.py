@@ -1,4 +1,4 @@
-"""Where a hub that the playbook has installed keeps what it trusts, and how its own Telegraf is handed a token."""
+"""The files of an installed hub: tokens, certificates, enrolment; and a new token for its own Telegraf."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
-from sensetig.security.errors import TrustError
+from sensetig.errors import SecurityError
 
-#: How long a service may take to start anew, in seconds.
+#: How long a service may take to restart, in seconds.
 _RESTART_SECONDS = 60
 
 
@@ -61,7 +61,7 @@ class Hub(NamedTuple):
 
     @property
     def pending(self) -> Path:
-        """Tickets that nobody has used yet; the service reads them, and root alone writes."""
+        """Unused tickets; the service reads them, and root alone writes."""
         return self.top / "etc/sensetig/enrolment"
 
     @property
@@ -74,26 +74,19 @@ class Hub(NamedTuple):
         """The hashed passwords of the broker."""
         return self.top / "etc/mosquitto/sensetig.passwd"
 
-    def influxdb_url(self) -> str:
-        """Where this machine's commands reach its InfluxDB."""
-        try:
-            return (self.top / "etc/sensetig/influxdb-url").read_text(encoding="utf-8").strip()
-        except OSError:
-            return "http://127.0.0.1:8086"
-
     def enrolment_url(self) -> str:
-        """Where new Pis reach the enrolment service. Raises TrustError where there is none."""
+        """Where new Pis reach the enrolment service. Raises SecurityError where there is none."""
         return self._read(self.inventory / "enrolment-url")
 
     def public(self, what: str) -> str:
-        """The certificate of the ``authority``, or the ssh ``key`` with which the hub comes in. Raises TrustError."""
+        """The certificate of the ``authority``, or the ssh ``key`` that the hub logs in with. Raises SecurityError."""
         return self._read(self.authority / "authority.crt" if what == "authority" else self.inventory / "key.pub")
 
     def _read(self, path: Path) -> str:
         try:
             return path.read_text(encoding="utf-8").strip()
         except OSError as error:
-            raise TrustError(
+            raise SecurityError(
                 f"{path} cannot be read ({error.strerror}): new Pis enrol on a hub that has enrolment_enabled, as root"
             ) from None
 
@@ -107,11 +100,11 @@ class Hub(NamedTuple):
         return found[1] if found else ""
 
     def hand_over(self, secret: str) -> None:
-        """Give this machine's own Telegraf a token, encrypted for this machine. Raises TrustError."""
+        """Give this machine's own Telegraf a token, encrypted for this machine. Raises SecurityError."""
         encrypted = self.credentials / "telegraf_token"
         command = ["systemd-creds", "encrypt", "--with-key=host", "--name=telegraf_token", "-", str(encrypted)]
         _run("encrypt the token for Telegraf", command, secret)
-        _run("start Telegraf anew", ["systemctl", "restart", "telegraf.service"])
+        _run("restart Telegraf", ["systemctl", "restart", "telegraf.service"])
 
 
 def _run(purpose: str, command: list[str], given: str = "") -> None:
@@ -120,7 +113,7 @@ def _run(purpose: str, command: list[str], given: str = "") -> None:
             command, input=given, capture_output=True, text=True, check=False, timeout=_RESTART_SECONDS
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise TrustError(f"{command[0]} could not {purpose}: {type(error).__name__}") from None
+        raise SecurityError(f"{command[0]} could not {purpose}: {type(error).__name__}") from None
     if done.returncode:
         said = " ".join(done.stderr.split())[:300]
-        raise TrustError(f"{command[0]} could not {purpose}: {said or f'status {done.returncode}'}")
+        raise SecurityError(f"{command[0]} could not {purpose}: {said or f'status {done.returncode}'}")

@@ -20,9 +20,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from collectors.core.files import write_atomic
+from sensetig.errors import SecurityError
 from sensetig.security.certificates import BEFORE, ends, private_key, read, revoke
 from sensetig.security.enrolment import check_address, check_name
-from sensetig.security.errors import TrustError
 
 #: A machine's name below this domain is in its certificate, and no public authority certifies it.
 DOMAIN = "sensetig.internal"
@@ -41,7 +41,7 @@ class Names(NamedTuple):
 
 
 def names_of(texts: Sequence[str]) -> Names:
-    """DNS names and IP addresses told apart, each once. Raises TrustError for a text that is neither."""
+    """DNS names and IP addresses told apart, each once. Raises SecurityError for a text that is neither."""
     dns: list[str] = []
     addresses: list[str] = []
     for text in dict.fromkeys(texts):
@@ -49,7 +49,7 @@ def names_of(texts: Sequence[str]) -> Names:
             addresses.append(check_address(text, scope=False))
         except ValueError:
             if not _DNS.fullmatch(text) or len(text) > 253:
-                raise TrustError(
+                raise SecurityError(
                     f"{text[:80]!r} is neither a DNS name nor an IP address; correct it in the inventory"
                 ) from None
             dns.append(text.lower())
@@ -71,7 +71,7 @@ def establish(folder: Path, name: str, permitted: Names, now: datetime, valid_da
         Whether something has changed. The key stays the same, so that issued certificates hold on.
 
     Raises:
-        TrustError: something cannot be read or written.
+        SecurityError: something cannot be read or written.
     """
     key_file, certificate_file = folder / "authority.key", folder / "authority.crt"
     changed = not key_file.exists()
@@ -87,7 +87,7 @@ def establish(folder: Path, name: str, permitted: Names, now: datetime, valid_da
             write_atomic(certificate_file, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
             changed = True
     except OSError as error:
-        raise TrustError(f"the authority in {folder} cannot be kept: {error.strerror}") from None
+        raise SecurityError(f"the authority in {folder} cannot be kept: {error.strerror}") from None
     if not (folder / "revoked.crl").exists():
         revoke(folder, (), now)
         changed = True
@@ -116,7 +116,7 @@ def issue(
         renew_days: a certificate for the same key and names that holds for longer than this is kept.
 
     Raises:
-        TrustError: the key cannot be used, or something cannot be read or written.
+        SecurityError: the key cannot be used, or something cannot be read or written.
     """
     check_name(device)
     key = _public_key(public_key)
@@ -155,7 +155,7 @@ def issue(
         kept.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_atomic(kept / f"{sha256(text).hexdigest()[:16]}.crt", text)
     except OSError as error:
-        raise TrustError(f"the certificate of {device} cannot be kept in {kept}: {error.strerror}") from None
+        raise SecurityError(f"the certificate of {device} cannot be kept in {kept}: {error.strerror}") from None
     return text, True
 
 
@@ -214,7 +214,7 @@ def _public_key(text: bytes) -> ec.EllipticCurvePublicKey:
         except ValueError:
             key = None
     if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.key_size < 256:
-        raise TrustError("this is no public key of an elliptic curve of 256 bits or more in PEM; make the key again")
+        raise SecurityError("this is no public key of an elliptic curve of 256 bits or more in PEM; make the key again")
     return key
 
 

@@ -7,15 +7,15 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from sensetig.security.errors import TrustError
+from sensetig.errors import SecurityError
 from sensetig.security.hub import Hub
 
 
 def run(hub: Hub, name: str, devices: Sequence[str], *options: str) -> None:
-    """Run a playbook for these devices; what it says goes to the terminal. Raises TrustError."""
+    """Run a playbook for these devices; its output goes to the terminal. Raises SecurityError."""
     program = hub.controller / "venv/bin/ansible-playbook"
     if not program.exists():
-        raise TrustError(
+        raise SecurityError(
             f"this machine has no playbook with which to reach {', '.join(devices)}: run ansible-playbook {name} "
             f"--limit {','.join(devices)} where you installed from, or set enrolment_enabled for the hub"
         )
@@ -35,6 +35,6 @@ def run(hub: Hub, name: str, devices: Sequence[str], *options: str) -> None:
     sys.stdout.flush()
     status = subprocess.run(command, cwd=folder, env=environ, stdin=subprocess.DEVNULL, check=False).returncode
     if status:
-        raise TrustError(
+        raise SecurityError(
             f"{name} did not end well for {', '.join(devices)} (status {status}); see above, then run it again"
         )

@@ -1,4 +1,4 @@
-"""A device that is lost or stolen: nothing that it was trusted with holds any more, and it is not trusted anew."""
+"""Revocation of a lost or stolen device: its credentials become invalid, and the playbook gives it no new ones."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from datetime import datetime
 from pathlib import Path
 
 from collectors.core.files import AtomicFile, write_atomic
+from sensetig.errors import SecurityError
 from sensetig.influxdb.credentials import Credentials
 from sensetig.influxdb.server import Server
 from sensetig.security import enrolment, tokens
-from sensetig.security.errors import TrustError
 from sensetig.security.hub import Hub
 
 _SECONDS = 30
 
 
 def reload_broker() -> None:
-    """Let the hub's broker read its users anew. Raises TrustError."""
+    """Make the hub's broker reload its users. Raises SecurityError."""
     unit = "mosquitto.service"
     done = subprocess.run(
         ["systemctl", "reload-or-restart", unit], capture_output=True, text=True, check=False, timeout=_SECONDS
     )
     if done.returncode:
-        raise TrustError(
-            f"{unit} could not read what has changed ({done.stderr.strip()[:200]}): systemctl restart {unit}"
+        raise SecurityError(
+            f"{unit} could not reload its users ({done.stderr.strip()[:200]}): systemctl restart {unit}"
         )
 
 
@@ -39,13 +39,13 @@ def revoke(
     now: datetime,
     reload: Callable[[], None] = reload_broker,
 ) -> list[str]:
-    """Take back everything from a device: what was taken, in words; empty where all was before.
+    """Revoke all credentials of a device: those revoked, in words; empty where all were before.
 
     That it is revoked is written down first: should this end in between, the playbook trusts the device no more, and
     the next run takes the rest.
 
     Raises:
-        SetupError, TrustError: something could not be taken; what was named before it is.
+        SetupError, SecurityError: a credential could not be revoked; those before it are.
     """
     enrolment.check_name(device)
     done = ["its place among the trusted devices"] if _mark(hub.revoked, device, now) else []
@@ -61,7 +61,7 @@ def revoke(
 
 
 def take_back(hub: Hub, device: str) -> bool:
-    """Let the playbook trust a device anew; False where it was not revoked."""
+    """Let the playbook trust a device again; False where it was not revoked."""
     enrolment.check_name(device)
     try:
         (hub.revoked / device).unlink()

@@ -21,7 +21,7 @@ def application(pending: Path, accepted: Path, say: Callable[[str], None]) -> St
     Args:
         pending: the folder of tickets, which it reads.
         accepted: the folder of accepted requests, which it writes.
-        say: told each request and what became of it; never a token.
+        say: called with each request and its outcome; never with a token.
     """
 
     async def enrol(request: Request) -> JSONResponse:
@@ -29,7 +29,7 @@ def application(pending: Path, accepted: Path, say: Callable[[str], None]) -> St
         body = b""
         async for chunk in request.stream():
             body += chunk
-            if len(body) > enrolment.REQUEST_BYTES_MOST:
+            if len(body) > enrolment.MAX_REQUEST_BYTES:
                 say(f"refused, from {address}: too long")
                 return JSONResponse({"message": "too long"}, 413)
         try:

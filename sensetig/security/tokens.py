@@ -1,12 +1,11 @@
-"""A device's token is changed without losing a point: the old one holds until the new one is proven to write.
+"""Token rotation without losing a point: the old token stays valid until a point written with the new one arrives.
 
-1. :func:`begin`: a second token is made beside the first. It waits in ``device-<name>.token.next``; everything else
-   goes on with the first.
-2. The device is handed the second one (the playbook does), and its Telegraf is started anew with it.
-3. :func:`prove`: a point that the device measured after that start has arrived.
-4. :func:`finish`: the second token takes the place of the first, and the first is revoked.
+1. :func:`begin`: make a second token, in ``device-<name>.token.next``; everything else goes on with the first.
+2. The playbook installs the second one on the device and restarts its Telegraf.
+3. :func:`prove`: wait for a point that the device measured after that restart.
+4. :func:`finish`: replace the first token with the second, and revoke the first.
 
-Each step can be repeated, and a rotation that was interrupted is taken up where it stood.
+Each step can be repeated, and an interrupted rotation continues where it stopped.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ from typing import NamedTuple
 
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
+from sensetig.errors import SetupError
 from sensetig.influxdb.credentials import Credentials
-from sensetig.influxdb.errors import SetupError
 from sensetig.influxdb.prepare import device_description, device_file, next_description, next_file
 from sensetig.influxdb.server import Server
 from sensetig.influxdb.stored import StoredToken
@@ -34,7 +33,7 @@ _BUCKET = "raw"
 
 
 class Shown(NamedTuple):
-    """What is known of a device's token; never the token.
+    """The state of a device's token; never the token.
 
     Args:
         device: its name.
@@ -97,8 +96,8 @@ def prove(server: Server, device: str, *, since: float, wait_seconds: float) -> 
     Args:
         server: signed in as operator.
         device: its name.
-        since: seconds since 1970, by the device's own clock, at which it had been started anew. A point of its own
-            measured later can have come with the second token alone.
+        since: seconds since 1970, by the device's own clock, at which its Telegraf had restarted. A point that it
+            measured later was written with the second token.
         wait_seconds: how long that point may take.
 
     Raises:
@@ -127,7 +126,7 @@ def finish(server: Server, credentials: Credentials, device: str) -> bool:
         return False
     if not server.accepts(secret):
         raise SetupError(
-            f"InfluxDB does not accept the new token of {device}; the old one still holds. Begin anew: "
+            f"InfluxDB does not accept the new token of {device}; the old one still holds. Start again: "
             f"sensetig token rotate {device}"
         )
     credentials.write(device_file(device), secret)
@@ -154,7 +153,7 @@ def revoke(server: Server, credentials: Credentials, device: str) -> bool:
 
 
 def show(server: Server, credentials: Credentials, devices: Iterable[str]) -> list[Shown]:
-    """What is known of each device's token, those named and those that InfluxDB has."""
+    """The state of the tokens of the devices named and of those that InfluxDB knows."""
     stored = {each.description: each for each in server.all_tokens()}
     of_server = {found[1] for each in stored if (found := re.fullmatch(r"SenseTIG: device (\S+) writes", each))}
     return [_shown(server, credentials, stored, device) for device in sorted(of_server | set(devices))]

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from collectors.core.line_protocol import Metric
-from collectors.sensehat.collector import Lines
+from collectors.sensehat.collector import LineBuilder
 from collectors.sensehat.readings import INVALID, Reading
 from sensetig.simulator.profile import Profile
 
@@ -33,7 +33,7 @@ _DIGITS = 6
 
 
 class Message(NamedTuple):
-    """What is sent at once.
+    """A message.
 
     Args:
         device: the sender.
@@ -57,7 +57,7 @@ class Status(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """Something that went wrong, with what it befell.
+    """A fault, with the readings that it affects.
 
     Args:
         kind: ``dropout``, ``stuck``, ``spike``, ``out_of_range``, ``late``, ``lost``, ``offline``, ``duplicate`` or one
@@ -147,7 +147,7 @@ class Device:
         self._start_ns = start_ns
         self._chance = Random(f"{seed}/{number}/faults")
         # What is stuck must not be left out here: to notice it is the other end's task.
-        self._lines = Lines(self.name, tags, None, None, stale_after=0, refuse=_pass_over)
+        self._lines = LineBuilder(self.name, tags, None, None, stale_after=0, on_error=_pass_over)
         self._stuck: dict[str, tuple[int, float]] = {}
         self._offline_until_ns = 0
         self._losing = False
@@ -162,7 +162,7 @@ class Device:
         return now_ns + self.character.clock_offset_ns + round(since_ns * self.character.clock_drift_ppm / 1e6)
 
     def step(self, now_ns: int, reading: Reading) -> Step:
-        """Sense what there is now, and send what is to be sent now."""
+        """Take the readings that are due, and send the messages that are due."""
         step = Step([], [])
         time_ns = self.stamp(now_ns)
         metrics = self._sense(now_ns, time_ns, reading, step.faults)
@@ -173,7 +173,7 @@ class Device:
         return step
 
     def finish(self) -> Step:
-        """Send what is held back, at the end of the simulation."""
+        """Send messages that were held back, at the end of the simulation."""
         step = Step([], [])
         if self._offline_until_ns:
             self._return(step)
@@ -215,7 +215,9 @@ class Device:
         if "colour" not in profile.measurements:
             reading = reading._replace(colour=None)
         metrics = tuple(
-            metric for metric in self._lines.of(reading, time_ns) if metric.series.measurement in profile.measurements
+            metric
+            for metric in self._lines.build(reading, time_ns)
+            if metric.series.measurement in profile.measurements
         )
         if "environment" in profile.measurements:
             emitted = {(metric.series.tags.get("sensor"), field) for metric in metrics for field in metric.fields}

@@ -1,4 +1,4 @@
-"""Plays the devices: each asked when it is due, what it does handed on, in real time or as fast as may be."""
+"""Runs the devices when they are due, in real time or as fast as possible, and hands on their messages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 from collectors.sensehat.readings import Reading
 from sensetig.simulator import SimulatorError
 from sensetig.simulator.device import Device, Step
-from sensetig.simulator.ledger import Ledger
+from sensetig.simulator.send_log import SendLog
 from sensetig.simulator.transports import Deliveries, Transport
 
 #: Readings after which the event loop gets its turn, whatever the transport does.
@@ -91,7 +91,7 @@ class Drive:
         source: Readings,
         transport: Transport,
         deliveries: Deliveries,
-        ledger: Ledger,
+        send_log: SendLog,
         *,
         stop: asyncio.Event,
         abandon: asyncio.Event,
@@ -103,7 +103,7 @@ class Drive:
         self._source = source
         self._transport = transport
         self._deliveries = deliveries
-        self._ledger = ledger
+        self._send_log = send_log
         self._stop = stop
         self._abandon = abandon
         self._timer = timer
@@ -140,7 +140,7 @@ class Drive:
                 if isinstance(failed, Exception):
                     raise failed
             seconds = self._timer() - began
-            self._ledger.abandon(self._deliveries.fatal or "no answer came")
+            self._send_log.abandon(self._deliveries.fatal or "no answer came")
         finally:
             await self._transport.close()
         return Outcome(seconds, self._behind, interrupted, self._deliveries.fatal)
@@ -172,7 +172,7 @@ class Drive:
 
     async def _play(self, step: Step) -> None:
         for fault in step.faults:
-            self._ledger.fault(fault)
+            self._send_log.fault(fault)
         for event in step.events:
             await self._transport.send(event)
 

@@ -11,7 +11,7 @@ from sensetig.simulator import SimulatorError
 
 MEASUREMENTS = ("environment", "imu", "colour")
 
-#: What a sensor measures, by the unit that it is written with in a profile.
+#: Quantities of a sensor, by their units in a profile.
 QUANTITIES = ("temperature_celsius", "humidity_percent", "pressure_hpa")
 
 
@@ -33,7 +33,7 @@ class Profile(NamedTuple):
     Args:
         name: the file's name without its ending.
         help: one sentence.
-        measurements: what a device sends.
+        measurements: those that a device sends.
         calibration: of each of :data:`QUANTITIES`; each sensor of each device draws its own.
         clock_offset_seconds, clock_drift_ppm: standard deviations that a device draws its own clock error from.
         unsynchronised_probability: of a device, to begin in 1970, as a Pi without a network does.

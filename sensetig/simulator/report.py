@@ -1,4 +1,4 @@
-"""What a simulation has sent, for people and for programs."""
+"""The report of a simulation, for people and for programs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from collectors import __version__
 from collectors.core.files import AtomicFile
 from sensetig.simulator.device import Device
 from sensetig.simulator.drive import Outcome, Plan
-from sensetig.simulator.ledger import Ledger
+from sensetig.simulator.send_log import SendLog
 
 #: More devices than this are summed up; each is in the JSON.
 SHOWN_DEVICES = 12
@@ -27,7 +27,7 @@ _SLOW_SECONDS = 1.0
 
 
 def summary(
-    ledger: Ledger, devices: Sequence[Device], plan: Plan, outcome: Outcome, how: Mapping[str, object]
+    send_log: SendLog, devices: Sequence[Device], plan: Plan, outcome: Outcome, how: Mapping[str, object]
 ) -> dict[str, Any]:
     """Everything but the faults' identities, as plain values.
 
@@ -41,11 +41,11 @@ def summary(
         "behind_seconds": round(outcome.behind_seconds, 3),
         "interrupted": outcome.interrupted,
         "fatal": outcome.fatal,
-        "total": {**ledger.total(), "faults": ledger.faults_of()},
+        "total": {**send_log.total(), "faults": send_log.faults_of()},
         "devices": {
             device.name: {
-                **ledger.devices[device.name].as_dict(),
-                "faults": ledger.faults_of(device.name),
+                **send_log.devices[device.name].as_dict(),
+                "faults": send_log.faults_of(device.name),
                 "calibration": [error._asdict() for error in device.character.calibration],
                 "clock": {
                     "offset_seconds": device.character.clock_offset_ns / 1e9,
@@ -55,13 +55,13 @@ def summary(
             }
             for device in devices
         },
-        "unacknowledged": [unsent._asdict() for unsent in ledger.unsent],
-        "reasons": dict(ledger.trouble.most_common()),
+        "unacknowledged": [unsent._asdict() for unsent in send_log.unsent],
+        "reasons": dict(send_log.trouble.most_common()),
     }
 
 
 def save(content: Mapping[str, Any], faults: Iterable[Mapping[str, object]], path: Path) -> None:
-    """Write the report as JSON, whole or not at all, each fault on a line of its own. Raises OSError."""
+    """Write the report as JSON, whole or not at all, each fault on a separate line. Raises OSError."""
     with AtomicFile(path, 0o666, durable=False) as file:
         file.write(json.dumps(content, indent=2).removesuffix("\n}").encode())
         file.write(b',\n  "faults": [')
@@ -70,17 +70,17 @@ def save(content: Mapping[str, Any], faults: Iterable[Mapping[str, object]], pat
         file.write(b"\n  ]\n}\n")
 
 
-def shown(ledger: Ledger, outcome: Outcome) -> RenderableType:
+def shown(send_log: SendLog, outcome: Outcome) -> RenderableType:
     """The report for a terminal of 80 columns."""
-    total = ledger.total()
+    total = send_log.total()
     drawn = Table(box=None, pad_edge=False, header_style="bold")
     drawn.add_column("device", no_wrap=True)
     for name in ("messages", "points", "fields", "late", "twice", "broken", "acknowledged"):
         drawn.add_column(name, justify="right", no_wrap=True)
-    rows = [(name, tally.as_dict()) for name, tally in ledger.devices.items()]
+    rows = [(name, stats.as_dict()) for name, stats in send_log.devices.items()]
     if len(rows) > SHOWN_DEVICES:
         rows = []
-    for name, counts in [*rows, (f"all {len(ledger.devices):,}", total)]:
+    for name, counts in [*rows, (f"all {len(send_log.devices):,}", total)]:
         drawn.add_row(
             name,
             *(
@@ -90,7 +90,7 @@ def shown(ledger: Ledger, outcome: Outcome) -> RenderableType:
             style="bold" if name.startswith("all ") else "",
         )
     parts: list[RenderableType] = [drawn, Text("")]
-    faults = ", ".join(f"{kind} {count:,}" for kind, count in ledger.faults_of().items())
+    faults = ", ".join(f"{kind} {count:,}" for kind, count in send_log.faults_of().items())
     parts.append(Text(f"faults: {faults or 'none'}"))
     rate = total["messages"] / outcome.seconds if outcome.seconds else 0.0
     parts.append(Text(f"{outcome.seconds:.1f} s, {rate:,.0f} messages a second"))
@@ -100,5 +100,5 @@ def shown(ledger: Ledger, outcome: Outcome) -> RenderableType:
         parts.append(Text("stopped before its end"))
     if total["unacknowledged"]:
         parts.append(Text(f"{total['unacknowledged']:,} messages were not acknowledged:", style="red"))
-        parts.extend(Text(f"  {count:,} x {reason}") for reason, count in ledger.trouble.most_common(_SHOWN_REASONS))
+        parts.extend(Text(f"  {count:,} x {reason}") for reason, count in send_log.trouble.most_common(_SHOWN_REASONS))
     return Group(*parts)

@@ -22,17 +22,18 @@ from collectors.core.line_protocol import MAX_TIME_NS, MIN_TIME_NS
 from sensetig.simulator import SimulatorError, report
 from sensetig.simulator.device import Device
 from sensetig.simulator.drive import Drive, Outcome, Plan
-from sensetig.simulator.ledger import Ledger, fault_entries
 from sensetig.simulator.profile import Profile, load
+from sensetig.simulator.send_log import SendLog, fault_entries
 from sensetig.simulator.sources import Recording, World
 from sensetig.simulator.transports import Deliveries, Target, Transport
 from sensetig.simulator.transports.mqtt import is_mqtt
+from sensetig.site import redacted
 
 TOKEN_VARIABLE = "SENSETIG_SIMULATE_TOKEN"  # noqa: S105 - the variable's name
 
 
-class Wishes(NamedTuple):
-    """What the options ask for; ``sensetig simulate --help`` tells of each."""
+class SimulateOptions(NamedTuple):
+    """The options of ``sensetig simulate``."""
 
     devices: int
     interval: float
@@ -60,29 +61,29 @@ class Wishes(NamedTuple):
     drain: float
 
 
-def plan_of(wishes: Wishes, now_ns: int) -> Plan:
+def plan_of(options: SimulateOptions, now_ns: int) -> Plan:
     """When devices are asked. Raises SimulatorError where that has no end and needs one, or no date."""
-    interval_ns = round(wishes.interval * 1e9)
-    readings = wishes.messages
-    if wishes.duration is not None:
-        within = max(1, round(wishes.duration * 1e9) // interval_ns)
+    interval_ns = round(options.interval * 1e9)
+    readings = options.messages
+    if options.duration is not None:
+        within = max(1, round(options.duration * 1e9) // interval_ns)
         readings = within if readings is None else min(readings, within)
-    if wishes.speed == 0 and readings is None and wishes.recording is None:
+    if options.speed == 0 and readings is None and options.recording is None:
         raise SimulatorError("as fast as it goes needs an end: say how much with --messages or --for")
-    start_ns = wishes.start
+    start_ns = options.start
     if start_ns is None:
-        start_ns = now_ns - (readings or 0) * interval_ns if wishes.speed == 0 else now_ns
+        start_ns = now_ns - (readings or 0) * interval_ns if options.speed == 0 else now_ns
     if not MIN_TIME_NS <= start_ns <= MAX_TIME_NS - (readings or 0) * interval_ns:
         raise SimulatorError("the simulated time would be beyond the years 1677 to 2262, which no database holds")
-    return Plan(start_ns, interval_ns, readings, wishes.speed)
+    return Plan(start_ns, interval_ns, readings, options.speed)
 
 
-def simulate(wishes: Wishes) -> bool:
+def simulate(options: SimulateOptions) -> bool:
     """Run it, and show and write its report; whether everything got through. Raises SimulatorError."""
-    profile = load(wishes.profile)
-    plan = plan_of(wishes, time.time_ns())
+    profile = load(options.profile)
+    plan = plan_of(options, time.time_ns())
     # Lines for a pipe are alone on standard output.
-    people = Console(stderr=wishes.url == "-", markup=False, highlight=False)
+    people = Console(stderr=options.url == "-", markup=False, highlight=False)
     errors = Console(stderr=True, markup=False, highlight=False)
     said: set[str] = set()
 
@@ -92,37 +93,39 @@ def simulate(wishes: Wishes) -> bool:
             errors.print(f"simulate: {sentence}", soft_wrap=True)
 
     with ExitStack() as stack:
-        source: World | Recording = World() if wishes.recording is None else Recording(str(wishes.recording), say)
+        source: World | Recording = World() if options.recording is None else Recording(str(options.recording), say)
         stack.callback(source.close)
-        tags = {source.mark: "true", "site": wishes.site}
+        tags = {source.mark: "true", "site": options.site}
         try:
             devices = [
-                Device(number, wishes.seed, profile, plan.start_ns, tags) for number in range(1, wishes.devices + 1)
+                Device(number, options.seed, profile, plan.start_ns, tags) for number in range(1, options.devices + 1)
             ]
         except ValueError as error:
             raise SimulatorError(f"--site cannot be a tag: {error}") from None
-        target = _target(wishes, profile)
-        manifest = stack.enter_context(_written(wishes.manifest))
+        target = _target(options, profile)
+        manifest = stack.enter_context(_written(options.manifest))
         # Faults may be more than memory should hold, and belong into the report's one document.
-        faults = stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8")) if wishes.report else None
-        ledger = Ledger((device.name for device in devices), manifest, faults)
-        outcome = asyncio.run(_play(wishes, target, plan, devices, source, ledger, say))
-        people.print(report.shown(ledger, outcome))
-        if wishes.report is not None and faults is not None:
+        faults = stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8")) if options.report else None
+        send_log = SendLog((device.name for device in devices), manifest, faults)
+        outcome = asyncio.run(_play(options, target, plan, devices, source, send_log, say))
+        people.print(report.shown(send_log, outcome))
+        if options.report is not None and faults is not None:
             how = {
-                "devices": wishes.devices,
-                "profile": wishes.profile,
-                "seed": wishes.seed,
-                "site": wishes.site,
-                "to": wishes.url,
-                "speed": wishes.speed,
-                "recording": str(wishes.recording) if wishes.recording else None,
+                "devices": options.devices,
+                "profile": options.profile,
+                "seed": options.seed,
+                "site": options.site,
+                "to": redacted(options.url),
+                "speed": options.speed,
+                "recording": str(options.recording) if options.recording else None,
             }
             try:
-                report.save(report.summary(ledger, devices, plan, outcome, how), fault_entries(faults), wishes.report)
+                report.save(
+                    report.summary(send_log, devices, plan, outcome, how), fault_entries(faults), options.report
+                )
             except OSError as error:
-                raise SimulatorError(f"the report {wishes.report} cannot be written: {error.strerror}") from None
-    return outcome.fatal is None and not ledger.trouble
+                raise SimulatorError(f"the report {options.report} cannot be written: {error.strerror}") from None
+    return outcome.fatal is None and not send_log.trouble
 
 
 @contextmanager
@@ -138,28 +141,28 @@ def _written(path: Path | None) -> Iterator[IO[str] | None]:
         raise SimulatorError(f"the manifest {path} cannot be written: {error.strerror}") from None
 
 
-def _target(wishes: Wishes, profile: Profile) -> Target:
+def _target(options: SimulateOptions, profile: Profile) -> Target:
     token = ""
-    if urlsplit(wishes.url).scheme in ("http", "https"):
+    if urlsplit(options.url).scheme in ("http", "https"):
         token = os.environ.get(TOKEN_VARIABLE, "").strip()
-        if not token and wishes.token_file:
+        if not token and options.token_file:
             try:
-                token = read_secret(wishes.token_file, "--token-file")
+                token = read_secret(options.token_file, "--token-file")
             except Unavailable as error:
                 raise SimulatorError(str(error)) from None
     return Target(
-        wishes.url,
-        wishes.password_file,
-        wishes.ca_file,
+        options.url,
+        options.password_file,
+        options.ca_file,
         token,
-        wishes.organisation,
-        wishes.bucket,
-        wishes.payload,
+        options.organisation,
+        options.bucket,
+        options.payload,
         profile.too_large_bytes,
-        wishes.connections or 0,
-        wishes.wait,
-        wishes.make_stream,
-        wishes.stream_bytes,
+        options.connections or 0,
+        options.wait,
+        options.make_stream,
+        options.stream_bytes,
     )
 
 
@@ -186,21 +189,21 @@ def _transport(target: Target, deliveries: Deliveries) -> Transport:
 
         return InfluxDB(target, deliveries)
     raise SimulatorError(
-        f"--to is {target.url!r}; it must be mqtt://HOST or mqtts://HOST, nats://HOST or tls://HOST, "
+        f"--to is {redacted(target.url)!r}; it must be mqtt://HOST or mqtts://HOST, nats://HOST or tls://HOST, "
         "http://HOST or https://HOST of InfluxDB, or - for standard output"
     )
 
 
 async def _play(
-    wishes: Wishes,
+    options: SimulateOptions,
     target: Target,
     plan: Plan,
     devices: list[Device],
     source: World | Recording,
-    ledger: Ledger,
+    send_log: SendLog,
     say: Callable[[str], None],
 ) -> Outcome:
-    deliveries = Deliveries(ledger, say)
+    deliveries = Deliveries(send_log, say)
     stop, abandon = asyncio.Event(), asyncio.Event()
 
     def interrupted() -> None:
@@ -220,11 +223,11 @@ async def _play(
             source,
             _transport(target, deliveries),
             deliveries,
-            ledger,
+            send_log,
             stop=stop,
             abandon=abandon,
             timer=time.monotonic,
-            drain_seconds=wishes.drain,
+            drain_seconds=options.drain,
         ).run()
     finally:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

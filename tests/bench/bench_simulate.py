@@ -14,8 +14,8 @@ import pytest
 from sensetig.engines import locate
 from sensetig.simulator.device import Device
 from sensetig.simulator.drive import Drive, Plan, slots
-from sensetig.simulator.ledger import Ledger
 from sensetig.simulator.profile import load
+from sensetig.simulator.send_log import SendLog
 from sensetig.simulator.sources import World
 from sensetig.simulator.transports import Deliveries, Target, Transport
 from sensetig.simulator.transports.mqtt import Mqtt
@@ -62,8 +62,8 @@ def _made() -> float:
 def _result(way: str, made: Callable[[Deliveries], Transport]) -> Result:
     async def drive() -> float:
         devices = _devices()
-        ledger = Ledger(device.name for device in devices)
-        deliveries = Deliveries(ledger, _fail)
+        send_log = SendLog(device.name for device in devices)
+        deliveries = Deliveries(send_log, _fail)
         never = asyncio.Event()
         begun = time.process_time()
         await Drive(
@@ -72,16 +72,16 @@ def _result(way: str, made: Callable[[Deliveries], Transport]) -> Result:
             World(),
             made(deliveries),
             deliveries,
-            ledger,
+            send_log,
             stop=never,
             abandon=never,
             timer=time.monotonic,
             drain_seconds=60,
         ).run()
         spent = time.process_time() - begun
-        if ledger.trouble:
-            _fail(str(ledger.trouble))
-        return ledger.total()["messages"] / spent
+        if send_log.trouble:
+            _fail(str(send_log.trouble))
+        return send_log.total()["messages"] / spent
 
     return Result(f"simulate: messages over {way}, a second of CPU", asyncio.run(drive()), "messages", 1000, "more")
 

@@ -36,7 +36,7 @@ from sensetig import bundle
 from sensetig.declarations import declared
 from sensetig.demo.testbed import influxdb, ports, processes
 from sensetig.engines import locate
-from sensetig.influxdb import setup
+from sensetig.influxdb.prepare import setup
 from tests.bench.measure import BenchUnavailable
 
 #: 2026-01-01 00:00 UTC, in seconds.

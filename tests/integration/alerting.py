@@ -11,8 +11,8 @@ import urllib3
 from grafana.alerting import FOLDER
 from sensetig.alerts import rules
 from sensetig.alerts.evaluate import outcomes
-from sensetig.alerts.rules import Compare, Rule, Threshold
-from sensetig.report.reader import Reader
+from sensetig.alerts.rules import Compare, Rule
+from sensetig.influxdb.client import Client
 from tests.integration.conftest import InfluxDB
 
 
@@ -30,7 +30,7 @@ def committed() -> dict[str, Rule]:
 
 def evaluated(rule: Rule, influxdb: InfluxDB, seconds: float) -> list[Outcome]:
     """What the rule says at that time, of each series that has a number."""
-    (found,) = outcomes(reader(influxdb).ask_all, rule, [int(seconds * 1000)])
+    (found,) = outcomes(reader(influxdb).query_all, rule, [int(seconds * 1000)])
     return [Outcome(dict(labels), fires) for labels, fires in found.items() if fires is not None]
 
 
@@ -38,16 +38,12 @@ def about(rule: Rule, value: float) -> Rule:
     """The rule with another threshold, which only a number close to this value is over."""
     close = max(abs(value) * 0.01, 0.001)
     bounds = Compare("within_range_included", (value - close, value + close))
-    return rule._replace(
-        steps=tuple(
-            step._replace(over=bounds, until=None) if isinstance(step, Threshold) else step for step in rule.steps
-        )
-    )
+    return rule._replace(threshold=bounds)
 
 
-def reader(influxdb: InfluxDB) -> Reader:
+def reader(influxdb: InfluxDB) -> Client:
     """Asks InfluxDB with the token that Grafana has."""
-    return Reader(influxdb.url, influxdb.read_token)
+    return Client(influxdb.url, influxdb.read_token)
 
 
 def write(influxdb: InfluxDB, lines: Sequence[str]) -> None:

@@ -20,7 +20,7 @@ from sensetig import bundle
 from sensetig.demo.testbed import influxdb as local_influxdb
 from sensetig.demo.testbed import ports, processes
 from sensetig.engines import locate, os_packages
-from sensetig.influxdb import setup
+from sensetig.influxdb.prepare import setup
 from tests.integration.dashboard_data import filled as filled
 
 

@@ -19,7 +19,7 @@ from sensetig import bundle
 from sensetig.demo.testbed import grafana, influxdb, ports, processes
 from sensetig.grafana import live
 from sensetig.grafana.server import Server
-from sensetig.influxdb import Outcome, setup
+from sensetig.influxdb.prepare import Outcome, setup
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from sensetig.cli import status
-from sensetig.cli.retire import command
+from sensetig.__main__ import main
 from tests.integration.alerting import committed, evaluated, reader, write
 from tests.integration.conftest import InfluxDB
 
@@ -26,7 +25,7 @@ def retire(influxdb: InfluxDB, folder: Path, *arguments: str, token: str | None 
         path.write_text(secret)
         path.chmod(0o600)
     options = ["--url", influxdb.url, "--organisation", influxdb.org, "--tokens", str(folder)]
-    return CliRunner().invoke(command, [*arguments, *options])
+    return CliRunner().invoke(main, ["retire", *arguments, *options])
 
 
 def silent(influxdb: InfluxDB, name: str) -> dict[str, bool]:
@@ -56,7 +55,7 @@ def test_a_machine_that_moved_is_retired_at_its_old_site_alone(influxdb: InfluxD
 def told(influxdb: InfluxDB, folder: Path) -> set[str]:
     """The devices that `sensetig status` shows."""
     options = ["--url", influxdb.url, "--token-file", str(folder / "grafana.token"), "--json"]
-    answer = CliRunner().invoke(status.command, options)
+    answer = CliRunner().invoke(main, ["status", *options])
     return {each["name"] for each in json.loads(answer.output)["devices"]}
 
 
@@ -94,12 +93,12 @@ def test_a_name_that_nobody_has_is_refused_and_nothing_is_written(influxdb: Infl
     done = retire(influxdb, tmp_path, "nobody")
     assert done.exit_code == 1
     assert "no device 'nobody' has written within what InfluxDB keeps" in done.output
-    assert reader(influxdb).ask('SELECT "retired" FROM "system" WHERE "host" = \'nobody\'') == []
+    assert reader(influxdb).query('SELECT "retired" FROM "system" WHERE "host" = \'nobody\'') == []
 
 
 def test_a_token_that_may_not_write_is_told(influxdb: InfluxDB, tmp_path: Path) -> None:
     write(influxdb, [f"system,host=kept,site=hall uptime=1i {int(time.time()) - 3600}"])
     done = retire(influxdb, tmp_path, "kept", token=influxdb.read_token)
     assert done.exit_code == 1
-    assert "refused to write" in done.output
+    assert f"refuses the token in {tmp_path / 'telegraf.token'}: it may not write to the bucket 'raw'" in done.output
     assert influxdb.read_token not in done.output

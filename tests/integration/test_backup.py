@@ -14,10 +14,12 @@ import pytest
 import urllib3
 
 from sensetig import bundle
-from sensetig.backup import BackupError, Keep, Places, make, restore
+from sensetig.backup.retention import Keep
+from sensetig.backup.run import Places, make, restore
 from sensetig.demo.testbed import influxdb as local_influxdb
 from sensetig.demo.testbed import ports, processes
-from sensetig.influxdb import setup
+from sensetig.errors import BackupError, NotAnswering, TokenRefused
+from sensetig.influxdb.prepare import setup
 
 DAY = 86_400
 
@@ -145,7 +147,7 @@ def test_the_backup_of_one_that_is_away_is_told_and_the_ones_before_stay(hubs: l
     filled(hub)
     path = backed_up(hub, tmp_path / "backups")
     away = Hub(f"http://127.0.0.1:{ports.any_free()}", hub.places)
-    with pytest.raises(BackupError, match="does not answer"):
+    with pytest.raises(NotAnswering, match="does not answer"):
         backed_up(away, tmp_path / "backups")
     assert [each.name for each in (tmp_path / "backups").iterdir() if each.suffix == ".tar"] == [path.name]
 
@@ -159,7 +161,7 @@ def test_a_wrong_token_makes_no_backup_and_a_foreign_database_is_not_overwritten
     second.set_up()
     assert second.write("m,host=other v=1") == 204
     second.places.settings.joinpath("tokens", "operator.token").write_text(first.token("operator.token"))
-    with pytest.raises(BackupError, match="not its operator's"):
+    with pytest.raises(TokenRefused, match=r"refuses the token in .*operator\.token"):
         backed_up(second, tmp_path / "others")
     with pytest.raises(BackupError, match="nothing was changed"):
         restore(path, url=second.url, places=second.places, say=lambda _: None)

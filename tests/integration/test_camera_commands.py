@@ -16,10 +16,10 @@ import pytest
 from paho.mqtt.client import Client, MQTTMessage, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
 
+from collectors.camera.collector import DetectionSwitch
 from collectors.camera.control import Control
 from collectors.camera.detector import Detection
 from collectors.camera.media import MediaError
-from collectors.camera.switch import Switch
 from collectors.core.api import Context, Unavailable
 from collectors.core.errors import ErrorReporter
 from collectors.core.settings import Values
@@ -29,7 +29,7 @@ from tests.unit.camera_control_support import BOUND_SECONDS, FRAME, ScriptedMedi
 
 PASSWORDS = {"camera": "look", "operator": "ask", "stranger": "who"}
 
-#: What the page in the docs gives as an example.
+#: The example in the docs.
 ACCESS = """
 user camera
 topic read sensetig/pi/command/#
@@ -42,7 +42,7 @@ topic read sensetig/+/result/#
 
 
 class Guarded(mosquitto.Mosquitto):
-    """A broker that knows its users, and what each may do."""
+    """A broker with users and access lists."""
 
     def __init__(self, program: str, folder: Path) -> None:
         super().__init__(
@@ -87,7 +87,7 @@ def broker(tmp_path: Path) -> Iterator[Guarded]:
 
 
 class Camera:
-    """Control of a camera that does as it is told, taking commands."""
+    """Control of a scripted camera that receives commands."""
 
     def __init__(self, broker: Guarded, folder: Path, user: str = "camera", **values: object) -> None:
         password = folder / "password"
@@ -102,14 +102,14 @@ class Camera:
         }
         self.errors: list[str] = []
         self.media = ScriptedMedia()
-        self.switch = Switch()
+        self.switch = DetectionSwitch()
         self.report = ErrorReporter("camera", self.errors.append)
         context = Context(Values({**settings, **values}), self.report, False, "pi", time.time_ns)
         self.control = Control("door", self.media, self.switch, context, time.monotonic)
 
     def told(self) -> list[str]:
-        """What has been counted, once the next picture has come."""
-        self.control.see(FRAME, Detection())
+        """The counted errors, after the next picture."""
+        self.control.on_frame(FRAME, Detection())
         return self.errors
 
     def ready(self) -> None:
@@ -250,7 +250,7 @@ def test_a_command_that_is_refused_is_answered(
     assert camera.told() == []
 
 
-def test_a_command_is_carried_out_once_however_often_it_comes(camera: Camera, operator: Operator) -> None:
+def test_a_repeated_command_is_carried_out_once(camera: Camera, operator: Operator) -> None:
     first = operator.ask("camera_photo", id="same")
     again = operator.ask("camera_photo", id="same")
     assert (first["status"], again["status"]) == ("ok", "refused")
@@ -258,9 +258,7 @@ def test_a_command_is_carried_out_once_however_often_it_comes(camera: Camera, op
     assert camera.media.asked == ["photo"]
 
 
-def test_a_command_that_comes_again_after_a_restart_is_refused(
-    broker: Guarded, operator: Operator, tmp_path: Path
-) -> None:
+def test_a_repeated_command_is_refused_after_a_restart(broker: Guarded, operator: Operator, tmp_path: Path) -> None:
     for status in ("ok", "refused"):
         camera = Camera(broker, tmp_path)
         camera.ready()
@@ -276,16 +274,16 @@ def test_the_commands_of_another_process_of_the_device_are_left_to_it(camera: Ca
     assert camera.told() == []
 
 
-def test_what_has_no_id_is_counted_and_not_answered(camera: Camera, operator: Operator) -> None:
+def test_a_command_without_an_id_is_counted_and_not_answered(camera: Camera, operator: Operator) -> None:
     topic = "sensetig/pi/command/camera_ping"
     for payload in (b"", b"nonsense", b"[1]", b'{"id": "a/b", "expires": 1}', b'{"id": "' + b"x" * 5000 + b'"}'):
         operator.raw(topic, payload)
-    operator.raw("sensetig/pi/command/a/b", b"{}")  # nobody is subscribed to it
+    operator.raw("sensetig/pi/command/a/b", b"{}")  # a topic without subscribers
     operator.raw(topic, b"x" * 20_000)  # the broker throws it away
     assert operator.nothing_more()
     told = camera.told()
     assert camera.report.errors == 5
-    assert all("a command was refused, and nobody can be told: " in sentence for sentence in told)
+    assert all("a command was refused without an answer: " in sentence for sentence in told)
 
 
 def test_a_retained_command_is_not_carried_out_at_each_start(
@@ -294,12 +292,15 @@ def test_a_retained_command_is_not_carried_out_at_each_start(
     operator.send("camera_photo", retain=True)
     camera = Camera(broker, tmp_path)
     found = operator.answer()
-    assert (found["status"], found["message"]) == ("refused", "a command must not be retained; publish it without")
+    assert (found["status"], found["message"]) == (
+        "refused",
+        "a command must not be retained; publish it without the retain flag",
+    )
     assert camera.media.asked == []
     camera.control.close()
 
 
-def test_a_camera_that_is_busy_refuses_rather_than_keeping_commands(camera: Camera, operator: Operator) -> None:
+def test_a_busy_camera_refuses_commands(camera: Camera, operator: Operator) -> None:
     camera.media.go_on.clear()
     operator.send("camera_photo")
     assert camera.media.begun.acquire(timeout=BOUND_SECONDS)
@@ -322,7 +323,7 @@ def test_a_camera_that_is_busy_refuses_rather_than_keeping_commands(camera: Came
         (RuntimeError("secret"), "the camera's program has failed; its log says how", 1),
     ],
 )
-def test_what_the_camera_cannot_do_has_failed(
+def test_a_failure_of_the_camera_is_answered_as_failed(
     camera: Camera, operator: Operator, failure: Exception, says: str, counted: int
 ) -> None:
     camera.media.failure = failure
@@ -331,7 +332,7 @@ def test_what_the_camera_cannot_do_has_failed(
     assert len(camera.told()) == counted
 
 
-def test_only_what_the_settings_allow_is_carried_out(broker: Guarded, operator: Operator, tmp_path: Path) -> None:
+def test_only_allowed_commands_are_carried_out(broker: Guarded, operator: Operator, tmp_path: Path) -> None:
     camera = Camera(broker, tmp_path, command_allow="camera_ping, camera_photo")
     camera.ready()
     assert operator.ask("camera_photo")["status"] == "ok"
@@ -352,14 +353,14 @@ def test_commands_and_answers_outlive_a_restart_of_the_broker(
     assert camera.media.begun.acquire(timeout=BOUND_SECONDS)
     broker.stop()
     camera.media.go_on.set()
-    until(lambda: camera.media.asked == ["photo"])  # it is answered while there is nobody to take the answer
+    until(lambda: camera.media.asked == ["photo"])  # answered while the broker is away
     broker.start()
     operator.there()
     answers = [operator.answer()]
     assert (answers[0]["name"], answers[0]["status"]) == ("camera_photo", "ok")
     camera.ready()
     last = operator.send("camera_ping")
-    # What was not confirmed when the broker went comes a second time, and is refused then, not done again.
+    # A message that was unacknowledged when the broker stopped is redelivered, and then refused.
     while (found := operator.answer())["id"] != last:
         assert found["id"] == answers[0]["id"]
     assert found["status"] == "ok"
@@ -415,7 +416,7 @@ def test_commands_come_over_tls_from_a_broker_whose_certificate_is_trusted(broke
     ("user", "password", "says"),
     [("camera", "wrong", "refuses the connection"), ("nobody", "look", "refuses the connection")],
 )
-def test_a_broker_that_does_not_know_the_camera_is_told_of(
+def test_a_refused_connection_is_reported(
     broker: Guarded, tmp_path: Path, user: str, password: str, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(PASSWORDS, user, password)
@@ -456,10 +457,10 @@ def test_without_a_broker_the_camera_starts_and_ends_in_time(tmp_path: Path) -> 
                 "command_ids_file": str(tmp_path / "ids.json"),
             }
             context = Context(Values(values), ErrorReporter("camera", errors.append), False, "pi", time.time_ns)
-            control = Control("door", ScriptedMedia(), Switch(), context, time.monotonic)
+            control = Control("door", ScriptedMedia(), DetectionSwitch(), context, time.monotonic)
 
             def told(control: Control = control, errors: list[str] = errors) -> bool:
-                control.see(FRAME, Detection())
+                control.on_frame(FRAME, Detection())
                 return bool(errors)
 
             if port == 1:
@@ -475,18 +476,21 @@ def test_without_a_broker_the_camera_starts_and_ends_in_time(tmp_path: Path) -> 
     [
         (
             "mqtt://broker.example",
-            "the broker broker.example is not on this machine and would be spoken to unencrypted",
+            "the broker broker.example is not on this machine and would be reached without encryption",
         ),
-        ("mqtt://192.0.2.1:1883", "the broker 192.0.2.1 is not on this machine and would be spoken to unencrypted"),
+        (
+            "mqtt://192.0.2.1:1883",
+            "the broker 192.0.2.1 is not on this machine and would be reached without",
+        ),
         ("mqtts://me:secret@broker.example", "a file that the setting command_password_file names"),
         ("http://localhost", "the broker's URL must be mqtt://HOST"),
         ("localhost", "the broker's URL must be mqtt://HOST"),
     ],
 )
-def test_a_broker_that_will_not_do_is_refused(url: str, says: str) -> None:
+def test_an_unusable_broker_is_refused(url: str, says: str) -> None:
     context = Context(Values({"command_url": url}), ErrorReporter("camera", lambda _: None), False, "pi", time.time_ns)
     with pytest.raises(Unavailable, match=says):
-        Control("door", ScriptedMedia(), Switch(), context, time.monotonic)
+        Control("door", ScriptedMedia(), DetectionSwitch(), context, time.monotonic)
 
 
 def test_the_access_list_in_the_docs_is_the_one_tried_here() -> None:

@@ -1,4 +1,4 @@
-"""The whole camera with its control and its media, as a process: what is asked for is there in the end."""
+"""The camera process with control and media: requested photos and clips are on disk."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Camera(NamedTuple):
         return json.loads(self.ask(path, method)[1])
 
     def metrics(self) -> list[Metric]:
-        """What it has printed, up to the last whole line."""
+        """Its output up to the last whole line."""
         text = self.out.read_text(encoding="utf-8")
         return list(decode_lines(text[: text.rfind("\n") + 1]))
 
@@ -79,7 +79,7 @@ def await_that(condition: Callable[[], object]) -> None:
         threading.Event().wait(0.05)
 
 
-def test_a_photo_that_was_taken_can_be_had(camera: Camera) -> None:
+def test_a_photo_can_be_fetched(camera: Camera) -> None:
     await_that(lambda: camera.ask("/healthz")[0] == 200)
     status, body = camera.ask("/take_photo", "POST")
     assert status == 201
@@ -87,7 +87,7 @@ def test_a_photo_that_was_taken_can_be_had(camera: Camera) -> None:
     assert (status, picture[:2], picture[-2:]) == (200, b"\xff\xd8", b"\xff\xd9")
 
 
-def test_a_clip_can_be_had_once_it_has_ended_and_in_parts(camera: Camera) -> None:
+def test_a_finished_clip_can_be_fetched_whole_and_in_parts(camera: Camera) -> None:
     await_that(lambda: camera.ask("/healthz")[0] == 200)
     status, body = camera.ask("/take_video?seconds=1.5", "POST")
     assert status == 202
@@ -100,7 +100,7 @@ def test_a_clip_can_be_had_once_it_has_ended_and_in_parts(camera: Camera) -> Non
     assert camera.ask(url, Range="bytes=4-7") == (206, b"ftyp")
 
 
-def test_the_stream_is_one_that_other_programs_play(camera: Camera) -> None:
+def test_other_programs_can_play_the_stream(camera: Camera) -> None:
     await_that(lambda: camera.ask("/healthz")[0] == 200)
     player = cv2.VideoCapture(f"http://127.0.0.1:{camera.port}/stream.mjpg", cv2.CAP_FFMPEG)
     pictures = [player.read() for _ in range(5)]
@@ -114,7 +114,7 @@ def test_more_seconds_than_the_settings_allow_are_refused(camera: Camera) -> Non
     assert camera.ask("/take_video?seconds=121", "POST")[0] == 422
 
 
-def test_an_event_leads_to_its_pictures_as_its_point_does(camera: Camera) -> None:
+def test_an_event_links_to_its_pictures(camera: Camera) -> None:
     def ended() -> list[dict[str, Any]]:
         return [found for found in camera.json("/events")["events"] if not found["open"] and found["clip"]]
 

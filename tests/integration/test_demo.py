@@ -271,7 +271,7 @@ def test_clean_removes_the_state_folder_and_a_second_time_says_that_there_is_non
     ("options", "sentence"),
     [
         (["--recording", "absent.csv"], "File 'absent.csv' does not exist"),
-        (["--for", "soon"], "'soon' is no duration: write it as 40s, 5m or 1h"),
+        (["--for", "soon"], "'soon' is no duration: write it as 40s, 5m, 6h or 7d"),
         (["--for", "0s"], "'0s' is no duration"),
         (["--json", "summary.json"], "--json goes with --for"),
         (["--state", "/dev/null/state"], "the state folder /dev/null/state cannot be written to"),

@@ -23,7 +23,8 @@ from sensetig import bundle
 from sensetig.__main__ import main
 from sensetig.demo.testbed import influxdb as local_influxdb
 from sensetig.demo.testbed import ports, processes
-from sensetig.influxdb import Outcome, SetupError, setup
+from sensetig.errors import InfluxDBError, NotAnswering, NotInfluxDB, SetupError, SiteError
+from sensetig.influxdb.prepare import Outcome, setup
 
 pytestmark = pytest.mark.engines
 
@@ -259,6 +260,7 @@ def test_an_influxdb_of_somebody_else_needs_its_operator_token(site: Site, tmp_p
 def test_a_wrong_operator_token_gets_a_sentence_that_does_not_show_it(site: Site, tmp_path: Path) -> None:
     wrong = tmp_path / "token"
     wrong.write_text("not-the-right-one\n")
+    wrong.chmod(0o600)
     for options in ({"operator_token_file": wrong}, {}):
         tokens = tmp_path / "tokens"
         if not options:
@@ -273,7 +275,7 @@ def test_an_error_of_a_task_is_told_with_its_file_and_the_next_run_goes_on_from_
     file = new.definitions / "tasks" / "downsample_hourly.flux"
     right = file.read_text()
     file.write_text(right.replace('from(bucket: "raw")', 'from(bucket: "raw"'))
-    with pytest.raises(SetupError) as caught:
+    with pytest.raises(InfluxDBError) as caught:
         new.setup()
     assert str(caught.value).startswith(f"InfluxDB at {new.url} refused to run the task in {file}: invalid options")
     operator = (new.tokens / "operator.token").read_text()
@@ -304,7 +306,7 @@ def test_an_influxdb_that_was_emptied_is_set_up_again_with_the_operator_token_th
 def test_an_influxdb_that_is_down_gets_a_sentence_with_its_address_within_the_time(tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{ports.any_free()}"
     said: list[str] = []
-    with pytest.raises(SetupError, match=f"InfluxDB at {url} did not answer within 0.5 s; start it, or name"):
+    with pytest.raises(NotAnswering, match=rf"InfluxDB at {url} does not answer within 0.5 s \(.*\); start it"):
         _site(url, tmp_path).setup(wait_seconds=0.5, say=said.append)
     assert said == [f"waiting for InfluxDB at {url}"]
 
@@ -351,7 +353,7 @@ def test_another_web_server_is_told_from_influxdb(tmp_path: Path, path: str) -> 
         threading.Thread(target=server.serve_forever).start()
         url = f"http://127.0.0.1:{server.server_port}{path}"
         try:
-            with pytest.raises(SetupError, match=f"what answers at {url} is not InfluxDB 2"):
+            with pytest.raises(NotInfluxDB, match=f"what answers at {url} is not InfluxDB 2"):
                 _site(url, tmp_path).setup(wait_seconds=1)
         finally:
             server.shutdown()
@@ -360,7 +362,7 @@ def test_another_web_server_is_told_from_influxdb(tmp_path: Path, path: str) -> 
 @pytest.mark.parametrize("url", ["localhost:8086", "ftp://localhost", "http://", "not a url"])
 def test_what_is_no_url_is_told_so(tmp_path: Path, url: str) -> None:
     with pytest.raises(
-        SetupError, match=r"is not the URL of an InfluxDB; expected one such as http://127\.0\.0\.1:8086"
+        SiteError, match=r"is not the URL of an InfluxDB; expected one such as http://127\.0\.0\.1:8086"
     ):
         _site(url, tmp_path).setup()
 
@@ -389,7 +391,7 @@ def test_a_full_disk_is_told_before_a_token_is_made_and_the_next_run_completes(n
 
 def test_the_command_says_what_it_did_without_a_secret(new: Site) -> None:
     arguments = ["setup", "--tokens", str(new.tokens)]
-    environment = {"SENSETIG_SETUP_URL": new.url}
+    environment = {"SENSETIG_INFLUXDB_URL": new.url}
     first = CliRunner().invoke(main, arguments, env=environment, auto_envvar_prefix="SENSETIG")
     assert first.exit_code == 0, first.output
     assert "bucket raw made" in first.output
@@ -403,4 +405,4 @@ def test_the_command_fails_with_one_sentence(tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{ports.any_free()}"
     done = CliRunner().invoke(main, ["setup", "--url", url, "--tokens", str(tmp_path / "tokens"), "--wait", "0"])
     assert done.exit_code == 1
-    assert done.output.splitlines()[-1].startswith(f"Error: InfluxDB at {url} did not answer")
+    assert done.output.splitlines()[-1].startswith(f"Error: InfluxDB at {url} does not answer")

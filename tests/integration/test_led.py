@@ -68,7 +68,7 @@ def test_each_command_reaches_the_emulated_matrix(
         peer.status("online")
         assert peer.ask("led_colour", colour="red") == {
             "status": "ok",
-            "message": "the colour is shown, on no real board",
+            "message": "the colour is shown, without a board",
             "simulated": True,
         }
         window.until(RED)
@@ -77,7 +77,7 @@ def test_each_command_reaches_the_emulated_matrix(
         window.until((RED[0], *[BLACK] * (PIXELS - 1)))
         assert peer.ask("led_temperature", celsius=30, low=10, high=50)["low"] == 10
         window.until(bar(30, 10, 50))
-        # A long text does not hold up what comes after it, and is replaced by it.
+        # A long text does not delay the next command, which replaces it.
         begun = peer.ask("led_text", text="W" * 64, seconds_per_column=0.1)
         assert begun["seconds"] > 35
         assert peer.ask("ping")["status"] == "ok"
@@ -91,7 +91,7 @@ def test_each_command_reaches_the_emulated_matrix(
         assert running.said == []
 
 
-def test_the_board_may_be_turned_and_dark_rooms_have_a_table_of_their_own(
+def test_rotation_and_low_light_reach_the_matrix(
     window: Window, broker: mosquitto.Mosquitto, peer: Peer, tmp_path: Path
 ) -> None:
     from sense_emu.screen import GAMMA_DEFAULT, GAMMA_LOW
@@ -108,7 +108,7 @@ def test_the_board_may_be_turned_and_dark_rooms_have_a_table_of_their_own(
             assert window.gamma() == gamma
 
 
-def test_the_status_shows_that_the_broker_is_there_and_that_it_is_away(
+def test_the_status_shows_whether_the_broker_is_away(
     window: Window, broker: mosquitto.Mosquitto, peer: Peer, tmp_path: Path
 ) -> None:
     with agent(settings(broker.port, tmp_path, led_backend="emulator", led_status="true"), "--execd") as running:
@@ -122,9 +122,7 @@ def test_the_status_shows_that_the_broker_is_there_and_that_it_is_away(
         window.until(OFF)
 
 
-def test_without_an_emulator_a_command_fails_and_nothing_else(
-    broker: mosquitto.Mosquitto, peer: Peer, tmp_path: Path
-) -> None:
+def test_without_an_emulator_only_the_command_fails(broker: mosquitto.Mosquitto, peer: Peer, tmp_path: Path) -> None:
     from sense_emu.lock import EmulatorLock
 
     if EmulatorLock("tests").wait(0):

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sensetig import bundle
-from sensetig.cli.live import command
+from sensetig.__main__ import main
 from sensetig.demo.testbed import grafana, ports, processes
 from sensetig.engines import locate
 from sensetig.grafana import live
@@ -32,7 +32,8 @@ class Running(NamedTuple):
     def run(self, tokens: Path, **other: str) -> Result:
         """The command, with other options where some are given."""
         options = {"url": self.server.url, "password-file": str(self.password_file), "tokens": str(tokens), **other}
-        return CliRunner().invoke(command, [word for name, value in options.items() for word in (f"--{name}", value)])
+        words = [word for name, value in options.items() for word in (f"--{name}", value)]
+        return CliRunner().invoke(main, ["live", *words])
 
     def signs_in(self, token: str) -> bool:
         """Whether a token is the account's."""
@@ -106,9 +107,7 @@ def test_a_token_that_grafana_no_longer_takes_is_replaced(running: Running, tmp_
     assert running.signs_in(file.read_text())
 
 
-def test_a_role_and_a_second_token_that_somebody_gave_the_account_are_taken_away(
-    running: Running, tmp_path: Path
-) -> None:
+def test_a_role_and_a_second_token_of_the_account_are_removed(running: Running, tmp_path: Path) -> None:
     running.run(tmp_path / "live")
     (account,) = running.server.accounts(live.ACCOUNT)
     running.server._call("widen", "PATCH", f"/api/serviceaccounts/{account.id}", {"role": "Editor"})
@@ -119,7 +118,7 @@ def test_a_role_and_a_second_token_that_somebody_gave_the_account_are_taken_away
     assert live.intact(account, running.server.tokens(account.id))
 
 
-def test_a_wrong_password_is_told_without_it(running: Running, tmp_path: Path) -> None:
+def test_a_wrong_password_is_reported_without_it(running: Running, tmp_path: Path) -> None:
     wrong = _secret_file(tmp_path / "wrong", "word-that-nobody-knows")
     ran = running.run(tmp_path / "live", **{"password-file": str(wrong)})
     assert ran.exit_code == 1

@@ -66,7 +66,7 @@ def test_lines_may_come_from_a_file(broker: mosquitto.Mosquitto, peer: Peer, tmp
     assert sorted(peer.lines(11)) == sorted([*LINES[:10], "mem used=1 5"])
     assert (done.returncode, done.stderr) == (
         0,
-        "E! mqtt: lines that are not published: the last line was cut off by the end of standard input\n",
+        "E! mqtt: lines that are not published: the last line was truncated by the end of standard input\n",
     )
 
 
@@ -94,9 +94,7 @@ def test_a_killed_agent_leaves_its_last_will(broker: mosquitto.Mosquitto, peer: 
         assert peer.status("offline")["bundle_version"] == __version__
 
 
-def test_sigterm_sends_what_is_queued_and_then_the_status(
-    broker: mosquitto.Mosquitto, peer: Peer, tmp_path: Path
-) -> None:
+def test_sigterm_sends_the_queue_and_then_the_status(broker: mosquitto.Mosquitto, peer: Peer, tmp_path: Path) -> None:
     with agent(settings(broker.port, tmp_path, lines="true", batch_seconds="60", status_seconds="60")) as running:
         peer.status("online")
         running.write(text(LINES[:100]))
@@ -128,7 +126,7 @@ def test_a_restart_of_the_broker_loses_no_line_and_takes_commands_again(
         assert running.wait() == 0
 
 
-def test_a_broker_that_is_away_holds_the_writer_and_not_memory(tmp_path: Path) -> None:
+def test_a_broker_that_is_away_blocks_the_writer_and_bounds_memory(tmp_path: Path) -> None:
     variables = settings(1, tmp_path, lines="true", queue_kilobytes="256")
     with agent(variables) as running:
         written = 0
@@ -160,10 +158,10 @@ def test_a_broker_that_is_away_holds_the_writer_and_not_memory(tmp_path: Path) -
         assert stuck.wait(BOUND_SECONDS)
 
 
-def test_nobody_hears_a_line_and_it_is_held_until_somebody_does(broker: mosquitto.Mosquitto, tmp_path: Path) -> None:
+def test_lines_without_subscribers_are_kept_until_there_is_one(broker: mosquitto.Mosquitto, tmp_path: Path) -> None:
     with agent(settings(broker.port, tmp_path, lines="true", status_seconds="60")) as running:
         running.write(text(LINES[:3]))
-        running.await_said("nobody is subscribed to sensetig/pi/telemetry/cpu")
+        running.await_said("there are no subscribers for sensetig/pi/telemetry/cpu")
         peer = Peer(broker.port)
         assert peer.lines(3) == list(LINES[:3])
         peer.close()
@@ -171,7 +169,7 @@ def test_nobody_hears_a_line_and_it_is_held_until_somebody_does(broker: mosquitt
         assert running.wait() == 0
 
 
-def test_what_comes_on_other_topics_is_printed_and_what_is_no_metric_is_counted(
+def test_messages_of_other_topics_are_printed_and_rejected_ones_counted(
     broker: mosquitto.Mosquitto, peer: Peer, tmp_path: Path
 ) -> None:
     with agent(settings(broker.port, tmp_path, subscribe="sensetig/+/telemetry/#"), "--execd") as running:
@@ -189,7 +187,7 @@ def test_what_comes_on_other_topics_is_printed_and_what_is_no_metric_is_counted(
         assert running.wait() == 0
 
 
-def test_what_is_retained_comes_once_and_only_with_a_time_of_its_own(
+def test_a_retained_message_is_printed_once_and_only_with_a_time(
     broker: mosquitto.Mosquitto, peer: Peer, tmp_path: Path
 ) -> None:
     topic = "sensetig/shed/telemetry"
@@ -214,7 +212,7 @@ def test_what_is_retained_comes_once_and_only_with_a_time_of_its_own(
             assert not line.startswith(("weather", "air", "device_status")), line
 
 
-def test_a_message_that_was_not_written_comes_again_after_a_kill(
+def test_a_message_that_was_not_written_is_redelivered_after_a_kill(
     broker: mosquitto.Mosquitto, peer: Peer, tmp_path: Path
 ) -> None:
     variables = settings(broker.port, tmp_path, subscribe="sensetig/shed/telemetry/#", status_seconds="60")
@@ -242,14 +240,14 @@ def test_a_message_that_was_not_written_comes_again_after_a_kill(
         (("--certificate", "/x.pem"), "certificate and key belong together"),
     ],
 )
-def test_a_setting_that_will_not_do_is_told_at_the_start(arguments: tuple[str, ...], says: str, tmp_path: Path) -> None:
+def test_an_invalid_setting_is_reported_at_the_start(arguments: tuple[str, ...], says: str, tmp_path: Path) -> None:
     with agent(settings(1, tmp_path), *arguments) as running:
         assert running.wait() == 2
         assert len(running.said) == 1
         assert says in running.said[0]
 
 
-def test_lines_without_a_broker_are_told(tmp_path: Path) -> None:
+def test_lines_without_a_broker_are_reported(tmp_path: Path) -> None:
     with agent({"SENSETIG_MQTT_COMMAND_IDS_FILE": str(tmp_path / "ids")}, "--lines", "true") as running:
         assert running.wait() == 2
-        assert "there is no broker to publish to; name one with the setting url" in running.said[0]
+        assert "there is no broker to publish to; name one in the setting url" in running.said[0]

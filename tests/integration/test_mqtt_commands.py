@@ -57,7 +57,7 @@ def running(broker: mosquitto.Mosquitto, operator: Peer, tmp_path: Path) -> Iter
         yield made
 
 
-def test_ping_tells_the_device_s_clock_and_version(running: AgentProcess, operator: Peer) -> None:
+def test_ping_answers_with_the_clock_and_version_of_the_device(running: AgentProcess, operator: Peer) -> None:
     answer = operator.ask("ping")
     assert abs(answer.pop("time_seconds") - time.time()) < BOUND_SECONDS
     assert answer == {"status": "ok", "message": "the agent is here", "bundle_version": __version__}
@@ -71,7 +71,7 @@ def test_ping_tells_the_device_s_clock_and_version(running: AgentProcess, operat
         ("ping", {"expires": 99_999_999_999}, "at most 3600 s are allowed"),
         ("ping", {"expires": None}, "expires must be"),
         ("ping", {"extra": 1}, "'extra' is not an argument"),
-        ("collect_now", {"collectors": ["camera"]}, "those that may be run are: pi, sensehat, system"),
+        ("collect_now", {"collectors": ["camera"]}, "allowed are: pi, sensehat, system"),
         ("collect_now", {"collectors": []}, "collectors must be a list of names"),
         ("collect_now", {"collectors": [["system"]]}, "collectors must be a list of names"),
         ("collect_now", {"collectors": "../system"}, "collectors must be a list of names"),
@@ -89,7 +89,7 @@ def test_ping_tells_the_device_s_clock_and_version(running: AgentProcess, operat
         ("led_off", {"colour": "red"}, "'colour' is not an argument"),
     ],
 )
-def test_a_command_that_is_refused_is_answered_with_why(
+def test_a_refused_command_is_answered_with_the_reason(
     running: AgentProcess, operator: Peer, name: str, content: dict[str, Any], says: str
 ) -> None:
     found = operator.ask(name, **content)
@@ -110,7 +110,7 @@ def test_a_command_is_carried_out_once_also_after_a_restart(
     assert list(json.loads((tmp_path / "ids.json").read_text())) == ["same"]
 
 
-def test_the_names_of_other_processes_are_left_to_them_and_the_sender_hears_that_nobody_is_there(
+def test_commands_of_other_processes_are_left_to_them_and_the_sender_sees_no_subscribers(
     running: AgentProcess, operator: Peer
 ) -> None:
     for name in ("camera_photo", "camera_ping", "reboot"):
@@ -120,7 +120,7 @@ def test_the_names_of_other_processes_are_left_to_them_and_the_sender_hears_that
     assert running.said == []
 
 
-def test_a_command_for_another_device_is_not_this_one_s(running: AgentProcess, operator: Peer) -> None:
+def test_a_command_for_another_device_is_ignored(running: AgentProcess, operator: Peer) -> None:
     operator.send("ping", device="shed", id="foreign")
     operator.send("ping", id="own")
     answer = operator.await_message(lambda got: "/result/" in got.topic)
@@ -128,7 +128,7 @@ def test_a_command_for_another_device_is_not_this_one_s(running: AgentProcess, o
     assert running.said == []
 
 
-def test_what_nobody_can_be_told_of_is_counted(running: AgentProcess, operator: Peer) -> None:
+def test_a_command_without_an_answer_is_counted(running: AgentProcess, operator: Peer) -> None:
     topic = "sensetig/pi/command/ping"
     for payload in (b"", b"nonsense", b"[1]", b'{"id": "a/b"}', b'{"id": "' + b"x" * 5000 + b'"}'):
         operator.publish(topic, payload)
@@ -139,7 +139,7 @@ def test_what_nobody_can_be_told_of_is_counted(running: AgentProcess, operator: 
         fields = running.await_line("mqtt").split(" ")[1]
         refused += int(fields.split("commands_refused=")[1].split("i")[0])
     assert refused == 5
-    assert all("a command was refused, and nobody can be told: " in line for line in running.said)
+    assert all("a command was refused without an answer: " in line for line in running.said)
 
 
 def test_a_retained_command_is_not_carried_out_at_each_start(
@@ -148,7 +148,10 @@ def test_a_retained_command_is_not_carried_out_at_each_start(
     operator.send("ping", retain=True, id="kept")
     with agent(of_user(broker, tmp_path), "--execd"):
         answer = operator.await_message(lambda got: got.topic == "sensetig/pi/result/kept").content
-    assert (answer["status"], answer["message"]) == ("refused", "a command must not be retained; publish it without")
+    assert (answer["status"], answer["message"]) == (
+        "refused",
+        "a command must not be retained; publish it without the retain flag",
+    )
 
 
 def test_a_command_waits_at_the_broker_for_an_agent_that_is_away(
@@ -176,7 +179,7 @@ def test_a_restart_of_the_broker_leaves_the_agent_taking_commands(
 
 
 @pytest.mark.parametrize(("user", "password"), [("pi", "wrong"), ("nobody", "wrong")])
-def test_a_broker_that_does_not_know_the_agent_is_told_of_without_the_password(
+def test_a_refused_connection_is_reported_without_the_password(
     broker: mosquitto.Mosquitto, tmp_path: Path, user: str, password: str
 ) -> None:
     with agent(of_user(broker, tmp_path, user, password), "--execd") as running:
@@ -211,16 +214,16 @@ def test_lines_arrive_where_the_hub_reads_them(broker: mosquitto.Mosquitto, tmp_
 
 def test_a_collector_s_points_are_printed_and_then_answered(running: AgentProcess, operator: Peer) -> None:
     answer = operator.ask("collect_now", collectors=["system", "pi"])
-    assert (answer["status"], answer["message"]) == ("ok", "the points are handed on")
+    assert (answer["status"], answer["message"]) == ("ok", "the points are collected")
     assert answer["points"]["system"] > 5
     assert running.await_line("mem")
     failed = operator.ask("collect_now", collectors="sensehat")
     assert failed["status"] == "failed"
-    assert failed["message"] == "collectors that have failed: sensehat"
+    assert failed["message"] == "collectors that failed: sensehat"
     assert failed["failures"]["sensehat"].startswith("sensehat: there is no Sense HAT on this machine")
 
 
-def test_what_is_collected_is_published_where_lines_are(
+def test_collected_points_are_published_with_the_lines(
     broker: mosquitto.Mosquitto, operator: Peer, tmp_path: Path
 ) -> None:
     hub = Peer(broker.port, ("sensetig/+/telemetry/#",), "hub", user="telegraf", password=PASSWORDS["telegraf"])

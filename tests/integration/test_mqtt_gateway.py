@@ -1,4 +1,4 @@
-"""What devices publish becomes points, each once, and nobody speaks for another: real broker, Telegraf and InfluxDB."""
+"""The gateway with real broker, Telegraf and InfluxDB: each message becomes points once, devices are isolated."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_json_a_batch_and_lines_arrive_as_points_each_once(broker: Mosquitto, hu
     assert all(row["host"] and row["site"] for row in rows)
 
 
-def test_a_tasmota_plug_and_a_zigbee_sensor_arrive_as_what_they_measure(broker: Mosquitto, hub: Gateway) -> None:
+def test_messages_of_tasmota_and_zigbee2mqtt_arrive_as_their_measurements(broker: Mosquitto, hub: Gateway) -> None:
     with client(broker, "plug") as plug, client(broker, "zigbee2mqtt") as bridge:
         meter = {"Time": "2026-11-21T10:59:46", "Epoch": NOON, "ENERGY": {"Total": 3.185, "Power": 42}}
         publish(plug, "tele/plug/SENSOR", json.dumps(meter))
@@ -123,7 +123,7 @@ def test_a_device_that_is_killed_is_offline_by_its_last_will(broker: Mosquitto, 
     assert rows[-1]["status"] == "offline"
 
 
-def test_a_device_can_neither_write_as_another_nor_read_what_others_say(broker: Mosquitto, hub: Gateway) -> None:
+def test_a_device_can_neither_write_as_another_nor_read_others(broker: Mosquitto, hub: Gateway) -> None:
     with client(broker, "hall") as hall, client(broker, "cellar") as cellar, client(broker, "telegraf") as reader:
         allowed = Heard(reader, "sensetig/+/telemetry/#")
         spying = Heard(hall, "sensetig/cellar/telemetry/#")

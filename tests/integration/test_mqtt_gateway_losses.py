@@ -1,4 +1,4 @@
-"""Nothing is lost on the way from a device to the database, whoever is killed on it: each message is one point."""
+"""No message of a device is lost when any process on its way to the database is killed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _all_arrive_once(hub: Gateway, measurement: str, count: int) -> None:
     assert _numbers(hub, measurement) == list(range(count))
 
 
-def test_what_waits_at_the_broker_outlasts_its_restart(telegraf: Path, influxdb: InfluxDB, tmp_path: Path) -> None:
+def test_waiting_messages_outlast_a_restart_of_the_broker(telegraf: Path, influxdb: InfluxDB, tmp_path: Path) -> None:
     with (
         mosquitto.shipped(tmp_path, USERS) as broker,
         gateways.running(telegraf, broker, influxdb, tmp_path) as hub,
@@ -64,7 +64,7 @@ def test_telegraf_may_be_killed_at_any_time(telegraf: Path, influxdb: InfluxDB, 
         _all_arrive_once(hub, "survives_kill", 3000)
 
 
-def test_a_broker_that_is_killed_has_lost_nothing_that_telegraf_was_there_to_take(
+def test_a_killed_broker_loses_nothing_while_telegraf_is_connected(
     telegraf: Path, influxdb: InfluxDB, tmp_path: Path
 ) -> None:
     with (
@@ -84,7 +84,7 @@ def test_a_broker_that_is_killed_has_lost_nothing_that_telegraf_was_there_to_tak
         _all_arrive_once(hub, "broker_killed", 1000)
 
 
-def test_a_broker_that_is_killed_while_telegraf_is_away_keeps_what_it_has_written(
+def test_a_killed_broker_keeps_its_saved_messages_while_telegraf_is_away(
     telegraf: Path, influxdb: InfluxDB, tmp_path: Path
 ) -> None:
     with (
@@ -102,7 +102,7 @@ def test_a_broker_that_is_killed_while_telegraf_is_away_keeps_what_it_has_writte
         _all_arrive_once(hub, "both_away", 200)
 
 
-def test_what_is_not_yet_in_the_database_is_not_confirmed_to_the_broker(
+def test_the_broker_gets_no_acknowledgement_before_the_database_has_the_point(
     telegraf: Path, influxdb: InfluxDB, tmp_path: Path
 ) -> None:
     """With the database away, a killed Telegraf has everything again: the broker has kept it."""

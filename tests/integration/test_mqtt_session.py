@@ -36,7 +36,7 @@ def peer(broker: mosquitto.Mosquitto) -> Iterator[Peer]:
 
 
 class Running:
-    """A started session with what it has received."""
+    """A started session with its received messages."""
 
     def __init__(self, port: int, config: SessionConfig = CONFIG) -> None:
         self.errors = ErrorQueue()
@@ -79,7 +79,7 @@ def test_the_status_is_published_at_each_connection_and_offline_at_the_stop(
     peer.await_message(lambda got: got.payload == b"online")
     assert running.session.stop(10)
     peer.await_message(lambda got: got.payload == b"offline")
-    assert not running.session.connected
+    assert not running.session._connected
     lost = [sentence for sentence in running.sentences() if "cannot be reached" not in sentence]
     assert len(lost) == 1
     assert lost[0].startswith(f"lost the connection to the broker 127.0.0.1:{broker.port}: ")
@@ -180,7 +180,7 @@ def test_a_refused_connection_is_reported_by_its_reason_alone(tmp_path: Path) ->
             assert running.connections.get(timeout=BOUND_SECONDS) == (False, sentence)
         assert running.session.stop(10)
         assert set(running.sentences()) == {sentence}
-        assert not running.session.connected
+        assert not running.session._connected
 
 
 def test_a_stop_waits_no_longer_than_it_may(broker: mosquitto.Mosquitto) -> None:

@@ -78,7 +78,7 @@ def query(influxdb: InfluxDB, text: str) -> str:
     return answer.data.decode()
 
 
-def test_points_that_are_asked_for_reach_influxdb(
+def test_collected_points_reach_influxdb(
     telegraf: Path, influxdb: InfluxDB, broker: mosquitto.Mosquitto, peer: Peer, tmp_path: Path
 ) -> None:
     host = "collect-now"
@@ -101,7 +101,7 @@ def test_points_that_are_asked_for_reach_influxdb(
     assert peer.status("offline")
 
 
-def test_new_settings_are_taken_over_by_a_reload_and_wrong_ones_are_refused(
+def test_a_reload_applies_new_settings_and_refuses_wrong_ones(
     telegraf: Path, broker: mosquitto.Mosquitto, peer: Peer, tmp_path: Path
 ) -> None:
     configuration, toml, out = tmp_path / "telegraf.conf", tmp_path / "sensetig.toml", tmp_path / "out"
@@ -124,7 +124,7 @@ def test_new_settings_are_taken_over_by_a_reload_and_wrong_ones_are_refused(
         configuration.write_text(f"{sound}[[inputs.{unknown}]]\n", encoding="utf-8")
         answer = peer.ask("reload_settings")
         assert answer["status"] == "refused"
-        assert "Telegraf's configuration is not sound: " in answer["message"]
+        assert "Telegraf's configuration is invalid: " in answer["message"]
         assert unknown in answer["message"]
         assert peer.ask("ping")["status"] == "ok"
         assert process.poll() is None
@@ -138,7 +138,7 @@ def test_new_settings_are_taken_over_by_a_reload_and_wrong_ones_are_refused(
         assert peer.ask("ping")["status"] == "ok"
 
 
-def test_what_telegraf_collects_is_published_and_waits_in_its_buffer_while_the_broker_is_away(
+def test_telegraf_publishes_and_buffers_while_the_broker_is_away(
     telegraf: Path, broker: mosquitto.Mosquitto, peer: Peer, tmp_path: Path
 ) -> None:
     configuration, lines = tmp_path / "telegraf.conf", tmp_path / "lines"

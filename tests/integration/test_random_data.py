@@ -19,7 +19,7 @@ from collectors.core.line_protocol_parser import decode
 from sensetig import bundle
 from sensetig.demo.testbed import influxdb as local_influxdb
 from sensetig.demo.testbed import ports, processes
-from sensetig.influxdb import setup
+from sensetig.influxdb.prepare import setup
 from tests.integration.conftest import InfluxDB
 
 pytestmark = pytest.mark.engines

@@ -10,10 +10,10 @@ import pytest
 import urllib3
 
 from sensetig import bundle
+from sensetig.influxdb.client import Client
 from sensetig.report import alerts
 from sensetig.report.alerts import Alert, Alerts
 from sensetig.report.period import Period
-from sensetig.report.reader import Reader
 from tests.integration.conftest import InfluxDB
 
 pytestmark = pytest.mark.engines
@@ -46,7 +46,7 @@ def lines(device: str, *, well: bool) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def reader(influxdb: InfluxDB) -> Reader:
+def reader(influxdb: InfluxDB) -> Client:
     written = [*lines(DEVICE, well=False), *lines(OTHER, well=True)]
     for start in range(0, len(written), 5000):
         answer = urllib3.request(
@@ -56,10 +56,10 @@ def reader(influxdb: InfluxDB) -> Reader:
             headers={"Authorization": f"Token {influxdb.write_token}"},
         )
         assert answer.status == 204, answer.data
-    return Reader(influxdb.url, influxdb.read_token)
+    return Client(influxdb.url, influxdb.read_token)
 
 
-def found(reader: Reader, device: str, begin: int, end: int, kept: int = 0) -> Alerts:
+def found(reader: Client, device: str, begin: int, end: int, kept: int = 0) -> Alerts:
     rules = alerts.read(bundle.root() / "grafana" / "provisioning" / "alerting")
     assert len(rules) >= 15
     span = Period(datetime.fromtimestamp(begin, UTC), datetime.fromtimestamp(end, UTC), "raw", 60)
@@ -70,7 +70,7 @@ def minutes(alert: Alert) -> tuple[float, float]:
     return (alert.begin_ms / 1000 - BEGIN) / MINUTE, (alert.end_ms / 1000 - BEGIN) / MINUTE
 
 
-def test_what_happened_is_found_with_its_times_and_nothing_else(reader: Reader) -> None:
+def test_what_happened_is_found_with_its_times_and_nothing_else(reader: Client) -> None:
     told = found(reader, DEVICE, BEGIN, END)
     assert told.unread == ()
     by_title = {each.title: each for each in told.alerts}
@@ -94,18 +94,18 @@ def test_what_happened_is_found_with_its_times_and_nothing_else(reader: Reader) 
     assert end == pytest.approx(SILENT[1] / MINUTE - 2.5, abs=3)
 
 
-def test_a_device_that_was_well_has_no_alert(reader: Reader) -> None:
+def test_a_device_that_was_well_has_no_alert(reader: Client) -> None:
     told = found(reader, OTHER, BEGIN, END)
     assert (told.alerts, told.unread) == ((), ())
     assert told.every_seconds > 0
 
 
-def test_an_alert_at_the_end_of_the_period_still_lasts(reader: Reader) -> None:
+def test_an_alert_at_the_end_of_the_period_still_lasts(reader: Client) -> None:
     told = found(reader, DEVICE, BEGIN, BEGIN + SILENT[1] - 10 * MINUTE)
     assert [each.title for each in told.alerts if each.lasting] == ["Device silent"]
 
 
-def test_a_time_of_which_no_points_are_kept_is_no_silence(reader: Reader) -> None:
+def test_a_time_of_which_no_points_are_kept_is_no_silence(reader: Client) -> None:
     before = BEGIN - timedelta(days=20) // timedelta(seconds=1)
     told = found(reader, DEVICE, before, END, kept=BEGIN)
     assert told.begin_ms == BEGIN * 1000

@@ -22,8 +22,8 @@ from playwright.sync_api import Browser, sync_playwright
 
 from sensetig.__main__ import main
 from sensetig.demo.testbed import ports
-from sensetig.report import short_report
-from sensetig.report.shelf import UNSENT
+from sensetig.report.maker import short_report
+from sensetig.report.store import UNSENT
 from tests.integration.conftest import InfluxDB
 from tests.report_week import DAY, EVENT_EVERY, lines
 
@@ -220,7 +220,7 @@ def test_a_place_that_takes_no_report_is_told_before_one_is_made(
     where: tuple[str, str], sentence: str, options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sensetig.report.make", None)
+    monkeypatch.setattr("sensetig.report.maker.make", None)
     done = run("report", *options, "--device", DEVICE, *where)
     assert done.exit_code == 1
     assert re.fullmatch(rf"Error: {sentence}.*\n", done.output)
@@ -233,7 +233,7 @@ def test_a_token_that_may_not_read_is_one_sentence(influxdb: InfluxDB, tmp_path:
         file.write_text(token, encoding="utf-8")
         done = run("report", "--url", influxdb.url, "--token-file", str(file), "--device", DEVICE)
         assert done.exit_code == 1
-        assert re.search(r"does not let the token in .* read|may not read it", done.output)
+        assert re.search(r"refuses the token in .*: it may not query|the token in .* may not use it", done.output)
         assert token not in done.output
 
 

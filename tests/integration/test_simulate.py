@@ -194,7 +194,7 @@ probability = 0.1
 """
 
 
-def test_what_influxdb_has_is_what_the_report_says(influxdb: InfluxDB, tmp_path: Path) -> None:
+def test_the_report_matches_the_data_in_influxdb(influxdb: InfluxDB, tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text(influxdb.write_token)
     token.chmod(0o600)
@@ -461,7 +461,7 @@ def test_the_astro_pis_recording_reaches_influxdb_as_it_is(
     assert {row["replayed"] for row in rows(influxdb, "SELECT * FROM environment WHERE site = 'orbit'")} == {"true"}
 
 
-def test_a_broker_that_restarts_meanwhile_costs_no_message(tmp_path: Path) -> None:
+def test_a_restart_of_the_broker_loses_no_message(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     with mosquitto.running(tmp_path) as broker:
         running = subprocess.Popen(
@@ -505,7 +505,7 @@ def _refused(*options: str, **variables: str) -> str:
     return ran.stderr.splitlines()[-1]
 
 
-def test_a_broker_that_refuses_the_user_is_told_in_one_sentence(tmp_path: Path) -> None:
+def test_a_broker_that_refuses_the_user_is_reported_in_one_sentence(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("wrong")
     secret.chmod(0o600)
@@ -515,7 +515,7 @@ def test_a_broker_that_refuses_the_user_is_told_in_one_sentence(tmp_path: Path) 
     assert said == f"Error: the broker 127.0.0.1:{broker.port} refuses the connection: Not authorized"
 
 
-def test_influxdb_that_refuses_the_token_is_told_once_and_nothing_counts_as_sent(
+def test_a_token_that_influxdb_refuses_is_reported_once_and_nothing_counts_as_sent(
     influxdb: InfluxDB, tmp_path: Path
 ) -> None:
     options = ("--to", influxdb.url, "--messages", "2", "--site", "refused")
@@ -524,11 +524,11 @@ def test_influxdb_that_refuses_the_token_is_told_once_and_nothing_counts_as_sent
     assert sent.total["acknowledged"] == 0
     assert sent.total["unacknowledged"] == sent.total["messages"] == 6
     (reason,) = sent.report["reasons"]
-    assert "does not let this token write to the bucket 'raw'" in reason
+    assert "refuses this token: it may not write to the bucket 'raw' (status 401)" in reason
     assert stored(influxdb, "refused") == {}
 
 
-def test_a_stream_that_is_not_there_is_told_in_one_sentence(nats_server: Nats, tmp_path: Path) -> None:
+def test_a_missing_stream_is_reported_in_one_sentence(nats_server: Nats, tmp_path: Path) -> None:
     from tests.integration.nats import running
 
     del nats_server
@@ -537,7 +537,7 @@ def test_a_stream_that_is_not_there_is_told_in_one_sentence(nats_server: Nats, t
     assert said.endswith("has no stream that takes sensetig.*.telemetry; make it, or let --make-stream make it")
 
 
-def test_nats_that_refuses_the_user_is_told_in_one_sentence(tmp_path: Path) -> None:
+def test_a_user_that_nats_refuses_is_reported_in_one_sentence(tmp_path: Path) -> None:
     from tests.integration.nats import running
 
     secret = tmp_path / "secret"

@@ -21,7 +21,7 @@ from sensetig import bundle
 from sensetig.declarations import collector_module
 from sensetig.demo.testbed import influxdb as local_influxdb
 from sensetig.demo.testbed import ports, processes
-from sensetig.influxdb import setup
+from sensetig.influxdb.prepare import setup
 from tests.golden import find_cases, prepare
 from tests.integration.conftest import InfluxDB
 

@@ -19,10 +19,9 @@ from sensetig import bundle
 from sensetig.__main__ import main
 from sensetig.demo.testbed import influxdb as local_influxdb
 from sensetig.demo.testbed import ports, processes
-from sensetig.influxdb import setup
+from sensetig.errors import SetupError
 from sensetig.influxdb.credentials import Credentials
-from sensetig.influxdb.errors import SetupError
-from sensetig.influxdb.prepare import device_description, device_file, next_description, next_file
+from sensetig.influxdb.prepare import device_description, device_file, next_description, next_file, setup
 from sensetig.influxdb.server import Server
 from sensetig.security import revocation, tokens
 from sensetig.security.hub import Hub as Place
@@ -120,7 +119,7 @@ def test_a_device_that_writes_all_the_time_loses_no_point_while_its_token_change
     device = Device(hub, "busy")
     device.start()
     try:
-        assert "busy has a new token beside the old one" in hub.run("token", "rotate", "--begin", "busy")
+        assert "busy has a new token as well as the old one" in hub.run("token", "rotate", "--begin", "busy")
         new = hub.token("device-busy.token.next")
         device.token = new
         since = time.time()

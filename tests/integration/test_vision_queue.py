@@ -140,7 +140,7 @@ def ids(metrics: list[Metric]) -> set[object]:
     return {metric.fields["event_id"] for metric in metrics}
 
 
-def test_every_picture_is_seen_though_broker_and_collector_die_on_the_way(
+def test_every_picture_is_processed_although_broker_and_collector_die(
     broker: Mosquitto, make: Callable[..., Collector]
 ) -> None:
     def slowly(handler: BaseHTTPRequestHandler) -> None:
@@ -155,7 +155,7 @@ def test_every_picture_is_seen_though_broker_and_collector_die_on_the_way(
         collector.until(lambda: len(collector.seen) >= 2)
         collector.end(signal.SIGKILL)
 
-        publish(broker, *numbered(24)[5:])  # while nobody is there to take them
+        publish(broker, *numbered(24)[5:])  # while the collector is down
         broker.stop()
         broker.start()
         collector.start()
@@ -176,7 +176,7 @@ def test_every_picture_is_seen_though_broker_and_collector_die_on_the_way(
     assert [wrong for metric in collector.metrics for wrong in violations(metric, declared)] == []
 
 
-def test_pictures_are_kept_while_the_endpoint_is_down_and_seen_when_it_is_back(
+def test_pictures_are_kept_while_the_endpoint_is_down_and_processed_later(
     broker: Mosquitto, make: Callable[..., Collector], tmp_path: Path
 ) -> None:
     with serving(says(500)) as server:
@@ -201,7 +201,7 @@ def test_pictures_are_kept_while_the_endpoint_is_down_and_seen_when_it_is_back(
     assert "answers with status 500" in collector.errors.read_text()
 
 
-def test_what_is_no_picture_is_counted_and_holds_nothing_up(
+def test_an_invalid_picture_is_counted_and_delays_nothing(
     broker: Mosquitto, make: Callable[..., Collector], tmp_path: Path
 ) -> None:
     picture = support.jpeg()
@@ -218,7 +218,7 @@ def test_what_is_no_picture_is_counted_and_holds_nothing_up(
             support.message(picture=b"no picture at all"),
             support.message(picture=picture[: len(picture) // 2]),
             b" " * (MAX_MESSAGE_BYTES + 1),
-            b" " * 5_000_000,  # beyond what the broker was asked to hand out, which it therefore drops
+            b" " * 5_000_000,  # beyond the maximum packet size of the session, so the broker drops it
             support.message(event_id="last", camera="hall", unknown={"field": True}),
         )
         collector.until(lambda: ids(collector.seen) == {"last"})
@@ -270,9 +270,7 @@ def test_a_collector_that_waits_for_an_endpoint_stops_at_once_and_gets_the_pictu
         collector.end()
 
 
-def test_a_broker_that_is_not_there_is_told_once_and_waited_for(
-    broker: Mosquitto, make: Callable[..., Collector]
-) -> None:
+def test_a_missing_broker_is_reported_once_and_awaited(broker: Mosquitto, make: Callable[..., Collector]) -> None:
     broker.stop()
     with serving(says(200, GOOD)) as server:
         collector = make(*endpoint(server.url))
@@ -288,7 +286,7 @@ def test_a_broker_that_is_not_there_is_told_once_and_waited_for(
         collector.end()
 
 
-def test_pictures_that_a_camera_could_not_send_wait_for_the_broker_and_are_seen(
+def test_unsent_pictures_wait_for_the_broker_and_are_processed(
     broker: Mosquitto, make: Callable[..., Collector]
 ) -> None:
     errors: list[str] = []
@@ -310,7 +308,9 @@ def test_pictures_that_a_camera_could_not_send_wait_for_the_broker_and_are_seen(
             for number in range(3):
                 frame = Frame(np.full((48, 64, 3), number, np.uint8), 0.0, 0)
                 for kind in ("start", "end"):
-                    publisher.event(Event(kind, f"e{number}", 10**18, 2.5, 3.0, 4.0, Box(1, 2, 3, 4), 5, False, frame))
+                    publisher.on_event(
+                        Event(kind, f"e{number}", 10**18, 2.5, 3.0, 4.0, Box(1, 2, 3, 4), 5, False, frame)
+                    )
             broker.start()
             collector.until(lambda: ids(collector.seen) == {"e0", "e1", "e2"})
         finally:
@@ -320,7 +320,7 @@ def test_pictures_that_a_camera_could_not_send_wait_for_the_broker_and_are_seen(
     assert [sentence for sentence in errors if "cannot be reached; trying again" not in sentence] == []
 
 
-def test_a_broker_that_lets_nobody_in_is_told_in_a_sentence(tmp_path: Path) -> None:
+def test_a_broker_that_refuses_the_connection_is_reported(tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir()
     with mosquitto.running(tmp_path / "closed", open_to_all=False) as closed, serving(says(200, GOOD)) as server:
         collector = Collector(tmp_path, closed, *endpoint(server.url))
@@ -332,7 +332,7 @@ def test_a_broker_that_lets_nobody_in_is_told_in_a_sentence(tmp_path: Path) -> N
             collector.end()
 
 
-def test_what_the_camera_sees_comes_back_as_detections_of_its_events(
+def test_published_pictures_become_detections_of_their_events(
     broker: Mosquitto, make: Callable[..., Collector], tmp_path: Path
 ) -> None:
     model = onnx_models.fixed(tmp_path / "always.onnx", np.array([[[8], [8], [4], [8], [0.8]]], np.float32))

@@ -10,12 +10,12 @@ import pytest
 from click.testing import CliRunner
 
 from sensetig import bundle
-from sensetig.cli.wall import command
+from sensetig.__main__ import main
 from sensetig.demo.testbed import grafana, ports, processes
 from sensetig.engines import locate
+from sensetig.errors import SetupError
 from sensetig.grafana import wall
 from sensetig.grafana.server import Server
-from sensetig.influxdb import SetupError
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(240)]
 
@@ -52,7 +52,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
 
 def run(server: tuple[str, Path], *options: str) -> tuple[int, str]:
     url, secret = server
-    ran = CliRunner().invoke(command, ["--url", url, "--password-file", str(secret), *options])
+    ran = CliRunner().invoke(main, ["wall", "--url", url, "--password-file", str(secret), *options])
     return ran.exit_code, ran.output
 
 

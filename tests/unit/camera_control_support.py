@@ -1,4 +1,4 @@
-"""What the tests of the camera's control share: media that do as they are told, and a server to ask."""
+"""Shared by the tests of camera control: scripted media and a server."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from collectors.camera.backends import Frame
+from collectors.camera.collector import DetectionSwitch
 from collectors.camera.control.app import Parts, build
 from collectors.camera.control.command_queue import CommandQueue
 from collectors.camera.control.feed import EventLog, Feed
@@ -22,7 +23,6 @@ from collectors.camera.control.server import Bounds, Listener, Server
 from collectors.camera.detector import Box, Detection
 from collectors.camera.events import Event, event_id
 from collectors.camera.media import MediaError
-from collectors.camera.switch import Switch
 from collectors.core.line_protocol import FieldValue
 
 #: 2026-11-21 08:00 UTC
@@ -34,7 +34,7 @@ FRAME = Frame(np.zeros((8, 8), np.uint8), 1.0, BASE_NS)
 
 
 class ScriptedMedia:
-    """Media that write nothing: pictures are texts that count up, and what is asked for can be held up or fail."""
+    """Media without files: pictures are counting texts, and requests can block or fail."""
 
     def __init__(self, root: str = "") -> None:
         self.root = root
@@ -62,11 +62,11 @@ class ScriptedMedia:
     def video(self, seconds: float) -> str:
         return self._do(f"video {seconds:g}", "2026/11/21/video.mp4")
 
-    def see(self, frame: Frame, seen: Detection) -> None:
-        del frame, seen
+    def on_frame(self, frame: Frame, detection: Detection) -> None:
+        del frame, detection
         self.pictures += 1
 
-    def event(self, event: Event[Frame]) -> Mapping[str, FieldValue]:
+    def on_event(self, event: Event[Frame]) -> Mapping[str, FieldValue]:
         del event
         return self.fields
 
@@ -83,14 +83,14 @@ class ScriptedMedia:
 
 
 def event(kind: str, number: int = 0, **changes: Any) -> Event[Frame]:
-    """An event that begins so many seconds after eight."""
+    """An event that starts this many seconds after eight o'clock."""
     start_ns = BASE_NS + number * 10**9
     values = (event_id(start_ns, "door"), start_ns, 1.5, 3.25, 2.5, Box(1, 2, 3, 4), 9, False, FRAME)
     return Event(kind, *values)._replace(**changes)
 
 
 class Answer(NamedTuple):
-    """What the server answered."""
+    """The answer of the server."""
 
     status: int
     headers: Mapping[str, str]
@@ -119,9 +119,9 @@ class Site:
         media: ScriptedMedia,
         *,
         token: str | None = None,
-        streams_most: int = 2,
+        max_streams: int = 2,
         stream_frame_rate: float = 1000.0,
-        waiting_most: int = 4,
+        max_waiting: int = 4,
         act_seconds: float = BOUND_SECONDS,
         bounds: Bounds | None = None,
         certificate: str | None = None,
@@ -130,21 +130,21 @@ class Site:
     ) -> None:
         self.media = media
         self.complaints: list[str] = []
-        self.detection = Switch()
+        self.detection = DetectionSwitch()
         self.feed = Feed(timer, 5.0)
-        self.journal = EventLog("door", most=5)
-        self.desk = CommandQueue(media, self.detection, waiting_most)
-        self.pictures = Pictures(media.snapshot_jpeg, self.feed, streams_most, stream_frame_rate)
+        self.event_log = EventLog("door", max_events=5)
+        self.queue = CommandQueue(media, self.detection, max_waiting)
+        self.pictures = Pictures(media.snapshot_jpeg, self.feed, max_streams, stream_frame_rate)
         parts = Parts(
             "door",
             media,
-            self.desk,
+            self.queue,
             self.detection,
             self.feed,
-            self.journal,
+            self.event_log,
             self.pictures,
             60.0,
-            streams_most,
+            max_streams,
             act_seconds,
         )
         where = Listener("127.0.0.1", 0, certificate, key)
@@ -153,13 +153,13 @@ class Site:
         self.server.start()
 
     def show(self, pictures: int = 1) -> None:
-        """So many pictures come."""
+        """Show this many pictures."""
         for _ in range(pictures):
-            self.media.see(FRAME, Detection())
+            self.media.on_frame(FRAME, Detection())
             self.feed.see()
 
     def ask(self, path: str, method: str = "GET", **headers: str) -> Answer:
-        """The answer to a request on a connection of its own."""
+        """The answer to a request on a new connection."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=BOUND_SECONDS)
         try:
             connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
@@ -177,7 +177,7 @@ class Site:
         """End everything."""
         self.media.go_on.set()
         self.server.stop(BOUND_SECONDS)
-        self.desk.close(BOUND_SECONDS)
+        self.queue.close(BOUND_SECONDS)
 
 
 @contextmanager
@@ -198,7 +198,7 @@ def answer_of(connection: http.client.HTTPConnection) -> Answer:
 
 
 def read_all(connection: socket.socket) -> bytes:
-    """What comes until the other end has closed, which it may do with a reset."""
+    """Read until the other end closes or resets the connection."""
     found = b""
     try:
         while received := connection.recv(65536):

@@ -66,24 +66,24 @@ class Stage:
         file: Mapping[str, Any] | None = None,
         devices: Sequence[str] = (),
         names: Sequence[str] = ("environment",),
-        most_series: int = 1000,
-        most_names: int = 100,
+        max_series: int = 1000,
+        max_names: int = 100,
     ) -> None:
         self.now = NOW
         self.calibrations = Calibrations(curves)
         self.tracker = Tracker()
-        self.rejections = Rejections({"host": "hub"}, most_names)
+        self.rejections = Rejections({"host": "hub"}, max_names)
         self.said: list[str] = []
         self.pipeline = Pipeline(
             names=names,
-            book=LimitTable((ENVIRONMENT, COLOUR), file),
+            limit_table=LimitTable((ENVIRONMENT, COLOUR), file),
             calibrations=self.calibrations,
             tracker=self.tracker,
             rejections=self.rejections,
             devices=devices,
             earliest_ns=EARLIEST,
             ahead_ns=600 * SECOND,
-            most_series=most_series,
+            max_series=max_series,
             clock_ns=lambda: self.now,
             complain=self.said.append,
             kinds=lambda name: {"red": int, "level": float} if name == "colour" else {},

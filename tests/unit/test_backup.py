@@ -17,9 +17,9 @@ from click.testing import CliRunner
 
 from sensetig.__main__ import main
 from sensetig.backup import archive, databases, off_host
-from sensetig.backup.errors import BackupError
 from sensetig.backup.influx import parts, shards
 from sensetig.backup.retention import Keep, kept
+from sensetig.errors import BackupError
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from collectors.telemetry.calibration import entries, read
 from collectors.telemetry.calibrations import Calibrations
 from sensetig.__main__ import main
-from sensetig.calibration import CannotCalibrate, store
+from sensetig.calibration import CalibrateError, store
 
 Call = Callable[..., Result]
 
@@ -219,7 +219,7 @@ def test_the_factor_against_the_cpus_heat_goes_into_a_new_file_only(call: Call, 
         (("pi-1", "--pair", "20", "19", "--kind", "gain"), "needs as many pairs"),
         (("pi-1", "--pair", "nan", "19"), "finite"),
         (("pi-1", "--pair", "20", "19", "--valid-from", "soon"), "--valid-from: the time is 'soon'"),
-        (("pi-1", "--pair", "20", "19", "--valid-from", "1500-01-01"), "beyond the years"),
+        (("pi-1", "--pair", "20", "19", "--valid-from", "1500-01-01"), "outside the years"),
         (("pi-1", "--pair", "20", "19", "--field", "temperature_calibrated_celsius"), "calibrated already"),
         (("pi-1", "--pair", "20", "19", "--plot", "x.png"), "does not end in .svg"),
         (("pi-1", "--pair", "20", "19", "--cpu-heat"), "the CPU's temperature is missing"),
@@ -248,7 +248,7 @@ def test_an_influxdb_that_is_away_is_said(call: Call, tmp_path: Path) -> None:
         typed="20\n",
     )
     assert result.exit_code == 1
-    assert "InfluxDB at http://127.0.0.1:9 cannot be asked" in result.output
+    assert "InfluxDB at http://127.0.0.1:9 does not answer (connection refused)" in result.output
     assert "secret" not in result.output
 
 
@@ -318,7 +318,7 @@ def test_a_full_disk_leaves_the_old_file_as_it_was_and_nothing_beside_it(folder:
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 10, limits[1]))
-        with pytest.raises(CannotCalibrate, match="nothing was changed"):
+        with pytest.raises(CalibrateError, match="nothing was changed"):
             store.add(folder, "pi-1", {**ENTRY, "valid_from": datetime(2026, 12, 1, tzinfo=UTC)})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -337,7 +337,7 @@ def test_a_folder_that_may_not_be_written_leaves_the_old_file(folder: Path) -> N
     else:
         folder.chmod(0o555)
     try:
-        with pytest.raises(CannotCalibrate, match="cannot be written"):
+        with pytest.raises(CalibrateError, match="cannot be written"):
             store.add(folder, "pi-1", later)
     finally:
         folder.chmod(0o755)

@@ -1,4 +1,4 @@
-"""Control as a companion of the camera: what it needs to start, what it passes on, and what can be paused."""
+"""Control of the camera: start, passing on pictures and events, and pausing detection."""
 
 from __future__ import annotations
 
@@ -15,14 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from collectors import camera
 from collectors.camera.backends import Frame
 from collectors.camera.backends.simulated import Scene
+from collectors.camera.collector import CameraCollector, DetectionSwitch
 from collectors.camera.control import Control
 from collectors.camera.detector import Detection
-from collectors.camera.settings import Plan, Sensitivity
-from collectors.camera.switch import Switch
-from collectors.camera.watch import Watch
+from collectors.camera.settings import Config, DetectorConfig
 from collectors.core.api import Context, Unavailable
 from collectors.core.errors import ErrorReporter
 from collectors.core.line_protocol import Metric
@@ -50,7 +48,7 @@ class Made:
     def __init__(self, **values: object) -> None:
         self.errors: list[str] = []
         self.media = ScriptedMedia()
-        self.switch = Switch()
+        self.switch = DetectionSwitch()
         context = Context(Values(values), ErrorReporter("camera", self.errors.append), False, "pi", time.time_ns)
         self.control = Control("door", self.media, self.switch, context, time.monotonic)
 
@@ -89,18 +87,18 @@ def secret(folder: Path, text: str = TOKEN, mode: int = 0o600) -> str:
     return str(path)
 
 
-def test_control_is_asked_for_by_a_port_or_a_broker_alone() -> None:
-    from collectors.camera.control_settings import asked_for
+def test_a_port_or_a_broker_turns_control_on() -> None:
+    from collectors.camera.settings import control_enabled
 
-    assert not asked_for(Values())
-    assert not asked_for(Values({"control_host": "0.0.0.0", "command_allow": "ping"}))  # noqa: S104
-    assert asked_for(Values({"control_port": 80}))
-    assert asked_for(Values({"command_url": "mqtt://localhost"}))
+    assert not control_enabled(Values())
+    assert not control_enabled(Values({"control_host": "0.0.0.0", "command_allow": "ping"}))  # noqa: S104
+    assert control_enabled(Values({"control_port": 80}))
+    assert control_enabled(Values({"command_url": "mqtt://localhost"}))
 
 
 def test_a_camera_without_control_imports_no_server() -> None:
     code = (
-        "import sys, collectors.camera.settings, collectors.camera.control_settings;"
+        "import sys, collectors.camera.settings;"
         "sys.exit(any(name in sys.modules for name in ('uvicorn', 'starlette', 'paho', 'collectors.camera.control')))"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -108,7 +106,7 @@ def test_a_camera_without_control_imports_no_server() -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "camera.example"])  # noqa: S104
-def test_beyond_loopback_both_a_token_and_a_certificate_are_needed(
+def test_a_reachable_host_needs_a_token_and_a_certificate(
     host: str, port: int, tmp_path: Path, certificate: tuple[str, str]
 ) -> None:
     base = {"control_port": port, "control_host": host}
@@ -122,7 +120,7 @@ def test_beyond_loopback_both_a_token_and_a_certificate_are_needed(
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost"])
-def test_on_loopback_neither_is(host: str, port: int) -> None:
+def test_loopback_needs_neither(host: str, port: int) -> None:
     made = Made(control_port=port, control_host=host)
     assert made.control.port == port
     made.control.close()
@@ -140,9 +138,7 @@ def test_on_loopback_neither_is(host: str, port: int) -> None:
         ("é" * 32, 0o600, "one token of at least 32 characters"),
     ],
 )
-def test_a_token_that_is_none_is_refused_and_not_shown(
-    tmp_path: Path, port: int, text: str, mode: int, says: str
-) -> None:
+def test_an_invalid_token_is_refused_and_not_shown(tmp_path: Path, port: int, text: str, mode: int, says: str) -> None:
     path = secret(tmp_path, text, mode)
     found = refusal(control_port=port, control_token_file=path)
     assert path in found
@@ -150,7 +146,7 @@ def test_a_token_that_is_none_is_refused_and_not_shown(
     assert not text or text.strip() not in found
 
 
-def test_a_token_that_is_not_there_is_refused(tmp_path: Path, port: int) -> None:
+def test_a_missing_token_file_is_refused(tmp_path: Path, port: int) -> None:
     found = refusal(control_port=port, control_token_file=str(tmp_path / "none"))
     assert found == (
         f"control_token_file {tmp_path}/none cannot be read: No such file or directory; name a file that this user can "
@@ -158,9 +154,9 @@ def test_a_token_that_is_not_there_is_refused(tmp_path: Path, port: int) -> None
     )
 
 
-def test_a_token_may_end_with_a_line(tmp_path: Path, port: int) -> None:
+def test_a_token_may_end_with_a_line_break(tmp_path: Path, port: int) -> None:
     made = Made(control_port=port, control_token_file=secret(tmp_path, f"{TOKEN}\n"))
-    made.control.see(FRAME, Detection())
+    made.control.on_frame(FRAME, Detection())
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=BOUND_SECONDS)
     connection.request("GET", "/healthz", headers={"Authorization": f"Bearer {TOKEN}"})
     assert answer_of(connection).status == 200
@@ -168,7 +164,7 @@ def test_a_token_may_end_with_a_line(tmp_path: Path, port: int) -> None:
     made.control.close()
 
 
-def test_a_certificate_that_is_none_is_refused(tmp_path: Path, port: int, certificate: tuple[str, str]) -> None:
+def test_an_invalid_certificate_is_refused(tmp_path: Path, port: int, certificate: tuple[str, str]) -> None:
     nothing = tmp_path / "nothing"
     nothing.write_text("nothing")
     assert "control_key is set and control_certificate is not" in refusal(control_port=port, control_key="x")
@@ -177,9 +173,7 @@ def test_a_certificate_that_is_none_is_refused(tmp_path: Path, port: int, certif
         assert found.startswith(f"control_certificate {crt} cannot be used")
 
 
-def test_a_key_with_a_password_is_refused_rather_than_asked_for(
-    tmp_path: Path, port: int, certificate: tuple[str, str]
-) -> None:
+def test_a_key_with_a_passphrase_is_refused(tmp_path: Path, port: int, certificate: tuple[str, str]) -> None:
     locked = str(tmp_path / "locked.key")
     command = ["openssl", "ec", "-in", certificate[1], "-aes256", "-passout", "pass:word", "-out", locked]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
@@ -187,7 +181,7 @@ def test_a_key_with_a_password_is_refused_rather_than_asked_for(
     assert found.startswith(f"control_certificate {certificate[0]} cannot be used with {locked}")
 
 
-def test_with_a_certificate_it_is_https_alone(certificate: tuple[str, str]) -> None:
+def test_with_a_certificate_only_https_is_answered(certificate: tuple[str, str]) -> None:
     with site(token=TOKEN, certificate=certificate[0], key=certificate[1]) as on:
         trusting = ssl.create_default_context(cafile=certificate[0])
         connection = http.client.HTTPSConnection("127.0.0.1", on.port, timeout=BOUND_SECONDS, context=trusting)
@@ -198,11 +192,11 @@ def test_with_a_certificate_it_is_https_alone(certificate: tuple[str, str]) -> N
         assert on.complaints == []
 
 
-def test_everything_is_passed_on_to_the_media_and_remembered(port: int) -> None:
+def test_pictures_and_events_are_passed_to_the_media_and_recorded(port: int) -> None:
     made = Made(control_port=port)
-    made.control.see(FRAME, Detection())
+    made.control.on_frame(FRAME, Detection())
     made.media.fields = {"snapshot_path": "a.jpg"}
-    assert made.control.event(event("end")) == {"snapshot_path": "a.jpg"}
+    assert made.control.on_event(event("end")) == {"snapshot_path": "a.jpg"}
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=BOUND_SECONDS)
     connection.request("GET", "/events")
     found = answer_of(connection).json["events"]
@@ -215,9 +209,9 @@ def test_everything_is_passed_on_to_the_media_and_remembered(port: int) -> None:
     assert made.errors == []
 
 
-def test_what_goes_wrong_in_the_server_is_counted_with_the_next_picture(port: int) -> None:
+def test_errors_of_the_server_are_counted_with_the_next_picture(port: int) -> None:
     made = Made(control_port=port)
-    made.control.see(FRAME, Detection())
+    made.control.on_frame(FRAME, Detection())
     made.media.failure = RuntimeError("no encoder")
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=BOUND_SECONDS)
     connection.request("GET", "/snapshot.jpg")
@@ -226,7 +220,7 @@ def test_what_goes_wrong_in_the_server_is_counted_with_the_next_picture(port: in
     assert made.errors == []
 
     def seen() -> bool:
-        made.control.see(FRAME, Detection())
+        made.control.on_frame(FRAME, Detection())
         return bool(made.errors)
 
     until(seen)
@@ -234,7 +228,7 @@ def test_what_goes_wrong_in_the_server_is_counted_with_the_next_picture(port: in
     made.control.close()
 
 
-def test_a_port_that_is_taken_leaves_nothing_behind(port: int) -> None:
+def test_a_port_in_use_leaves_nothing_open(port: int) -> None:
     first = Made(control_port=port)
     assert f"port {port}: Address already in use" in refusal(control_port=port)
     first.control.close()
@@ -260,20 +254,20 @@ class Script:
             yield Frame(scene.draw(number / 10), 50 + number / 10, BASE_NS + number * 10**8)
 
     def close(self) -> None:
-        """There is nothing to let go of."""
+        """Nothing is open."""
 
 
 def watched(until_seconds: float, switched: dict[float, bool]) -> list[Metric]:
-    """What the camera emits of the scene, with detection switched at these seconds."""
-    switch = Switch()
+    """The metrics of the scene, with detection switched at these seconds."""
+    switch = DetectionSwitch()
 
     def act(seconds: float) -> None:
         if seconds in switched:
             switch.on = switched[seconds]
 
-    plan = Plan(Sensitivity(warm_up_seconds=0.5), event_gap_seconds=2.0, status_seconds=2.0)
+    plan = Config(DetectorConfig(warm_up_seconds=0.5), event_gap_seconds=2.0, status_seconds=2.0)
     report = ErrorReporter("camera", lambda _: None)
-    watch = Watch(
+    watch = CameraCollector(
         Script(until_seconds, act),
         plan,
         report,
@@ -290,7 +284,7 @@ def events(found: list[Metric]) -> list[str]:
     return [metric.series.tags["kind"] for metric in found if metric.series.measurement == "camera_event"]
 
 
-def test_while_detection_is_off_there_are_no_events_and_the_status_says_so() -> None:
+def test_without_detection_there_are_no_events_and_the_status_shows_it() -> None:
     assert "start" in events(watched(12.0, {}))
     found = watched(12.0, {0.0: False})
     assert events(found) == []
@@ -299,7 +293,7 @@ def test_while_detection_is_off_there_are_no_events_and_the_status_says_so() -> 
     assert all(fields["detection"] is False and fields["frames"] for fields in status)
 
 
-def test_an_event_that_is_open_when_detection_is_switched_off_has_its_end() -> None:
+def test_turning_detection_off_ends_an_open_event() -> None:
     walking = watched(20.0, {})
     start = next(metric for metric in walking if metric.series.tags.get("kind") == "start")
     assert start.time_ns is not None
@@ -312,12 +306,12 @@ def test_an_event_that_is_open_when_detection_is_switched_off_has_its_end() -> N
     assert end.time_ns <= BASE_NS + off * 1e9
 
 
-def test_detection_that_is_switched_on_again_learns_first() -> None:
+def test_detection_learns_first_when_it_is_turned_on_again() -> None:
     assert events(watched(12.0, {0.0: False, 3.0: True}))[0] == "start"
 
 
 @pytest.mark.serial
-def test_the_camera_as_a_process_ends_within_two_seconds_with_a_stream_open(port: int, tmp_path: Path) -> None:
+def test_the_camera_process_ends_within_two_seconds_with_an_open_stream(port: int, tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SENSETIG_")}
     environment |= {"PYTHONPATH": str(ROOT), "SENSETIG_SETTINGS": os.devnull}
     command = [sys.executable, "-m", "collectors", "camera", "--backend", "simulated", "--control-port", str(port)]
@@ -341,7 +335,7 @@ def test_the_camera_as_a_process_ends_within_two_seconds_with_a_stream_open(port
     assert (tmp_path / "err").read_bytes() == b""
 
 
-def test_the_collector_refuses_to_start_with_the_sentence(tmp_path: Path) -> None:
+def test_the_collector_reports_why_it_does_not_start(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "collectors", "camera", "--backend", "simulated", "--control-port", "1"]
     command += ["--control-host", "0.0.0.0"]  # noqa: S104
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "SENSETIG_SETTINGS": os.devnull}
@@ -352,9 +346,3 @@ def test_the_collector_refuses_to_start_with_the_sentence(tmp_path: Path) -> Non
     assert done.stdout == ""
     assert done.stderr.startswith("E! camera: control_host is 0.0.0.0, which others can reach, so ")
     assert done.stderr.count("\n") == 1
-
-
-def test_every_setting_is_one_of_the_cameras() -> None:
-    from collectors.camera import control_settings
-
-    assert set(control_settings.SETTINGS) <= set(camera.SETTINGS)

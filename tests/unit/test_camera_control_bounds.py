@@ -1,4 +1,4 @@
-"""What clients cannot do to the camera: hold it up, make it keep things, or keep it from ending."""
+"""Limits for clients: they cannot delay the camera, fill its memory, or keep it from ending."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from collectors.camera.collector import DetectionSwitch
 from collectors.camera.control.command_queue import Busy, CommandQueue
 from collectors.camera.control.server import Bounds, Listener, Server
-from collectors.camera.switch import Switch
 from collectors.core.api import Unavailable
 from tests.unit.camera_control_support import (
     BOUND_SECONDS,
@@ -39,8 +39,8 @@ async def nowhere(scope: object, receive: object, send: object) -> None:
 
 @pytest.fixture
 def held() -> Iterator[Site]:
-    """A server whose camera does nothing until it is let go on, with two places for those that wait."""
-    with site(waiting_most=2) as made:
+    """A server whose camera blocks until it is released, and whose queue holds two requests."""
+    with site(max_waiting=2) as made:
         made.media.go_on.clear()
         yield made
 
@@ -53,11 +53,11 @@ def ask_later(on: Site, path: str) -> http.client.HTTPConnection:
 
 
 def waiting(on: Site) -> int:
-    """How many wait at the desk."""
-    return on.desk._queue.qsize()
+    """How many wait at the queue."""
+    return on.queue._queue.qsize()
 
 
-def test_when_too_many_wait_for_the_camera_the_next_is_told_to_come_again(held: Site) -> None:
+def test_a_request_beyond_the_queue_is_asked_to_retry(held: Site) -> None:
     being_done = ask_later(held, "/take_photo")
     assert held.media.begun.acquire(timeout=BOUND_SECONDS)
     others = [ask_later(held, "/take_video?seconds=1") for _ in range(2)]
@@ -74,7 +74,7 @@ def test_when_too_many_wait_for_the_camera_the_next_is_told_to_come_again(held: 
         each.close()
 
 
-def test_a_camera_that_does_not_answer_is_waited_for_a_bounded_time() -> None:
+def test_the_wait_for_the_camera_is_bounded() -> None:
     with site(act_seconds=0.2) as on:
         on.media.go_on.clear()
         late = on.ask("/take_photo")
@@ -82,7 +82,7 @@ def test_a_camera_that_does_not_answer_is_waited_for_a_bounded_time() -> None:
         assert on.ask("/healthz").status == 200
 
 
-def test_what_nobody_waits_for_any_more_is_not_done() -> None:
+def test_an_abandoned_request_is_not_carried_out() -> None:
     with site(act_seconds=0.2) as on:
         on.media.go_on.clear()
         first = ask_later(on, "/take_photo")
@@ -96,12 +96,12 @@ def test_what_nobody_waits_for_any_more_is_not_done() -> None:
         first.close()
 
 
-def test_at_most_so_many_watch_and_a_place_is_free_again_when_one_leaves() -> None:
-    with site(streams_most=2) as on:
+def test_viewers_are_limited_and_a_leaving_one_makes_room() -> None:
+    with site(max_streams=2) as on:
         viewers = [Viewer(on.port) for _ in range(2)]
         refused = on.ask("/stream.mjpg")
         assert (refused.status, refused.headers["retry-after"]) == (503, "10")
-        assert refused.error == "2 watch already, and no more may (streams_most)"
+        assert refused.error == "2 clients watch already, the limit of the setting streams_most"
         viewers.pop().close()
         until(lambda: on.pictures.watching == 1)
         again = Viewer(on.port)
@@ -110,7 +110,7 @@ def test_at_most_so_many_watch_and_a_place_is_free_again_when_one_leaves() -> No
             viewer.close()
 
 
-def test_a_picture_is_encoded_once_for_all_that_watch_and_never_without_one() -> None:
+def test_a_picture_is_encoded_once_for_all_viewers_and_never_without_one() -> None:
     encoded: list[int] = []
     media = ScriptedMedia()
     plain = media.snapshot_jpeg
@@ -140,7 +140,7 @@ def test_a_picture_is_encoded_once_for_all_that_watch_and_never_without_one() ->
         assert len(encoded) == so_far
 
 
-def test_the_stream_has_no_more_pictures_a_second_than_asked_for() -> None:
+def test_the_frame_rate_of_the_stream_is_limited() -> None:
     with site(stream_frame_rate=20.0) as on:
         stop = threading.Event()
 
@@ -165,7 +165,7 @@ def test_the_stream_has_no_more_pictures_a_second_than_asked_for() -> None:
 
 
 @pytest.mark.serial
-def test_a_slow_viewer_gets_the_newest_picture_and_holds_nobody_up() -> None:
+def test_a_slow_viewer_gets_the_newest_picture_and_delays_no_one() -> None:
     media = ScriptedMedia()
     media.size = 200_000
     with site(media, stream_frame_rate=10_000.0) as on:
@@ -183,13 +183,13 @@ def test_a_slow_viewer_gets_the_newest_picture_and_holds_nobody_up() -> None:
         while not seen or seen[-1] < 151:
             seen.append(int(slow.picture().split()[1]))
         assert seen == sorted(set(seen))
-        assert len(seen) < 20  # what the two kernels and the server had of it, and the newest
+        assert len(seen) < 20  # those buffered by kernel and server, and the newest
         slow.close()
         quick.close()
 
 
 @pytest.mark.parametrize("what", ["stream", "file"])
-def test_a_client_that_takes_nothing_is_left(tmp_path: Path, what: str) -> None:
+def test_a_client_that_reads_nothing_is_disconnected(tmp_path: Path, what: str) -> None:
     (tmp_path / "large.mp4").write_bytes(bytes(32 * 1024 * 1024))
     media = ScriptedMedia(str(tmp_path))
     media.size = 1_000_000
@@ -212,19 +212,19 @@ def test_a_client_that_takes_nothing_is_left(tmp_path: Path, what: str) -> None:
     "begun",
     [b"", b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nHost: loc", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"],
 )
-def test_a_request_that_does_not_arrive_is_not_waited_for(begun: bytes) -> None:
+def test_a_request_that_does_not_arrive_times_out(begun: bytes) -> None:
     with site(bounds=Bounds(request_seconds=0.3)) as on:
         assert on.send(begun) == b""
         assert on.ask("/healthz").status == 200
 
 
-def test_neither_is_the_second_on_a_connection() -> None:
+def test_the_second_request_on_a_connection_times_out_too() -> None:
     with site(bounds=Bounds(request_seconds=0.3)) as on:
         found = on.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /healthz HTTP/1.1\r\nHo")
         assert found.count(b"HTTP/1.1 ") == 1
 
 
-def test_a_stream_is_no_idle_connection() -> None:
+def test_a_stream_is_not_an_idle_connection() -> None:
     with site(bounds=Bounds(request_seconds=0.2)) as on:
         viewer = Viewer(on.port)
         viewer.picture()
@@ -234,7 +234,7 @@ def test_a_stream_is_no_idle_connection() -> None:
         viewer.close()
 
 
-def test_connections_beyond_the_bound_are_closed() -> None:
+def test_connections_beyond_the_limit_are_closed() -> None:
     with site(bounds=Bounds(connections=3)) as on:
         kept = [socket.create_connection(("127.0.0.1", on.port), BOUND_SECONDS) for _ in range(3)]
         until(lambda: len(on.server._server.server_state.connections) == 3)
@@ -286,7 +286,7 @@ def test_a_server_that_was_never_started_can_be_stopped() -> None:
         socket.create_connection(("127.0.0.1", server.port), 1)
 
 
-def test_a_port_that_is_taken_is_told_with_what_to_change() -> None:
+def test_a_port_in_use_is_reported_with_the_settings_to_change() -> None:
     with site() as on, pytest.raises(Unavailable) as refused:
         Server(nowhere, Listener("127.0.0.1", on.port), lambda _: None, on.pictures.stop)
     assert str(refused.value) == (
@@ -295,29 +295,29 @@ def test_a_port_that_is_taken_is_told_with_what_to_change() -> None:
     )
 
 
-def test_what_waits_at_a_desk_that_is_closed_is_not_done() -> None:
+def test_waiting_requests_are_cancelled_when_the_queue_is_closed() -> None:
     media = ScriptedMedia()
     media.go_on.clear()
-    desk = CommandQueue(media, Switch(), waiting_most=2)
-    being_done = desk.photo()
+    queue = CommandQueue(media, DetectionSwitch(), max_waiting=2)
+    being_done = queue.photo()
     assert media.begun.acquire(timeout=BOUND_SECONDS)
-    waits = [desk.photo(), desk.video(1)]
+    waits = [queue.photo(), queue.video(1)]
     with pytest.raises(Busy, match="2 requests wait"):
-        desk.photo()
-    desk.close(0)
+        queue.photo()
+    queue.close(0)
     for each in waits:
         with pytest.raises(CancelledError):
             each.result(0)
     with pytest.raises(Busy, match="being stopped"):
-        desk.photo()
+        queue.photo()
     media.go_on.set()
     assert being_done.result(BOUND_SECONDS)
-    desk.close(BOUND_SECONDS)
-    assert not desk._thread.is_alive()
+    queue.close(BOUND_SECONDS)
+    assert not queue._thread.is_alive()
     assert media.asked == ["photo"]
 
 
-def test_of_a_client_that_resets_its_connection_nothing_is_kept() -> None:
+def test_a_reset_connection_leaves_nothing_in_memory() -> None:
     with site() as on:
         for _ in range(20):
             with socket.create_connection(("127.0.0.1", on.port), BOUND_SECONDS) as client:

@@ -1,4 +1,4 @@
-"""The camera over HTTP: every endpoint, who may ask, and what is refused."""
+"""The HTTP endpoints of the camera: answers, authentication and refusals."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture
 def on(shared: Site) -> Site:
-    """The shared server, of which nothing has been asked yet."""
+    """The shared server, without requests so far."""
     shared.media.failure = None
     shared.media.asked.clear()
     shared.complaints.clear()
@@ -53,7 +53,7 @@ def fresh(tmp_path: Path) -> Iterator[Site]:
 
 
 @pytest.mark.parametrize("method", ["POST", "GET"])
-def test_a_photo_is_taken_and_its_path_and_link_are_told(on: Site, method: str) -> None:
+def test_take_photo_answers_with_path_and_link(on: Site, method: str) -> None:
     answer = on.ask("/take_photo", method)
     assert answer.status == 201
     assert answer.json == {"path": "2026/11/21/a photo.jpg", "url": "/media/2026/11/21/a%20photo.jpg"}
@@ -62,7 +62,7 @@ def test_a_photo_is_taken_and_its_path_and_link_are_told(on: Site, method: str) 
 
 
 @pytest.mark.parametrize("method", ["POST", "GET"])
-def test_a_clip_is_begun_and_its_path_to_be_is_told(on: Site, method: str) -> None:
+def test_take_video_starts_a_clip_and_answers_with_its_path(on: Site, method: str) -> None:
     answer = on.ask("/take_video?seconds=2.5", method)
     assert answer.status == 202
     assert answer.json == {"path": "2026/11/21/video.mp4", "url": "/media/2026/11/21/video.mp4", "seconds": 2.5}
@@ -74,7 +74,7 @@ def test_a_clip_is_begun_and_its_path_to_be_is_told(on: Site, method: str) -> No
     ["", "?seconds=", "?seconds=0", "?seconds=-1", "?seconds=60.01", "?seconds=nan", "?seconds=inf", "?seconds=long"]
     + [f"?seconds={odd}" for odd in ("%D9%A3", "%EF%BC%93", "1_0", "%205", "5%0A", "0x5", "1e999")],
 )
-def test_a_clip_too_long_or_of_no_length_is_refused_with_the_bound(on: Site, query: str) -> None:
+def test_a_clip_of_invalid_length_is_refused_with_the_limit(on: Site, query: str) -> None:
     answer = on.ask("/take_video" + query, "POST")
     assert (answer.status, answer.error) == (422, "seconds must be a number above 0 and up to 60")
     assert on.media.asked == []
@@ -88,7 +88,7 @@ def test_a_clip_too_long_or_of_no_length_is_refused_with_the_bound(on: Site, que
         (RuntimeError("secret"), 500, "the camera's program has failed; its log says how"),
     ],
 )
-def test_what_the_camera_cannot_do_is_told(on: Site, path: str, failure: Exception, status: int, says: str) -> None:
+def test_a_failure_of_the_camera_is_answered(on: Site, path: str, failure: Exception, status: int, says: str) -> None:
     on.media.failure = failure
     answer = on.ask(path)
     assert (answer.status, answer.error) == (status, says)
@@ -99,7 +99,7 @@ def test_what_the_camera_cannot_do_is_told(on: Site, path: str, failure: Excepti
         assert on.complaints == []
 
 
-def test_what_the_media_find_out_of_range_is_told(on: Site) -> None:
+def test_a_value_that_the_media_refuse_is_answered(on: Site) -> None:
     on.media.failure = ValueError("a clip has at most 5 s")
     answer = on.ask("/take_video?seconds=6")
     assert (answer.status, answer.error) == (422, "a clip has at most 5 s")
@@ -113,7 +113,7 @@ def test_the_snapshot_is_the_newest_picture(fresh: Site) -> None:
     assert fresh.ask("/snapshot.jpg", "HEAD").body == b""
 
 
-def test_before_the_first_picture_and_long_after_the_last_there_is_none() -> None:
+def test_there_is_no_snapshot_before_the_first_picture_and_long_after_the_last() -> None:
     now = [100.0]
     made = Site(ScriptedMedia(), timer=lambda: now[0])
     try:
@@ -129,7 +129,7 @@ def test_before_the_first_picture_and_long_after_the_last_there_is_none() -> Non
         made.close()
 
 
-def test_health_says_how_the_camera_fares() -> None:
+def test_healthz_reports_the_state_of_the_camera() -> None:
     now = [100.0]
     with site(timer=lambda: now[0]) as on:
         for _ in range(20):
@@ -161,7 +161,7 @@ def test_health_says_how_the_camera_fares() -> None:
         }
 
 
-def test_the_stream_gives_each_picture_as_a_part() -> None:
+def test_each_picture_of_the_stream_is_a_part() -> None:
     with site() as on:
         viewer = Viewer(on.port)
         assert viewer.status == 200
@@ -175,7 +175,7 @@ def test_the_stream_gives_each_picture_as_a_part() -> None:
         assert on.complaints == []
 
 
-def test_the_stream_begins_with_the_first_picture_of_a_camera_that_has_given_none() -> None:
+def test_the_stream_waits_for_the_first_picture() -> None:
     made = Site(ScriptedMedia())
     try:
         viewer = Viewer(made.port)
@@ -186,7 +186,7 @@ def test_the_stream_begins_with_the_first_picture_of_a_camera_that_has_given_non
         made.close()
 
 
-def test_a_stream_whose_pictures_fail_ends_and_the_failure_is_told() -> None:
+def test_a_stream_ends_when_pictures_fail_and_the_failure_is_reported() -> None:
     with site() as on:
         viewer = Viewer(on.port)
         assert viewer.picture()
@@ -201,12 +201,12 @@ def test_a_stream_whose_pictures_fail_ends_and_the_failure_is_told() -> None:
         again.close()
 
 
-def test_events_come_newest_first_with_links_to_their_media(fresh: Site) -> None:
-    fresh.journal.add(event("start", 1), {})
+def test_events_are_listed_newest_first_with_links_to_their_media(fresh: Site) -> None:
+    fresh.event_log.add(event("start", 1), {})
     started = fresh.ask("/events").json["events"][0]
     assert (started["open"], started["snapshot"], started["clip"]) == (True, None, None)
-    fresh.journal.add(event("start", 2), {})
-    fresh.journal.add(event("end", 1), {"snapshot_path": "2026/11/21/a.jpg", "clip_path": "2026/11/21/a.mp4"})
+    fresh.event_log.add(event("start", 2), {})
+    fresh.event_log.add(event("end", 1), {"snapshot_path": "2026/11/21/a.jpg", "clip_path": "2026/11/21/a.mp4"})
     answer = fresh.ask("/events").json
     assert answer["next"] is None
     assert [found["event_id"] for found in answer["events"]] == [
@@ -229,9 +229,9 @@ def test_events_come_newest_first_with_links_to_their_media(fresh: Site) -> None
     }
 
 
-def test_events_are_paged_and_the_oldest_forgotten(fresh: Site) -> None:
+def test_events_are_paged_and_the_oldest_dropped(fresh: Site) -> None:
     for number in range(7):
-        fresh.journal.add(event("end", number), {})
+        fresh.event_log.add(event("end", number), {})
     seen: list[str] = []
     path = "/events?limit=2"
     while path:
@@ -249,7 +249,7 @@ def test_a_page_out_of_range_is_refused(on: Site, limit: str) -> None:
     assert (answer.status, answer.error) == (422, "limit must be a whole number from 1 to 200")
 
 
-def test_a_media_file_is_given_whole_or_in_part(on: Site) -> None:
+def test_a_media_file_is_served_whole_or_in_part(on: Site) -> None:
     whole = on.ask("/media/2026/11/21/photo.jpg")
     assert (whole.status, whole.body) == (200, b"0123456789")
     assert whole.headers["content-type"] == "image/jpeg"
@@ -275,7 +275,7 @@ def test_a_media_file_is_given_whole_or_in_part(on: Site) -> None:
         ("bytes=-0", 416, None),
     ],
 )
-def test_a_range_is_given_where_it_is_one(on: Site, asked: str, status: int, body: bytes | None) -> None:
+def test_a_valid_range_is_served(on: Site, asked: str, status: int, body: bytes | None) -> None:
     answer = on.ask("/media/2026/11/21/photo.jpg", Range=asked)
     assert answer.status == status
     if body is None:
@@ -289,7 +289,7 @@ def test_a_large_file_arrives_whole(on: Site) -> None:
     assert on.ask("/media/2026/11/21/video.mp4").body == bytes(range(256)) * 1024
 
 
-def test_the_description_is_the_table(on: Site) -> None:
+def test_openapi_matches_the_table_of_endpoints(on: Site) -> None:
     assert on.ask("/openapi.json").json == openapi(token=False)
     assert "security" not in openapi(token=False)
     assert openapi(token=True)["security"] == [{"token": []}]
@@ -321,7 +321,7 @@ def test_an_endpoint_answers_the_methods_of_its_table_and_no_other(on: Site, end
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.path)
-def test_an_unknown_parameter_is_refused_with_those_that_there_are(on: Site, endpoint: Endpoint) -> None:
+def test_an_unknown_parameter_is_refused_with_the_known_ones(on: Site, endpoint: Endpoint) -> None:
     answer = on.ask(endpoint.path.replace("{path}", "x.jpg") + "?second=1")
     assert answer.status == 422
     assert "'second' is not a parameter" in answer.error
@@ -342,13 +342,13 @@ def test_the_page_in_the_docs_has_every_endpoint_method_and_status() -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/media", "/media/", "/nothing", "/healthz/", "//", "/docs", "/static/x"])
-def test_there_is_nothing_else(on: Site, path: str) -> None:
+def test_other_paths_are_not_found(on: Site, path: str) -> None:
     answer = on.ask(path)
     assert answer.status == 404
     assert answer.error
 
 
-def test_every_answer_tells_browsers_to_be_careful(on: Site) -> None:
+def test_every_answer_has_security_headers(on: Site) -> None:
     for path in ("/healthz", "/snapshot.jpg", "/media/2026/11/21/photo.jpg", "/nothing", "/take_video"):
         headers = on.ask(path).headers
         assert headers["x-content-type-options"] == "nosniff"
@@ -418,14 +418,14 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @pytest.mark.parametrize("path", TRAVERSAL)
-def test_nothing_but_a_media_file_by_its_own_name_is_given(guarded: Site, path: str) -> None:
+def test_only_media_files_are_served(guarded: Site, path: str) -> None:
     answer = guarded.send(f"GET /media/{path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
     assert answer.split(b"\r\n")[0] == b"HTTP/1.1 404 Not Found"
     assert b"secret" not in answer
     assert guarded.complaints == []
 
 
-def test_the_media_file_beside_them_is_given(guarded: Site) -> None:
+def test_the_media_file_next_to_them_is_served(guarded: Site) -> None:
     assert guarded.ask("/media/2026/11/21/photo.jpg").body == b"secret"
 
 
@@ -437,7 +437,7 @@ def test_a_root_that_is_a_link_itself_is_followed(tmp_path: Path) -> None:
         assert on.ask("/media/a.jpg").body == b"picture"
 
 
-def test_without_a_media_folder_there_is_no_file() -> None:
+def test_without_a_media_folder_no_file_is_served() -> None:
     with site() as on:
         assert on.ask("/media/etc/x.jpg").status == 404
 
@@ -463,7 +463,7 @@ def test_without_the_token_nothing_is_answered(with_token: Site, path: str, give
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
-def test_with_the_token_it_is_answered_by_whatever_name_it_was_called(with_token: Site, scheme: str) -> None:
+def test_with_the_token_any_host_name_is_answered(with_token: Site, scheme: str) -> None:
     assert with_token.ask("/healthz", Authorization=f"{scheme} {TOKEN}", Host="camera.example").status == 200
 
 
@@ -482,9 +482,7 @@ def test_with_the_token_it_is_answered_by_whatever_name_it_was_called(with_token
         ("", 400),
     ],
 )
-def test_without_a_token_a_page_cannot_reach_the_camera_by_a_name_of_its_own(
-    guarded: Site, host: str, status: int
-) -> None:
+def test_without_a_token_dns_rebinding_is_refused(guarded: Site, host: str, status: int) -> None:
     assert guarded.ask("/healthz", Host=host).status == status
 
 
@@ -501,7 +499,7 @@ def test_a_page_of_another_site_cannot_take_photos(on: Site, site_of_page: str, 
     ("origin", "status"),
     [("http://localhost", 201), ("http://evil.example", 403), ("http://localhost:3000", 403), ("null", 403), ("", 403)],
 )
-def test_neither_in_an_older_browser(on: Site, origin: str, status: int) -> None:
+def test_a_page_of_another_site_cannot_take_photos_in_an_older_browser(on: Site, origin: str, status: int) -> None:
     assert on.ask("/take_photo", "POST", Origin=origin, Host="localhost").status == status
     assert on.media.asked == (["photo"] if status == 201 else [])
 
@@ -525,7 +523,7 @@ def test_a_request_with_a_body_is_refused_unread(on: Site, body: bytes) -> None:
         b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n",
     ],
 )
-def test_what_is_no_request_is_refused_and_the_connection_closed(on: Site, raw: bytes) -> None:
+def test_an_invalid_request_is_refused_and_the_connection_closed(on: Site, raw: bytes) -> None:
     assert on.send(raw).startswith(b"HTTP/1.1 400 ")
     assert on.ask("/healthz").status == 200
     assert on.complaints == []

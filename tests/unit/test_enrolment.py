@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
+from sensetig.errors import SecurityError
 from sensetig.security import enrolment, first_boot
-from sensetig.security.errors import TrustError
 from sensetig.security.hub import Hub
 from sensetig.security.service import application
 
@@ -184,7 +184,7 @@ def test_a_revoked_device_gets_no_ticket_and_is_not_admitted(hub: Hub) -> None:
     taken, refused = enrolment.admit(hub, NOW)
     assert taken == []
     assert "has been revoked" in refused[0]
-    with pytest.raises(TrustError, match="has been revoked"):
+    with pytest.raises(SecurityError, match="has been revoked"):
         enrolment.create(hub, "attic", NOW, 3600)
 
 

@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner
 
 from sensetig import bundle
-from sensetig.cli.live import command
+from sensetig.__main__ import main
+from sensetig.errors import OperatorError
 from sensetig.grafana import live
 from sensetig.grafana.server import Account, Server, StoredToken
-from sensetig.influxdb import SetupError
 
 GOOD = StoredToken(7, live.TOKEN, expired=False, revoked=False)
 
@@ -22,16 +22,16 @@ GOOD = StoredToken(7, live.TOKEN, expired=False, revoked=False)
 @pytest.mark.parametrize(
     ("url", "sentence"),
     [
-        ("grafana", "not that of a Grafana"),
-        ("ftp://127.0.0.1:3000", "not that of a Grafana"),
-        ("http://", "not that of a Grafana"),
-        ("http://127.0.0.1:3000/?a=b", "not that of a Grafana"),
-        ("http://admin:secret@127.0.0.1:3000", "no user and no password belong in Grafana's URL"),
+        ("grafana", "is not the URL of a Grafana"),
+        ("ftp://127.0.0.1:3000", "is not the URL of a Grafana"),
+        ("http://", "is not the URL of a Grafana"),
+        ("http://127.0.0.1:3000/?a=b", "is not the URL of a Grafana"),
+        ("http://admin:secret@127.0.0.1:3000", "has a user or a password in it"),
         ("http://hub.example:3000", "would go unencrypted to hub.example"),
     ],
 )
 def test_a_url_that_would_not_do_is_refused_in_a_sentence_without_a_secret(url: str, sentence: str) -> None:
-    with pytest.raises(SetupError, match=sentence) as refused:
+    with pytest.raises(OperatorError, match=sentence) as refused:
         Server(url, "admin", "word-that-nobody-knows")
     assert "secret" not in str(refused.value)
     assert "word-that-nobody-knows" not in str(refused.value)
@@ -75,7 +75,7 @@ def test_a_password_that_others_may_read_is_refused(tmp_path: Path) -> None:
     password = tmp_path / "password"
     password.write_text("word-that-nobody-knows")
     password.chmod(0o644)
-    ran = CliRunner().invoke(command, ["--password-file", str(password), "--tokens", str(tmp_path / "live")])
+    ran = CliRunner().invoke(main, ["live", "--password-file", str(password), "--tokens", str(tmp_path / "live")])
     assert ran.exit_code == 1
     assert "may be read by others" in ran.output
     assert "word-that-nobody-knows" not in ran.output
@@ -87,7 +87,7 @@ def test_a_grafana_that_does_not_answer_is_told_with_its_address(tmp_path: Path)
     with os.fdopen(os.open(password, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
         file.write("word")
     options = ["--url", "http://127.0.0.1:9", "--password-file", str(password), "--tokens", str(tmp_path / "live")]
-    ran = CliRunner().invoke(command, options)
+    ran = CliRunner().invoke(main, ["live", *options])
     assert ran.exit_code == 1
     assert "Grafana at http://127.0.0.1:9 does not answer" in ran.output
     assert "--url" in ran.output

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sensetig.influxdb import SetupError, Tokens
+from sensetig.errors import SetupError
 from sensetig.influxdb.credentials import Credentials
+from sensetig.influxdb.prepare import Tokens
 
 
 def _mode(path: Path) -> int:

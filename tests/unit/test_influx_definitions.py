@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sensetig import bundle
-from sensetig.influxdb import SetupError
+from sensetig.errors import SetupError
 from sensetig.influxdb.definitions import Bucket, Mapping, parse_buckets, parse_mappings, parse_task, read
 
 DAY = 86_400
@@ -33,7 +33,7 @@ def test_a_bucket_without_options_is_kept_as_influxdb_chooses() -> None:
         ('[raw]\nretention_days = "30d"\n', "b.toml: [raw] retention_days is '30d'; it must be a whole number"),
         ("[raw]\nretention_days = true\n", "retention_days is True; it must be a whole number"),
         ("[raw]\nretention_days = -1\n", "retention_days is -1; it must be a number of days, or 0"),
-        ("retention_days = 30\n", "b.toml: retention_days stands outside a section"),
+        ("retention_days = 30\n", "b.toml: retention_days is outside a section"),
         ("", "b.toml: there is no bucket"),
         ("[raw\n", "b.toml is not valid TOML"),
     ],

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
+from sensetig.errors import SecurityError
 from sensetig.security.certificates import revoke
-from sensetig.security.errors import TrustError
 from sensetig.security.issuing import Names, establish, issue, names_of
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -125,7 +125,7 @@ def test_the_authority_cannot_certify_names_of_others(authority: Path, name: str
     ids=["empty", "broken", "long", "rsa", "weak"],
 )  # fmt: skip
 def test_another_kind_of_key_is_refused(authority: Path, key: bytes) -> None:
-    with pytest.raises(TrustError, match="no public key of an elliptic curve of 256 bits or more"):
+    with pytest.raises(SecurityError, match="no public key of an elliptic curve of 256 bits or more"):
         issued(authority, "hall", Names(()), key=key)
 
 
@@ -138,13 +138,13 @@ def test_a_signing_request_is_no_public_key(authority: Path) -> None:
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
-    with pytest.raises(TrustError, match="no public key"):
+    with pytest.raises(SecurityError, match="no public key"):
         issued(authority, "hall", Names(()), key=request.public_bytes(serialization.Encoding.PEM))
 
 
 @pytest.mark.parametrize("name", ["a b", "-a", "a..b", "*.com", "a/b", "{{ 1 }}", "fe80::1%eth0", "a" * 64, ""])
 def test_a_name_that_is_none_is_refused(name: str) -> None:
-    with pytest.raises(TrustError, match="neither a DNS name nor an IP address"):
+    with pytest.raises(SecurityError, match="neither a DNS name nor an IP address"):
         names_of([name])
 
 

@@ -1,4 +1,4 @@
-"""The LED matrix as plain values: letters, colours, pictures, bars, turns, and the status in its corner."""
+"""The LED matrix: letters, colours, pictures, bars, rotation, and the status in its corner."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ frames = st.lists(pixels, min_size=PIXELS, max_size=PIXELS).map(tuple)
 
 
 def drawn(frame: Frame) -> list[str]:
-    """The frame as eight texts, with # for what is lit."""
+    """The frame as eight texts, with # for lit pixels."""
     signs = "".join(" " if pixel == BLACK else "#" for pixel in frame)
     return [signs[row * SIDE : (row + 1) * SIDE].rstrip() for row in range(SIDE)]
 
@@ -33,14 +33,14 @@ def drawn(frame: Frame) -> list[str]:
 # --- letters and texts ---
 
 
-def test_every_letter_is_five_columns_at_most_and_no_two_look_alike() -> None:
+def test_every_letter_has_at_most_five_columns_and_all_differ() -> None:
     shapes = [font.columns(sign) for sign in font.known()]
     assert all(1 <= len(shape) <= 5 for shape in shapes)
     assert len(set(shapes)) == len(shapes)
     assert set(map(chr, range(32, 127))) <= set(font.known())
 
 
-def test_a_text_comes_in_from_the_right_and_leaves_to_the_left() -> None:
+def test_a_text_scrolls_from_right_to_left() -> None:
     found = [drawn(frame) for frame in rendering.text_frames("I", WHITE)]
     assert len(found) == rendering.frames_of("I")
     assert found[0] == found[-1] == [""] * SIDE
@@ -49,7 +49,7 @@ def test_a_text_comes_in_from_the_right_and_leaves_to_the_left() -> None:
 
 
 @given(st.text(min_size=1, max_size=rendering.MAX_TEXT), pixels, pixels)
-def test_any_text_has_frames_of_its_two_colours_and_as_many_as_is_told(
+def test_any_text_has_frames_of_its_two_colours_in_the_announced_number(
     text: str, ink: rendering.Pixel, paper: rendering.Pixel
 ) -> None:
     found = list(rendering.text_frames(text, ink, paper))
@@ -60,7 +60,7 @@ def test_any_text_has_frames_of_its_two_colours_and_as_many_as_is_told(
 
 @pytest.mark.parametrize("text", [None, 5, "", "x" * 65, "two\nlines", "\0"])
 def test_a_text_that_cannot_be_shown_is_refused(text: object) -> None:
-    with pytest.raises(ArgumentError, match="text must be a text of 1 to 64 characters on one line"):
+    with pytest.raises(ArgumentError, match="text must have 1 to 64 characters on one line"):
         rendering.arguments_of_text({"text": text})
 
 
@@ -68,7 +68,7 @@ def test_a_text_that_cannot_be_shown_is_refused(text: object) -> None:
 
 
 @pytest.mark.parametrize("value", ["#FF8000", "#ff8000", [255, 128, 0], "orange"])
-def test_a_colour_may_be_said_in_three_ways(value: object) -> None:
+def test_a_colour_has_three_notations(value: object) -> None:
     assert rendering.colour(value, "colour") == (255, 128, 0)
 
 
@@ -76,7 +76,7 @@ def test_a_colour_may_be_said_in_three_ways(value: object) -> None:
     "value",
     [None, "pink?", "#ff800", "#ff80000", "#gg0000", [1, 2], [1, 2, 256], [1, 2, -1], [1, 2, 0.5], [True] * 3, 5],
 )
-def test_what_is_no_colour_is_refused_with_the_argument_s_name(value: object) -> None:
+def test_an_invalid_colour_is_refused_with_the_name_of_the_argument(value: object) -> None:
     with pytest.raises(ArgumentError, match="background must be a colour: #rrggbb"):
         rendering.colour(value, "background")
 
@@ -94,15 +94,15 @@ def test_a_picture_is_64_colours_or_8_texts_with_a_palette() -> None:
         (["red"] * 63, None, "a list of 64 colours"),
         ("red", None, "a list of 64 colours"),
         (["red"] * 63 + ["x"], None, r"pixels\[63\] must be a colour"),
-        (["rrrrrrrr"] * 7, {"r": "red"}, "8 texts of 8 signs"),
-        (["rrrrrrr"] * 8, {"r": "red"}, "8 texts of 8 signs"),
-        (["rrrrrrrr"] * 8, {"rr": "red"}, "single signs"),
-        (["rrrrrrrr"] * 8, ["red"], "single signs"),
+        (["rrrrrrrr"] * 7, {"r": "red"}, "8 texts of 8 characters"),
+        (["rrrrrrr"] * 8, {"r": "red"}, "8 texts of 8 characters"),
+        (["rrrrrrrr"] * 8, {"rr": "red"}, "single characters"),
+        (["rrrrrrrr"] * 8, ["red"], "single characters"),
         (["rrrrrrrr"] * 8, {"r": "x"}, r"palette\['r'\] must be a colour"),
-        (["rrrrrrr."] * 8, {"r": "red"}, "the sign '.', which is not in the palette"),
+        (["rrrrrrr."] * 8, {"r": "red"}, "the character '.', which is not in the palette"),
     ],
 )
-def test_a_picture_of_another_form_is_refused(given_pixels: object, palette: object, says: str) -> None:
+def test_an_invalid_picture_is_refused(given_pixels: object, palette: object, says: str) -> None:
     with pytest.raises(ArgumentError, match=says):
         rendering.picture(given_pixels, palette)
 
@@ -119,7 +119,7 @@ def test_a_warmer_bar_is_never_lower(one: float, other: float) -> None:
     assert (lit(-50), lit(20), lit(100)) == (0, 20, 40)
 
 
-def test_the_scale_beside_a_bar_has_a_mark_at_each_quarter() -> None:
+def test_the_scale_of_a_bar_has_a_mark_at_each_quarter() -> None:
     assert drawn(rendering.bar(20, 0, 40)) == ["##", "#", "##", "#", "## #####", "#  #####", "## #####", "#  #####"]
 
 
@@ -127,7 +127,7 @@ def test_the_scale_beside_a_bar_has_a_mark_at_each_quarter() -> None:
 
 
 @given(frames)
-def test_four_quarter_turns_are_none(frame: Frame) -> None:
+def test_four_quarter_turns_restore_the_frame(frame: Frame) -> None:
     turned = frame
     for _ in range(4):
         turned = rendering.rotated(turned, 90)
@@ -144,7 +144,7 @@ def test_a_quarter_turn_is_clockwise() -> None:
 
 
 @given(frames)
-def test_a_frame_is_packed_as_the_frame_buffer_has_it(frame: Frame) -> None:
+def test_a_frame_is_packed_in_the_format_of_the_frame_buffer(frame: Frame) -> None:
     values = struct.unpack("=64H", rendering.packed(frame))
     assert [((value >> 11) << 3, (value >> 5 & 63) << 2, (value & 31) << 3) for value in values] == [
         (red & 0xF8, green & 0xFC, blue & 0xF8) for red, green, blue in frame
@@ -166,19 +166,19 @@ def test_a_frame_is_packed_as_the_frame_buffer_has_it(frame: Frame) -> None:
         (None, 1.0, 0, Health.BAD),
     ],
 )
-def test_the_corner_tells_how_the_pipeline_fares(
+def test_the_corner_shows_the_status_of_the_pipeline(
     away: float | None, share: float, refused: int, expected: Health
 ) -> None:
     assert health(away, share, refused) is expected
 
 
-def test_the_corner_is_dim_and_yet_seen_on_a_matrix_of_five_bits() -> None:
+def test_the_corner_is_dim_but_visible_on_a_matrix_of_five_bits() -> None:
     for each in Health:
         assert any(part >= 8 for part in each.pixel)
         assert max(each.pixel) < 64
 
 
-def test_night_may_go_over_midnight() -> None:
+def test_hours_may_span_midnight() -> None:
     night, noon = hours("22:00-07:00"), hours("12:00-13:00")
     assert [within(time(hour), night) for hour in (21, 22, 0, 6, 7)] == [False, True, True, True, False]
     assert [within(time(hour), noon) for hour in (11, 12, 13)] == [False, True, False]
@@ -192,7 +192,7 @@ def test_night_may_go_over_midnight() -> None:
 
 
 class Kept:
-    """A screen that keeps what it was shown."""
+    """A screen that records its frames."""
 
     simulated = False
 
@@ -211,7 +211,7 @@ class Kept:
 
 
 def shown(screen: Kept, act: Callable[[Show], None], rotation: int = 0) -> list[str]:
-    """What a show tells while something is done with it, in a loop of its own; it is closed afterwards."""
+    """Run a function with a show in an event loop, and close it; the show's reports."""
     told: list[str] = []
 
     async def run() -> None:
@@ -225,7 +225,7 @@ def shown(screen: Kept, act: Callable[[Show], None], rotation: int = 0) -> list[
     return told
 
 
-def test_a_text_is_replaced_by_the_next_command_and_blocks_none() -> None:
+def test_the_next_command_replaces_a_text_without_waiting() -> None:
     screen = Kept()
     red = rendering.solid((255, 0, 0))
 
@@ -245,7 +245,7 @@ def test_a_text_runs_to_its_end_and_leaves_the_matrix_dark() -> None:
     assert screen.frames == expected
 
 
-def test_the_status_lies_over_whatever_is_shown_and_is_turned_with_it() -> None:
+def test_the_status_overlays_the_frame_and_rotates_with_it() -> None:
     screen = Kept()
 
     def act(show: Show) -> None:
@@ -260,7 +260,7 @@ def test_the_status_lies_over_whatever_is_shown_and_is_turned_with_it() -> None:
     assert (first[0], second[0], third, last) == (BLACK, WHITE, rendering.solid(WHITE), OFF)
 
 
-def test_a_board_that_goes_away_is_told_once_and_opened_again() -> None:
+def test_a_board_that_goes_away_is_reported_once_and_reopened() -> None:
     screen = Kept()
 
     def act(show: Show) -> None:
@@ -309,7 +309,7 @@ def test_a_frame_is_written_in_one_piece_at_the_beginning(tmp_path: Path) -> Non
         os.fstat(asked[0])
 
 
-def test_the_simulated_matrix_shows_nothing_and_says_so() -> None:
+def test_the_simulated_matrix_shows_nothing_and_answers_so() -> None:
     screen = screens.open_screen("simulated", low_light=False)
     screen.show(OFF)
     screen.close()

@@ -32,7 +32,9 @@ def test_read_broker_reads_a_url(url: str, broker: Broker) -> None:
 
 @pytest.mark.parametrize("url", ["mqtt://hub", "mqtt://192.0.2.1:1883", "mqtt://me@[2001:db8::1]", "mqtt://0.0.0.0"])
 def test_a_remote_broker_needs_tls(url: str) -> None:
-    with pytest.raises(Unavailable, match=r"is not on this machine and would be spoken to unencrypted.*use mqtts://$"):
+    with pytest.raises(
+        Unavailable, match=r"is not on this machine and would be reached without encryption.*use mqtts://$"
+    ):
         read_broker(url)
 
 
@@ -113,7 +115,7 @@ def test_messages_wait_for_a_connection_up_to_a_bound() -> None:
 def test_a_session_that_was_never_started_stops() -> None:
     session = Session(AWAY, SessionConfig(presence=Presence("a", b"online", b"offline")), ErrorQueue())
     assert session.stop(10)
-    assert not session.connected
+    assert not session._connected
 
 
 def test_a_message_of_a_lost_connection_is_not_acknowledged() -> None:

@@ -1,4 +1,4 @@
-"""Lines put together into messages: each once, bounded, and what is none refused and counted."""
+"""Lines in batches: each once, bounded, and invalid ones rejected and counted."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ names = st.sampled_from(["cpu", "mem", "a b,c", "größe"])
     st.integers(40, 400),
     st.lists(st.integers(1, 50), max_size=100),
 )
-def test_every_line_is_in_one_batch_of_its_measurement_however_it_comes(
-    wanted: list[tuple[str, int]], lines_most: int, bytes_most: int, cuts: list[int]
+def test_every_line_is_in_one_batch_of_its_measurement(
+    wanted: list[tuple[str, int]], max_lines: int, max_bytes: int, cuts: list[int]
 ) -> None:
     lines = [
         (name, f"{name.replace(' ', chr(92) + ' ').replace(',', chr(92) + ',')} value={n} {n}") for name, n in wanted
     ]
     data = "".join(line + "\n" for _, line in lines).encode()
-    batches = Batches(lines_most, bytes_most)
+    batches = Batches(max_lines, max_bytes)
     for cut in cuts:
         batches.feed(data[:cut])
         data = data[cut:]
@@ -42,8 +42,8 @@ def test_every_line_is_in_one_batch_of_its_measurement_however_it_comes(
     for name in {name for name, _ in lines}:
         texts = [text for batch in found if batch.measurement == name for text in batch.payload.decode().splitlines()]
         assert texts == [line for each, line in lines if each == name]
-    assert all(batch.lines <= lines_most for batch in found)
-    assert all(len(batch.payload) <= bytes_most or batch.lines == 1 for batch in found)
+    assert all(batch.lines <= max_lines for batch in found)
+    assert all(len(batch.payload) <= max_bytes or batch.lines == 1 for batch in found)
     assert (batches.lines, batches.bytes) == (len(lines), sum(len(batch.payload) for batch in found))
     for batch in found:
         batches.settled(batch)
@@ -51,7 +51,7 @@ def test_every_line_is_in_one_batch_of_its_measurement_however_it_comes(
 
 
 @given(st.binary(max_size=400))
-def test_whatever_comes_is_taken_or_refused(data: bytes) -> None:
+def test_any_input_is_batched_or_rejected(data: bytes) -> None:
     batches = Batches(10, 1000)
     batches.feed(data)
     batches.end()
@@ -64,18 +64,18 @@ def test_whatever_comes_is_taken_or_refused(data: bytes) -> None:
 @pytest.mark.parametrize(
     "line", [b"value", b"cpu", b"cpu,host=a", b" cpu value=1", b"cpu value", b"cpu value= 1", b",a=b c=1", b"\xff v=1"]
 )
-def test_what_is_no_line_is_refused_with_its_beginning(line: bytes) -> None:
+def test_an_invalid_line_is_rejected_with_its_start(line: bytes) -> None:
     batches = Batches(10, 1000)
     batches.feed(line + b"\n")
     assert (batches.lines, batches.refused) == (0, 1)
-    assert batches.reason == f"a line is no line protocol: {line!r}"
+    assert batches.reason == f"a line is not line protocol: {line!r}"
 
 
-def test_the_measurement_of_a_line_has_its_escapes_taken_out() -> None:
+def test_the_measurement_of_a_line_is_unescaped() -> None:
     assert measurement_of(b"wea\\ ther\\,x,host=a\\ b value=1") == "wea ther,x"
 
 
-def test_a_line_without_an_end_is_refused_and_not_held() -> None:
+def test_an_endless_line_is_rejected_and_not_buffered() -> None:
     batches = Batches(10, 1000)
     for _ in range(100):
         batches.feed(b"x" * 10_000)
@@ -87,9 +87,9 @@ def test_a_line_without_an_end_is_refused_and_not_held() -> None:
     assert str(MAX_LINE_BYTES) in batches.reason
 
 
-def test_a_line_that_was_cut_off_is_refused_since_its_value_may_be_another() -> None:
+def test_a_truncated_line_is_rejected() -> None:
     batches = Batches(10, 1000)
     batches.feed(b"cpu value=1\ncpu value=12")
     batches.end()
     assert [batch.payload for batch in popped(batches)] == [b"cpu value=1\n"]
-    assert (batches.refused, "cut off" in batches.reason) == (1, True)
+    assert (batches.refused, "truncated" in batches.reason) == (1, True)

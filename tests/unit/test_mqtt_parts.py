@@ -1,4 +1,4 @@
-"""Parts of the agent: what a collector gave, Telegraf's own options, and settings that are checked."""
+"""Parts of the agent: results of collectors, Telegraf's options, and checked settings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from collectors.mqtt.reload import (
 
 
 def script(folder: Path, body: str) -> str:
-    """A program that is started in the place of Python."""
+    """A program to run instead of Python."""
     path = folder / "program"
     path.write_text(f"#!/bin/sh\n{body}\n")
     path.chmod(0o755)
@@ -32,16 +32,16 @@ def script(folder: Path, body: str) -> str:
     [
         ("", "E! pi: there is nothing\nmore\n", 2, "pi: there is nothing"),
         ("", "", 3, "it has ended with status 3"),
-        ("nonsense\n", "", 0, "what it prints is no line protocol: "),
+        ("nonsense\n", "", 0, "its output is not line protocol: "),
     ],
 )
-def test_a_collector_that_fails_gives_a_sentence_and_no_points(out: str, said: str, status: int, failure: str) -> None:
+def test_a_failed_collector_returns_a_sentence_and_no_points(out: str, said: str, status: int, failure: str) -> None:
     found = collected(out, said, status)
     assert found.metrics == []
     assert found.failure.startswith(failure)
 
 
-def test_a_collector_that_is_run_gives_its_points(tmp_path: Path) -> None:
+def test_a_collector_returns_its_points(tmp_path: Path) -> None:
     found = asyncio.run(collect("cpu", 20.0, script(tmp_path, 'echo "cpu,name=$3 value=1 5"')))
     assert (found.failure, len(found.metrics)) == ("", 1)
     assert found.metrics[0].series.tags == {"name": "cpu"}
@@ -54,13 +54,13 @@ def test_a_collector_that_is_run_gives_its_points(tmp_path: Path) -> None:
         ("exec head -c 2000000 /dev/zero", 20.0, "it prints more than 1048576 bytes"),
     ],
 )
-def test_a_collector_that_goes_on_or_prints_without_end_is_killed(
+def test_a_collector_that_does_not_end_or_prints_too_much_is_killed(
     tmp_path: Path, body: str, seconds: float, failure: str
 ) -> None:
     assert asyncio.run(collect("cpu", seconds, script(tmp_path, body))) == Collected([], failure)
 
 
-def test_of_telegraf_s_arguments_those_of_its_configuration_are_taken() -> None:
+def test_the_configuration_arguments_of_telegraf_are_found() -> None:
     given = [
         "--config",
         "a",
@@ -76,7 +76,7 @@ def test_of_telegraf_s_arguments_those_of_its_configuration_are_taken() -> None:
     assert configuration_options(given) == expected
 
 
-def test_telegraf_is_known_by_its_program(tmp_path: Path) -> None:
+def test_telegraf_is_identified_by_its_executable(tmp_path: Path) -> None:
     for number, name in ((7, "telegraf"), (8, "bash")):
         folder = tmp_path / str(number)
         folder.mkdir()
@@ -98,23 +98,23 @@ def test_telegraf_is_known_by_its_program(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        ("echo '2026 I! Loading'; echo '2026 E! no such plugin'; exit 1", "is not sound: no such plugin"),
-        ("echo broken; exit 1", "is not sound: broken"),
-        ("exit 1", "is not sound: it does not say why"),
+        ("echo '2026 I! Loading'; echo '2026 E! no such plugin'; exit 1", "is invalid: no such plugin"),
+        ("echo broken; exit 1", "is invalid: broken"),
+        ("exit 1", "is invalid: it printed nothing"),
     ],
 )
-def test_a_configuration_that_telegraf_refuses_is_not_reloaded(tmp_path: Path, body: str, says: str) -> None:
+def test_an_invalid_telegraf_configuration_is_not_reloaded(tmp_path: Path, body: str, says: str) -> None:
     with pytest.raises(NotReloaded, match=says):
         asyncio.run(Telegraf(1, script(tmp_path, body), (), str(tmp_path)).check())
 
 
-def test_a_sound_configuration_is_checked_with_its_own_options(tmp_path: Path) -> None:
+def test_a_configuration_is_checked_with_the_options_of_telegraf(tmp_path: Path) -> None:
     program = script(tmp_path, 'echo "$@" > asked')
     asyncio.run(Telegraf(1, program, ("--config", "a.conf"), str(tmp_path)).check())
     assert (tmp_path / "asked").read_text() == "config check --config a.conf\n"
 
 
-def test_the_first_error_is_what_is_told() -> None:
+def test_the_first_error_is_reported() -> None:
     assert first_error("a\nx E! one\ny E! two\n") == "one"
 
 
@@ -128,7 +128,7 @@ def test_the_settings_of_every_collector_are_checked(tmp_path: Path, monkeypatch
         check_settings()
 
 
-def test_what_is_put_into_the_outbox_makes_its_descriptor_readable() -> None:
+def test_metrics_in_the_outbox_make_its_descriptor_readable() -> None:
     import select
 
     outbox, written = Outbox(), list[int]()

@@ -1,4 +1,4 @@
-"""Messages of the project's own scheme: what becomes of any bytes on any topic."""
+"""Parsing of the project's own scheme, and of any bytes on any topic."""
 
 from __future__ import annotations
 
@@ -41,32 +41,32 @@ def environment(time_ns: int = NOW, tags: dict[str, str] | None = None, **fields
     return Metric(Series("environment", {"device": "hall", **(tags or {})}), fields, time_ns)
 
 
-def test_a_json_object_is_a_metric_of_the_topics_measurement_and_device() -> None:
+def test_a_json_object_becomes_a_metric_of_the_topics_measurement_and_device() -> None:
     content = {"temperature_raw_celsius": 21, "ok": True, "note": "dry", "tags": {"sensor": "bme280", "site": "north"}}
     assert metrics(read(ENVIRONMENT, content)) == [
         environment(tags={"sensor": "bme280", "site": "north"}, temperature_raw_celsius=21.0, ok=True, note="dry")
     ]
 
 
-def test_numbers_in_json_are_always_floats_so_that_a_field_never_changes_its_kind() -> None:
+def test_json_numbers_are_floats_so_that_a_field_never_changes_its_type() -> None:
     [found] = metrics(read(ENVIRONMENT, {"a": 21, "b": 21.0}))
     assert [type(value) for value in found.fields.values()] == [float, float]
 
 
-def test_objects_within_are_flattened_and_nulls_are_no_data() -> None:
+def test_nested_objects_are_flattened_and_null_is_missing_data() -> None:
     assert metrics(read(ENVIRONMENT, {"outer": {"a": 1, "b": {"c": 2}}, "gone": None})) == [
         environment(outer_a=1.0, outer_b_c=2.0)
     ]
     assert read(ENVIRONMENT, {"gone": None}) == []
 
 
-def test_fields_may_stand_in_an_object_of_their_own() -> None:
+def test_fields_may_be_in_the_key_fields() -> None:
     assert metrics(read(TELEMETRY, {"measurement": "environment", "fields": {"a": 1}, "time": 5})) == [
         environment(5_000_000_000, a=1.0)
     ]
 
 
-def test_a_list_is_a_batch_and_one_bad_element_leaves_the_others() -> None:
+def test_a_list_is_a_batch_and_one_bad_element_does_not_affect_the_others() -> None:
     found = read(ENVIRONMENT, [{"time": 1, "a": 1}, 7, {"time": "noon", "a": 2}, {"time": 3, "a": 3}])
     assert [each for each in found if isinstance(each, Metric)] == [
         environment(1_000_000_000, a=1.0),
@@ -76,13 +76,13 @@ def test_a_list_is_a_batch_and_one_bad_element_leaves_the_others() -> None:
     assert all("element" in each.text for each in found if isinstance(each, Rejection))
 
 
-def test_two_elements_without_a_time_do_not_replace_each_other_unseen() -> None:
+def test_a_second_element_without_a_time_is_rejected() -> None:
     found = read(ENVIRONMENT, [{"a": 1}, {"a": 2}])
     assert [each for each in found if isinstance(each, Metric)] == [environment(a=1.0)]
     assert reasons(found) == ["no_time"]
 
 
-def test_lines_keep_their_kinds_their_times_and_their_tags() -> None:
+def test_lines_keep_their_types_times_and_tags() -> None:
     text = "# comment\nenvironment,sensor=a t=1i,u=2 7\r\n\nenvironment,sensor=b,device=hall,host=hall u=3\n"
     for topic in (TELEMETRY, ENVIRONMENT):
         assert metrics(read(topic, text)) == [
@@ -91,7 +91,7 @@ def test_lines_keep_their_kinds_their_times_and_their_tags() -> None:
         ]
 
 
-def test_one_broken_line_leaves_the_others() -> None:
+def test_one_invalid_line_does_not_affect_the_others() -> None:
     found = read(TELEMETRY, "environment a=1 7\nenvironment a=\nenvironment a=3 9")
     assert len(found) == 3
     assert reasons(found) == ["not_line_protocol"]
@@ -107,7 +107,7 @@ def test_one_broken_line_leaves_the_others() -> None:
         {"t": 1, "device": "cellar"},
     ],
 )
-def test_a_device_speaks_for_itself_alone(content: Any) -> None:
+def test_data_of_another_device_is_rejected(content: Any) -> None:
     assert reasons(read(ENVIRONMENT, content)) == ["foreign_device"]
 
 
@@ -125,7 +125,7 @@ def test_a_device_speaks_for_itself_alone(content: Any) -> None:
         (None, NOW),
     ],
 )
-def test_a_time_is_read_by_its_form_and_its_size(time: Any, nanoseconds: int) -> None:
+def test_the_unit_of_a_time_follows_from_its_format_and_size(time: Any, nanoseconds: int) -> None:
     assert metrics(read(ENVIRONMENT, {"a": 1, "time": time})) == [environment(nanoseconds, a=1.0)]
 
 
@@ -133,7 +133,7 @@ def test_a_time_is_read_by_its_form_and_its_size(time: Any, nanoseconds: int) ->
     "time",
     ["2026-11-21T10:00:00", "2026-13-21T10:00:00Z", "2026-11-21T10:00:60Z", "", "5", True, [], {}, 10**19, -1e300],
 )
-def test_a_time_that_cannot_be_read_refuses_its_metric(time: Any) -> None:
+def test_an_unreadable_time_rejects_its_metric(time: Any) -> None:
     assert reasons(read(ENVIRONMENT, {"a": 1, "time": time})) == ["unreadable_time"]
 
 
@@ -181,7 +181,7 @@ def test_a_time_that_cannot_be_read_refuses_its_metric(time: Any) -> None:
         (b"x" * 1_000_000, "too_large"),
     ],
 )
-def test_what_is_refused_says_why(payload: bytes, reason: str) -> None:
+def test_each_rejection_has_a_reason_and_a_text(payload: bytes, reason: str) -> None:
     found = read_message(ENVIRONMENT, payload, NOW)
     assert set(reasons(found)) == {reason}
     for each in found:
@@ -206,15 +206,15 @@ def test_what_is_refused_says_why(payload: bytes, reason: str) -> None:
         ("sensetig/hall/telemetry/", "bad_name"),
     ],
 )
-def test_a_topic_outside_the_scheme_is_refused(topic: str, reason: str) -> None:
+def test_a_topic_outside_the_scheme_is_rejected(topic: str, reason: str) -> None:
     assert reasons(read(topic, {"a": 1})) == [reason]
 
 
-def test_a_line_cannot_write_what_the_hub_writes() -> None:
+def test_a_measurement_of_the_hub_is_rejected() -> None:
     assert reasons(read(TELEMETRY, 'device_status status="online"')) == ["reserved_measurement"]
 
 
-def test_the_bounds_are_parameters() -> None:
+def test_the_limits_are_parameters() -> None:
     batch = [{"time": each, "a": 1, "b": 2} for each in range(4)]
     assert len(metrics(read(ENVIRONMENT, batch, metrics=4))) == 4
     assert reasons(read(ENVIRONMENT, batch, metrics=3)) == ["too_many"]
@@ -225,19 +225,19 @@ def test_the_bounds_are_parameters() -> None:
     assert reasons(read(ENVIRONMENT, {"a": 1}, payload_bytes=7)) == ["too_large"]
 
 
-def test_one_field_that_cannot_be_kept_leaves_the_others() -> None:
+def test_one_invalid_field_does_not_affect_the_others() -> None:
     found = read_message(ENVIRONMENT, b'{"a": NaN, "b": 1, "c": []}', NOW)
     assert [each for each in found if isinstance(each, Metric)] == [environment(b=1.0)]
     assert sorted(reasons(found)) == ["not_finite", "wrong_type"]
 
 
 @pytest.mark.parametrize("payload", [b"online", b"Online\n", b'{"status": "online"}', b'{"state": "online"}'])
-def test_a_status_is_the_devices_status(payload: bytes) -> None:
+def test_a_status_becomes_device_status(payload: bytes) -> None:
     [found] = metrics(read_message("sensetig/hall/status", payload, NOW))
     assert found == Metric(Series("device_status", {"device": "hall"}), {"status": "online"}, NOW)
 
 
-def test_a_status_may_tell_of_versions_and_its_time() -> None:
+def test_a_status_may_have_versions_and_a_time() -> None:
     content = {"status": "offline", "bundle_version": "1.2.0", "firmware": "7", "time": 9}
     [found] = metrics(read("sensetig/hall/status", content))
     assert found.fields == {"status": "offline", "bundle_version": "1.2.0", "firmware": "7"}
@@ -245,11 +245,11 @@ def test_a_status_may_tell_of_versions_and_its_time() -> None:
 
 
 @pytest.mark.parametrize("payload", [b"maybe", b'{"status": 1}', b"{}", b"21"])
-def test_another_status_is_refused(payload: bytes) -> None:
+def test_another_status_is_rejected(payload: bytes) -> None:
     assert reasons(read_message("sensetig/hall/status", payload, NOW)) == ["bad_status"]
 
 
-def test_base64_is_read_back_and_anything_else_is_refused() -> None:
+def test_base64_is_decoded_and_other_text_is_rejected() -> None:
     payload = b'{"a": 1}'
     assert read_encoded(ENVIRONMENT, base64.b64encode(payload).decode(), NOW) == [environment(a=1.0)]
     assert reasons(read_encoded(ENVIRONMENT, "{not base64}", NOW)) == ["not_base64"]
@@ -359,7 +359,7 @@ TOPICS = st.one_of(
 @given(topic=TOPICS, payload=PAYLOADS)
 @example(topic=ENVIRONMENT, payload=b'{"a\\ud800": "\\ud800", "tags": {"\\ud800": "\\ud800"}}')
 @example(topic=ENVIRONMENT, payload=b'{"a": 1, "tags": {"time": "x"}}')
-def test_any_bytes_on_any_topic_give_metrics_that_line_protocol_carries_or_reasons(topic: str, payload: bytes) -> None:
+def test_any_bytes_on_any_topic_become_valid_metrics_or_rejections(topic: str, payload: bytes) -> None:
     for each in read_message(topic, payload, NOW):
         if isinstance(each, Rejection):
             assert each.reason in REASONS

@@ -1,4 +1,4 @@
-"""What Tasmota, zigbee2mqtt, ESPHome and Home Assistant publish, as they publish it."""
+"""Parsing of messages of Tasmota, zigbee2mqtt, ESPHome and Home Assistant."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def reasons(found: list[Metric | Rejection]) -> list[str]:
     return [each.reason for each in found if isinstance(each, Rejection)]
 
 
-def test_tasmotas_sensors_are_the_environment_with_their_names() -> None:
+def test_tasmota_sensors_become_environment_with_their_names() -> None:
     content = (
         '{"Time":"2026-11-21T10:59:46","BME280":{"Temperature":21.4,"Humidity":43.1,"DewPoint":8.4,"Pressure":1012.3},'
         '"SHT3X-0x44":{"Temperature":20.9,"Humidity":44.5,"DewPoint":8.4},'
@@ -58,7 +58,7 @@ def test_tasmotas_sensors_are_the_environment_with_their_names() -> None:
         assert list(violations(each, (ENVIRONMENT,))) == []
 
 
-def test_tasmotas_thermometers_on_one_wire_are_told_apart_by_what_is_burnt_into_them() -> None:
+def test_tasmota_one_wire_thermometers_are_identified_by_their_serial_number() -> None:
     found = read(
         "tele/plug/SENSOR",
         '{"Time":"2026-11-21T10:59:46","DS18B20-1":{"Id":"01131B123456","Temperature":20.6},'
@@ -70,7 +70,7 @@ def test_tasmotas_thermometers_on_one_wire_are_told_apart_by_what_is_burnt_into_
     ]
 
 
-def test_tasmotas_units_are_honoured() -> None:
+def test_tasmota_units_are_converted() -> None:
     [found] = read(
         "tele/plug/SENSOR",
         '{"BMP280":{"Temperature":212,"Pressure":760},"PressureUnit":"mmHg","TempUnit":"F"}',
@@ -83,7 +83,7 @@ def test_tasmotas_units_are_honoured() -> None:
     assert refused[1:] == [metric("environment", tags={"sensor": "bmp280"}, pressure_hpa=760.0)]
 
 
-def test_tasmotas_meter_is_energy() -> None:
+def test_the_tasmota_meter_becomes_energy() -> None:
     content = (
         '{"Time":"2026-11-21T10:59:46","Epoch":1795258786,"ENERGY":{"TotalStartTime":"2026-01-01T00:00:00",'
         '"Total":3.185,"Yesterday":0.058,"Today":0.127,"Period":1,"Power":42,"ApparentPower":50,"ReactivePower":27,'
@@ -108,7 +108,7 @@ def test_tasmotas_meter_is_energy() -> None:
     assert list(violations(found, (ENERGY,))) == []
 
 
-def test_each_channel_of_a_meter_is_a_metric() -> None:
+def test_each_channel_of_a_meter_becomes_a_metric() -> None:
     assert read("tele/plug/SENSOR", {"ENERGY": {"Total": 3, "Power": [1, 2]}}) == [
         metric("energy", energy_total_kilowatt_hours=3.0),
         metric("energy", tags={"channel": "1"}, power_watts=1.0),
@@ -116,7 +116,7 @@ def test_each_channel_of_a_meter_is_a_metric() -> None:
     ]
 
 
-def test_the_tariffs_of_a_meter_are_no_channels() -> None:
+def test_the_tariffs_of_a_meter_are_not_channels() -> None:
     content = {"ENERGY": {"Total": 711.5, "TotalTariff": [97, 614.5], "ExportTariff": [0, "x"], "Power": 734}}
     found = read("tele/plug/SENSOR", content)
     assert reasons(found) == ["wrong_type"]
@@ -127,7 +127,7 @@ def test_the_tariffs_of_a_meter_are_no_channels() -> None:
     ]
 
 
-def test_the_heat_of_tasmotas_own_chip_is_not_that_of_the_air() -> None:
+def test_the_temperature_of_tasmotas_chip_is_not_that_of_the_air() -> None:
     content = {"BME280": {"Temperature": 70.7}, "ESP32": {"Temperature": 106, "HallEffect": 3}, "TempUnit": "F"}
     bme280, chip = read("tele/plug/SENSOR", content)
     assert isinstance(bme280, Metric)
@@ -137,7 +137,7 @@ def test_the_heat_of_tasmotas_own_chip_is_not_that_of_the_air() -> None:
     assert chip.fields == {"chip_celsius": pytest.approx(41.11, abs=0.01), "hall_effect": 3.0}
 
 
-def test_what_else_tasmota_senses_keeps_its_name() -> None:
+def test_other_tasmota_values_keep_their_names() -> None:
     content = {"Switch1": "ON", "ANALOG": {"A0": 512}, "CCS811": {"eCO2": 400, "TVOC": 2}, "Time": "x"}
     assert read("tele/plug/SENSOR", content) == [
         metric("tasmota", tags={"sensor": "analog"}, a0=512.0),
@@ -146,7 +146,7 @@ def test_what_else_tasmota_senses_keeps_its_name() -> None:
     ]
 
 
-def test_tasmotas_state_is_what_is_measured_or_switched_in_it() -> None:
+def test_tasmota_state_becomes_its_measured_and_switched_values() -> None:
     content = (
         '{"Time":"2026-11-21T10:59:46+01:00","Uptime":"0T00:15:11","UptimeSec":911,"Heap":25,"SleepMode":"Dynamic",'
         '"Sleep":50,"LoadAvg":19,"MqttCount":1,"POWER":"ON","POWER2":"OFF","Wifi":{"AP":1,"SSId":"home",'
@@ -170,7 +170,7 @@ def test_tasmotas_state_is_what_is_measured_or_switched_in_it() -> None:
     ]
 
 
-def test_tasmotas_last_will_and_firmware_are_the_devices_status() -> None:
+def test_tasmota_last_will_and_firmware_become_device_status() -> None:
     assert read("tele/plug/LWT", "Offline") == [metric("device_status", status="offline")]
     information = '{"Info1":{"Module":"Generic","Version":"14.2.0(tasmota)","FallbackTopic":"cmnd/x/"}}'
     [found] = read("tele/plug/INFO1", information)
@@ -201,13 +201,13 @@ def test_tasmotas_last_will_and_firmware_are_the_devices_status() -> None:
         ("esphome/plug/sensor/temperature/state", "warm", "wrong_type"),
     ],
 )
-def test_what_is_wrong_is_refused(topic: str, content: str, reason: str) -> None:
+def test_invalid_messages_are_rejected(topic: str, content: str, reason: str) -> None:
     found = read(topic, content)
     assert reasons(found) == [reason]
     assert [each for each in found if isinstance(each, Metric)] == []
 
 
-def test_zigbee2mqtt_gives_the_environment_and_what_else_there_is() -> None:
+def test_zigbee2mqtt_becomes_environment_and_its_other_values() -> None:
     content = (
         '{"battery":97,"humidity":51.2,"last_seen":"2026-11-21T10:59:46+01:00","linkquality":120,"pressure":1009.4,'
         '"temperature":21.37,"voltage":2995,"contact":true,"update":{"state":"idle","installed_version":3}}'
@@ -235,7 +235,7 @@ def test_zigbee2mqtt_gives_the_environment_and_what_else_there_is() -> None:
     assert read("zigbee2mqtt/plug/availability", '{"state":"offline"}') == [metric("device_status", status="offline")]
 
 
-def test_esphomes_sensors_are_the_environment_where_their_names_say_so() -> None:
+def test_esphome_sensors_become_environment_by_their_names() -> None:
     assert read("esphome/plug/sensor/bme280_temperature/state", "21.5") == [
         metric("environment", tags={"sensor": "bme280"}, temperature_raw_celsius=21.5)
     ]
@@ -251,7 +251,7 @@ def test_esphomes_sensors_are_the_environment_where_their_names_say_so() -> None
     assert read("esphome/plug/status", "online") == [metric("device_status", status="online")]
 
 
-def test_home_assistants_states_are_numbers_switches_or_texts_and_unknown_is_no_data() -> None:
+def test_home_assistant_states_are_numbers_switches_or_texts_and_unknown_is_missing_data() -> None:
     tags = {"component": "sensor"}
     assert read("homeassistant/sensor/plug/state", "21.5") == [metric("homeassistant", tags=tags, value=21.5)]
     assert read("homeassistant/sensor/plug/state", "off") == [metric("homeassistant", tags=tags, on=False)]

@@ -17,9 +17,10 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
 
 from sensetig.demo.testbed import ports
-from sensetig.report import ReportError, export, shelf
-from sensetig.report.mail import Post, check, message, send
-from sensetig.report.reader import Reader, quoted
+from sensetig.errors import ReportError
+from sensetig.report import export, store
+from sensetig.report.devices import quoted
+from sensetig.report.mail import SmtpConfig, check, message, send
 
 # --- mail -------------------------------------------------------------------------------------------
 
@@ -77,12 +78,14 @@ def server(certificate: tuple[Path, Path]) -> Iterator[tuple[Inbox, int]]:
     controller.stop()
 
 
-def post(port: int, certificate: Path | str, **changed: Any) -> Post:
-    given = Post("127.0.0.1", port, "starttls", "pi", "right", "pi@example.org", ("you@example.org",), str(certificate))
+def post(port: int, certificate: Path | str, **changed: Any) -> SmtpConfig:
+    given = SmtpConfig(
+        "127.0.0.1", port, "starttls", "pi", "right", "pi@example.org", ("you@example.org",), str(certificate)
+    )
     return given._replace(**changed)
 
 
-def mail(settings: Post, folder: Path) -> Any:
+def mail(settings: SmtpConfig, folder: Path) -> Any:
     report = folder / "pi.html"
     report.write_text("<h1>pi</h1>", encoding="utf-8")
     return message(settings, report, "SenseTIG report pi", "The report is attached.\n")
@@ -147,18 +150,18 @@ MONDAY, SUNDAY = datetime(2026, 11, 16), datetime(2026, 11, 22)
 
 def test_a_report_s_name_is_safe_whatever_the_device_is_called() -> None:
     times = "_20261116T0000_20261122T0000.pdf"
-    assert shelf.name("pi-hall.example", MONDAY, SUNDAY, "pdf") == f"pi-hall.example{times}"
-    assert re.fullmatch(rf"etc-pi-hall-[0-9a-f]{{8}}{times}", shelf.name("../etc/pi hall", MONDAY, SUNDAY, "pdf"))
-    assert shelf.name("..", MONDAY, SUNDAY, "csv").startswith("device-")
-    assert len(shelf.name("ä" * 300, MONDAY, SUNDAY, "pdf")) < 150
-    assert shelf.name("pi/a", MONDAY, SUNDAY, "pdf") != shelf.name("pi-a", MONDAY, SUNDAY, "pdf")
+    assert store.name("pi-hall.example", MONDAY, SUNDAY, "pdf") == f"pi-hall.example{times}"
+    assert re.fullmatch(rf"etc-pi-hall-[0-9a-f]{{8}}{times}", store.name("../etc/pi hall", MONDAY, SUNDAY, "pdf"))
+    assert store.name("..", MONDAY, SUNDAY, "csv").startswith("device-")
+    assert len(store.name("ä" * 300, MONDAY, SUNDAY, "pdf")) < 150
+    assert store.name("pi/a", MONDAY, SUNDAY, "pdf") != store.name("pi-a", MONDAY, SUNDAY, "pdf")
 
 
 def test_what_could_not_be_sent_is_sent_with_the_next_the_oldest_first(tmp_path: Path) -> None:
-    there = shelf.Shelf(tmp_path / "reports")
+    there = store.ReportStore(tmp_path / "reports")
     for index, name in enumerate(("b", "a")):
         path = there.add(f"{name}_20261116T0000_20261122T0000.html", b"x", f"the text of {name}")
-        os.utime(path.with_name(path.name + shelf.UNSENT), (index + 1, index + 1))
+        os.utime(path.with_name(path.name + store.UNSENT), (index + 1, index + 1))
     waiting = there.unsent()
     assert [(each.report.name[0], each.text) for each in waiting] == [("b", "the text of b"), ("a", "the text of a")]
     there.sent(waiting[0])
@@ -166,15 +169,15 @@ def test_what_could_not_be_sent_is_sent_with_the_next_the_oldest_first(tmp_path:
 
 
 def test_a_mark_without_a_report_is_removed(tmp_path: Path) -> None:
-    there = shelf.Shelf(tmp_path)
-    mark = tmp_path / f"gone_20261116T0000_20261122T0000.html{shelf.UNSENT}"
+    there = store.ReportStore(tmp_path)
+    mark = tmp_path / f"gone_20261116T0000_20261122T0000.html{store.UNSENT}"
     mark.touch()
     assert there.unsent() == []
     assert not mark.exists()
 
 
 def test_old_reports_are_removed_and_nothing_else_is(tmp_path: Path) -> None:
-    there = shelf.Shelf(tmp_path)
+    there = store.ReportStore(tmp_path)
     (tmp_path / "holiday.html").write_text("mine", encoding="utf-8")
     for index in range(4):
         path = there.add(f"pi_2026111{index}T0000_2026112{index}T0000.html", b"x", "text" if index == 0 else None)
@@ -189,25 +192,14 @@ def test_old_reports_are_removed_and_nothing_else_is(tmp_path: Path) -> None:
 
 def test_an_output_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(ReportError, match="cannot be written: No such file or directory"):
-        shelf.write(tmp_path / "none" / "report.html", b"x")
+        store.write(tmp_path / "none" / "report.html", b"x")
     file = tmp_path / "file"
     file.touch()
     with pytest.raises(ReportError, match="cannot be made"):
-        shelf.Shelf(file)
+        store.ReportStore(file)
 
 
-# --- addresses --------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("url", ["", "127.0.0.1:8086", "ftp://host", "http://", "http://[::1"])
-def test_what_is_no_url_is_refused(url: str) -> None:
-    with pytest.raises(ReportError, match="is not the URL of an InfluxDB"):
-        Reader(url, "token")
-
-
-def test_an_influxdb_that_is_away_is_one_sentence() -> None:
-    with pytest.raises(ReportError, match=r"does not answer .*is it running"):
-        Reader(f"http://127.0.0.1:{ports.any_free()}", "token").ask("SHOW DATABASES")
+# --- names ------------------------------------------------------------------------------------------
 
 
 def test_a_device_s_name_ends_no_text_in_a_query() -> None:

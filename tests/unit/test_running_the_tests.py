@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from collections.abc import Sequence
 
@@ -42,3 +43,21 @@ def test_both_calls_run_and_one_that_fails_fails_the_whole(
     assert main(["tests/unit", "-k", "ports"]) == status
     assert calls == [[*PARALLEL, "tests/unit", "-k", "ports"], [*SERIAL, "tests/unit", "-k", "ports"]]
     assert capsys.readouterr().out.splitlines()[-1] == line
+
+
+def test_ctrl_c_waits_for_pytest_and_begins_no_second_call(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended: list[int] = []
+
+    def call(words: Sequence[str]) -> int:
+        signal.raise_signal(signal.SIGINT)
+        ended.append(len(words))
+        return 2
+
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(subprocess, "call", call)
+    assert main([]) == 2
+    assert len(ended) == 1, "the interrupt ended neither the wait nor the program"
+    assert capsys.readouterr().out == "tests: parallel FAILED\n"
+    assert signal.getsignal(signal.SIGINT) is before

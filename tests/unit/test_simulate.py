@@ -13,12 +13,12 @@ import pytest
 
 from collectors.core.line_protocol_parser import decode_lines
 from sensetig.simulator import SimulatorError
-from sensetig.simulator.run import Wishes, plan_of
+from sensetig.simulator.run import SimulateOptions, plan_of
 from sensetig.simulator.transports import Target
 
 SECONDS = 60.0
 
-WISHES = Wishes(
+WISHES = SimulateOptions(
     devices=1,
     interval=10.0,
     profile="perfect",
@@ -92,7 +92,7 @@ def test_a_recording_is_played_and_marked_as_replayed(tmp_path: Path) -> None:
     metrics = list(decode_lines(ran.stdout))
     assert len(metrics) == 2 * 2 * 2
     assert {metric.series.tags["replayed"] for metric in metrics} == {"true"}
-    assert "line 3: expected 5 cells, and got 1; the row is passed over" in " ".join(ran.stderr.split())
+    assert "line 3: expected 5 cells, got 1; the row is skipped" in " ".join(ran.stderr.split())
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_recording_is_played_and_marked_as_replayed(tmp_path: Path) -> None:
         ),
         (("--profile", "none.toml"), 1, "Error: the profile none.toml cannot be read: No such file or directory"),
         (
-            ("--to", "ftp://hub"),
+            ("--to", "ftp://pi:sesame@hub"),
             1,
             "Error: --to is 'ftp://hub'; it must be mqtt://HOST or mqtts://HOST, nats://HOST or tls://HOST, "
             "http://HOST or https://HOST of InfluxDB, or - for standard output",
@@ -115,8 +115,8 @@ def test_a_recording_is_played_and_marked_as_replayed(tmp_path: Path) -> None:
         (
             ("--to", "mqtt://hub.example"),
             1,
-            "Error: the broker hub.example is not on this machine and would be spoken to unencrypted, so that anybody "
-            "on the way could read and change what is sent; use mqtts://",
+            "Error: the broker hub.example is not on this machine and would be reached without encryption, so that "
+            "others could read and change the messages; use mqtts://",
         ),
         (
             ("--to", "nats://user:pass@127.0.0.1"),
@@ -143,7 +143,7 @@ def test_a_recording_is_played_and_marked_as_replayed(tmp_path: Path) -> None:
         (
             ("--recording", "nothing.csv"),
             1,
-            "Error: nothing.csv: there is no such recording; name a CSV or CSV.gz with --recording",
+            "Error: nothing.csv: there is no such recording; name a CSV or CSV.gz file with --recording",
         ),
         (("--speed", "0"), 1, "Error: as fast as it goes needs an end: say how much with --messages or --for"),
         (
@@ -178,7 +178,8 @@ def test_influxdb_that_is_not_there_is_told_in_one_sentence(tmp_path: Path) -> N
     ran = run("--to", "http://127.0.0.1:1", "--token-file", str(token))
     assert ran.returncode == 1
     assert ran.stderr == (
-        "Error: no InfluxDB answers at http://127.0.0.1:1; start it, or name the right address with --to\n"
+        "Error: InfluxDB at http://127.0.0.1:1 does not answer (connection refused); start it, or name its address "
+        "with --to\n"
     )
     token.chmod(0o644)
     ran = run("--to", "http://127.0.0.1:1", "--token-file", str(token))

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from collectors.core.line_protocol import Metric
 from collectors.messaging.parsers import Rejection, read_message
 from collectors.sensehat import MEASUREMENTS
-from collectors.sensehat.world import sense
+from collectors.sensehat.simulated import read_sensors
 from sensetig.simulator import SimulatorError
 from sensetig.simulator.device import BROKEN, Device, Fault, Message, Status
 from sensetig.simulator.drive import Plan, slots
 from sensetig.simulator.encoding import PAYLOADS, payload, status_topic, telemetry_topic
-from sensetig.simulator.ledger import Ledger, fault_entries
 from sensetig.simulator.profile import Profile, Spread, load, names, read
+from sensetig.simulator.send_log import SendLog, fault_entries
 from sensetig.simulator.sources import Recording, World
 from tests.schema_check import violations
 
@@ -100,7 +100,7 @@ def test_a_room_between_two_computed_states_is_what_the_world_itself_says_to_a_h
     device, world = Device(1, 1, load("perfect"), START, {}), World()
     for seconds in range(0, 30, 3):
         near = world.reading(device, 0, START + seconds * SECOND)
-        exact = sense(device.seed, START + seconds * SECOND)
+        exact = read_sensors(device.seed, START + seconds * SECOND)
         assert near.temperature_humidity == pytest.approx(exact.temperature_humidity, abs=0.02)
         assert near.pressure == pytest.approx(exact.pressure, abs=0.01)
 
@@ -300,49 +300,49 @@ def test_each_reading_is_sent_once_or_told_as_lost_whatever_the_profile(seed: in
     empty = {time for time, count in dropped.items() if count == 4}
     slots_of = {device.stamp(slot.now_ns) for slot in slots(Plan(START, 10 * SECOND, 30, 0), [device])}
     assert times | lost | empty == slots_of
-    ledger = Ledger([device.name])
+    send_log = SendLog([device.name])
     for event in events:
-        ledger.acknowledged(ledger.sent(event))
+        send_log.acknowledged(send_log.sent(event))
     for fault in faults:
-        ledger.fault(fault)
-    total = ledger.total()
+        send_log.fault(fault)
+    total = send_log.total()
     assert total["points"] == len(points(events))
     assert total["fields"] == len(values(events))
     assert total["acknowledged"] == total["messages"] == sum(isinstance(each, Message) for each in events)
-    assert ledger.faults_of().get("duplicate", 0) == total["duplicate"]
-    assert ledger.faults_of() == dict(sorted(Counter(fault.kind for fault in faults).items()))
+    assert send_log.faults_of().get("duplicate", 0) == total["duplicate"]
+    assert send_log.faults_of() == dict(sorted(Counter(fault.kind for fault in faults).items()))
 
 
 def test_the_ledger_keeps_what_was_not_acknowledged_with_its_reason() -> None:
     _, events, _ = play(load("perfect"), readings=3)
-    ledger = Ledger(["sim-0001"])
-    tickets = [ledger.sent(each) for each in events]
-    ledger.acknowledged(tickets[0])
-    ledger.acknowledged(tickets[0])
-    ledger.failed(tickets[1], "it was refused")
-    ledger.abandon("no answer came")
-    assert [(unsent.reason, unsent.times_ns) for unsent in ledger.unsent] == [
+    send_log = SendLog(["sim-0001"])
+    tickets = [send_log.sent(each) for each in events]
+    send_log.acknowledged(tickets[0])
+    send_log.acknowledged(tickets[0])
+    send_log.failed(tickets[1], "it was refused")
+    send_log.abandon("no answer came")
+    assert [(unsent.reason, unsent.times_ns) for unsent in send_log.unsent] == [
         ("it was refused", (points(events)[2].time_ns,)),
         ("no answer came", (points(events)[4].time_ns,)),
     ]
-    total = ledger.total()
-    assert (total["messages"], total["acknowledged"], total["unacknowledged"], ledger.waiting) == (3, 1, 2, 0)
+    total = send_log.total()
+    assert (total["messages"], total["acknowledged"], total["unacknowledged"], send_log.waiting) == (3, 1, 2, 0)
 
 
 def test_manifest_and_faults_list_each_with_its_identity() -> None:
     _, events, faults = play(load("hostile"), readings=50)
     manifest, file = io.StringIO(), io.StringIO()
-    ledger = Ledger(["sim-0001"], manifest, file)
+    send_log = SendLog(["sim-0001"], manifest, file)
     for event in events:
-        ledger.sent(event)
+        send_log.sent(event)
     for fault in faults:
-        ledger.fault(fault)
+        send_log.fault(fault)
     listed = [json.loads(line) for line in manifest.getvalue().splitlines()]
     wanted = points(events, "telemetry", "late", "duplicate")
     assert [(entry["measurement"], entry["time"], entry["fields"]) for entry in listed] == [
         (metric.series.measurement, metric.time_ns, dict(metric.fields)) for metric in wanted
     ]
-    assert len([entry for entry in listed if entry["kind"] != "duplicate"]) == ledger.total()["points"]
+    assert len([entry for entry in listed if entry["kind"] != "duplicate"]) == send_log.total()["points"]
     assert [(entry["kind"], entry["time_ns"]) for entry in fault_entries(file)] == [
         (fault.kind, fault.time_ns) for fault in faults
     ]

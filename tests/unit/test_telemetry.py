@@ -349,7 +349,7 @@ def test_a_batch_that_is_days_late_and_a_clock_a_little_ahead_are_taken(time_ns:
 
 
 def test_only_the_devices_of_the_settings_are_taken() -> None:
-    stage = Stage(devices=("pi-*", "hall"), most_names=2)
+    stage = Stage(devices=("pi-*", "hall"), max_names=2)
     names = ("pi-1", "hall", "intruder", "second", "third")
     out = stage.metrics(*(reading(20, device=name) for name in names))
     assert [metric.series.tags["device"] for metric in out] == ["pi-1", "hall", "intruder", "second", "other"]
@@ -408,7 +408,7 @@ def test_a_device_s_own_word_on_its_state_is_no_message_of_its_telemetry() -> No
 
 
 def test_the_series_that_are_remembered_are_bounded_and_those_in_use_stay() -> None:
-    stage = Stage(most_series=10)
+    stage = Stage(max_series=10)
     for number in range(100):
         stage.run(reading(20 + number / 100, number, device="kept"), reading(20, device=f"passing-{number}"))
         assert stage.pipeline.series <= 10
@@ -435,7 +435,7 @@ def test_a_message_goes_the_way_of_a_line_with_the_gateway_s_tags() -> None:
 
 
 def test_a_broken_message_is_refused_with_its_topic_and_a_further_topic_is_other() -> None:
-    stage = Stage(most_names=1)
+    stage = Stage(max_names=1)
     out = stage.metrics(
         _message("sensetig/hall/telemetry/environment", b'{"temperature_raw'),
         _message("no/scheme", b"1"),

@@ -102,17 +102,17 @@ def test_the_file_s_word_goes_over_the_defaults_and_the_device_s_over_the_sensor
     high = 120
     stuck_after = 0
     """
-    book = LimitTable((), read(text, "limits.toml"))
-    assert book.of("environment", "temperature_raw_celsius", None, "pi").high == 60
-    assert book.of("environment", "temperature_raw_celsius", "ds18b20", "pi")[2:] == (90, 5.0, 1.0, 5, 9, ())
-    kiln = book.of("environment", "temperature_raw_celsius", "ds18b20", "kiln")
+    limit_table = LimitTable((), read(text, "limits.toml"))
+    assert limit_table.get("environment", "temperature_raw_celsius", None, "pi").high == 60
+    assert limit_table.get("environment", "temperature_raw_celsius", "ds18b20", "pi")[2:] == (90, 5.0, 1.0, 5, 9, ())
+    kiln = limit_table.get("environment", "temperature_raw_celsius", "ds18b20", "kiln")
     assert (kiln.low, kiln.high, kiln.stuck_after) == (-40, 120, NEVER)
 
 
 def test_a_measurement_that_nobody_declares_has_no_limits_but_those_of_the_file() -> None:
-    book = LimitTable((), read("[room.noise]\nhigh = 120", "limits.toml"))
-    assert book.of("room", "noise", None, "pi").high == 120
-    assert not book.of("room", "other", None, "pi").watched
+    limit_table = LimitTable((), read("[room.noise]\nhigh = 120", "limits.toml"))
+    assert limit_table.get("room", "noise", None, "pi").high == 120
+    assert not limit_table.get("room", "other", None, "pi").watched
 
 
 @pytest.mark.parametrize(

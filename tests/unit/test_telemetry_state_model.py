@@ -70,8 +70,8 @@ def test_an_older_sample_does_not_replace_the_last_values() -> None:
 def test_a_device_that_invents_names_without_end_keeps_its_document_small() -> None:
     fields = {f"field_{number}": "x" * 10_000 for number in range(10_000)}
     state = merge(EMPTY, delta(1)._replace(values={"environment": (1, fields)}), NOW, RULES)
-    assert sum(len(kept) for _, kept in state.values.values()) == model.VALUES_MOST
-    assert len(encode(state)) < model.VALUES_MOST * (model.TEXT_MOST + 40)
+    assert sum(len(kept) for _, kept in state.values.values()) == model.MAX_VALUES
+    assert len(encode(state)) < model.MAX_VALUES * (model.MAX_TEXT + 40)
 
 
 @pytest.mark.parametrize(

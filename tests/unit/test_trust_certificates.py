@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from sensetig.__main__ import main
+from sensetig.errors import SecurityError
 from sensetig.security import certificates
-from sensetig.security.errors import TrustError
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -102,7 +102,7 @@ def test_one_that_has_ended_is_renewed_too(tmp_path: Path) -> None:
 def test_none_holds_for_longer_than_its_authority(tmp_path: Path) -> None:
     site = Site(tmp_path, 10, authority_days=100)
     assert site.renew() == NOW + timedelta(days=100)
-    with pytest.raises(TrustError, match="the playbook makes it anew"):
+    with pytest.raises(SecurityError, match="the playbook makes it anew"):
         certificates.renew(site.certificate, site.authority, now=NOW, within_days=200, valid_days=397)
 
 
@@ -113,7 +113,7 @@ def test_one_of_another_authority_is_not_touched(tmp_path: Path) -> None:
     builder = builder.public_key(other.public_key()).serial_number(7)
     builder = builder.not_valid_before(NOW - timedelta(days=9)).not_valid_after(NOW + timedelta(days=9))
     _pem(site.certificate, builder.sign(site.key, hashes.SHA256()))
-    with pytest.raises(TrustError, match="was made by CN=another"):
+    with pytest.raises(SecurityError, match="was made by CN=another"):
         site.renew()
 
 

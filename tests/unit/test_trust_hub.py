@@ -7,14 +7,6 @@ from pathlib import Path
 from sensetig.security.hub import Hub
 
 
-def test_commands_reach_influxdb_where_the_playbook_says_or_else_on_loopback(tmp_path: Path) -> None:
-    hub = Hub(tmp_path)
-    assert hub.influxdb_url() == "http://127.0.0.1:8086"
-    (tmp_path / "etc/sensetig").mkdir(parents=True)
-    (tmp_path / "etc/sensetig/influxdb-url").write_text("https://hub.example.org:8086\n")
-    assert hub.influxdb_url() == "https://hub.example.org:8086"
-
-
 def test_the_certificate_that_is_shown_is_the_sites_own_where_there_is_one(tmp_path: Path) -> None:
     hub = Hub(tmp_path)
     assert hub.certificate == tmp_path / "etc/sensetig/tls/device.crt"

@@ -1,4 +1,4 @@
-"""What the tests of the vision collector share: pictures, messages, an engine and a source that do as they are told."""
+"""Shared by the tests of the vision collector: pictures, messages, a scripted engine and source."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def jpeg(width: int = 64, height: int = 48, level: int = 128) -> bytes:
 
 
 def message(*, picture: bytes | None = None, **changed: Any) -> bytes:
-    """A message of a snapshot, with some of it changed; what is changed to ... is left out."""
+    """A snapshot message with changed keys; a key that is changed to ... is omitted."""
     document = {
         "event_id": "20231114T221320.123456Z-hall",
         "camera": "hall",
@@ -39,7 +39,7 @@ def message(*, picture: bytes | None = None, **changed: Any) -> bytes:
 
 
 class Scripted:
-    """An engine that answers with what it is given, in turn: detections, or an exception that it raises."""
+    """An engine with scripted answers: detections, or exceptions that it raises."""
 
     model = "scripted"
 
@@ -48,7 +48,7 @@ class Scripted:
         self.available: bool | None = None
         self.looked = 0
 
-    def look(self, jpeg: bytes, wait: Wait) -> list[Detection]:
+    def detect(self, jpeg: bytes, wait: Wait) -> list[Detection]:
         assert jpeg.startswith(b"\xff\xd8")
         del wait
         self.looked += 1
@@ -59,7 +59,7 @@ class Scripted:
 
 
 class Given:
-    """A source with these messages, which notes what has been dealt with."""
+    """A source with these messages, which records the acknowledged ones."""
 
     def __init__(self, messages: Iterable[bytes], device: str = "pi") -> None:
         self._messages = [

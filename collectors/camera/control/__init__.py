@@ -1,10 +1,10 @@
-"""Control of the camera from outside: HTTP (:mod:`server`, :mod:`app`) and MQTT (:mod:`mqtt`).
+"""Control of the camera by HTTP (:mod:`server`, :mod:`app`) and MQTT (:mod:`mqtt`).
 
-A companion around the media: it hands them every picture and every event, and keeps what its endpoints tell. What is
-asked for is carried out at the :mod:`desk`, one thing at a time, so that no client ever holds the detection up.
+A companion around the media: it passes every picture and event to them, and records state for the endpoints.
+:mod:`command_queue` carries out requests one at a time, so that no client delays detection.
 
-The parts: :mod:`endpoints` is the table of what is answered; :mod:`guard` stands before it; :mod:`pictures` is the
-live stream; :mod:`feed` knows when pictures came and what happened; :mod:`files` finds media.
+:mod:`endpoints` is the table of endpoints; :mod:`auth` checks each request; :mod:`pictures` is the live stream;
+:mod:`feed` records frame times and events; :mod:`files` finds media.
 """
 
 from __future__ import annotations
@@ -13,12 +13,10 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
-from collectors.camera import control_settings as settings
+from collectors.camera import settings
+from collectors.camera.collector import DetectionSwitch
 from collectors.camera.control.command_queue import CommandQueue, MediaSource
 from collectors.camera.control.feed import EventLog, Feed
-from collectors.camera.media_settings import CLIP_SECONDS_MOST
-from collectors.camera.settings import FRAME_RATE
-from collectors.camera.switch import Switch
 from collectors.core.api import Context, Unavailable
 from collectors.core.files import read_secret
 from collectors.core.settings import Values
@@ -27,53 +25,58 @@ from collectors.messaging.session import ErrorQueue
 
 if TYPE_CHECKING:
     from collectors.camera.backends import Frame
+    from collectors.camera.collector import FrameListener
     from collectors.camera.control.mqtt import Commands
     from collectors.camera.control.server import Server
     from collectors.camera.detector import Detection
     from collectors.camera.events import Event
-    from collectors.camera.watch import Companion
     from collectors.core.errors import ErrorReporter
     from collectors.core.line_protocol import FieldValue
 
-    class MediaCompanion(MediaSource, Companion, Protocol):
+    class MediaCompanion(MediaSource, FrameListener, Protocol):
         """The media: a source of files, and a companion."""
 
 
-#: How long control may take to end, in seconds.
+#: How long control may take to stop, in seconds.
 STOP_SECONDS = 2.0
 
-#: A token has at least so many characters.
+#: Minimum length of a token in characters.
 MIN_TOKEN_LENGTH = 32
 
-#: Pictures older than this, and than three times what lies between two, are no live pictures.
+#: Pictures older than this, and than three frame intervals, are not live.
 _STALE_SECONDS = 5.0
 
 
 class Control:
-    """Goes along with the detection, around the media.
+    """Control of the camera around its media.
 
     Args:
-        camera: its name.
-        media: told of everything first, and closed last.
-        detection: what pauses detection.
-        context: settings, clock, and where errors go.
+        camera: the camera's name.
+        media: receives every picture and event first, and is closed last.
+        detection: pauses detection.
+        context: settings, clock and error reports.
         timer: monotonic seconds.
 
     Raises:
-        Unavailable: it would listen or be commanded unprotected, or cannot listen.
+        Unavailable: the settings leave HTTP or MQTT unprotected, or the address cannot be listened on.
     """
 
     def __init__(
-        self, camera: str, media: MediaCompanion, detection: Switch, context: Context, timer: Callable[[], float]
+        self,
+        camera: str,
+        media: MediaCompanion,
+        detection: DetectionSwitch,
+        context: Context,
+        timer: Callable[[], float],
     ) -> None:
         self._media = media
         self._report: ErrorReporter = context.report
         self._timer = timer
         self._errors = ErrorQueue()
-        self._feed = Feed(timer, max(_STALE_SECONDS, 3 / context.values[FRAME_RATE]))
-        self._journal = EventLog(camera)
+        self._feed = Feed(timer, max(_STALE_SECONDS, 3 / context.values[settings.FRAME_RATE]))
+        self._event_log = EventLog(camera)
         self._detection = detection
-        self._desk = CommandQueue(media, detection)
+        self._queue = CommandQueue(media, detection)
         try:
             self._commands = self._made_commands(context)
             self._server = self._made_server(camera, context.values)
@@ -82,41 +85,41 @@ class Control:
             if self._commands is not None:
                 self._commands.start()
         except ImportError as error:
-            self._desk.close(0)
+            self._queue.close(0)
             raise Unavailable(f"{error}; control needs more than the camera: pip install 'sensetig[control]'") from None
         except BaseException:
-            self._desk.close(0)
+            self._queue.close(0)
             raise
 
     @property
     def port(self) -> int | None:
-        """Where HTTP is answered; None where it is not."""
+        """The HTTP port, or None without HTTP."""
         return None if self._server is None else self._server.port
 
-    def see(self, frame: Frame, seen: Detection) -> None:
-        """Take a picture and what was found in it."""
-        self._media.see(frame, seen)
+    def on_frame(self, frame: Frame, detection: Detection) -> None:
+        """Receive a picture and the detection in it."""
+        self._media.on_frame(frame, detection)
         self._feed.see()
         self._errors.drain(self._report.error)
 
-    def event(self, event: Event[Frame]) -> Mapping[str, FieldValue]:
-        """Take the start or the end of an event; the fields that its point gets from the media."""
-        fields = self._media.event(event)
-        self._journal.add(event, fields)
+    def on_event(self, event: Event[Frame]) -> Mapping[str, FieldValue]:
+        """Receive the start or end of an event; the fields that the media add to its point."""
+        fields = self._media.on_event(event)
+        self._event_log.add(event, fields)
         return fields
 
     def close(self) -> None:
-        """End what is asked from outside, within two seconds, and then the media."""
+        """Stop HTTP and MQTT within two seconds, and then close the media."""
         end = self._timer() + STOP_SECONDS
 
         def left() -> float:
             return max(0.0, end - self._timer())
 
-        late = "has not ended in time; it ends with the process"
+        late = "has not stopped in time; it ends with the process"
         if self._server is not None and not self._server.stop(left()):
             self._report.error(f"the HTTP control {late}")
-        if not self._desk.close(left()):
-            self._report.error("the camera was still at what it had been asked for when it was stopped")
+        if not self._queue.close(left()):
+            self._report.error("the camera was still busy with a request when it was stopped")
         if self._commands is not None and not self._commands.stop(left()):
             self._report.error(f"the connection to the MQTT broker {late}")
         self._errors.drain(self._report.error)
@@ -137,12 +140,12 @@ class Control:
         parts = Parts(
             camera,
             self._media,
-            self._desk,
+            self._queue,
             self._detection,
             self._feed,
-            self._journal,
+            self._event_log,
             pictures,
-            values[CLIP_SECONDS_MOST],
+            values[settings.CLIP_SECONDS_MOST],
             streams,
         )
         where = Listener(host, values[settings.CONTROL_PORT], certificate, values[settings.CONTROL_KEY])
@@ -166,16 +169,16 @@ class Control:
             ),
             values[settings.COMMAND_DEVICE] or context.host,
             tuple(name.strip() for name in values[settings.COMMAND_ALLOW].split(",") if name.strip()),
-            self._desk,
-            seconds_most=values[CLIP_SECONDS_MOST],
+            self._queue,
+            max_seconds=values[settings.CLIP_SECONDS_MOST],
             clock=lambda: context.clock_ns() / 1e9,
             ids=IdFile(values[settings.COMMAND_IDS_FILE], settings.COMMAND_IDS_FILE.name, context.report.error),
-            told=self._errors,
+            errors=self._errors,
         )
 
 
 def _protected(values: Values, token: str | None) -> tuple[str, str | None]:
-    """The host to listen on and the certificate. Raises Unavailable where others could reach it unprotected."""
+    """The host and the certificate. Raises Unavailable if others could reach the port without protection."""
     host, certificate = values[settings.CONTROL_HOST], values[settings.CONTROL_CERTIFICATE]
     if values[settings.CONTROL_KEY] is not None and certificate is None:
         raise Unavailable("control_key is set and control_certificate is not; set both, or neither")

@@ -17,6 +17,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from collectors.camera.collector import DetectionSwitch
 from collectors.camera.control import files
 from collectors.camera.control.auth import AuthMiddleware, problem
 from collectors.camera.control.command_queue import Busy, CommandQueue, MediaSource
@@ -24,7 +25,6 @@ from collectors.camera.control.endpoints import DEFAULT_EVENTS, ENDPOINTS, MAX_E
 from collectors.camera.control.feed import EventLog, Feed, media_link
 from collectors.camera.control.pictures import Pictures, Stream
 from collectors.camera.media import MediaError
-from collectors.camera.switch import Switch
 
 #: How long a request waits for the camera.
 ACT_SECONDS = 30.0
@@ -35,23 +35,23 @@ Handler = Callable[[Request], Awaitable[ASGIApp]]
 
 
 class Parts(NamedTuple):
-    """What the endpoints serve.
+    """The parts of the camera that the endpoints use.
 
     Args:
-        seconds_most: how long a clip may be.
-        streams_most: how many may watch.
+        max_seconds: maximum length of a clip.
+        max_streams: maximum number of viewers of the live stream.
         act_seconds: how long a request waits for the camera.
     """
 
     camera: str
     media: MediaSource
-    desk: CommandQueue
-    detection: Switch
+    queue: CommandQueue
+    detection: DetectionSwitch
     feed: Feed
-    journal: EventLog
+    event_log: EventLog
     pictures: Pictures
-    seconds_most: float
-    streams_most: int
+    max_seconds: float
+    max_streams: int
     act_seconds: float = ACT_SECONDS
 
 
@@ -65,17 +65,17 @@ class Endpoints:
     async def take_photo(self, request: Request) -> ASGIApp:
         """Wait until the photo is on disk."""
         del request
-        return await self._act(self._parts.desk.photo, 201)
+        return await self._act(self._parts.queue.photo, 201)
 
     async def take_video(self, request: Request) -> ASGIApp:
-        """Wait until the clip has begun."""
+        """Wait until the clip starts."""
         seconds = _number(request.query_params.get("seconds", ""))
-        if seconds is None or not 0 < seconds <= self._parts.seconds_most:
-            return problem(422, f"seconds must be a number above 0 and up to {self._parts.seconds_most:g}")
-        return await self._act(lambda: self._parts.desk.video(seconds), 202, seconds=seconds)
+        if seconds is None or not 0 < seconds <= self._parts.max_seconds:
+            return problem(422, f"seconds must be a number above 0 and up to {self._parts.max_seconds:g}")
+        return await self._act(lambda: self._parts.queue.video(seconds), 202, seconds=seconds)
 
     async def snapshot_jpg(self, request: Request) -> ASGIApp:
-        """The newest picture, where it is new."""
+        """The newest picture, unless it is stale."""
         del request
         if sentence := self._stale():
             return problem(503, sentence)
@@ -87,7 +87,7 @@ class Endpoints:
     async def stream_mjpg(self, request: Request) -> ASGIApp:
         """The live stream."""
         del request
-        return Stream(self._parts.pictures, self._parts.streams_most)
+        return Stream(self._parts.pictures, self._parts.max_streams)
 
     async def events(self, request: Request) -> ASGIApp:
         """A page of events."""
@@ -98,7 +98,7 @@ class Endpoints:
         before = request.query_params.get("before")
         if before is not None and len(before) > 200:
             return problem(422, "before must be the id of an event")
-        found, last = self._parts.journal.page(limit, before)
+        found, last = self._parts.event_log.page(limit, before)
         return JSONResponse({"events": found, "next": None if last is None else f"/events?limit={limit}&before={last}"})
 
     async def media(self, request: Request) -> ASGIApp:
@@ -111,13 +111,13 @@ class Endpoints:
             ranged = files.single_range(request.headers.get("range", ""), size)
         except files.Unsatisfiable:
             return problem(416, f"the file has {size} bytes", {"Content-Range": f"bytes */{size}"})
-        if not ranged:  # several ranges and other units may be ignored, and are
+        if not ranged:  # several ranges and other units are ignored, as the standard allows
             request.scope["headers"] = [pair for pair in request.scope["headers"] if pair[0] != b"range"]
         headers = {"Cache-Control": "private, no-cache"}
         return FileResponse(file.path, media_type=file.type, stat_result=file.status, headers=headers)
 
     async def healthz(self, request: Request) -> ASGIApp:
-        """How the camera fares."""
+        """The health of the camera."""
         del request
         parts = self._parts
         age, rate = parts.feed.age_seconds(), parts.feed.frames_per_second()
@@ -134,7 +134,7 @@ class Endpoints:
         return JSONResponse({**answer, "error": sentence}, 503) if sentence else JSONResponse(answer)
 
     async def openapi_json(self, request: Request) -> ASGIApp:
-        """The table."""
+        """The OpenAPI description."""
         del request
         return JSONResponse(self._description)
 
@@ -163,10 +163,10 @@ class Endpoints:
 
 
 def build(parts: Parts, token: str | None) -> ASGIApp:
-    """All of it as one application.
+    """The application with all endpoints.
 
     Args:
-        token: what requests have to carry, or None.
+        token: the token that requests must carry, or None.
     """
     handlers = Endpoints(parts, token=token is not None)
     routes = [_route(endpoint, getattr(handlers, handler_name(endpoint))) for endpoint in ENDPOINTS]
@@ -176,12 +176,12 @@ def build(parts: Parts, token: str | None) -> ASGIApp:
 
 
 def handler_name(endpoint: Endpoint) -> str:
-    """The name of the method that answers."""
+    """The name of the handler method."""
     return endpoint.path.strip("/").split("/")[0].replace(".", "_")
 
 
 class _Handled:
-    """A route's own ASGI application: Starlette would add HEAD to every GET, and let it take a photo."""
+    """A route as an ASGI application. Starlette would add HEAD to every GET, and HEAD would take a photo."""
 
     def __init__(self, endpoint: Endpoint, handler: Handler) -> None:
         self._endpoint = endpoint
@@ -209,7 +209,7 @@ def _route(endpoint: Endpoint, handler: Handler) -> Route:
 
 
 def _number(text: str) -> float | None:
-    """The number that a text is in JSON's own digits; Python would take those of any script, and more."""
+    """The number in a text with JSON's digits; Python would accept digits of any script."""
     if not _NUMBER.fullmatch(text):
         return None
     value = float(text)
@@ -226,6 +226,6 @@ def _refused(request: Request, error: Exception) -> Response:
 
 
 def _failed(request: Request, error: Exception) -> Response:
-    """Told to whoever asked; Starlette raises the error again, so that the server's log has it."""
+    """Answer the client; Starlette raises the error again for the server's log."""
     del request, error
     return problem(500, "the camera's program has failed; its log says how")

@@ -1,4 +1,4 @@
-"""What stands before every endpoint: who may ask, and what every answer carries."""
+"""Authentication of every request, and the headers of every answer."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from collectors.messaging.broker import is_loopback
 
-#: A browser takes what it gets for what it is called, keeps none of it, and tells nobody where it has been. Pages of
-#: the same host, such as a dashboard beside, may show pictures; they cannot read them.
+#: Security headers: no sniffing of types, no cache, no referrer. Pages of the same host, such as a dashboard, may show
+#: pictures but not read them.
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; img-src 'self'; media-src 'self'; frame-ancestors 'none'",
@@ -23,24 +23,24 @@ HEADERS = {
 }
 
 
-#: How long a request's line and headers may be.
+#: Maximum size of a request's line and headers in bytes.
 MAX_HEADER_BYTES = 16 * 1024
 
 
 def problem(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """An error as every endpoint tells it."""
+    """An error answer, the same for every endpoint."""
     return JSONResponse({"error": sentence}, status, headers)
 
 
 class AuthMiddleware:
-    """Lets a request through to the app, or answers itself.
+    """Passes valid requests to the app and answers the others.
 
     Args:
-        app: what is guarded.
-        token: what a request has to carry; None for none, which only loopback may have. Then the request has to be
-            addressed to loopback by name: otherwise a page that a browser on this machine shows could have its own
-            name resolve to loopback, and read the answers.
-        act: paths that no page of another site may call.
+        app: the protected application.
+        token: the token that a request must carry; None for no token, on loopback only. Then the request must be
+            addressed to a loopback name: otherwise a web page in a browser on this machine could resolve its own name
+            to loopback and read the answers (DNS rebinding).
+        act: paths that pages of other sites may not call.
     """
 
     def __init__(self, app: ASGIApp, token: str | None, act: frozenset[str]) -> None:
@@ -63,7 +63,7 @@ class AuthMiddleware:
 
     def _refusal(self, scope: Scope) -> JSONResponse | None:
         headers = Headers(scope=scope)
-        if _size(scope) > MAX_HEADER_BYTES:  # Uvicorn refuses only those that come in pieces
+        if _size(scope) > MAX_HEADER_BYTES:  # Uvicorn only refuses ones that arrive in pieces
             return problem(431, f"a request has at most {MAX_HEADER_BYTES} bytes here", {"Connection": "close"})
         if self._token is None:
             if not is_loopback(_host(headers.get("host", ""))):
@@ -72,7 +72,7 @@ class AuthMiddleware:
             return problem(401, "the request needs the token: Authorization: Bearer …", {"WWW-Authenticate": "Bearer"})
         if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
             return problem(413, "a request has no body here; all that is asked is in the URL", {"Connection": "close"})
-        if scope["path"] in self._act and _foreign(headers):
+        if scope["path"] in self._act and _is_cross_site(headers):
             return problem(403, "a page of another site may not make the camera do anything")
         return None
 
@@ -82,11 +82,11 @@ def _size(scope: Scope) -> int:
     return line + sum(len(name) + len(value) for name, value in scope["headers"])
 
 
-def _foreign(headers: Headers) -> bool:
-    """Whether a browser says that a page of another site has sent the request."""
+def _is_cross_site(headers: Headers) -> bool:
+    """Whether a browser declares that a page of another site sent the request."""
     if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
         return True
-    origin = headers.get("origin")  # what older browsers say instead, though not with each GET
+    origin = headers.get("origin")  # from older browsers, though not with each GET
     return origin is not None and origin.partition("://")[2] != headers.get("host")
 
 

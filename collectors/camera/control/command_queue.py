@@ -1,4 +1,4 @@
-"""Where what the camera is asked to do is taken in: one thing at a time, and few that wait."""
+"""The queue of requests to the camera: one at a time, with a bounded number that wait."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Protocol
 
-from collectors.camera.switch import Switch
+from collectors.camera.collector import DetectionSwitch
 
-#: How many may wait for the one that is being done.
+#: How many requests may wait for the current one.
 MAX_WAITING = 4
 
 
 class Busy(Exception):
-    """Too many wait already; the message says so in one sentence."""
+    """Too many requests wait; the message is one sentence."""
 
 
 class MediaSource(Protocol):
-    """What control needs of the media. Each may be called from any thread, and may raise MediaError."""
+    """What control needs of the media. Every method may be called from any thread, and may raise MediaError."""
 
     @property
     def root(self) -> str:
-        """The folder that paths are relative to; empty where nothing is kept."""
+        """The folder that paths are relative to; empty if no media are stored."""
         ...
 
     @property
@@ -36,48 +36,48 @@ class MediaSource(Protocol):
         ...
 
     def photo(self) -> str:
-        """Keep a picture in full size; its path below the root."""
+        """Store a picture in full size; its path below the root."""
         ...
 
     def video(self, seconds: float) -> str:
-        """Begin a clip; its path below the root, at once."""
+        """Start a clip; its path below the root, at once."""
         ...
 
 
 class CommandQueue:
-    """Carries out what HTTP and MQTT ask for, on a thread of its own.
+    """Carries out requests of HTTP and MQTT on its thread.
 
     Args:
-        media: what takes the pictures.
-        detection: what pauses detection.
-        waiting_most: how many may wait.
+        media: takes the pictures.
+        detection: pauses detection.
+        max_waiting: how many requests may wait.
     """
 
-    def __init__(self, media: MediaSource, detection: Switch, waiting_most: int = MAX_WAITING) -> None:
+    def __init__(self, media: MediaSource, detection: DetectionSwitch, max_waiting: int = MAX_WAITING) -> None:
         self._media = media
         self._detection = detection
-        self._most = waiting_most
-        self._queue: queue.Queue[tuple[Future[str], Callable[[], str]] | None] = queue.Queue(waiting_most)
+        self._max_waiting = max_waiting
+        self._queue: queue.Queue[tuple[Future[str], Callable[[], str]] | None] = queue.Queue(max_waiting)
         self._closed = False
         self._lock = threading.Lock()
-        # A daemon: a camera that does not answer must not keep the process from ending.
-        self._thread = threading.Thread(target=self._work, name="camera-desk", daemon=True)
+        # A daemon thread: a camera that does not answer must not keep the process alive.
+        self._thread = threading.Thread(target=self._work, name="camera-commands", daemon=True)
         self._thread.start()
 
     def photo(self) -> Future[str]:
-        """The path of a photo to be. Raises Busy."""
+        """Take a photo; the future is its path. Raises Busy."""
         return self._ask(self._media.photo)
 
     def video(self, seconds: float) -> Future[str]:
-        """The path of a clip to be. Raises Busy."""
+        """Start a clip; the future is its path. Raises Busy."""
         return self._ask(lambda: self._media.video(seconds))
 
     def detect(self, on: bool) -> None:
-        """Look for motion, or not, from the next picture on."""
+        """Turn detection on or off, from the next picture."""
         self._detection.on = on
 
     def close(self, seconds: float) -> bool:
-        """Take nothing in any more, cancel what waits, and wait so long for what is being done; whether it is."""
+        """Refuse further requests, cancel the waiting ones, and wait for the current one; whether it ended in time."""
         with self._lock:
             self._closed = True
             try:
@@ -96,7 +96,7 @@ class CommandQueue:
             try:
                 self._queue.put_nowait((future, work))
             except queue.Full:
-                raise Busy(f"{self._most} requests wait for the camera already; try again in a moment") from None
+                raise Busy(f"{self._max_waiting} requests wait for the camera already; try again in a moment") from None
         return future
 
     def _work(self) -> None:
@@ -106,7 +106,7 @@ class CommandQueue:
                 continue
             try:
                 path = work()
-            except BaseException as error:  # noqa: BLE001 - it is handed to whoever asked
+            except BaseException as error:  # noqa: BLE001 - the future passes it on
                 future.set_exception(error)
             else:
                 future.set_result(path)

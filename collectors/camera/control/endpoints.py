@@ -1,4 +1,4 @@
-"""The endpoints as data: the routes, their description in OpenAPI and the page in the docs are held to this table."""
+"""The table of endpoints, the source of the routes and of OpenAPI; tests compare the docs with it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any, NamedTuple
 
 from collectors import __version__
 
-#: Events on a page at most, and by default.
+#: Maximum and default number of events on a page.
 MAX_EVENTS, DEFAULT_EVENTS = 200, 50
 
 
 class Parameter(NamedTuple):
-    """A parameter in the query.
+    """A query parameter.
 
     Args:
-        schema: what it must be, in the words of JSON Schema.
+        schema: its JSON Schema.
     """
 
     name: str
@@ -25,16 +25,16 @@ class Parameter(NamedTuple):
 
 
 class Endpoint(NamedTuple):
-    """A path and what it answers.
+    """A path and its answers.
 
     Args:
-        path: as in a URL; a part in braces stands for what varies.
-        methods: all that are answered.
+        path: as in a URL, with variable parts in braces.
+        methods: the supported methods.
         summary: one sentence.
-        type: the media type of a good answer.
-        answers: a sentence for each status that is its own; those that all have are in :data:`COMMON`.
-        parameters: in the query; any other is refused.
-        act: whether it makes the camera do something, so that no foreign page may call it.
+        type: the media type of a successful answer.
+        answers: a sentence for each status; the statuses of all endpoints are in :data:`COMMON`.
+        parameters: query parameters; others are refused.
+        act: whether the camera does something, so that pages of other sites may not call it.
     """
 
     path: str
@@ -135,7 +135,7 @@ ENDPOINTS = (
     ),
 )
 
-#: What every endpoint may answer.
+#: Statuses of all endpoints.
 COMMON = {
     400: "The request is no HTTP, or its address is not this server's.",
     401: "The token is missing or wrong.",

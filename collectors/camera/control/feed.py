@@ -1,4 +1,4 @@
-"""What is known of the camera outside its own thread: when pictures came, and which events there were."""
+"""Frame times and events of the camera, readable from other threads."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from urllib.parse import quote
 from collectors.camera.events import Event
 from collectors.core.line_protocol import FieldValue
 
-#: Pictures that the rate is taken over, and for how many seconds at most.
+#: The frame rate is measured over this many pictures and seconds at most.
 _PICTURES, _RATE_SECONDS = 64, 10.0
 
-#: Events kept in mind; their history is in the database.
+#: Events that are kept in memory; the database has the history.
 MAX_EVENTS = 500
 
-#: Fields that a link to the media is made of.
+#: Fields with paths of media, and the keys of their links.
 _LINKS = {"snapshot_path": "snapshot", "clip_path": "clip"}
 
 
 class Feed:
-    """When pictures came.
+    """Times of the last pictures.
 
     Args:
         timer: monotonic seconds.
-        stale_seconds: how old the newest picture may be.
+        stale_seconds: maximum age of a live picture.
     """
 
     def __init__(self, timer: Callable[[], float], stale_seconds: float) -> None:
@@ -38,30 +38,30 @@ class Feed:
         self.stale_seconds = stale_seconds
 
     def see(self) -> None:
-        """A picture has come: called in the camera's thread, and waits for nobody."""
+        """Record a picture; called in the camera's thread, does not block."""
         with self._lock:
             self._times.append(self._timer())
             if self._waker is not None:
                 self._waker()
 
     def wake(self, waker: Callable[[], None]) -> None:
-        """Call this with each picture, in place of what was called before."""
+        """Set the function to call with each picture."""
         with self._lock:
             self._waker = waker
 
     def rest(self, waker: Callable[[], None]) -> None:
-        """Call this no more: once this is back, it is not being called either."""
+        """Unset the function; when this returns, no call is running."""
         with self._lock:
             if self._waker is waker:
                 self._waker = None
 
     def age_seconds(self) -> float | None:
-        """How old the newest picture is; None before the first."""
+        """Age of the newest picture; None before the first."""
         with self._lock:
             return self._timer() - self._times[-1] if self._times else None
 
     def frames_per_second(self) -> float | None:
-        """Pictures a second in the last 10 s, up to now; None where fewer than two have come."""
+        """Pictures per second in the last 10 s; None for fewer than two."""
         with self._lock:
             now = self._timer()
             recent = [time for time in self._times if now - time <= _RATE_SECONDS]
@@ -71,21 +71,21 @@ class Feed:
 
 
 class EventLog:
-    """The events of late, newest first.
+    """The latest events.
 
     Args:
-        camera: its name.
-        most: how many are kept.
+        camera: the camera's name.
+        max_events: how many are kept.
     """
 
-    def __init__(self, camera: str, most: int = MAX_EVENTS) -> None:
+    def __init__(self, camera: str, max_events: int = MAX_EVENTS) -> None:
         self._camera = camera
-        self._most = most
+        self._max_events = max_events
         self._lock = threading.Lock()
         self._events: OrderedDict[str, dict[str, Any]] = OrderedDict()
 
     def add(self, event: Event[Any], fields: Mapping[str, FieldValue]) -> None:
-        """Take the start or the end of an event, with what its point says besides, such as paths of media."""
+        """Add the start or end of an event, with the fields of its point, such as paths of media."""
         entry: dict[str, Any] = {
             "event_id": event.event_id,
             "camera": self._camera,
@@ -103,13 +103,13 @@ class EventLog:
             entry[name] = media_link(path) if isinstance(path, str) and path else None
         with self._lock:
             self._events[event.event_id] = entry
-            while len(self._events) > self._most:
+            while len(self._events) > self._max_events:
                 self._events.popitem(last=False)
 
     def page(self, limit: int, before: str | None) -> tuple[list[dict[str, Any]], str | None]:
-        """At most so many events, newest first, and the id that the next page begins before; None on the last.
+        """At most *limit* events, newest first, and the id for the next page; None on the last page.
 
-        Ids sort by time, so a page begins in the right place though its event has been forgotten.
+        Ids sort by time, so a page starts at the right place even if its event is gone.
         """
         with self._lock:
             found = [entry for name, entry in reversed(self._events.items()) if before is None or name < before]
@@ -117,7 +117,7 @@ class EventLog:
 
 
 def media_link(path: str) -> str:
-    """Where a file below the media root is to be had."""
+    """The URL path of a file below the media root."""
     return "/media/" + quote(path)
 
 

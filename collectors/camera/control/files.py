@@ -1,4 +1,4 @@
-"""Which files may be had: those of the media, by nothing but their names."""
+"""Files that clients may fetch: those of the media, by name only."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import re
 import stat
 from typing import NamedTuple
 
-#: What is given out; all else below the root is not.
+#: Types of files that clients may fetch; other files below the root are hidden.
 TYPES = {".jpg": "image/jpeg", ".mp4": "video/mp4"}
 
-#: A part of a path. It begins with no dot, so there is neither ``..`` nor a file that is still being written.
+#: A part of a path. It has no leading dot, which excludes ``..`` and unfinished files.
 _PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
 _MAX_PARTS = 8
 
@@ -18,7 +18,7 @@ _RANGE = re.compile(r"bytes=(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))", re.ASCII)
 
 
 class File(NamedTuple):
-    """A file that may be had."""
+    """A file that clients may fetch."""
 
     path: str
     type: str
@@ -26,9 +26,9 @@ class File(NamedTuple):
 
 
 def find(root: str, path: str) -> File | None:
-    """The file of a path as it stands in a URL, decoded; None for whatever is not one of the media.
+    """The media file of a decoded URL path; None for any other path.
 
-    Neither it nor a folder on the way may be a symbolic link.
+    Neither the file nor a folder in the path may be a symbolic link.
     """
     parts = path.split("/")
     kind = TYPES.get(os.path.splitext(parts[-1])[1])
@@ -41,18 +41,22 @@ def find(root: str, path: str) -> File | None:
             return None
         status = os.lstat(wanted)
     except OSError:
-        return None  # it is not there, or not for this user: from outside, that is the same
+        return None  # missing, or not readable by this user: clients see no difference
     return File(wanted, kind, status) if stat.S_ISREG(status.st_mode) else None
 
 
 class Unsatisfiable(Exception):
-    """The range asked for is past the end of the file."""
+    """The requested range is past the end of the file."""
 
 
 def single_range(header: str, size: int) -> bool:
-    """Whether the header asks for one range of a file of so many bytes; another header is to be ignored.
+    """Whether a Range header requests a single range of a file; another header is ignored.
 
-    Raises Unsatisfiable.
+    Args:
+        size: size of the file in bytes.
+
+    Raises:
+        Unsatisfiable: the range is past the end.
     """
     found = _RANGE.fullmatch(header.strip())
     if found is None:

@@ -1,4 +1,4 @@
-"""Commands by MQTT: messages in, answers out. What a command is, :mod:`collectors.messaging.commands` says."""
+"""Commands to the camera by MQTT; see :mod:`collectors.messaging.commands` for the scheme."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ _MAX_PACKET_BYTES, _MAX_UNACKNOWLEDGED = 16 * 1024, 10
 
 
 class Commands:
-    """Takes commands from a broker on Paho's own thread, which connects again by itself.
+    """Receives commands from a broker and publishes the answers.
 
     Args:
-        device: its name in the topics.
+        where: the broker.
+        device: the device's name in the topics.
         allowed: names of commands that are carried out.
-        desk: carries them out.
-        seconds_most: how long a clip may be.
+        queue: carries them out.
+        max_seconds: how long a clip may be.
         clock: wall clock, seconds since 1970.
         ids: keeps the ids of commands beyond this process.
-        told: takes what went wrong, from other threads.
+        errors: takes what went wrong, from other threads.
 
     Raises:
         Unavailable: an allowed command is unknown, or the certificates cannot be read.
@@ -42,12 +43,12 @@ class Commands:
         where: Broker,
         device: str,
         allowed: tuple[str, ...],
-        desk: CommandQueue,
+        queue: CommandQueue,
         *,
-        seconds_most: float,
+        max_seconds: float,
         clock: Callable[[], float],
         ids: commands.IdStore | None,
-        told: ErrorQueue,
+        errors: ErrorQueue,
     ) -> None:
         self._handlers: Mapping[str, Callable[[Command], None]] = {
             "camera_ping": self._ping,
@@ -60,15 +61,15 @@ class Commands:
                 raise Unavailable(f"command_allow names {name!r}; there are: {', '.join(self._handlers)}")
         self._where = where
         self._device = device
-        self._desk = desk
-        self._seconds_most = seconds_most
+        self._queue = queue
+        self._max_seconds = max_seconds
         self._clock = clock
-        self._told = told
-        self._gate = commands.CommandValidator(device, self._handlers, allowed, ids=ids)
+        self._errors = errors
+        self._validator = commands.CommandValidator(device, self._handlers, allowed, ids=ids)
         config = SessionConfig(
             f"sensetig-camera-{topic_level(device)}",
             # Only the names of this process: another process of the device answers the others.
-            self._gate.topics,
+            self._validator.topics,
             # No command is valid for longer than this.
             session_seconds=int(commands.MAX_EXPIRES_SECONDS),
             keepalive_seconds=30,
@@ -77,7 +78,7 @@ class Commands:
             max_unacknowledged=_MAX_UNACKNOWLEDGED,
             max_queued=MAX_ANSWERS,
         )
-        self._session = Session(where, config, told)
+        self._session = Session(where, config, errors)
         self.subscribed = self._session.subscribed
         """Set while the broker delivers commands."""
 
@@ -94,14 +95,14 @@ class Commands:
         self._session.acknowledge(message)
 
     def _handle(self, message: Message) -> None:
-        found = self._gate.admit(message.topic, message.payload, self._clock(), retained=message.retained)
+        found = self._validator.validate(message.topic, message.payload, self._clock(), retained=message.retained)
         if isinstance(found, Command):
             try:
                 self._handlers[found.name](found)
             except (ArgumentError, Busy) as error:
                 self._answer(found, "refused", str(error))
         elif found.id is None:
-            self._told.add(f"a command was refused, and nobody can be told: {found.message}")
+            self._errors.add(f"a command was refused without an answer: {found.message}")
         else:
             self._answer(found, "refused", found.message)
 
@@ -109,7 +110,7 @@ class Commands:
         assert to.id is not None
         payload = commands.result(to.id, to.name, status, message, details)
         if not self._session.publish(commands.result_topic(self._device, to.id), payload):
-            self._told.add(f"an answer is lost: {MAX_ANSWERS} wait for the broker {self._where.place} already")
+            self._errors.add(f"an answer is lost: {MAX_ANSWERS} wait for the broker {self._where.place} already")
 
     def _ping(self, command: Command) -> None:
         commands.reject_unknown(command.arguments)
@@ -117,21 +118,21 @@ class Commands:
 
     def _photo(self, command: Command) -> None:
         commands.reject_unknown(command.arguments)
-        self._when_done(command, self._desk.photo(), "the photo is on disk")
+        self._when_done(command, self._queue.photo(), "the photo is on disk")
 
     def _video(self, command: Command) -> None:
         commands.reject_unknown(command.arguments, "seconds")
-        seconds = commands.number(command.arguments, "seconds", 0, self._seconds_most, above=True)
-        self._when_done(command, self._desk.video(seconds), "the clip has begun; its file is there when it has ended")
+        seconds = commands.number(command.arguments, "seconds", 0, self._max_seconds, above=True)
+        self._when_done(command, self._queue.video(seconds), "the clip has begun; its file is there when it has ended")
 
     def _detection(self, command: Command) -> None:
         commands.reject_unknown(command.arguments, "detection")
         on = commands.on_off(command.arguments, "detection")
-        self._desk.detect(on)
+        self._queue.detect(on)
         self._answer(command, "ok", f"detection is {'on' if on else 'off'}", detection=on)
 
     def _when_done(self, command: Command, future: Future[str], message: str) -> None:
-        """Answer once the camera has: at the desk's thread, so that no message waits for it here."""
+        """Answer when the camera is done, on the queue's thread, so that no message waits here."""
 
         def done(future: Future[str]) -> None:
             if future.cancelled():
@@ -143,7 +144,7 @@ class Commands:
             elif isinstance(error, (MediaError, ValueError)):
                 self._answer(command, "failed", str(error))
             else:
-                self._told.add(f"{command.name} has failed: {type(error).__name__}: {error}")
+                self._errors.add(f"{command.name} has failed: {type(error).__name__}: {error}")
                 self._answer(command, "failed", "the camera's program has failed; its log says how")
 
         future.add_done_callback(done)

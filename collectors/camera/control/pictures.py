@@ -1,4 +1,4 @@
-"""The live stream: one picture encoded for all who watch, and the newest for each as fast as it can take them."""
+"""The live stream: each picture is encoded once for all viewers, and each viewer gets the newest one."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _BOUNDARY = "sensetig-picture"
 
 
 class Pictures:
-    """Encodes pictures while somebody watches. All of it runs in the server's loop.
+    """Encodes pictures while there are viewers. Runs in the server's loop.
 
     Args:
-        jpeg: the newest picture; it may take a while, and may raise MediaError.
-        feed: tells when there is a new one.
-        most: how many may watch.
-        frame_rate: pictures a second at most.
+        jpeg: encodes the newest picture; it may block, and may raise MediaError.
+        feed: signals new pictures.
+        max_viewers: maximum number of viewers.
+        frame_rate: maximum number of pictures per second.
     """
 
-    def __init__(self, jpeg: Callable[[], bytes], feed: Feed, most: int, frame_rate: float) -> None:
+    def __init__(self, jpeg: Callable[[], bytes], feed: Feed, max_viewers: int, frame_rate: float) -> None:
         self._jpeg = jpeg
         self._feed = feed
-        self._most = most
+        self._max_viewers = max_viewers
         self._interval = 1 / frame_rate
         self._watching = 0
         self._stopping = False
@@ -41,12 +41,12 @@ class Pictures:
 
     @property
     def watching(self) -> int:
-        """How many watch."""
+        """Number of viewers."""
         return self._watching
 
     def enter(self) -> bool:
-        """Take a place; False where there is none. Whoever has one gives it back with :meth:`leave`."""
-        if self._watching >= self._most or self._stopping:
+        """Add a viewer; False if there are too many. Each viewer that was added must :meth:`leave`."""
+        if self._watching >= self._max_viewers or self._stopping:
             return False
         self._watching += 1
         if self._producer is None or self._producer.done():
@@ -55,20 +55,20 @@ class Pictures:
         return True
 
     def leave(self) -> None:
-        """Give a place back; with the last, encoding ends."""
+        """Remove a viewer; encoding stops with the last one."""
         self._watching -= 1
         if not self._watching and self._producer is not None:
             self._producer.cancel()
             self._producer = None
 
     async def stop(self) -> None:
-        """End all that watch."""
+        """End all streams."""
         self._stopping = True
         async with self._changed:
             self._changed.notify_all()
 
     async def follow(self) -> AsyncIterator[bytes]:
-        """The parts of a stream, from the newest picture on. What came while the last was sent is left out."""
+        """The parts of a stream, starting with the newest picture. Skips pictures that arrive during a transmission."""
         seen = -1
         while True:
             async with self._changed:
@@ -102,8 +102,8 @@ class Pictures:
                 try:
                     jpeg = await to_thread.run_sync(self._jpeg)
                 except MediaError:
-                    jpeg = b""  # there is none yet
-                # A picture that came while it was being asked for wakes this again, and is then no news.
+                    jpeg = b""  # no picture yet
+                # A picture that arrived during the encoding wakes this again, and is then the same one.
                 if jpeg != self._newest:
                     async with self._changed:
                         self._number += 1
@@ -111,7 +111,7 @@ class Pictures:
                         self._changed.notify_all()
                 await asyncio.sleep(max(0.0, begun + self._interval - loop.time()))
                 await come.wait()
-        except Exception as error:  # noqa: BLE001 - it is raised again in each that watches
+        except Exception as error:  # noqa: BLE001 - raised again in each stream
             self._failure = error
             async with self._changed:
                 self._changed.notify_all()
@@ -120,16 +120,16 @@ class Pictures:
 
 
 class Stream:
-    """The answer that goes on: takes a place for as long as it lasts."""
+    """The endless answer of one viewer."""
 
-    def __init__(self, pictures: Pictures, most: int) -> None:
+    def __init__(self, pictures: Pictures, max_viewers: int) -> None:
         self._pictures = pictures
-        self._most = most
+        self._max_viewers = max_viewers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if not self._pictures.enter():
-            many = f"{self._most} watch already, and no more may (streams_most)"
+            many = f"{self._max_viewers} clients watch already, the limit of the setting streams_most"
             await problem(503, many, {"Retry-After": "10"})(scope, receive, send)
             return
         try:

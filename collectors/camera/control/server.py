@@ -1,4 +1,4 @@
-"""The web server: Uvicorn on a thread of its own, with bounds on what clients can make it hold."""
+"""The web server: Uvicorn on a thread, with limits for clients."""
 
 from __future__ import annotations
 
@@ -19,22 +19,21 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from collectors.camera.control.auth import MAX_HEADER_BYTES
 from collectors.core.api import Unavailable
 
-#: Bytes that the kernel keeps for one client: what is newer waits until it has taken them.
+#: Send buffer of the kernel for one client, in bytes.
 _SEND_BYTES = 128 * 1024
 
-
-#: How long what was cancelled at the end may take to close what it had open.
+#: How long cancelled requests may take to close their files.
 _CLOSE_SECONDS = 0.3
 
 
 class Bounds(NamedTuple):
-    """How much a client may hold.
+    """Limits for clients.
 
     Args:
-        connections: how many at once.
+        connections: simultaneous connections.
         request_seconds: how long a request may take to arrive, and a connection may be idle.
-        send_seconds: how long a client may take nothing of what it is sent.
-        header_bytes: how long a request may be.
+        send_seconds: how long a client may read nothing of an answer.
+        header_bytes: maximum size of a request.
     """
 
     connections: int = 32
@@ -44,7 +43,7 @@ class Bounds(NamedTuple):
 
 
 class Listener(NamedTuple):
-    """Where to listen.
+    """The address to listen on.
 
     Args:
         certificate, key: files in PEM; None for plain HTTP.
@@ -57,13 +56,13 @@ class Listener(NamedTuple):
 
 
 class Server:
-    """One application on one address. Listens once it is made, answers once it is started.
+    """One application on one address. Listens when it is created, answers when it is started.
 
     Args:
-        app: what is served.
+        app: the application.
         where: the address.
-        complain: takes a sentence about what went wrong; called in the server's thread.
-        stop_app: ends the answers that would go on for ever; run in the server's loop.
+        report: receives errors as sentences, in the server's thread.
+        stop_app: ends endless answers; runs in the server's loop.
 
     Raises:
         Unavailable: the address cannot be listened on, or the certificate cannot be used.
@@ -73,13 +72,13 @@ class Server:
         self,
         app: ASGIApp,
         where: Listener,
-        complain: Callable[[str], None],
+        report: Callable[[str], None],
         stop_app: Callable[[], Coroutine[Any, Any, None]],
         bounds: Bounds | None = None,
     ) -> None:
         _check_certificate(where)
         bounds = bounds or Bounds()
-        self._complain = complain
+        self._report = report
         self._stop_app = stop_app
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ready = threading.Event()
@@ -107,13 +106,13 @@ class Server:
         self._thread = threading.Thread(target=self._run, name="camera-control", daemon=True)
 
     def start(self) -> None:
-        """Begin to answer. Raises Unavailable when that does not succeed within 10 s."""
+        """Start to answer. Raises Unavailable if that takes longer than 10 s."""
         self._thread.start()
         if not self._ready.wait(10) or self._loop is None:
             raise Unavailable("the HTTP control did not start; see the message before this one")
 
     def stop(self, seconds: float) -> bool:
-        """End the answers that are under way, and the thread; whether that was done in so many seconds."""
+        """End the current answers and the thread; whether that took less than *seconds*."""
         loop = self._loop
         if loop is None:
             self._socket.close()
@@ -122,7 +121,7 @@ class Server:
             stopping = self._stop_app()
             try:
                 asyncio.run_coroutine_threadsafe(stopping, loop)
-            except RuntimeError:  # the loop has ended by itself meanwhile, which has been complained of
+            except RuntimeError:  # the loop has failed, which was reported
                 stopping.close()
         if self._thread.is_alive():
             self._thread.join(seconds)
@@ -130,13 +129,13 @@ class Server:
 
     def _run(self) -> None:
         logger = logging.getLogger("uvicorn")
-        handler = _Complaints(self._complain)
+        handler = _ErrorLogHandler(self._report)
         logger.addHandler(handler)
         propagates, logger.propagate = logger.propagate, False
         try:
             asyncio.run(self._serve())
-        except Exception as error:  # noqa: BLE001 - the camera goes on without it, and the failure is counted
-            self._complain(f"the HTTP control has ended: {type(error).__name__}: {error}")
+        except Exception as error:  # noqa: BLE001 - the camera continues, and the failure is counted
+            self._report(f"the HTTP control has ended: {type(error).__name__}: {error}")
         finally:
             self._ready.set()
             logger.removeHandler(handler)
@@ -145,12 +144,12 @@ class Server:
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._lost)
-        # Files are read and pictures encoded here. Two threads do, and they end when they have nothing to do.
+        # Threads that read files and encode pictures; two suffice, and they end when they are idle.
         to_thread.current_default_thread_limiter().total_tokens = 2
         self._loop = loop
         self._ready.set()
         await self._server.serve(sockets=[self._socket])
-        # What was cancelled, since its client took nothing, has a file to close yet.
+        # A request that was cancelled because its client read nothing still has to close its file.
         state = self._server.server_state
         for connection in list(state.connections):
             connection.transport.abort()
@@ -161,26 +160,26 @@ class Server:
     def _lost(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         del loop
         error = context.get("exception")
-        if not isinstance(error, (OSError, ssl.SSLError)):  # a client that is gone is no failure
-            self._complain(f"the HTTP control: {context.get('message')}: {error!r}")
+        if not isinstance(error, (OSError, ssl.SSLError)):  # a client that has disconnected is not an error
+            self._report(f"the HTTP control: {context.get('message')}: {error!r}")
 
 
-class _Complaints(logging.Handler):
-    """Hands on what Uvicorn logs as an error; what it logs of clients' errors is of no interest here."""
+class _ErrorLogHandler(logging.Handler):
+    """Reports what Uvicorn logs as an error, but not the errors of clients."""
 
-    def __init__(self, complain: Callable[[str], None]) -> None:
+    def __init__(self, report: Callable[[str], None]) -> None:
         super().__init__(logging.ERROR)
-        self._complain = complain
+        self._report = report
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take one record; of an exception, its name and words."""
+        """Report one record, with the name and message of an exception."""
         error = record.exc_info[1] if record.exc_info else None
         what = f": {type(error).__name__}: {error}" if error is not None else ""
-        self._complain(f"the HTTP control: {record.getMessage()}{what}")
+        self._report(f"the HTTP control: {record.getMessage()}{what}")
 
 
 def _protocol(bounds: Bounds) -> type[H11Protocol]:
-    """Uvicorn's protocol with an end to waiting: for a request that does not come, and a client that does not take."""
+    """Uvicorn's protocol with timeouts for requests that do not arrive and clients that do not read."""
 
     class Bounded(H11Protocol):
         _waits: asyncio.TimerHandle | None = None
@@ -198,7 +197,7 @@ def _protocol(bounds: Bounds) -> type[H11Protocol]:
                 if timer is not None:
                     timer.cancel()
             super().connection_lost(exc)
-            # Of a connection that was reset, Uvicorn leaves the timer, which keeps all that belonged to it.
+            # After a connection reset, Uvicorn leaves a timer that keeps the connection in memory.
             self._unset_keepalive_if_required()
 
         def on_response_complete(self) -> None:
@@ -234,7 +233,7 @@ def _listen(where: Listener) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            # What is set here holds for each connection.
+            # Connections inherit these options.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES)
             listener.bind(address)
             listener.listen(64)
@@ -251,9 +250,9 @@ def _listen(where: Listener) -> socket.socket:
 
 
 def _check_certificate(where: Listener) -> None:
-    """Say in our own words what is wrong with a certificate. Raises Unavailable.
+    """Raise Unavailable for a certificate or key that cannot be used.
 
-    A key with a password is refused: OpenSSL would ask the terminal for it.
+    A key with a passphrase is refused: OpenSSL would ask for it on the terminal.
     """
     if where.certificate is None:
         return

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collectors.messaging.parsers.message import Message
 from collectors.messaging.parsers.states import add_state
 
-#: States that stand for missing data.
+#: States that mean missing data.
 _NO_DATA = frozenset(("unknown", "unavailable", "none"))
 
 

@@ -8,18 +8,18 @@ _DEVICE = Tag("device", "The device in the topic.")
 
 DEVICE_STATUS = Measurement(
     "device_status",
-    "What a device, or the broker on its behalf when its connection breaks off, says of it.",
+    "Status of a device, published by itself, or by the broker when its connection breaks.",
     (_DEVICE,),
     (
         Field("status", str, "", "`online` or `offline`."),
-        Field("bundle_version", str, "", "The version of the bundle that runs on it, where it is told."),
-        Field("firmware", str, "", "The version of its firmware, where it is told."),
+        Field("bundle_version", str, "", "Version of the bundle on it, if published."),
+        Field("firmware", str, "", "Version of its firmware, if published."),
     ),
     event=True,
 )
 ENERGY = Measurement(
     "energy",
-    "What a plug or meter measures.",
+    "Readings of a plug or meter.",
     (_DEVICE, Tag("channel", "The channel, from 1, of a meter that has several.", optional=True)),
     (
         Field("energy_total_kilowatt_hours", float, "kilowatt_hours", "Energy since the meter was last cleared."),
@@ -37,7 +37,7 @@ ENERGY = Measurement(
 )
 MQTT_RECEIPT = Measurement(
     "mqtt_receipt",
-    "One point for each message that the gateway has taken; the broker has it confirmed when this is written.",
+    "One point for each message that the gateway received; it acknowledges the message when this point is written.",
     (),
     (Field("received", int, "", "Always 1, so that their sum is the number of messages.", 1, 1),),
 )

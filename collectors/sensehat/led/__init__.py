@@ -1,6 +1,6 @@
-"""The LED matrix of the Sense HAT: 64 pixels, what is drawn on them, and where they are shown.
+"""The LED matrix of the Sense HAT, which the commands ``led_...`` of the agent (``collectors.mqtt``) draw on.
 
-Drawing is pure: :mod:`rendering` makes frames of colours, pictures, bars and texts, with the letters of :mod:`font`.
-:mod:`screens` puts a frame on the board, on the desktop emulator, or nowhere; :mod:`show` is what runs a text along
-while other commands are carried out, and lays the status of the pipeline over it, which :mod:`health` judges.
+:mod:`rendering` makes frames of colours, pictures, bars and texts, with the letters of :mod:`font`. :mod:`screens`
+shows a frame on the board or the desktop emulator. :mod:`show` scrolls texts in the background and overlays the status
+of the pipeline, which :mod:`health` computes.
 """

@@ -1,7 +1,6 @@
-"""Letters of five columns by seven rows, one more for what hangs below the line.
+"""A proportional font of up to five columns by seven rows, and an eighth row for descenders.
 
-Each letter is its columns from left to right, two hexadecimal digits a column; the lowest bit is the top row. Letters
-are as wide as they need to be.
+Each letter is its columns from left to right, two hexadecimal digits per column; the lowest bit is the top row.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ _COLUMNS = {
 
 
 def columns(sign: str) -> bytes:
-    """The columns of one letter; an accent that there is no letter for is left off, and ``?`` stands for the rest.
+    """The columns of a letter; unknown accents are dropped, and ``?`` replaces unknown letters.
 
     >>> columns("I").hex(), columns("é") == columns("e"), columns("雨") == columns("?")
     ('417f41', True, True)
@@ -44,5 +43,5 @@ def columns(sign: str) -> bytes:
 
 
 def known() -> str:
-    """Every sign that there is a letter for."""
+    """Every character of the font."""
     return "".join(_COLUMNS)

@@ -1,4 +1,4 @@
-"""How the pipeline fares, as one colour."""
+"""The status of the pipeline as one colour."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from enum import Enum
 
 from collectors.sensehat.led.rendering import NAMES, Pixel, dimmed
 
-#: A broker that is away for longer than this is no passing trouble.
+#: A broker that is away for longer is more than a passing fault.
 AWAY_SECONDS = 60.0
 
-#: How bright the corner is: to be found in a dark room, and not to light it.
+#: Brightness of the corner: visible in a dark room without lighting it.
 _BRIGHTNESS = 0.15
 
 _HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 
 
 class Health(Enum):
-    """What the corner shows."""
+    """The status in the corner of the matrix."""
 
     GOOD = "green"
     TROUBLE = "amber"
@@ -31,10 +31,10 @@ class Health(Enum):
 
 
 def health(away_seconds: float | None, queue_share: float, refused: int) -> Health:
-    """Judge what the agent knows of the pipeline.
+    """The status of the pipeline as the agent sees it.
 
     Args:
-        away_seconds: how long the broker has been away; None while it is there.
+        away_seconds: how long the broker has been away; None while connected.
         queue_share: how full the queue of lines is, 0 to 1.
         refused: lines that the broker refused, or that could not be sent, since the last status.
     """
@@ -46,7 +46,7 @@ def health(away_seconds: float | None, queue_share: float, refused: int) -> Heal
 
 
 def hours(text: str) -> tuple[time, time] | None:
-    """Hours such as ``22:00-07:00``; None where the text is empty. Raises ValueError for another text."""
+    """Parse hours such as ``22:00-07:00``; None for an empty text. Raises ValueError for another text."""
     if not text:
         return None
     found = _HOURS.fullmatch(text)
@@ -57,7 +57,7 @@ def hours(text: str) -> tuple[time, time] | None:
 
 
 def within(now: time, span: tuple[time, time] | None) -> bool:
-    """Whether a time of day lies in the hours, which may go over midnight; the end is no part of them.
+    """Whether a time of day is within the hours, which may span midnight; the end is excluded.
 
     >>> night = hours("22:00-07:00")
     >>> within(time(23), night), within(time(7), night), within(time(12), night)

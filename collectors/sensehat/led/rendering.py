@@ -1,4 +1,4 @@
-"""Frames of the LED matrix as plain values: 64 colours, row by row from the top left, as one looks at the board."""
+"""Frames of the LED matrix: tuples of 64 colours, row by row from the top left."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PIXELS = SIDE * SIDE
 Pixel = tuple[int, int, int]
 Frame = tuple[Pixel, ...]
 
-#: Colours that have a name.
+#: Named colours.
 NAMES: Mapping[str, Pixel] = {
     "black": (0, 0, 0),
     "white": (255, 255, 255),
@@ -33,25 +33,28 @@ NAMES: Mapping[str, Pixel] = {
 BLACK, WHITE = NAMES["black"], NAMES["white"]
 OFF: Frame = (BLACK,) * PIXELS
 
-#: A text has at most so many characters.
+#: Maximum length of a text in characters.
 MAX_TEXT = 64
 
 ROTATIONS = (0, 90, 180, 270)
 
 _HEX = re.compile(r"#[0-9a-fA-F]{6}")
 
-#: What the scale beside a bar is drawn in: seen in the dark, and not taken for the bar.
+#: Colour of the scale next to a bar: visible in the dark, and distinct from the bar.
 _SCALE: Pixel = (48, 48, 48)
 
-#: The colours of a bar from cold to warm, evenly apart.
+#: Colours of a bar from cold to warm, evenly spaced.
 _WARMTH: tuple[Pixel, ...] = ((0, 0, 255), (0, 255, 255), (0, 255, 0), (255, 255, 0), (255, 0, 0))
 
 
 def colour(value: object, name: str) -> Pixel:
-    """A colour as a command gives it: a name, ``#rrggbb``, or three whole numbers from 0 to 255.
+    """Parse a colour of a command: a name, ``#rrggbb``, or three whole numbers from 0 to 255.
+
+    Args:
+        name: the argument's name, for error messages.
 
     Raises:
-        ArgumentError: it is none; the sentence says where, by the argument's name.
+        ArgumentError: the value is not a colour.
 
     >>> colour("#ff8000", "colour"), colour([1, 2, 3], "colour"), colour("red", "colour")
     ((255, 128, 0), (1, 2, 3), (255, 0, 0))
@@ -73,44 +76,44 @@ def colour(value: object, name: str) -> Pixel:
 
 
 def solid(pixel: Pixel) -> Frame:
-    """One colour all over."""
+    """A frame of one colour."""
     return (pixel,) * PIXELS
 
 
 def picture(pixels: object, palette: object = None) -> Frame:
-    """A picture: 64 colours row by row, or eight texts of eight signs with a palette that gives each sign its colour.
+    """Parse a picture: 64 colours, or eight texts of eight characters with a palette of their colours.
 
     Raises:
-        ArgumentError: it has another form, or a colour is none.
+        ArgumentError: the picture has another form, or a colour is invalid.
     """
     if palette is None:
         if not isinstance(pixels, list) or len(pixels) != PIXELS:
-            raise ArgumentError("pixels must be a list of 64 colours, or of 8 texts of 8 signs with a palette")
+            raise ArgumentError("pixels must be a list of 64 colours, or of 8 texts of 8 characters with a palette")
         return tuple(colour(pixel, f"pixels[{index}]") for index, pixel in enumerate(pixels))
     if (
         not isinstance(pixels, list)
         or len(pixels) != SIDE
         or not all(isinstance(row, str) and len(row) == SIDE for row in pixels)
     ):
-        raise ArgumentError("pixels must be a list of 8 texts of 8 signs where there is a palette")
+        raise ArgumentError("with a palette, pixels must be a list of 8 texts of 8 characters")
     if not isinstance(palette, Mapping) or not all(len(sign) == 1 for sign in palette):
-        raise ArgumentError('palette must give single signs their colours: {"r": "red", ".": "black"}')
+        raise ArgumentError('palette must map single characters to colours: {"r": "red", ".": "black"}')
     colours = {sign: colour(value, f"palette[{sign!r}]") for sign, value in palette.items()}
     signs = "".join(pixels)
     for sign in signs:
         if sign not in colours:
-            raise ArgumentError(f"pixels has the sign {sign!r}, which is not in the palette")
+            raise ArgumentError(f"pixels has the character {sign!r}, which is not in the palette")
     return tuple(colours[sign] for sign in signs)
 
 
 def bar(value: float, low: float, high: float) -> Frame:
-    """A bar that rises with the value, from blue to red, beside a scale with a mark at each quarter.
+    """A bar for a value, from blue to red, next to a scale with a mark at each quarter.
 
-    The bar has five columns and eight rows, filled from the bottom and row by row from the left: 40 steps. A value at
-    or below ``low`` lights none of it, one at or above ``high`` all.
+    The bar has five columns and eight rows, filled from the bottom and from the left: 40 steps. It is empty at ``low``
+    and below, and full at ``high`` and above.
 
     Args:
-        value: what is shown.
+        value: the value to show.
         low, high: the ends of the scale; ``low`` is below ``high``.
     """
     share = min(1.0, max(0.0, (value - low) / (high - low)))
@@ -136,12 +139,12 @@ def _warmth(share: float) -> Pixel:
 
 
 def text_columns(text: str) -> bytes:
-    """The columns of a text, with one that is empty after each letter."""
+    """The columns of a text, with an empty one after each letter."""
     return b"".join(font.columns(sign) + b"\0" for sign in text)
 
 
 def text_frames(text: str, ink: Pixel, paper: Pixel = BLACK) -> Iterator[Frame]:
-    """The frames of a text that comes in from the right and leaves to the left, a column each."""
+    """The frames of a text that scrolls from right to left, one column per frame."""
     strip = bytes(SIDE) + text_columns(text) + bytes(SIDE)
     for start in range(len(strip) - SIDE + 1):
         window = strip[start : start + SIDE]
@@ -149,19 +152,19 @@ def text_frames(text: str, ink: Pixel, paper: Pixel = BLACK) -> Iterator[Frame]:
 
 
 def frames_of(text: str) -> int:
-    """How many frames a text has."""
+    """The number of frames of a text."""
     return len(text_columns(text)) + SIDE + 1
 
 
 def rotated(frame: Frame, degrees: int) -> Frame:
-    """The frame turned clockwise, for a board that is mounted turned: by 0, 90, 180 or 270 degrees."""
+    """The frame rotated clockwise by 0, 90, 180 or 270 degrees."""
     for _ in range(degrees // 90 % 4):
         frame = tuple(frame[(SIDE - 1 - column) * SIDE + row] for row in range(SIDE) for column in range(SIDE))
     return frame
 
 
 def dimmed(pixel: Pixel, share: float) -> Pixel:
-    """A colour at a part of its brightness; what is lit stays lit as far as the matrix can show it.
+    """A colour at a share of its brightness; a channel that is not 0 stays visible.
 
     The matrix has 5 bits of red and blue and 6 of green, so values below 8 are dark.
     """
@@ -169,12 +172,12 @@ def dimmed(pixel: Pixel, share: float) -> Pixel:
 
 
 def cornered(frame: Frame, pixel: Pixel) -> Frame:
-    """The frame with a colour in its last corner, at the bottom right."""
+    """The frame with a colour in its bottom right corner."""
     return (*frame[:-1], pixel)
 
 
 def packed(frame: Frame) -> bytes:
-    """The frame as the kernel's frame buffer has it: 64 values of 16 bits in the machine's order, RGB565.
+    """The frame in the format of the kernel's frame buffer: 64 values of RGB565 in the machine's byte order.
 
     Source: Linux, drivers/video/fbdev of the Raspberry Pi kernel, rpisense-fb.c.
     """
@@ -185,10 +188,10 @@ def packed(frame: Frame) -> bytes:
 
 
 def arguments_of_text(arguments: Mapping[str, Any]) -> tuple[str, Pixel, Pixel]:
-    """The text of a command with its colours. Raises ArgumentError."""
+    """The text of a command, and its colours. Raises ArgumentError."""
     text = arguments.get("text")
     if not isinstance(text, str) or not 1 <= len(text) <= MAX_TEXT or not text.isprintable():
-        raise ArgumentError(f"text must be a text of 1 to {MAX_TEXT} characters on one line")
+        raise ArgumentError(f"text must have 1 to {MAX_TEXT} characters on one line")
     ink = colour(arguments.get("colour", "white"), "colour")
     paper = colour(arguments.get("background", "black"), "background")
     return text, ink, paper

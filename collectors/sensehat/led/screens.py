@@ -1,8 +1,8 @@
-"""Where frames are shown: the board's frame buffer, the desktop emulator's, or nowhere.
+"""Screens that show frames: the frame buffer of the board or of the desktop emulator, or none.
 
-The board's LED matrix is a frame buffer of the kernel's, and the emulator's screen a file of the same form. Both are
-written directly: what the board's own library does beside, starting every sensor and rewriting its settings, belongs
-to the process that reads the sensors.
+The board's LED matrix is a frame buffer of the kernel, and the emulator's screen a file of the same format. Both are
+written directly, because the board's Python library would also start every sensor and change its settings, which
+belong to the process that reads the sensors.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from collectors.sensehat.led.rendering import Frame, packed
 
 BACKENDS = ("auto", "hat", "emulator", "simulated")
 
-#: The request that resets the matrix's gamma, with the two tables it can be reset to (rpisense-fb.h).
+#: The ioctl that resets the gamma of the matrix, and its two tables (rpisense-fb.h).
 _RESET_GAMMA, _GAMMA_DEFAULT, _GAMMA_LOW = 61698, 0, 1
 
-#: Where the emulator's screen file has its gamma, after 64 pixels of two bytes.
+#: Offset of the gamma table in the emulator's screen file, after 64 pixels of two bytes.
 _EMULATOR_GAMMA_AT = 128
 
 
 class ScreenError(Exception):
-    """Nothing can be shown; the message says why in one sentence, and what to do."""
+    """The screen cannot be used; the message is one sentence with the cure."""
 
 
 class Screen(Protocol):
     """Shows frames."""
 
     simulated: bool
-    """Whether nobody can see it on a board."""
+    """Whether it is not a real board."""
 
     def show(self, frame: Frame, /) -> None:
         """Show a frame until the next one. Raises ScreenError."""
         ...
 
     def close(self) -> None:
-        """Let go of it; what is shown stays."""
+        """Close the screen; it keeps its frame."""
         ...
 
 
@@ -49,7 +49,7 @@ class FrameBuffer:
 
     Args:
         path: the device or the file.
-        gamma: sets how bright it is, once it is open.
+        gamma: sets the brightness of the open device.
         simulated: whether it is the emulator's.
 
     Raises:
@@ -74,12 +74,12 @@ class FrameBuffer:
         try:
             os.pwrite(self._descriptor, packed(frame), 0)
             if self.simulated:
-                os.utime(self._descriptor)  # by which the emulator's window sees that it has changed
+                os.utime(self._descriptor)  # the emulator's window watches the modification time
         except OSError as error:
             raise ScreenError(self._failed(error)) from None
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the device."""
         os.close(self._descriptor)
 
     def _failed(self, error: OSError) -> str:
@@ -90,19 +90,19 @@ class FrameBuffer:
 
 
 class NullScreen:
-    """A matrix that is not there."""
+    """A screen without a board."""
 
     simulated = True
 
     def show(self, frame: Frame, /) -> None:
-        """Nothing is shown, and nothing kept."""
+        """Discard the frame."""
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Nothing is open."""
 
 
 def find(sys_root: str, dev_root: str) -> str | None:
-    """The frame buffer of the board's LED matrix, or None where there is no board."""
+    """The path of the frame buffer of the board's LED matrix, or None without a board."""
     for path in sorted(glob.glob(os.path.join(sys_root, "class", "graphics", "fb*", "name"))):
         with open(path, encoding="ascii", errors="replace") as file:
             if file.read().strip() == FRAME_BUFFER:
@@ -111,10 +111,10 @@ def find(sys_root: str, dev_root: str) -> str | None:
 
 
 def open_screen(backend: str, *, low_light: bool, sys_root: str = "/sys", dev_root: str = "/dev") -> Screen:
-    """The matrix of a backend; one that is not there now may be there at the next call.
+    """Open the screen of a backend. A later call may find a board that is missing now.
 
     Raises:
-        ScreenError: it is not there, or cannot be opened.
+        ScreenError: the screen is missing or cannot be opened.
     """
     if backend == "simulated":
         return NullScreen()
@@ -123,8 +123,8 @@ def open_screen(backend: str, *, low_light: bool, sys_root: str = "/sys", dev_ro
     path = find(sys_root, dev_root)
     if path is None:
         raise ScreenError(
-            "there is no Sense HAT on this machine, so there is no LED matrix; to do without one, set the setting "
-            "led_backend to emulator or simulated"
+            "there is no Sense HAT on this machine, and so no LED matrix; to work without one, set led_backend to "
+            "emulator or simulated"
         )
     preset = _GAMMA_LOW if low_light else _GAMMA_DEFAULT
     return FrameBuffer(path, lambda descriptor: _reset_gamma(descriptor, preset), simulated=False)
@@ -135,12 +135,12 @@ def _reset_gamma(descriptor: int, preset: int) -> None:
 
 
 def _emulator(low_light: bool) -> Screen:
-    """The emulator's screen; an emulator that has ended may have left its file."""
+    """The emulator's screen; the file may remain after the emulator has ended."""
     from collectors.core.api import Unavailable
-    from collectors.sensehat.emulator import require
+    from collectors.sensehat.emulator import require_emulator
 
     try:
-        require()
+        require_emulator()
     except Unavailable as error:
         raise ScreenError(str(error)) from None
     from sense_emu.screen import GAMMA_DEFAULT, GAMMA_LOW, init_screen, screen_filename

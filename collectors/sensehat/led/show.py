@@ -1,4 +1,4 @@
-"""What the matrix shows now: the last picture or a text that runs, with the status of the pipeline laid over it."""
+"""Shows the last picture or a scrolling text, with the status of the pipeline as an overlay."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from collectors.sensehat.led.screens import Screen, ScreenError
 
 
 class Show:
-    """Runs in an asyncio loop; each call takes the place of what was shown before it.
+    """Runs in an asyncio loop; each call replaces the previous frame or text.
 
     Args:
-        opened: opens the screen, at the first frame and again after it has failed; raises ScreenError.
-        rotation: how the board is turned.
-        complain: is told where a text that runs, or the status, can no longer be shown.
+        open_screen: opens the screen, at the first frame and again after a failure; raises ScreenError.
+        rotation: rotation of the board in degrees.
+        report: receives a sentence if a scrolling text or the status can no longer be shown.
     """
 
-    def __init__(self, opened: Callable[[], Screen], rotation: int, complain: Callable[[str], None]) -> None:
-        self._opened = opened
+    def __init__(self, open_screen: Callable[[], Screen], rotation: int, report: Callable[[str], None]) -> None:
+        self._open_screen = open_screen
         self._rotation = rotation
-        self._complain = complain
+        self._report = report
         self._screen: Screen | None = None
         self._frame = OFF
         self._status: Health | None = None
@@ -32,27 +32,27 @@ class Show:
 
     @property
     def simulated(self) -> bool:
-        """Whether nobody can see it on a board, as far as is known."""
+        """Whether the screen is not a real board; False before the first frame."""
         return self._screen is not None and self._screen.simulated
 
     def picture(self, frame: Frame) -> None:
-        """Show a frame until something else is shown. Raises ScreenError."""
+        """Show a frame. Raises ScreenError."""
         self._end_text()
         self._put(frame)
 
     def off(self) -> None:
-        """Show nothing but the status, where there is one. Raises ScreenError."""
+        """Show nothing but the status, if it is set. Raises ScreenError."""
         self.picture(OFF)
 
     def text(self, frames: Iterable[Frame], seconds: float) -> None:
-        """Show frame after frame, so many seconds each, and then nothing. Raises ScreenError when it cannot begin."""
+        """Show frames at an interval in seconds, and then nothing. Raises ScreenError if the first one fails."""
         self._end_text()
         following = iter(frames)
         self._put(next(following, OFF))
         self._text = asyncio.get_running_loop().create_task(self._run(following, seconds))
 
     def status(self, health: Health | None) -> None:
-        """Lay the status over whatever is shown from now on; None for none. What fails is told once, and counted."""
+        """Set the status overlay; None removes it. A failure is reported once."""
         if health is self._status and self._screen is not None:
             return
         self._status = health
@@ -62,17 +62,17 @@ class Show:
             self._put(self._frame)
         except ScreenError as error:
             if str(error) != self._failed:
-                self._complain(f"the status is not shown: {error}")
+                self._report(f"the status is not shown: {error}")
             self._failed = str(error)
         else:
             self._failed = ""
 
     async def close(self) -> None:
-        """Show nothing any more, where anything was shown."""
+        """Clear and close the screen."""
         self._end_text()
         self._status = None
         if self._screen is not None:
-            with contextlib.suppress(ScreenError):  # the board is gone, and what it showed with it
+            with contextlib.suppress(ScreenError):  # the board is gone
                 self._put(OFF)
         if self._screen is not None:
             self._screen.close()
@@ -85,7 +85,7 @@ class Show:
                 self._put(frame)
             self._put(OFF)
         except ScreenError as error:
-            self._complain(f"the text was broken off: {error}")
+            self._report(f"the text was interrupted: {error}")
 
     def _end_text(self) -> None:
         if self._text is not None:
@@ -94,7 +94,7 @@ class Show:
 
     def _put(self, frame: Frame) -> None:
         if self._screen is None:
-            self._screen = self._opened()
+            self._screen = self._open_screen()
         self._frame = frame
         shown = frame if self._status is None else cornered(frame, self._status.pixel)
         try:

@@ -58,7 +58,7 @@ def start(
         port: of the loopback address.
         environment: what the provisioning reads: InfluxDB's URL, organisation and the read token.
         log: takes its output.
-        spawned: told of the process before it answers.
+        spawned: called with the process before it answers.
         password: of the user ``admin``, who is made where there is no user yet; without one there is none.
     """
     (folder / "plugins").mkdir(parents=True, exist_ok=True, mode=0o700)

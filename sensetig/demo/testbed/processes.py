@@ -13,8 +13,10 @@ from typing import NamedTuple
 import psutil
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
+from sensetig.errors import OperatorError
 
-class EngineFailed(RuntimeError):
+
+class EngineFailed(OperatorError):
     """An engine ended or did not answer in time; the message says which, and quotes its log's end."""
 
 
@@ -59,7 +61,7 @@ def start(
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
 ) -> Identity:
-    """Start an engine in a session of its own, so that Ctrl-C in the terminal reaches only its parent.
+    """Start an engine in a new session, so that Ctrl-C in the terminal reaches only its parent.
 
     Args:
         name: the engine's name, for messages.
@@ -120,7 +122,7 @@ def stop(identities: Sequence[Identity], *, seconds: float = 15.0) -> None:
         begun = time.monotonic()
         process.send_signal(signal.SIGTERM)
         psutil.wait_procs([process], timeout=seconds)
-        # Only now, since an engine that is just starting goes on to start children while it is told to end.
+        # Only now, since an engine that is just starting goes on to start children during its shutdown.
         family = _session(identity.pid)
         _, late = psutil.wait_procs(family, timeout=max(0.0, seconds - (time.monotonic() - begun)))
         for each in late:

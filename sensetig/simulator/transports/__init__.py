@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from sensetig.simulator.device import Message, Status
-from sensetig.simulator.ledger import Ledger
+from sensetig.simulator.send_log import SendLog
 
 #: Messages that may be on their way at once, in all: what memory they take is bounded by this, and a way that is slow
 #: or away holds up the simulation rather than filling it.
@@ -56,15 +56,15 @@ class Transport(Protocol):
 
 
 class Deliveries:
-    """What is on its way. How a delivery ended may be told from any thread; it is noted in the event loop's.
+    """Messages in flight. Any thread may report an outcome; the event loop's thread records it.
 
     Args:
-        ledger: keeps the account.
+        send_log: counts messages.
         say: takes a sentence for people.
     """
 
-    def __init__(self, ledger: Ledger, say: Callable[[str], None], most: int = IN_FLIGHT) -> None:
-        self.ledger = ledger
+    def __init__(self, send_log: SendLog, say: Callable[[str], None], most: int = IN_FLIGHT) -> None:
+        self.send_log = send_log
         self.say = say
         self.most = most
         #: Why going on is of no use, or None.
@@ -90,16 +90,16 @@ class Deliveries:
 
     def acknowledged(self, ticket: int) -> None:
         """The other end has it; in the event loop's thread."""
-        self.ledger.acknowledged(ticket)
+        self.send_log.acknowledged(ticket)
         self._changed.set()
 
     def failed(self, ticket: int, reason: str) -> None:
         """It did not get through; in the event loop's thread."""
-        self.ledger.failed(ticket, reason)
+        self.send_log.failed(ticket, reason)
         self._changed.set()
 
     def stop(self) -> None:
-        """Let nobody wait for room any more."""
+        """Release everything that waits for room."""
         self._stopped = True
         self._changed.set()
 
@@ -110,7 +110,7 @@ class Deliveries:
 
     async def room(self) -> bool:
         """Wait until one more message may be on its way; False where the simulation is to end instead."""
-        while self.ledger.waiting >= self.most:
+        while self.send_log.waiting >= self.most:
             if self._stopped:
                 return False
             self._changed.clear()
@@ -119,6 +119,6 @@ class Deliveries:
 
     async def none_waiting(self) -> None:
         """Wait until nothing is on its way."""
-        while self.ledger.waiting and self.fatal is None:
+        while self.send_log.waiting and self.fatal is None:
             self._changed.clear()
             await self._changed.wait()

@@ -40,7 +40,7 @@ class _Connection:
 
 
 class Mqtt:
-    """The transport. Its sessions reconnect, and resend what the broker has not acknowledged."""
+    """The transport. Its sessions reconnect and resend unacknowledged messages."""
 
     def __init__(self, target: Target, deliveries: Deliveries) -> None:
         try:
@@ -102,7 +102,7 @@ class Mqtt:
     async def send(self, message: Message | Status) -> None:
         """Publish a message, or the retained status of a device."""
         room = await self._deliveries.room()
-        ticket = self._deliveries.ledger.sent(message)
+        ticket = self._deliveries.send_log.sent(message)
         if not room:
             self._deliveries.failed(ticket, "it was time to stop before there was room for it")
             return

@@ -70,7 +70,7 @@ class Server:
 
 
 async def make_stream(jetstream: Any, most_bytes: int) -> None:
-    """Make the stream and the workers' consumer, or bring them to what is wanted.
+    """Make the stream and the workers' consumer, or update them.
 
     The consumer is made here and not by the first worker, since Telegraf's client deletes at its end a consumer that
     it has made: all workers would be left without.
@@ -213,7 +213,7 @@ class Nats:
     async def send(self, message: Message | Status) -> None:
         """Publish a message, or the status of a device."""
         room = await self._deliveries.room()
-        ticket = self._deliveries.ledger.sent(message)
+        ticket = self._deliveries.send_log.sent(message)
         if not room:
             self._deliveries.failed(ticket, "it was time to stop before there was room for it")
             return

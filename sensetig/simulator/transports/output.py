@@ -12,7 +12,7 @@ from sensetig.simulator.transports import Deliveries
 
 
 class Output:
-    """The transport. A line counts as acknowledged when it is written and flushed; there is nobody to say more.
+    """The transport. A line counts as acknowledged when it is written and flushed.
 
     Broken messages and the status of devices have no place in line protocol and are passed over, uncounted.
     """
@@ -29,7 +29,7 @@ class Output:
         """Write the lines of a message."""
         if isinstance(message, Status) or message.kind in BROKEN:
             return
-        ticket = self._deliveries.ledger.sent(message)
+        ticket = self._deliveries.send_log.sent(message)
         if self._deliveries.fatal is None:
             try:
                 self._file.write(lines(message.metrics).encode() + b"\n")

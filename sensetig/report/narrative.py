@@ -1,0 +1,275 @@
+"""The summary: plain sentences that say only what the data shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from sensetig.policy import (
+    ACT,
+    DISK_DAYS_LEFT,
+    DISK_PERCENT,
+    GAP_SECONDS,
+    GOOD,
+    LOOK,
+    OUTAGE_PERCENT,
+    worst,
+)
+from sensetig.report.alerts import AlertSummary
+from sensetig.report.numbers import counted, duration, number
+from sensetig.report.period import Period, said
+from sensetig.report.stats import Disk, Flag, Spread, Stats
+
+#: The level of a sentence that is neither good nor bad.
+PLAIN = "plain"
+
+_DAY = 86400.0
+
+_FLAGS = {
+    "under_voltage": ("Under-voltage", "use the supply made for the board, and a short, thick cable", ACT),
+    "throttled": ("Throttling", "the processor was slowed down: look after cooling and supply", ACT),
+    "frequency_capped": ("A capped clock", "heat or a weak supply held the clock down", LOOK),
+    "soft_temperature_limit": ("The soft heat limit", "it wants more cooling", LOOK),
+}
+
+
+class Sentence(NamedTuple):
+    """One sentence under a heading, and how much it asks of the reader."""
+
+    heading: str
+    text: str
+    level: str
+
+
+def summary(stats: Stats, period: Period, device: str) -> list[Sentence]:
+    """What happened, what needs a hand first within each heading."""
+    if stats.alive_by is None and not stats.spreads:
+        return [
+            Sentence(
+                "Data",
+                f"No data of {device} is in the bucket {period.bucket} between {said(period.begin)} and "
+                f"{said(period.end)}; that says nothing of how the device was.",
+                ACT,
+            )
+        ]
+    found = [*_presence(stats, period)]
+    found += [_spread(spread, period) for spread in stats.spreads]
+    if stats.spreads and all(each.before is None for each in stats.spreads):
+        found.append(Sentence("Data", "The period before has too little data to compare with.", PLAIN))
+    found += [_flag(name, flag, period) for name, flag in stats.flags.items()]
+    if not stats.flags:
+        found.append(Sentence("Power and heat", "No data on the power supply: this device does not tell of it.", PLAIN))
+    found += [sentence for disk in stats.disks if (sentence := _disk(disk)) is not None]
+    if not stats.disks:
+        found.append(Sentence("Disks", "No data on disks.", PLAIN))
+    found += _readings(stats)
+    found += _camera(stats)
+    return found
+
+
+#: The heading of what an alert rule says.
+ALERT = "Alert"
+
+#: What an alert asks of the reader, by its rule's severity; without one, a look.
+LEVELS = {"critical": ACT, "info": PLAIN}
+
+
+def fired(alerts: Sequence[AlertSummary], period: Period) -> list[Sentence]:
+    """A sentence for each rule that fired."""
+    found = []
+    for each in alerts:
+        times = "fired once" if each.times == 1 else f"fired {each.times} times, last"
+        lasted = f"for {duration(each.seconds)}" if each.seconds >= 60 else "for less than a minute"
+        about = f" ({each.about})" if each.about else ""
+        text = f"{each.title}{about} {times}, on {when(each.last_ms, period, day=True)}, {lasted}"
+        text = text.replace("last, on", "last on") + (" in all" if each.times > 1 else "")
+        still = "; it still does" if each.lasting else ""
+        found.append(Sentence(ALERT, f"{text}{still}.", LEVELS.get(each.severity, LOOK)))
+    return found
+
+
+def urgent(sentences: Sequence[Sentence]) -> list[Sentence]:
+    """What needs a hand, then what needs a look."""
+    return [each for level in (ACT, LOOK) for each in sentences if each.level == level]
+
+
+def as_text(device: str, period: Period, sentences: Sequence[Sentence]) -> str:
+    """The summary for a mail: what needs a hand or a look first, then the rest, each on a line."""
+    lines = [f"{device}, {said(period.begin)} to {said(period.end)} ({zone(period)})", verdict(sentences)[1] + "."]
+    for title, level in (("To act on", ACT), ("To look at", LOOK)):
+        told = [f"- {each.heading}: {each.text}" for each in sentences if each.level == level]
+        lines += ["", title, *told] if told else []
+    rest = [each for each in sentences if each.level in (GOOD, PLAIN)]
+    for heading, under in headings(rest).items():
+        lines += ["", heading, *(f"- {each.text}" for each in under)]
+    return "\n".join(lines).replace("\u202f", " ") + "\n"
+
+
+def verdict(sentences: Sequence[Sentence]) -> tuple[str, str]:
+    """The level of the whole, and what it is in words."""
+    act = sum(each.level == ACT for each in sentences)
+    look = sum(each.level == LOOK for each in sentences)
+    if act:
+        return ACT, f"{counted(act, 'thing', 'things')} to act on" + (f", {look} to look at" if look else "")
+    if look:
+        return LOOK, f"{counted(look, 'thing', 'things')} to look at"
+    return GOOD, "Nothing that asks for a hand"
+
+
+def when(time_ms: float, period: Period, *, day: bool = False) -> str:
+    """A time in the period's zone, with its *day* also where the period is a day; the year where it has two."""
+    time = datetime.fromtimestamp(time_ms / 1000, UTC).astimezone(period.begin.tzinfo)
+    if not day and period.seconds <= _DAY and time.date() in (period.begin.date(), period.end.date()):
+        return time.strftime("%H:%M" if period.seconds > 3600 else "%H:%M:%S")
+    return time.strftime("%a %d %b %H:%M" if period.begin.year == period.end.year else "%d %b %Y %H:%M")
+
+
+def _presence(stats: Stats, period: Period) -> list[Sentence]:
+    found = []
+    lost = sum(end - begin for begin, end in stats.outages) / 1000
+    if not stats.outages:
+        text = (
+            "Every full hour has data."
+            if period.hourly
+            else f"Data came without a gap of more than {duration(GAP_SECONDS)}."
+        )
+        found.append(Sentence("Data", text, GOOD))
+    else:
+        longest = max(stats.outages, key=lambda gap: gap[1] - gap[0])
+        share = min(100.0, 100 * lost / period.seconds)
+        part = f"({number(share, 'percent')} of the period)"
+        lasted, began = duration((longest[1] - longest[0]) / 1000), when(longest[0], period)
+        if len(stats.outages) == 1:
+            text = f"One gap in the data, of {lasted} {part}, from {began}."
+        else:
+            text = (
+                f"{counted(len(stats.outages), 'gap', 'gaps')} in the data, {duration(lost)} in all {part}; the "
+                f"longest lasted {lasted}, from {began}."
+            )
+        silent = stats.outages[-1][1] == period.end_ms
+        if silent:
+            text += f" Nothing has come since {when(stats.outages[-1][0], period)}."
+        found.append(Sentence("Data", text, ACT if silent else OUTAGE_PERCENT.level(share)))
+    if stats.restarts:
+        found.append(
+            Sentence(
+                "Data", f"The device restarted {'once' if stats.restarts == 1 else f'{stats.restarts} times'}.", LOOK
+            )
+        )
+    elif stats.restarts == 0:
+        found.append(Sentence("Data", "The device did not restart.", GOOD))
+    if stats.origins:
+        found.append(
+            Sentence("Data", f"Some of what is shown is {' and '.join(stats.origins)}, and was not measured.", LOOK)
+        )
+    return found
+
+
+def _spread(spread: Spread, period: Period) -> Sentence:
+    quantity = spread.quantity
+    unit = quantity.unit
+    heading = "Climate" if quantity.measurement == "environment" else "The device"
+    high = f"{_one(spread.most, unit)} ({when(spread.most_ms, period)})"
+    level = quantity.threshold.level(spread.most) if quantity.threshold else PLAIN
+    if quantity.peak:
+        return Sentence(heading, f"{quantity.title} reached {high}.", level)
+    low = f"{_one(spread.least, unit)} ({when(spread.least_ms, period)})"
+    text = f"{quantity.title}: from {low} to {high}, {_one(spread.mean, unit)} on average"
+    return Sentence(heading, f"{text}{_compared(spread)}.", level)
+
+
+def _one(value: float, unit: str) -> str:
+    return number(value, unit, 1)
+
+
+def _compared(spread: Spread) -> str:
+    """The mean against that of the period before."""
+    if spread.before is None:
+        return ""
+    change = spread.mean - spread.before
+    if abs(change) < 0.05:
+        return "; as in the period before"
+    return f"; {_one(abs(change), spread.quantity.unit)} {'more' if change > 0 else 'less'} than in the period before"
+
+
+def _flag(name: str, flag: Flag, period: Period) -> Sentence:
+    title, advice, level = _FLAGS[name]
+    if flag.held and flag.last_ms is not None:
+        share = number(100 * flag.held / flag.readings, "percent")
+        return Sentence(
+            "Power and heat",
+            f"{title} in {flag.held} of {flag.readings} readings ({share}), last "
+            f"{'in the hour from ' if period.hourly else 'on ' if period.seconds > _DAY else 'at '}"
+            f"{when(flag.last_ms, period)}; {advice}.",
+            level,
+        )
+    if flag.since_boot:
+        return Sentence(
+            "Power and heat", f"{title} was not seen in any reading, but has happened since the device started.", LOOK
+        )
+    return Sentence("Power and heat", f"{title}: in none of {flag.readings} readings.", GOOD)
+
+
+def _disk(disk: Disk) -> Sentence | None:
+    growth = disk.last_bytes - disk.first_bytes
+    level = DISK_PERCENT.level(disk.full_percent)
+    text = f"{disk.path} is {number(disk.full_percent, 'percent', 0)} full"
+    if disk.between_seconds < 60:
+        return Sentence("Disks", f"{text}.", level)
+    moved = "grew" if growth > 0 else "shrank"
+    text += f"; what it holds {moved} by {number(abs(growth), 'bytes')}" if growth else "; it holds as much as before"
+    size = disk.last_bytes * 100 / disk.full_percent if disk.full_percent > 0 else 0.0
+    # From less than a day nothing can be said of the coming weeks.
+    if growth > 0 and disk.between_seconds >= _DAY:
+        days = (size - disk.last_bytes) / (growth / disk.between_seconds) / _DAY
+        soon = DISK_DAYS_LEFT.level(days)
+        if soon != GOOD:
+            text += f", and at that pace it is full in {counted(max(days, 1), 'day', 'days')}"
+            level = worst((level, soon))
+    return Sentence("Disks", f"{text}.", level)
+
+
+def _readings(stats: Stats) -> list[Sentence]:
+    found = []
+    failed = {name: count for name, count in stats.errors.items() if count}
+    if failed:
+        told = ", ".join(f"{name} {count}" for name, count in sorted(failed.items(), key=lambda each: -each[1]))
+        found.append(Sentence("Readings", f"Readings that collectors could not take: {told}.", LOOK))
+    elif stats.errors:
+        text = f"No reading failed in {counted(len(stats.errors), 'collector', 'collectors')}."
+        found.append(Sentence("Readings", text, GOOD))
+    else:
+        found.append(Sentence("Readings", "No data on the collectors.", PLAIN))
+    if stats.rejected:
+        text = f"The validation refused {counted(stats.rejected, 'value', 'values')}."
+        found.append(Sentence("Readings", text, LOOK))
+    return found
+
+
+def _camera(stats: Stats) -> list[Sentence]:
+    if stats.events is None:
+        return [Sentence("Camera", "No data of a camera.", PLAIN)]
+    if not stats.events:
+        return [Sentence("Camera", "The camera reported, and saw no motion.", PLAIN)]
+    return [Sentence("Camera", f"{counted(stats.events, 'motion event', 'motion events')} began.", PLAIN)]
+
+
+def headings(sentences: Sequence[Sentence]) -> dict[str, list[Sentence]]:
+    """The sentences under their headings, in the order in which those first come."""
+    found: dict[str, list[Sentence]] = {}
+    for sentence in sentences:
+        found.setdefault(sentence.heading, []).append(sentence)
+    return found
+
+
+def zone(period: Period) -> str:
+    """The zone of all times, such as ``CET (UTC+01:00)``."""
+    offset = period.begin.utcoffset() or timedelta(0)
+    name = period.begin.tzname() or ""
+    return f"{name} ({_offset(offset)})" if offset else name
+
+
+def _offset(offset: timedelta) -> str:
+    minutes = int(offset.total_seconds() // 60)
+    return f"UTC{'+' if minutes >= 0 else '−'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"

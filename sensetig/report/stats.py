@@ -1,0 +1,376 @@
+"""What a report's words are made of: plain values, asked of InfluxDB."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sensetig.influxdb.client import Client, Series, Value
+from sensetig.policy import DISKS_ONLY, GAP_SECONDS, MEMORY_PERCENT, PROCESSOR_CELSIUS, SIGNS_OF_LIFE, Threshold
+from sensetig.report.devices import quoted
+from sensetig.report.period import Period
+
+#: Outages listed one by one; further ones are only counted.
+MAX_OUTAGES = 200
+
+
+class Quantity(NamedTuple):
+    """Something whose range and mean a report tells.
+
+    Args:
+        title: begins the sentence.
+        unit: Grafana's id.
+        where: a condition that picks the series.
+        inverted: told is 100 minus the field.
+        peak: only the greatest value is told, since the mean over several sensors would mean nothing.
+        threshold: how urgent its maximum is; None for what is not judged.
+    """
+
+    title: str
+    measurement: str
+    field: str
+    unit: str
+    where: str = ""
+    inverted: bool = False
+    peak: bool = False
+    threshold: Threshold | None = None
+
+
+QUANTITIES = (
+    Quantity("Room temperature", "environment", "temperature_compensated_celsius", "celsius", "\"sensor\" = 'hts221'"),
+    Quantity("Temperature at the sensor", "environment", "temperature_raw_celsius", "celsius", "\"sensor\" = 'hts221'"),
+    Quantity("Humidity at the sensor", "environment", "humidity_raw_percent", "percent"),
+    Quantity("Air pressure", "environment", "pressure_hpa", "pressurehpa"),
+    Quantity("CPU use", "cpu", "usage_idle", "percent", "\"cpu\" = 'cpu-total'", inverted=True),
+    Quantity("Memory use", "mem", "used_percent", "percent", threshold=MEMORY_PERCENT),
+    Quantity("The hottest sensor of the device", "temp", "temp", "celsius", peak=True, threshold=PROCESSOR_CELSIUS),
+)
+
+
+class Spread(NamedTuple):
+    """A quantity over the period; *before* is its mean over the period before; None where that has too little data."""
+
+    quantity: Quantity
+    least: float
+    least_ms: int
+    mean: float
+    most: float
+    most_ms: int
+    before: float | None
+
+
+class Disk(NamedTuple):
+    """A file system: used bytes at both ends of the period, and how full it is at the end."""
+
+    path: str
+    first_bytes: float
+    last_bytes: float
+    full_percent: float
+    between_seconds: float
+
+
+class Flag(NamedTuple):
+    """What the firmware reports: in how many of its readings it was so, when last, and whether it was since boot."""
+
+    readings: int
+    held: int
+    last_ms: int | None
+    since_boot: bool
+
+
+class Picture(NamedTuple):
+    """A camera event with its picture, a data URI of a JPEG."""
+
+    time_ms: int
+    camera: str
+    score: float
+    area_percent: float | None
+    duration_seconds: float | None
+    thumbnail: str
+
+
+class Stats(NamedTuple):
+    """All that is told in words. None is "not told by this device", which differs from 0."""
+
+    alive_by: str | None
+    first_ms: int | None
+    last_ms: int | None
+    outages: tuple[tuple[int, int], ...]
+    restarts: int | None
+    spreads: tuple[Spread, ...]
+    disks: tuple[Disk, ...]
+    flags: dict[str, Flag]
+    errors: dict[str, int]
+    rejected: int | None
+    events: int | None
+    origins: tuple[str, ...]
+
+
+def gather(client: Client, device: str, period: Period) -> Stats:
+    """Ask for all of it. Raises ReportError."""
+    ask = _Asking(client, device, period)
+    alive = _alive(ask)
+    first = last = None
+    outages: tuple[tuple[int, int], ...] = ()
+    if alive:
+        first, last, outages = _outages(ask, *alive)
+    return Stats(
+        alive[0] if alive else None,
+        first,
+        last,
+        outages,
+        _restarts(ask) if alive and alive[0] == "system" else None,
+        tuple(_spreads(ask)),
+        tuple(_disks(ask)),
+        _flags(ask),
+        _errors(ask),
+        _rejected(ask),
+        _events(ask),
+        _origins(ask),
+    )
+
+
+class _Asking:
+    """Asks of one device and one period in its bucket."""
+
+    def __init__(self, client: Client, device: str, period: Period) -> None:
+        self._client = client
+        self.device = device
+        self.period = period
+        self.hourly = period.hourly
+
+    def scope(self, period: Period | None = None) -> str:
+        return f'"host" = {quoted(self.device)} AND {(period or self.period).condition()}'
+
+    def all(self, *queries: str, database: str = "") -> list[list[Series]]:
+        return self._client.query_all(queries, database or self.period.bucket)
+
+    def one(self, query: str, database: str = "") -> list[Series]:
+        (answer,) = self.all(query, database=database)
+        return answer
+
+    def value(self, query: str, database: str = "") -> float | None:
+        return _number(_first(self.one(query, database)))
+
+    def least(self, field: str) -> str:
+        return f"{field}__min" if self.hourly else field
+
+    def most(self, field: str) -> str:
+        return f"{field}__max" if self.hourly else field
+
+    def count(self, field: str) -> str:
+        return f'sum("{field}__count")' if self.hourly else f'count("{field}")'
+
+
+def _first(answer: Sequence[Series], column: int = 1) -> Value:
+    return answer[0].rows[0][column] if answer and answer[0].rows else None
+
+
+def _number(value: Value) -> float | None:
+    return float(value) if isinstance(value, bool | int | float) else None
+
+
+def _time(answer: Sequence[Series]) -> int:
+    return int(str(answer[0].rows[0][0]))
+
+
+def _alive(ask: _Asking) -> tuple[str, str] | None:
+    answers = ask.all(
+        *(f'SELECT first("{field}") FROM "{name}" WHERE {ask.scope()}' for name, field in SIGNS_OF_LIFE)  # noqa: S608
+    )
+    return next((each for each, answer in zip(SIGNS_OF_LIFE, answers, strict=True) if answer), None)
+
+
+def _outages(ask: _Asking, measurement: str, field: str) -> tuple[int, int, tuple[tuple[int, int], ...]]:
+    """The first and the last point of the period, and the silences between and at both ends."""
+    first, last = ask.all(
+        *(f'SELECT {pick}("{field}") FROM "{measurement}" WHERE {ask.scope()}' for pick in ("first", "last"))  # noqa: S608
+    )
+    least = 3600 if ask.hourly else GAP_SECONDS
+    inner = f'SELECT elapsed("{field}", 1ms) AS "gap" FROM "{measurement}" WHERE {ask.scope()}'  # noqa: S608
+    found = ask.one(f'SELECT "gap" FROM ({inner}) WHERE "gap" > {least * 1000} LIMIT {MAX_OUTAGES}')  # noqa: S608
+    # An hour's point stands for the whole hour: the silence begins when that has ended.
+    lasting = 3_600_000 if ask.hourly else 0
+    gaps = [
+        (int(str(row[0])) - int(str(row[1])) + lasting, int(str(row[0]))) for row in (found[0].rows if found else [])
+    ]
+    begin, end = _time(first), _time(last)
+    if begin - ask.period.begin_ms > least * 1000:
+        gaps.insert(0, (ask.period.begin_ms, begin))
+    if ask.period.end_ms - end - lasting > least * 1000:
+        gaps.append((end + lasting, ask.period.end_ms))
+    return begin, end, tuple(gaps)
+
+
+def _restarts(ask: _Asking) -> int | None:
+    """How often the time since the start began anew; the bucket of hours sees only those that its least values show."""
+    field = ask.least("uptime")
+    inner = f'SELECT difference("{field}") AS "d" FROM "system" WHERE {ask.scope()}'  # noqa: S608
+    found = ask.value(f'SELECT count("d") FROM ({inner}) WHERE "d" < 0')  # noqa: S608
+    return int(found or 0)
+
+
+def _spreads(ask: _Asking) -> list[Spread]:
+    found = []
+    for quantity in QUANTITIES:
+        table, field = f'"{quantity.measurement}"', quantity.field
+        where = f" AND {quantity.where}" if quantity.where else ""
+        least, most, mean, before, count, counted = ask.all(
+            f'SELECT min("{ask.least(field)}") FROM {table} WHERE {ask.scope()}{where}',  # noqa: S608
+            f'SELECT max("{ask.most(field)}") FROM {table} WHERE {ask.scope()}{where}',  # noqa: S608
+            _mean(ask, quantity, ask.period),
+            _mean(ask, quantity, ask.period.before()),
+            *(
+                f"SELECT {ask.count(field)} FROM {table} WHERE {ask.scope(each)}{where}"  # noqa: S608
+                for each in (ask.period, ask.period.before())
+            ),
+        )
+        low, high, middle, past = (_number(_first(each)) for each in (least, most, mean, before))
+        if low is None or high is None or middle is None:
+            continue
+        # The mean of a few minutes is not comparable with that of a week.
+        if (_number(_first(counted)) or 0) < (_number(_first(count)) or 0) / 2:
+            past = None
+        if quantity.inverted:
+            found.append(
+                Spread(
+                    quantity, 100 - high, _time(most), 100 - middle, 100 - low, _time(least),
+                    None if past is None else 100 - past,
+                )
+            )  # fmt: skip
+        else:
+            found.append(Spread(quantity, low, _time(least), middle, high, _time(most), past))
+    # The room's temperature is what people want; the sensor's own is told only where there is no better.
+    if any(each.quantity is QUANTITIES[0] for each in found):
+        found = [each for each in found if each.quantity is not QUANTITIES[1]]
+    return found
+
+
+def _mean(ask: _Asking, quantity: Quantity, period: Period) -> str:
+    """Each point weighs the same, also where hours are read: docs/influxdb.md."""
+    field = quantity.field
+    where = f"{ask.scope(period)}" + (f" AND {quantity.where}" if quantity.where else "")
+    if not ask.hourly:
+        return f'SELECT mean("{field}") FROM "{quantity.measurement}" WHERE {where}'  # noqa: S608
+    inner = (
+        f'SELECT "{field}" * "{field}__count" AS "s", "{field}__count" AS "n" '  # noqa: S608
+        f'FROM "{quantity.measurement}" WHERE {where}'
+    )
+    return f'SELECT sum("s") / sum("n") FROM ({inner})'  # noqa: S608
+
+
+def _disks(ask: _Asking) -> list[Disk]:
+    tail = f'FROM "disk" WHERE {ask.scope()} AND {DISKS_ONLY} GROUP BY "path"'
+    first, last, full = ask.all(
+        f'SELECT first("used") {tail}', f'SELECT last("used") {tail}', f'SELECT last("used_percent") {tail}'
+    )
+    by_path: dict[str, list[list[Value]]] = {}
+    for answer in (first, last, full):
+        for series in answer:
+            by_path.setdefault(series.tags["path"], []).append(series.rows[0])
+    disks = []
+    for path, rows in sorted(by_path.items()):
+        if len(rows) == 3:
+            numbers = [_number(row[1]) for row in rows]
+            if None not in numbers:
+                begin, end, percent = (float(value or 0) for value in numbers)
+                between = (int(str(rows[1][0])) - int(str(rows[0][0]))) / 1000
+                disks.append(Disk(path, begin, end, percent, between))
+    # The same file system mounted twice is one: containers show theirs under several paths.
+    seen: set[tuple[float, float, float]] = set()
+    return [each for each in disks if (key := each[1:4]) not in seen and not seen.add(key)]  # type: ignore[func-returns-value]
+
+
+_FLAGS = ("under_voltage", "throttled", "frequency_capped", "soft_temperature_limit")
+
+
+def _flags(ask: _Asking) -> dict[str, Flag]:
+    found = {}
+    for name in _FLAGS:
+        true = f'"{name}__max" > 0' if ask.hourly else f'"{name}" = true'
+        boot = f'"{name}_since_boot__max"' if ask.hourly else f'"{name}_since_boot"'
+        readings, held, last, since = ask.all(
+            f'SELECT {ask.count(name)} FROM "pi" WHERE {ask.scope()}',  # noqa: S608
+            f'SELECT {ask.count(name)} FROM "pi" WHERE {ask.scope()} AND {true}'  # noqa: S608
+            if not ask.hourly
+            else f'SELECT sum("v") FROM (SELECT "{name}" * "{name}__count" AS "v" FROM "pi" WHERE {ask.scope()})',  # noqa: S608
+            f'SELECT last("{ask.most(name)}") FROM "pi" WHERE {ask.scope()} AND {true}',  # noqa: S608
+            f'SELECT last({boot}) FROM "pi" WHERE {ask.scope()}',  # noqa: S608
+        )
+        total = _number(_first(readings))
+        if total:
+            found[name] = Flag(
+                int(total), round(_number(_first(held)) or 0), _time(last) if last else None, bool(_first(since))
+            )
+    return found
+
+
+def _errors(ask: _Asking) -> dict[str, int]:
+    """Readings that each collector could not take, where any."""
+    field = "errors"
+    if ask.hourly:
+        inner = f'SELECT "{field}" * "{field}__count" AS "v" FROM "collector" WHERE {ask.scope()} GROUP BY "collector"'  # noqa: S608
+        answer = ask.one(f'SELECT sum("v") FROM ({inner}) GROUP BY "collector"')  # noqa: S608
+    else:
+        answer = ask.one(f'SELECT sum("{field}") FROM "collector" WHERE {ask.scope()} GROUP BY "collector"')  # noqa: S608
+    found = {series.tags["collector"]: round(_number(series.rows[0][1]) or 0) for series in answer}
+    return dict(sorted(found.items()))
+
+
+def _rejected(ask: _Asking) -> int | None:
+    """How many values the validation has refused; None where nothing says whether there was any validation."""
+    scope = f'("device" = {quoted(ask.device)} OR "host" = {quoted(ask.device)}) AND {ask.period.condition()}'
+    if ask.hourly:
+        inner = f'SELECT "count" * "count__count" AS "v" FROM "telemetry_rejected" WHERE {scope}'  # noqa: S608
+        found = ask.value(f'SELECT sum("v") FROM ({inner})')  # noqa: S608
+    else:
+        found = ask.value(f'SELECT sum("count") FROM "telemetry_rejected" WHERE {scope}')  # noqa: S608
+    return None if found is None else int(found)
+
+
+def _events(ask: _Asking) -> int | None:
+    seen = ask.value(f'SELECT {ask.count("frames")} FROM "camera" WHERE {ask.scope()}')  # noqa: S608
+    events = ask.value(
+        f'SELECT {ask.count("area_percent")} FROM "camera_event" WHERE {ask.scope()} AND "kind" = \'start\''  # noqa: S608
+    )
+    if events is None:
+        return 0 if seen else None
+    return int(events)
+
+
+def _origins(ask: _Asking) -> tuple[str, ...]:
+    """``simulated`` and ``replayed``, where anything of the period is."""
+    found = []
+    for tag in ("simulated", "replayed"):
+        answers = ask.all(
+            *(
+                f'SELECT last("{field}") FROM "{name}" WHERE {ask.scope()} AND "{tag}" = \'true\''  # noqa: S608
+                for name, field in (("environment", "temperature_raw_celsius"), ("camera", "frames"))
+            )
+        )
+        found += [tag] if any(answers) else []
+    return tuple(found)
+
+
+_JPEG = re.compile(r"data:image/jpeg;base64,[A-Za-z0-9+/]+={0,2}")
+
+
+def pictures(client: Client, device: str, period: Period, most: int = 6) -> list[Picture]:
+    """The pictures of the events that stood out most, the best first. Texts are kept in the bucket ``raw`` alone."""
+    columns = '"thumbnail", "camera", "area_percent", "duration_seconds"'
+    scope = f'"host" = {quoted(device)} AND {period.condition()}'
+    answer = client.query(
+        f'SELECT top("score", {most}), {columns} FROM "camera_event" '  # noqa: S608
+        f"WHERE {scope} AND \"kind\" = 'end'"
+    )
+    found = []
+    for time, score, thumbnail, camera, area, lasted in answer[0].rows if answer else []:
+        # It goes into a page as it is: nothing but a picture may.
+        if isinstance(thumbnail, str) and _JPEG.fullmatch(thumbnail) and _number(score) is not None:
+            found.append(
+                Picture(
+                    int(str(time)), str(camera or ""), float(str(score)), _number(area), _number(lasted), thumbnail
+                )
+            )  # fmt: skip
+    return sorted(found, key=lambda each: -each.score)

@@ -1,0 +1,207 @@
+"""Where this installation is: addresses, names and files, each from the first place that has it.
+
+1. the option of the command,
+2. the environment variable, which is the same for every command,
+3. ``/etc/sensetig``: ``site.toml``, which the playbook writes on each machine (names and paths, no secrets),
+4. the user's state folder, where ``sensetig setup`` keeps tokens without root.
+
+Options and variables are resolved by :mod:`sensetig.options`; this module reads the rest, checks addresses and reads
+secrets.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
+
+from collectors.core import files
+from sensetig.errors import SiteError
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+#: The folder that holds ``etc``.
+TOP = Path("/")
+
+#: The folder of settings of an installed machine, and the file in it that this module reads.
+ETC, FILE = "etc/sensetig", "site.toml"
+
+OPERATOR_TOKEN, WRITE_TOKEN, READ_TOKEN = "operator.token", "telegraf.token", "grafana.token"
+
+
+class Site(NamedTuple):
+    """An installation.
+
+    Args:
+        tokens: folder with ``operator.token``, ``telegraf.token`` and ``grafana.token``.
+        ca_file: certificates that are trusted besides the system's, or None.
+        grafana_password_file: file with the password of ``grafana_admin``, or None.
+        live_tokens: folder with the token for live points.
+        hub: the machine that has the tokens, where this one is none; or empty.
+    """
+
+    influxdb_url: str = "http://127.0.0.1:8086"
+    organisation: str = "sensetig"
+    bucket: str = "raw"
+    tokens: Path = Path("tokens")
+    ca_file: Path | None = None
+    grafana_url: str = "http://127.0.0.1:3000"
+    grafana_admin: str = "admin"
+    grafana_password_file: Path | None = None
+    live_tokens: Path = Path("live")
+    hub: str = ""
+
+    @property
+    def read_token_file(self) -> Path:
+        """The file of the token that may read every bucket."""
+        return self.tokens / READ_TOKEN
+
+
+_PATHS = ("tokens", "ca_file", "grafana_password_file", "live_tokens")
+
+
+def load(top: Path | None = None, state: Path | None = None) -> Site:
+    """Read what is known of this installation.
+
+    Args:
+        top: the folder that holds ``etc``; None is :data:`TOP`.
+        state: the user's state folder; None is the platform's own.
+
+    Raises:
+        SiteError: ``site.toml`` is damaged.
+    """
+    if state is None:
+        import platformdirs
+
+        state = platformdirs.user_state_path("sensetig")
+    folder = (TOP if top is None else top) / ETC
+    site = Site(tokens=state / "tokens", live_tokens=state / "live")
+    url = _text(folder / "influxdb-url")
+    if url is not None:
+        # A hub that an older playbook has installed: the other paths are where the playbook has always put them.
+        site = site._replace(
+            influxdb_url=url.strip(),
+            tokens=folder / "tokens",
+            live_tokens=folder / "live",
+            grafana_password_file=folder / "tokens" / "grafana-admin.password",
+        )
+    text = _text(folder / FILE)
+    return site if text is None else _described(site, text, folder / FILE)
+
+
+def _described(site: Site, text: str, path: Path) -> Site:
+    """The site with what a ``site.toml`` says; keys of newer versions are ignored. Raises SiteError."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SiteError(f"{path} is not valid TOML ({error}); run the playbook again, which writes it") from None
+    values: dict[str, Any] = {}
+    for key in Site._fields:
+        if key not in document:
+            continue
+        value = document[key]
+        if not isinstance(value, str) or not value:
+            raise SiteError(f"{path}: {key} is {value!r}; it must be a text such as {getattr(Site(), key) or '/…'!s}")
+        values[key] = Path(value) if key in _PATHS else value
+    return site._replace(**values)
+
+
+def _text(path: Path) -> str | None:
+    """The text of a file of the installation; None where there is none. Raises SiteError."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except PermissionError as error:
+        raise SiteError(f"{path} cannot be read: {error.strerror}; run this with sudo") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise SiteError(f"{path} cannot be read: {reason}") from None
+
+
+def checked_url(url: str, server: str, example: str) -> str:
+    """The address of a server without a slash at its end.
+
+    Args:
+        url: as given.
+        server: what it is of, such as ``InfluxDB``.
+        example: an address of the right form.
+
+    Raises:
+        SiteError: it is not an http or https address, or a user or a password is in it, which would be printed.
+    """
+    try:
+        parts = urlsplit(url.strip())
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and not parts.fragment
+        _ = parts.port
+    except ValueError:
+        valid = False
+    if not valid:
+        raise SiteError(f"{redacted(url)!r} is not the URL of {server}; expected one such as {example}")
+    if parts.username is not None or parts.password is not None:
+        raise SiteError(
+            f"the URL of {server} has a user or a password in it, where others can see it: "
+            f"give {redacted(url)}, and name a file of credentials with the option for it"
+        )
+    return url.strip().rstrip("/")
+
+
+def redacted(url: str) -> str:
+    """An address without the user and the password in it.
+
+    >>> redacted("http://pi:secret@hub.example:8086/x")
+    'http://hub.example:8086/x'
+    """
+    before, at, after = url.rpartition("@")
+    scheme, slashes, _ = before.partition("//")
+    return f"{scheme}{slashes}{after}" if at and slashes else after
+
+
+def tls_context(ca_file: Path | None) -> SSLContext:
+    """The authorities that are trusted: the system's, and those of a file. Raises SiteError."""
+    import ssl
+
+    context = ssl.create_default_context()
+    if ca_file is not None:
+        try:
+            context.load_verify_locations(ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise SiteError(f"the certificates in {ca_file} cannot be read: {error.strerror or error}") from None
+    return context
+
+
+def read_token(path: Path, name: str = "the token file") -> str:
+    """The token in a file that only its owner may read.
+
+    Args:
+        path: the file.
+        name: what it is, for messages.
+
+    Raises:
+        SiteError: the file cannot be read, others may read it, or it holds no token.
+    """
+    _check_readable(path, name)
+    return files.read_token(path, name, error=SiteError)
+
+
+def read_password(path: Path, name: str = "the password file") -> str:
+    """The first line of a file that only its owner may read. Raises SiteError."""
+    _check_readable(path, name)
+    return files.read_password(path, name, error=SiteError)
+
+
+def _check_readable(path: Path, name: str) -> None:
+    """Raise SiteError, with what to do, where the reason is this user or this machine."""
+    try:
+        with path.open("rb"):
+            return
+    except PermissionError as error:
+        cure = "; run this with sudo" if os.geteuid() else ""
+        raise SiteError(f"{name} {path} cannot be read: {error.strerror}{cure}") from None
+    except OSError as error:
+        site = load()
+        cure = f"; run this on the hub, {site.hub}" if site.hub and path.parent == site.tokens else ""
+        raise SiteError(f"{name} {path} cannot be read: {error.strerror}{cure}") from None
