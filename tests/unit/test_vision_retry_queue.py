@@ -27,7 +27,7 @@ def contents(kept: RetryQueue) -> list[bytes | None]:
     return [kept.read(kept.next() or "") for _ in range(len(kept))]
 
 
-def test_what_is_kept_comes_back_oldest_first_also_after_a_restart(tmp_path: Path) -> None:
+def test_messages_return_oldest_first_after_a_restart(tmp_path: Path) -> None:
     clock = Clock()
     kept = RetryQueue(str(tmp_path / "new"), 1000, 1, clock)
     for text in (b"one", b"two", b"three"):
@@ -38,7 +38,7 @@ def test_what_is_kept_comes_back_oldest_first_also_after_a_restart(tmp_path: Pat
     assert again.bytes == kept.bytes == 11
 
 
-def test_the_oldest_go_when_there_is_no_more_room_and_are_counted(tmp_path: Path) -> None:
+def test_oldest_messages_are_dropped_and_counted_beyond_the_size_limit(tmp_path: Path) -> None:
     kept = RetryQueue(str(tmp_path), 250, 1, Clock())
     dropped = [kept.add(bytes([number]) * 100) for number in range(4)]
     assert dropped == [0, 0, 1, 1]
@@ -46,14 +46,14 @@ def test_the_oldest_go_when_there_is_no_more_room_and_are_counted(tmp_path: Path
     assert sum(file.stat().st_size for file in tmp_path.iterdir()) == kept.bytes == 200
 
 
-def test_one_that_is_larger_than_all_the_room_does_not_stay(tmp_path: Path) -> None:
+def test_message_larger_than_the_limit_is_not_kept(tmp_path: Path) -> None:
     kept = RetryQueue(str(tmp_path), 10, 1, Clock())
     assert kept.add(b"x" * 11) == 1
     assert list(tmp_path.iterdir()) == []
     assert kept.bytes == 0
 
 
-def test_the_same_message_is_kept_once(tmp_path: Path) -> None:
+def test_same_message_is_stored_once(tmp_path: Path) -> None:
     clock = Clock()
     kept = RetryQueue(str(tmp_path), 1000, 1, clock)
     kept.add(b"one")
@@ -62,7 +62,7 @@ def test_the_same_message_is_kept_once(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_what_has_waited_for_too_long_goes_and_is_counted(tmp_path: Path) -> None:
+def test_expired_messages_are_dropped_and_counted(tmp_path: Path) -> None:
     clock = Clock()
     kept = RetryQueue(str(tmp_path), 1000, 1, clock)
     kept.add(b"one")
@@ -74,7 +74,7 @@ def test_what_has_waited_for_too_long_goes_and_is_counted(tmp_path: Path) -> Non
     assert contents(kept) == [b"two"]
 
 
-def test_a_clock_that_was_set_back_makes_nothing_too_old(tmp_path: Path) -> None:
+def test_clock_set_back_expires_nothing(tmp_path: Path) -> None:
     clock = Clock()
     kept = RetryQueue(str(tmp_path), 1000, 1, clock)
     kept.add(b"one")
@@ -82,7 +82,7 @@ def test_a_clock_that_was_set_back_makes_nothing_too_old(tmp_path: Path) -> None
     assert kept.expire() == 0
 
 
-def test_the_leftover_of_a_write_that_was_cut_off_is_cleared_and_other_files_are_left_alone(tmp_path: Path) -> None:
+def test_incomplete_file_is_removed_and_other_files_are_kept(tmp_path: Path) -> None:
     clock = Clock()
     RetryQueue(str(tmp_path), 1000, 1, clock).add(b"one")
     (whole,) = tmp_path.iterdir()
@@ -93,7 +93,7 @@ def test_the_leftover_of_a_write_that_was_cut_off_is_cleared_and_other_files_are
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted((whole.name, "readme.txt"))
 
 
-def test_one_that_was_taken_away_by_hand_is_forgotten(tmp_path: Path) -> None:
+def test_message_removed_by_hand_is_forgotten(tmp_path: Path) -> None:
     kept = RetryQueue(str(tmp_path), 1000, 1, Clock())
     kept.add(b"one")
     name = kept.next()
@@ -104,14 +104,14 @@ def test_one_that_was_taken_away_by_hand_is_forgotten(tmp_path: Path) -> None:
     assert kept.next() is None
 
 
-def test_one_that_fails_again_does_not_stand_in_the_way_of_the_next(tmp_path: Path) -> None:
+def test_message_that_fails_again_does_not_block_the_next(tmp_path: Path) -> None:
     kept = RetryQueue(str(tmp_path), 1000, 1, Clock())
     for text in (b"one", b"two"):
         kept.add(text)
     assert [kept.read(kept.next() or "") for _ in range(3)] == [b"one", b"two", b"one"]
 
 
-def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+def test_folder_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     kept = RetryQueue(str(tmp_path / "other" / "folder"), 1000, 1, Clock())
     (tmp_path / "other").write_text("")
