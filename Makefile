@@ -54,8 +54,9 @@ dashboards: $(VENV)/.dev ## Build the dashboards' JSON and the alert rules from 
 	$(BIN)/python -m grafana.dashboards
 	$(BIN)/python -m grafana.alerting
 
-reference: $(VENV)/.dev ## Build the metrics reference in docs from the collectors' declarations
+reference: $(VENV)/.dev ## Build the reference pages in docs and the role READMEs in ansible
 	$(BIN)/sensetig reference
+	$(BIN)/python ansible/role_readmes.py
 
 engines: $(VENV)/.demo ## Get Telegraf, InfluxDB and Grafana from the first source that serves
 	@$(BIN)/sensetig engines
