@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 ANSIBLE = Path(__file__).resolve().parent
-SECTIONS = ("What it does", "Variables", "Tags", "Example")
+SECTIONS = ("Purpose", "Variables", "Tags", "Example")
 
 _BLOCK = "<!-- {name}: written by make reference -->\n"
 _END = "<!-- end -->\n"
