@@ -39,6 +39,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         chosen = [item for item in items if (item.get_closest_marker("serial") is not None) == (wanted == "only")]
         config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
         items[:] = chosen
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
     for name in SHARED:
         files = {item.path for item in items if name in getattr(item, "fixturenames", ())}
         for item in items:
