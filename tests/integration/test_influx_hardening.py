@@ -124,3 +124,35 @@ def test_the_tokens_read_and_write_their_buckets_still(influxdb: InfluxDB) -> No
         'from(bucket: "raw") |> range(start: -1h) |> filter(fn: (r) => r._measurement == "hardening")',
     )
     assert (status, "hardening" in text) == (200, True)
+
+
+def delete(influxdb: InfluxDB, token: str) -> int:
+    """The status of a request that deletes the points of this test."""
+    return urllib3.request(
+        "POST",
+        f"{influxdb.url}/api/v2/delete?org={influxdb.org}&bucket={influxdb.raw}",
+        headers={"Authorization": f"Token {token}", "Content-Type": "application/json"},
+        body=b'{"start": "1970-01-01T00:00:00Z", "stop": "1970-01-02T00:00:00Z", "predicate": "host=\\"no-such\\""}',
+        retries=False,
+    ).status
+
+
+def test_the_reading_token_deletes_nothing(influxdb: InfluxDB) -> None:
+    assert delete(influxdb, influxdb.read_token) in (401, 403, 404)
+
+
+def test_a_token_that_writes_a_bucket_may_delete_from_it(influxdb: InfluxDB) -> None:
+    """InfluxDB 2 has no permission to write without deleting; the page on security says so."""
+    assert delete(influxdb, influxdb.write_token) == 204
+
+
+def test_a_token_writes_points_of_any_host(influxdb: InfluxDB) -> None:
+    """InfluxDB's permissions are for buckets, not for series; the page on security says so."""
+    for host in ("hall", "loft"):
+        answer = urllib3.request(
+            "POST",
+            f"{influxdb.url}/api/v2/write?org={influxdb.org}&bucket={influxdb.raw}",
+            headers={"Authorization": f"Token {influxdb.write_token}"},
+            body=f"hardening,host={host} v=1".encode(),
+        )
+        assert answer.status == 204
