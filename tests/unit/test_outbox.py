@@ -18,11 +18,12 @@ from hypothesis import strategies as st
 from starlette.applications import Starlette
 
 from collectors.outbox import Outbox, scan
+from sensetig.errors import OutboxError
 from sensetig.outbox import app
 from sensetig.outbox.batch import Destination, decode, encode
 from sensetig.outbox.delivery import Delivery, deliver
 from sensetig.outbox.lines import split, stamp
-from sensetig.outbox.store import Full, OutboxError, Store
+from sensetig.outbox.store import Full, Store
 from sensetig.outbox.upstream import Refused, Unreachable
 
 RAW = Destination("sensetig", "raw")
