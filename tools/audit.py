@@ -47,7 +47,7 @@ def checks(root: Path = ROOT) -> list[Check]:
     return [
         Check("pip-audit", "https://api.osv.dev/", pip_audit, root),
         *(
-            # The modules have no code of their own: they pin the engines as tools.
+            # The modules have no code: they pin the engines as tools.
             Check("govulncheck", "https://vuln.go.dev/index/db.json", ("go", "run", _GOVULNCHECK, "tool"), each.parent)
             for each in sorted((root / "engines").rglob("go.mod"))
         ),

@@ -25,7 +25,7 @@ from sensetig.errors import BackupError
 #: The member that lists the others, as `sha256sum` does; without it, an archive is not complete.
 SUMS = "SHA256SUMS"
 
-#: Bounds of what is read into memory: members, and the sizes of those that are read as a whole.
+#: Bounds of memory: the number of members, and the sizes of those that are read as a whole.
 MAX_MEMBERS = 100_000
 MAX_SUMS_BYTES = 32 << 20
 _MAX_BYTES = {SUMS: MAX_SUMS_BYTES, "backup.json": 64 << 10, "settings/tokens/operator.token": 64 << 10}

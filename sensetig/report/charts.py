@@ -33,7 +33,7 @@ _STANDS_FOR = {name: f"#fe{index:02x}fe" for index, name in enumerate(NAMES)}
 #: Inches; at 72 points each the text of a chart is as large as that of its legend.
 _WIDE, _HIGH, _LANE = 5.4, 2.3, 0.33
 
-#: Stands for the name of a lane while Matplotlib draws: a name may be a formula, lack glyphs, or look like SVG.
+#: Replaces the name of a lane while Matplotlib draws: a name may be a formula, lack glyphs, or look like SVG.
 _LABEL = "sensetig-label-{}"
 
 

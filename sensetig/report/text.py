@@ -11,7 +11,7 @@ MAX_NAME, MAX_TEXT = 120, 4000
 #: (escape sequences, changes of direction), halves of surrogate pairs, unassigned characters, line separators.
 _INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 
-#: Characters with which a spreadsheet begins a formula, also those that it drops before one.
+#: A spreadsheet takes a text for a formula if it begins with one of these; it drops the invisible ones.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
