@@ -40,8 +40,8 @@ class Quantity(NamedTuple):
 QUANTITIES = (
     Quantity("Room temperature", "environment", "temperature_compensated_celsius", "celsius", "\"sensor\" = 'hts221'"),
     Quantity("Temperature at the sensor", "environment", "temperature_raw_celsius", "celsius", "\"sensor\" = 'hts221'"),
-    Quantity("Humidity at the sensor", "environment", "humidity_raw_percent", "percent"),
-    Quantity("Air pressure", "environment", "pressure_hpa", "pressurehpa"),
+    Quantity("Humidity at the sensor", "environment", "humidity_raw_percent", "percent", "\"sensor\" = 'hts221'"),
+    Quantity("Air pressure", "environment", "pressure_hpa", "pressurehpa", "\"sensor\" = 'lps25h'"),
     Quantity("CPU use", "cpu", "usage_idle", "percent", "\"cpu\" = 'cpu-total'", inverted=True),
     Quantity("Memory use", "mem", "used_percent", "percent", threshold=MEMORY_PERCENT),
     Quantity("The hottest sensor of the device", "temp", "temp", "celsius", peak=True, threshold=PROCESSOR_CELSIUS),
