@@ -119,7 +119,7 @@ OFFSET = 'kind = "offset"\noffset = 1'
         (entry(OFFSET, "2026-02-30"), "is not valid TOML"),
         (entry(OFFSET, '"yesterday"'), "entry 1: valid_from is 'yesterday'"),
         (entry(OFFSET, "12"), "valid_from is 12; it must be a date or a time"),
-        (entry(OFFSET, "1600-01-01"), "beyond the years 1677 to 2262"),
+        (entry(OFFSET, "1600-01-01"), "outside the years 1677 to 2262"),
         (HEAD + OFFSET, "entry 1: valid_from is missing"),
         (entry("offset = 1"), "kind is missing"),
         (entry('kind = "spline"'), "kind is 'spline'; it must be one of offset, gain, two_point, polynomial, end"),
