@@ -1,0 +1,149 @@
+"""The time of a message that has none: the same again when the broker delivers it again.
+
+Telegraf gives a message the time of its arrival, and a message that was not acknowledged arrives again over the next
+connection. The broker then sends what was not acknowledged first, in the order in which it had sent it. So the messages
+of a connection that may not be acknowledged are remembered, with the times that they were given; what comes first over
+the next connection and is one of them, in that order, is given that time again.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
+
+#: Messages that are remembered; the broker has no more than 10,000 that are not acknowledged.
+MAX_MESSAGES = 20_000
+
+#: What is delivered again comes at once. After a pause of so long over a new connection, everything is new.
+_PAUSE_NS = 5_000_000_000
+
+#: A message counts as acknowledged this long after it was written.
+_MARGIN_NS = 2_000_000_000
+
+
+class Sent(NamedTuple):
+    """A message that may not be acknowledged.
+
+    Args:
+        connection: over which it arrived.
+        identity: of its topic and its payload.
+        arrived_ns: when it arrived.
+        time_ns: the time that it was given.
+    """
+
+    connection: str
+    identity: int
+    arrived_ns: int
+    time_ns: int
+
+
+class Journal(Protocol):
+    """Keeps the messages over restarts."""
+
+    def messages(self) -> Iterable[Sent]:
+        """All messages, in their order."""
+        ...
+
+    def append(self, message: Sent) -> None:
+        """Keep a message."""
+        ...
+
+    def forget(self, count: int) -> None:
+        """Remove the oldest messages."""
+        ...
+
+
+class Redelivery:
+    """Gives messages their times.
+
+    Args:
+        journal: keeps the messages over restarts; None for none.
+    """
+
+    def __init__(self, journal: Journal | None = None) -> None:
+        self._journal = journal
+        self._log: deque[Sent] = deque(journal.messages() if journal is not None else ())
+        self._given = {(each.connection, each.identity, each.arrived_ns): each.time_ns for each in self._log}
+        self._connection = ""
+        # Of the connections before: the times, and of each identity the places among them. The next place is beyond
+        # those that came again.
+        self._times: list[int] = []
+        self._places: dict[int, list[int]] = {}
+        self._next = 0
+        self._last_ns = 0
+        if self._log:
+            self._resume()
+
+    def time(self, connection: str, identity: int, arrived_ns: int, acknowledged_ns: int) -> int:
+        """The time of a message.
+
+        Args:
+            connection: Telegraf's connection to the broker, over which the message arrived.
+            identity: 64 bits of its topic and its payload.
+            arrived_ns: when it arrived.
+            acknowledged_ns: what arrived before is acknowledged.
+        """
+        given = self._given.get((connection, identity, arrived_ns))
+        if given is not None:  # the same line once more: from the pipe of a processor that was killed
+            return given
+        if connection != self._connection:
+            self._begin(connection)
+        self._forget(acknowledged_ns)
+        time_ns = self._again(identity, arrived_ns)
+        sent = Sent(connection, identity, arrived_ns, arrived_ns if time_ns is None else time_ns)
+        self._log.append(sent)
+        self._given[connection, identity, arrived_ns] = sent.time_ns
+        if self._journal is not None:
+            self._journal.append(sent)
+        return sent.time_ns
+
+    def _resume(self) -> None:
+        """Go on in the connection of the last message, such as after the end of the processor alone."""
+        last = self._log[-1].connection
+        current = [each for each in self._log if each.connection == last]
+        self._begin(last, len(self._log) - len(current))
+        for each in current:
+            self._again(each.identity, each.arrived_ns)
+
+    def _begin(self, connection: str, count: int | None = None) -> None:
+        self._connection = connection
+        # A message that has come again over another connection is in the log once for each: its latest place counts.
+        before: dict[tuple[int, int], None] = {}
+        for each in list(self._log)[:count]:
+            before.pop((each.identity, each.time_ns), None)
+            before[each.identity, each.time_ns] = None
+        self._times, self._places = [], {}
+        for place, (identity, time_ns) in enumerate(before):
+            self._times.append(time_ns)
+            self._places.setdefault(identity, []).append(place)
+        self._next = self._last_ns = 0
+
+    def _again(self, identity: int, arrived_ns: int) -> int | None:
+        """The time that a message was given before; None where it is new."""
+        if self._next >= len(self._times):
+            return None
+        if self._last_ns and arrived_ns - self._last_ns > _PAUSE_NS:
+            self._next = len(self._times)
+            return None
+        self._last_ns = arrived_ns
+        places = self._places.get(identity, [])
+        index = bisect_left(places, self._next)
+        if index == len(places):
+            return None
+        self._next = places[index] + 1
+        return self._times[places[index]]
+
+    def _forget(self, acknowledged_ns: int) -> None:
+        """Forget what is acknowledged, but not while messages of the connections before are still coming."""
+        count = max(0, len(self._log) - MAX_MESSAGES + 1)
+        if self._next >= len(self._times):
+            limit = acknowledged_ns - _MARGIN_NS
+            while count < len(self._log) and self._log[count].arrived_ns < limit:
+                count += 1
+        for _ in range(count):
+            each = self._log.popleft()
+            self._given.pop((each.connection, each.identity, each.arrived_ns), None)
+        if count and self._journal is not None:
+            self._journal.forget(count)
