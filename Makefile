@@ -59,8 +59,9 @@ dashboards: $(VENV)/.dev ## Build the dashboards' JSON and the alert rules from 
 	$(BIN)/python -m grafana.dashboards
 	$(BIN)/python -m grafana.alerting
 
-reference: $(VENV)/.dev ## Build the reference pages in docs from the declarations of collectors and commands
+reference: $(VENV)/.dev ## Build the reference pages in docs and the variable tables of Ansible's roles
 	$(BIN)/sensetig reference
+	$(BIN)/python ansible/role_readmes.py
 
 engines: $(VENV)/.demo ## Get Telegraf, InfluxDB and Grafana from the first source that serves
 	@$(BIN)/sensetig engines

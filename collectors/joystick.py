@@ -210,7 +210,7 @@ def _opened(context: Context) -> Stick:
         return _emulator()
     from collectors.sensehat import hat
 
-    if backend == "auto" and not hat.present(context.values[SYS_ROOT]):
+    if backend == "auto" and not hat.is_present(context.values[SYS_ROOT]):
         raise NotApplicable(
             f"no Sense HAT was found in {context.values[SYS_ROOT]}; to use another joystick, set "
             "SENSETIG_JOYSTICK_BACKEND to hat, emulator or simulated"
@@ -236,9 +236,9 @@ def _hat() -> Stick:
 
 
 def _emulator() -> Stick:
-    from collectors.sensehat.emulator import joystick_socket, require
+    from collectors.sensehat.emulator import joystick_socket, require_emulator
 
-    require()
+    require_emulator()
     from sense_emu.stick import SenseStick
 
     return LibraryStick(SenseStick(), simulated=True, left=joystick_socket())

@@ -20,6 +20,7 @@ _EXTRAS = {
     "certificate": "enrolment",
     "engines": "engines",
     "enrol": "enrolment",
+    "outbox": "outbox",
     "report": "report",
     "revoke": "enrolment",
 }

@@ -23,6 +23,10 @@ class BackupError(OperatorError):
     """A backup cannot be made or restored."""
 
 
+class OutboxError(OperatorError):
+    """The outbox cannot work."""
+
+
 class SecurityError(OperatorError):
     """A certificate, an enrolment or a credential cannot be made or revoked."""
 

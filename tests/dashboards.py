@@ -1,4 +1,4 @@
-"""What the tests of the dashboards share: their targets, and the queries that Grafana makes of them.
+"""Shared by the tests of the dashboards: their targets, and the queries that Grafana makes of them.
 
 The values of variables are put in as Grafana's InfluxQL datasource does it:
 https://grafana.com/docs/grafana/latest/datasources/influxdb/template-variables/
@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+import pytest
 
 from grafana.dashboards import FOLDER
 from grafana.dashboards.lib import buckets
 
 #: The datasource of annotations, and of what InfluxQL cannot say.
 FLUX = "sensetig-flux"
+
+Kind = TypeVar("Kind")
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -87,6 +91,17 @@ def marks(dashboard: Mapping[str, Any]) -> Iterator[Target]:
         if "query" not in each["target"]:
             continue  # Grafana's own alerts
         yield Target(dashboard["uid"], each["name"], each["target"]["refId"], each["target"]["query"])
+
+
+def hold(items: Iterable[Kind], faults: Callable[[Kind], Iterable[str]], name: Callable[[Kind], str] = str) -> None:
+    """Fail with all faults of all items, a line each, so that one test names every item at fault.
+
+    Args:
+        faults: gives a sentence for each fault of an item.
+    """
+    __tracebackhide__ = True
+    if lines := [f"{name(item)}: {fault}" for item in items for fault in faults(item)]:
+        pytest.fail("\n".join(lines))
 
 
 def seconds(text: str) -> int:

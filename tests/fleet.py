@@ -27,7 +27,10 @@ class Device(NamedTuple):
         status: what the state of its telemetry says.
         started_seconds, deployed_seconds: how long ago it started, and got its version.
         retired: whether it was taken out of service.
-        gateway: whether it is known through a hub only, without collectors of its own.
+        gateway: whether it is known through a hub only, and runs no collectors itself.
+        outdoors: the temperature of another sensor, in °C.
+        interval_seconds: time between its samples.
+        twin: whether another machine reports under the same name.
         air: the temperatures that its Sense HAT tells, as the fields are called between ``temperature_`` and
             ``_celsius``.
     """
@@ -51,17 +54,21 @@ class Device(NamedTuple):
     retired: bool = False
     gateway: bool = False
     air: Mapping[str, float] = {}
+    outdoors: float | None = None
+    interval_seconds: float = 10
+    twin: bool = False
 
 
 #: One device for each thing that can be wrong, beside some that are well.
 DEVICES = (
     Device("pi-attic", celsius=71.4, cpu_percent=64, air={"raw": 33.9, "compensated": 28.3}),
     Device("pi-barn", "farm", silent_seconds=5 * 3600, status="late", version="0.1.3"),
-    Device("pi-cellar", disk_percent=91.2),
+    Device("pi-cellar", disk_percent=91.2, outdoors=11.3),
     Device("pi-gate", "farm", under_voltage=True, under_voltage_since_boot=True, throttled=True, celsius=82.5),
     Device("pi-greenhouse", "farm", rejected=42, failing=("sensehat",), air={"raw": 31.2}),
-    Device("pi-hall", under_voltage_since_boot=True, disk_percent=83.0, started_seconds=410),
+    Device("pi-hall", under_voltage_since_boot=True, disk_percent=83.0, started_seconds=410, twin=True),
     Device("pi-kitchen", deployed_seconds=300, air={"raw": 27.4, "compensated": 22.0, "calibrated": 21.6}),
+    Device("pi-meadow", "farm", silent_seconds=1500, interval_seconds=1800),
     Device("pi-shed", silent_seconds=2 * 3600, retired=True),
     Device("pi-workshop", "farm", silent_seconds=240, cpu_percent=38),
     Device("plug-freezer", gateway=True, messages=2_214, version=""),
@@ -103,7 +110,12 @@ def at(device: Device, now: float, end: float) -> Iterator[Metric]:
     up = int(device.started_seconds - (end - now))
     # Before its last start a device had been up for a day, and somewhat.
     uptime = up if up >= 0 else max(100_000 + up, 0)
-    yield point("system", {"uptime": uptime, "load1": device.cpu_percent / 25, "n_cpus": 4})
+    system: dict[str, FieldValue] = {"uptime": uptime, "load1": device.cpu_percent / 25, "n_cpus": 4}
+    system |= {
+        "interval_seconds": float(device.interval_seconds),
+        "boot_number": 4711 + device.twin * int(now // 10 % 2),
+    }
+    yield point("system", system)
     yield point("cpu", {"usage_idle": 100 - device.cpu_percent - 3 * ((now // 60) % 2)}, cpu="cpu-total")
     yield point("mem", {"used_percent": 37.5})
     yield point("temp", {"temp": device.celsius - ((now // 30) % 3)}, sensor="cpu_thermal")
@@ -123,6 +135,8 @@ def at(device: Device, now: float, end: float) -> Iterator[Metric]:
     if device.air:
         told: dict[str, FieldValue] = {f"temperature_{kind}_celsius": value for kind, value in device.air.items()}
         yield point("environment", told, device=device.name, sensor="hts221", simulated="true")
+    if device.outdoors is not None:
+        yield point("environment", {"temperature_raw_celsius": device.outdoors}, device=device.name, sensor="bme280")
     if device.rejected:
         tags = {"device": device.name, "measurement": "environment", "field": "humidity_raw_percent"}
         yield point("telemetry_rejected", {"value": 0.0, "count": 1}, reason="out_of_range", **tags)

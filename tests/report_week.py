@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterator
 
 from collectors.camera.backends.simulated import SCRIPTS, Scene
-from collectors.camera.thumbnail import data_uri
+from collectors.camera.encoding import thumbnail_uri
 from collectors.core.line_protocol import FieldValue, Metric, Series, encode
 
 HOUR = 3600
@@ -46,7 +46,7 @@ def lines(host: str, begin: int, seconds: int, step: int, *, seed: int = 1) -> I
 
 def _thumbnail(second: float) -> str:
     """A visitor in the simulated camera's scene."""
-    return data_uri(Scene(4, SCRIPTS["mixed"]).draw(second), 240)
+    return thumbnail_uri(Scene(4, SCRIPTS["mixed"]).draw(second), 240)
 
 
 def _line(measurement: str, tags: dict[str, str], fields: dict[str, FieldValue], at: int) -> str:

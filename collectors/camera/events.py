@@ -1,4 +1,4 @@
-"""Makes events of detections: a state machine without clock, camera or output."""
+"""Groups detections into motion events: a state machine without clock, camera or output."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class Event(NamedTuple, Generic[T]):
-    """The start of an event, or its end; both have the same id.
+    """The start or the end of an event; both have the same id.
 
     Args:
         kind: ``start`` or ``end``.
@@ -22,10 +22,10 @@ class Event(NamedTuple, Generic[T]):
         duration_seconds: from the first to the last frame with motion so far.
         score: the highest so far.
         area_percent: the largest so far.
-        box: where the area was largest.
-        frames: frames with motion so far.
-        interrupted: whether it was ended before the motion had.
-        picture: what was handed in with the frame whose area was largest.
+        box: at the largest area.
+        frames: number of frames with motion so far.
+        interrupted: whether the event ended before the motion did.
+        picture: the object passed with the frame of the largest area.
     """
 
     kind: str
@@ -41,7 +41,7 @@ class Event(NamedTuple, Generic[T]):
 
 
 def event_id(start_ns: int, camera: str) -> str:
-    """UTC to the microsecond, and the camera's name in lower case: in the order of time, and fit for a path.
+    """UTC to the microsecond and the camera's name in lower case: sorts by time, and is valid in a path.
 
     >>> event_id(1_700_000_000_123_456_789, "Front Door")
     '20231114T221320.123456Z-front-door'
@@ -51,81 +51,81 @@ def event_id(start_ns: int, camera: str) -> str:
     return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(seconds))}.{nanoseconds // 1000:06d}Z-{name}"
 
 
-class _Run(Generic[T]):
-    """Frames with motion that belong together."""
+class _Motion(Generic[T]):
+    """Frames with motion that belong to one event."""
 
     def __init__(self, seconds: float, time_ns: int) -> None:
-        self.began = self.last = seconds
+        self.start = self.last = seconds
         self.start_ns = time_ns
         self.frames = 0
         self.score = self.area = 0.0
         self.box = Box(0, 0, 0, 0)
         self.picture: T | None = None
 
-    def add(self, seconds: float, seen: Detection, picture: T) -> None:
+    def add(self, seconds: float, detection: Detection, picture: T) -> None:
         self.last = seconds
         self.frames += 1
-        self.score = max(self.score, seen.score)
-        if seen.box is not None and (self.picture is None or seen.area_percent > self.area):
-            self.area, self.box, self.picture = seen.area_percent, seen.box, picture
+        self.score = max(self.score, detection.score)
+        if detection.box is not None and (self.picture is None or detection.area_percent > self.area):
+            self.area, self.box, self.picture = detection.area_percent, detection.box, picture
 
 
-class Events(Generic[T]):
+class EventTracker(Generic[T]):
     """Follows the frames of one camera.
 
     Args:
         camera: its name.
-        consecutive: how many frames in a row need motion for an event to start.
-        gap_seconds: how long nothing may move until the event has ended.
+        consecutive: number of consecutive frames with motion that start an event.
+        gap_seconds: time without motion that ends an event.
     """
 
     def __init__(self, camera: str, consecutive: int, gap_seconds: float) -> None:
         self._camera = camera
         self._consecutive = consecutive
         self._gap = gap_seconds
-        self._run: _Run[T] | None = None
+        self._motion: _Motion[T] | None = None
         self._open = False
 
-    def follow(self, seconds: float, time_ns: int, seen: Detection, picture: T) -> Iterator[Event[T]]:
-        """What a frame brings about.
+    def update(self, seconds: float, time_ns: int, detection: Detection, picture: T) -> Iterator[Event[T]]:
+        """The events that a frame starts or ends.
 
         Args:
             seconds: monotonic time of the frame.
             time_ns: its wall clock, nanoseconds since 1970.
-            seen: what the detector found in it.
-            picture: kept while it is the best of the event, and handed out with it.
+            detection: the detector's result for it.
+            picture: kept while it is the best of the event, and returned with it.
         """
-        if self._open and self._run is not None and seconds - self._run.last >= self._gap:
+        if self._open and self._motion is not None and seconds - self._motion.last >= self._gap:
             yield from self.finish(interrupted=False)
-        if not seen.moving:
+        if not detection.moving:
             if not self._open:
-                self._run = None
+                self._motion = None
             return
-        if self._run is None:
-            self._run = _Run(seconds, time_ns)
-        self._run.add(seconds, seen, picture)
-        if not self._open and self._run.frames >= self._consecutive:
+        if self._motion is None:
+            self._motion = _Motion(seconds, time_ns)
+        self._motion.add(seconds, detection, picture)
+        if not self._open and self._motion.frames >= self._consecutive:
             self._open = True
-            yield self._event("start", self._run, interrupted=False)
+            yield self._event("start", self._motion, interrupted=False)
 
     def finish(self, *, interrupted: bool) -> Iterator[Event[T]]:
-        """The end of the event that is open, with its duration so far; nothing where none is."""
-        run, was_open = self._run, self._open
-        self._run, self._open = None, False
-        if was_open and run is not None:
-            yield self._event("end", run, interrupted=interrupted)
+        """The end of the open event, with its duration so far; nothing if none is open."""
+        motion, was_open = self._motion, self._open
+        self._motion, self._open = None, False
+        if was_open and motion is not None:
+            yield self._event("end", motion, interrupted=interrupted)
 
-    def _event(self, kind: str, run: _Run[T], *, interrupted: bool) -> Event[T]:
-        assert run.picture is not None
+    def _event(self, kind: str, motion: _Motion[T], *, interrupted: bool) -> Event[T]:
+        assert motion.picture is not None
         return Event(
             kind,
-            event_id(run.start_ns, self._camera),
-            run.start_ns,
-            run.last - run.began,
-            run.score,
-            run.area,
-            run.box,
-            run.frames,
+            event_id(motion.start_ns, self._camera),
+            motion.start_ns,
+            motion.last - motion.start,
+            motion.score,
+            motion.area,
+            motion.box,
+            motion.frames,
             interrupted,
-            run.picture,
+            motion.picture,
         )

@@ -1,7 +1,7 @@
-"""Areas of the picture that are left out: polygons written as text, drawn as an array.
+"""Areas of the image that detection ignores: polygons parsed from text, and rendered as an array.
 
-A mask is written in per cent of the picture's width and height, so that it holds at any size: corners are
-``across,down``, with spaces between them, and polygons have a semicolon between them.
+Corners are ``across,down`` in percent of the image's width and height, so that a mask fits any image size. Spaces
+separate corners, and semicolons separate polygons.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from typing import Any, TypeAlias
 
 from collectors.core.api import Unavailable
 
-#: Corners, across and down, in per cent of the picture.
+#: Corners, across and down, in percent of the image.
 Polygon: TypeAlias = tuple[tuple[float, float], ...]
 
-_EXAMPLE = "write it as 0,0 50,0 50,30 in per cent of the picture, with a semicolon between two polygons"
+_EXAMPLE = "write it as 0,0 50,0 50,30 in percent of the image, with a semicolon between two polygons"
 
 
-def polygons(text: str) -> tuple[Polygon, ...]:
-    """The polygons that a text spells. Raises Unavailable, saying what is wrong, for any other text.
+def parse_polygons(text: str) -> tuple[Polygon, ...]:
+    """Parse polygons. Raises Unavailable, with the reason, for invalid text.
 
-    >>> polygons("0,0 50,0 50,30; 80,80 100,80 100,100")
+    >>> parse_polygons("0,0 50,0 50,30; 80,80 100,80 100,100")
     (((0.0, 0.0), (50.0, 0.0), (50.0, 30.0)), ((80.0, 80.0), (100.0, 80.0), (100.0, 100.0)))
-    >>> polygons("")
+    >>> parse_polygons("")
     ()
     """
     return tuple(_polygon(part) for part in text.split(";") if part.strip())
@@ -47,14 +47,14 @@ def _corner(text: str) -> tuple[float, float]:
     try:
         corner = float(across), float(down)
     except ValueError:
-        raise Unavailable(f"the mask has {text!r} where a corner should be; {_EXAMPLE}") from None
+        raise Unavailable(f"the mask has {text!r} instead of a corner; {_EXAMPLE}") from None
     if not all(math.isfinite(each) and 0 <= each <= 100 for each in corner):
-        raise Unavailable(f"the mask's corner {text} lies outside the picture, which goes from 0,0 to 100,100")
+        raise Unavailable(f"the mask's corner {text} lies outside the image, which spans 0,0 to 100,100")
     return corner
 
 
-def seen(masks: tuple[Polygon, ...], width: int, height: int) -> Any:
-    """An array of that size: 255 where motion is looked for, 0 within a polygon."""
+def visible_area(masks: tuple[Polygon, ...], width: int, height: int) -> Any:
+    """An array of that size: 255 where motion is detected, 0 inside a polygon."""
     import cv2
     import numpy as np
 

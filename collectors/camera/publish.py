@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 
-from collectors.camera import publish_settings as settings
+from collectors.camera import settings
+from collectors.camera.encoding import jpeg_within
 from collectors.core.api import Unavailable
 from collectors.core.errors import ErrorReporter
 from collectors.core.line_protocol import FieldValue
@@ -45,16 +46,7 @@ def picture(image: Image, limit: int = MAX_PICTURE_BYTES) -> bytes:
 
     Raises ValueError when it does not fit even at the smallest size.
     """
-    wide = image.shape[1]
-    while wide >= _MIN_WIDTH:
-        high = max(1, round(image.shape[0] * wide / image.shape[1]))
-        small = image if wide == image.shape[1] else cv2.resize(image, (wide, high), interpolation=cv2.INTER_AREA)
-        for quality in _QUALITIES:
-            done, encoded = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, quality])
-            if done and encoded.size <= limit:
-                return bytes(encoded.tobytes())
-        wide = wide * 3 // 4
-    raise ValueError(f"a picture of {image.shape[1]}x{image.shape[0]} does not fit {limit} bytes")
+    return jpeg_within(image, limit, _QUALITIES, width=image.shape[1], min_width=_MIN_WIDTH)
 
 
 class _Job(NamedTuple):
@@ -105,12 +97,12 @@ class Publisher:
         self._encoder = threading.Thread(target=self._encode, name="publish", daemon=True)
         self._encoder.start()
 
-    def see(self, frame: Frame, seen: Detection) -> None:
+    def on_frame(self, frame: Frame, detection: Detection) -> None:
         """Report the errors of the other threads; the picture itself is not needed."""
-        del frame, seen
+        del frame, detection
         self._errors.drain(self._report.error)
 
-    def event(self, event: Event[Frame]) -> Mapping[str, FieldValue]:
+    def on_event(self, event: Event[Frame]) -> Mapping[str, FieldValue]:
         """Publish the picture of an event; the point gets no fields from it."""
         if event.kind in self._kinds:
             time_ns = event.start_ns
@@ -164,7 +156,7 @@ class Publisher:
 
 def open_publisher(values: Values, device: str, backend: Backend, report: ErrorReporter) -> Publisher:
     """The publisher of the settings. Raises Unavailable when the broker's URL or files cannot be used."""
-    from collectors.camera.backends import Stills
+    from collectors.camera.backends import SupportsStills
 
     broker = read_broker(
         values[settings.PUBLISH_URL] or "",
@@ -180,5 +172,5 @@ def open_publisher(values: Values, device: str, backend: Backend, report: ErrorR
         values[settings.PUBLISH_AT],
         values[settings.PUBLISH_QUEUE],
         report,
-        backend.still if isinstance(backend, Stills) else None,
+        backend.still if isinstance(backend, SupportsStills) else None,
     )

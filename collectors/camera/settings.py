@@ -1,78 +1,115 @@
-"""The settings of the camera collector, and what the parts make of them."""
+"""All settings of the camera collector, and the two groups of them that the detection is configured with.
+
+Imports neither numpy nor OpenCV, so that commands and documentation can read the declarations cheaply.
+"""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from collectors.camera import backend_settings, control_settings, detection_settings, media_settings, publish_settings
-from collectors.camera.detection_settings import SCENE as SCENE
-from collectors.camera.masks import Polygon, polygons
+from collectors.camera.masks import Polygon, parse_polygons
 from collectors.core.settings import Setting, Values
+
+# --- Source ---
 
 BACKEND = Setting(
     "backend",
     str,
     "auto",
-    "Where pictures come from; auto takes the source, or the first camera found.",
+    "Where frames come from; auto takes the source, or the first camera found.",
     choices=("auto", "picamera2", "opencv", "simulated"),
 )
 SOURCE: Setting[str | None] = Setting(
     "source", str, None, "A video file, a device (/dev/video0, or its number), or a URL (rtsp, http)."
 )
-NAME: Setting[str | None] = Setting("name", str, None, "The camera's name, its tag; by default after its source.")
-
-SYS_ROOT = Setting("sys_root", str, "/sys", "Where sysfs is, which lists the devices.")
-
-WIDTH = Setting("width", int, 640, "Width asked of a device, in pixels.", low=64, high=8192)
-HEIGHT = Setting("height", int, 480, "Height asked of a device, in pixels.", low=48, high=8192)
+NAME: Setting[str | None] = Setting(
+    "name", str, None, "Name of the camera, its tag; derived from the source by default."
+)
+SYS_ROOT = Setting("sys_root", str, "/sys", "Where sysfs is mounted, which lists the devices.")
+WIDTH = Setting("width", int, 640, "Width requested from a device, in pixels.", low=64, high=8192)
+HEIGHT = Setting("height", int, 480, "Height requested from a device, in pixels.", low=48, high=8192)
 FRAME_RATE = Setting(
     "frame_rate",
     float,
     10.0,
-    "Pictures a second taken from a device or a stream, or simulated; a file has its own.",
+    "Frames per second taken from a device, a stream or a simulated scene; a file has its own rate.",
     low=0.1,
     high=120,
 )
 TIMEOUT_SECONDS = Setting(
-    "timeout_seconds", float, 10.0, "How long a device or a stream may give no picture.", low=1, high=60
+    "timeout_seconds", float, 10.0, "Maximum time without a frame from a device or a stream.", low=1, high=60
 )
-
+RECONNECT_SECONDS = Setting(
+    "reconnect_seconds",
+    float,
+    60.0,
+    "Maximum delay between attempts to reopen a lost camera or stream; 0 ends the collector instead.",
+    low=0,
+    high=3600,
+)
 PACE = Setting(
     "pace",
     float,
     1.0,
-    "How many times faster than recorded a file is played, or a scene simulated; 0 is as fast as possible.",
+    "Playback speed of a file or a simulated scene; 2 is twice as fast as recorded, 0 is as fast as possible.",
     low=0,
     high=1000,
 )
-REPEAT = Setting("repeat", bool, False, "Whether a file begins again at its end, rather than ending the collector.")
-FRAMES = Setting("frames", int, 0, "End after so many pictures; 0 is no limit.", low=0)
-SEED = Setting("seed", int, 1, "Which of the simulated scenes is played.", low=0)
+REPEAT = Setting("repeat", bool, False, "Whether to restart a file at its end instead of ending the collector.")
+FRAMES = Setting("frames", int, 0, "Number of frames after which to end; 0 is no limit.", low=0)
+SCENE = Setting(
+    "scene",
+    str,
+    "mixed",
+    "Scene that the simulated backend plays.",
+    choices=("mixed", "person", "light", "rain", "dusk", "shake", "covered", "frozen"),
+)
+SEED = Setting("seed", int, 1, "Seed of the simulated scene.", low=0)
 
-STATUS_SECONDS = Setting("status_seconds", float, 10.0, "How often the status is emitted.", low=1, high=3600)
+# --- CSI camera ---
+
+CAMERA_NUMBER = Setting("camera_number", int, 0, "Index of the camera in the list of libcamera.", low=0, high=15)
+MAIN_WIDTH = Setting(
+    "main_width", int, 0, "Width of a CSI camera's photos and clips; 0 selects the width by model.", low=0, high=1920
+)
+MAIN_HEIGHT = Setting(
+    "main_height", int, 0, "Height of a CSI camera's photos and clips; 0 selects the height by model.", low=0, high=1920
+)
+UPSIDE_DOWN = Setting("upside_down", bool, False, "Whether a CSI camera is mounted upside down.")
+AUTOFOCUS = Setting(
+    "autofocus",
+    str,
+    "auto",
+    "Focus of a CSI camera; auto is continuous where the lens can move.",
+    choices=("auto", "continuous", "off"),
+)
+FOCUS_METRES = Setting(
+    "focus_metres", float, 0.0, "Fixed focus distance, with autofocus off; 0 is infinity.", low=0, high=100
+)
+EXPOSURE_VALUE = Setting(
+    "exposure_value", float, 0.0, "Exposure compensation of a CSI camera, in stops.", low=-8, high=8
+)
+EXPOSURE_SECONDS = Setting(
+    "exposure_seconds", float, 0.0, "Fixed exposure time of a CSI camera; 0 is automatic.", low=0, high=10
+)
+GAIN = Setting("gain", float, 0.0, "Fixed gain of a CSI camera; 0 is automatic.", low=0, high=64)
+
+# --- Detection ---
+
 DETECT_WIDTH = Setting(
-    "detect_width",
-    int,
-    160,
-    "About how wide the picture is that motion is looked for in, in pixels.",
-    low=64,
-    high=1920,
+    "detect_width", int, 160, "Approximate width of the image used for detection, in pixels.", low=64, high=1920
 )
-MIN_AREA_PERCENT = Setting("min_area_percent", float, 0.5, "Share of the picture that has to move.", low=0.01, high=50)
-CONSECUTIVE_FRAMES = Setting(
-    "consecutive_frames", int, 3, "How many frames in a row need motion for an event to start.", low=1, high=100
-)
-EVENT_GAP_SECONDS = Setting(
-    "event_gap_seconds", float, 10.0, "How long nothing may move until an event has ended.", low=0.1, high=3600
+MIN_AREA_PERCENT = Setting(
+    "min_area_percent", float, 0.5, "Minimum share of the image that must move.", low=0.01, high=50
 )
 WARM_UP_SECONDS = Setting(
-    "warm_up_seconds", float, 2.0, "How long the background is learned before motion is looked for.", low=0, high=60
+    "warm_up_seconds", float, 2.0, "Time to learn the background before detection starts.", low=0, high=60
 )
 LIGHT_SWITCH_PERCENT = Setting(
     "light_switch_percent",
     float,
     50.0,
-    "Share of the picture that, changed at once, means that the light was switched.",
+    "Share of the image that must change at once to count as a switched light.",
     low=5,
     high=100,
 )
@@ -80,7 +117,7 @@ NOISE_FACTOR = Setting(
     "noise_factor",
     float,
     5.0,
-    "How many times the noise of the picture a pixel has to differ to count as changed.",
+    "Minimum difference of a changed pixel, in multiples of the image noise.",
     low=1,
     high=50,
 )
@@ -88,53 +125,190 @@ LEAST_DIFFERENCE = Setting(
     "least_difference",
     float,
     12.0,
-    "How many of 255 grey levels a pixel has to differ at least, however little noise there is.",
+    "Minimum difference of a changed pixel in grey levels (of 255), whatever the noise.",
     low=1,
     high=254,
 )
 BACKGROUND_SECONDS = Setting(
-    "background_seconds", float, 20.0, "How fast the background follows what stays.", low=0.5, high=3600
+    "background_seconds",
+    float,
+    20.0,
+    "Time constant with which the background follows lasting changes.",
+    low=0.5,
+    high=3600,
 )
+MASK = Setting(
+    "mask",
+    str,
+    "",
+    "Areas to ignore: corners in percent, such as 0,0 50,0 50,30; separate parse_polygons with semicolons.",
+)
+SHAKE_PERCENT = Setting(
+    "shake_percent",
+    float,
+    5.0,
+    "Maximum camera shake that is not counted as motion, in percent of the image width; 0 disables it.",
+    low=0,
+    high=20,
+)
+COVERED_SECONDS = Setting(
+    "covered_seconds",
+    float,
+    5.0,
+    "Time without image detail after which the lens counts as covered; 0 disables the alarm.",
+    low=0,
+    high=3600,
+)
+FROZEN_SECONDS = Setting(
+    "frozen_seconds",
+    float,
+    30.0,
+    "Time with identical frames after which the camera counts as frozen; 0 disables the alarm.",
+    low=0,
+    high=3600,
+)
+
+# --- Events and status ---
+
+CONSECUTIVE_FRAMES = Setting(
+    "consecutive_frames", int, 3, "Number of consecutive frames with motion that start an event.", low=1, high=100
+)
+EVENT_GAP_SECONDS = Setting(
+    "event_gap_seconds", float, 10.0, "Time without motion that ends an event.", low=0.1, high=3600
+)
+STATUS_SECONDS = Setting("status_seconds", float, 10.0, "Interval of the status.", low=1, high=3600)
 THUMBNAIL_WIDTH = Setting(
-    "thumbnail_width", int, 240, "Width of a thumbnail at most, in pixels; it shrinks to fit 12 KiB.", low=32, high=640
+    "thumbnail_width",
+    int,
+    240,
+    "Maximum width of a thumbnail, in pixels; it shrinks to fit 12 KiB.",
+    low=32,
+    high=640,
 )
 
-SETTINGS: tuple[Setting[Any], ...] = (
-    BACKEND,
-    SOURCE,
-    NAME,
-    SYS_ROOT,
-    WIDTH,
-    HEIGHT,
-    FRAME_RATE,
-    TIMEOUT_SECONDS,
-    PACE,
-    REPEAT,
-    FRAMES,
-    SEED,
-    STATUS_SECONDS,
-    DETECT_WIDTH,
-    MIN_AREA_PERCENT,
-    CONSECUTIVE_FRAMES,
-    EVENT_GAP_SECONDS,
-    WARM_UP_SECONDS,
-    LIGHT_SWITCH_PERCENT,
-    NOISE_FACTOR,
-    LEAST_DIFFERENCE,
-    BACKGROUND_SECONDS,
-    THUMBNAIL_WIDTH,
-    *detection_settings.SETTINGS,
-    *media_settings.SETTINGS,
-    *backend_settings.SETTINGS,
-    *control_settings.SETTINGS,
-    *publish_settings.SETTINGS,
+# --- Media ---
+
+MEDIA_DIR: Setting[str | None] = Setting(
+    "media_dir", str, None, "Folder for snapshots and clips, one per camera; unset, none are kept."
+)
+MEDIA_MEGABYTES = Setting(
+    "media_megabytes", int, 2000, "Maximum size of all media, in MB; the oldest are deleted first.", low=1
+)
+MEDIA_DAYS = Setting("media_days", int, 30, "Maximum age of media, in days.", low=1, high=36500)
+CLIPS = Setting("clips", bool, True, "Whether to record clips in addition to snapshots.")
+CLIP_ENCODER = Setting(
+    "clip_encoder", str, "libx264", "FFmpeg's name of the H.264 encoder that PyAV uses, such as h264_v4l2m2m."
+)
+CLIP_SECONDS_MOST = Setting(
+    "clip_seconds_most", float, 120.0, "Maximum length of a clip, however long the motion lasts.", low=1, high=3600
+)
+PRE_CAPTURE_SECONDS = Setting(
+    "pre_capture_seconds", float, 3.0, "Time before the motion that a clip includes.", low=0, high=60
+)
+POST_CAPTURE_SECONDS = Setting(
+    "post_capture_seconds", float, 3.0, "Time after the last motion that a clip includes.", low=0, high=600
+)
+PRE_CAPTURE_MEGABYTES = Setting(
+    "pre_capture_megabytes",
+    int,
+    32,
+    "Maximum memory for frames before the motion and frames waiting to be encoded, in MB.",
+    low=1,
+    high=1024,
 )
 
+# --- Control over HTTP ---
 
-class Sensitivity(NamedTuple):
-    """What the detector takes for motion. Units are in the names; the settings say what each means."""
+CONTROL_PORT = Setting("control_port", int, 0, "Port of the HTTP control; 0 disables it.", low=0, high=65535)
+CONTROL_HOST = Setting(
+    "control_host",
+    str,
+    "127.0.0.1",
+    "Address that the HTTP control listens on; an address beyond loopback needs a token and a certificate.",
+)
+CONTROL_TOKEN_FILE: Setting[str | None] = Setting(
+    "control_token_file", str, None, "File with the token of HTTP requests; readable by its owner only (0600)."
+)
+CONTROL_CERTIFICATE: Setting[str | None] = Setting(
+    "control_certificate", str, None, "File with the certificate chain (PEM) of the HTTP control."
+)
+CONTROL_KEY: Setting[str | None] = Setting("control_key", str, None, "File with the certificate's private key (PEM).")
+STREAMS_MOST = Setting("streams_most", int, 2, "Maximum number of viewers of the live stream.", low=1, high=16)
+STREAM_FRAME_RATE = Setting(
+    "stream_frame_rate", float, 10.0, "Maximum frame rate of the live stream, per second.", low=0.1, high=60
+)
 
-    width: int = DETECT_WIDTH.default
+# --- Control over MQTT ---
+
+COMMAND_URL: Setting[str | None] = Setting(
+    "command_url",
+    str,
+    None,
+    "MQTT broker for commands (mqtt://user@127.0.0.1, mqtts://user@host); unset, no commands are accepted.",
+)
+COMMAND_PASSWORD_FILE: Setting[str | None] = Setting(
+    "command_password_file", str, None, "File with the password for that broker; readable by its owner only (0600)."
+)
+COMMAND_CA_FILE: Setting[str | None] = Setting(
+    "command_ca_file", str, None, "CA certificates (PEM) to verify that broker with; the system's by default."
+)
+COMMAND_DEVICE: Setting[str | None] = Setting(
+    "command_device", str, None, "Name of the device in the topics; the host name by default."
+)
+COMMAND_ALLOW = Setting(
+    "command_allow",
+    str,
+    "camera_ping,camera_photo,camera_video,camera_detection",
+    "Allowed commands, separated by commas.",
+)
+COMMAND_IDS_FILE = Setting(
+    "command_ids_file",
+    str,
+    "/var/lib/sensetig/camera/command-ids.json",
+    "File that stores command ids until they expire; its folder is created.",
+)
+
+# --- Publishing to the collector vision ---
+
+PUBLISH_URL: Setting[str | None] = Setting(
+    "publish_url",
+    str,
+    None,
+    "MQTT broker that receives event images for the collector vision: mqtt://[USER@]HOST[:PORT], or mqtts://.",
+)
+PUBLISH_PASSWORD_FILE: Setting[str | None] = Setting(
+    "publish_password_file", str, None, "File whose first line is the password for that broker."
+)
+PUBLISH_CA_FILE: Setting[str | None] = Setting(
+    "publish_ca_file", str, None, "CA certificates (PEM) to verify that broker with; the system's by default."
+)
+PUBLISH_AT = Setting(
+    "publish_at",
+    str,
+    "both",
+    "Whether to publish the image at the start of an event, the best image at its end, or both.",
+    choices=("start", "end", "both"),
+)
+PUBLISH_QUEUE = Setting(
+    "publish_queue",
+    int,
+    16,
+    "Maximum number of images waiting for the broker; further ones are dropped.",
+    low=1,
+    high=200,
+)
+
+#: Every setting declared above, in that order.
+SETTINGS: tuple[Setting[Any], ...] = tuple(value for value in globals().values() if isinstance(value, Setting))
+
+
+# A field of the following two has the name, type and default of the setting it is read from.
+
+
+class DetectorConfig(NamedTuple):
+    """What the detector counts as motion."""
+
+    detect_width: int = DETECT_WIDTH.default
     min_area_percent: float = MIN_AREA_PERCENT.default
     warm_up_seconds: float = WARM_UP_SECONDS.default
     light_switch_percent: float = LIGHT_SWITCH_PERCENT.default
@@ -142,15 +316,15 @@ class Sensitivity(NamedTuple):
     least_difference: float = LEAST_DIFFERENCE.default
     background_seconds: float = BACKGROUND_SECONDS.default
     mask: tuple[Polygon, ...] = ()
-    shake_percent: float = detection_settings.SHAKE_PERCENT.default
-    covered_seconds: float = detection_settings.COVERED_SECONDS.default
-    frozen_seconds: float = detection_settings.FROZEN_SECONDS.default
+    shake_percent: float = SHAKE_PERCENT.default
+    covered_seconds: float = COVERED_SECONDS.default
+    frozen_seconds: float = FROZEN_SECONDS.default
 
 
-class Plan(NamedTuple):
-    """All that the collector does with the pictures of its backend."""
+class Config(NamedTuple):
+    """How the collector processes the frames of its backend."""
 
-    sensitivity: Sensitivity = Sensitivity()
+    detector: DetectorConfig = DetectorConfig()
     consecutive_frames: int = CONSECUTIVE_FRAMES.default
     event_gap_seconds: float = EVENT_GAP_SECONDS.default
     status_seconds: float = STATUS_SECONDS.default
@@ -159,26 +333,14 @@ class Plan(NamedTuple):
     repeat: bool = REPEAT.default
 
 
-def plan(values: Values) -> Plan:
-    """What the settings ask for. Raises Unavailable for a mask that is none."""
-    return Plan(
-        Sensitivity(
-            width=values[DETECT_WIDTH],
-            min_area_percent=values[MIN_AREA_PERCENT],
-            warm_up_seconds=values[WARM_UP_SECONDS],
-            light_switch_percent=values[LIGHT_SWITCH_PERCENT],
-            noise_factor=values[NOISE_FACTOR],
-            least_difference=values[LEAST_DIFFERENCE],
-            background_seconds=values[BACKGROUND_SECONDS],
-            mask=polygons(values[detection_settings.MASK]),
-            shake_percent=values[detection_settings.SHAKE_PERCENT],
-            covered_seconds=values[detection_settings.COVERED_SECONDS],
-            frozen_seconds=values[detection_settings.FROZEN_SECONDS],
-        ),
-        consecutive_frames=values[CONSECUTIVE_FRAMES],
-        event_gap_seconds=values[EVENT_GAP_SECONDS],
-        status_seconds=values[STATUS_SECONDS],
-        thumbnail_width=values[THUMBNAIL_WIDTH],
-        frames=values[FRAMES],
-        repeat=values[REPEAT],
-    )
+def load_config(values: Values) -> Config:
+    """The configuration that the settings describe. Raises Unavailable for an invalid mask."""
+    given = {setting.name: values[setting] for setting in SETTINGS}
+    given["mask"] = parse_polygons(given["mask"])
+    given["detector"] = DetectorConfig(**{name: given[name] for name in DetectorConfig._fields})
+    return Config(**{name: given[name] for name in Config._fields})
+
+
+def control_enabled(values: Values) -> bool:
+    """Whether the settings enable control over HTTP or MQTT."""
+    return bool(values[CONTROL_PORT]) or values[COMMAND_URL] is not None

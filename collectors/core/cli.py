@@ -98,8 +98,9 @@ def _parser(name: str, module: Module) -> argparse.ArgumentParser:
 
 def _read_settings(path: str, *, required: bool) -> str | None:
     try:
-        with open(path, encoding="utf-8-sig") as file:  # some editors begin a file with a byte order mark
-            return file.read()
+        with open(path, "rb") as file:
+            # Some editors start a file with a byte order mark. The codec for it would take longer to import.
+            return file.read().removeprefix(b"\xef\xbb\xbf").decode()
     except FileNotFoundError:
         if required:
             raise SettingsError(f"{path}: there is no such settings file; name another, or leave it out") from None

@@ -36,12 +36,12 @@ RESERVED_TAGS, RESERVED_FIELDS = frozenset(("time", "_field", "_measurement")), 
 #: How many encoded names and series are cached; a machine has some hundred.
 _MAX_CACHED = 4096
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
-_UNSAFE_BACKSLASH = re.compile(r'\\+(?=[,= "\x00-\x1f\x7f]|$)')
-_UNSAFE_IN_MEASUREMENT = re.compile(r"\\+(?=[, \x00-\x1f\x7f]|$)")
-_NAME_SPECIAL = re.compile(r"([,= ])")
-_MEASUREMENT_SPECIAL = re.compile(r"([, ])")
+#: Patterns are compiled where a text needs one, which is rare: together they take longer than a whole batch.
+_SURROGATE = r"[\ud800-\udfff]"
+_UNSAFE_BACKSLASH = r'\\+(?=[,= "\x00-\x1f\x7f]|$)'
+_UNSAFE_IN_MEASUREMENT = r"\\+(?=[, \x00-\x1f\x7f]|$)"
+
+_CONTROL_TO_SPACE = dict.fromkeys((*range(0x20), 0x7F), " ")
 _STRING_NEWLINES = {"\n": "\\n", "\r": "\\r"}
 
 
@@ -71,7 +71,7 @@ class Series:
                 cleaned[clean_name(key)] = clean_name(value)
         self.measurement = measurement
         self.tags: Mapping[str, str] = cleaned
-        escaped = _MEASUREMENT_SPECIAL.sub(r"\\\1", measurement)
+        escaped = measurement.replace(",", "\\,").replace(" ", "\\ ")
         pairs = "".join(f",{_escape(key)}={_escape(cleaned[key])}" for key in sorted(cleaned))
         self.prefix = f"{escaped}{pairs} "
         if _is_too_long(self.prefix):
@@ -136,9 +136,12 @@ def clean_measurement(text: str) -> str:
     return "/" + cleaned[1:] if cleaned.startswith("#") else cleaned
 
 
-def _clean(text: str, unsafe: re.Pattern[str]) -> str:
-    whole = _SURROGATE.sub("\ufffd", text)
-    return _CONTROL.sub(" ", unsafe.sub(lambda run: "/" * len(run[0]), whole))
+def _clean(text: str, unsafe: str) -> str:
+    if not text.isascii():
+        text = re.sub(_SURROGATE, "\ufffd", text)
+    if "\\" in text:
+        text = re.sub(unsafe, lambda run: "/" * len(run[0]), text)
+    return text if text.isprintable() else text.translate(_CONTROL_TO_SPACE)
 
 
 def clean_string(text: str) -> str:
@@ -149,11 +152,11 @@ def clean_string(text: str) -> str:
     if "\n" in text or "\r" in text:
         for character, spelling in _STRING_NEWLINES.items():
             text = text.replace(character, spelling)
-    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
+    return text if text.isascii() else re.sub(_SURROGATE, "\ufffd", text)
 
 
 def _escape(name: str) -> str:
-    return _NAME_SPECIAL.sub(r"\\\1", name)
+    return name.replace(",", "\\,").replace("=", "\\=").replace(" ", "\\ ")
 
 
 def _is_too_long(name: str) -> bool:

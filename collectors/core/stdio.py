@@ -6,8 +6,6 @@ once their results are written: if this process is killed before, the next reade
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import select
 import signal
@@ -27,6 +25,8 @@ _AT_ONCE = 2
 
 def widen(descriptor: int) -> bool:
     """Widen a pipe to :data:`PIPE_BYTES`; False where it is not a pipe, or where the user has too many wide ones."""
+    import fcntl  # here, since only processors need it
+
     try:
         fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     except OSError:
@@ -46,9 +46,11 @@ class PeekingPipe:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        from errno import EINVAL
+
         self._tee = _tee()
         if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is no pipe")
+            raise OSError(EINVAL, "it is no pipe")
         self._shown, self._copy = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         widen(self._copy)
         self._peeked = 0
@@ -85,12 +87,13 @@ class PeekingPipe:
 def _tee() -> Callable[[int, int, int], int]:
     """tee(2), which Python lacks; it raises OSError as the functions of ``os`` do."""
     import ctypes
+    from errno import ENOSYS
 
     library = ctypes.CDLL(None, use_errno=True)
     try:
         function = library.tee
     except AttributeError:
-        raise OSError(errno.ENOSYS, "this system has no tee(2)") from None
+        raise OSError(ENOSYS, "this system has no tee(2)") from None
     function.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_size_t, ctypes.c_uint)
     function.restype = ctypes.c_ssize_t
 

@@ -1,4 +1,4 @@
-"""From readings to lines: what is valid is emitted, what is not is counted."""
+"""Converts readings to lines: emits valid values, and counts invalid ones as errors."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from collectors.sensehat import (
     psychrometrics,
 )
 from collectors.sensehat.orientation import heading
-from collectors.sensehat.readings import Reading, Stuck, Vector, admitted, zeros_removed
+from collectors.sensehat.readings import Reading, StuckDetector, Vector, replace_zeros, valid_fields
 
 _Values = Mapping[str, FieldValue | None]
 
-#: What is computed from readings is rounded to so many digits; no sensor of the board resolves more.
+#: Decimal places of derived values; no sensor of the board has a finer resolution.
 DIGITS = 3
 
 
@@ -33,27 +33,27 @@ class Source(Protocol):
 
     @property
     def tags(self) -> Mapping[str, str]:
-        """The tags that its lines carry besides the device and the sensor."""
+        """Tags of its lines, in addition to device and sensor."""
         ...
 
     def read(self) -> Iterable[Reading]:
-        """The readings that are due now: one from a board, none, one or several from a recording."""
+        """The readings that are due now: one from a board; none, one or several from a recording."""
         ...
 
     def close(self) -> None:
-        """Let go of devices and files."""
+        """Close devices and files."""
         ...
 
 
-class Lines:
-    """Makes the lines of a reading, and remembers what it takes to notice a stuck sensor.
+class LineBuilder:
+    """Builds the lines of a reading, and detects stuck sensors.
 
     Args:
         device: the tag of that name.
         tags: further tags of every line.
-        factor_hts221, factor_lps25h: of the compensation, or None for none.
-        stale_after: see :class:`~collectors.sensehat.readings.Stuck`.
-        refuse: is told in a sentence of each value that is not valid.
+        factor_hts221, factor_lps25h: compensation factors; None disables the compensation.
+        stale_after: see :class:`~collectors.sensehat.readings.StuckDetector`.
+        on_error: takes a message for each invalid value.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Lines:
         factor_hts221: float | None,
         factor_lps25h: float | None,
         stale_after: int,
-        refuse: Callable[[str], None],
+        on_error: Callable[[str], None],
     ) -> None:
         tags = {"device": device, **tags}
         self._hts221 = Series(ENVIRONMENT.name, {**tags, "sensor": "hts221"})
@@ -72,34 +72,34 @@ class Lines:
         self._colour = Series(COLOUR.name, tags)
         self._factor_hts221 = factor_hts221
         self._factor_lps25h = factor_lps25h
-        self._stuck = Stuck(stale_after)
-        self._refuse = refuse
+        self._stuck = StuckDetector(stale_after)
+        self._on_error = on_error
 
-    def of(self, reading: Reading, now_ns: int) -> Iterator[Metric]:
-        """The lines of a reading, at its own time or, where it has none, at *now_ns*."""
-        reading = zeros_removed(reading)
+    def build(self, reading: Reading, now_ns: int) -> Iterator[Metric]:
+        """The lines of a reading, at its own time or, if it has none, at *now_ns*."""
+        reading = replace_zeros(reading)
         time_ns = now_ns if reading.time_ns is None else reading.time_ns
         for series, fields in (
-            (self._hts221, self._of_hts221(reading)),
-            (self._lps25h, self._of_lps25h(reading)),
-            (self._imu, self._of_imu(reading)),
-            (self._colour, self._of_colour(reading)),
+            (self._hts221, self._fields_of_hts221(reading)),
+            (self._lps25h, self._fields_of_lps25h(reading)),
+            (self._imu, self._fields_of_imu(reading)),
+            (self._colour, self._fields_of_colour(reading)),
         ):
             if fields:
                 yield Metric(series, fields, time_ns)
 
     def _valid(self, measurement: Measurement, sensor: str, values: _Values) -> dict[str, FieldValue]:
-        """The values of a sensor that are valid; none of them where it is stuck."""
-        fields = admitted(measurement, sensor, values, self._refuse)
-        if fields and self._stuck.repeats(sensor, tuple(values.values())):
-            self._refuse(
-                f"{sensor} gave the very same reading again and again and is taken as stuck; its readings are left "
-                "out until they change. Restart the collector, and check the board's seat on the header"
+        """The valid values of a sensor; none if it is stuck."""
+        fields = valid_fields(measurement, sensor, values, self._on_error)
+        if fields and self._stuck.is_stuck(sensor, tuple(values.values())):
+            self._on_error(
+                f"{sensor} repeats the same reading and counts as stuck; its readings are dropped until they change. "
+                "Restart the collector, and check the board's seat on the header"
             )
             return {}
         return fields
 
-    def _of_hts221(self, reading: Reading) -> dict[str, FieldValue]:
+    def _fields_of_hts221(self, reading: Reading) -> dict[str, FieldValue]:
         fields = self._valid(
             ENVIRONMENT,
             "hts221",
@@ -113,27 +113,29 @@ class Lines:
             return fields
         raw = float(fields["temperature_raw_celsius"])
         dew_point = psychrometrics.dew_point(raw, float(fields["humidity_raw_percent"]))
-        fields.update(admitted(ENVIRONMENT, "hts221", {"dew_point_celsius": round(dew_point, DIGITS)}, self._refuse))
+        fields.update(
+            valid_fields(ENVIRONMENT, "hts221", {"dew_point_celsius": round(dew_point, DIGITS)}, self._on_error)
+        )
         if "temperature_compensated_celsius" in fields:
             compensated = psychrometrics.without_cpu_heat(
                 raw, float(fields["temperature_cpu_celsius"]), float(fields["compensation_factor"])
             )
             humidity = psychrometrics.humidity_at(compensated, dew_point)
             if humidity > 100:
-                self._refuse(
+                self._on_error(
                     "the compensated temperature is below the dew point, so the compensation factor is too small "
-                    "for this case; humidity_compensated_percent is left out"
+                    "for this case; humidity_compensated_percent is dropped"
                 )
             else:
                 fields["humidity_compensated_percent"] = round(humidity, DIGITS)
         return fields
 
-    def _of_lps25h(self, reading: Reading) -> dict[str, FieldValue]:
+    def _fields_of_lps25h(self, reading: Reading) -> dict[str, FieldValue]:
         temperature = reading.temperature_pressure
         if temperature is not None and not math.isnan(temperature) and not -30 <= temperature <= 105:
-            # Both sensors share the field, which is declared with the wider range of the HTS221.
-            self._refuse(
-                "lps25h gave a temperature_raw_celsius outside its range of -30 to 105 celsius; it is left out"
+            # Both sensors share the field, whose declared range is the wider one of the HTS221.
+            self._on_error(
+                "lps25h returned a temperature_raw_celsius outside its range of -30 to 105 celsius; it is dropped"
             )
             temperature = None
         fields = self._valid(
@@ -148,30 +150,30 @@ class Lines:
         return fields
 
     def _add_cpu(self, fields: dict[str, FieldValue], sensor: str, cpu: float | None, factor: float | None) -> None:
-        """The CPU's temperature beside a sensor's own, and the sensor's without the CPU's heat."""
+        """Add the CPU's temperature, and the sensor's temperature without the CPU's heat."""
         if "temperature_raw_celsius" not in fields:
             return
-        fields.update(admitted(ENVIRONMENT, "the CPU", {"temperature_cpu_celsius": cpu}, self._refuse))
+        fields.update(valid_fields(ENVIRONMENT, "the CPU", {"temperature_cpu_celsius": cpu}, self._on_error))
         if factor is None:
             return
         if "temperature_cpu_celsius" not in fields:
-            self._refuse(
-                f"{sensor} has a compensation factor, and there is no CPU temperature to compensate with; see sys_root"
+            self._on_error(
+                f"{sensor} has a compensation factor, but there is no CPU temperature to compensate with; see sys_root"
             )
             return
         compensated = psychrometrics.without_cpu_heat(
             float(fields["temperature_raw_celsius"]), float(fields["temperature_cpu_celsius"]), factor
         )
         fields.update(
-            admitted(
+            valid_fields(
                 ENVIRONMENT,
                 f"the compensation of {sensor}",
                 {"temperature_compensated_celsius": round(compensated, DIGITS), "compensation_factor": factor},
-                self._refuse,
+                self._on_error,
             )
         )
 
-    def _of_imu(self, reading: Reading) -> dict[str, FieldValue]:
+    def _fields_of_imu(self, reading: Reading) -> dict[str, FieldValue]:
         values: dict[str, FieldValue | None] = {}
         if reading.attitude is not None:
             values.update(zip(("pitch_degrees", "roll_degrees", "yaw_degrees"), reading.attitude, strict=True))
@@ -189,14 +191,14 @@ class Lines:
             try:
                 fields["heading_degrees"] = round(heading(acceleration, magnetic), DIGITS)
             except ValueError as error:
-                self._refuse(f"{error}")
+                self._on_error(f"{error}")
         return fields
 
-    def _of_colour(self, reading: Reading) -> dict[str, FieldValue]:
+    def _fields_of_colour(self, reading: Reading) -> dict[str, FieldValue]:
         if reading.colour is None:
             return {}
-        # Never taken as stuck: in the dark it reads 0 all night.
-        return admitted(COLOUR, "the colour sensor", reading.colour._asdict(), self._refuse)
+        # Never counts as stuck: in the dark it reads 0 all night.
+        return valid_fields(COLOUR, "the colour sensor", reading.colour._asdict(), self._on_error)
 
 
 def _vector(fields: Mapping[str, FieldValue], name: str, unit: str) -> Vector | None:
@@ -204,10 +206,10 @@ def _vector(fields: Mapping[str, FieldValue], name: str, unit: str) -> Vector | 
     return None if None in values else Vector(*(float(value) for value in values if value is not None))
 
 
-def lines_of(context: Context, tags: Mapping[str, str]) -> Lines:
-    """The making of lines as the settings want it."""
+def make_line_builder(context: Context, tags: Mapping[str, str]) -> LineBuilder:
+    """The line builder with the configured device and compensation."""
     values = context.values
-    return Lines(
+    return LineBuilder(
         values[DEVICE] or context.host,
         tags,
         values[FACTOR],
@@ -217,19 +219,19 @@ def lines_of(context: Context, tags: Mapping[str, str]) -> Lines:
     )
 
 
-class SenseHat:
-    """The collector: asks its source for the readings that are due, and makes lines of them."""
+class SenseHatCollector:
+    """The collector: reads its source, and emits the lines of each reading."""
 
     def __init__(self, context: Context, source: Source) -> None:
         self._source = source
         self._clock_ns = context.clock_ns
-        self._lines = lines_of(context, source.tags)
+        self._lines = make_line_builder(context, source.tags)
 
     def collect(self) -> Iterator[Metric]:
-        """The lines of every reading that is due."""
+        """The lines of each reading that is due."""
         for reading in self._source.read():
-            yield from self._lines.of(reading, self._clock_ns())
+            yield from self._lines.build(reading, self._clock_ns())
 
     def close(self) -> None:
-        """Let go of the source."""
+        """Close the source."""
         self._source.close()

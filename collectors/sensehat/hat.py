@@ -1,7 +1,7 @@
-"""The board itself, through the sense-hat library; the emulator's library has the same methods.
+"""The board, through the sense-hat library; the emulator's library has the same methods.
 
-Only methods that leave the fusion of the orientation as it is are used: ``get_compass``, ``get_gyroscope`` and
-``get_accelerometer`` switch sensors off and on. A contract test holds this module against the library's source.
+Only methods that do not disturb the fusion of the orientation are used: ``get_compass``, ``get_gyroscope`` and
+``get_accelerometer`` switch sensors off and on. A contract test compares this module with the library's source.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from collectors.core.api import Context, Unavailable
 from collectors.sensehat import COLOUR_CYCLES, COLOUR_GAIN, SYS_ROOT, thermal
 from collectors.sensehat.readings import INVALID, Attitude, Colour, Reading, Vector
 
-#: The name of the board's LED matrix among the frame buffers, by which the library finds the board, too.
+#: Name of the frame buffer of the board's LED matrix, by which the library finds the board as well.
 FRAME_BUFFER = "RPi-Sense FB"
 
-#: A fresh process reads nothing valid for 40 to 80 ms, until the sensors have converted once. So long is waited
-#: at the start, in steps of the HTS221's conversions at 12.5 Hz.
-SETTLE_STEPS, SETTLE_STEP_SECONDS = 6, 0.08
+#: A new process reads no valid values for 40 to 80 ms, until the sensors have converted once. Wait for that at the
+#: start, in steps of the HTS221's conversions at 12.5 Hz.
+MAX_READY_CHECKS, READY_CHECK_SECONDS = 6, 0.08
 
 T = TypeVar("T")
 
 
 class Library(Protocol):
-    """What is used of ``sense_hat.SenseHat``; the arguments and results are as the library has them.
+    """The methods used of ``sense_hat.SenseHat``, with the library's arguments and results.
 
-    The integer 0 stands for a value that is not valid; a valid one is a float.
+    The integer 0 is an invalid value; a valid one is a float.
     """
 
     def get_humidity(self) -> float:
@@ -68,10 +68,10 @@ class Library(Protocol):
 
 
 class LibraryWithColour(Library, Protocol):
-    """The colour sensor, which the emulator's library does not know."""
+    """The colour sensor, which the emulator's library does not have."""
 
     def has_colour_sensor(self) -> bool:
-        """Whether the board has one; without it, ``colour`` prints a complaint to stdout."""
+        """Whether the board has one; otherwise ``colour`` prints a warning to stdout."""
         ...
 
     @property
@@ -80,8 +80,8 @@ class LibraryWithColour(Library, Protocol):
         ...
 
 
-def present(sys_root: str) -> bool:
-    """Whether the kernel has found a Sense HAT."""
+def is_present(sys_root: str) -> bool:
+    """Whether the kernel has detected a Sense HAT."""
     for path in glob.glob(os.path.join(sys_root, "class", "graphics", "fb*", "name")):
         with open(path, encoding="ascii", errors="replace") as file:
             if file.read().strip() == FRAME_BUFFER:
@@ -89,27 +89,27 @@ def present(sys_root: str) -> bool:
     return False
 
 
-class Aside:
-    """Sends what C code prints to one descriptor to another, for as long as it is entered.
+class RedirectedOutput:
+    """Redirects one file descriptor to another while the context is active, including output of C code.
 
-    RTIMULib, where it is built without HAL_QUIET, tells on stdout of its settings file and of the sensors that
-    it starts (RTIMULib/RTIMUHal.h); stdout is for lines alone.
+    RTIMULib, if built without HAL_QUIET, reports its settings file and the sensors that it starts on stdout
+    (RTIMULib/RTIMUHal.h), which is reserved for lines.
     """
 
     def __init__(self, descriptor: int = 1, other: int = 2) -> None:
         self._descriptor = descriptor
         self._other = other
-        self._kept = -1
+        self._saved = -1
 
     def __enter__(self) -> None:
-        self._kept = os.dup(self._descriptor)
+        self._saved = os.dup(self._descriptor)
         os.dup2(self._other, self._descriptor)
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        os.dup2(self._kept, self._descriptor)
-        os.close(self._kept)
+        os.dup2(self._saved, self._descriptor)
+        os.close(self._saved)
 
 
 class Board:
@@ -117,12 +117,12 @@ class Board:
 
     Args:
         library: the opened board.
-        colour: its colour sensor, or None where it has none.
+        colour: its colour sensor; None if it has none.
         zone: the folder of the CPU's thermal zone, or None.
-        refuse: is told in a sentence of each part that fails; the others go on.
-        tags: what its lines carry besides device and sensor.
-        gyro: whether the gyroscope is read.
-        at_close: called at the end.
+        on_error: takes a message for each value that fails; the others are still read.
+        tags: tags of its lines, in addition to device and sensor.
+        gyro: whether to read the gyroscope.
+        on_close: called at the end.
     """
 
     tags: Mapping[str, str]
@@ -132,33 +132,33 @@ class Board:
         library: Library,
         colour: Any,
         zone: str | None,
-        refuse: Callable[[str], None],
+        on_error: Callable[[str], None],
         *,
         tags: Mapping[str, str] | None = None,
         gyro: bool = True,
-        at_close: Callable[[], None] | None = None,
+        on_close: Callable[[], None] | None = None,
     ) -> None:
         self.tags = tags or {}
         self._library = library
         self._colour = colour
         self._zone = zone
-        self._refuse = refuse
+        self._on_error = on_error
         self._gyro = gyro
-        self._at_close = at_close
+        self._on_close = on_close
 
-    def settle(self, sleep: Callable[[float], None]) -> None:
-        """Start every sensor, and wait until both of the environment have converted once, half a second at most."""
+    def wait_until_ready(self, sleep: Callable[[float], None]) -> None:
+        """Start all sensors, and wait until humidity and pressure have been converted once, at most half a second."""
         try:
             self._library.get_orientation_radians()
-            for _ in range(SETTLE_STEPS):
+            for _ in range(MAX_READY_CHECKS):
                 if self._library.get_humidity() and self._library.get_pressure():
                     return
-                sleep(SETTLE_STEP_SECONDS)
+                sleep(READY_CHECK_SECONDS)
         except OSError:
-            return  # a sensor that does not start is told of by the first reading, beside those that do
+            return  # the first reading reports a sensor that does not start
 
     def read(self) -> Iterator[Reading]:
-        """One reading, each part of it as far as it could be had."""
+        """One reading; values that fail are None."""
         library = self._library
         reading = Reading(
             humidity=self._part("humidity", lambda: _valid(library.get_humidity())),
@@ -184,8 +184,8 @@ class Board:
     def _part(self, name: str, read: Callable[[], T]) -> T | None:
         try:
             return read()
-        except Exception as error:  # noqa: BLE001 - the library lets all kinds through, and one part never stops the others
-            self._refuse(f"the {name} cannot be read: {type(error).__name__}: {error}")
+        except Exception as error:  # noqa: BLE001 - the library raises exceptions of any type, and one value must not stop the others
+            self._on_error(f"the {name} cannot be read: {type(error).__name__}: {error}")
             return None
 
     def _read_colour(self) -> Colour:
@@ -193,13 +193,13 @@ class Board:
         return Colour(red, green, blue, clear, self._colour.gain)
 
     def close(self) -> None:
-        """Let go; the library itself has nothing to close."""
-        if self._at_close is not None:
-            self._at_close()
+        """Call ``on_close``; the library itself has nothing to close."""
+        if self._on_close is not None:
+            self._on_close()
 
 
 def _valid(value: float) -> float:
-    """The value as a float; the library's integer 0 says that the sensor gave none."""
+    """The value as a float; the library's integer 0 means that it is invalid."""
     return INVALID if type(value) is int and value == 0 else float(value)
 
 
@@ -208,7 +208,7 @@ def _vector(axes: Mapping[str, float]) -> Vector:
 
 
 def _attitude(axes: Mapping[str, float]) -> Attitude:
-    """Degrees from 0 to 360, as the library's own ``get_orientation`` has them."""
+    """Degrees from 0 to 360, like the library's ``get_orientation``."""
     return Attitude(*(_turn(math.degrees(_valid(axes[axis]))) for axis in ("pitch", "roll", "yaw")))
 
 
@@ -216,8 +216,8 @@ def _turn(degrees: float) -> float:
     return degrees + 360 if degrees < 0 else degrees
 
 
-def prepare_colour(library: LibraryWithColour, gain: int, cycles: int, refuse: Callable[[str], None]) -> Any:
-    """The board's colour sensor, set up; None where it has none, or where it refuses, which is told."""
+def prepare_colour(library: LibraryWithColour, gain: int, cycles: int, on_error: Callable[[str], None]) -> Any:
+    """Set up the board's colour sensor; None if it has none, or if that fails, which is reported."""
     if not library.has_colour_sensor():
         return None
     sensor = library.colour
@@ -225,27 +225,27 @@ def prepare_colour(library: LibraryWithColour, gain: int, cycles: int, refuse: C
         sensor.gain = gain
         sensor.integration_cycles = cycles
     except Exception as error:  # noqa: BLE001 - see Board._part; the other sensors are read without it
-        refuse(f"the colour sensor does not take gain {gain} and {cycles} cycles, and is left out: {error}")
+        on_error(f"the colour sensor rejects gain {gain} and {cycles} cycles, and is not read: {error}")
         return None
     return sensor
 
 
 def open_source(context: Context) -> Board:
-    """The board of this machine. Raises Unavailable when the library is missing or cannot open it."""
+    """Open the board of this machine. Raises Unavailable if the library is missing or cannot open it."""
     try:
         from sense_hat import SenseHat as Opened
     except ImportError as error:
         raise Unavailable(
-            f"the Sense HAT's library is not to be had ({error}); install it with: sudo apt install sense-hat, and "
-            "create the environment with --system-site-packages, since its part RTIMU comes only that way"
+            f"the Sense HAT's library cannot be imported ({error}); install it with: sudo apt install sense-hat, and "
+            "create the virtual environment with --system-site-packages, since pip cannot install its part RTIMU"
         ) from None
     values = context.values
     try:
-        with Aside():
+        with RedirectedOutput():
             library = Opened()
             colour = prepare_colour(library, values[COLOUR_GAIN], values[COLOUR_CYCLES], context.report.error)
             board = Board(library, colour, thermal.cpu_zone(values[SYS_ROOT]), context.report.error)
-            board.settle(time.sleep)
+            board.wait_until_ready(time.sleep)
     except (OSError, RuntimeError) as error:
         raise Unavailable(
             f"the Sense HAT cannot be opened: {error}; check that it sits on the header, that I2C is enabled "

@@ -1,7 +1,7 @@
 """Heading from gravity and the earth's magnetic field.
 
-Axes are those of the Sense HAT's library: x forward, y to the right, z down, and acceleration reads +1 g on
-z when the board lies flat with its LEDs up.
+Axes are those of the Sense HAT's library: x forward, y to the right, z down; acceleration is +1 g on z when the board
+lies flat with its LEDs up.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from collectors.sensehat.readings import Vector
 
 
 def heading(acceleration: Vector, magnetic: Vector) -> float:
-    """Degrees clockwise from magnetic north that the x axis points to, 0 up to 360, tilt taken out.
+    """Direction of the x axis in degrees clockwise from magnetic north, 0 up to 360, tilt-compensated.
 
-    Freescale (NXP) AN4248, "Implementing a tilt-compensated eCompass", equations 13, 15 and 22. Unlike the
-    yaw that the library's fusion follows over many readings, it depends on this reading alone. Iron near the
-    board that has not been calibrated for shifts it, as it does the fusion's yaw.
+    Freescale (NXP) AN4248, "Implementing a tilt-compensated eCompass", equations 13, 15 and 22. Unlike the yaw of the
+    library's fusion, which follows many readings, it depends on this reading only. Uncalibrated iron near the board
+    shifts it, as it shifts the fusion's yaw.
 
     Raises:
-        ValueError: when there is no gravity, or no magnetic field across it, to tell a direction by.
+        ValueError: there is no gravity, or no magnetic field perpendicular to it.
 
     >>> heading(Vector(0.0, 0.0, 1.0), Vector(20.0, 0.0, 45.0))
     0.0
@@ -38,6 +38,6 @@ def heading(acceleration: Vector, magnetic: Vector) -> float:
     )
     west = magnetic.y * math.cos(roll) - magnetic.z * math.sin(roll)
     if north == 0 and west == 0:
-        raise ValueError("the magnetic field has no part across gravity, so there is no heading")
+        raise ValueError("the magnetic field has no component perpendicular to gravity, so there is no heading")
     degrees = math.degrees(math.atan2(-west, north)) % 360
     return 0.0 if degrees == 360 else degrees

@@ -1,6 +1,6 @@
-"""Moist air: dew point, relative humidity at another temperature, and the heat of the CPU taken out of a reading.
+"""Moist air: dew point, relative humidity at another temperature, and compensation of the CPU's heat.
 
-Temperatures are in degrees Celsius, pressures of vapour in hPa, relative humidities in percent over water.
+Temperatures are in degrees Celsius, vapour pressures in hPa, relative humidities in percent over water.
 
 Sources:
     WMO-No. 8, Guide to Instruments and Methods of Observation, Volume I, Annex 4.B: the saturation vapour
@@ -16,7 +16,7 @@ _HPA, _SLOPE, _CELSIUS = 6.112, 17.62, 243.12
 
 
 def saturation_vapour_pressure(celsius: float) -> float:
-    """Pressure of saturated vapour over water, in hPa.
+    """Saturation vapour pressure over water, in hPa.
 
     >>> round(saturation_vapour_pressure(20.0), 2)
     23.33
@@ -25,12 +25,12 @@ def saturation_vapour_pressure(celsius: float) -> float:
 
 
 def dew_point(celsius: float, humidity: float) -> float:
-    """The temperature to which this air must cool for its vapour to condense, in degrees Celsius.
+    """The temperature at which the vapour in this air condenses, in degrees Celsius.
 
-    It depends on the vapour alone: warming the air (and the sensor in it) does not change it.
+    It depends on the vapour only: warming the air (and the sensor in it) does not change it.
 
     Raises:
-        ValueError: when the humidity is not above 0, since dry air has no dew point.
+        ValueError: the humidity is not above 0, since dry air has no dew point.
 
     >>> round(dew_point(20.0, 50.0), 2)
     9.26
@@ -44,7 +44,7 @@ def dew_point(celsius: float, humidity: float) -> float:
 def humidity_at(celsius: float, dew_point_celsius: float) -> float:
     """The relative humidity, in percent, of air with this dew point at this temperature.
 
-    Above 100 when the temperature is below the dew point, which air does not stay at.
+    Above 100 if the temperature is below the dew point, where vapour condenses.
 
     >>> round(humidity_at(20.0, 9.26), 1)
     50.0
@@ -53,11 +53,11 @@ def humidity_at(celsius: float, dew_point_celsius: float) -> float:
 
 
 def without_cpu_heat(raw: float, cpu: float, factor: float) -> float:
-    """The temperature of the air, from that of a sensor which the CPU beside it warms.
+    """The air temperature, from a sensor that the nearby CPU warms.
 
-    ``raw - (cpu - raw) / factor``: the sensor stands between the air and the CPU, at a share of the way that
-    the case decides. Published factors run from 0.8 to 2.5, so there is none that suits every Pi; it is found
-    by reading a reference thermometer beside it, see :func:`factor_from_reference`.
+    ``raw - (cpu - raw) / factor``: the sensor's temperature lies between those of the air and the CPU, at a ratio that
+    depends on the case. Published factors range from 0.8 to 2.5, so none suits every Pi; measure it with a reference
+    thermometer, see :func:`factor_from_reference`.
 
     >>> without_cpu_heat(29.0, 47.0, 2.0)
     20.0
@@ -66,17 +66,17 @@ def without_cpu_heat(raw: float, cpu: float, factor: float) -> float:
 
 
 def factor_from_reference(raw: float, cpu: float, reference: float) -> float:
-    """The factor with which :func:`without_cpu_heat` gives what a reference thermometer shows.
+    """The factor with which :func:`without_cpu_heat` returns the reading of a reference thermometer.
 
     Raises:
-        ValueError: unless the CPU is warmer than the sensor, and the sensor warmer than the reference.
+        ValueError: the CPU is not warmer than the sensor, or the sensor not warmer than the reference.
 
     >>> factor_from_reference(29.0, 47.0, 20.0)
     2.0
     """
     if not cpu > raw > reference:
         raise ValueError(
-            f"the CPU ({cpu} °C) must be warmer than the sensor ({raw} °C), and that warmer than the reference "
-            f"({reference} °C); let the Pi warm up for half an hour, and read all three at once"
+            f"the CPU ({cpu} °C) must be warmer than the sensor ({raw} °C), and the sensor warmer than the reference "
+            f"({reference} °C); let the Pi warm up for half an hour, and read all three at the same time"
         )
     return (cpu - raw) / (raw - reference)

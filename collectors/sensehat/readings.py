@@ -1,7 +1,7 @@
-"""A reading of the whole board, and what makes a part of it valid.
+"""A reading of the whole board, and the validity of its values.
 
-A part that the board or the recording does not have is None: no data, and no error. A value that should be
-there and is not (the library answers 0 for it) is NaN: no data, and a counted error.
+A value that the board or the recording does not have is None: no data, and no error. A value that is missing although
+the board has the sensor (the library returns 0 for it) is NaN: no data, and a counted error.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from collectors.core.line_protocol import FieldValue
 from collectors.core.schema import Measurement
 
-#: What a source puts in the place of a value that the sensor said is not valid.
+#: Replaces a value that the sensor marks as invalid.
 INVALID = math.nan
 
 
@@ -34,7 +34,7 @@ class Attitude(NamedTuple):
 
 
 class Colour(NamedTuple):
-    """Counts of the colour sensor's four channels, and the gain they were taken with."""
+    """Counts of the colour sensor's four channels, and the gain that they were measured with."""
 
     red: int
     green: int
@@ -44,7 +44,7 @@ class Colour(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What the board sensed at one time.
+    """The values of all sensors at one time.
 
     Args:
         humidity: relative, percent, of the HTS221.
@@ -52,12 +52,12 @@ class Reading(NamedTuple):
         pressure: hPa, of the LPS25H.
         temperature_pressure: degrees Celsius, of the LPS25H.
         temperature_cpu: degrees Celsius, of the Pi below the board.
-        attitude: what the library's fusion makes of the three below.
+        attitude: the library's fusion of the three below.
         acceleration: in g.
-        gyro: rates of turning, radians per second.
+        gyro: angular rates, radians per second.
         magnetic: field, microtesla.
         colour: counts.
-        time_ns: nanoseconds since 1970-01-01 UTC, or None for the moment it is read.
+        time_ns: nanoseconds since 1970-01-01 UTC, or None for the time of reading.
     """
 
     humidity: float | None = None
@@ -73,11 +73,11 @@ class Reading(NamedTuple):
     time_ns: int | None = None
 
 
-def zeros_removed(reading: Reading) -> Reading:
-    """The reading with the zeros that mean "not valid" replaced by :data:`INVALID`.
+def replace_zeros(reading: Reading) -> Reading:
+    """Replace zeros that mean "invalid" with :data:`INVALID`.
 
-    0 percent of humidity and 0 hPa occur nowhere on a shelf. A temperature of exactly 0 °C does, so it is
-    taken for invalid only where the other value of the same sensor is invalid as well.
+    A humidity of 0 percent and a pressure of 0 hPa do not occur. A temperature of exactly 0 °C does, so it counts as
+    invalid only if the other value of the same sensor is invalid as well.
     """
     humidity, warm_h = _pair(reading.humidity, reading.temperature_humidity)
     pressure, warm_p = _pair(reading.pressure, reading.temperature_pressure)
@@ -94,16 +94,16 @@ def _pair(value: float | None, temperature: float | None) -> tuple[float | None,
     return value, temperature
 
 
-class Stuck:
-    """Notices a sensor that repeats itself.
+class StuckDetector:
+    """Detects a sensor that repeats its reading.
 
-    The valid flag of the library never clears, so a sensor that has stopped converting looks like one whose
-    values do not change. Noise tells them apart: in the Astro Pi's flight data of August 2015, 24,604 readings rounded
-    to 0.01, the HTS221 repeats itself once in 87 readings and three times at most; the LPS25H, whose values move more
-    slowly, eight times at most; the IMU never. The library gives more digits than that.
+    The library's valid flag never clears, so a sensor that has stopped converting looks like one whose values do not
+    change. A working sensor has noise: in the Astro Pi's flight data of August 2015, 24,604 readings rounded to 0.01,
+    the HTS221 repeats once in 87 readings and at most three times in a row; the LPS25H, whose values change more
+    slowly, at most eight times; the IMU never. The library returns more digits than that.
 
     Args:
-        after: so many equal readings in a row are a stuck sensor; 0 to never say so.
+        after: number of consecutive equal readings of a stuck sensor; 0 disables the detection.
     """
 
     def __init__(self, after: int) -> None:
@@ -111,8 +111,8 @@ class Stuck:
         self._last: dict[str, tuple[object, ...]] = {}
         self._runs: dict[str, int] = {}
 
-    def repeats(self, sensor: str, values: tuple[object, ...]) -> bool:
-        """Whether this reading of the sensor is one too many of the same."""
+    def is_stuck(self, sensor: str, values: tuple[object, ...]) -> bool:
+        """Whether the sensor is stuck, given its next reading."""
         if not self._after:
             return False
         run = self._runs.get(sensor, 0) + 1 if self._last.get(sensor) == values else 1
@@ -120,28 +120,28 @@ class Stuck:
         return run >= self._after
 
 
-def admitted(
-    measurement: Measurement, sensor: str, values: Mapping[str, FieldValue | None], refuse: Callable[[str], None]
+def valid_fields(
+    measurement: Measurement, sensor: str, values: Mapping[str, FieldValue | None], on_error: Callable[[str], None]
 ) -> dict[str, FieldValue]:
-    """The values that the declaration admits, by field; *refuse* is told of each that it does not.
+    """The values within the declared range, by field; reports each other value to *on_error*.
 
-    None is passed over. The sentences leave the value out, so that a sensor which stays out of its range says
-    the same again and again, and is written once.
+    None is ignored. The messages do not include the value, so that a sensor that stays out of range repeats the same
+    message, which is logged once.
     """
-    return dict(_admit(measurement, sensor, values, refuse))
+    return dict(_valid(measurement, sensor, values, on_error))
 
 
-def _admit(
-    measurement: Measurement, sensor: str, values: Mapping[str, FieldValue | None], refuse: Callable[[str], None]
+def _valid(
+    measurement: Measurement, sensor: str, values: Mapping[str, FieldValue | None], on_error: Callable[[str], None]
 ) -> Iterator[tuple[str, FieldValue]]:
     for name, value in values.items():
         if value is None:
             continue
         field = measurement.field(name)
         if isinstance(value, float) and math.isnan(value):
-            refuse(f"{sensor} gave no valid {name}; if that stays so, check the board's seat on the header")
+            on_error(f"{sensor} returned no valid {name}; if that persists, check the board's seat on the header")
         elif field.admits(value):
             yield name, value
         else:
             bounds = f"{field.low:g} to {field.high:g} {field.unit}".rstrip()
-            refuse(f"{sensor} gave a {name} outside its range of {bounds}; it is left out")
+            on_error(f"{sensor} returned a {name} outside its range of {bounds}; it is dropped")

@@ -1,6 +1,6 @@
-"""Replays a recording: its rows as they fall due, at the recorded pace or faster, or all at once with their own times.
+"""Replays a recording: rows as they become due, at the recorded pace or faster, or all at once with their own times.
 
-See :mod:`collectors.sensehat.table` for the file.
+See :mod:`collectors.sensehat.csv_recording` for the file format.
 """
 
 from __future__ import annotations
@@ -11,27 +11,27 @@ from collections.abc import Callable, Iterator
 from collectors.core.api import Context, Unavailable
 from collectors.core.line_protocol import Metric
 from collectors.sensehat import PACE, RECORDING, REPEAT
-from collectors.sensehat.collector import lines_of
+from collectors.sensehat.collector import make_line_builder
+from collectors.sensehat.csv_recording import CsvRecording, Row
 from collectors.sensehat.readings import Reading
-from collectors.sensehat.table import Row, Table
 
 TAGS = {"replayed": "true"}
 
-#: Rows of one gather; after a long sleep of the machine, what is due comes in several.
-MOST_ROWS = 1000
+#: Maximum number of rows per reading; after the machine was suspended, the due rows take several readings.
+MAX_ROWS = 1000
 
-#: Rows of one batch of an import.
+#: Rows per batch of an import.
 IMPORT_ROWS = 500
 
 
 class Schedule:
-    """When each row is due: the first at once, each other as long after it as it was recorded after it.
+    """Computes when each row is due: the first at once, the others after their recorded interval divided by the pace.
 
-    A row that was recorded at the same time as the one before it, or earlier, has no place in the order.
+    A row that was not recorded later than the previous one is invalid.
 
     Args:
-        pace: recorded seconds to a second.
-        start_ns: when the first row is due.
+        pace: recorded seconds per second.
+        start_ns: when the first row is due, in nanoseconds since 1970.
     """
 
     def __init__(self, pace: float, start_ns: int) -> None:
@@ -42,7 +42,7 @@ class Schedule:
         self._step_ns = 0
 
     def due(self, recorded_ns: int) -> int | None:
-        """When the row is due, in nanoseconds since 1970; None where its time does not follow the one before."""
+        """When the row is due, in nanoseconds since 1970; None if its time is not after that of the previous row."""
         if self._last_ns is not None:
             step_ns = recorded_ns - self._last_ns
             if step_ns <= 0:
@@ -52,32 +52,32 @@ class Schedule:
         self._last_ns = recorded_ns
         return self._start_ns + round(self._elapsed_ns / self._pace)
 
-    def begin_again(self) -> None:
-        """The next row is the first of the recording again, one step after the last."""
+    def restart(self) -> None:
+        """Restart the recording: its first row is due one interval after the last."""
         self._last_ns = None
         self._elapsed_ns += self._step_ns or 1_000_000_000
 
 
 class Replay:
-    """Rows as they fall due.
+    """Returns rows as they become due.
 
-    A row is stamped with the time at which it is due, so that several that are due at one gather remain several
-    points; with pace 0 each gather takes one row and stamps it with now.
+    A row gets the time at which it is due, so that several rows of one reading remain several points; with pace 0, each
+    reading returns one row with the current time.
     """
 
     tags = TAGS
 
-    def __init__(self, context: Context, say: Callable[[str], None] | None = None) -> None:
-        self._path = recording_of(context)
-        self._refuse = context.report.error
-        self._say = say or _say
+    def __init__(self, context: Context, log: Callable[[str], None] | None = None) -> None:
+        self._path = recording_path(context)
+        self._on_error = context.report.error
+        self._log = log or _log
         self._pace = context.values[PACE]
         self._repeat = context.values[REPEAT]
         self._clock_ns = context.clock_ns
         self._schedule: Schedule | None = None
         self._waiting: tuple[Row, int] | None = None
         self._ended = False
-        self._table = Table(self._path, self._refuse)
+        self._table = CsvRecording(self._path, self._on_error)
         self._rows = self._table.rows()
 
     def read(self) -> Iterator[Reading]:
@@ -90,7 +90,7 @@ class Replay:
         now_ns = self._clock_ns()
         if self._schedule is None:
             self._schedule = Schedule(self._pace, now_ns)
-        for _ in range(MOST_ROWS):
+        for _ in range(MAX_ROWS):
             waiting = self._waiting or self._next_due(self._schedule)
             self._waiting = waiting
             if waiting is None or waiting[1] > now_ns:
@@ -104,27 +104,27 @@ class Replay:
             due_ns = schedule.due(row.time_ns)
             if due_ns is not None:
                 return row, due_ns
-            self._refuse(
-                f"{self._path}, line {row.line}: time_stamp: expected a time after that of the row before; "
-                "the row is passed over"
+            self._on_error(
+                f"{self._path}, line {row.line}: time_stamp: expected a time after that of the previous row; "
+                "the row is skipped"
             )
         return None
 
     def _next(self, schedule: Schedule | None = None) -> Row | None:
-        """The next row, at the end the first again where the recording is repeated; None when there is no more."""
+        """The next row; at the end the first one if the recording is repeated, otherwise None."""
         if self._ended:
             return None
         row = next(self._rows, None)
         if row is None and self._repeat:
             self._table.close()
-            self._table = Table(self._path, self._refuse)
+            self._table = CsvRecording(self._path, self._on_error)
             self._rows = self._table.rows()
             row = next(self._rows, None)
             if schedule is not None:
-                schedule.begin_again()
+                schedule.restart()
         if row is None:
             self._ended = True
-            self._say(f"{self._path}: the recording is at its end, so there is no more data; see the setting repeat")
+            self._log(f"{self._path}: the recording has ended, so there is no more data; see the setting repeat")
         return row
 
     def close(self) -> None:
@@ -132,18 +132,18 @@ class Replay:
         self._table.close()
 
 
-class Import:
-    """A whole recording at once, each row with its own time: to import it, not to replay it."""
+class RecordingImport:
+    """Emits a whole recording at once, each row with its own time."""
 
     def __init__(self, context: Context) -> None:
-        self._table = Table(recording_of(context), context.report.error)
-        self._lines = lines_of(context, TAGS)
+        self._table = CsvRecording(recording_path(context), context.report.error)
+        self._lines = make_line_builder(context, TAGS)
 
     def stream(self, wait: Callable[[float], bool]) -> Iterator[list[Metric]]:
         """Batches of lines to the end of the recording."""
         batch: list[Metric] = []
         for number, row in enumerate(self._table.rows(), 1):
-            batch.extend(self._lines.of(row.reading, row.time_ns))
+            batch.extend(self._lines.build(row.reading, row.time_ns))
             if number % IMPORT_ROWS == 0:
                 yield batch
                 batch = []
@@ -156,8 +156,8 @@ class Import:
         self._table.close()
 
 
-def recording_of(context: Context) -> str:
-    """The file that the settings name. Raises Unavailable where they name none."""
+def recording_path(context: Context) -> str:
+    """The configured file. Raises Unavailable if none is set."""
     path = context.values[RECORDING]
     if not path:
         raise Unavailable(
@@ -166,5 +166,5 @@ def recording_of(context: Context) -> str:
     return path
 
 
-def _say(sentence: str) -> None:
-    print(f"I! sensehat: {sentence}", file=sys.stderr, flush=True)
+def _log(message: str) -> None:
+    print(f"I! sensehat: {message}", file=sys.stderr, flush=True)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 
-#: Types of the zone that is the CPU: on a Pi with mainline and with Raspberry Pi kernels, on a PC.
+#: Types of the CPU's zone: on a Pi with mainline and with Raspberry Pi kernels, and on a PC.
 _CPU_TYPES = ("cpu-thermal", "cpu_thermal", "bcm2835_thermal", "soc-thermal", "x86_pkg_temp")
 
 
 def cpu_zone(sys_root: str) -> str | None:
-    """The folder of the zone that is the CPU, or None where there is none."""
+    """The folder of the CPU's zone; None if there is none."""
     folder = os.path.join(sys_root, "class", "thermal")
     try:
         names = sorted(name for name in os.listdir(folder) if name.startswith("thermal_zone"))
@@ -28,6 +28,6 @@ def cpu_zone(sys_root: str) -> str | None:
 
 
 def read_celsius(zone: str) -> float:
-    """The temperature of a zone. Raises OSError or ValueError, as the kernel's answer makes it."""
+    """The temperature of a zone. Raises OSError or ValueError."""
     with open(os.path.join(zone, "temp"), encoding="ascii") as file:
         return int(file.read()) / 1000

@@ -1,7 +1,8 @@
 """Load, memory, disks, network, processes and temperatures of the machine, named as Telegraf's own inputs name them.
 
 The measurements ``cpu mem swap disk diskio net system processes temp`` have the tags, fields and types of
-Telegraf's native inputs of the same names, so that dashboards made for those work unchanged.
+Telegraf's native inputs of the same names, so that dashboards made for those work unchanged; ``system`` has two
+fields more.
 
 Most of it is read directly from /proc and /sys: psutil has fewer fields than the native inputs (11 of 34 for memory),
 and importing it costs more than a whole batch. It reads the logged-in users, whose record has another layout on each

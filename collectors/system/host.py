@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Callable, Iterable
 
 from collectors.core.line_protocol import FieldValue, Metric, Series
@@ -23,6 +24,15 @@ MEASUREMENT = Measurement(
         Field("n_unique_users", int, "", "Users logged in; absent where the system keeps no record of them.", 0),
         Field("uptime", int, "seconds", "Time since boot.", 0),
         Field("uptime_format", str, "", "Time since boot for people: 3 days, 4:05."),
+        Field("interval_seconds", float, "seconds", "Time since the sample before; absent in the first one.", 0),
+        Field(
+            "boot_number",
+            int,
+            "",
+            "A check sum of the kernel's random boot id. Values that alternate are two machines under one name.",
+            0,
+            65535,
+        ),
     ),
 )
 
@@ -41,6 +51,18 @@ def count_cpus(ranges: str) -> int:
         first, _, last = part.partition("-")
         total += int(last or first) - int(first) + 1
     return total
+
+
+def boot_number(path: str) -> dict[str, FieldValue]:
+    """The field boot_number; none where the kernel's boot id cannot be read.
+
+    16 bits of a check sum separate two machines, and nothing about either can be read from them.
+    """
+    try:
+        boot_id = read_text(path)
+    except OSError:
+        return {}
+    return {"boot_number": zlib.crc32(os.fsencode(boot_id)) & 0xFFFF} if boot_id else {}
 
 
 class Users:
@@ -84,6 +106,8 @@ class Host:
         self._online = ""
         self._counts: dict[str, FieldValue] = {}
         self._series = Series("system")
+        self._boot: dict[str, FieldValue] = boot_number(f"{proc_root}/sys/kernel/random/boot_id")
+        self._before: float | None = None
 
     def read(self, now: int) -> list[Metric]:
         """One sample."""
@@ -97,9 +121,13 @@ class Host:
         fields.update(self._users.fields())
         # Not now less the boot time: a Pi has no hardware clock, so both are wrong before the first synchronisation,
         # and the boot time stays wrong.
-        uptime = int(float(read(f"{self._proc}/uptime").split()[0]))
-        fields["uptime"] = uptime
-        fields["uptime_format"] = format_uptime(uptime)
+        uptime = float(read(f"{self._proc}/uptime").split()[0])
+        fields["uptime"] = int(uptime)
+        fields["uptime_format"] = format_uptime(int(uptime))
+        if self._before is not None and uptime > self._before:
+            fields["interval_seconds"] = round(uptime - self._before, 1)
+        self._before = uptime
+        fields.update(self._boot)
         return [Metric(self._series, fields, now)]
 
     def _processors(self) -> dict[str, FieldValue]:

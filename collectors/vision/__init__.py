@@ -1,11 +1,10 @@
-"""Labels for the pictures of motion events, from a detector of people, a model file, or an endpoint.
+"""Objects in the images of motion events: detected by the built-in people detector, a model file, or an endpoint.
 
-A streaming collector: Telegraf runs it with ``inputs.execd`` and ``signal = "none"``. Pictures wait in a durable queue
-at an MQTT broker, so that however slow the looking is, the camera never waits for it. Without a broker there is nothing
-to look at, and it stays idle.
+A streaming collector: Telegraf runs it with ``inputs.execd`` and ``signal = "none"``. Images wait in a durable queue of
+an MQTT broker, so that the camera never waits for slow detection. Without a broker, the collector has no input.
 
-The parts: :mod:`snapshot` is the message with a picture; :mod:`sources` the queue; :mod:`engines` what looks at
-pictures; :mod:`kept` holds those that could not be looked at; :mod:`look` joins them.
+The parts: :mod:`snapshot` is the message with an image; :mod:`sources` the queue; :mod:`engines` detect objects;
+:mod:`retry_queue` stores images that failed; :mod:`collector` connects them.
 """
 
 from __future__ import annotations
@@ -25,18 +24,18 @@ MEASUREMENTS = (CAMERA_DETECTION, VISION)
 
 SETTINGS = settings.SETTINGS
 
-#: Read by the libraries when they are loaded: what goes wrong is said in our own sentence, and one thread is enough.
-_LIBRARIES = {"OPENCV_LOG_LEVEL": "SILENT", "OPENBLAS_NUM_THREADS": "1"}
+#: Read by the libraries when they are loaded: the collector reports errors itself, and one thread is enough.
+_LIBRARY_ENVIRONMENT = {"OPENCV_LOG_LEVEL": "SILENT", "OPENBLAS_NUM_THREADS": "1"}
 
 _DAY_SECONDS = 86_400
 
 
 def create(context: Context, /) -> Collector:
-    """The collector, with its engine loaded and connecting to its queue.
+    """Create the collector, with its engine loaded and connecting to its queue.
 
     Raises:
-        NotApplicable: neither a broker nor a picture is named.
-        Unavailable: the engine or the queue cannot be used as the settings say.
+        NotApplicable: neither a broker nor an image is configured.
+        Unavailable: the engine or the queue cannot be used with these settings.
     """
     from collectors.core.api import NotApplicable, Unavailable
 
@@ -48,41 +47,35 @@ def create(context: Context, /) -> Collector:
 
     import time
 
-    for name, value in _LIBRARIES.items():
+    for name, value in _LIBRARY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
 
     from collectors.messaging.session import topic_level
-    from collectors.vision.collector import Plan, Vision
+    from collectors.vision.collector import VisionCollector
     from collectors.vision.engines import open_engine
     from collectors.vision.retry_queue import RetryQueue
 
     engine = open_engine(values)
-    kept = None
+    retry_queue = None
     if values[settings.PICTURES] is None:
         folder = values[settings.KEEP_DIR]
         limit = round(values[settings.KEEP_MEGABYTES] * 1e6)
         try:
-            kept = RetryQueue(folder, limit, values[settings.KEEP_DAYS], context.clock_ns)
+            retry_queue = RetryQueue(folder, limit, values[settings.KEEP_DAYS], context.clock_ns)
             if values[settings.ENGINE] == "http":
                 os.makedirs(folder, mode=0o700, exist_ok=True)
                 if not os.access(folder, os.W_OK | os.X_OK):
                     raise PermissionError(EACCES, os.strerror(EACCES))
         except OSError as error:
             raise Unavailable(
-                f"pictures cannot be kept in {folder}: {error.strerror}; name a folder of this user with the setting "
-                "keep_dir"
+                f"images cannot be stored in {folder}: {error.strerror}; set keep_dir to a folder of this user"
             ) from None
-    only = frozenset(label.strip() for label in (values[settings.ONLY] or "").split(",") if label.strip())
-    return Vision(
+
+    return VisionCollector(
         engine,
         _open_source(context),
-        kept,
-        Plan(
-            values[settings.THRESHOLD],
-            only,
-            values[settings.STATUS_SECONDS],
-            values[settings.KEEP_RETRY_SECONDS],
-        ),
+        retry_queue,
+        settings.load_config(values),
         context.report,
         device=topic_level(context.host),
         timer=time.monotonic,

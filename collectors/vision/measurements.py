@@ -1,48 +1,48 @@
-"""What the vision collector emits."""
+"""Measurements of the vision collector."""
 
 from __future__ import annotations
 
 from collectors.core.schema import Field, Measurement, Tag
 
-_MODEL = Tag("model", "What looked at the picture: `people`, or the setting `model`.")
+_MODEL = Tag("model", "Name of the detector: `people`, or the setting `model`.")
 _ORIGIN = (
-    Tag("simulated", "`true` where the picture was drawn by a script.", optional=True),
-    Tag("replayed", "`true` where the picture comes from a file.", optional=True),
+    Tag("simulated", "`true` if the image is simulated.", optional=True),
+    Tag("replayed", "`true` if the image comes from a file.", optional=True),
 )
 
 CAMERA_DETECTION = Measurement(
     "camera_detection",
-    "What is in the picture of a motion event: a point for each thing that was found, timed at the event's point.",
+    "Objects in the image of a motion event: a point for each, with the time of the event's point.",
     (
-        Tag("camera", "The camera's name, as in `camera_event`."),
-        Tag("label", "What was found, such as `person`."),
+        Tag("camera", "Name of the camera, as in `camera_event`."),
+        Tag("label", "Class of the object, such as `person`."),
         _MODEL,
         *_ORIGIN,
     ),
     (
         Field("event_id", str, "", "The event's id, as in `camera_event`."),
-        Field("confidence", float, "", "How sure the model is; what it means differs from model to model.", 0, 1),
-        Field("box_left_percent", float, "percent", "Left edge; absent where the model tells no place.", 0, 100),
-        Field("box_top_percent", float, "percent", "Top edge; absent where the model tells no place.", 0, 100),
-        Field("box_width_percent", float, "percent", "Width; absent where the model tells no place.", 0, 100),
-        Field("box_height_percent", float, "percent", "Height; absent where the model tells no place.", 0, 100),
+        Field("confidence", float, "", "Confidence of the model; its meaning differs between models.", 0, 1),
+        Field("box_left_percent", float, "percent", "Left edge; absent if the model returns no boxes.", 0, 100),
+        Field("box_top_percent", float, "percent", "Top edge; absent if the model returns no boxes.", 0, 100),
+        Field("box_width_percent", float, "percent", "Width; absent if the model returns no boxes.", 0, 100),
+        Field("box_height_percent", float, "percent", "Height; absent if the model returns no boxes.", 0, 100),
     ),
 )
 
 VISION = Measurement(
     "vision",
-    "How the looking at pictures fares, every `status_seconds`.",
+    "Status of object detection, every `status_seconds`.",
     (_MODEL,),
     (
-        Field("pictures", int, "", "Pictures looked at since the last status.", 0),
-        Field("empty", int, "", "Of these, pictures in which nothing was found.", 0),
-        Field("refused", int, "", "Messages that were no picture to look at, since the last status.", 0),
-        Field("failed", int, "", "Pictures that were given up for now, since the last status.", 0),
-        Field("repeated", int, "", "Messages that came again after they were dealt with, since the last status.", 0),
-        Field("dropped", int, "", "Kept pictures thrown away for room or age, since the last status.", 0),
-        Field("kept", int, "", "Pictures kept for a later try, now.", 0),
-        Field("kept_bytes", int, "bytes", "Size of the pictures kept for a later try, now.", 0),
-        Field("breaker_open", bool, "", "Whether the endpoint is left alone for a while; for the engine http only."),
-        Field("processing_seconds", float, "seconds", "Mean time for a picture, since the last status.", 0),
+        Field("pictures", int, "", "Images processed since the last status.", 0),
+        Field("empty", int, "", "Of these, images without a detected object.", 0),
+        Field("refused", int, "", "Invalid messages rejected since the last status.", 0),
+        Field("failed", int, "", "Images whose detection failed since the last status; they are retried later.", 0),
+        Field("repeated", int, "", "Redelivered messages that had been processed already, since the last status.", 0),
+        Field("dropped", int, "", "Images dropped from the retry queue for size or age, since the last status.", 0),
+        Field("kept", int, "", "Images in the retry queue now.", 0),
+        Field("kept_bytes", int, "bytes", "Size of the images in the retry queue now.", 0),
+        Field("breaker_open", bool, "", "Whether the circuit breaker of the endpoint is open; engine http only."),
+        Field("processing_seconds", float, "seconds", "Mean processing time of an image since the last status.", 0),
     ),
 )

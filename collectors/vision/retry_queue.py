@@ -1,4 +1,4 @@
-"""Pictures that could not be looked at, each a file with its message, in a folder with a bound."""
+"""Images whose detection failed: one file per message, in a folder of bounded size."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class _File(NamedTuple):
 
 
 class RetryQueue:
-    """The folder; only one process uses it.
+    """The folder, used by one process only.
 
-    Files are named by the time at which they were put in, so that their names are in the order of age.
+    File names start with the time at which they were added, so that they sort by age.
 
     Args:
-        folder: made when the first picture is kept.
-        max_bytes: of all together.
-        max_days: how long one may wait.
-        clock_ns: wall clock.
+        folder: created with the first image.
+        max_bytes: maximum size of all images.
+        max_days: maximum age of an image.
+        clock_ns: wall clock, nanoseconds since 1970.
     """
 
     def __init__(self, folder: str, max_bytes: int, max_days: float, clock_ns: Callable[[], int]) -> None:
@@ -35,7 +35,7 @@ class RetryQueue:
         self._max_bytes = max_bytes
         self._max_ns = round(max_days * _DAY_NS)
         self._clock_ns = clock_ns
-        self._after = ""
+        self._last = ""
         self._files = self._scan()
         self.bytes = sum(file.bytes for file in self._files)
 
@@ -43,9 +43,9 @@ class RetryQueue:
         return len(self._files)
 
     def add(self, message: bytes) -> int:
-        """Keep a message; how many older ones had to go for it. Raises OSError when it cannot be written.
+        """Store a message unless it is stored already; returns how many older ones were dropped for it.
 
-        A message that is kept already is not kept twice.
+        Raises OSError when it cannot be written.
         """
         digest = sha256(message).hexdigest()[:16]
         if any(file.name.endswith(f"-{digest}{_ENDING}") for file in self._files):
@@ -59,16 +59,16 @@ class RetryQueue:
         return self._make_room(name)
 
     def next(self) -> str | None:
-        """The name of the next one to try: after the one that was tried last, and then from the oldest again."""
+        """The name of the next message to retry: the one after the last retried, then the oldest again."""
         for file in self._files:
-            if file.name > self._after:
-                self._after = file.name
+            if file.name > self._last:
+                self._last = file.name
                 return file.name
-        self._after = self._files[0].name if self._files else ""
-        return self._after or None
+        self._last = self._files[0].name if self._files else ""
+        return self._last or None
 
     def read(self, name: str) -> bytes | None:
-        """The message; None where somebody has taken the file away. Raises OSError when it cannot be read."""
+        """The message; None if its file has disappeared. Raises OSError when it cannot be read."""
         try:
             with open(os.path.join(self._folder, name), "rb") as file:
                 return file.read()
@@ -77,12 +77,12 @@ class RetryQueue:
             return None
 
     def remove(self, name: str) -> None:
-        """Let go of one that has been dealt with."""
+        """Remove a processed message."""
         _unlink(os.path.join(self._folder, name))
         self._forget(name)
 
     def expire(self) -> int:
-        """Throw away what has waited too long; how many. A clock that was set back makes nothing too old."""
+        """Drop messages beyond the maximum age; returns how many. A clock that was set back expires nothing."""
         limit = self._clock_ns() - self._max_ns
         old = [file.name for file in self._files if int(file.name[:20]) < limit]
         for name in old:
@@ -105,7 +105,7 @@ class RetryQueue:
                 return
 
     def _scan(self) -> list[_File]:
-        """What is there; leftovers of a write that was cut off are cleared away, and other files left alone."""
+        """The existing messages; removes incomplete files, and leaves other files alone."""
         try:
             entries = list(os.scandir(self._folder))
         except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""The message that carries a picture from the camera to the classifier, written and read.
+"""The message that carries an image from the camera to the vision collector.
 
-A JSON object: ``event_id``, ``camera``, ``time_ns``, ``image`` (a JPEG in base64), and ``simulated`` or ``replayed``
-where it is true. What else is in it is passed over, so that a newer camera can say more.
+A JSON object: ``event_id``, ``camera``, ``time_ns``, ``image`` (a JPEG in base64), and ``simulated`` or ``replayed`` if
+true. Other keys are ignored, so that a newer camera can add some.
 """
 
 from __future__ import annotations
@@ -12,33 +12,40 @@ from binascii import a2b_base64, b2a_base64
 from typing import Any, NamedTuple
 
 from collectors.core.line_protocol import MAX_TIME_NS
-from collectors.vision.jpeg import check
 
-#: Bytes of a picture at most, and of a message with its base64 and all else.
+#: Maximum size of an image, and of a message with the image in base64, in bytes.
 MAX_PICTURE_BYTES = 200 * 1024
 MAX_MESSAGE_BYTES = MAX_PICTURE_BYTES * 4 // 3 + 4096
 
-#: Signs of an event's id or a camera's name at most.
+#: Maximum number of pixels; each takes three bytes when decoded.
+MAX_PIXELS = 16 * 1024 * 1024
+
+_START, _END = b"\xff\xd8", b"\xff\xd9"
+
+#: Markers of the segment with the size: all kinds of frames, without the tables among their numbers.
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+
+#: Maximum length of an event id or a camera name.
 _MAX_NAME = 200
 
-#: The topic that a camera publishes to, and the one that vision reads by default.
+#: The topic that a camera publishes to, and the default topic of the vision collector.
 TOPIC = "sensetig/{device}/camera/snapshot"
 ALL_TOPICS = TOPIC.format(device="+")
 
 
-class Refused(ValueError):
-    """A message is not a snapshot that can be looked at; the sentence says why."""
+class SnapshotError(ValueError):
+    """A message is not a valid snapshot; the message of the exception says why."""
 
 
 class Snapshot(NamedTuple):
-    """A picture of an event.
+    """An image of an event.
 
     Args:
-        event_id: the event's, by which what is found in it is joined to it.
+        event_id: of the event; joins detections to it.
         camera: its name.
-        time_ns: the time of the event's point.
-        jpeg: the picture.
-        origin: the tags ``simulated`` or ``replayed``, where the picture is.
+        time_ns: time of the event's point.
+        jpeg: the image.
+        origin: ``simulated`` or ``replayed``, if the image is.
     """
 
     event_id: str
@@ -49,9 +56,9 @@ class Snapshot(NamedTuple):
 
 
 def write(snapshot: Snapshot) -> bytes:
-    """The message of a snapshot. Raises ValueError for a picture above :data:`MAX_PICTURE_BYTES`."""
+    """The message of a snapshot. Raises ValueError for an image above :data:`MAX_PICTURE_BYTES`."""
     if len(snapshot.jpeg) > MAX_PICTURE_BYTES:
-        raise ValueError(f"a picture of {len(snapshot.jpeg)} bytes is above {MAX_PICTURE_BYTES}")
+        raise ValueError(f"an image of {len(snapshot.jpeg)} bytes is above {MAX_PICTURE_BYTES}")
     document: dict[str, Any] = {
         "event_id": snapshot.event_id,
         "camera": snapshot.camera,
@@ -63,32 +70,32 @@ def write(snapshot: Snapshot) -> bytes:
 
 
 def read(message: bytes) -> Snapshot:
-    """The snapshot in a message. Raises Refused with a sentence for what is none."""
+    """The snapshot in a message. Raises SnapshotError if it is invalid."""
     if len(message) > MAX_MESSAGE_BYTES:
-        raise Refused(f"a message of {len(message)} bytes is above {MAX_MESSAGE_BYTES}")
+        raise SnapshotError(f"a message of {len(message)} bytes is above {MAX_MESSAGE_BYTES}")
     try:
         document = json.loads(message)
     except (ValueError, RecursionError):
-        raise Refused("a message is not JSON") from None
+        raise SnapshotError("a message is not JSON") from None
     if not isinstance(document, dict):
-        raise Refused("a message is JSON, but no object")
+        raise SnapshotError("a message is JSON, but not an object")
     event_id, camera = (_name(document, key) for key in ("event_id", "camera"))
     time_ns = document.get("time_ns")
     if type(time_ns) is not int or not 0 <= time_ns <= MAX_TIME_NS:
-        raise Refused("a message's time_ns is no time in nanoseconds since 1970")
+        raise SnapshotError("a message's time_ns is not a time in nanoseconds since 1970")
     image = document.get("image")
     if not isinstance(image, str):
-        raise Refused("a message has no image")
+        raise SnapshotError("a message has no image")
     try:
         jpeg = a2b_base64(image.encode("ascii"), strict_mode=True)
     except (Base64Error, UnicodeEncodeError):
-        raise Refused("a message's image is not base64") from None
+        raise SnapshotError("a message's image is not base64") from None
     if len(jpeg) > MAX_PICTURE_BYTES:
-        raise Refused(f"a picture of {len(jpeg)} bytes is above {MAX_PICTURE_BYTES}")
+        raise SnapshotError(f"an image of {len(jpeg)} bytes is above {MAX_PICTURE_BYTES}")
     try:
-        check(jpeg)
+        check_jpeg(jpeg)
     except ValueError as error:
-        raise Refused(str(error)) from None
+        raise SnapshotError(str(error)) from None
     origin = tuple(tag for tag in ("simulated", "replayed") if document.get(tag) is True)
     return Snapshot(event_id, camera, time_ns, jpeg, origin)
 
@@ -96,5 +103,34 @@ def read(message: bytes) -> Snapshot:
 def _name(document: dict[str, Any], key: str) -> str:
     value = document.get(key)
     if not isinstance(value, str) or not 0 < len(value) <= _MAX_NAME or not value.isprintable():
-        raise Refused(f"a message's {key} is no printable text of 1 to {_MAX_NAME} signs")
+        raise SnapshotError(f"a message's {key} is not printable text of 1 to {_MAX_NAME} characters")
     return value
+
+
+def jpeg_size(jpeg: bytes) -> tuple[int, int]:
+    """Width and height in pixels, from the header. Raises ValueError if it has none."""
+    at = 2
+    while jpeg.startswith(_START) and at + 9 <= len(jpeg) and jpeg[at] == 0xFF:
+        marker = jpeg[at + 1]
+        if marker == 0xFF:  # padding
+            at += 1
+            continue
+        if marker in _FRAMES:
+            height, width = int.from_bytes(jpeg[at + 5 : at + 7]), int.from_bytes(jpeg[at + 7 : at + 9])
+            if width and height:
+                return width, height
+            break
+        at += 2 + max(2, int.from_bytes(jpeg[at + 2 : at + 4]))
+    raise ValueError("an image is not a JPEG")
+
+
+def check_jpeg(jpeg: bytes) -> None:
+    """Raise ValueError for an image that is not a JPEG, is truncated, or is too large to decode.
+
+    A decoder fills the missing part of a truncated image with grey, and trusts the size in the header.
+    """
+    width, height = jpeg_size(jpeg)
+    if not jpeg.rstrip(b"\0").endswith(_END):
+        raise ValueError("an image is truncated")
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"an image of {width}x{height} is above {MAX_PIXELS} pixels")

@@ -11,8 +11,7 @@ from collectors.core.api import Unavailable
 from collectors.messaging.broker import Broker
 from collectors.messaging.session import ErrorQueue, Message, Session, SessionConfig
 from collectors.vision import snapshot
-from collectors.vision.jpeg import check
-from collectors.vision.snapshot import Refused, Snapshot
+from collectors.vision.snapshot import Snapshot, SnapshotError, check_jpeg
 
 #: Messages that the broker sends before the first of them is acknowledged, and the bytes of one. Together they bound
 #: the memory that a queue takes, however long it is.
@@ -29,7 +28,7 @@ class Taken(NamedTuple):
     Args:
         payload: a message, or the content of a file.
         device: the machine whose camera took the picture; empty if unknown.
-        read: decodes the payload; raises Refused.
+        read: decodes the payload; raises SnapshotError.
         message: the message to acknowledge once the picture is processed; None for a file.
     """
 
@@ -148,9 +147,9 @@ class Files:
 
         def read(jpeg: bytes) -> Snapshot:
             try:
-                check(jpeg)
+                check_jpeg(jpeg)
             except ValueError as error:
-                raise Refused(f"{path}: {error}") from None
+                raise SnapshotError(f"{path}: {error}") from None
             event_id = os.path.splitext(os.path.basename(path))[0]
             return Snapshot(event_id, folder, time_ns, jpeg, ("replayed",))
 

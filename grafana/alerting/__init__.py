@@ -13,16 +13,16 @@ from grafana.alerting import notify
 from grafana.alerting.model import FOLDER_TITLE, Rule, duration, provisioned
 from grafana.alerting.rules import RULES
 
-#: Where the generated YAML stands, among what Grafana is provisioned with.
+#: The folder of the generated YAML, within the provisioning.
 FOLDER = Path(__file__).parent.parent / "provisioning" / "alerting"
 
-#: Stands on the top of every file that is built here.
+#: The first line of every file that is built here.
 BUILT = "Built by `python -m grafana.alerting`: change grafana/alerting, not this file."
 
 _HEADS = {
-    "rules.yaml": "Alert rules. What each means and what to do is in docs/runbooks.md.",
-    "contact-points.yaml": "Where alerts are sent to: only where the variables are set, see docs/alerting.md.",
-    "policies.yaml": "Which alert goes where, together with which others, and how often; see docs/alerting.md.",
+    "rules.yaml": "Alert rules. docs/runbooks.md has the meaning of each and the first steps.",
+    "contact-points.yaml": "Contact points, used only where their variables are set; see docs/alerting.md.",
+    "policies.yaml": "Routing, grouping and repetition of alerts; see docs/alerting.md.",
 }
 
 

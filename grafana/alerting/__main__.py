@@ -16,7 +16,7 @@ from grafana.alerting import BUILT, FOLDER, document, fresh
     "--folder",
     type=click.Path(file_okay=False, exists=True, path_type=Path),
     default=FOLDER,
-    help="Where the YAML stands.  [default: with the provisioning]",
+    help="Folder of the YAML.  [default: with the provisioning]",
 )
 @click.option(
     "--document",
@@ -29,27 +29,27 @@ def main(check: bool, folder: Path, described: Path) -> None:
     """Write the alert rules, contact points and policies, and the table in the documentation."""
     texts = fresh()
     text = described.read_text(encoding="utf-8")
-    told = document.filled(text)
+    table = document.filled(text)
     stale = [
         name
         for name, text in texts.items()
         if not (folder / name).is_file() or (folder / name).read_text(encoding="utf-8") != text
     ]
-    # A file of somebody's own may stand beside; only what was built here and is built no more goes.
+    # Keep files that a user added; remove only those that were built here and no longer are.
     strays = sorted(
         path.name
         for path in folder.glob("*.yaml")
         if path.name not in texts and BUILT in path.read_text(encoding="utf-8")
     )
     if check:
-        for name in [*stale, *strays, *([described.name] if told != text else [])]:
+        for name in [*stale, *strays, *([described.name] if table != text else [])]:
             click.echo(f"E! {name} is not what grafana.alerting builds; run python -m grafana.alerting", err=True)
-        sys.exit(1 if stale or strays or told != text else 0)
+        sys.exit(1 if stale or strays or table != text else 0)
     for name in stale:
         (folder / name).write_text(texts[name], encoding="utf-8")
         click.echo(f"wrote {name}")
-    if told != text:
-        described.write_text(told, encoding="utf-8")
+    if table != text:
+        described.write_text(table, encoding="utf-8")
         click.echo(f"wrote {described.name}")
     for name in strays:
         (folder / name).unlink()

@@ -8,7 +8,7 @@ from pathlib import Path
 from grafana.alerting.model import Rule
 from grafana.alerting.rules import RULES
 
-#: The document, beside this package's folder, and what the table stands between.
+#: The document, and the marks around the table.
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "alerting.md"
 BEGIN, END = "<!-- rules: built by `python -m grafana.alerting` -->", "<!-- end of rules -->"
 

@@ -1,4 +1,4 @@
-"""What an alert rule is, and the form in which Grafana's provisioning takes it."""
+"""Alert rules, and their form in Grafana's provisioning."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any, NamedTuple
 
 from grafana.dashboards.lib.query import DATASOURCE
 
-#: Severities, the gravest first: somebody has to act now; today; or only wants to know.
+#: Severities, most severe first: act now, act today, for information.
 CRITICAL, WARNING, INFO = "critical", "warning", "info"
 
 #: The dashboard with a panel for each runbook.
 RUNBOOKS = "runbooks"
 
-#: The folder of Grafana in which the rules are shown.
+#: The folder in Grafana that shows the rules.
 FOLDER_TITLE = "SenseTIG"
 
-#: Grafana's bound of a rule's uid.
-UID_LONGEST = 40
+#: Grafana's limit for the length of a rule's uid.
+MAX_UID_LENGTH = 40
 
-#: How often a group is evaluated, in seconds. What looks far back costs more, and changes slowly.
+#: Evaluation intervals of groups, in seconds. A long query range costs more, and its result changes slowly.
 FAST, SLOW = 60, 300
 
 
@@ -29,19 +29,19 @@ class Rule(NamedTuple):
 
     Args:
         key: stable; the uid is made of it, and the section of the runbook is named after it.
-        title: what is wrong, in a few words.
+        title: the problem, in a few words.
         query: InfluxQL that answers with one number for each device.
         range_seconds: how far the query looks back.
         evaluator: Grafana's comparison: gt, lt, outside_range.
-        bounds: what the number is compared with.
+        bounds: of the comparison.
         severity: critical, warning or info.
-        summary: one line; ``{device}`` and ``{value}`` stand for what the alert is about, ``{TAG}`` for a label.
-        meaning: one sentence more: what it means, and what to do first.
+        summary: one line; ``{device}`` and ``{value}`` are filled in, and ``{TAG}`` with the value of a label.
+        meaning: one sentence more: the meaning, and the first step.
         board: the key of the dashboard to look at.
         panel: the title of its panel.
-        pending_seconds: how long it has to be so.
-        every_seconds: how often it is looked at: FAST or SLOW.
-        device: the label that tells the device.
+        pending_seconds: how long the condition must hold.
+        every_seconds: evaluation interval: FAST or SLOW.
+        device: the label with the name of the device.
         value: how the number is written, as printf has it.
         no_data: the state where nothing answers at all.
         error: the state where InfluxDB does not answer.
@@ -80,7 +80,7 @@ PanelOf = Callable[[str, str], tuple[str, int]]
 def provisioned(rule: Rule, panel_of: PanelOf) -> dict[str, Any]:
     """The rule as Grafana's provisioning has it: the query A, its last number B, and the comparison C."""
     board, panel = panel_of(rule.board, rule.panel)
-    # Grafana's pages show this as it stands here, so it begins at Grafana's root; messages fill in Grafana's address.
+    # Grafana's pages show this unchanged, so it begins at Grafana's root; messages fill in Grafana's address.
     runbook = "d/{}?viewPanel={}".format(*panel_of(RUNBOOKS, rule.title))
     return {
         "uid": rule.uid,

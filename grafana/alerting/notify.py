@@ -1,10 +1,10 @@
-"""Who is told: contact points, what goes to which, and when not. All of it by variables of Grafana's environment.
+"""Notification channels: contact points, routing and quiet hours, by variables of Grafana's environment.
 
 Grafana fills in variables when it starts, and has no defaults for them: an unset one is empty. It refuses to start with
-a contact point whose address is empty. So each address is made of the variable and something that changes nothing (a
-``#`` behind a URL, a ``;`` behind addresses), and nothing is sent there until the variable is set: the policy asks for
-that itself, see :func:`_set`. What is a number when it is filled in is a number to Grafana, too, and refused where it
-wants a text; hence the space and the brackets around the id of a chat.
+a contact point whose address is empty. So each address is the variable followed by a character without effect (``#``
+after a URL, ``;`` after addresses), and nothing is sent there until the variable is set: the policy checks that, see
+:func:`_set`. Grafana reads a filled-in number as a number and rejects it where it expects text; hence the space and the
+brackets around the id of a chat.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from grafana.alerting.model import CRITICAL
 #: An alert has no such label, so that it is empty; it differs from a variable exactly when that one is set.
 _NO_LABEL = "unset"
 
-#: The mute timings. The first never holds; its name is what is left of the second's where the variable is not set.
+#: The mute timings. The first never holds; it has the second's name with the variable unset.
 QUIET_NEVER, QUIET_NIGHTS, ALWAYS = "quiet:", "quiet:nights", "always"
 
 _SUBJECT = '{{ template "default.title" . }}'
 
 
 class Channel(NamedTuple):
-    """A way to somebody.
+    """A notification channel.
 
     Args:
         key: of its variables: ``SENSETIG_ALERTS_<KEY>_…``.
@@ -114,7 +114,7 @@ def contact_points() -> list[dict[str, Any]]:
 def policy() -> dict[str, Any]:
     """The policies: alerts of one rule at one site go together, to every contact point that is set.
 
-    What no contact point takes ends in the last one, which is always mute: it is seen in Grafana, and not sent.
+    Other alerts match the last policy, which is always mute: Grafana shows them, and sends nothing.
     """
     return {
         "orgId": 1,

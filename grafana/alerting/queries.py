@@ -1,15 +1,15 @@
 """The InfluxQL of alert rules. Every query answers with one number for each device, or each part of one.
 
-A device that is well answers, too, with a number under the threshold: so an alert ends because its value is back, and
-not because its series is gone. Nothing here ends in a dollar or has a variable of its own: ``$timeFilter`` is the range
-of the rule, and a shorter stretch of it is told by ``now()``, so that one query can look at both.
+A healthy device has a number too, below the threshold: an alert ends because its value is back, not because its series
+has vanished. No query ends in a dollar or has another variable: ``$timeFilter`` is the range of the rule, and ``now()``
+gives a shorter part of it, so that one query can read both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-#: What tells devices apart: the machine that Telegraf runs on, or what speaks through one.
+#: The tags that separate machines that run Telegraf, and devices behind them.
 MACHINE = ("host", "site")
 DEVICE = ("device", "site")
 
@@ -29,7 +29,7 @@ def over(function: str, by: Sequence[str], *parts: str) -> str:
 
 
 def times(field: str, condition: str, measurement: str, by: Sequence[str], where: str = "") -> str:
-    """How many points of the range meet a condition; 0 for a device of which none does."""
+    """How many points of the range meet a condition; 0 for a device without one."""
     met = " AND ".join(part for part in (condition, where) if part)
     return over(
         "sum",

@@ -1,52 +1,65 @@
 """All alert rules. Each has a section of the same name in docs/runbooks.md, which is its panel on *Runbooks*, too.
 
-A threshold is changed here; `make dashboards` then writes what Grafana loads.
+The thresholds are in `sensetig/policy.py`; `make dashboards` writes the file that Grafana loads.
 """
 
 from __future__ import annotations
 
 from grafana.alerting.model import CRITICAL, INFO, SLOW, WARNING, Rule
 from grafana.alerting.queries import DEVICE, MACHINE, lately, over, selected, times
+from grafana.dashboards.lib import silence
 from grafana.dashboards.rows.services import DOWN
+from sensetig import policy
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
-#: How long a machine may be silent, and how far back the rule knows that there was one: as far as the bucket raw goes.
-#: After that it is forgotten, and the alert ends by itself; `sensetig retire` ends it before.
-SILENT_SECONDS, KNOWN_SECONDS = 10 * _MINUTE, 30 * _DAY
+#: How far back the rule for silent machines knows them. After that a machine is forgotten, and the alert ends by
+#: itself; `sensetig retire` ends it before.
+KNOWN_SECONDS = policy.KNOWN_DAYS * _DAY
 
-#: Names of sensors, as the kernel gives them, that are in a processor.
+#: Added to the patience of a retired machine, in seconds: more than any silence.
+_RETIRED = 10**12
+
+#: Names of processor sensors in the kernel.
 _PROCESSOR = '"sensor" =~ /cpu|soc|core|package|k10temp/'
+
+#: The free space, in percent, over the days that the alert looks ahead.
+_OF_FREE = 100.0 * policy.DISK_ALERT_DAYS
 
 _TEMPERATURES = ("temperature_raw_celsius", "temperature_compensated_celsius", "temperature_calibrated_celsius")
 
-#: What goes to open panels over HTTP is in InfluxDB as well: nothing is lost where it is let go.
+#: Points for open panels go over HTTP and are in InfluxDB as well: a drop there loses nothing.
 _KEPT = "\"output\" != 'http'"
 
-#: File systems that can be written to; an image that is mounted read-only is always full.
+#: Writable file systems; a read-only image is always full.
 _WRITABLE = "\"mode\" = 'rw'"
 
 _SILENT = (
     Rule(
         key="device-silent",
         title="Device silent",
-        # A machine that has vanished has points in the long range and none in the short one. One that was retired has
-        # a point that says so, worth more than any number of points that are missing.
-        query=over(
-            "sum",
-            MACHINE,
-            selected('count("uptime")', "system", MACHINE, f"time > now() - {SILENT_SECONDS}s"),
-            selected('0 * last("uptime")', "system", MACHINE),
-            selected('last("retired")', "system", MACHINE),
+        # The seconds that are left until the machine has been silent for too long. One that was retired has a point
+        # that says so, and has time for ever.
+        query=(
+            f'SELECT {silence.patience(policy.OFFLINE_SECONDS, policy.OFFLINE_INTERVALS)} - "quiet" '  # noqa: S608 - no input
+            f'+ {_RETIRED} * "retired" AS "value" FROM ('
+            + silence.silent(
+                "",
+                "$timeFilter",
+                f'SELECT last("retired") AS "retired" FROM "system" WHERE $timeFilter {silence.GROUPS}',  # noqa: S608 - no input
+                policy.OFFLINE_SECONDS,
+            )
+            + f") WHERE $timeFilter {silence.GROUPS}"
         ),
         range_seconds=KNOWN_SECONDS,
         evaluator="lt",
         bounds=(1,),
-        threshold="no point for 10 min, of a machine that wrote within 30 days and is not retired",
+        threshold=f"no point for {policy.OFFLINE_SECONDS // 60} min and {policy.OFFLINE_INTERVALS} of its intervals, "
+        f"of a machine that wrote within {policy.KNOWN_DAYS} days and is not retired",
         severity=CRITICAL,
-        summary="{device} has been silent for 10 minutes or longer",
-        meaning="Nothing of {device} at {site} has reached the database. Look whether it has power and network; if it "
-        "is gone for good: sensetig retire {device}",
+        summary="{device} is silent",
+        meaning="No data from {device} at {site} has reached the database. Check its power and network; if it is gone "
+        "for good: sensetig retire {device}",
         board="fleet",
         panel="Devices",
         every_seconds=SLOW,
@@ -64,15 +77,31 @@ _SILENT = (
         range_seconds=KNOWN_SECONDS,
         evaluator="lt",
         bounds=(1,),
-        threshold="its newest state is offline",
+        threshold="its latest state is offline",
         severity=WARNING,
         summary="{device} is offline",
-        meaning="{device} has said that it leaves, or has sent nothing for ten of its intervals. Look at its battery, "
-        "its Wi-Fi and the broker.",
+        meaning="{device} has disconnected, or has sent nothing for ten of its intervals. Check its battery, its Wi-Fi "
+        "and the broker.",
         board="live",
         panel="State of all devices",
         every_seconds=SLOW,
         device="device",
+    ),
+    Rule(
+        key="name-clash",
+        title="Two machines under one name",
+        query=over("sum", MACHINE, *silence.starts("$timeFilter")),
+        range_seconds=policy.NAME_CLASH_SECONDS,
+        evaluator="gt",
+        bounds=(policy.NAME_CLASH_CHANGES,),
+        threshold=f"more than {policy.NAME_CLASH_CHANGES} changes between their starts in "
+        f"{policy.NAME_CLASH_SECONDS // 60} min",
+        severity=WARNING,
+        summary="Two machines report as {device}",
+        meaning="Their points mix, and neither's silence is noticed. Give one of them another host name, or set "
+        "SENSETIG_HOST on it.",
+        board="fleet",
+        panel="Two machines under one name",
     ),
 )
 
@@ -83,29 +112,38 @@ _HEAT_AND_POWER = (
         query=over("max", MACHINE, selected('mean("temp")', "temp", (*MACHINE, "sensor"), _PROCESSOR)),
         range_seconds=5 * _MINUTE,
         evaluator="gt",
-        bounds=(80,),
-        threshold="above 80 °C, mean of 5 min, for 2 min",
+        bounds=(policy.PROCESSOR_CELSIUS.act,),
+        threshold=f"above {policy.PROCESSOR_CELSIUS.act} °C, mean of 5 min, for 2 min",
         pending_seconds=2 * _MINUTE,
         severity=WARNING,
         summary="The processor of {device} is at {value} °C",
-        meaning="A Pi slows down from 80 °C on. Give it air: look at the case, the heat sink and the fan.",
+        meaning=f"A Pi throttles from {policy.PROCESSOR_CELSIUS.act} °C. Improve cooling: check the case, the heat "
+        "sink and the fan.",
         board="device",
         panel="Temperatures",
     ),
     Rule(
         key="environment-out-of-limits",
         title="Environment out of limits",
-        # Of what a device tells: the CPU's heat only ever adds to what the board measures, so the least is nearest.
-        query=over("min", DEVICE, *(selected(f'mean("{field}")', "environment", DEVICE) for field in _TEMPERATURES)),
+        # Each sensor by the minimum of its temperatures: the CPU's heat only ever adds to the air's. A Sense HAT's
+        # pressure sensor is warmer than its humidity sensor, and is left out.
+        query=over(
+            "min",
+            (*DEVICE, "sensor"),
+            *(
+                selected(f'mean("{field}")', "environment", (*DEVICE, "sensor"), "\"sensor\" != 'lps25h'")
+                for field in _TEMPERATURES
+            ),
+        ),
         range_seconds=15 * _MINUTE,
         evaluator="outside_range",
-        bounds=(0, 40),
-        threshold="below 0 or above 40 °C, mean of 15 min, for 5 min",
+        bounds=policy.AIR_LIMITS_CELSIUS,
+        threshold="below {} or above {} °C, mean of 15 min, for 5 min".format(*policy.AIR_LIMITS_CELSIUS),
         pending_seconds=5 * _MINUTE,
         severity=WARNING,
-        summary="It is {value} °C at {device}",
-        meaning="The air at {device} is colder or warmer than people and equipment should have it. Look at the place, "
-        "then at the calibration.",
+        summary="The air at {device} is at {value} °C",
+        meaning="The air at {device} is too cold or too warm for people and equipment. Check the place, then the "
+        "calibration.",
         board="environment",
         panel="Temperature",
         device="device",
@@ -120,11 +158,11 @@ _HEAT_AND_POWER = (
         bounds=(0,),
         threshold="seen within 5 min",
         severity=WARNING,
-        summary="The supply of {device} is too weak",
+        summary="The power supply of {device} is too weak",
         meaning="The voltage of {device} fell below 4.63 V: files may be damaged. Use a better supply and a shorter "
-        "cable, and take power-hungry USB devices off.",
+        "cable, and unplug power-hungry USB devices.",
         board="device",
-        panel="Now",
+        panel="Throttling and under-voltage",
     ),
     Rule(
         key="throttled",
@@ -137,10 +175,10 @@ _HEAT_AND_POWER = (
         pending_seconds=2 * _MINUTE,
         severity=WARNING,
         summary="{device} is throttled",
-        meaning="The firmware holds the processor of {device} back, for heat or for a weak supply. Both have a rule of "
-        "their own that tells which.",
+        meaning="The firmware throttles the processor of {device}, because of heat or a weak supply. Processor too hot "
+        "or Under-voltage shows the cause.",
         board="device",
-        panel="Now",
+        panel="Throttling and under-voltage",
     ),
 )
 
@@ -151,27 +189,28 @@ _STORAGE_AND_MEMORY = (
         query=selected('last("used_percent")', "disk", (*MACHINE, "path"), _WRITABLE),
         range_seconds=10 * _MINUTE,
         evaluator="gt",
-        bounds=(90,),
-        threshold="above 90 %, for 5 min",
+        bounds=(policy.DISK_PERCENT.act,),
+        threshold=f"above {policy.DISK_PERCENT.act} %, for 5 min",
         pending_seconds=5 * _MINUTE,
         severity=CRITICAL,
         summary="{path} of {device} is {value} % full",
-        meaning="When it is full, nothing more is written, and services fail. Find what has grown: "
-        "sudo du -xh --max-depth=2 {path}",
+        meaning="Writes and services fail when it is full. Find the largest folders: sudo du -xh --max-depth=2 {path}",
         board="device",
         panel="File systems",
     ),
     Rule(
         key="disk-full-in-a-day",
         title="Disk full within 24 hours",
-        # What one day takes of what is free, at the pace of the last six hours and at that of the last: a copy of
-        # something large is over before both say so.
+        # The share of the free space that one day takes, at the pace of the last six hours and of the last hour: a
+        # single large copy ends before both agree.
         query=over(
             "min",
             (*MACHINE, "path"),
-            selected('400.0 * (first("free") - last("free")) / last("free")', "disk", (*MACHINE, "path"), _WRITABLE),
             selected(
-                '2400.0 * (first("free") - last("free")) / last("free")',
+                f'{_OF_FREE * 4} * (first("free") - last("free")) / last("free")', "disk", (*MACHINE, "path"), _WRITABLE
+            ),
+            selected(
+                f'{_OF_FREE * 24} * (first("free") - last("free")) / last("free")',
                 "disk",
                 (*MACHINE, "path"),
                 f"{_WRITABLE} AND time > now() - {_HOUR}s",
@@ -185,7 +224,7 @@ _STORAGE_AND_MEMORY = (
         every_seconds=SLOW,
         severity=WARNING,
         summary="{path} of {device} will be full within a day",
-        meaning="At its pace a day takes {value} % of what is still free. Find what grows before it stops services.",
+        meaning="At this pace a day takes {value} % of the free space. Find the cause before services stop.",
         board="device",
         panel="File systems",
     ),
@@ -195,8 +234,8 @@ _STORAGE_AND_MEMORY = (
         query=selected('max("life_used_percent")', "sd_card", MACHINE),
         range_seconds=_HOUR,
         evaluator="gt",
-        bounds=(80,),
-        threshold="above 80 % of its life used",
+        bounds=(policy.CARD_LIFE_PERCENT.look,),
+        threshold=f"above {policy.CARD_LIFE_PERCENT.look} % of its life used",
         every_seconds=SLOW,
         severity=WARNING,
         summary="The storage of {device} has used {value} % of its life",
@@ -210,12 +249,12 @@ _STORAGE_AND_MEMORY = (
         query=selected('max("pre_eol")', "sd_card", MACHINE),
         range_seconds=_HOUR,
         evaluator="gt",
-        bounds=(1,),
+        bounds=(policy.CARD_PRE_EOL.act - 1,),
         threshold="80 % of the spare blocks used, or more (pre-EOL 2 or 3)",
         every_seconds=SLOW,
         severity=CRITICAL,
         summary="The storage of {device} runs out of spare blocks",
-        meaning="It says so itself (pre-EOL {value} of 3). Make a backup and replace it today.",
+        meaning="It reports pre-EOL {value} of 3. Make a backup and replace it today.",
         board="device",
         panel="Cards",
     ),
@@ -225,12 +264,12 @@ _STORAGE_AND_MEMORY = (
         query=selected('mean("used_percent")', "mem", MACHINE),
         range_seconds=5 * _MINUTE,
         evaluator="gt",
-        bounds=(90,),
-        threshold="above 90 %, mean of 5 min, for 10 min",
+        bounds=(policy.MEMORY_PERCENT.act,),
+        threshold=f"above {policy.MEMORY_PERCENT.act} %, mean of 5 min, for 10 min",
         pending_seconds=10 * _MINUTE,
         severity=WARNING,
         summary="{device} uses {value} % of its memory",
-        meaning="A Pi without memory swaps to its card and then kills programs. Find the greatest: "
+        meaning="A Pi without free memory swaps to its card and then kills programs. Find the largest process: "
         "ps aux --sort=-rss | head",
         board="device",
         panel="Memory",
@@ -254,7 +293,7 @@ _CAMERA = tuple(
         panel="Lens",
     )
     for state, meaning in {
-        "covered": "Its picture is dark or without detail: something is before the lens, or the light is off.",
+        "covered": "Its picture is dark or without detail: an object blocks the lens, or the light is off.",
         "frozen": "Its pictures are identical: the sensor or the stream hangs. Restart the camera's service.",
     }.items()
 )
@@ -268,8 +307,8 @@ _PERSON = Rule(
     bounds=(0,),
     threshold="motion with a person within 5 min",
     severity=INFO,
-    summary="A person is before the camera {camera}",
-    meaning="There was motion, and the detector found a person in its picture ({value} times in 5 minutes).",
+    summary="The camera {camera} sees a person",
+    meaning="The detector found a person in a picture with motion ({value} times in 5 minutes).",
     board="camera",
     panel="Latest detections",
 )
@@ -281,13 +320,13 @@ _PIPELINE = (
         query=lately('sum("count")', "telemetry_rejected", DEVICE, 15 * _MINUTE),
         range_seconds=2 * _HOUR,
         evaluator="gt",
-        bounds=(10,),
-        threshold="more than 10 values or lines in 15 min",
+        bounds=(policy.SELDOM.act,),
+        threshold=f"more than {policy.SELDOM.act} values or lines in 15 min",
         severity=WARNING,
-        summary="{value} values of {device} were refused in 15 minutes",
-        meaning="A sensor is broken, a limit does not fit, or a clock is wrong; the reason stands beside each.",
+        summary="{value} values of {device} were rejected in 15 minutes",
+        meaning="A sensor is broken, a limit does not fit, or a clock is wrong; each rejection has its reason.",
         board="pipeline",
-        panel="Refused by device",
+        panel="Rejections by device",
         device="device",
     ),
     Rule(
@@ -300,7 +339,7 @@ _PIPELINE = (
         threshold="no batch in 10 min",
         severity=WARNING,
         summary="The collector {collector} of {device} collects nothing",
-        meaning="It runs, and has failed as a whole for 10 minutes. Its last sentence is in Telegraf's log.",
+        meaning="It runs, and all its batches have failed for 10 minutes. Telegraf's log has the error.",
         board="pipeline",
         panel="Up",
     ),
@@ -310,29 +349,29 @@ _PIPELINE = (
         query=selected('sum("errors")', "collector", (*MACHINE, "collector")),
         range_seconds=15 * _MINUTE,
         evaluator="gt",
-        bounds=(10,),
-        threshold="more than 10 errors in 15 min",
+        bounds=(policy.SELDOM.act,),
+        threshold=f"more than {policy.SELDOM.act} errors in 15 min",
         severity=WARNING,
         summary="The collector {collector} of {device} had {value} errors in 15 minutes",
-        meaning="Readings failed or were refused; what was not read is missing. The sentences are in Telegraf's log.",
+        meaning="Readings failed or were rejected, and are missing. Telegraf's log has the errors.",
         board="pipeline",
         panel="Errors",
     ),
     Rule(
         key="buffer-growing",
         title="Buffer growing",
-        # The least of a time: a buffer that is emptied now and then works, however full it is between.
+        # The minimum over time: a buffer that empties now and then works, however full it is in between.
         query=selected(
             '100.0 * min("buffer_size") / max("buffer_limit")', "internal_write", (*MACHINE, "output"), _KEPT
         ),
         range_seconds=15 * _MINUTE,
         evaluator="gt",
-        bounds=(10,),
-        threshold="never below 10 % of the buffer in 15 min",
+        bounds=(policy.BUFFER_PERCENT,),
+        threshold=f"never below {policy.BUFFER_PERCENT} % of the buffer in 15 min",
         severity=WARNING,
-        summary="Telegraf's buffer on {device} does not empty: {value} % are full",
-        meaning="The database is away, too slow, or refuses what {device} writes. When the buffer is full, the oldest "
-        "points are lost.",
+        summary="Telegraf's buffer on {device} does not empty: {value} % full",
+        meaning="The database is offline, too slow, or rejects the points of {device}. A full buffer drops the oldest "
+        "points.",
         board="pipeline",
         panel="Buffer",
     ),
@@ -350,8 +389,8 @@ _PIPELINE = (
         threshold="any within 15 min",
         severity=CRITICAL,
         summary="{device} has lost {value} points",
-        meaning="Telegraf's buffer on {device} was full and let the oldest points go. They are gone: make the way to "
-        "the database work, or the buffer larger.",
+        meaning="Telegraf's buffer on {device} was full and dropped the oldest points, which cannot be recovered. "
+        "Repair the connection to the database, or enlarge the buffer.",
         board="pipeline",
         panel="Points lost",
     ),
@@ -361,8 +400,8 @@ _SYSTEM = (
     Rule(
         key="service-down",
         title="Service down",
-        # 0 is active. The least of a time: a service that is started again and again was active in between. Where
-        # nothing is to be said, as of a job that has ended well, it is 0, too.
+        # 0 is active. The minimum over time: a service that restarts again and again was active in between. A job that
+        # has ended well counts as 0, too.
         query=over(
             "sum",
             (*MACHINE, "name"),
@@ -374,8 +413,8 @@ _SYSTEM = (
         bounds=(0,),
         threshold="failed, or ended after it was active, and not active for 5 min",
         severity=CRITICAL,
-        summary="{name} does not run on {device}",
-        meaning="It has failed or was stopped, and systemd has not had it active for 5 minutes. Its last words: "
+        summary="{name} is not running on {device}",
+        meaning="It has failed or was stopped, and has not been active for 5 minutes. Its log: "
         "journalctl -u {name} -n 50",
         board="device",
         panel="Services",
@@ -391,7 +430,7 @@ _SYSTEM = (
         pending_seconds=15 * _MINUTE,
         severity=WARNING,
         summary="The clock of {device} is not synchronised",
-        meaning="Its points may carry wrong times. Look at: timedatectl timesync-status",
+        meaning="Its points may carry wrong times. Check: timedatectl timesync-status",
         board="device",
         panel="Clock synchronised",
     ),

@@ -14,7 +14,7 @@ with warnings.catch_warnings():
     import grafana_foundation_sdk.builders.dashboard
     import grafana_foundation_sdk.builders.stat  # noqa: F401 - imported for the warnings that they give once
 
-#: Where the generated JSON stands: beside this file.
+#: The folder of the generated JSON.
 FOLDER = Path(__file__).parent
 
 

@@ -1,4 +1,4 @@
-"""Writes the dashboards' JSON; with ``--check`` only says which differ from a fresh build."""
+"""Write the dashboards' JSON; with ``--check`` only report which files differ from a fresh build."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from grafana.dashboards import FOLDER, fresh
     "--folder",
     type=click.Path(file_okay=False, exists=True, path_type=Path),
     default=FOLDER,
-    help="Where the JSON stands.  [default: beside the rows]",
+    help="Folder of the JSON.  [default: grafana/dashboards]",
 )
 def main(check: bool, folder: Path) -> None:
     """Write the dashboards' JSON from the rows."""

@@ -139,16 +139,16 @@ class Live:
 def recorded(path: str, place: Place, say: Callable[[str], None]) -> list[Sample]:
     """The samples of a Sense HAT recording, as the collector would give them. Raises CalibrateError."""
     from collectors.core.api import Unavailable
-    from collectors.sensehat.collector import Lines
-    from collectors.sensehat.table import Table
+    from collectors.sensehat.collector import LineBuilder
+    from collectors.sensehat.csv_recording import CsvRecording
 
-    lines = Lines(place.device, {}, None, None, 0, say)
+    lines = LineBuilder(place.device, {}, None, None, 0, say)
     try:
-        table = Table(path, say)
+        table = CsvRecording(path, say)
     except Unavailable as error:
         raise CalibrateError(str(error)) from None
     try:
-        found = [sample for row in table.rows() for sample in select(lines.of(row.reading, row.time_ns), place)]
+        found = [sample for row in table.rows() for sample in select(lines.build(row.reading, row.time_ns), place)]
     finally:
         table.close()
     if not found:

@@ -1,4 +1,4 @@
-"""``sensetig camera``: what helps to set up a camera."""
+"""``sensetig camera``: set up a camera."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from collectors.camera import detection_settings, settings
+from collectors.camera import settings
 from collectors.core.api import Unavailable
 from collectors.core.settings import Setting, SettingsError, Values
 from sensetig.options import FiniteRange
@@ -19,8 +19,8 @@ from sensetig.options import FiniteRange
 if TYPE_CHECKING:
     from collectors.camera.backends import Frame
 
-#: What can be tried out without writing it into the settings file.
-TRIED: tuple[Setting[Any], ...] = (
+#: Settings that can be tried out without writing them into the settings file.
+TUNABLE: tuple[Setting[Any], ...] = (
     settings.DETECT_WIDTH,
     settings.MIN_AREA_PERCENT,
     settings.NOISE_FACTOR,
@@ -30,8 +30,8 @@ TRIED: tuple[Setting[Any], ...] = (
     settings.WARM_UP_SECONDS,
     settings.CONSECUTIVE_FRAMES,
     settings.EVENT_GAP_SECONDS,
-    detection_settings.MASK,
-    detection_settings.SHAKE_PERCENT,
+    settings.MASK,
+    settings.SHAKE_PERCENT,
 )
 
 
@@ -41,7 +41,7 @@ def command() -> None:
 
 
 def _with_settings(function: Any) -> Any:
-    for setting in reversed(TRIED):
+    for setting in reversed(TUNABLE):
         default = "" if setting.default in (None, "") else f" [default: {setting.default}]"
         option = click.option(
             "--" + setting.name.replace("_", "-"), setting.name, metavar="VALUE", help=f"{setting.help}{default}"
@@ -57,21 +57,33 @@ def _with_settings(function: Any) -> Any:
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     default=Path("camera-tune.png"),
     show_default=True,
-    help="The picture to write; its ending says the kind, .png or .jpg.",
+    help="Image file to write, .png or .jpg.",
 )
-@click.option("--seconds", type=FiniteRange(min=1), help="Look for so long; a device for 20 s, a file in full.")
-@click.option("--picture", "numbers", type=click.IntRange(min=0), multiple=True, help="Draw this picture, from 0.")
-@click.option("--most", type=click.IntRange(1, 12), default=3, show_default=True, help="Pictures drawn of each kind.")
+@click.option(
+    "--seconds",
+    type=FiniteRange(min=1),
+    help="Analyse this many seconds; by default 20 s of a device, and all of a file.",
+)
+@click.option(
+    "--picture",
+    "numbers",
+    type=click.IntRange(min=0),
+    multiple=True,
+    help="Draw the frame with this number, counted from 0.",
+)
+@click.option(
+    "--most", type=click.IntRange(1, 12), default=3, show_default=True, help="Number of frames to draw of each kind."
+)
 @_with_settings
 def tune(
     source: str, out: Path, seconds: float | None, numbers: tuple[int, ...], most: int, **options: str | None
 ) -> None:
-    """Draw the detector's view of SOURCE (a file, device, URL or scene), and suggest settings.
+    """Draw the detector's view of SOURCE, and suggest settings.
 
-    SOURCE is what the collector's setting of that name takes, or scene:NAME for a simulated one. Each row of the
-    picture shows the picture with a box around what moves, the background, the difference from it, and what has
-    changed. Without --picture, those are drawn in which most moved, and those in which most changed and did not
-    count as motion. Settings come from where the collector has them, too.
+    SOURCE is a file, a device or a URL, as in the collector's setting of that name, or scene:NAME for a simulated
+    scene. Each row of the image shows a frame with a box around the motion, the background, the difference between
+    the two, and the changed pixels. Without --picture, the frames with the most motion are drawn, and those with the
+    most change that did not count as motion. All other settings are read as the collector reads them.
     """
     for name, value in {"OPENCV_LOG_LEVEL": "SILENT", "OPENCV_FFMPEG_LOGLEVEL": "-8"}.items():
         os.environ.setdefault(name, value)
@@ -81,11 +93,11 @@ def tune(
     except (SettingsError, Unavailable) as error:
         raise click.ClickException(str(error)) from None
     except ImportError as error:
-        raise click.ClickException(f"{error}; install what it needs: pip install 'sensetig[camera]'") from None
+        raise click.ClickException(f"{error}; install the camera's packages: pip install 'sensetig[camera]'") from None
 
 
 def _values(source: str, options: dict[str, str | None]) -> tuple[Values, bool]:
-    """The settings with this source, as fast as it goes; and whether it never ends."""
+    """The settings with this source at full speed, and whether the source is endless."""
     from collectors.core.cli import load_settings
 
     kind, _, scene = source.partition(":")
@@ -102,43 +114,43 @@ def _tune(values: Values, out: Path, seconds: float | None, numbers: tuple[int, 
 
     from collectors.camera.backends import open_backend
     from collectors.camera.detector import Detector
-    from collectors.camera.events import Events
+    from collectors.camera.events import EventTracker
     from collectors.core.errors import ErrorReporter
-    from sensetig.camera_tuning import Choice, Sight, Tally, advice, sheet
+    from sensetig.camera_tuning import Sample, SampleSelector, Summary, advice, sheet
 
-    plan = settings.plan(values)
+    config = settings.load_config(values)
     report = ErrorReporter("camera", lambda line: click.echo(line, err=True))
     backend = open_backend(values, report, time.time_ns, time.monotonic)
-    detector, tally, choice = Detector(plan.sensitivity), Tally(), Choice(most, numbers)
-    events: Events[int] = Events("tune", plan.consecutive_frames, plan.event_gap_seconds)
+    detector, summary, selector = Detector(config.detector), Summary(), SampleSelector(most, numbers)
+    events: EventTracker[int] = EventTracker("tune", config.consecutive_frames, config.event_gap_seconds)
     starts = 0
     try:
         for number, frame in enumerate(_frames(backend.frames(lambda _seconds: False), seconds)):
-            seen = detector.look(frame.image, frame.seconds)
-            for event in events.follow(frame.seconds, frame.time_ns, seen, number):
+            detection = detector.detect(frame.image, frame.seconds)
+            for event in events.update(frame.seconds, frame.time_ns, detection, number):
                 starts += event.kind == "start"
-            tally.add(seen, detector.working, plan.sensitivity.min_area_percent)
+            summary.add(detection, detector.state)
             if number == 0:
                 first = frame.seconds
-            choice.offer(Sight(number, frame.seconds - first, frame.image, seen, detector.working))
+            selector.add(Sample(number, frame.seconds - first, frame.image, detection, detector.state))
     finally:
         backend.close()
-    sights = choice.sights
-    if not sights:
-        raise click.ClickException(f"none of the pictures asked for came; there were {tally.pictures}")
+    samples = selector.samples
+    if not samples:
+        raise click.ClickException(f"none of the requested frames exists; there were {summary.frames}")
     try:
-        written = cv2.imwrite(str(out), sheet(sights))
+        written = cv2.imwrite(str(out), sheet(samples))
     except cv2.error:
-        raise click.ClickException(f"{out} has an ending that is no picture's; use .png or .jpg") from None
+        raise click.ClickException(f"{out} is not the name of an image file; use .png or .jpg") from None
     if not written:
-        raise click.ClickException(f"{out} cannot be written; see that its folder exists and may be written to")
-    for sentence in advice(tally, starts, plan.sensitivity):
+        raise click.ClickException(f"{out} cannot be written; check that its folder exists and is writable")
+    for sentence in advice(summary, starts, config.detector):
         click.echo(sentence)
-    click.echo(f"{len(sights)} pictures are drawn in {out}.")
+    click.echo(f"Drew {len(samples)} frames in {out}.")
 
 
 def _frames(frames: Iterator[Frame | None], seconds: float | None) -> Iterator[Frame]:
-    """The pictures of the first so many seconds, or all."""
+    """The frames of the first *seconds*, or all."""
     taken = (each for each in frames if each is not None)
     first = next(taken, None)
     if first is None:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
+
+from sensetig import options
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_MEGABYTE = 1_000_000
 
 
 @click.command()
@@ -20,24 +27,11 @@ import click
     show_envvar=True,
     help="Socket that Telegraf writes to: unix:/path, or HOST:PORT.",
 )
-@click.option(
-    "--url",
-    default="http://127.0.0.1:8086",
-    show_default=True,
-    envvar="SENSETIG_INFLUXDB_URL",
-    show_envvar=True,
-    help="InfluxDB's address.",
-)
-@click.option(
-    "--token-file",
-    type=click.Path(dir_okay=False),
-    required=True,
-    show_envvar=True,
-    help="File of a token that may write.",
-)
-@click.option("--ca-file", type=click.Path(dir_okay=False), show_envvar=True, help="Certificates to trust (PEM).")
-@click.option("--certificate", type=click.Path(dir_okay=False), show_envvar=True, help="Client certificate (PEM).")
-@click.option("--key", type=click.Path(dir_okay=False), show_envvar=True, help="Key of the client certificate (PEM).")
+@options.influxdb_url
+@options.ca_file
+@click.option("--token-file", type=_FILE, required=True, show_envvar=True, help="File of a token that may write.")
+@click.option("--certificate", type=_FILE, show_envvar=True, help="Client certificate (PEM).")
+@click.option("--key", type=_FILE, show_envvar=True, help="Key of the client certificate (PEM).")
 @click.option(
     "--max-megabytes",
     type=click.IntRange(1, 1_000_000),
@@ -58,32 +52,27 @@ def command(
     folder: str,
     listen: str,
     url: str,
-    token_file: str,
-    ca_file: str | None,
-    certificate: str | None,
-    key: str | None,
+    ca_file: Path | None,
+    token_file: Path,
+    certificate: Path | None,
+    key: Path | None,
     max_megabytes: int,
     reserve_megabytes: int,
 ) -> None:
     """Run the durable queue between Telegraf and InfluxDB."""
     from sensetig.outbox.service import Options, run
-    from sensetig.outbox.store import OutboxError
 
-    megabyte = 1_000_000
-    try:
-        run(
-            Options(
-                folder,
-                listen,
-                url,
-                token_file,
-                ca_file,
-                certificate,
-                key,
-                max_megabytes * megabyte,
-                reserve_megabytes * megabyte,
-            ),
-            lambda sentence: click.echo(sentence, err=True),
-        )
-    except OutboxError as error:
-        raise click.ClickException(str(error)) from None
+    run(
+        Options(
+            folder,
+            listen,
+            url,
+            token_file,
+            ca_file,
+            certificate,
+            key,
+            max_megabytes * _MEGABYTE,
+            reserve_megabytes * _MEGABYTE,
+        ),
+        lambda sentence: click.echo(sentence, err=True),
+    )

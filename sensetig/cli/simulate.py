@@ -20,10 +20,10 @@ class _Time(click.ParamType[int]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Nanoseconds since 1970."""
-        from collectors.sensehat.table import read_time
+        from collectors.sensehat.csv_recording import parse_time
 
         try:
-            return value if isinstance(value, int) else read_time("time", str(value))
+            return value if isinstance(value, int) else parse_time("time", str(value))
         except ValueError:
             self.fail(
                 f"{value!r} is no time: write it as 2026-06-21T12:00, in UTC unless it says otherwise", param, ctx

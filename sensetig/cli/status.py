@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sensetig import options
+from sensetig import options, policy
 from sensetig.options import Duration
 
 if TYPE_CHECKING:
     from sensetig.fleet.devices import Judged, Limits
     from sensetig.influxdb.client import Client
 
-#: The exit status when a device needs action; 1 is a failure to ask, 2 a wrong option.
+#: The exit status when a device needs action; 1 is a failed query, 2 a wrong option.
 NEEDS_ACTION = 3
 
 
@@ -30,20 +30,32 @@ NEEDS_ACTION = 3
     default="5s",
     show_default=True,
     show_envvar=True,
-    help="With --watch: how often.",
+    help="With --watch: time between refreshes.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
-@click.option("--late", type=Duration(), default="60s", show_default=True, show_envvar=True, help="Late after this.")
 @click.option(
-    "--offline", type=Duration(), default="10m", show_default=True, show_envvar=True, help="Offline after this."
+    "--late",
+    type=Duration(),
+    default=f"{policy.LATE_SECONDS}s",
+    show_default=True,
+    show_envvar=True,
+    help=f"Late after this silence, or {policy.LATE_INTERVALS} intervals of the device, whichever is longer.",
+)
+@click.option(
+    "--offline",
+    type=Duration(),
+    default=f"{policy.OFFLINE_SECONDS // 60}m",
+    show_default=True,
+    show_envvar=True,
+    help=f"Offline after this silence, or {policy.OFFLINE_INTERVALS} intervals of the device, whichever is longer.",
 )
 @click.option(
     "--since",
     type=Duration(),
-    default="7d",
+    default=f"{policy.FORGOTTEN_DAYS}d",
     show_default=True,
     show_envvar=True,
-    help="A device that has been silent for longer is not shown.",
+    help="Leave out devices that have been silent for longer.",
 )
 @options.influxdb_url
 @options.token_file
@@ -61,7 +73,7 @@ def command(
 ) -> None:
     """Show device status, most urgent first.
 
-    The exit status is 0 when no device needs action, 3 when one does, and 1 when InfluxDB could not be asked.
+    The exit status is 0 when no device needs action, 3 when one does, and 1 when InfluxDB cannot be queried.
     """
     from sensetig.errors import ReportError
     from sensetig.fleet.devices import Limits
@@ -73,15 +85,15 @@ def command(
         raise click.UsageError("--late must not be longer than --offline")
     client = Client.with_token_file(url, token_file, ca_file=ca_file)
     limits = Limits(late, offline)
-    devices = _watch(client, limits, since, interval) if watch else _look(client, limits, since)
+    devices = _watch(client, limits, since, interval) if watch else _fetch(client, limits, since)
     if not devices:
         raise ReportError(f"no device has written to InfluxDB at {client.url} within {since / 3600:g} hours")
     if not watch:
         _print(devices, as_json=as_json)
-    sys.exit(NEEDS_ACTION if any(each.level == "act" for each in devices) else 0)
+    sys.exit(NEEDS_ACTION if any(each.level == policy.ACT for each in devices) else 0)
 
 
-def _look(client: Client, limits: Limits, since: float) -> list[Judged]:
+def _fetch(client: Client, limits: Limits, since: float) -> list[Judged]:
     from sensetig.fleet.devices import in_service, judge, ordered, read
 
     return ordered(judge(device, limits) for device in in_service(read(client, time.time(), since), limits))
@@ -102,7 +114,7 @@ def _print(devices: list[Judged], *, as_json: bool) -> None:
 
 
 def _watch(client: Client, limits: Limits, since: float, interval: float) -> list[Judged]:
-    """Redraw until Ctrl-C. When InfluxDB does not answer, the last table stays, with the reason below it."""
+    """Redraw until Ctrl-C. While InfluxDB is away, the last table stays, with the error below it."""
     from rich.console import Console, Group
     from rich.live import Live
     from rich.text import Text
@@ -110,18 +122,18 @@ def _watch(client: Client, limits: Limits, since: float, interval: float) -> lis
     from sensetig.errors import OperatorError
     from sensetig.fleet.table import heading, table
 
-    devices = _look(client, limits, since)
+    devices = _fetch(client, limits, since)
     console = Console(markup=False, highlight=False)
     pause = threading.Event()
     note = Text("")
     with Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
         try:
             while True:
-                asked = Text(time.strftime("%H:%M:%S  Ctrl-C ends"), style="dim")
-                live.update(Group(heading(devices), table(devices, console.width), asked, note), refresh=True)
+                queried = Text(time.strftime("%H:%M:%S  Ctrl-C ends"), style="dim")
+                live.update(Group(heading(devices), table(devices, console.width), queried, note), refresh=True)
                 pause.wait(interval)
                 try:
-                    devices, note = _look(client, limits, since), Text("")
+                    devices, note = _fetch(client, limits, since), Text("")
                 except OperatorError as error:
                     note = Text(f"E! {error}", style="red")
         except KeyboardInterrupt:

@@ -63,7 +63,7 @@ def sources(environ: Mapping[str, str], recording: Path | None, video: Path | No
         if "SENSETIG_SENSEHAT_PACE" not in environ:
             chosen["SENSETIG_SENSEHAT_PACE"] = str(RECORDING_PACE)
     elif "SENSETIG_SENSEHAT_BACKEND" not in environ:
-        chosen["SENSETIG_SENSEHAT_BACKEND"] = "hat" if hat.present("/sys") else "simulated"
+        chosen["SENSETIG_SENSEHAT_BACKEND"] = "hat" if hat.is_present("/sys") else "simulated"
     if video is not None:
         chosen["SENSETIG_CAMERA_BACKEND"] = "opencv"
         chosen["SENSETIG_CAMERA_SOURCE"] = str(video.resolve())

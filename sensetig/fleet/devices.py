@@ -1,65 +1,56 @@
-"""How each device fares: plain values asked of InfluxDB, and what they say."""
+"""The state of each device: plain values read from InfluxDB, and how urgent they are."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from collectors.device_state.measurement import OFFLINE, ONLINE
+from sensetig import policy
 from sensetig.influxdb.client import Client, Series, Value
 
-#: How much a device asks of the reader, the most first.
-ACT, LOOK, GOOD = "act", "look", "good"
-_ORDER = {ACT: 0, LOOK: 1, GOOD: 2}
-
-#: From these values on a look, or a hand, is due; the dashboards have the same ones.
-HOT_LOOK, HOT_ACT = 65.0, 80.0
-DISK_LOOK, DISK_ACT = 80.0, 90.0
-CPU_LOOK = 90.0
-
-_NO_DISK = '"fstype" !~ /^(tmpfs|devtmpfs|squashfs|overlay|ramfs|iso9660)$/'
-
-#: Fields whose newest point tells when a device was last heard; any one of them does.
-_HEARD = (
-    ("system", "uptime"),
-    ("collector", "up"),
-    ("environment", "temperature_raw_celsius"),
-    ("camera", "frames"),
-    ("random_data", "value"),
-)
-
-#: What is read beside that: name -> (measurement, field, further tags, condition).
+#: Further values: name -> (measurement, field, further tags, condition).
 _NEWEST = {
     "temperature": ("temp", "temp", ("sensor",), ""),
     "idle": ("cpu", "usage_idle", (), "\"cpu\" = 'cpu-total'"),
-    "disk": ("disk", "used_percent", ("path",), _NO_DISK),
+    "disk": ("disk", "used_percent", ("path",), policy.DISKS_ONLY),
     "under_voltage": ("pi", "under_voltage", (), ""),
     "under_voltage_since_boot": ("pi", "under_voltage_since_boot", (), ""),
     "throttled": ("pi", "throttled", (), ""),
     "throttled_since_boot": ("pi", "throttled_since_boot", (), ""),
+    "interval": ("system", "interval_seconds", (), ""),
 }
 
-#: Of the state that the processor of telemetry keeps: field -> name here.
+#: Fields of the state that the telemetry processor keeps of each device -> name here.
 _STATE = {
     "messages": "messages",
     "last_telemetry_seconds": "last_telemetry",
+    "interval_seconds": "learned_interval",
+    "status": "status",
     "firmware": "firmware",
     "bundle_version": "version",
 }
 
 
 class Limits(NamedTuple):
-    """After how many seconds of silence a device is late, and offline."""
+    """The shortest silence, in seconds, after which a device is late and offline; see ``policy.liveness``."""
 
-    late: float = 60.0
-    offline: float = 600.0
+    late: float = policy.LATE_SECONDS
+    offline: float = policy.OFFLINE_SECONDS
 
 
-#: Where ``sensetig retire`` says so, by which tag of a device, and the field that a device in service writes there.
+#: Where ``sensetig retire`` marks a device: measurement, tag, and the field that a device in service writes there.
 _RETIRED = (("system", "host", "uptime"), ("device_state", "device", "messages"))
 
 
 class Device(NamedTuple):
-    """One device as it was last heard. None is "not told", which differs from 0 and from false."""
+    """One device as it was last heard. None means "not reported", which differs from 0 and from false.
+
+    Args:
+        interval_seconds: the learned time between its samples.
+        state: online, late or offline by its ``device_state``, of a device known only through a hub.
+        name_clash: whether two machines report under its name.
+    """
 
     name: str
     age_seconds: float
@@ -74,10 +65,13 @@ class Device(NamedTuple):
     version: str | None = None
     firmware: str | None = None
     retired: bool = False
+    interval_seconds: float | None = None
+    state: str | None = None
+    name_clash: bool = False
 
 
 class Judged(NamedTuple):
-    """A device, whether it is online, late or offline, how much it asks for, and why."""
+    """A device, whether it is online, late or offline, how urgent that is, and why."""
 
     device: Device
     status: str
@@ -85,79 +79,116 @@ class Judged(NamedTuple):
     reasons: tuple[str, ...]
 
 
-def judge(device: Device, limits: Limits) -> Judged:
-    """What a device's values say. Only what is told is judged; what an offline device last said is told as it was."""
-    act: list[str] = []
-    look: list[str] = []
-    status = "online"
-    if device.age_seconds > limits.offline:
-        status = "offline"
-        act.append("silent")
-    elif device.age_seconds > limits.late:
-        status = "late"
-        look.append("late")
-    if device.under_voltage:
-        act.append("under-voltage")
-    elif device.under_voltage_since_boot:
-        look.append("under-voltage since boot")
-    if device.throttled:
-        act.append("throttled")
-    elif device.throttled_since_boot:
-        look.append("throttled since boot")
-    for value, first, second, word in (
-        (device.temperature_celsius, HOT_LOOK, HOT_ACT, "hot"),
-        (device.disk_percent, DISK_LOOK, DISK_ACT, "disk"),
-        (device.cpu_percent, CPU_LOOK, None, "busy"),
-    ):
-        if value is not None and second is not None and value >= second:
-            act.append(word)
-        elif value is not None and value >= first:
-            look.append(word)
-    return Judged(device, status, ACT if act else LOOK if look else GOOD, (*act, *look))
+def liveness(device: Device, limits: Limits) -> str:
+    """Whether a device is online, late or offline.
 
-
-def ordered(devices: Iterable[Judged]) -> list[Judged]:
-    """What needs action first: then by how many reasons, how long silent, and name."""
-    return sorted(
-        devices, key=lambda each: (_ORDER[each.level], -len(each.reasons), -each.device.age_seconds, each.device.name)
+    Its hub's ``device_state`` decides for a device known only through a hub: it follows the learned interval, and knows
+    of a last will. A machine that writes itself leaves its own state behind when it ends, so its silence decides.
+    """
+    if device.state is not None:
+        return device.state
+    return policy.liveness(
+        device.age_seconds, 0, device.interval_seconds, late_seconds=limits.late, offline_seconds=limits.offline
     )
 
 
-def read(reader: Client, now_seconds: float, since_seconds: float) -> list[Device]:
-    """Every device that has written within so many seconds. Raises ReportError."""
+def judge(device: Device, limits: Limits) -> Judged:
+    """How urgent a device's last values are. A value that it does not report is not judged."""
+    status = liveness(device, limits)
+    found = [(policy.LIVENESS_LEVELS[status], {OFFLINE: "silent"}.get(status, status))]
+    if device.name_clash:
+        found.append((policy.ACT, f"two machines report as {device.name}"))
+    for now, since_boot, word in (
+        (device.under_voltage, device.under_voltage_since_boot, "under-voltage"),
+        (device.throttled, device.throttled_since_boot, "throttled"),
+    ):
+        if now:
+            found.append((policy.ACT, word))
+        elif since_boot:
+            found.append((policy.LOOK, f"{word} since boot"))
+    for value, threshold, word in (
+        (device.temperature_celsius, policy.PROCESSOR_CELSIUS, "hot"),
+        (device.disk_percent, policy.DISK_PERCENT, "disk"),
+        (device.cpu_percent, policy.CPU_PERCENT, "busy"),
+    ):
+        if value is not None:
+            found.append((threshold.level(value), word))
+    found = [each for each in found if each[0] != policy.GOOD]
+    found.sort(key=lambda each: policy.LEVELS.index(each[0]))
+    return Judged(device, status, policy.worst(level for level, _ in found), tuple(word for _, word in found))
+
+
+def ordered(devices: Iterable[Judged]) -> list[Judged]:
+    """Most urgent first, then by the number of reasons, the length of the silence, and the name."""
+    return sorted(
+        devices,
+        key=lambda each: (
+            policy.LEVELS.index(each.level),
+            -len(each.reasons),
+            -each.device.age_seconds,
+            each.device.name,
+        ),
+    )
+
+
+def read(client: Client, now_seconds: float, since_seconds: float) -> list[Device]:
+    """Every device that has written within the last *since_seconds*. Raises InfluxDBError."""
     scope = f"time >= {int((now_seconds - since_seconds) * 1000)}ms"
-    queries = [f'SELECT last("{field}") FROM "{name}" WHERE {scope} GROUP BY "host"' for name, field in _HEARD]  # noqa: S608
+    queries = [
+        f'SELECT last("{field}") FROM "{name}" WHERE {scope} GROUP BY "host"'  # noqa: S608
+        for name, field in policy.SIGNS_OF_LIFE
+    ]
     for name, field, tags, condition in _NEWEST.values():
         where = scope + (f" AND {condition}" if condition else "")
         groups = ", ".join(f'"{tag}"' for tag in ("host", *tags))
         queries.append(f'SELECT last("{field}") FROM "{name}" WHERE {where} GROUP BY {groups}')  # noqa: S608
     queries += [f'SELECT last("{field}") FROM "device_state" WHERE {scope} GROUP BY "device"' for field in _STATE]  # noqa: S608
+    recent = f"time >= {int((now_seconds - policy.NAME_CLASH_SECONDS) * 1000)}ms"
+    queries.append(
+        'SELECT count("change") FROM (SELECT difference("boot_number") AS "change" FROM "system" '  # noqa: S608
+        f'WHERE {recent} GROUP BY "host", "site") WHERE "change" != 0 GROUP BY "host", "site"'
+    )
     for name, tag, field in _RETIRED:
-        # That a device is retired may have been said before.
+        # A device may have been retired long before the period that is shown.
         queries.append(f'SELECT last("retired") FROM "{name}" GROUP BY "{tag}", "site"')  # noqa: S608
         queries.append(f'SELECT last("{field}") FROM "{name}" WHERE {scope} GROUP BY "{tag}", "site"')  # noqa: S608
-    *answers, machines, here, behind, there = reader.query_all(queries)
-    heard = _heard(answers[: len(_HEARD)])
-    newest = dict(zip(_NEWEST, (_values(each, "host") for each in answers[len(_HEARD) :]), strict=False))
+    *answers, changes, machines, here, behind, there = client.query_all(queries)
+    heard = _heard(answers[: len(policy.SIGNS_OF_LIFE)])
+    newest = dict(zip(_NEWEST, (_values(each, "host") for each in answers[len(policy.SIGNS_OF_LIFE) :]), strict=False))
     state = dict(zip(_STATE.values(), (_values(each, "device") for each in answers[-len(_STATE) :]), strict=True))
-    # One behind the gateway has no points of its own host; its state says when it was last heard.
-    for name, seconds in state["last_telemetry"].items():
+    # A device behind the gateway has no points under a host of its name; its state says when it was last heard.
+    downstream = {name for name in state["last_telemetry"] if name not in heard}
+    for name in downstream:
+        seconds = state["last_telemetry"][name]
         if isinstance(seconds, int | float):
-            heard.setdefault(name, int(seconds * 1000))
+            heard[name] = int(seconds * 1000)
+    clashes = {
+        name
+        for name, count in _values(changes, "host").items()
+        if isinstance(count, int | float) and count > policy.NAME_CLASH_CHANGES
+    }
     retired = _retired(machines, here, "host") | _retired(behind, there, "device")
-    return [
-        _device(name, now_seconds - time / 1000, newest, state)._replace(retired=name in retired)
-        for name, time in sorted(heard.items())
-    ]
+    devices = []
+    for name, time in sorted(heard.items()):
+        device = _device(name, now_seconds - time / 1000, newest, state)
+        status = state["status"].get(name) if name in downstream else None
+        devices.append(
+            device._replace(
+                retired=name in retired,
+                state=str(status) if status in policy.LIVENESS_LEVELS else None,
+                name_clash=name in clashes,
+            )
+        )
+    return devices
 
 
 def in_service(devices: Iterable[Device], limits: Limits) -> list[Device]:
-    """The devices without those that are retired and silent; one that is retired and writes all the same is there."""
-    return [device for device in devices if not (device.retired and device.age_seconds > limits.late)]
+    """The devices without those that are retired and silent. A retired device that still writes is included."""
+    return [device for device in devices if not (device.retired and liveness(device, limits) != ONLINE)]
 
 
 def _retired(said: list[Series], wrote: list[Series], tag: str) -> set[str]:
-    """The devices that are retired at every site at which they wrote."""
+    """The devices that are retired at each of their sites."""
 
     def places(answer: list[Series]) -> set[tuple[str, str]]:
         return {(each.tags.get(tag, ""), each.tags.get("site", "")) for each in answer if each.rows[0][1] is not None}
@@ -176,7 +207,7 @@ def _heard(answers: Iterable[list[Series]]) -> dict[str, int]:
 
 
 def _values(answer: list[Series], tag: str) -> dict[str, Value]:
-    """Each device's value; of several series the greatest."""
+    """Each device's value; the maximum over its series."""
     found: dict[str, Value] = {}
     for series in answer:
         name, value = series.tags.get(tag, ""), series.rows[0][1]
@@ -199,6 +230,8 @@ def _device(
 
     idle, messages = number("idle"), state["messages"].get(name)
     version, firmware = state["version"].get(name), state["firmware"].get(name)
+    interval = state["learned_interval"].get(name)
+    learned = float(interval) if isinstance(interval, int | float) else None
     return Device(
         name,
         max(age, 0.0),
@@ -212,11 +245,12 @@ def _device(
         int(messages) if isinstance(messages, int | float) else None,
         str(version) if version else None,
         str(firmware) if firmware else None,
+        interval_seconds=number("interval") or learned,
     )
 
 
 def as_plain(judged: Judged) -> dict[str, object]:
-    """A device for ``--json``: what is not told is null."""
+    """A device for ``--json``; a value that it does not report is null."""
     return {
         **judged.device._asdict(),
         "age_seconds": round(judged.device.age_seconds, 1),

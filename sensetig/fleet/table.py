@@ -1,4 +1,4 @@
-"""The fleet as a table for the terminal; what does not fit a narrow one is left out, the least needed first."""
+"""The fleet as a table for the terminal; a narrow terminal drops the least needed columns first."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from sensetig.fleet.devices import ACT, GOOD, LOOK, Judged
+from sensetig.fleet.devices import Judged
+from sensetig.policy import ACT, GOOD, LOOK
 from sensetig.report.numbers import duration
 
-#: Each level's sign, word and colour: the colour is never the only one to say it.
-SIGNS = {ACT: ("✖", "act", "bold red"), LOOK: ("▲", "look", "yellow"), GOOD: ("●", "well", "green")}
+#: Each level's sign, word and colour. Colour is never the only sign.
+SIGNS = {ACT: ("✖", "act", "bold red"), LOOK: ("▲", "look", "yellow"), GOOD: ("●", "ok", "green")}
 
-_NOT_TOLD = Text("–", style="dim")
+_NOT_REPORTED = Text("–", style="dim")
 
-#: Column -> from which width of the terminal it is shown.
+#: Column -> the narrowest terminal that shows it.
 _WIDTHS = {
     "Seen": 0,
     "Temp": 60,
@@ -30,11 +31,11 @@ _WIDTHS = {
 
 
 def table(devices: Sequence[Judged], width: int) -> Table:
-    """One line a device."""
-    shown = [name for name, least in _WIDTHS.items() if width >= least]
+    """One line per device."""
+    shown = [name for name, minimum in _WIDTHS.items() if width >= minimum]
     result = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", expand=False)
     result.add_column("")
-    # A name is folded only where it is long, or there is no room at all.
+    # Fold a name only where it is long, or there is no room at all.
     longest = max((len(each.device.name) for each in devices), default=0)
     result.add_column("Device", overflow="fold", min_width=max(8, min(longest, 24, width // 4)))
     result.add_column("Status", no_wrap=True)
@@ -62,32 +63,32 @@ def _cells(each: Judged, ago: str) -> dict[str, Text]:
         "Disk": _number(device.disk_percent, "%", "disk", each),
         "Voltage": _flag(device.under_voltage, device.under_voltage_since_boot, "too low"),
         "Throttling": _flag(device.throttled, device.throttled_since_boot, "throttled"),
-        "Messages": _NOT_TOLD if device.messages is None else Text(f"{device.messages:,}".replace(",", "\u202f")),
-        "Version": _NOT_TOLD if device.version is None else Text(device.version),
+        "Messages": _NOT_REPORTED if device.messages is None else Text(f"{device.messages:,}".replace(",", "\u202f")),
+        "Version": _NOT_REPORTED if device.version is None else Text(device.version),
         "Why": Text(", ".join(each.reasons), style=SIGNS[each.level][2]),
     }
 
 
 def _number(value: float | None, unit: str, reason: str, each: Judged) -> Text:
     if value is None:
-        return _NOT_TOLD
+        return _NOT_REPORTED
     return Text(f"{value:.0f}\u202f{unit}", style=SIGNS[each.level][2] if reason in each.reasons else "")
 
 
 def _flag(now: bool | None, since_boot: bool | None, word: str) -> Text:
     if now is None:
-        return _NOT_TOLD
+        return _NOT_REPORTED
     if now:
         return Text(word, style=SIGNS[ACT][2])
     return Text("since boot", style=SIGNS[LOOK][2]) if since_boot else Text("fine")
 
 
 def heading(devices: Sequence[Judged]) -> Text:
-    """The whole in one line."""
+    """The summary line above the table."""
     counts = {level: sum(each.level == level for each in devices) for level in SIGNS}
     parts = [Text(f"{len(devices)} device{'' if len(devices) == 1 else 's'}: ", style="bold")]
-    told = {ACT: "to act on", LOOK: "to look at", GOOD: "well"}
+    words = {ACT: "to act on", LOOK: "to check", GOOD: "ok"}
     for level, count in counts.items():
         if count:
-            parts.append(Text(f"{SIGNS[level][0]} {count} {told[level]}  ", style=SIGNS[level][2]))
+            parts.append(Text(f"{SIGNS[level][0]} {count} {words[level]}  ", style=SIGNS[level][2]))
     return Text.assemble(*parts)

@@ -13,16 +13,18 @@ import threading
 import time
 from collections.abc import Callable
 from logging.handlers import RotatingFileHandler
+from pathlib import Path
 from typing import NamedTuple
 
 import urllib3
 import uvicorn
 
-from collectors.core.files import read_secret
+from sensetig.errors import OutboxError
 from sensetig.outbox.app import build
 from sensetig.outbox.delivery import Delivery
-from sensetig.outbox.store import OutboxError, Store
+from sensetig.outbox.store import Store
 from sensetig.outbox.upstream import Upstream
+from sensetig.site import checked_url, read_token, tls_context
 
 #: Seconds that InfluxDB may take to connect and to answer. Telegraf waits 10 s for the outbox, which stores after this.
 TIMEOUTS = urllib3.Timeout(connect=2.0, read=5.0)
@@ -41,7 +43,7 @@ class Options(NamedTuple):
         listen: ``unix:/path`` for a socket that the user and the group can write to, or ``HOST:PORT`` on loopback.
         url: InfluxDB's address.
         token_file: a token that may write.
-        ca_file: certificates that InfluxDB's is checked against; None for the system's.
+        ca_file: certificates that are trusted besides the system's, or None.
         certificate, key: files (PEM) that the outbox shows to InfluxDB, or None.
         max_bytes: see :class:`sensetig.outbox.store.Store`.
         reserve_bytes: see there.
@@ -50,10 +52,10 @@ class Options(NamedTuple):
     folder: str
     listen: str
     url: str
-    token_file: str
-    ca_file: str | None
-    certificate: str | None
-    key: str | None
+    token_file: Path
+    ca_file: Path | None
+    certificate: Path | None
+    key: Path | None
     max_bytes: int
     reserve_bytes: int
 
@@ -62,9 +64,10 @@ def run(options: Options, log: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Raises:
-        OutboxError: it cannot start; the message is one sentence.
+        OperatorError: it cannot start; the message is one sentence.
     """
-    token = read_secret(options.token_file, "the token file", error=OutboxError)
+    url = checked_url(options.url, "InfluxDB", "http://127.0.0.1:8086")
+    token = read_token(options.token_file)
     pool = _pool(options)
     store = Store(options.folder, options.max_bytes, options.reserve_bytes, time.time_ns, _free_bytes, log)
     try:
@@ -75,7 +78,7 @@ def run(options: Options, log: Callable[[str], None]) -> None:
             failed.set()
             server.should_exit = True
 
-        upstream = Upstream(pool, options.url, token)
+        upstream = Upstream(pool, url, token)
         delivery = Delivery(store, upstream, _journal(options.folder, log), fail, log)
         server = uvicorn.Server(
             uvicorn.Config(
@@ -106,17 +109,15 @@ def run(options: Options, log: Callable[[str], None]) -> None:
 
 
 def _pool(options: Options) -> urllib3.PoolManager:
-    if not options.url.startswith("https://"):
-        return urllib3.PoolManager(timeout=TIMEOUTS, retries=False)
-    try:
-        context = urllib3.util.create_urllib3_context()
-        context.load_default_certs() if options.ca_file is None else context.load_verify_locations(options.ca_file)
-        if options.certificate is not None:
+    context = tls_context(options.ca_file)
+    if options.certificate is not None:
+        try:
             # A key with a passphrase is refused; otherwise OpenSSL would ask on a terminal that is not there.
             context.load_cert_chain(options.certificate, options.key, password=lambda: b"")
-    except (OSError, ValueError) as error:
-        names = ", ".join(name for name in (options.ca_file, options.certificate, options.key) if name)
-        raise OutboxError(f"the certificates {names} cannot be used: {error}") from None
+        except (OSError, ValueError) as error:
+            raise OutboxError(
+                f"the certificate {options.certificate} with the key {options.key} cannot be used: {error}"
+            ) from None
     return urllib3.PoolManager(timeout=TIMEOUTS, retries=False, ssl_context=context)
 
 

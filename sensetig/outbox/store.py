@@ -16,14 +16,11 @@ from filelock import FileLock, Timeout
 
 from collectors.core.files import sync_folder, write_atomic
 from collectors.outbox import DAMAGED, STATE, TOTALS, Waiting, read_totals, scan
+from sensetig.errors import OutboxError
 from sensetig.outbox.batch import Block, Destination, decode, encode
 
 #: Damaged files that are kept for inspection.
 MAX_DAMAGED = 32
-
-
-class OutboxError(Exception):
-    """The outbox cannot work; the message is one sentence: what is wrong, where, and what to do."""
 
 
 class Full(Exception):

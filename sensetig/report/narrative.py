@@ -6,16 +6,24 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from sensetig.policy import (
+    ACT,
+    DISK_DAYS_LEFT,
+    DISK_PERCENT,
+    GAP_SECONDS,
+    GOOD,
+    LOOK,
+    OUTAGE_PERCENT,
+    worst,
+)
 from sensetig.report.alerts import AlertSummary
 from sensetig.report.numbers import counted, duration, number
 from sensetig.report.period import Period, said
 from sensetig.report.stats import Disk, Flag, Spread, Stats
 
-#: How much a sentence asks of the reader.
-ACT, LOOK, GOOD, PLAIN = "act", "look", "good", "plain"
+#: The level of a sentence that is neither good nor bad.
+PLAIN = "plain"
 
-#: A disk that is full within so many days, at the pace of the period, is worth a word.
-_FULL_SOON_DAYS = 30
 _DAY = 86400.0
 
 _FLAGS = {
@@ -121,7 +129,11 @@ def _presence(stats: Stats, period: Period) -> list[Sentence]:
     found = []
     lost = sum(end - begin for begin, end in stats.outages) / 1000
     if not stats.outages:
-        text = "Every full hour has data." if period.hourly else "Data came without a gap of more than two minutes."
+        text = (
+            "Every full hour has data."
+            if period.hourly
+            else f"Data came without a gap of more than {duration(GAP_SECONDS)}."
+        )
         found.append(Sentence("Data", text, GOOD))
     else:
         longest = max(stats.outages, key=lambda gap: gap[1] - gap[0])
@@ -138,7 +150,7 @@ def _presence(stats: Stats, period: Period) -> list[Sentence]:
         silent = stats.outages[-1][1] == period.end_ms
         if silent:
             text += f" Nothing has come since {when(stats.outages[-1][0], period)}."
-        found.append(Sentence("Data", text, ACT if silent or share >= 5 else LOOK))
+        found.append(Sentence("Data", text, ACT if silent else OUTAGE_PERCENT.level(share)))
     if stats.restarts:
         found.append(
             Sentence(
@@ -159,10 +171,7 @@ def _spread(spread: Spread, period: Period) -> Sentence:
     unit = quantity.unit
     heading = "Climate" if quantity.measurement == "environment" else "The device"
     high = f"{_one(spread.most, unit)} ({when(spread.most_ms, period)})"
-    level = PLAIN
-    if quantity.look is not None:
-        level = ACT if quantity.act is not None and spread.most >= quantity.act else GOOD
-        level = LOOK if level == GOOD and spread.most >= quantity.look else level
+    level = quantity.threshold.level(spread.most) if quantity.threshold else PLAIN
     if quantity.peak:
         return Sentence(heading, f"{quantity.title} reached {high}.", level)
     low = f"{_one(spread.least, unit)} ({when(spread.least_ms, period)})"
@@ -204,7 +213,7 @@ def _flag(name: str, flag: Flag, period: Period) -> Sentence:
 
 def _disk(disk: Disk) -> Sentence | None:
     growth = disk.last_bytes - disk.first_bytes
-    level = ACT if disk.full_percent >= 90 else LOOK if disk.full_percent >= 80 else GOOD
+    level = DISK_PERCENT.level(disk.full_percent)
     text = f"{disk.path} is {number(disk.full_percent, 'percent', 0)} full"
     if disk.between_seconds < 60:
         return Sentence("Disks", f"{text}.", level)
@@ -214,9 +223,10 @@ def _disk(disk: Disk) -> Sentence | None:
     # From less than a day nothing can be said of the coming weeks.
     if growth > 0 and disk.between_seconds >= _DAY:
         days = (size - disk.last_bytes) / (growth / disk.between_seconds) / _DAY
-        if days < _FULL_SOON_DAYS:
+        soon = DISK_DAYS_LEFT.level(days)
+        if soon != GOOD:
             text += f", and at that pace it is full in {counted(max(days, 1), 'day', 'days')}"
-            level = ACT if days < 3 else LOOK if level == GOOD else level
+            level = worst((level, soon))
     return Sentence("Disks", f"{text}.", level)
 
 

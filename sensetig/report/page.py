@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from collectors import __version__
+from sensetig.policy import ACT, GOOD, LOOK
 from sensetig.report.alerts import Alerts, together
 from sensetig.report.charts import Chart, draw
 from sensetig.report.lines import Drawn
 from sensetig.report.narrative import (
-    ACT,
     ALERT,
-    GOOD,
     LEVELS,
-    LOOK,
     PLAIN,
     Sentence,
     headings,

@@ -7,26 +7,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from sensetig.influxdb.client import Client, Series, Value
+from sensetig.policy import DISKS_ONLY, GAP_SECONDS, MEMORY_PERCENT, PROCESSOR_CELSIUS, SIGNS_OF_LIFE, Threshold
 from sensetig.report.devices import quoted
 from sensetig.report.period import Period
 
-#: A silence is an outage from so many seconds on; shorter ones are drawn through in the dashboards, too.
-OUTAGE_SECONDS = 120
-
-#: As many outages are told one by one; the rest is counted.
+#: Outages listed one by one; further ones are only counted.
 MAX_OUTAGES = 200
-
-#: What shows that a device is alive: the first of these that has points.
-_ALIVE = (
-    ("system", "uptime"),
-    ("collector", "up"),
-    ("environment", "temperature_raw_celsius"),
-    ("camera", "frames"),
-    ("random_data", "value"),
-)
-
-#: File systems in memory or read-only images, which say nothing of a disk.
-_NO_DISK = '"fstype" !~ /^(tmpfs|devtmpfs|squashfs|overlay|ramfs|iso9660)$/'
 
 
 class Quantity(NamedTuple):
@@ -38,7 +24,7 @@ class Quantity(NamedTuple):
         where: a condition that picks the series.
         inverted: told is 100 minus the field.
         peak: only the greatest value is told, since the mean over several sensors would mean nothing.
-        look, act: from these values on a look, or a hand, is due.
+        threshold: how urgent its maximum is; None for what is not judged.
     """
 
     title: str
@@ -48,8 +34,7 @@ class Quantity(NamedTuple):
     where: str = ""
     inverted: bool = False
     peak: bool = False
-    look: float | None = None
-    act: float | None = None
+    threshold: Threshold | None = None
 
 
 QUANTITIES = (
@@ -58,8 +43,8 @@ QUANTITIES = (
     Quantity("Humidity at the sensor", "environment", "humidity_raw_percent", "percent"),
     Quantity("Air pressure", "environment", "pressure_hpa", "pressurehpa"),
     Quantity("CPU use", "cpu", "usage_idle", "percent", "\"cpu\" = 'cpu-total'", inverted=True),
-    Quantity("Memory use", "mem", "used_percent", "percent", look=75, act=90),
-    Quantity("The hottest sensor of the device", "temp", "temp", "celsius", peak=True, look=65, act=80),
+    Quantity("Memory use", "mem", "used_percent", "percent", threshold=MEMORY_PERCENT),
+    Quantity("The hottest sensor of the device", "temp", "temp", "celsius", peak=True, threshold=PROCESSOR_CELSIUS),
 )
 
 
@@ -192,9 +177,9 @@ def _time(answer: Sequence[Series]) -> int:
 
 def _alive(ask: _Asking) -> tuple[str, str] | None:
     answers = ask.all(
-        *(f'SELECT first("{field}") FROM "{name}" WHERE {ask.scope()}' for name, field in _ALIVE)  # noqa: S608
+        *(f'SELECT first("{field}") FROM "{name}" WHERE {ask.scope()}' for name, field in SIGNS_OF_LIFE)  # noqa: S608
     )
-    return next((each for each, answer in zip(_ALIVE, answers, strict=True) if answer), None)
+    return next((each for each, answer in zip(SIGNS_OF_LIFE, answers, strict=True) if answer), None)
 
 
 def _outages(ask: _Asking, measurement: str, field: str) -> tuple[int, int, tuple[tuple[int, int], ...]]:
@@ -202,7 +187,7 @@ def _outages(ask: _Asking, measurement: str, field: str) -> tuple[int, int, tupl
     first, last = ask.all(
         *(f'SELECT {pick}("{field}") FROM "{measurement}" WHERE {ask.scope()}' for pick in ("first", "last"))  # noqa: S608
     )
-    least = 3600 if ask.hourly else OUTAGE_SECONDS
+    least = 3600 if ask.hourly else GAP_SECONDS
     inner = f'SELECT elapsed("{field}", 1ms) AS "gap" FROM "{measurement}" WHERE {ask.scope()}'  # noqa: S608
     found = ask.one(f'SELECT "gap" FROM ({inner}) WHERE "gap" > {least * 1000} LIMIT {MAX_OUTAGES}')  # noqa: S608
     # An hour's point stands for the whole hour: the silence begins when that has ended.
@@ -276,7 +261,7 @@ def _mean(ask: _Asking, quantity: Quantity, period: Period) -> str:
 
 
 def _disks(ask: _Asking) -> list[Disk]:
-    tail = f'FROM "disk" WHERE {ask.scope()} AND {_NO_DISK} GROUP BY "path"'
+    tail = f'FROM "disk" WHERE {ask.scope()} AND {DISKS_ONLY} GROUP BY "path"'
     first, last, full = ask.all(
         f'SELECT first("used") {tail}', f'SELECT last("used") {tail}', f'SELECT last("used_percent") {tail}'
     )

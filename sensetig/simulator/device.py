@@ -12,7 +12,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from collectors.core.line_protocol import Metric
-from collectors.sensehat.collector import Lines
+from collectors.sensehat.collector import LineBuilder
 from collectors.sensehat.readings import INVALID, Reading
 from sensetig.simulator.profile import Profile
 
@@ -147,7 +147,7 @@ class Device:
         self._start_ns = start_ns
         self._chance = Random(f"{seed}/{number}/faults")
         # What is stuck must not be left out here: to notice it is the other end's task.
-        self._lines = Lines(self.name, tags, None, None, stale_after=0, refuse=_pass_over)
+        self._lines = LineBuilder(self.name, tags, None, None, stale_after=0, on_error=_pass_over)
         self._stuck: dict[str, tuple[int, float]] = {}
         self._offline_until_ns = 0
         self._losing = False
@@ -215,7 +215,9 @@ class Device:
         if "colour" not in profile.measurements:
             reading = reading._replace(colour=None)
         metrics = tuple(
-            metric for metric in self._lines.of(reading, time_ns) if metric.series.measurement in profile.measurements
+            metric
+            for metric in self._lines.build(reading, time_ns)
+            if metric.series.measurement in profile.measurements
         )
         if "environment" in profile.measurements:
             emitted = {(metric.series.tags.get("sensor"), field) for metric in metrics for field in metric.fields}

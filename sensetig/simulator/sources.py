@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from collectors.core.api import Unavailable
+from collectors.sensehat.csv_recording import CsvRecording, Row
 from collectors.sensehat.readings import Reading
-from collectors.sensehat.table import Row, Table
-from collectors.sensehat.world import CONVERSION_NS, Room, room, sensed
+from collectors.sensehat.simulated import CONVERSION_NS, RoomState, read_sensors_at, room_state
 from sensetig.simulator import SimulatorError
 from sensetig.simulator.device import Device
 
@@ -22,7 +22,7 @@ class World:
     mark = "simulated"
 
     def __init__(self) -> None:
-        self._rooms: dict[str, tuple[int, Room, Room]] = {}
+        self._rooms: dict[str, tuple[int, RoomState, RoomState]] = {}
 
     def reading(self, device: Device, tick: int, now_ns: int) -> Reading:
         """What the device's board reads at a time."""
@@ -33,12 +33,12 @@ class World:
         number, before, after = self._rooms.get(device.name, (-1, None, None))
         if before is None or after is None or number != knot:
             follows = after is not None and number + 1 == knot
-            first = after if follows and after is not None else room(device.seed, knot * _KNOT_NS / 1e9)
-            before, after = first, room(device.seed, (knot + 1) * _KNOT_NS / 1e9)
+            first = after if follows and after is not None else room_state(device.seed, knot * _KNOT_NS / 1e9)
+            before, after = first, room_state(device.seed, (knot + 1) * _KNOT_NS / 1e9)
             self._rooms[device.name] = (knot, before, after)
         share = beyond_ns / _KNOT_NS
-        between = Room(*(one + (other - one) * share for one, other in zip(before, after, strict=True)))
-        return sensed(device.seed, conversion, between)
+        between = RoomState(*(one + (other - one) * share for one, other in zip(before, after, strict=True)))
+        return read_sensors_at(device.seed, conversion, between)
 
     def close(self) -> None:
         """There is nothing to let go of."""
@@ -59,7 +59,7 @@ class Recording:
 
     def __init__(self, path: str, refuse: Callable[[str], None]) -> None:
         try:
-            self._table = Table(path, refuse)
+            self._table = CsvRecording(path, refuse)
         except Unavailable as error:
             raise SimulatorError(str(error).replace("the setting recording", "--recording")) from None
         self._rows = self._table.rows()

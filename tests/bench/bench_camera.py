@@ -41,7 +41,7 @@ class Found(NamedTuple):
 
 
 class Score(NamedTuple):
-    """Events that were visits, events that were none, visits without an event."""
+    """EventTracker that were visits, events that were none, visits without an event."""
 
     right: int = 0
     invented: int = 0
@@ -82,17 +82,17 @@ def run() -> list[Result]:
 def events_of(frames: Iterable[int], consecutive: int, rate: float) -> list[Found]:
     """What frames with motion make together, by the rules of the collector's own events."""
     from collectors.camera.detector import Box, Detection
-    from collectors.camera.events import Events
+    from collectors.camera.events import EventTracker
 
     moving = set(frames)
     motion = Detection(moving=True, area_percent=1.0, score=1.0, box=Box(0, 0, 1, 1))
-    tracked: Events[int] = Events("bench", consecutive, GAP_SECONDS)
+    tracked: EventTracker[int] = EventTracker("bench", consecutive, GAP_SECONDS)
     found: list[Found] = []
     emitted = 0
 
     def take(number: int, seen: Detection) -> None:
         nonlocal emitted
-        for event in tracked.follow(number / rate, round(number / rate * 1e9), seen, number):
+        for event in tracked.update(number / rate, round(number / rate * 1e9), seen, number):
             first = round(event.start_ns / 1e9 * rate)
             if event.kind == "start":
                 emitted = number
@@ -165,11 +165,11 @@ def _accuracy(folder: Path) -> list[Result]:
 
 def _ours(clip: Clip) -> list[int]:
     from collectors.camera.detector import Detector
-    from collectors.camera.settings import Sensitivity
+    from collectors.camera.settings import DetectorConfig
     from tests.bench.camera_clips import RATE, read
 
-    detector = Detector(Sensitivity())
-    return [number for number, each in enumerate(read(clip.path)) if detector.look(each, number / RATE).moving]
+    detector = Detector(DetectorConfig())
+    return [number for number, each in enumerate(read(clip.path)) if detector.detect(each, number / RATE).moving]
 
 
 def _mog2(clip: Clip) -> list[int]:
@@ -193,14 +193,14 @@ def _cost() -> list[Result]:
     import cv2
 
     from collectors.camera.detector import Detector
-    from collectors.camera.settings import Sensitivity
+    from collectors.camera.settings import DetectorConfig
 
     def decode() -> Callable[[Image, int], object]:
         return lambda _picture, _number: None
 
     def ours() -> Callable[[Image, int], object]:
-        detector = Detector(Sensitivity())
-        return lambda picture, number: detector.look(picture, number / 10)
+        detector = Detector(DetectorConfig())
+        return lambda picture, number: detector.detect(picture, number / 10)
 
     def mog2() -> Callable[[Image, int], object]:
         subtractor = cv2.createBackgroundSubtractorMOG2()
@@ -243,16 +243,16 @@ def _decoding(look: Callable[[Image, int], object]) -> float:
 def _quiet() -> float:
     from collectors.camera.backends.simulated import FIRST_VISIT_SECONDS, Scene
     from collectors.camera.detector import Detector
-    from collectors.camera.settings import Sensitivity
+    from collectors.camera.settings import DetectorConfig
 
     scene = Scene(1)
     pictures = [scene.draw(number / 10) for number in range(int(FIRST_VISIT_SECONDS * 10))]
     rounds = []
     for _ in range(ROUNDS):
-        detector = Detector(Sensitivity())
+        detector = Detector(DetectorConfig())
         start = time.process_time()
         for number in range(800):
-            detector.look(pictures[number % len(pictures)], number / 10)
+            detector.detect(pictures[number % len(pictures)], number / 10)
         rounds.append((time.process_time() - start) * 1000 / 800)
     return statistics.median(rounds)
 
@@ -302,19 +302,19 @@ def _growth() -> Result:
     """Growth of memory over many frames of the mixed scene, drawn beforehand."""
     from collectors.camera.backends.simulated import Scene
     from collectors.camera.detector import Detector
-    from collectors.camera.events import Events
-    from collectors.camera.settings import Sensitivity
+    from collectors.camera.events import EventTracker
+    from collectors.camera.settings import DetectorConfig
 
     scene = Scene(1)
     pictures = [scene.draw(number / 10) for number in range(600)]
-    detector = Detector(Sensitivity())
-    events: Events[Image] = Events("bench", CONSECUTIVE, GAP_SECONDS)
+    detector = Detector(DetectorConfig())
+    events: EventTracker[Image] = EventTracker("bench", CONSECUTIVE, GAP_SECONDS)
     before = 0
     for number in range(WARM + WATCHED):
         if number == WARM:
             before = private_bytes(os.getpid())
         picture, seconds = pictures[number % len(pictures)], number / 10
-        for _ in events.follow(seconds, round(seconds * 1e9), detector.look(picture, seconds), picture):
+        for _ in events.update(seconds, round(seconds * 1e9), detector.detect(picture, seconds), picture):
             pass
     growth = (private_bytes(os.getpid()) - before) / 1e6
     return Result(f"camera: growth over {WATCHED} frames", growth, "MB", 0.5)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, TypeVar
 from tests.bench.measure import BenchUnavailable, Result, private_bytes, process_cpu
 
 if TYPE_CHECKING:
-    from collectors.camera.media.film import Encoder
-    from collectors.camera.media.pictures import Packed
+    from collectors.camera.encoding import PackedFrame
+    from collectors.camera.media.mp4 import Mp4Writer
 
 T = TypeVar("T")
 
@@ -56,7 +56,7 @@ def show(seconds):
     for number in range(round(seconds * rate)):
         at = begun + number / rate
         image = pictures[number % len(pictures)].copy()  # as a camera gives it: a picture of its own
-        media.see(Frame(image, at, time.time_ns()), Detection())
+        media.on_frame(Frame(image, at, time.time_ns()), Detection())
         time.sleep(max(0.0, at - time.monotonic()))
 
 
@@ -128,8 +128,8 @@ def _pieces() -> list[Result]:
     """The single steps, on one thread: CPU a frame of 640x480 and of 1280x720."""
     import cv2
 
-    from collectors.camera.media.film import Encoder
-    from collectors.camera.media.pictures import pack, unpack
+    from collectors.camera.encoding import pack, unpack
+    from collectors.camera.media.mp4 import Mp4Writer
 
     cv2.setNumThreads(1)
     capture = cv2.VideoCapture(str(CLIP))
@@ -141,7 +141,7 @@ def _pieces() -> list[Result]:
         small = [pack(picture, small=True) for picture in pictures]
         name = f"{width}x{height}"
         with tempfile.TemporaryDirectory() as root:
-            film = Encoder(f"{root}/clip.mp4", "libx264", width, height, RATE)
+            film = Mp4Writer(f"{root}/clip.mp4", "libx264", width, height, RATE)
 
             times = itertools.count()
             results += [
@@ -156,7 +156,7 @@ def _pieces() -> list[Result]:
     return results
 
 
-def _add(film: Encoder, times: Iterator[int], packed: Packed) -> None:
+def _add(film: Mp4Writer, times: Iterator[int], packed: PackedFrame) -> None:
     film.add(packed, next(times) / RATE)
 
 

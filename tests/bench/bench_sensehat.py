@@ -89,14 +89,14 @@ def _beyond(imports: str, **settings: str) -> tuple[float, float]:
 
 def _recording(folder: str) -> str:
     """A recording of half a day, from the simulated room."""
-    from collectors.sensehat.world import sense
+    from collectors.sensehat.simulated import read_sensors
 
     path = os.path.join(folder, "simulated.csv")
     with open(path, "w", encoding="utf-8") as file:
         file.write("temp_cpu,temp_h,temp_p,humidity,pressure,time_stamp\n")
         for number in range(4000):
             seconds = number * 10
-            reading = sense(1, (1_781_481_600 + seconds) * 10**9)
+            reading = read_sensors(1, (1_781_481_600 + seconds) * 10**9)
             stamp = f"2026-06-15 {seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
             file.write(
                 f"{reading.temperature_cpu},{reading.temperature_humidity},{reading.temperature_pressure},"

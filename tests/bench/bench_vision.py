@@ -13,7 +13,7 @@ from tests.bench.measure import BenchUnavailable, Result, environment, private_b
 
 if TYPE_CHECKING:
     from collectors.camera.detector import Image
-    from collectors.vision.engines.people import People
+    from collectors.vision.engines.people import PeopleEngine
 
 CLIP = Path(__file__).resolve().parents[3] / "shared" / "data" / "camera" / "pedestrians.avi"
 #: Every so many frames of the clip, in each of which there are people.
@@ -30,11 +30,11 @@ def run() -> list[Result]:
 
     if not hasattr(cv2, "HOGDescriptor"):
         raise BenchUnavailable(f"OpenCV {cv2.__version__} comes without its detector of people")
-    from collectors.vision.engines.people import People
+    from collectors.vision.engines.people import PeopleEngine
     from collectors.vision.settings import PEOPLE_WIDTH
 
     with_people, without = _pictures()
-    looking = People("people", PEOPLE_WIDTH.default)
+    looking = PeopleEngine("people", PEOPLE_WIDTH.default)
     right, spent = _found(looking, with_people)
     wrong, _ = _found(looking, without)
     before = private_bytes(os.getpid())
@@ -83,14 +83,15 @@ def _jpeg(picture: Image) -> bytes:
     return bytes(cv2.imencode(".jpg", picture)[1].tobytes())
 
 
-def _found(looking: People, pictures: list[bytes]) -> tuple[int, float]:
+def _found(looking: PeopleEngine, pictures: list[bytes]) -> tuple[int, float]:
     """In how many pictures there is a person, and the seconds of CPU that one picture takes."""
-    from collectors.vision.engines import chosen
+    from collectors.vision.engines import select_detections
     from collectors.vision.settings import THRESHOLD
 
     start = time.process_time()
     found = sum(
-        bool(chosen(looking.look(picture, lambda _: False), THRESHOLD.default, frozenset())) for picture in pictures
+        bool(select_detections(looking.detect(picture, lambda _: False), THRESHOLD.default, frozenset()))
+        for picture in pictures
     )
     return found, (time.process_time() - start) / len(pictures)
 

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from collectors.camera.backends.simulated import SCRIPTS, Scene
-from collectors.camera.pixels import Image, shifted
+from collectors.camera.pixels import Image, shift_image
 
 RATE = 10
 SECONDS = 90
@@ -265,4 +265,4 @@ def _shaken(picture: Image, number: int, generator: np.random.Generator) -> Imag
     del generator
     if number % 200 < 150:
         return picture
-    return shifted(picture, 6 * math.sin(0.71 * number), 4 * math.sin(0.53 * number))
+    return shift_image(picture, 6 * math.sin(0.71 * number), 4 * math.sin(0.53 * number))

@@ -114,6 +114,7 @@ def booted(run: Path, members: Sequence[tuple[str, str, str]] = FLEET) -> Iterat
                         "camera": {"backend": "simulated", "clips": False},
                     },
                     "mosquitto_users": ["plug"],
+                    "telegraf_extra_collectors": ["random_data"],
                     "camera_control_port": CAMERA_PORT,
                     **_nats(),
                     "grafana_enabled": shown is not None,

@@ -96,7 +96,7 @@ def test_a_changed_key_of_a_vendor_is_not_trusted(alone: Site) -> None:
     assert solo.ssh("dpkg-query --show telegraf influxdb2", check=False).stdout == ""
 
 
-@pytest.mark.parametrize("task", ["influxdb : The package]", "telegraf : The token"])
+@pytest.mark.parametrize("task", ["influxdb : Install the package]", "telegraf : Create the token]"])
 def test_a_run_that_is_killed_leaves_what_the_next_takes_up(alone: Site, task: str) -> None:
     """The proof is the run that follows, in test_standalone: it ends well, and one more changes nothing."""
     assert task in alone.kill_at(task).splitlines()[-1]

@@ -351,3 +351,22 @@ def test_the_hub_makes_a_report_of_each_device_and_ends_it_when_told(site: Site,
         played(enabled=False)
     assert "sensetig-report" not in hub.ssh("systemctl list-unit-files --plain --no-legend").stdout
     assert hub.ssh("ls /var/lib/sensetig-report").stdout.split() == reports
+
+
+def test_disabled_service_stops_and_starts_again_when_enabled(site: Site, hub: Machine) -> None:
+    def played(*, enabled: bool) -> Run:
+        variables = {"mosquitto_enabled": enabled, "backup_enabled": enabled}
+        done = site.play("site.yml", "--tags", "mosquitto,backup", "--limit", "loft", **variables)
+        assert done.status == 0, done.output[-6000:]
+        return done
+
+    played(enabled=False)
+    try:
+        states = hub.ssh("systemctl is-active mosquitto; systemctl is-enabled mosquitto", check=False).stdout.split()
+        assert states == ["inactive", "disabled"]
+        assert "sensetig-backup" not in hub.ssh("systemctl list-units --all --plain --no-legend").stdout
+        assert hub.ssh("test -s /etc/mosquitto/sensetig.passwd").returncode == 0
+        assert played(enabled=False).changed() == {"loft": 0}
+    finally:
+        played(enabled=True)
+    assert hub.ssh("systemctl is-active mosquitto sensetig-backup.timer").stdout.split() == ["active", "active"]

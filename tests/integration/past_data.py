@@ -45,10 +45,20 @@ _PRESSURE = {
     "pressure_calibrated_hpa": Wave(1009.0, 2.0, 0.6, 14.0),
 }
 
+#: A second source of the same measurement, far colder than the first.
+_OUTDOORS = {
+    "temperature_raw_celsius": Wave(5.0, 3.0, 1.8, 1.5),
+    "temperature_calibrated_celsius": Wave(4.8, 3.0, 1.8, 1.5),
+    "humidity_raw_percent": Wave(80.0, -3.0, -3.0, 2.0),
+    "humidity_calibrated_percent": Wave(81.0, -3.0, -3.0, 2.0),
+    "pressure_hpa": Wave(908.0, 2.0, 0.6, 14.0),
+    "pressure_calibrated_hpa": Wave(909.0, 2.0, 0.6, 14.0),
+}
+_SENSORS = {"hts221": _AIR, "lps25h": _PRESSURE, "bme280": _OUTDOORS}
+
 #: Series of ``hourly``: measurement with its tags, and its fields.
 _HOURS = {
-    "environment,sensor=hts221": _AIR,
-    "environment,sensor=lps25h": _PRESSURE,
+    **{f"environment,sensor={sensor}": fields for sensor, fields in _SENSORS.items()},
     "cpu,cpu=cpu-total": {"usage_idle": Wave(86.0, 0.0, 6.0, 4.0)},
     "temp,sensor=cpu_thermal": {"temp": Wave(49.0, 4.0, 2.0, 2.0)},
     "mem": {"used_percent": Wave(41.0, 2.0, 1.0, 4.0)},
@@ -81,6 +91,7 @@ _GATEWAY = (
     "lines_refused=0i,lines_waiting=3i,commands_ok=1i,commands_refused=0i,commands_failed=0i",
 )
 
+_OUTBOX = "waiting_points=120i,oldest_seconds=4.5"
 _STORE = "written=3i,conflicts=1i,failures=0i,pending_messages=0i,unchecked_messages=0i,lost_messages=0i"
 
 
@@ -93,6 +104,7 @@ def raw(host: str, site: str, now: float) -> Iterator[str]:
             yield f"{series},host={host},site={site} {told} {at}000000000"
         for line in _GATEWAY:
             yield f"{line.format(tags=f'host={host},site={site}')} {at}000000000"
+        yield f"outbox,host={host},site={site} {_OUTBOX},refused_points={at}i,damaged_points={at}i {at}000000000"
         yield f"device_store,store=sqlite,host={host},site={site} {_STORE},duration_seconds=0.004 {at}000000000"
         yield (
             f"telemetry_rejected,device={host},measurement=environment,field=humidity_raw_percent,reason=out_of_range,"
@@ -104,7 +116,7 @@ def air(host: str, site: str, begin: float, end: float, step: int) -> Iterator[s
     """What the air was like from one time to another."""
     tags = f"host={host},site={site},simulated=true"
     for at in range(int(begin), int(end), step):
-        for sensor, fields in (("hts221", _AIR), ("lps25h", _PRESSURE)):
+        for sensor, fields in _SENSORS.items():
             told = ",".join(f"{name}={wave.at(at):.3f}" for name, wave in fields.items())
             yield f"environment,device={host},sensor={sensor},{tags} {told} {at}000000000"
 

@@ -65,6 +65,11 @@ _DISK, _CAMERA, _OUTPUT = ",path=/,mode=rw,fstype=ext4,device=x", ",camera=hall"
 
 STORIES = {
     "device-silent": Story(line("system", "uptime=1i"), silence, 0),
+    "name-clash": Story(
+        line("system", "uptime=1i,boot_number=7i"),
+        lambda name, elapsed: f"system,host={name},site=alerting uptime=1i,boot_number={7 + elapsed // 10 % 2}i",
+        90,
+    ),
     "downstream-silent": Story(
         device_line("device_state", "online=1i"), device_line("device_state", "online=0i"), 0, 60, tag="device"
     ),
@@ -220,6 +225,33 @@ def test_a_device_that_has_vanished_is_told_for_as_long_as_its_points_are_kept(i
     }
 
 
+def test_a_machine_with_a_long_interval_is_silent_after_ten_of_them(influxdb: InfluxDB) -> None:
+    now, rule = int(time.time()), COMMITTED["sensetig-device-silent"]
+    ages = {"early": 21_500, "over": 21_700}
+    write(
+        influxdb,
+        [
+            f"system,host=slow-{name},site=alerting uptime=1i,interval_seconds=900 {now - age}"
+            for name, age in ages.items()
+        ],
+    )
+    found = of(evaluated(rule, influxdb, now), "slow", "host")
+    assert {name: each.fires for name, each in found.items()} == {"early": False, "over": True}
+
+
+def test_a_machine_that_restarts_is_no_second_machine(influxdb: InfluxDB) -> None:
+    now, rule = int(time.time()), COMMITTED["sensetig-name-clash"]
+    write(
+        influxdb,
+        [
+            f"system,host=again-a,site=alerting uptime=1i,boot_number={ago // 300}i {now - ago}"
+            for ago in range(0, 900, 10)
+        ],
+    )
+    (found,) = of(evaluated(rule, influxdb, now), "again", "host").values()
+    assert not found.fires
+
+
 @pytest.mark.parametrize(
     ("key", "tag", "gone"),
     [
@@ -319,7 +351,7 @@ def test_what_is_let_go_on_the_way_to_open_panels_is_not_lost(influxdb: InfluxDB
 
 
 #: Rules that are asked look by look: they compare points, or look back over two lengths of time.
-ONE_BY_ONE = {"device-silent", "downstream-silent", "disk-full-in-a-day", "points-lost"}
+ONE_BY_ONE = {"device-silent", "name-clash", "downstream-silent", "disk-full-in-a-day", "points-lost"}
 
 
 @pytest.mark.parametrize("key", STORIES)

@@ -263,7 +263,7 @@ def test_an_alert_fires_is_sent_to_the_webhook_and_so_is_its_end(influxdb: Influ
             assert message["authorization"] == "Bearer only-for-the-hook"
             assert message["groupLabels"] == {"alertname": "Under-voltage", "site": "alerting"}
             assert alert["labels"]["severity"] == "warning"
-            assert alert["annotations"]["summary"] == "The supply of sent is too weak"
+            assert alert["annotations"]["summary"] == "The power supply of sent is too weak"
             runbook = alert["annotations"]["runbook_url"]
             assert runbook.startswith("/d/sensetig-runbooks?viewPanel=")
             link = alert["annotations"]["description"].rpartition("\nRunbook: ")[2]

@@ -16,10 +16,10 @@ import pytest
 from paho.mqtt.client import Client, MQTTMessage, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
 
+from collectors.camera.collector import DetectionSwitch
 from collectors.camera.control import Control
 from collectors.camera.detector import Detection
 from collectors.camera.media import MediaError
-from collectors.camera.switch import Switch
 from collectors.core.api import Context, Unavailable
 from collectors.core.errors import ErrorReporter
 from collectors.core.settings import Values
@@ -102,14 +102,14 @@ class Camera:
         }
         self.errors: list[str] = []
         self.media = ScriptedMedia()
-        self.switch = Switch()
+        self.switch = DetectionSwitch()
         self.report = ErrorReporter("camera", self.errors.append)
         context = Context(Values({**settings, **values}), self.report, False, "pi", time.time_ns)
         self.control = Control("door", self.media, self.switch, context, time.monotonic)
 
     def told(self) -> list[str]:
         """The counted errors, after the next picture."""
-        self.control.see(FRAME, Detection())
+        self.control.on_frame(FRAME, Detection())
         return self.errors
 
     def ready(self) -> None:
@@ -457,10 +457,10 @@ def test_without_a_broker_the_camera_starts_and_ends_in_time(tmp_path: Path) -> 
                 "command_ids_file": str(tmp_path / "ids.json"),
             }
             context = Context(Values(values), ErrorReporter("camera", errors.append), False, "pi", time.time_ns)
-            control = Control("door", ScriptedMedia(), Switch(), context, time.monotonic)
+            control = Control("door", ScriptedMedia(), DetectionSwitch(), context, time.monotonic)
 
             def told(control: Control = control, errors: list[str] = errors) -> bool:
-                control.see(FRAME, Detection())
+                control.on_frame(FRAME, Detection())
                 return bool(errors)
 
             if port == 1:
@@ -490,7 +490,7 @@ def test_without_a_broker_the_camera_starts_and_ends_in_time(tmp_path: Path) -> 
 def test_an_unusable_broker_is_refused(url: str, says: str) -> None:
     context = Context(Values({"command_url": url}), ErrorReporter("camera", lambda _: None), False, "pi", time.time_ns)
     with pytest.raises(Unavailable, match=says):
-        Control("door", ScriptedMedia(), Switch(), context, time.monotonic)
+        Control("door", ScriptedMedia(), DetectionSwitch(), context, time.monotonic)
 
 
 def test_the_access_list_in_the_docs_is_the_one_tried_here() -> None:

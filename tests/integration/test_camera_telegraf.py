@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
-from collectors.camera.thumbnail import MAX_BYTES
+from collectors.camera.encoding import MAX_THUMBNAIL_BYTES
 from collectors.core.line_protocol import Metric
 from collectors.core.line_protocol_parser import ParseError, decode_lines
 
@@ -127,7 +127,7 @@ def test_an_event_of_the_simulated_scene_arrives_as_start_and_end_with_the_same_
     for event in (first, second):
         thumbnail = event.fields["thumbnail"]
         assert isinstance(thumbnail, str)
-        assert len(thumbnail) <= MAX_BYTES
+        assert len(thumbnail) <= MAX_THUMBNAIL_BYTES
         picture = cv2.imdecode(np.frombuffer(a2b_base64(thumbnail.partition(",")[2]), np.uint8), cv2.IMREAD_COLOR)
         assert picture is not None
         assert picture.shape == (180, 240, 3)

@@ -166,7 +166,7 @@ def test_an_emulated_sensor_without_a_value_is_no_data_and_is_counted(emulator: 
     found = by_series(done.stdout)
     assert set(found["hts221"].fields) == {"temperature_raw_celsius"}
     assert found["collector"].fields["errors"] == 1
-    assert done.stderr.startswith("E! sensehat: hts221 gave no valid humidity_raw_percent")
+    assert done.stderr.startswith("E! sensehat: hts221 returned no valid humidity_raw_percent")
 
 
 @needs_emulator
@@ -239,7 +239,7 @@ class RTIMU:
 DRIVE = """
 import RTIMU
 from sense_hat import SenseHat
-from collectors.sensehat.hat import Aside, Board
+from collectors.sensehat.hat import RedirectedOutput, Board
 hat = SenseHat.__new__(SenseHat)
 hat._humidity, hat._pressure, hat._imu = RTIMU.RTHumidity(None), RTIMU.RTPressure(None), RTIMU.RTIMU(None)
 hat._humidity_init = hat._pressure_init = hat._imu_init = False
@@ -252,8 +252,8 @@ def sleep(seconds):
     slept.append(seconds)
     RTIMU.RTHumidity.valid = len(slept) >= 2
 board = Board(hat, None, None, lambda sentence: print("refused:", sentence))
-with Aside():
-    board.settle(sleep)
+with RedirectedOutput():
+    board.wait_until_ready(sleep)
 print(slept)
 print(*next(board.read()), sep="\\n")
 RTIMU.RTHumidity.valid = 0

@@ -308,7 +308,9 @@ def test_unsent_pictures_wait_for_the_broker_and_are_processed(
             for number in range(3):
                 frame = Frame(np.full((48, 64, 3), number, np.uint8), 0.0, 0)
                 for kind in ("start", "end"):
-                    publisher.event(Event(kind, f"e{number}", 10**18, 2.5, 3.0, 4.0, Box(1, 2, 3, 4), 5, False, frame))
+                    publisher.on_event(
+                        Event(kind, f"e{number}", 10**18, 2.5, 3.0, 4.0, Box(1, 2, 3, 4), 5, False, frame)
+                    )
             broker.start()
             collector.until(lambda: ids(collector.seen) == {"e0", "e1", "e2"})
         finally:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from collectors.camera.backends import Frame
+from collectors.camera.collector import DetectionSwitch
 from collectors.camera.control.app import Parts, build
 from collectors.camera.control.command_queue import CommandQueue
 from collectors.camera.control.feed import EventLog, Feed
@@ -22,7 +23,6 @@ from collectors.camera.control.server import Bounds, Listener, Server
 from collectors.camera.detector import Box, Detection
 from collectors.camera.events import Event, event_id
 from collectors.camera.media import MediaError
-from collectors.camera.switch import Switch
 from collectors.core.line_protocol import FieldValue
 
 #: 2026-11-21 08:00 UTC
@@ -62,11 +62,11 @@ class ScriptedMedia:
     def video(self, seconds: float) -> str:
         return self._do(f"video {seconds:g}", "2026/11/21/video.mp4")
 
-    def see(self, frame: Frame, seen: Detection) -> None:
-        del frame, seen
+    def on_frame(self, frame: Frame, detection: Detection) -> None:
+        del frame, detection
         self.pictures += 1
 
-    def event(self, event: Event[Frame]) -> Mapping[str, FieldValue]:
+    def on_event(self, event: Event[Frame]) -> Mapping[str, FieldValue]:
         del event
         return self.fields
 
@@ -130,7 +130,7 @@ class Site:
     ) -> None:
         self.media = media
         self.complaints: list[str] = []
-        self.detection = Switch()
+        self.detection = DetectionSwitch()
         self.feed = Feed(timer, 5.0)
         self.event_log = EventLog("door", max_events=5)
         self.queue = CommandQueue(media, self.detection, max_waiting)
@@ -155,7 +155,7 @@ class Site:
     def show(self, pictures: int = 1) -> None:
         """Show this many pictures."""
         for _ in range(pictures):
-            self.media.see(FRAME, Detection())
+            self.media.on_frame(FRAME, Detection())
             self.feed.see()
 
     def ask(self, path: str, method: str = "GET", **headers: str) -> Answer:

@@ -74,7 +74,7 @@ class Bench:
         for number in range(round(begin * 10), round(end * 10)):
             frame = picture(number / 10, size)
             self.now_ns = frame.time_ns
-            self.media.see(frame, seen)
+            self.media.on_frame(frame, seen)
         return frame
 
     def event(self, kind: str, start: float, duration: float, frame: Frame) -> dict[str, object]:
@@ -83,7 +83,7 @@ class Bench:
         identity = event_id(start_ns, Source.name)
         box = Box(1, 2, 3, 4)
         event = Event(kind, identity, start_ns, duration, 3.0, 2.0, box, 9, False, frame)
-        return dict(self.media.event(event))
+        return dict(self.media.on_event(event))
 
     def files(self) -> list[str]:
         """All files below the root, temporary ones too."""

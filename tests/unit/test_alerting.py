@@ -1,4 +1,4 @@
-"""The alert rules as they are built: what Grafana asks of them, and what a reader does."""
+"""The alert rules as they are built, for Grafana and for their readers."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from click.testing import CliRunner
 from grafana.alerting import FOLDER, fresh, panel_of
 from grafana.alerting.__main__ import main
 from grafana.alerting.document import DOCUMENT, filled
-from grafana.alerting.model import CRITICAL, INFO, RUNBOOKS, UID_LONGEST, WARNING, Rule
+from grafana.alerting.model import CRITICAL, INFO, MAX_UID_LENGTH, RUNBOOKS, WARNING, Rule
 from grafana.alerting.notify import ALWAYS, CHANNELS, QUIET_NEVER, contact_points, mute_times, policy
 from grafana.alerting.rules import RULES
-from grafana.dashboards.overviews.runbooks import in_grafana
+from grafana.dashboards.boards.runbooks import in_grafana
 from grafana.dashboards.rows import services, telegraf
 from sensetig.alerts import rules
 from sensetig.declarations import declared
@@ -62,9 +62,9 @@ def test_check_names_what_is_stale_and_a_build_mends_it_and_leaves_others_files(
     document.write_text(DOCUMENT.read_text(encoding="utf-8"))
     arguments = ["--folder", str(tmp_path), "--document", str(document)]
 
-    told = CliRunner().invoke(main, [*arguments, "--check"])
-    assert told.exit_code == 1
-    assert "rules.yaml is not what grafana.alerting builds" in told.output
+    checked = CliRunner().invoke(main, [*arguments, "--check"])
+    assert checked.exit_code == 1
+    assert "rules.yaml is not what grafana.alerting builds" in checked.output
     assert CliRunner().invoke(main, arguments).exit_code == 0
     assert CliRunner().invoke(main, [*arguments, "--check"]).exit_code == 0
     assert (tmp_path / "own.yaml").read_text() == "apiVersion: 1\n"
@@ -72,7 +72,7 @@ def test_check_names_what_is_stale_and_a_build_mends_it_and_leaves_others_files(
 
 def test_uids_and_titles_are_each_rule_s_own_and_short_enough() -> None:
     assert len({rule.uid for rule in RULES}) == len({rule.title for rule in RULES}) == len(RULES)
-    assert all(len(rule.uid) <= UID_LONGEST and re.fullmatch(r"[a-z-]+", rule.uid) for rule in RULES)
+    assert all(len(rule.uid) <= MAX_UID_LENGTH and re.fullmatch(r"[a-z-]+", rule.uid) for rule in RULES)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.key)
@@ -146,7 +146,7 @@ def test_a_report_can_evaluate_every_rule() -> None:
     assert read == {rule.uid: "" for rule in RULES}
 
 
-# --- who is told --------------------------------------------------------------------------------
+# --- notification channels --------------------------------------------------------------------------------
 
 
 def expanded(value: Any, variables: dict[str, str]) -> Any:

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from collectors import camera
+from collectors.camera import settings
 from collectors.camera.backends import Frame
-from collectors.camera.backends.simulated import Scene, Simulated
-from collectors.camera.settings import Plan, Sensitivity, plan
-from collectors.camera.thumbnail import MAX_BYTES
-from collectors.camera.watch import Watch
+from collectors.camera.backends.simulated import Scene, SimulatedCamera
+from collectors.camera.collector import CameraCollector
+from collectors.camera.encoding import MAX_THUMBNAIL_BYTES
+from collectors.camera.settings import Config, DetectorConfig, load_config
 from collectors.core.api import Context, Streaming, Unavailable
 from collectors.core.errors import ErrorReporter
 from collectors.core.line_protocol import Metric
@@ -25,7 +26,7 @@ from collectors.core.settings import Values
 from tests.schema_check import violations
 
 BASE_NS = 1_700_000_000_000_000_000
-QUICK = Plan(Sensitivity(warm_up_seconds=0.5), event_gap_seconds=2.0, status_seconds=5.0)
+QUICK = Config(DetectorConfig(warm_up_seconds=0.5), event_gap_seconds=2.0, status_seconds=5.0)
 
 
 def at(seconds: float) -> Frame | None:
@@ -59,11 +60,11 @@ class Script:
 class Bench:
     """Runs a collector on a backend, with its errors and a clock that stands."""
 
-    def __init__(self, backend: Script | Simulated, what: Plan = QUICK) -> None:
+    def __init__(self, backend: Script | SimulatedCamera, what: Config = QUICK) -> None:
         self.errors: list[str] = []
         self.metrics: list[Metric] = []
         self.now = 50.0
-        self.watch = Watch(
+        self.watch = CameraCollector(
             backend,
             what,
             ErrorReporter("camera", self.errors.append),
@@ -85,7 +86,7 @@ def scene(first: float, last: float, rate: int = 10) -> Callable[[], Iterator[Fr
     return lambda: (at(number / rate) for number in range(round(first * rate), round(last * rate)))
 
 
-def test_a_visit_is_one_event_of_two_points_with_the_same_id() -> None:
+def test_visit_is_one_event_of_two_points_with_the_same_id() -> None:
     bench = Bench(Script(scene(0, 20)))
     bench.run()
     start, end = bench.of("camera_event")
@@ -105,7 +106,7 @@ def test_a_visit_is_one_event_of_two_points_with_the_same_id() -> None:
     assert {"duration_seconds", "frames", "interrupted"} & set(start.fields) == set()
 
 
-def test_every_frame_is_accounted_for_in_one_status_or_another() -> None:
+def test_every_frame_is_counted_in_one_status() -> None:
     bench = Bench(Script(scene(0, 13)))
     bench.run()
     statuses = bench.of("camera")
@@ -117,7 +118,7 @@ def test_every_frame_is_accounted_for_in_one_status_or_another() -> None:
     assert all(1 < float(each.fields["motion_percent"]) < 10 for each in statuses)
 
 
-def test_the_last_status_is_a_point_of_its_own_also_where_one_was_due_at_the_last_picture() -> None:
+def test_final_status_does_not_overwrite_a_status_of_the_same_time() -> None:
     bench = Bench(Script(scene(0, 5.1)))
     bench.run()
     statuses = bench.of("camera")
@@ -125,8 +126,8 @@ def test_the_last_status_is_a_point_of_its_own_also_where_one_was_due_at_the_las
     assert [each.time_ns for each in statuses] == [BASE_NS + 5 * 10**9, BASE_NS + 5 * 10**9 + 1]
 
 
-def test_everything_emitted_is_declared_and_thumbnails_are_small() -> None:
-    bench = Bench(Simulated("s", seed=2, frame_rate=10, pace=0, clock_ns=lambda: BASE_NS, timer=lambda: 0.0))
+def test_all_metrics_are_declared_and_thumbnails_are_small() -> None:
+    bench = Bench(SimulatedCamera("s", seed=2, frame_rate=10, pace=0, clock_ns=lambda: BASE_NS, timer=lambda: 0.0))
     for batch in itertools.islice(bench.watch.stream(lambda _seconds: False), 600):
         bench.metrics += batch
     assert {metric.series.tags.get("simulated") for metric in bench.metrics} == {"true"}
@@ -136,10 +137,10 @@ def test_everything_emitted_is_declared_and_thumbnails_are_small() -> None:
         thumbnail = event.fields["thumbnail"]
         assert isinstance(thumbnail, str)
         assert thumbnail.startswith("data:image/jpeg;base64,")
-        assert len(thumbnail) <= MAX_BYTES
+        assert len(thumbnail) <= MAX_THUMBNAIL_BYTES
 
 
-def test_an_event_that_is_cut_short_by_the_stop_gets_its_end() -> None:
+def test_shutdown_ends_an_open_event() -> None:
     bench = Bench(Script(scene(0, 20)))
     asked = itertools.count()
     bench.run(lambda _seconds: next(asked) >= 65)
@@ -150,31 +151,31 @@ def test_an_event_that_is_cut_short_by_the_stop_gets_its_end() -> None:
     assert sum(int(each.fields["frames"]) for each in bench.of("camera")) == 66
 
 
-def test_a_lost_source_ends_the_event_and_the_stream() -> None:
-    bench = Bench(Script(scene(0, 6.5), lost="/dev/video0 gives no more pictures"))
-    with pytest.raises(Unavailable, match="/dev/video0 gives no more pictures"):
+def test_lost_source_ends_event_and_stream() -> None:
+    bench = Bench(Script(scene(0, 6.5), lost="/dev/video0 delivers no more frames"))
+    with pytest.raises(Unavailable, match="/dev/video0 delivers no more frames"):
         bench.run()
     assert [each.series.tags["kind"] for each in bench.of("camera_event")] == ["start", "end"]
     assert sum(int(each.fields["frames"]) for each in bench.of("camera")) == 65
 
 
-def test_a_lost_source_is_an_error_and_a_non_zero_status() -> None:
-    bench = Bench(Script(scene(0, 2), lost="/dev/video0 gives no more pictures"))
+def test_lost_source_is_an_error_with_non_zero_status() -> None:
+    bench = Bench(Script(scene(0, 2), lost="/dev/video0 delivers no more frames"))
     report = ErrorReporter("camera", bench.errors.append)
     written: list[bytes] = []
     runner = Runner("camera", bench.watch, report, written.append, lambda: BASE_NS, lambda: 0.0)
     assert runner.run_streaming(lambda *_: False) == 1
-    assert bench.errors == ["E! camera: /dev/video0 gives no more pictures"]
+    assert bench.errors == ["E! camera: /dev/video0 delivers no more frames"]
     assert b"errors=1i,up=0i" in written[-1]
 
 
-def test_a_stream_that_nobody_follows_to_its_end_can_be_dropped() -> None:
+def test_unfinished_stream_can_be_dropped() -> None:
     stream = Bench(Script(scene(0, 20))).watch.stream(lambda _seconds: False)
     next(stream)
     stream.close()  # type: ignore[attr-defined]
 
 
-def test_another_size_of_the_picture_is_counted_and_the_run_goes_on() -> None:
+def test_frame_size_change_is_reported_and_collection_continues() -> None:
     def frames() -> Iterator[Frame | None]:
         for number in range(40):
             size = (240, 320, 3) if number < 20 else (120, 160, 3)
@@ -182,12 +183,12 @@ def test_another_size_of_the_picture_is_counted_and_the_run_goes_on() -> None:
 
     bench = Bench(Script(frames))
     bench.run()
-    assert bench.errors == ["E! camera: the picture is now 160x120; its background is learned anew"]
+    assert bench.errors == ["E! camera: the frame size changed to 160x120; the background is learned again"]
     assert bench.of("camera_event") == []
     assert bench.of("camera")[-1].fields["frames"] == 40
 
 
-def test_a_camera_that_gives_nothing_has_a_status_that_says_so() -> None:
+def test_status_continues_without_frames() -> None:
     def frames() -> Iterator[Frame | None]:
         yield at(0.0)
         for _ in range(12):
@@ -202,7 +203,7 @@ def test_a_camera_that_gives_nothing_has_a_status_that_says_so() -> None:
     assert {"motion_percent", "processing_seconds"} & set(second.fields) == set()
 
 
-def test_dropped_pictures_are_counted_since_the_last_status() -> None:
+def test_status_counts_dropped_frames_since_the_last_one() -> None:
     def frames() -> Iterator[Frame | None]:
         for number in range(120):
             backend.dropped += number % 2
@@ -214,7 +215,7 @@ def test_dropped_pictures_are_counted_since_the_last_status() -> None:
     assert [each.fields["dropped"] for each in bench.of("camera")] == [25, 25, 10]
 
 
-def test_a_file_that_repeats_begins_a_background_of_its_own_each_time() -> None:
+def test_repeated_file_learns_a_new_background_each_time() -> None:
     runs = itertools.count()
 
     def frames() -> Iterator[Frame | None]:
@@ -231,23 +232,23 @@ def test_a_file_that_repeats_begins_a_background_of_its_own_each_time() -> None:
     assert kinds == [("start", None), ("end", True)] * 2
 
 
-def test_it_ends_after_the_frames_that_it_was_asked_for() -> None:
+def test_ends_after_the_configured_number_of_frames() -> None:
     bench = Bench(Script(scene(0, 20)), QUICK._replace(frames=33))
     bench.run()
     assert [each.fields["frames"] for each in bench.of("camera")] == [33]
 
 
-def test_a_source_that_gives_nothing_at_all_emits_nothing() -> None:
+def test_source_without_frames_emits_nothing() -> None:
     assert Bench(Script(lambda: iter(()))).run() == []
 
 
-def test_closing_lets_go_of_the_backend() -> None:
+def test_close_closes_the_backend() -> None:
     backend = Script(lambda: iter(()))
     Bench(backend).watch.close()
     assert backend.closed
 
 
-def test_settings_reach_the_plan() -> None:
+def test_settings_reach_the_configuration() -> None:
     values: dict[str, Any] = {
         "detect_width": 160,
         "min_area_percent": 2.0,
@@ -255,19 +256,44 @@ def test_settings_reach_the_plan() -> None:
         "event_gap_seconds": 3.0,
         "repeat": True,
     }
-    made = plan(Values(values))
-    assert (made.sensitivity.width, made.sensitivity.min_area_percent) == (160, 2.0)
+    made = load_config(Values(values))
+    assert (made.detector.detect_width, made.detector.min_area_percent) == (160, 2.0)
     assert (made.consecutive_frames, made.event_gap_seconds, made.repeat) == (5, 3.0, True)
-    assert plan(Values({})) == Plan()
+    assert load_config(Values({})) == Config()
 
 
-def test_every_setting_has_a_default_that_it_admits_itself() -> None:
+def test_every_configuration_field_is_read_from_the_setting_of_that_name() -> None:
+    names = {setting.name for setting in camera.SETTINGS}
+    assert set(DetectorConfig._fields) <= names
+    assert set(Config._fields) - {"detector"} <= names
+    given = {name: setting_value(name) for name in (*DetectorConfig._fields, *Config._fields) if name != "detector"}
+    loaded = load_config(Values(given))
+    for config in (loaded.detector, loaded._replace(detector=DetectorConfig())):
+        differing = {name for name, value in config._asdict().items() if value != type(config)._field_defaults[name]}
+        assert differing == set(config._fields) - {"detector"}
+
+
+def setting_value(name: str) -> object:
+    """A valid value that differs from the default."""
+    setting = next(each for each in camera.SETTINGS if each.name == name)
+    if name == "mask":
+        return "0,0 50,0 50,30"
+    return not setting.default if setting.kind is bool else setting.kind(setting.default + 1)
+
+
+def test_settings_are_collected_from_their_declarations() -> None:
+    assert len({setting.name for setting in camera.SETTINGS}) == len(camera.SETTINGS)
+    assert {settings.BACKEND, settings.MASK, settings.MEDIA_DIR, settings.CONTROL_PORT} <= set(camera.SETTINGS)
+    assert camera.SETTINGS[-1] is settings.PUBLISH_QUEUE
+
+
+def test_every_setting_accepts_its_default() -> None:
     for setting in camera.SETTINGS:
         if setting.default is not None:
             assert setting.check(setting.default) == setting.default
 
 
-def test_create_gives_a_streaming_collector() -> None:
+def test_create_returns_a_streaming_collector() -> None:
     values = Values({"backend": "simulated", "pace": 0.0})
     made = camera.create(Context(values, ErrorReporter("camera", print), True, "here", lambda: BASE_NS))
     assert isinstance(made, Streaming)

@@ -18,8 +18,8 @@ import pytest
 
 from collectors.camera import settings
 from collectors.camera.backends import Backend, Frame, find_device, open_backend, without_password
-from collectors.camera.backends.opencv import Live, Positions, is_taken
-from collectors.camera.backends.simulated import Scene, Simulated
+from collectors.camera.backends.opencv import FramePositions, LiveSource, is_busy
+from collectors.camera.backends.simulated import Scene, SimulatedCamera
 from collectors.camera.detector import Image
 from collectors.core.api import Unavailable
 from collectors.core.errors import ErrorReporter
@@ -62,7 +62,7 @@ def film(path: Path, frames: int = 40, size: tuple[int, int] = (160, 120), rate:
 # --- files -----------------------------------------------------------------------------------------
 
 
-def test_every_frame_of_a_file_comes_once_at_its_time(opener: Opener, tmp_path: Path) -> None:
+def test_file_delivers_every_frame_once_at_its_time(opener: Opener, tmp_path: Path) -> None:
     backend = opener(source=str(film(tmp_path / "Hall.avi", rate=8.0)))
     frames = [frame for frame in backend.frames(never) if frame is not None]
     assert [round(frame.image.mean() / 5) for frame in frames] == list(range(40))
@@ -72,13 +72,13 @@ def test_every_frame_of_a_file_comes_once_at_its_time(opener: Opener, tmp_path: 
     assert opener.errors == []
 
 
-def test_a_file_begins_anew_each_time_it_is_asked_for(opener: Opener, tmp_path: Path) -> None:
+def test_file_restarts_with_each_call(opener: Opener, tmp_path: Path) -> None:
     backend = opener(source=str(film(tmp_path / "hall.avi", frames=5)))
     assert [len(list(backend.frames(never))) for _ in range(3)] == [5, 5, 5]
 
 
 @pytest.mark.parametrize(("pace", "last"), [(1.0, 3.9), (4.0, 0.975)])
-def test_a_file_is_played_at_its_pace(opener: Opener, tmp_path: Path, pace: float, last: float) -> None:
+def test_file_plays_at_the_configured_pace(opener: Opener, tmp_path: Path, pace: float, last: float) -> None:
     pauses: list[float] = []
 
     def wait(seconds: float) -> bool:
@@ -92,7 +92,7 @@ def test_a_file_is_played_at_its_pace(opener: Opener, tmp_path: Path, pace: floa
     assert pauses == sorted(pauses)
 
 
-def test_a_file_stops_when_it_is_told_to(opener: Opener, tmp_path: Path) -> None:
+def test_file_stops_on_shutdown(opener: Opener, tmp_path: Path) -> None:
     answers = iter([False, False, True])
     backend = opener(source=str(film(tmp_path / "hall.avi")), pace=1.0)
     assert len(list(backend.frames(lambda _seconds: next(answers)))) == 2
@@ -101,15 +101,15 @@ def test_a_file_stops_when_it_is_told_to(opener: Opener, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda path: path.parent.stat(), "there is no video file .*; name one that is there as the source"),
-        (lambda path: path.mkdir(), "is a folder; name a video file as the source"),
+        (lambda path: path.parent.stat(), "there is no video file .*; set source to an existing file"),
+        (lambda path: path.mkdir(), "is a folder; set source to a video file"),
         (lambda path: path.touch(), "is empty; copy it again"),
         (lambda path: path.write_bytes(b"no video at all" * 500), "is damaged or not a video"),
         (lambda path: path.write_bytes(b"RIFF\xff\xff\x00\x00AVI LIST"), "is damaged or not a video"),
     ],
     ids=["missing", "folder", "empty", "text", "head only"],
 )
-def test_a_file_that_cannot_be_played_is_said_in_one_sentence(
+def test_unplayable_file_is_reported_in_one_sentence(
     opener: Opener, tmp_path: Path, make: Callable[[Path], object], sentence: str
 ) -> None:
     path = tmp_path / "film.avi"
@@ -118,13 +118,13 @@ def test_a_file_that_cannot_be_played_is_said_in_one_sentence(
         opener(source=str(path))
 
 
-def test_a_file_behind_something_that_is_no_folder_is_said_with_the_reason(opener: Opener, tmp_path: Path) -> None:
+def test_unreadable_path_is_reported_with_the_reason(opener: Opener, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(Unavailable, match="cannot be read: Not a directory"):
         opener(source=str(tmp_path / "file" / "film.avi"))
 
 
-def test_a_truncated_file_is_played_as_far_as_it_goes_and_counted(opener: Opener, tmp_path: Path) -> None:
+def test_truncated_file_plays_to_its_end_and_is_reported(opener: Opener, tmp_path: Path) -> None:
     whole = film(tmp_path / "whole.avi").read_bytes()
     (tmp_path / "half.avi").write_bytes(whole[: len(whole) // 2])
     frames = list(opener(source=str(tmp_path / "half.avi")).frames(never))
@@ -133,7 +133,7 @@ def test_a_truncated_file_is_played_as_far_as_it_goes_and_counted(opener: Opener
     assert f"half.avi ends after {len(frames)} of 40 frames; it may be truncated" in error
 
 
-def test_a_file_with_damaged_bytes_within_is_played_on(opener: Opener, tmp_path: Path) -> None:
+def test_file_with_damaged_bytes_keeps_playing(opener: Opener, tmp_path: Path) -> None:
     body = bytearray(film(tmp_path / "whole.avi", frames=60).read_bytes())
     middle = len(body) // 2
     body[middle : middle + 200] = b"\xa5" * 200
@@ -144,7 +144,7 @@ def test_a_file_with_damaged_bytes_within_is_played_on(opener: Opener, tmp_path:
     assert times == sorted(set(times))
 
 
-def test_the_pedestrians_are_all_there(opener: Opener) -> None:
+def test_pedestrians_recording_is_complete(opener: Opener) -> None:
     path = DATA / "pedestrians.avi"
     if not path.is_file():
         pytest.skip("no recordings: ../shared/data/camera/pedestrians.avi is not there")
@@ -153,14 +153,14 @@ def test_the_pedestrians_are_all_there(opener: Opener) -> None:
     assert frames[-1].seconds - frames[0].seconds == pytest.approx(79.4)
 
 
-def test_positions_follow_the_container_while_its_times_go_forward() -> None:
-    positions = Positions(10.0)
+def test_positions_follow_increasing_container_times() -> None:
+    positions = FramePositions(10.0)
     assert [positions.next(stated) for stated in (0.2, 0.3, 0.5, 0.4, 0.0, 0.9)] == [0, 0.1, 0.3, 0.4, 0.5, 0.7]
 
 
 @pytest.mark.parametrize("frame_rate", [0.0, float("nan"), float("inf"), -3.0, 90_000.0])
-def test_a_frame_rate_that_cannot_be_is_not_believed(frame_rate: float) -> None:
-    positions = Positions(frame_rate)
+def test_implausible_frame_rate_is_ignored(frame_rate: float) -> None:
+    positions = FramePositions(frame_rate)
     assert [positions.next(0.0) for _ in range(3)] == [0, 0.04, 0.08]
 
 
@@ -172,11 +172,11 @@ def test_a_frame_rate_that_cannot_be_is_not_believed(frame_rate: float) -> None:
     [
         ("97", "there is no device /dev/video97; connect the camera"),
         ("/dev/no-camera", "there is no device /dev/no-camera"),
-        ("/dev/null", "/dev/null gives no picture; it is no camera, or another program has it open"),
-        ("/dev/fd", "/dev/fd is not a camera; name a device such as /dev/video0"),
+        ("/dev/null", "/dev/null delivers no frame; it is no camera, or another program has it open"),
+        ("/dev/fd", "/dev/fd is not a camera; set source to a device such as /dev/video0"),
     ],
 )
-def test_a_device_that_is_no_camera_is_said_in_one_sentence(opener: Opener, source: str, sentence: str) -> None:
+def test_device_that_is_not_a_camera_is_reported_in_one_sentence(opener: Opener, source: str, sentence: str) -> None:
     with pytest.raises(Unavailable, match=sentence):
         opener(source=source)
 
@@ -192,7 +192,7 @@ def plant(root: Path, **drivers: tuple[str, str]) -> str:
     return str(root)
 
 
-def test_auto_finds_the_first_camera_and_passes_over_nodes_that_give_no_pictures(tmp_path: Path) -> None:
+def test_auto_finds_the_first_camera_and_skips_other_nodes(tmp_path: Path) -> None:
     root = plant(
         tmp_path,
         video0=("bcm2835-isp", "0"),
@@ -204,23 +204,23 @@ def test_auto_finds_the_first_camera_and_passes_over_nodes_that_give_no_pictures
     assert find_device(root) == "/dev/video3"
 
 
-def test_auto_without_a_camera_names_the_choices_and_invents_nothing(opener: Opener, tmp_path: Path) -> None:
+def test_auto_without_camera_names_the_choices_and_does_not_simulate(opener: Opener, tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match=r"no camera is connected; .*SENSETIG_CAMERA_SOURCE.*=simulated"):
         opener(sys_root=str(tmp_path))
 
 
-def test_auto_takes_the_camera_on_the_ribbon_cable_before_others(opener: Opener, tmp_path: Path) -> None:
+def test_auto_prefers_the_csi_camera(opener: Opener, tmp_path: Path) -> None:
     root = plant(tmp_path, video0=("rp1-cfe", "0"), video1=("pispbe", "0"), video2=("uvcvideo", "0"))
     assert find_device(root) is None
-    assert find_device(root, ribbon=False) == "/dev/video2"
+    assert find_device(root, csi=False) == "/dev/video2"
     try:
         import picamera2 as _  # noqa: F401
     except ImportError:
-        with pytest.raises(Unavailable, match="on the ribbon cable needs picamera2"):
+        with pytest.raises(Unavailable, match="the CSI camera needs picamera2"):
             opener(sys_root=root)
 
 
-def test_without_a_source_the_camera_is_looked_for_each_time_it_is_opened(opener: Opener, tmp_path: Path) -> None:
+def test_device_is_searched_again_each_time_it_is_opened(opener: Opener, tmp_path: Path) -> None:
     root = plant(tmp_path, video97=("uvcvideo", "0"))
     with pytest.raises(Unavailable, match="there is no device /dev/video97"):
         opener(sys_root=root)
@@ -229,7 +229,7 @@ def test_without_a_source_the_camera_is_looked_for_each_time_it_is_opened(opener
         opener(sys_root=root)
 
 
-def test_a_device_whose_buffers_another_program_has_is_told_apart() -> None:
+def test_device_in_use_by_another_program_is_recognised() -> None:
     asked: list[tuple[int, int, bytes]] = []
 
     def ioctl(error: int) -> Callable[[int, int, bytes], object]:
@@ -239,9 +239,9 @@ def test_a_device_whose_buffers_another_program_has_is_told_apart() -> None:
 
         return answer
 
-    assert is_taken(7, ioctl(errno.EBUSY))
-    assert not is_taken(7, ioctl(errno.ENOTTY))
-    assert not is_taken(7, lambda *_: 0)
+    assert is_busy(7, ioctl(errno.EBUSY))
+    assert not is_busy(7, ioctl(errno.ENOTTY))
+    assert not is_busy(7, lambda *_: 0)
     # VIDIOC_REQBUFS is _IOWR('V', 8, struct v4l2_requestbuffers), whose count of 0 asks for none.
     (_, request, argument) = asked[0]
     assert request == (3 << 30) | (len(argument) << 16) | (ord("V") << 8) | 8
@@ -289,12 +289,12 @@ def network_camera(pictures: list[Image], *, silent: bool) -> Iterator[str]:
         server.server_close()
 
 
-def test_a_stream_that_ends_gives_its_pictures_and_is_then_lost(opener: Opener) -> None:
+def test_stream_that_ends_delivers_its_frames_and_is_then_lost(opener: Opener) -> None:
     pictures = [np.full((120, 160, 3), 20 * number, np.uint8) for number in range(10)]
     with network_camera(pictures, silent=False) as url:
         backend = opener(source=url, frame_rate=120.0)
         seen: list[Frame] = []
-        with pytest.raises(Unavailable, match="gives no more pictures; it has ended, or was disconnected"):
+        with pytest.raises(Unavailable, match="delivers no more frames; it has ended, or was disconnected"):
             seen.extend(frame for frame in backend.frames(never) if frame is not None)
         backend.close()
     assert seen
@@ -303,18 +303,18 @@ def test_a_stream_that_ends_gives_its_pictures_and_is_then_lost(opener: Opener) 
     assert backend.tags == {}
 
 
-def test_a_stream_that_falls_silent_is_lost_after_the_timeout(opener: Opener) -> None:
+def test_silent_stream_is_lost_after_the_timeout(opener: Opener) -> None:
     pictures = [np.full((120, 160, 3), 20 * number, np.uint8) for number in range(10)]
     with network_camera(pictures, silent=True) as url:
         backend = opener(source=url, timeout_seconds=1.0)
         begun = time.monotonic()
-        with pytest.raises(Unavailable, match=r"has given no picture for 1 s|gives no more pictures"):
+        with pytest.raises(Unavailable, match=r"has delivered no frame for 1 s|delivers no more frames"):
             list(backend.frames(never))
         assert time.monotonic() - begun < 10
         backend.close()
 
 
-def test_a_stream_whose_pictures_change_their_size_goes_on(opener: Opener) -> None:
+def test_stream_continues_after_a_size_change(opener: Opener) -> None:
     small = [np.full((120, 160, 3), 60, np.uint8)] * 10
     large = [np.full((240, 320, 3), 180, np.uint8)] * 600  # some of which are passed over, since they come too fast
     with network_camera([*small, *large], silent=True) as url:
@@ -333,29 +333,29 @@ def test_a_stream_whose_pictures_change_their_size_goes_on(opener: Opener) -> No
     assert sizes <= {(120, 160, 3), (240, 320, 3)}
 
 
-def test_a_server_that_never_answers_is_given_up_after_the_timeout(opener: Opener) -> None:
+def test_unresponsive_server_times_out(opener: Opener) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://user:secret@127.0.0.1:{server.getsockname()[1]}/stream"
         begun = time.monotonic()
-        with pytest.raises(Unavailable, match="gives no picture within 1 s; see that its address") as caught:
+        with pytest.raises(Unavailable, match="delivers no frame within 1 s; check its address") as caught:
             opener(source=url, timeout_seconds=1.0)
         assert time.monotonic() - begun < 10
     assert "secret" not in str(caught.value)
 
 
-def test_a_server_that_is_not_there_is_said_in_one_sentence(opener: Opener) -> None:
+def test_missing_server_is_reported_in_one_sentence(opener: Opener) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    with pytest.raises(Unavailable, match=f"http://127.0.0.1:{port}/ gives no picture"):
+    with pytest.raises(Unavailable, match=f"http://127.0.0.1:{port}/ delivers no frame"):
         opener(source=f"http://127.0.0.1:{port}/")
 
 
-def test_a_scheme_that_is_no_stream_is_refused_by_name(opener: Opener) -> None:
+def test_unsupported_scheme_is_rejected_by_name(opener: Opener) -> None:
     with pytest.raises(Unavailable, match="a source cannot be ftp://; it must be a file, a device or rtsp"):
         opener(source="ftp://somewhere/film.avi")
 
 
-def test_messages_name_a_url_without_its_password() -> None:
+def test_messages_omit_the_password_of_a_url() -> None:
     assert without_password("rtsp://me:secret@front.local:554/live") == "rtsp://front.local:554/live"
     assert without_password("film@home.avi") == "film@home.avi"
 
@@ -386,7 +386,7 @@ class Device:
         self.released = True
 
 
-def live(count: int, *, step: float, frame_rate: float) -> tuple[Live, Device]:
+def live(count: int, *, step: float, frame_rate: float) -> tuple[LiveSource, Device]:
     ticks = itertools.count()
     lock = threading.Lock()
     now = 0.0
@@ -403,10 +403,10 @@ def live(count: int, *, step: float, frame_rate: float) -> tuple[Live, Device]:
     device = Device(count, tick)
     values = Values({"frame_rate": frame_rate, "timeout_seconds": 1e9})
     first = np.zeros((12, 16, 3), np.uint8)
-    return Live("door", "/dev/video0", (device, first), values, lambda: 10**18, clock), device
+    return LiveSource("door", "/dev/video0", (device, first), values, lambda: 10**18, clock), device
 
 
-def test_pictures_that_nobody_takes_in_time_are_dropped_oldest_first_and_counted() -> None:
+def test_oldest_unprocessed_frames_are_dropped_and_counted() -> None:
     backend, device = live(20, step=1.0, frame_rate=1.0)
     frames = backend.frames(never)
     first = next(frames)
@@ -421,7 +421,7 @@ def test_pictures_that_nobody_takes_in_time_are_dropped_oldest_first_and_counted
     assert len(rest) in (3, 4), "four may wait, and the first may have been one of them"
 
 
-def test_more_pictures_a_second_than_asked_for_are_passed_over_unconverted() -> None:
+def test_frames_beyond_the_frame_rate_are_skipped_without_decoding() -> None:
     backend, device = live(300, step=1 / 30, frame_rate=10.0)
     frames = backend.frames(never)
     next(frames)
@@ -430,7 +430,7 @@ def test_more_pictures_a_second_than_asked_for_are_passed_over_unconverted() -> 
     backend.close()
 
 
-def test_a_live_source_stops_when_it_is_told_to() -> None:
+def test_live_source_stops_on_shutdown() -> None:
     backend, device = live(5, step=1.0, frame_rate=1.0)
     assert list(backend.frames(lambda _seconds: True)) == []
     backend.close()
@@ -440,13 +440,13 @@ def test_a_live_source_stops_when_it_is_told_to() -> None:
 # --- the simulated scene ---------------------------------------------------------------------------
 
 
-def test_the_same_seed_and_time_give_the_same_picture() -> None:
+def test_same_seed_and_time_give_the_same_image() -> None:
     one, other = Scene(7), Scene(7)
     assert all((one.draw(seconds) == other.draw(seconds)).all() for seconds in (0.0, 6.5, 25.0, 37.0))
     assert not (one.draw(6.5) == Scene(8).draw(6.5)).all()
 
 
-def test_somebody_comes_within_the_first_ten_seconds_and_then_every_half_minute() -> None:
+def test_visits_start_within_ten_seconds_and_recur_every_half_minute() -> None:
     for seed in range(20):
         scene = Scene(seed)
         present = [seconds / 2 for seconds in range(240) if scene.truth(seconds / 2).figure is not None]
@@ -454,26 +454,26 @@ def test_somebody_comes_within_the_first_ten_seconds_and_then_every_half_minute(
         assert min(present) < 6
 
 
-def test_the_light_goes_off_and_on_between_visits() -> None:
+def test_light_is_switched_between_visits() -> None:
     scene = Scene(1)
     assert scene.truth(26.0).light < 0.5 < scene.truth(23.0).light
     assert scene.draw(26.0).mean() < 0.5 * scene.draw(23.0).mean()
     assert all(scene.truth(seconds / 10).figure is None for seconds in range(230, 310))
 
 
-def test_simulated_frames_carry_the_pace_of_the_scene_whatever_the_pace_of_the_clock() -> None:
-    backend = Simulated("s", seed=1, frame_rate=5.0, pace=0.0, clock_ns=lambda: 10**18, timer=lambda: 100.0)
+def test_simulated_frame_times_follow_the_scene_at_any_pace() -> None:
+    backend = SimulatedCamera("s", seed=1, frame_rate=5.0, pace=0.0, clock_ns=lambda: 10**18, timer=lambda: 100.0)
     frames = list(itertools.islice(backend.frames(never), 11))
     assert [frame.seconds for frame in frames] == pytest.approx([100 + number / 5 for number in range(11)])
     assert frames[-1].time_ns == 10**18 + 2 * 10**9
 
 
-def test_a_simulated_scene_with_a_source_is_a_contradiction(opener: Opener) -> None:
-    with pytest.raises(Unavailable, match=r"the backend is simulated and the source is film\.avi; leave one"):
+def test_simulated_backend_rejects_a_source(opener: Opener) -> None:
+    with pytest.raises(Unavailable, match=r"the backend is simulated and the source is film\.avi; remove one"):
         opener(backend="simulated", source="film.avi")
 
 
-def test_the_name_can_be_chosen(opener: Opener, tmp_path: Path) -> None:
+def test_name_is_configurable(opener: Opener, tmp_path: Path) -> None:
     path = str(film(tmp_path / "hall.avi", frames=3))
     assert opener(source=path, name="Front door").name == "Front door"
     assert opener(backend="simulated", name="Front door").name == "Front door"

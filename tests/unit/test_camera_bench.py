@@ -10,7 +10,7 @@ from tests.bench.camera_clips import Visit
 VISITS = [Visit(100, 150, 103), Visit(400, 460, 402)]
 
 
-def test_frames_with_motion_make_events_by_the_collectors_rules() -> None:
+def test_benchmark_groups_frames_with_motion_like_the_collector() -> None:
     frames = [*range(100, 150), *range(170, 180), 300, *range(400, 403)]
     assert events_of(frames, 3, 10) == [Found(100, 179, 102), Found(400, 402, 402)]
     assert events_of(frames, 1, 10) == [Found(100, 179, 100), Found(300, 300, 300), Found(400, 402, 400)]
@@ -28,7 +28,7 @@ def test_frames_with_motion_make_events_by_the_collectors_rules() -> None:
         ([], Score(0, 0, 2)),
     ],
 )
-def test_an_event_is_a_visit_when_they_have_half_of_their_time_in_common(found: list[Found], score: Score) -> None:
+def test_event_matches_a_visit_if_they_overlap_by_half(found: list[Found], score: Score) -> None:
     assert compare(found, VISITS)[0] == score
 
 

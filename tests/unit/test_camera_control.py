@@ -15,14 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from collectors import camera
 from collectors.camera.backends import Frame
 from collectors.camera.backends.simulated import Scene
+from collectors.camera.collector import CameraCollector, DetectionSwitch
 from collectors.camera.control import Control
 from collectors.camera.detector import Detection
-from collectors.camera.settings import Plan, Sensitivity
-from collectors.camera.switch import Switch
-from collectors.camera.watch import Watch
+from collectors.camera.settings import Config, DetectorConfig
 from collectors.core.api import Context, Unavailable
 from collectors.core.errors import ErrorReporter
 from collectors.core.line_protocol import Metric
@@ -50,7 +48,7 @@ class Made:
     def __init__(self, **values: object) -> None:
         self.errors: list[str] = []
         self.media = ScriptedMedia()
-        self.switch = Switch()
+        self.switch = DetectionSwitch()
         context = Context(Values(values), ErrorReporter("camera", self.errors.append), False, "pi", time.time_ns)
         self.control = Control("door", self.media, self.switch, context, time.monotonic)
 
@@ -90,17 +88,17 @@ def secret(folder: Path, text: str = TOKEN, mode: int = 0o600) -> str:
 
 
 def test_a_port_or_a_broker_turns_control_on() -> None:
-    from collectors.camera.control_settings import asked_for
+    from collectors.camera.settings import control_enabled
 
-    assert not asked_for(Values())
-    assert not asked_for(Values({"control_host": "0.0.0.0", "command_allow": "ping"}))  # noqa: S104
-    assert asked_for(Values({"control_port": 80}))
-    assert asked_for(Values({"command_url": "mqtt://localhost"}))
+    assert not control_enabled(Values())
+    assert not control_enabled(Values({"control_host": "0.0.0.0", "command_allow": "ping"}))  # noqa: S104
+    assert control_enabled(Values({"control_port": 80}))
+    assert control_enabled(Values({"command_url": "mqtt://localhost"}))
 
 
 def test_a_camera_without_control_imports_no_server() -> None:
     code = (
-        "import sys, collectors.camera.settings, collectors.camera.control_settings;"
+        "import sys, collectors.camera.settings;"
         "sys.exit(any(name in sys.modules for name in ('uvicorn', 'starlette', 'paho', 'collectors.camera.control')))"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -158,7 +156,7 @@ def test_a_missing_token_file_is_refused(tmp_path: Path, port: int) -> None:
 
 def test_a_token_may_end_with_a_line_break(tmp_path: Path, port: int) -> None:
     made = Made(control_port=port, control_token_file=secret(tmp_path, f"{TOKEN}\n"))
-    made.control.see(FRAME, Detection())
+    made.control.on_frame(FRAME, Detection())
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=BOUND_SECONDS)
     connection.request("GET", "/healthz", headers={"Authorization": f"Bearer {TOKEN}"})
     assert answer_of(connection).status == 200
@@ -196,9 +194,9 @@ def test_with_a_certificate_only_https_is_answered(certificate: tuple[str, str])
 
 def test_pictures_and_events_are_passed_to_the_media_and_recorded(port: int) -> None:
     made = Made(control_port=port)
-    made.control.see(FRAME, Detection())
+    made.control.on_frame(FRAME, Detection())
     made.media.fields = {"snapshot_path": "a.jpg"}
-    assert made.control.event(event("end")) == {"snapshot_path": "a.jpg"}
+    assert made.control.on_event(event("end")) == {"snapshot_path": "a.jpg"}
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=BOUND_SECONDS)
     connection.request("GET", "/events")
     found = answer_of(connection).json["events"]
@@ -213,7 +211,7 @@ def test_pictures_and_events_are_passed_to_the_media_and_recorded(port: int) -> 
 
 def test_errors_of_the_server_are_counted_with_the_next_picture(port: int) -> None:
     made = Made(control_port=port)
-    made.control.see(FRAME, Detection())
+    made.control.on_frame(FRAME, Detection())
     made.media.failure = RuntimeError("no encoder")
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=BOUND_SECONDS)
     connection.request("GET", "/snapshot.jpg")
@@ -222,7 +220,7 @@ def test_errors_of_the_server_are_counted_with_the_next_picture(port: int) -> No
     assert made.errors == []
 
     def seen() -> bool:
-        made.control.see(FRAME, Detection())
+        made.control.on_frame(FRAME, Detection())
         return bool(made.errors)
 
     until(seen)
@@ -261,15 +259,15 @@ class Script:
 
 def watched(until_seconds: float, switched: dict[float, bool]) -> list[Metric]:
     """The metrics of the scene, with detection switched at these seconds."""
-    switch = Switch()
+    switch = DetectionSwitch()
 
     def act(seconds: float) -> None:
         if seconds in switched:
             switch.on = switched[seconds]
 
-    plan = Plan(Sensitivity(warm_up_seconds=0.5), event_gap_seconds=2.0, status_seconds=2.0)
+    plan = Config(DetectorConfig(warm_up_seconds=0.5), event_gap_seconds=2.0, status_seconds=2.0)
     report = ErrorReporter("camera", lambda _: None)
-    watch = Watch(
+    watch = CameraCollector(
         Script(until_seconds, act),
         plan,
         report,
@@ -348,9 +346,3 @@ def test_the_collector_reports_why_it_does_not_start(tmp_path: Path) -> None:
     assert done.stdout == ""
     assert done.stderr.startswith("E! camera: control_host is 0.0.0.0, which others can reach, so ")
     assert done.stderr.count("\n") == 1
-
-
-def test_every_control_setting_is_a_setting_of_the_camera() -> None:
-    from collectors.camera import control_settings
-
-    assert set(control_settings.SETTINGS) <= set(camera.SETTINGS)

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from collectors.camera.collector import DetectionSwitch
 from collectors.camera.control.command_queue import Busy, CommandQueue
 from collectors.camera.control.server import Bounds, Listener, Server
-from collectors.camera.switch import Switch
 from collectors.core.api import Unavailable
 from tests.unit.camera_control_support import (
     BOUND_SECONDS,
@@ -298,7 +298,7 @@ def test_a_port_in_use_is_reported_with_the_settings_to_change() -> None:
 def test_waiting_requests_are_cancelled_when_the_queue_is_closed() -> None:
     media = ScriptedMedia()
     media.go_on.clear()
-    queue = CommandQueue(media, Switch(), max_waiting=2)
+    queue = CommandQueue(media, DetectionSwitch(), max_waiting=2)
     being_done = queue.photo()
     assert media.begun.acquire(timeout=BOUND_SECONDS)
     waits = [queue.photo(), queue.video(1)]

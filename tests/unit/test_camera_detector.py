@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from collectors.camera.backends.simulated import HEIGHT, LIGHT_OFF_SECONDS, LIGHT_ON_SECONDS, WIDTH, Scene
-from collectors.camera.detector import Detection, Detector, Image, crop_stride, noise_of, shrink
-from collectors.camera.settings import Sensitivity
+from collectors.camera.detector import Detection, Detector, Image, crop_stride, estimate_noise, shrink
+from collectors.camera.settings import DetectorConfig
 
-FAST = Sensitivity(warm_up_seconds=0.5)
+FAST = DetectorConfig(warm_up_seconds=0.5)
 
 
 def flat(level: int, height: int = 120, width: int = 160) -> Image:
@@ -28,16 +28,16 @@ def with_square(picture: Image, left: int, level: int, side: int = 30) -> Image:
 
 
 def look_at(detector: Detector, pictures: list[Image], start: float = 0.0, rate: float = 10.0) -> list[Detection]:
-    return [detector.look(picture, start + number / rate) for number, picture in enumerate(pictures)]
+    return [detector.detect(picture, start + number / rate) for number, picture in enumerate(pictures)]
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_the_scripted_scene_moves_when_and_only_when_somebody_is_in_it(seed: int) -> None:
-    scene, detector = Scene(seed), Detector(Sensitivity())
+def test_scripted_scene_moves_exactly_while_a_person_is_in_it(seed: int) -> None:
+    scene, detector = Scene(seed), Detector(DetectorConfig())
     false, missed, shown = [], [], 0
     for number in range(3000):
         seconds = number / 10
-        seen, truth = detector.look(scene.draw(seconds), seconds), scene.truth(seconds)
+        seen, truth = detector.detect(scene.draw(seconds), seconds), scene.truth(seconds)
         if truth.figure is None:
             if seen.moving:
                 false.append(seconds)
@@ -50,12 +50,12 @@ def test_the_scripted_scene_moves_when_and_only_when_somebody_is_in_it(seed: int
     assert len(missed) <= 0.02 * shown
 
 
-def test_the_box_lies_where_the_person_is() -> None:
-    scene, detector = Scene(1), Detector(Sensitivity())
+def test_box_surrounds_the_person() -> None:
+    scene, detector = Scene(1), Detector(DetectorConfig())
     compared = 0
     for number in range(120):
         seconds = number / 10
-        seen, truth = detector.look(scene.draw(seconds), seconds), scene.truth(seconds)
+        seen, truth = detector.detect(scene.draw(seconds), seconds), scene.truth(seconds)
         if seen.box is None or truth.figure is None or truth.figure[2] < 30:
             continue
         left, top, width, height = truth.figure
@@ -65,16 +65,19 @@ def test_the_box_lies_where_the_person_is() -> None:
     assert compared > 30
 
 
-def test_a_light_switch_is_no_motion_and_begins_the_background_anew() -> None:
-    scene, detector = Scene(1), Detector(Sensitivity())
+def test_light_switch_resets_the_background_without_motion() -> None:
+    scene, detector = Scene(1), Detector(DetectorConfig())
     around = [number / 10 for number in range(150, 330)]
-    seen = {seconds: detector.look(scene.draw(seconds), seconds) for seconds in around}
-    assert [seconds for seconds in around if seen[seconds].anew == "light"] == [LIGHT_OFF_SECONDS, LIGHT_ON_SECONDS]
+    seen = {seconds: detector.detect(scene.draw(seconds), seconds) for seconds in around}
+    assert [seconds for seconds in around if seen[seconds].reset_reason == "light"] == [
+        LIGHT_OFF_SECONDS,
+        LIGHT_ON_SECONDS,
+    ]
     assert [seconds for seconds in around if seen[seconds].moving] == []
 
 
 @pytest.mark.parametrize("step", [-64, -48, -32, -16, 16, 32, 48, 64])
-def test_steps_whose_squares_overflow_a_byte_are_seen_like_any_other(step: int) -> None:
+def test_differences_whose_squares_overflow_a_byte_are_detected(step: int) -> None:
     detector = Detector(FAST)
     room = flat(100)
     look_at(detector, [room] * 10)
@@ -83,7 +86,7 @@ def test_steps_whose_squares_overflow_a_byte_are_seen_like_any_other(step: int) 
     assert seen[-1].area_percent == pytest.approx(100 * 900 / room.size, rel=0.25)
 
 
-def test_what_appears_and_then_stays_the_same_for_ever_is_not_motion() -> None:
+def test_object_that_appears_and_stays_is_not_motion() -> None:
     detector = Detector(FAST)
     room = flat(100)
     look_at(detector, [room] * 10)
@@ -93,7 +96,7 @@ def test_what_appears_and_then_stays_the_same_for_ever_is_not_motion() -> None:
     assert seen[-1].changed_percent == 0, "in the end it belongs to the background"
 
 
-def test_the_place_that_something_has_left_is_not_motion() -> None:
+def test_place_that_an_object_left_is_not_motion() -> None:
     detector = Detector(FAST)
     room = flat(100)
     look_at(detector, [with_square(room, 60, 180)] * 20)
@@ -101,9 +104,9 @@ def test_the_place_that_something_has_left_is_not_motion() -> None:
     assert not any(each.moving for each in seen[6:])
 
 
-def test_the_same_picture_for_ever_is_not_motion() -> None:
+def test_constant_image_is_not_motion() -> None:
     picture = Scene(3).draw(7.0)
-    assert not any(each.moving for each in look_at(Detector(Sensitivity()), [picture] * 200))
+    assert not any(each.moving for each in look_at(Detector(DetectorConfig()), [picture] * 200))
 
 
 def test_noise_raises_the_threshold_and_is_not_motion() -> None:
@@ -116,44 +119,44 @@ def test_noise_raises_the_threshold_and_is_not_motion() -> None:
     assert not any(each.moving for each in seen)
 
 
-def test_a_picture_without_noise_keeps_the_least_threshold() -> None:
-    detector = Detector(Sensitivity(warm_up_seconds=0.5, least_difference=9))
+def test_image_without_noise_keeps_the_minimum_threshold() -> None:
+    detector = Detector(DetectorConfig(warm_up_seconds=0.5, least_difference=9))
     look_at(detector, [flat(100)] * 60)
     assert detector.threshold == 9
 
 
-def test_noise_is_measured_in_standard_deviations_whatever_moves_in_a_third_of_the_picture() -> None:
+def test_noise_estimate_is_a_standard_deviation_despite_motion() -> None:
     generator = np.random.default_rng(1)
     for deviation in (1.0, 3.0, 8.0):
         difference = np.abs(generator.normal(0, deviation, (200, 200))).round().astype(np.uint8)
-        assert noise_of(difference) == pytest.approx(deviation, rel=0.15)
+        assert estimate_noise(difference) == pytest.approx(deviation, rel=0.15)
         difference[:40] = 200
-        assert noise_of(difference) == pytest.approx(deviation, rel=0.5)
+        assert estimate_noise(difference) == pytest.approx(deviation, rel=0.5)
 
 
 def test_slow_dusk_is_not_motion() -> None:
     pictures = [flat(round(160 - 0.03 * number)) for number in range(3000)]
-    assert not any(each.moving for each in look_at(Detector(Sensitivity()), pictures))
+    assert not any(each.moving for each in look_at(Detector(DetectorConfig()), pictures))
 
 
-def test_what_is_smaller_than_the_least_area_is_not_motion() -> None:
+def test_area_below_the_minimum_is_not_motion() -> None:
     room = flat(100)
     pictures = [with_square(room, 10 + 4 * number, 200, side=8) for number in range(20)]
     for least, moving in ((0.1, True), (1.0, False)):
-        detector = Detector(Sensitivity(warm_up_seconds=0.5, min_area_percent=least))
+        detector = Detector(DetectorConfig(warm_up_seconds=0.5, min_area_percent=least))
         look_at(detector, [room] * 10)
         assert any(each.moving for each in look_at(detector, pictures, start=1.0)) is moving
 
 
-def test_nothing_is_motion_while_the_background_is_learned() -> None:
-    detector = Detector(Sensitivity(warm_up_seconds=2))
+def test_no_motion_while_the_background_is_learned() -> None:
+    detector = Detector(DetectorConfig(warm_up_seconds=2))
     pictures = [with_square(flat(100), 4 * number, 200) for number in range(30)]
     seen = look_at(detector, pictures)
     assert not any(each.moving for each in seen[:20])
     assert any(each.moving for each in seen[20:])
 
 
-def test_motion_is_found_at_one_frame_a_second() -> None:
+def test_motion_is_detected_at_one_frame_per_second() -> None:
     detector = Detector(FAST)
     room = flat(100)
     look_at(detector, [room] * 5, rate=1)
@@ -161,14 +164,14 @@ def test_motion_is_found_at_one_frame_a_second() -> None:
     assert all(each.moving for each in look_at(detector, pictures, start=5.0, rate=1))
 
 
-def test_another_size_begins_the_background_anew() -> None:
+def test_size_change_resets_the_background() -> None:
     detector = Detector(FAST)
     seen = look_at(detector, [flat(100)] * 10 + [flat(200, 60, 80)] * 10)
-    assert [each.anew for each in seen] == ["first", *[""] * 9, "size", *[""] * 9]
+    assert [each.reset_reason for each in seen] == ["first", *[""] * 9, "size", *[""] * 9]
     assert not any(each.moving for each in seen)
 
 
-def test_the_picture_that_is_looked_at_stays_as_it_is() -> None:
+def test_detection_does_not_modify_the_image() -> None:
     picture = Scene(1).draw(6.0)
     before = picture.copy()
     detector = Detector(FAST)
@@ -176,7 +179,7 @@ def test_the_picture_that_is_looked_at_stays_as_it_is() -> None:
     assert (picture == before).all()
 
 
-def test_the_same_pictures_give_the_same_result() -> None:
+def test_same_images_give_the_same_result() -> None:
     scene = Scene(4)
     pictures = [scene.draw(number / 10) for number in range(100)]
     assert look_at(Detector(FAST), pictures) == look_at(Detector(FAST), pictures)
@@ -194,16 +197,16 @@ def test_the_same_pictures_give_the_same_result() -> None:
         ((481, 643, 3), 320, (240, 321)),
     ],
 )
-def test_a_picture_shrinks_by_a_whole_factor(shape: tuple[int, ...], width: int, expected: tuple[int, int]) -> None:
+def test_image_shrinks_by_a_whole_factor(shape: tuple[int, ...], width: int, expected: tuple[int, int]) -> None:
     assert shrink(np.zeros(shape, np.uint8), width).shape == expected
 
 
-def test_shrinking_averages() -> None:
+def test_shrinking_averages_pixels() -> None:
     checked = np.indices((100, 640)).sum(axis=0).astype(np.uint8) % 2 * 200
     assert (shrink(checked, 320) == 100).all()
 
 
-def test_padding_of_a_buffer_is_cut_off() -> None:
+def test_buffer_padding_is_cropped() -> None:
     buffer = np.zeros((240 + 8, 320 + 64), np.uint8)
     buffer[240:], buffer[:, 320:] = 255, 255
     assert crop_stride(buffer, 320, 240).shape == (240, 320)
@@ -221,11 +224,11 @@ def test_padding_of_a_buffer_is_cut_off() -> None:
     ),
     st.floats(0, 5),
 )
-def test_any_pictures_of_any_size_give_a_result_within_its_bounds(pictures: list[Image], pause: float) -> None:
-    detector = Detector(Sensitivity(warm_up_seconds=0))
+def test_any_images_of_any_size_give_a_result_within_bounds(pictures: list[Image], pause: float) -> None:
+    detector = Detector(DetectorConfig(warm_up_seconds=0))
     turned = [each for picture in pictures for each in (picture, np.ascontiguousarray(picture[::-1]))]
     for number, image in enumerate(turned):
-        seen = detector.look(image, number * pause)
+        seen = detector.detect(image, number * pause)
         assert 0 <= seen.area_percent <= seen.changed_percent <= 100
         assert seen.moving == (seen.box is not None)
         if seen.box is not None:
@@ -242,12 +245,12 @@ def test_any_pictures_of_any_size_give_a_result_within_its_bounds(pictures: list
     st.booleans(),
 )
 @settings(max_examples=60, deadline=None)
-def test_pictures_of_any_size_and_kind_are_looked_at(
+def test_images_of_any_size_and_kind_are_processed(
     size: tuple[int, int], channels: tuple[int, ...], seed: int, kind: str, masked: bool
 ) -> None:
     generator = np.random.default_rng(seed)
     mask = (((0.0, 0.0), (60.0, 0.0), (60.0, 100.0), (0.0, 100.0)),) if masked else ()
-    detector = Detector(Sensitivity(warm_up_seconds=0.2, mask=mask, covered_seconds=0.5, frozen_seconds=0.5))
+    detector = Detector(DetectorConfig(warm_up_seconds=0.2, mask=mask, covered_seconds=0.5, frozen_seconds=0.5))
     shape = (*size, *channels)
     still = np.kron(generator.integers(0, 256, (size[0] // 9 + 1, size[1] // 9 + 1)), np.ones((9, 9)))
     still = still[: size[0], : size[1]].reshape(*size, *(1 for _ in channels)) * np.ones(shape)
@@ -259,7 +262,7 @@ def test_pictures_of_any_size_and_kind_are_looked_at(
             "flat": np.full(shape, 10 * number),
             "dark": np.zeros(shape),
         }
-        seen = detector.look(np.ascontiguousarray(pictures[kind].astype(np.uint8)), number / 10)
+        seen = detector.detect(np.ascontiguousarray(pictures[kind].astype(np.uint8)), number / 10)
         assert 0 <= seen.area_percent <= seen.changed_percent <= 100
         assert 0 <= seen.brightness_percent <= 100
         assert seen.moving == (seen.box is not None)
@@ -268,15 +271,15 @@ def test_pictures_of_any_size_and_kind_are_looked_at(
         assert seen.covered
 
 
-def test_memory_does_not_grow_with_the_number_of_pictures() -> None:
-    scene, detector = Scene(1), Detector(Sensitivity())
+def test_memory_does_not_grow_with_the_number_of_images() -> None:
+    scene, detector = Scene(1), Detector(DetectorConfig())
     pictures = [scene.draw(number / 10) for number in range(320)]
     tracemalloc.start()
     try:
         for number in range(3200):
             if number == 640:
                 before, _ = tracemalloc.get_traced_memory()
-            detector.look(pictures[number % 320], number / 10)
+            detector.detect(pictures[number % 320], number / 10)
         after, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -1,4 +1,4 @@
-"""Events made of detections, without pictures."""
+"""EventTracker made of detections, without pictures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from collectors.camera import events
 from collectors.camera.detector import Box, Detection
-from collectors.camera.events import Event, Events, event_id
+from collectors.camera.events import Event, EventTracker, event_id
 
 BASE_NS = 1_700_000_000_000_000_000
 
@@ -22,27 +22,27 @@ STILL = Detection(changed_percent=0.1)
 
 def follow(script: str, *, consecutive: int = 3, gap: float = 0.95) -> list[tuple[float, Event[int]]]:
     """Run a script of frames at 10 a second: ``M`` moves, ``.`` does not; what came of it, and when."""
-    tracked: Events[int] = Events("Door 1", consecutive, gap)
+    tracked: EventTracker[int] = EventTracker("Door 1", consecutive, gap)
     found = []
     for number, letter in enumerate(script):
         seconds = number / 10
         seen = motion() if letter == "M" else STILL
-        found += [(seconds, each) for each in tracked.follow(seconds, BASE_NS + number * 10**8, seen, number)]
+        found += [(seconds, each) for each in tracked.update(seconds, BASE_NS + number * 10**8, seen, number)]
     return found
 
 
-def test_an_event_starts_with_the_frame_that_makes_the_row_full_and_is_timed_at_its_first() -> None:
+def test_event_starts_with_enough_consecutive_frames_and_is_timed_at_the_first() -> None:
     ((seconds, start),) = follow("..MMMM")
     assert (seconds, start.kind) == (0.4, "start")
     assert start.start_ns == BASE_NS + 2 * 10**8
     assert start.frames == 3
 
 
-def test_too_few_frames_in_a_row_are_no_event() -> None:
+def test_too_few_consecutive_frames_are_no_event() -> None:
     assert follow("MM.MM.M.MM.........................") == []
 
 
-def test_an_event_ends_when_nothing_has_moved_for_the_gap_and_lasts_to_the_last_motion() -> None:
+def test_event_ends_after_the_gap_and_lasts_to_the_last_motion() -> None:
     (_, start), (seconds, end) = follow("MMMMM...................")
     assert (end.kind, seconds) == ("end", 1.4)
     assert end.event_id == start.event_id
@@ -57,45 +57,45 @@ def test_motion_within_the_gap_belongs_to_the_same_event() -> None:
     assert found[1][1].duration_seconds == pytest.approx(2.1)
 
 
-def test_motion_after_the_gap_is_another_event() -> None:
+def test_motion_after_the_gap_is_a_new_event() -> None:
     found = [each for _, each in follow("MMM...........MMM...........")]
     assert [each.kind for each in found] == ["start", "end", "start", "end"]
     assert found[0].event_id < found[2].event_id
 
 
-def test_motion_that_returns_after_a_gap_without_frames_is_another_event() -> None:
-    tracked: Events[int] = Events("door", 1, 1.0)
-    first = list(tracked.follow(0.0, BASE_NS, motion(), 0))
-    later = list(tracked.follow(60.0, BASE_NS + 60 * 10**9, motion(), 1))
+def test_motion_after_a_gap_without_frames_is_a_new_event() -> None:
+    tracked: EventTracker[int] = EventTracker("door", 1, 1.0)
+    first = list(tracked.update(0.0, BASE_NS, motion(), 0))
+    later = list(tracked.update(60.0, BASE_NS + 60 * 10**9, motion(), 1))
     assert [each.kind for each in (*first, *later)] == ["start", "end", "start"]
     assert later[0].duration_seconds == 0
 
 
-def test_the_picture_and_the_box_are_those_of_the_largest_area_and_the_score_is_the_highest() -> None:
-    tracked: Events[str] = Events("door", 1, 1.0)
+def test_event_has_image_and_box_of_the_largest_area_and_the_highest_score() -> None:
+    tracked: EventTracker[str] = EventTracker("door", 1, 1.0)
     for number, (area, score, name) in enumerate(((1.0, 5.0, "a"), (4.0, 2.0, "b"), (3.0, 3.0, "c"))):
-        list(tracked.follow(number / 10, BASE_NS, motion(area, score, left=area), name))
+        list(tracked.update(number / 10, BASE_NS, motion(area, score, left=area), name))
     (end,) = tracked.finish(interrupted=False)
     assert (end.picture, end.area_percent, end.score, end.box.left) == ("b", 4.0, 5.0, 4.0)
 
 
-def test_an_event_that_is_cut_short_ends_with_its_duration_so_far_and_says_so() -> None:
-    tracked: Events[int] = Events("door", 1, 10.0)
+def test_interrupted_event_ends_with_its_duration_so_far() -> None:
+    tracked: EventTracker[int] = EventTracker("door", 1, 10.0)
     for number in range(5):
-        list(tracked.follow(number / 10, BASE_NS + number * 10**8, motion(), number))
+        list(tracked.update(number / 10, BASE_NS + number * 10**8, motion(), number))
     (end,) = tracked.finish(interrupted=True)
     assert (end.kind, end.interrupted) == ("end", True)
     assert end.duration_seconds == pytest.approx(0.4)
     assert list(tracked.finish(interrupted=True)) == []
 
 
-def test_without_an_event_there_is_nothing_to_finish() -> None:
-    tracked: Events[int] = Events("door", 3, 10.0)
-    list(tracked.follow(0.0, BASE_NS, motion(), 0))
+def test_finish_without_an_event_returns_nothing() -> None:
+    tracked: EventTracker[int] = EventTracker("door", 3, 10.0)
+    list(tracked.update(0.0, BASE_NS, motion(), 0))
     assert list(tracked.finish(interrupted=True)) == []
 
 
-def test_ids_sort_by_time_and_fit_a_path() -> None:
+def test_ids_sort_by_time_and_are_valid_in_a_path() -> None:
     ids = [event_id(BASE_NS + step, "../Süd Tür") for step in (0, 1000, 10**9, 86_400 * 10**9)]
     assert ids == sorted(ids)
     assert len(set(ids)) == 4
@@ -103,7 +103,7 @@ def test_ids_sort_by_time_and_fit_a_path() -> None:
     assert event_id(BASE_NS, "///") == "20231114T221320.000000Z-camera"
 
 
-def test_the_examples_hold() -> None:
+def test_docstring_examples() -> None:
     outcome = doctest.testmod(events)
     assert outcome.attempted > 0
     assert outcome.failed == 0

@@ -12,14 +12,13 @@ from hypothesis import strategies as st
 from collectors import camera
 from collectors.camera import masks
 from collectors.camera.backends.simulated import SCRIPTS, Scene
-from collectors.camera.detection_settings import MASK
 from collectors.camera.detector import Detector, Image
-from collectors.camera.settings import Sensitivity, plan
+from collectors.camera.settings import MASK, DetectorConfig, load_config
 from collectors.core.api import Context, Unavailable
 from collectors.core.errors import ErrorReporter
 from collectors.core.settings import Values
 
-LEFT_HALF = masks.polygons("0,0 50,0 50,100 0,100")
+LEFT_HALF = masks.parse_polygons("0,0 50,0 50,100 0,100")
 
 
 def moving_square(left: int, top: int) -> Image:
@@ -29,33 +28,33 @@ def moving_square(left: int, top: int) -> Image:
 
 
 def moved(mask: tuple[masks.Polygon, ...], lefts: range) -> list[bool]:
-    detector = Detector(Sensitivity(warm_up_seconds=0.5, mask=mask))
+    detector = Detector(DetectorConfig(warm_up_seconds=0.5, mask=mask))
     empty = np.full((120, 160), 100, np.uint8)
     for number in range(10):
-        detector.look(empty, number / 10)
-    return [detector.look(moving_square(left, 40), 1 + number / 10).moving for number, left in enumerate(lefts)]
+        detector.detect(empty, number / 10)
+    return [detector.detect(moving_square(left, 40), 1 + number / 10).moving for number, left in enumerate(lefts)]
 
 
-def test_what_moves_within_a_mask_is_not_motion_and_beside_it_is() -> None:
+def test_only_motion_inside_a_mask_is_ignored() -> None:
     assert not any(moved(LEFT_HALF, range(2, 50, 4)))
     assert any(moved(LEFT_HALF, range(85, 130, 4)))
     assert any(moved((), range(2, 50, 4)))
 
 
-def test_several_polygons_are_all_left_out() -> None:
-    both = masks.polygons("0,0 50,0 50,100 0,100; 50,0 100,0 100,100 50,99")
+def test_all_polygons_are_ignored() -> None:
+    both = masks.parse_polygons("0,0 50,0 50,100 0,100; 50,0 100,0 100,100 50,99")
     assert not any(moved(both, range(2, 130, 8)))
-    array = masks.seen(masks.polygons("0,0 20,0 0,20; 80,80 100,80 100,100"), 100, 100)
+    array = masks.visible_area(masks.parse_polygons("0,0 20,0 0,20; 80,80 100,80 100,100"), 100, 100)
     assert array[2, 2] == 0
     assert array[85, 98] == 0
     assert array[50, 50] == 255
 
 
-def test_nobody_is_seen_in_the_masked_half_of_the_simulated_scene() -> None:
+def test_masked_half_of_the_simulated_scene_shows_no_motion() -> None:
     scene = Scene(1, SCRIPTS["person"])
-    detector = Detector(Sensitivity(mask=LEFT_HALF))
+    detector = Detector(DetectorConfig(mask=LEFT_HALF))
     for number in range(130):
-        seen = detector.look(scene.draw(number / 10), number / 10)
+        seen = detector.detect(scene.draw(number / 10), number / 10)
         truth = scene.truth(number / 10).figure
         if seen.box is not None:
             assert seen.box.left >= 48
@@ -63,18 +62,18 @@ def test_nobody_is_seen_in_the_masked_half_of_the_simulated_scene() -> None:
             assert truth[0] + truth[2] > 160
 
 
-def test_a_switch_of_the_light_is_told_by_what_is_seen_and_not_by_the_whole_picture() -> None:
-    most = masks.polygons("0,0 100,0 100,60 0,60")
-    detector = Detector(Sensitivity(warm_up_seconds=0.5, mask=most))
+def test_light_switch_share_refers_to_the_visible_area() -> None:
+    most = masks.parse_polygons("0,0 100,0 100,60 0,60")
+    detector = Detector(DetectorConfig(warm_up_seconds=0.5, mask=most))
     bright, dark = np.full((120, 160), 140, np.uint8), np.full((120, 160), 60, np.uint8)
     for number in range(10):
-        detector.look(bright, number / 10)
-    assert detector.look(dark, 1.0).anew == "light"
+        detector.detect(bright, number / 10)
+    assert detector.detect(dark, 1.0).reset_reason == "light"
 
 
-def test_a_mask_holds_at_any_size_of_the_picture() -> None:
+def test_mask_fits_any_image_size() -> None:
     for width, height in ((160, 120), (80, 60), (33, 57), (1, 1)):
-        array = masks.seen(LEFT_HALF, width, height)
+        array = masks.visible_area(LEFT_HALF, width, height)
         assert array.shape == (height, width)
         assert (array == 0).mean() == pytest.approx(0.5, abs=0.51 if width == 1 else 0.05)
 
@@ -85,21 +84,21 @@ def test_a_mask_holds_at_any_size_of_the_picture() -> None:
         ("0,0 50,0", "has fewer than 3 corners"),
         ("0,0 50,0 0,0", "has fewer than 3 corners"),
         ("0,0 50,50 100,100", "has no area"),
-        ("0,0 120,0 50,30", "corner 120,0 lies outside the picture"),
-        ("0,0 50,-1 50,30", "corner 50,-1 lies outside the picture"),
-        ("0,0 nan,1 50,30", "lies outside the picture"),
-        ("0,0 50 50,30", "has '50' where a corner should be"),
-        ("left half", "has 'left' where a corner should be"),
+        ("0,0 120,0 50,30", "corner 120,0 lies outside the image"),
+        ("0,0 50,-1 50,30", "corner 50,-1 lies outside the image"),
+        ("0,0 nan,1 50,30", "lies outside the image"),
+        ("0,0 50 50,30", "has '50' instead of a corner"),
+        ("left half", "has 'left' instead of a corner"),
         ("0,0 50,0 50,30; 1,1", "has fewer than 3 corners"),
     ],
 )
-def test_what_is_no_mask_is_refused_with_one_sentence(text: str, said: str) -> None:
+def test_invalid_mask_is_rejected_in_one_sentence(text: str, said: str) -> None:
     with pytest.raises(Unavailable, match=said) as caught:
-        plan(Values({MASK.name: text}))
+        load_config(Values({MASK.name: text}))
     assert "\n" not in str(caught.value)
 
 
-def test_a_wrong_mask_is_refused_before_the_camera_is_opened() -> None:
+def test_invalid_mask_is_rejected_before_the_camera_is_opened() -> None:
     values = Values({"source": "nowhere.avi", "mask": "0,0 1,1"})
     with pytest.raises(Unavailable, match="fewer than 3 corners"):
         camera.create(Context(values, ErrorReporter("camera", print), True, "here", lambda: 0))
@@ -111,19 +110,19 @@ percent = st.integers(0, 100)
 @given(
     st.lists(st.tuples(percent, percent), min_size=3, max_size=8, unique=True), st.integers(1, 90), st.integers(1, 90)
 )
-def test_any_polygon_is_drawn_within_the_picture(corners: list[tuple[int, int]], width: int, height: int) -> None:
+def test_any_polygon_stays_within_the_image(corners: list[tuple[int, int]], width: int, height: int) -> None:
     text = " ".join(f"{across},{down}" for across, down in corners)
     try:
-        parsed = masks.polygons(text)
+        parsed = masks.parse_polygons(text)
     except Unavailable as refused:
         assert "has no area" in str(refused)  # noqa: PT017 - corners on one line, or a figure that crosses itself
         return
-    array = masks.seen(parsed, width, height)
+    array = masks.visible_area(parsed, width, height)
     assert array.shape == (height, width)
     assert set(np.unique(array)) <= {0, 255}
 
 
-def test_the_examples_hold() -> None:
+def test_docstring_examples() -> None:
     outcome = doctest.testmod(masks)
     assert outcome.attempted > 0
     assert outcome.failed == 0

@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 import pytest
 
+from collectors.camera.encoding import PackedFrame
 from collectors.camera.media import Media, MediaError
-from collectors.camera.media.keeper import Clip
-from collectors.camera.media.pictures import Packed
-from collectors.camera.media.recorder import Recorder
+from collectors.camera.media.recorder import Clip
+from collectors.camera.media.software import SoftwareRecorder
 from collectors.camera.media.store import Store
 from collectors.core.api import Unavailable
 from tests.unit.camera_media_support import BASE_NS, MOVING, Bench, Usage, picture, shown, sizes
@@ -37,7 +37,7 @@ def visit(bench: Bench, until: float = 12.0) -> dict[str, object]:
     return bench.event("end", 5, 1.9, best)
 
 
-def test_a_clip_shows_the_time_before_the_motion_and_after_it(tmp_path: Path) -> None:
+def test_clip_includes_the_time_before_and_after_the_motion(tmp_path: Path) -> None:
     bench = Bench(tmp_path, pre_capture_seconds=2.0, post_capture_seconds=1.0)
     assert visit(bench) == {"snapshot_path": f"{EVENT}.jpg", "clip_path": f"{EVENT}.mp4"}
     bench.media.close()
@@ -50,7 +50,7 @@ def test_a_clip_shows_the_time_before_the_motion_and_after_it(tmp_path: Path) ->
     assert bench.files() == [f"{EVENT}.jpg", f"{EVENT}.mp4"]
 
 
-def test_the_snapshot_is_the_best_picture_in_its_full_size(tmp_path: Path) -> None:
+def test_snapshot_is_the_best_image_in_full_size(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     visit(bench)
     bench.media.close()
@@ -60,7 +60,7 @@ def test_the_snapshot_is_the_best_picture_in_its_full_size(tmp_path: Path) -> No
     assert float(image.mean()) == pytest.approx(10 + 69, abs=2)
 
 
-def test_between_two_motions_of_one_event_a_clip_leaves_out_what_is_neither_before_nor_after_one(
+def test_clip_omits_the_pause_between_two_motions_of_one_event(
     tmp_path: Path,
 ) -> None:
     bench = Bench(tmp_path, pre_capture_seconds=1.0, post_capture_seconds=1.0)
@@ -79,7 +79,7 @@ def test_between_two_motions_of_one_event_a_clip_leaves_out_what_is_neither_befo
     assert max(b - a for (a, _), (b, _) in itertools.pairwise(found)) == pytest.approx(1.0, abs=0.01)
 
 
-def test_a_clip_is_no_longer_than_it_may_be(tmp_path: Path) -> None:
+def test_clip_length_is_limited(tmp_path: Path) -> None:
     bench = Bench(tmp_path, pre_capture_seconds=1.0, clip_seconds_most=3.0)
     bench.show(0, 2)
     bench.event("start", 2, 0.2, bench.show(2, 2.3, MOVING))
@@ -91,7 +91,7 @@ def test_a_clip_is_no_longer_than_it_may_be(tmp_path: Path) -> None:
     assert found[-1][0] == pytest.approx(3.0, abs=0.3)
 
 
-def test_an_event_that_the_end_of_the_source_interrupts_has_its_media(tmp_path: Path) -> None:
+def test_interrupted_event_has_its_media(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.show(0, 2)
     bench.event("start", 2, 0.2, bench.show(2, 2.3, MOVING))
@@ -100,7 +100,7 @@ def test_an_event_that_the_end_of_the_source_interrupts_has_its_media(tmp_path: 
     assert set(bench.files()) == {fields["snapshot_path"], fields["clip_path"]}
 
 
-def test_an_event_that_starts_with_the_last_picture_has_its_clip(tmp_path: Path) -> None:
+def test_event_that_starts_with_the_last_frame_has_its_clip(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.show(0, 2)
     last = bench.show(2, 2.3, MOVING)
@@ -111,7 +111,7 @@ def test_an_event_that_starts_with_the_last_picture_has_its_clip(tmp_path: Path)
     assert bench.errors == []
 
 
-def test_another_size_of_the_picture_begins_another_file(tmp_path: Path) -> None:
+def test_size_change_starts_a_new_file(tmp_path: Path) -> None:
     bench = Bench(tmp_path, pre_capture_seconds=1.0)
     bench.show(0, 2)
     bench.event("start", 2, 0.2, bench.show(2, 2.3, MOVING))
@@ -126,7 +126,7 @@ def test_another_size_of_the_picture_begins_another_file(tmp_path: Path) -> None
     assert bench.errors == []
 
 
-def test_pictures_too_large_for_their_memory_wait_as_jpeg_and_are_recorded_all_the_same(tmp_path: Path) -> None:
+def test_frames_too_large_for_the_buffer_are_packed_as_jpeg_and_recorded(tmp_path: Path) -> None:
     bench = Bench(tmp_path, pre_capture_seconds=5.0, pre_capture_megabytes=1)
     bench.show(0, 5)
     bench.event("start", 5, 0.2, bench.show(5, 5.3, MOVING))
@@ -137,26 +137,24 @@ def test_pictures_too_large_for_their_memory_wait_as_jpeg_and_are_recorded_all_t
     assert [told for _, told in found] == pytest.approx([time for time, _ in found], abs=0.3)
 
 
-def test_clips_can_be_left_out(tmp_path: Path) -> None:
+def test_clips_can_be_disabled(tmp_path: Path) -> None:
     bench = Bench(tmp_path, clips=False)
     assert visit(bench) == {"snapshot_path": f"{EVENT}.jpg"}
-    with pytest.raises(MediaError, match="clips are not kept"):
+    with pytest.raises(MediaError, match="clips are not stored"):
         bench.media.video(1)
     bench.media.close()
     assert bench.files() == [f"{EVENT}.jpg"]
 
 
 @pytest.mark.parametrize("name", ["nosuch", "", "aac", "libx264rgb"])
-def test_an_encoder_that_there_is_not_for_our_pictures_is_said_at_the_start_with_those_there_are(
-    tmp_path: Path, name: str
-) -> None:
-    with pytest.raises(Unavailable, match=f"no video encoder '{name}' that takes .*; set clip_encoder to .*libx264"):
+def test_unsupported_encoder_is_reported_at_the_start_with_the_choices(tmp_path: Path, name: str) -> None:
+    with pytest.raises(Unavailable, match=f"no video encoder '{name}' for .* frames; set clip_encoder to .*libx264"):
         Bench(tmp_path, clip_encoder=name)
     Bench(tmp_path, clip_encoder=name, clips=False).media.close()
 
 
 @pytest.mark.skipif(bool(list(Path("/dev").glob("video*"))), reason="this machine may have the hardware encoder")
-def test_an_encoder_without_its_hardware_is_one_counted_sentence_and_the_event_goes_on(tmp_path: Path) -> None:
+def test_encoder_without_hardware_is_reported_once_and_the_event_continues(tmp_path: Path) -> None:
     name = "h264_v4l2m2m"
     if name not in av.codecs_available:
         pytest.skip(f"FFmpeg is built without {name}")
@@ -168,7 +166,7 @@ def test_an_encoder_without_its_hardware_is_one_counted_sentence_and_the_event_g
     assert bench.files() == [f"{EVENT}.jpg"]
 
 
-def test_a_clip_and_photos_go_on_when_somebody_removes_another_day(tmp_path: Path) -> None:
+def test_recording_continues_when_another_day_is_removed(tmp_path: Path) -> None:
     old = tmp_path / "2026/11/01"
     old.mkdir(parents=True)
     (old / "20261101T080000.000000Z-front-door.jpg").write_bytes(b"x")
@@ -191,7 +189,7 @@ class SlowFilm:
         self.go = go
         self.begun = begun
 
-    def add(self, packed: Packed, seconds: float) -> None:  # noqa: ARG002 - only the time matters
+    def add(self, packed: PackedFrame, seconds: float) -> None:  # noqa: ARG002 - only the time matters
         self.begun.set()
         assert self.go.wait(60)
         self.seconds.append(seconds)
@@ -200,7 +198,7 @@ class SlowFilm:
         """There is nothing to close."""
 
 
-def test_a_live_camera_never_waits_for_the_encoder_and_what_is_left_out_is_counted(tmp_path: Path) -> None:
+def test_live_camera_does_not_wait_for_the_encoder_and_counts_lost_frames(tmp_path: Path) -> None:
     go, begun = threading.Event(), threading.Event()
     film = SlowFilm(go, begun)
 
@@ -209,16 +207,16 @@ def test_a_live_camera_never_waits_for_the_encoder_and_what_is_left_out_is_count
         return film
 
     told: list[str] = []
-    store = Store(str(tmp_path), most_bytes=10**9, most_days=9, clock_ns=lambda: BASE_NS, disk_usage=lambda _: Usage())
-    recorder = Recorder(
-        store, open_film, told.append, pre_seconds=1.0, frame_rate=10, most_bytes=40 * 28_800, patient=False
+    store = Store(str(tmp_path), max_bytes=10**9, max_days=9, clock_ns=lambda: BASE_NS, disk_usage=lambda _: Usage())
+    recorder = SoftwareRecorder(
+        store, open_film, told.append, pre_seconds=1.0, frame_rate=10, max_bytes=40 * 28_800, block=False
     )
     clip = Clip("2026/11/21/20261121T080000.000000Z-door.mp4")
-    recorder.take(picture(0), clip, 0.0)
+    recorder.record(picture(0), clip, 0.0)
     assert begun.wait(30)
     for number in range(1, 300):
-        recorder.take(picture(number / 10), clip, 0.0)
-    assert recorder.waiting_bytes <= 40 * 28_800
+        recorder.record(picture(number / 10), clip, 0.0)
+    assert recorder.buffered_bytes <= 40 * 28_800
     recorder.end(clip, float("inf"), last=True)
     go.set()
     recorder.close()
@@ -226,12 +224,12 @@ def test_a_live_camera_never_waits_for_the_encoder_and_what_is_left_out_is_count
     assert film.seconds == sorted(film.seconds)
     assert len(film.seconds) + recorder.dropped == 300
     assert told == [
-        f"{recorder.dropped} pictures are missing in {clip.relative}; they came faster than they could be encoded"
+        f"{recorder.dropped} frames are missing in {clip.relative}; they came faster than they could be encoded"
     ]
     assert (tmp_path / clip.relative).exists()
 
 
-def test_the_memory_for_pictures_is_bounded_and_the_oldest_go_first(tmp_path: Path) -> None:
+def test_buffer_is_bounded_and_drops_the_oldest_frames(tmp_path: Path) -> None:
     go, held = threading.Event(), threading.Event()
     go.set()
     film = SlowFilm(go, threading.Event())
@@ -246,27 +244,29 @@ def test_the_memory_for_pictures_is_bounded_and_the_oldest_go_first(tmp_path: Pa
 
     release = threading.Event()
     told: list[str] = []
-    store = Store(str(tmp_path), most_bytes=10**9, most_days=9, clock_ns=lambda: BASE_NS, disk_usage=lambda _: Usage())
-    recorder = Recorder(store, open_film, told.append, pre_seconds=0.1, frame_rate=10, most_bytes=80_000, patient=False)
+    store = Store(str(tmp_path), max_bytes=10**9, max_days=9, clock_ns=lambda: BASE_NS, disk_usage=lambda _: Usage())
+    recorder = SoftwareRecorder(
+        store, open_film, told.append, pre_seconds=0.1, frame_rate=10, max_bytes=80_000, block=False
+    )
     clip = Clip("2026/11/21/20261121T080000.000000Z-door.mp4")
-    assert recorder.ask(hold)
+    assert recorder.submit(hold)
     assert held.wait(30)
     for number in range(6):
-        recorder.take(picture(number / 10), clip, 0.0)
+        recorder.record(picture(number / 10), clip, 0.0)
     recorder.end(clip, float("inf"), last=True)
     release.set()
     recorder.close()
     # All six were there before one could be encoded, and two of them, 28,800 bytes each, have room.
     assert film.seconds == pytest.approx([100.4, 100.5])
-    assert told == [f"4 pictures are missing in {clip.relative}; they came faster than they could be encoded"]
+    assert told == [f"4 frames are missing in {clip.relative}; they came faster than they could be encoded"]
 
 
 # --- what control asks for ---------------------------------------------------------------------------
 
 
-def test_without_a_folder_there_is_the_newest_picture_and_nothing_is_kept() -> None:
+def test_without_a_folder_only_the_newest_frame_is_available() -> None:
     bench = Bench(None)
-    with pytest.raises(MediaError, match="has given no picture yet"):
+    with pytest.raises(MediaError, match="has delivered no frame yet"):
         bench.media.snapshot_jpeg()
     assert visit(bench) == {}
     image = cv2.imdecode(np.frombuffer(bench.media.snapshot_jpeg(), np.uint8), cv2.IMREAD_COLOR)
@@ -279,13 +279,13 @@ def test_without_a_folder_there_is_the_newest_picture_and_nothing_is_kept() -> N
     bench.media.close()
 
 
-def test_the_newest_picture_is_encoded_once() -> None:
+def test_newest_frame_is_encoded_once() -> None:
     bench = Bench(None)
     bench.show(0, 1)
     assert bench.media.snapshot_jpeg() is bench.media.snapshot_jpeg()
 
 
-def test_a_photo_is_there_when_its_path_is(tmp_path: Path) -> None:
+def test_photo_exists_when_its_path_is_returned(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.show(0, 1)
     path = bench.media.photo()
@@ -294,7 +294,7 @@ def test_a_photo_is_there_when_its_path_is(tmp_path: Path) -> None:
     bench.media.close()
 
 
-def test_a_video_that_is_asked_for_begins_with_the_time_before_and_ends_by_itself(tmp_path: Path) -> None:
+def test_requested_video_includes_the_time_before_and_ends_by_itself(tmp_path: Path) -> None:
     bench = Bench(tmp_path, pre_capture_seconds=1.0)
     bench.show(0, 4)
     path = bench.media.video(2)
@@ -308,7 +308,7 @@ def test_a_video_that_is_asked_for_begins_with_the_time_before_and_ends_by_itsel
     assert path.endswith("Z-front-door-video.mp4")
 
 
-def test_an_event_during_a_video_shares_its_clip(tmp_path: Path) -> None:
+def test_event_during_a_video_shares_its_clip(tmp_path: Path) -> None:
     bench = Bench(tmp_path, post_capture_seconds=1.0)
     bench.show(0, 4)
     path = bench.media.video(2)
@@ -318,7 +318,7 @@ def test_an_event_during_a_video_shares_its_clip(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, 121.0, float("nan")])
-def test_a_video_that_is_too_long_or_none_is_refused(tmp_path: Path, seconds: float) -> None:
+def test_invalid_video_length_is_rejected(tmp_path: Path, seconds: float) -> None:
     bench = Bench(tmp_path)
     bench.show(0, 1)
     with pytest.raises(ValueError, match="must be more than 0 and at most 120 s"):
@@ -329,19 +329,19 @@ def test_a_video_that_is_too_long_or_none_is_refused(tmp_path: Path, seconds: fl
 # --- the disk ----------------------------------------------------------------------------------------
 
 
-def test_a_disk_that_is_full_from_the_beginning_is_counted_and_detection_goes_on(tmp_path: Path) -> None:
+def test_full_disk_is_reported_and_detection_continues(tmp_path: Path) -> None:
     bench = Bench(tmp_path, lambda _: Usage(free=10**12 // 25))
     visit(bench)
-    with pytest.raises(MediaError, match="is full but for 5%"):
+    with pytest.raises(MediaError, match="is full except for 5%"):
         bench.media.photo()
-    with pytest.raises(MediaError, match="is full but for 5%"):
+    with pytest.raises(MediaError, match="is full except for 5%"):
         bench.media.video(1)
     bench.media.close()
     assert bench.files() == []
-    assert any("the clip" in error and "is full but for 5%" in error for error in bench.errors)
+    assert any("the clip" in error and "is full except for 5%" in error for error in bench.errors)
 
 
-def test_a_disk_that_fills_up_while_a_clip_is_recorded_loses_the_clip_and_nothing_else(tmp_path: Path) -> None:
+def test_disk_that_fills_up_during_a_clip_loses_only_that_clip(tmp_path: Path) -> None:
     free = 10**12 // 2
     bench = Bench(tmp_path, lambda _: Usage(free=free))
     bench.show(0, 2)
@@ -379,10 +379,10 @@ def noise(bench: Bench, begin: float, end: float) -> None:
     for number in range(round(begin * 10), round(end * 10)):
         frame = picture(number / 10)
         image = generator.integers(0, 255, (240, 320, 3), np.uint8)
-        bench.media.see(frame._replace(image=image), MOVING)
+        bench.media.on_frame(frame._replace(image=image), MOVING)
 
 
-def test_a_disk_that_really_is_full_loses_the_clip_and_nothing_else(small_disk: Path) -> None:
+def test_real_full_disk_loses_only_that_clip(small_disk: Path) -> None:
     # It is asked as seldom as never, so that the disk is what refuses.
     bench = Bench(small_disk, lambda _: Usage())
     noise(bench, 0, 2)
@@ -396,15 +396,15 @@ def test_a_disk_that_really_is_full_loses_the_clip_and_nothing_else(small_disk: 
 
 def test_two_cameras_cannot_share_a_folder(tmp_path: Path) -> None:
     first = Bench(tmp_path)
-    with pytest.raises(Unavailable, match=r"another camera keeps its media in .*; give each its own folder"):
+    with pytest.raises(Unavailable, match=r"another camera stores its media in .*; give each its own folder"):
         Bench(tmp_path)
     first.media.close()
     Bench(tmp_path).media.close()
 
 
-def test_media_is_what_the_collector_calls_a_companion(tmp_path: Path) -> None:
-    from collectors.camera.watch import Companion
+def test_media_is_a_frame_listener(tmp_path: Path) -> None:
+    from collectors.camera.collector import FrameListener
 
-    media: Companion = Bench(tmp_path).media
+    media: FrameListener = Bench(tmp_path).media
     assert isinstance(media, Media)
     media.close()

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from collectors.camera.media.recorder import Worker
 from collectors.camera.media.store import MediaError, Store
-from collectors.camera.media.worker import Worker
 from collectors.core.api import Unavailable
 from tests.unit.camera_media_support import BASE_NS, Usage
 
@@ -28,15 +28,15 @@ NOBODY = 65_534
 def store(
     root: Path,
     *,
-    most_bytes: int = 10**9,
-    most_days: int = 30,
+    max_bytes: int = 10**9,
+    max_days: int = 30,
     now_ns: int = BASE_NS,
     usage: Callable[[], Usage] = Usage,
 ) -> Store:
     return Store(
         str(root),
-        most_bytes=most_bytes,
-        most_days=most_days,
+        max_bytes=max_bytes,
+        max_days=max_days,
         clock_ns=lambda: now_ns,
         disk_usage=lambda _: usage(),
     )
@@ -50,7 +50,7 @@ def files(root: Path) -> list[str]:
     return sorted(str(each.relative_to(root)) for each in root.rglob("*") if each.is_file() and each.name != ".lock")
 
 
-def test_a_file_is_in_the_folder_of_its_day_in_utc(tmp_path: Path) -> None:
+def test_file_is_stored_in_the_folder_of_its_utc_day(tmp_path: Path) -> None:
     made = store(tmp_path)
     path = made.relative(BASE_NS, name(1))
     made.write(path, b"picture")
@@ -60,8 +60,8 @@ def test_a_file_is_in_the_folder_of_its_day_in_utc(tmp_path: Path) -> None:
     assert made.size == 7
 
 
-def test_beyond_the_budget_the_oldest_go_first_and_their_folders_with_them(tmp_path: Path) -> None:
-    made = store(tmp_path, most_bytes=1000)
+def test_oldest_files_and_their_folders_are_deleted_beyond_the_size_limit(tmp_path: Path) -> None:
+    made = store(tmp_path, max_bytes=1000)
     for day in range(5):
         made.write(made.relative(BASE_NS + day * DAY_NS, f"2026112{1 + day}T080000.000000Z-door.jpg"), b"x" * 400)
     assert [path[:10] for path in files(tmp_path)] == ["2026/11/24", "2026/11/25"]
@@ -69,7 +69,7 @@ def test_beyond_the_budget_the_oldest_go_first_and_their_folders_with_them(tmp_p
     assert made.size == 800
 
 
-def test_a_file_written_again_counts_once(tmp_path: Path) -> None:
+def test_rewritten_file_counts_once(tmp_path: Path) -> None:
     made = store(tmp_path)
     path = made.relative(BASE_NS, name(1))
     made.write(path, b"x" * 100)
@@ -77,17 +77,17 @@ def test_a_file_written_again_counts_once(tmp_path: Path) -> None:
     assert made.size == 50
 
 
-def test_media_older_than_their_days_go(tmp_path: Path) -> None:
+def test_media_beyond_the_maximum_age_are_deleted(tmp_path: Path) -> None:
     first = store(tmp_path)
     for day in (0, 5, 9):
         first.write(first.relative(BASE_NS + day * DAY_NS, f"2026112{1 + day}T080000.000000Z-door.mp4"), b"x")
     first.close()
-    later = store(tmp_path, most_days=7, now_ns=BASE_NS + 10 * DAY_NS)
+    later = store(tmp_path, max_days=7, now_ns=BASE_NS + 10 * DAY_NS)
     later.make_room()
     assert [path[:10] for path in files(tmp_path)] == ["2026/11/26", "2026/11/30"]
 
 
-def test_what_is_not_the_camera_s_is_neither_counted_nor_removed(tmp_path: Path) -> None:
+def test_other_files_are_neither_counted_nor_deleted(tmp_path: Path) -> None:
     others = [
         "2026/11/21/holiday.jpg",
         "2026/11/21/.holiday.part",
@@ -98,21 +98,21 @@ def test_what_is_not_the_camera_s_is_neither_counted_nor_removed(tmp_path: Path)
     for path in others:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(b"x" * 5000)
-    made = store(tmp_path, most_bytes=1000)
+    made = store(tmp_path, max_bytes=1000)
     for number in range(4):
         made.write(made.relative(BASE_NS, name(number)), b"x" * 400)
     assert files(tmp_path) == sorted([*others, f"2026/11/21/{name(2)}", f"2026/11/21/{name(3)}"])
     assert made.size == 800
 
 
-def test_one_file_beyond_the_whole_budget_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
-    made = store(tmp_path, most_bytes=1000)
-    with pytest.raises(MediaError, match="one file takes more than all media in"):
+def test_file_beyond_the_size_limit_is_rejected_without_remains(tmp_path: Path) -> None:
+    made = store(tmp_path, max_bytes=1000)
+    with pytest.raises(MediaError, match="one file exceeds the limit for all media in"):
         made.write(made.relative(BASE_NS, name(1)), b"x" * 1001)
     assert files(tmp_path) == []
 
 
-def test_the_last_twentieth_of_the_disk_stays_free_at_the_cost_of_the_oldest(tmp_path: Path) -> None:
+def test_oldest_files_are_deleted_to_keep_a_twentieth_of_the_disk_free(tmp_path: Path) -> None:
     made = store(tmp_path, usage=lambda: Usage(total=100_000, free=6_200 - used()))
 
     def used() -> int:
@@ -124,28 +124,28 @@ def test_the_last_twentieth_of_the_disk_stays_free_at_the_cost_of_the_oldest(tmp
     assert files(tmp_path) == [f"2026/11/21/{name(number)}" for number in (3, 4, 5)]
 
 
-def test_a_disk_that_others_have_filled_is_refused_and_costs_no_media(tmp_path: Path) -> None:
+def test_disk_filled_by_other_files_is_reported_and_keeps_the_media(tmp_path: Path) -> None:
     free = 50_000
     made = store(tmp_path, usage=lambda: Usage(total=100_000, free=free))
     made.write(made.relative(BASE_NS, name(1)), b"x" * 400)
     free = 1_000
-    with pytest.raises(MediaError, match="is full but for 5%, which is left free; nothing is recorded until"):
+    with pytest.raises(MediaError, match="is full except for 5%, which is kept free; nothing is recorded until"):
         made.write(made.relative(BASE_NS, name(2)), b"x" * 400)
     assert files(tmp_path) == [f"2026/11/21/{name(1)}"]
 
 
-def test_a_folder_that_cannot_be_written_is_said_with_the_reason(tmp_path: Path) -> None:
+def test_unwritable_folder_is_reported_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(Unavailable, match=r"the folder for media, .*file, cannot be used: File exists"):
         store(tmp_path / "file")
     made = store(tmp_path)
     (tmp_path / "2026").write_text("in the way")
-    with pytest.raises(MediaError, match="cannot be made: Not a directory"):
+    with pytest.raises(MediaError, match="cannot be created: Not a directory"):
         made.write(made.relative(BASE_NS, name(1)), b"x")
 
 
-def test_what_somebody_else_has_removed_is_no_error(tmp_path: Path) -> None:
-    made = store(tmp_path, most_bytes=1000)
+def test_file_removed_by_others_is_not_an_error(tmp_path: Path) -> None:
+    made = store(tmp_path, max_bytes=1000)
     made.write(made.relative(BASE_NS, name(1)), b"x" * 600)
     (tmp_path / f"2026/11/21/{name(1)}").unlink()
     made.write(made.relative(BASE_NS, name(2)), b"x" * 600)
@@ -153,8 +153,8 @@ def test_what_somebody_else_has_removed_is_no_error(tmp_path: Path) -> None:
     assert made.size == 600
 
 
-def test_a_day_that_somebody_has_removed_is_no_error_and_is_made_again(tmp_path: Path) -> None:
-    made = store(tmp_path, most_bytes=1000)
+def test_day_removed_by_others_is_created_again(tmp_path: Path) -> None:
+    made = store(tmp_path, max_bytes=1000)
     for number in (1, 2):
         made.write(made.relative(BASE_NS, name(number)), b"x" * 400)
     shutil.rmtree(tmp_path / "2026/11/21")
@@ -178,8 +178,8 @@ class Swept(Store):
         return part
 
 
-def test_a_folder_that_vanishes_while_it_is_written_to_is_made_again_once(tmp_path: Path) -> None:
-    made = Swept(str(tmp_path), most_bytes=1000, most_days=30, clock_ns=lambda: BASE_NS, disk_usage=lambda _: Usage())
+def test_folder_removed_during_a_write_is_created_again_once(tmp_path: Path) -> None:
+    made = Swept(str(tmp_path), max_bytes=1000, max_days=30, clock_ns=lambda: BASE_NS, disk_usage=lambda _: Usage())
     path = made.relative(BASE_NS, name(1))
     made.sweeps = 1
     made.write(path, b"x" * 400)
@@ -189,14 +189,14 @@ def test_a_folder_that_vanishes_while_it_is_written_to_is_made_again_once(tmp_pa
         made.write(made.relative(BASE_NS, name(2)), b"x" * 400)
 
 
-def test_what_cannot_be_removed_is_said_and_still_counted(tmp_path: Path) -> None:
-    made = store(tmp_path, most_bytes=1000)
+def test_file_that_cannot_be_deleted_is_reported_and_still_counted(tmp_path: Path) -> None:
+    made = store(tmp_path, max_bytes=1000)
     made.write(made.relative(BASE_NS, name(1)), b"x" * 600)
     path = tmp_path / f"2026/11/21/{name(1)}"
     path.unlink()
     path.mkdir()  # not even root can unlink a folder
     for _ in range(2):
-        with pytest.raises(MediaError, match="cannot be removed to make room: Is a directory"):
+        with pytest.raises(MediaError, match="cannot be deleted to make room: Is a directory"):
             made.write(made.relative(BASE_NS, name(2)), b"x" * 600)
         assert made.size == 600
     path.rmdir()
@@ -219,7 +219,7 @@ def own_folder() -> Iterator[Path]:
             os.seteuid(0)
 
 
-def test_a_day_that_cannot_be_read_is_said_at_the_start_and_the_folder_is_free_again(own_folder: Path) -> None:
+def test_unreadable_day_is_reported_at_the_start_and_releases_the_folder(own_folder: Path) -> None:
     day = own_folder / "2026/11/20"
     day.mkdir(parents=True)
     day.chmod(0)
@@ -231,13 +231,13 @@ def test_a_day_that_cannot_be_read_is_said_at_the_start_and_the_folder_is_free_a
     store(own_folder).close()
 
 
-def test_a_half_file_that_cannot_be_removed_is_said_at_the_start(tmp_path: Path) -> None:
+def test_incomplete_file_that_cannot_be_removed_is_reported_at_the_start(tmp_path: Path) -> None:
     (tmp_path / f"2026/11/20/.{name(1)}.part").mkdir(parents=True)
     with pytest.raises(Unavailable, match=r"cannot be counted: .*\.part: Is a directory; "):
         store(tmp_path)
 
 
-def test_a_file_whose_size_cannot_be_had_is_said_at_the_start(tmp_path: Path) -> None:
+def test_file_of_unknown_size_is_reported_at_the_start(tmp_path: Path) -> None:
     path = tmp_path / f"2026/11/20/{name(1)}"
     path.parent.mkdir(parents=True)
     path.symlink_to(path)
@@ -261,7 +261,7 @@ time.sleep(60)
 """
 
 
-def test_after_kill_9_there_is_no_half_file_and_the_folder_is_free_again(tmp_path: Path) -> None:
+def test_kill_9_leaves_no_incomplete_file_and_releases_the_folder(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", KILLED, str(tmp_path)],
         stdout=subprocess.PIPE,
@@ -284,7 +284,7 @@ def test_after_kill_9_there_is_no_half_file_and_the_folder_is_free_again(tmp_pat
 # --- the thread --------------------------------------------------------------------------------------
 
 
-def test_jobs_are_done_in_their_order_and_too_many_are_refused() -> None:
+def test_jobs_run_in_order_and_too_many_are_rejected() -> None:
     hold, held = threading.Event(), threading.Event()
     done: list[int] = []
 
@@ -295,7 +295,7 @@ def test_jobs_are_done_in_their_order_and_too_many_are_refused() -> None:
     worker = Worker("test", print)
     assert worker.put(first)
     assert held.wait(30)
-    taken = [worker.put(functools.partial(done.append, number), most=3) for number in range(5)]
+    taken = [worker.put(functools.partial(done.append, number), max_jobs=3) for number in range(5)]
     hold.set()
     assert worker.close(30)
     assert taken == [True, True, True, False, False]
@@ -303,7 +303,7 @@ def test_jobs_are_done_in_their_order_and_too_many_are_refused() -> None:
     assert not worker.put(hold.clear), "after the end nothing is taken"
 
 
-def test_a_job_that_fails_is_told_and_the_next_is_done() -> None:
+def test_failed_job_is_reported_and_the_next_one_runs() -> None:
     told: list[str] = []
     done = threading.Event()
     worker = Worker("test", told.append)
@@ -315,7 +315,7 @@ def test_a_job_that_fails_is_told_and_the_next_is_done() -> None:
     assert told[0].startswith("ValueError: ")
 
 
-def test_a_worker_that_cannot_finish_is_given_up_after_its_time() -> None:
+def test_worker_that_does_not_finish_is_abandoned_after_the_timeout() -> None:
     hold = threading.Event()
     worker = Worker("test", print)
     worker.put(lambda: hold.wait(60))

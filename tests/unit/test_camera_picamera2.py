@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from collectors.camera import MEASUREMENTS
-from collectors.camera.backends import Encodes, Frame, Stills, open_backend
-from collectors.camera.backends.picamera2 import Library, Ribbon
-from collectors.camera.backends.reconnect import ReconnectingRibbon
+from collectors.camera.backends import Frame, SupportsClips, SupportsStills, open_backend
+from collectors.camera.backends.picamera2 import CsiCamera, Library
+from collectors.camera.backends.reconnect import ReconnectingCsiCamera
+from collectors.camera.collector import CameraCollector
 from collectors.camera.detector import Detection
 from collectors.camera.media import Media
-from collectors.camera.settings import Plan
-from collectors.camera.watch import Watch
+from collectors.camera.settings import Config
 from collectors.core.api import Unavailable
 from collectors.core.errors import ErrorReporter
 from collectors.core.settings import Values
@@ -42,8 +42,8 @@ class Bench:
         self.library = Library(Camera, double.H264Encoder, double.CircularOutput2, double.PyavOutput, double.Transform)
         self.ribbon = self.open()
 
-    def open(self) -> Ribbon:
-        return Ribbon(self.library, self.values, self.report, lambda: BASE_NS, self.world.clock)
+    def open(self) -> CsiCamera:
+        return CsiCamera(self.library, self.values, self.report, lambda: BASE_NS, self.world.clock)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -60,14 +60,14 @@ def never(_seconds: float) -> bool:
     return False
 
 
-def some(ribbon: Ribbon, count: int) -> list[Frame | None]:
+def some(ribbon: CsiCamera, count: int) -> list[Frame | None]:
     frames = ribbon.frames(never)
     found = [next(frames) for _ in range(count)]
     frames.close()  # type: ignore[attr-defined]
     return found
 
 
-def test_pictures_for_detection_are_the_grey_plane_without_its_padding() -> None:
+def test_detection_frames_are_the_grey_plane_without_padding() -> None:
     made = bench([10, 20, 30])
     frames = [frame for frame in some(made.ribbon, 3) if frame is not None]
     assert [frame.image.shape for frame in frames] == [(168, 300)] * 3
@@ -90,7 +90,7 @@ def test_pictures_for_detection_are_the_grey_plane_without_its_padding() -> None
         ("some_other", (4608, 2592), (1920, 1080)),
     ],
 )
-def test_each_model_has_its_whole_field_of_view_in_a_size_that_the_encoder_takes(
+def test_each_model_has_its_full_field_of_view_within_the_encoders_size(
     model: str, sensor: tuple[int, int], main: tuple[int, int]
 ) -> None:
     made = bench(world={"model": model})
@@ -99,7 +99,7 @@ def test_each_model_has_its_whole_field_of_view_in_a_size_that_the_encoder_takes
     assert made.ribbon.name == model
 
 
-def test_the_size_of_photos_and_clips_can_be_set() -> None:
+def test_size_of_photos_and_clips_is_configurable() -> None:
     made = bench(main_width=801, main_height=600, name="door")
     assert made.config["main"]["size"] == (800, 600)
     assert made.config["lores"]["size"] == (300, 224)
@@ -120,7 +120,7 @@ LENS = {"controls": ("FrameDurationLimits", "AfMode", "LensPosition", "ExposureV
         ({}, {"exposure_value": -1.0}, {"ExposureValue": -1.0}),
     ],
 )
-def test_focus_and_exposure_are_as_the_settings_ask(
+def test_focus_and_exposure_follow_the_settings(
     world: dict[str, Any], values: dict[str, Any], controls: dict[str, object]
 ) -> None:
     made = bench(world=world, **values)
@@ -128,24 +128,24 @@ def test_focus_and_exposure_are_as_the_settings_ask(
     assert made.errors == []
 
 
-def test_what_the_camera_cannot_do_is_counted_and_left_out() -> None:
+def test_unsupported_controls_are_reported_and_ignored() -> None:
     made = bench(autofocus="continuous")
-    assert made.errors == ["E! camera: this camera has no control AfMode; it is left as it is"]
+    assert made.errors == ["E! camera: this camera has no control AfMode; the setting is ignored"]
     assert "AfMode" not in made.config["controls"]
 
 
-def test_a_camera_that_hangs_upside_down_is_turned() -> None:
+def test_upside_down_camera_is_rotated() -> None:
     turned = bench(upside_down=True).config["transform"]
     assert (turned.hflip, turned.vflip) == (1, 1)
 
 
-def test_exposure_and_gain_of_the_newest_picture_are_known() -> None:
+def test_exposure_and_gain_of_the_newest_frame_are_known() -> None:
     made = bench([10])
     some(made.ribbon, 1)
     assert (made.ribbon.exposure_seconds, made.ribbon.gain) == (0.02, 2.5)
 
 
-def test_pictures_that_came_between_two_are_counted_as_dropped() -> None:
+def test_missed_frames_are_counted_as_dropped() -> None:
     made = bench([10, 20, 30])
     frames = made.ribbon.frames(never)
     next(frames)
@@ -155,14 +155,14 @@ def test_pictures_that_came_between_two_are_counted_as_dropped() -> None:
     assert made.ribbon.dropped == 3
 
 
-def test_a_photo_is_in_colour_and_full_size_and_detection_sees_the_same_picture() -> None:
+def test_photo_is_in_colour_and_full_size_while_detection_sees_the_same_frame() -> None:
     made = bench([10, 90, 30])
     frames = made.ribbon.frames(never)
     next(frames)
     taken: list[np.ndarray[Any, Any]] = []
     asker = threading.Thread(target=lambda: taken.append(made.ribbon.still()))
     asker.start()
-    while not made.ribbon._asked:  # the thread asks before it waits, and nothing else can be seen of it
+    while not made.ribbon._still_requests:  # the thread asks before it waits, and nothing else can be seen of it
         assert asker.is_alive()
     seen = next(frames)
     asker.join(10)
@@ -173,50 +173,48 @@ def test_a_photo_is_in_colour_and_full_size_and_detection_sees_the_same_picture(
     assert taken[0].std() == 0, "no padding"
 
 
-def test_a_photo_from_a_camera_that_gives_nothing_is_given_up_after_the_timeout() -> None:
+def test_photo_from_a_silent_camera_times_out() -> None:
     made = bench(timeout_seconds=1.0)
-    with pytest.raises(Unavailable, match="has given no picture for 1 s"):
+    with pytest.raises(Unavailable, match="has delivered no frame for 1 s"):
         made.ribbon.still()
 
 
-def test_a_camera_that_falls_silent_is_lost_after_the_timeout_and_until_then_there_is_nothing() -> None:
+def test_silent_camera_is_lost_after_the_timeout() -> None:
     made = bench([10, *[None] * 100], timeout_seconds=3.0)
     found: list[Frame | None] = []
-    with pytest.raises(Unavailable, match="has given no picture for 3 s; see that the cable is seated"):
+    with pytest.raises(Unavailable, match="has delivered no frame for 3 s; check that its ribbon cable is seated"):
         found.extend(made.ribbon.frames(never))
     assert made.world.clock.now == pytest.approx(1000.1 + 3, abs=0.21)
     made.ribbon.close()
 
 
-def test_an_error_of_the_camera_is_said_with_what_it_was() -> None:
+def test_camera_error_is_reported_with_its_cause() -> None:
     made = bench([RuntimeError("Camera frontend has timed out!")])
     with pytest.raises(Unavailable, match="is lost: RuntimeError: Camera frontend has timed out!"):
         next(made.ribbon.frames(never))
 
 
-def test_no_camera_is_one_sentence() -> None:
-    with pytest.raises(Unavailable, match="no camera number 0 on a ribbon cable, libcamera lists none; see that"):
+def test_missing_camera_is_reported_in_one_sentence() -> None:
+    with pytest.raises(Unavailable, match="no CSI camera number 0, libcamera lists none; check that"):
         bench(world={"cameras": 0})
-    with pytest.raises(Unavailable, match="no camera number 2 on a ribbon cable, libcamera lists 1"):
+    with pytest.raises(Unavailable, match="no CSI camera number 2, libcamera lists 1"):
         bench(camera_number=2)
 
 
-def test_a_second_program_on_the_camera_is_told_so() -> None:
+def test_camera_in_use_by_another_program_is_reported() -> None:
     made = bench()
     made.world.busy = True
-    with pytest.raises(
-        Unavailable, match="another program has the camera on the ribbon cable open, such as rpicam-vid"
-    ):
+    with pytest.raises(Unavailable, match="another program has the CSI camera open, such as rpicam-vid"):
         made.open()
 
 
-def test_a_camera_that_cannot_be_set_up_is_closed_again() -> None:
+def test_camera_that_cannot_be_configured_is_closed() -> None:
     with pytest.raises(Unavailable, match="does not start: RuntimeError: Control FrameDurationLimits is not"):
         bench(world={"controls": ()})
     assert double.Picamera2.world.opened[0].closed
 
 
-def test_without_picamera2_the_sentence_names_the_package() -> None:
+def test_missing_picamera2_is_reported_with_the_package_name() -> None:
     try:
         import picamera2 as _  # noqa: F401
     except ImportError:
@@ -227,8 +225,8 @@ def test_without_picamera2_the_sentence_names_the_package() -> None:
         open_backend(Values({"backend": "picamera2"}), ErrorReporter("camera", print), lambda: BASE_NS, lambda: 0.0)
 
 
-def test_a_source_beside_picamera2_is_refused() -> None:
-    with pytest.raises(Unavailable, match=r"is picamera2 and the source is hall\.avi; leave one of them out"):
+def test_picamera2_rejects_a_source() -> None:
+    with pytest.raises(Unavailable, match=r"is picamera2 and the source is hall\.avi; remove one of the two"):
         open_backend(
             Values({"backend": "picamera2", "source": "hall.avi"}),
             ErrorReporter("c", print),
@@ -242,22 +240,22 @@ def test_a_source_beside_picamera2_is_refused() -> None:
 
 def record(made: Bench) -> tuple[dict[str, object], Media]:
     """Media told of ten quiet seconds, two with motion and quiet again; the fields of the event's end."""
-    from collectors.camera.events import Events
+    from collectors.camera.events import EventTracker
 
     media = Media(made.ribbon, made.values, made.report, lambda: BASE_NS, lambda _: Usage())
-    events: Events[Frame] = Events("front", 3, 5.0)
+    events: EventTracker[Frame] = EventTracker("front", 3, 5.0)
     fields: dict[str, object] = {}
     for number, frame in enumerate(made.ribbon.frames(never)):
         if frame is None:
             break
         seen = MOVING if 100 <= number < 120 else Detection()
-        media.see(frame, seen)
-        for event in events.follow(frame.seconds, BASE_NS, seen, frame):
-            fields.update(media.event(event))
+        media.on_frame(frame, seen)
+        for event in events.update(frame.seconds, BASE_NS, seen, frame):
+            fields.update(media.on_event(event))
     return fields, media
 
 
-def test_a_clip_comes_from_the_camera_s_encoder_with_the_time_before_and_after(tmp_path: Path) -> None:
+def test_clip_from_the_encoder_includes_the_time_before_and_after(tmp_path: Path) -> None:
     script = [10 + number for number in range(220)]
     made = bench([*script, None], media_dir=str(tmp_path), pre_capture_seconds=2.0, post_capture_seconds=1.0)
     fields, media = record(made)
@@ -274,16 +272,16 @@ def test_a_clip_comes_from_the_camera_s_encoder_with_the_time_before_and_after(t
     assert (tmp_path / str(fields["snapshot_path"])).stat().st_size > 1000
 
 
-def test_the_backend_is_what_media_look_for() -> None:
+def test_backend_supports_stills_and_clips() -> None:
     made = bench()
-    assert isinstance(made.ribbon, Stills)
-    assert isinstance(made.ribbon, Encodes)
-    again = ReconnectingRibbon(made.ribbon, made.open, made.report, 60.0)
-    assert isinstance(again, Stills)
-    assert isinstance(again, Encodes)
+    assert isinstance(made.ribbon, SupportsStills)
+    assert isinstance(made.ribbon, SupportsClips)
+    again = ReconnectingCsiCamera(made.ribbon, made.open, made.report, 60.0)
+    assert isinstance(again, SupportsStills)
+    assert isinstance(again, SupportsClips)
 
 
-def test_a_clip_whose_end_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+def test_clip_with_an_unwritable_end_is_an_error(tmp_path: Path) -> None:
     made = bench([10] * 30, media_dir=str(tmp_path), pre_capture_seconds=0.0)
     path = tmp_path / "clip.mp4"
     frames = made.ribbon.frames(never)
@@ -304,7 +302,7 @@ def test_a_clip_whose_end_cannot_be_written_is_an_error(tmp_path: Path) -> None:
         made.ribbon.end_clip()
 
 
-def test_a_clip_that_the_disk_refuses_is_an_error() -> None:
+def test_clip_that_the_disk_rejects_is_an_error() -> None:
     made = bench([10] * 30, media_dir="/nowhere", pre_capture_seconds=0.0)
     made.ribbon.begin_clip("/nowhere/clip.mp4")
     some(made.ribbon, 25)
@@ -312,14 +310,14 @@ def test_a_clip_that_the_disk_refuses_is_an_error() -> None:
         made.ribbon.end_clip()
 
 
-def test_a_clip_that_the_end_of_the_collector_cuts_short_shows_all_until_then(tmp_path: Path) -> None:
+def test_clip_interrupted_by_shutdown_is_complete_until_then(tmp_path: Path) -> None:
     made = bench([10 + number for number in range(60)], media_dir=str(tmp_path), pre_capture_seconds=1.0)
     media = Media(made.ribbon, made.values, made.report, lambda: BASE_NS, lambda _: Usage())
     frames = made.ribbon.frames(never)
     for number in range(60):
         frame = next(frames)
         assert frame is not None
-        media.see(frame, Detection())
+        media.on_frame(frame, Detection())
         if number == 30:
             path = media.video(60)
         if number == 35:
@@ -334,21 +332,21 @@ def test_a_clip_that_the_end_of_the_collector_cuts_short_shows_all_until_then(tm
 def settle(media: Media) -> None:
     """Wait until the thread has done all that it was given."""
     done = threading.Event()
-    assert media._recording is not None
-    assert media._recording.ask(done.set)
+    assert media._recorder is not None
+    assert media._recorder.submit(done.set)
     assert done.wait(30)
 
 
-def test_a_clip_during_which_the_camera_is_lost_is_kept_until_then(tmp_path: Path) -> None:
+def test_clip_during_which_the_camera_is_lost_is_kept_until_then(tmp_path: Path) -> None:
     script: list[int | Exception | None] = [*[50] * 40, RuntimeError("the cable is out"), *[90] * 40]
     made = bench(script, media_dir=str(tmp_path), pre_capture_seconds=1.0, post_capture_seconds=1.0)
-    again = ReconnectingRibbon(made.ribbon, made.open, made.report, 0.02)
+    again = ReconnectingCsiCamera(made.ribbon, made.open, made.report, 0.02)
     media = Media(again, made.values, made.report, lambda: BASE_NS, lambda _: Usage())
     count, path = 0, ""
     for frame in again.frames(threading.Event().wait):
         if frame is None:
             continue
-        media.see(frame, Detection())
+        media.on_frame(frame, Detection())
         count += 1
         if count == 30:
             path = media.video(2)
@@ -362,11 +360,11 @@ def test_a_clip_during_which_the_camera_is_lost_is_kept_until_then(tmp_path: Pat
     assert levels == {5}, "the pictures before the loss, and none after it"
 
 
-def test_the_status_tells_how_pictures_are_exposed() -> None:
+def test_status_includes_the_exposure() -> None:
     made = bench([10] * 30)
-    watch = Watch(
+    watch = CameraCollector(
         made.ribbon,
-        Plan(frames=25, status_seconds=1.0),
+        Config(frames=25, status_seconds=1.0),
         made.report,
         lambda: BASE_NS,
         timer=made.world.clock,
@@ -378,7 +376,7 @@ def test_the_status_tells_how_pictures_are_exposed() -> None:
     assert [each for metric in metrics for each in violations(metric, MEASUREMENTS)] == []
 
 
-def test_a_camera_that_cannot_be_closed_is_counted_and_had_back_all_the_same() -> None:
+def test_camera_that_cannot_be_closed_is_reported_and_reopened() -> None:
     made = bench([10, RuntimeError("the cable is out"), 20])
     first = made.world.opened[0]
 
@@ -386,7 +384,7 @@ def test_a_camera_that_cannot_be_closed_is_counted_and_had_back_all_the_same() -
         raise RuntimeError("Failed to release camera")
 
     first.close = close  # type: ignore[method-assign]
-    again = ReconnectingRibbon(made.ribbon, made.open, made.report, 0.02)
+    again = ReconnectingCsiCamera(made.ribbon, made.open, made.report, 0.02)
     frames = (frame for frame in again.frames(threading.Event().wait) if frame is not None)
     assert [int(next(frames).image[0, 0]) for _ in range(2)] == [10, 20]
     assert any("could not be closed: RuntimeError: Failed to release camera" in error for error in made.errors)
@@ -397,9 +395,9 @@ def test_a_camera_that_cannot_be_closed_is_counted_and_had_back_all_the_same() -
 # --- had back ----------------------------------------------------------------------------------------
 
 
-def test_a_camera_that_was_lost_is_had_back() -> None:
+def test_lost_camera_is_reopened() -> None:
     made = bench([10, RuntimeError("the cable is out"), 20, 30])
-    again = ReconnectingRibbon(made.ribbon, made.open, made.report, 0.05)
+    again = ReconnectingCsiCamera(made.ribbon, made.open, made.report, 0.05)
     frames: Iterator[Frame | None] = again.frames(threading.Event().wait)
     levels: list[int] = []
     while len(levels) < 3:
@@ -409,6 +407,6 @@ def test_a_camera_that_was_lost_is_had_back() -> None:
     assert levels == [10, 20, 30]
     assert [camera.closed for camera in made.world.opened] == [True, False]
     (error,) = made.errors
-    assert "the cable is out; it is opened again as soon as it is there" in error
+    assert "the cable is out; reconnecting" in error
     again.close()
     assert made.world.opened[1].closed

@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 
 from collectors.camera.backends import Frame
-from collectors.camera.backends.simulated import Simulated
+from collectors.camera.backends.simulated import SimulatedCamera
 from collectors.camera.detector import Box, Detector, Image
 from collectors.camera.events import Event
 from collectors.camera.publish import Publisher, open_publisher, picture
-from collectors.camera.settings import Sensitivity
+from collectors.camera.settings import DetectorConfig
 from collectors.core.api import Unavailable
 from collectors.core.errors import ErrorReporter
 from collectors.core.settings import Values
 from collectors.messaging.broker import Broker
-from collectors.vision import jpeg
+from collectors.vision import snapshot
 from collectors.vision.snapshot import MAX_PICTURE_BYTES
 
 NOISE = np.random.default_rng(1)
@@ -46,21 +46,21 @@ def away() -> Iterator[Broker]:
 def test_a_noisy_picture_is_made_small_enough(shape: tuple[int, ...]) -> None:
     made = picture(NOISE.integers(0, 255, shape, np.uint8))
     assert len(made) <= MAX_PICTURE_BYTES
-    width, height = jpeg.size(made)
+    width, height = snapshot.jpeg_size(made)
     assert width / height == pytest.approx(shape[1] / shape[0], rel=0.05)
 
 
 def test_a_plain_picture_keeps_its_size_and_quality() -> None:
     image = cv2.GaussianBlur(NOISE.integers(0, 255, (480, 640, 3), np.uint8), (31, 31), 0)
     made = picture(image)
-    assert jpeg.size(made) == (640, 480)
+    assert snapshot.jpeg_size(made) == (640, 480)
     again = cv2.imdecode(np.frombuffer(made, np.uint8), cv2.IMREAD_COLOR)
     assert again is not None
     assert np.abs(again.astype(int) - image).mean() < 2
 
 
 def test_a_picture_that_fits_at_no_size_is_refused() -> None:
-    with pytest.raises(ValueError, match="a picture of 640x480 does not fit 100 bytes"):
+    with pytest.raises(ValueError, match="an image of 640x480 does not fit in 100 bytes as a JPEG"):
         picture(np.zeros((480, 640, 3), np.uint8), limit=100)
 
 
@@ -71,7 +71,7 @@ def test_pictures_wait_up_to_a_bound_while_the_broker_is_away(away: Broker) -> N
         image = np.zeros((480, 640, 3), np.uint8)
         began = time.monotonic()
         for _ in range(5):
-            assert publisher.event(event("start", image)) == {}
+            assert publisher.on_event(event("start", image)) == {}
             publisher._jobs.join()  # encoded, each before the next
         assert time.monotonic() - began < 5
     finally:
@@ -93,7 +93,7 @@ def test_detection_does_not_wait_for_the_encoder(away: Broker) -> None:
     try:
         began = time.monotonic()
         for _ in range(10):
-            publisher.event(event("start", np.zeros((48, 64), np.uint8)))
+            publisher.on_event(event("start", np.zeros((48, 64), np.uint8)))
         assert time.monotonic() - began < 5
     finally:
         goes_on.set()
@@ -111,7 +111,7 @@ def test_a_missing_full_size_picture_is_replaced_by_the_small_one(away: Broker) 
     publisher = Publisher(away, "pi", "hall", (), "both", 10, ErrorReporter("camera", errors.append), still)
     try:
         for kind in ("start", "end"):
-            publisher.event(event(kind, np.zeros((96, 128), np.uint8)))
+            publisher.on_event(event(kind, np.zeros((96, 128), np.uint8)))
     finally:
         publisher.close()
     assert [sentence for sentence in errors if "cannot be reached" not in sentence] == [
@@ -128,7 +128,7 @@ def test_a_broker_that_is_away_is_reported_once(away: Broker) -> None:
         end = time.monotonic() + 10
         while not errors and time.monotonic() < end:
             time.sleep(0.01)
-            publisher.see(frame, Detector(Sensitivity()).look(frame.image, frame.seconds))
+            publisher.on_frame(frame, Detector(DetectorConfig()).detect(frame.image, frame.seconds))
     finally:
         publisher.close()
     assert errors == [f"E! camera: the broker {away.place} cannot be reached; trying again"]
@@ -138,11 +138,11 @@ def test_a_picture_that_does_not_fit_is_reported_and_the_camera_continues(away: 
     errors: list[str] = []
     publisher = Publisher(away, "pi", "hall", (), "both", 3, ErrorReporter("camera", errors.append))
     try:
-        assert publisher.event(event("start", np.zeros((4, 4, 3), np.uint8))) == {}
+        assert publisher.on_event(event("start", np.zeros((4, 4, 3), np.uint8))) == {}
     finally:
         publisher.close()
     assert [sentence for sentence in errors if "cannot be reached" not in sentence] == [
-        "E! camera: the picture of an event is not published: a picture of 4x4 does not fit 204800 bytes"
+        "E! camera: the picture of an event is not published: an image of 4x4 does not fit in 204800 bytes as a JPEG"
     ]
 
 
@@ -161,7 +161,7 @@ def test_an_unusable_broker_is_reported_at_the_start(values: dict[str, object], 
     file = tmp_path / "password"
     file.write_text("of-the-broker\n")
     file.chmod(0o644)
-    backend = Simulated("s", seed=1, frame_rate=5.0, pace=0.0, clock_ns=lambda: 10**18, timer=lambda: 100.0)
+    backend = SimulatedCamera("s", seed=1, frame_rate=5.0, pace=0.0, clock_ns=lambda: 10**18, timer=lambda: 100.0)
     settings = Values({"publish_password_file": str(file), **values})
     with pytest.raises(Unavailable, match=sentence):
         open_publisher(settings, "pi", backend, ErrorReporter("camera", print))

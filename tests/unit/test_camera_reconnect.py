@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from collectors.camera.backends import Backend, Frame, open_backend
-from collectors.camera.backends.reconnect import Reconnecting
-from collectors.camera.settings import Plan
-from collectors.camera.watch import Watch
+from collectors.camera.backends.reconnect import ReconnectingCamera
+from collectors.camera.collector import CameraCollector
+from collectors.camera.settings import Config
 from collectors.core.api import Unavailable
 from collectors.core.errors import ErrorReporter
 from collectors.core.line_protocol import Metric
@@ -70,7 +70,7 @@ def network_camera(*, silent: bool) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("silent", [False, True], ids=["hangs up", "falls silent"])
-def test_a_stream_that_is_lost_is_opened_again(silent: bool) -> None:
+def test_lost_stream_is_reopened(silent: bool) -> None:
     errors: list[str] = []
     with network_camera(silent=silent) as url:
         values = Values({"source": url, "frame_rate": 120.0, "timeout_seconds": 1.0, "reconnect_seconds": 0.1})
@@ -87,10 +87,10 @@ def test_a_stream_that_is_lost_is_opened_again(silent: bool) -> None:
         backend.close()
     assert levels >= {1, 2, 3}
     assert gaps, "while there is no picture, that is told, too"
-    assert any("it is opened again as soon as it is there" in error for error in errors)
+    assert any("reconnecting" in error for error in errors)
 
 
-def test_an_rtsp_camera_that_stalls_is_lost_after_the_timeout_and_opened_again() -> None:
+def test_stalled_rtsp_camera_times_out_and_is_reopened() -> None:
     errors: list[str] = []
     with rtsp_camera(60) as url:
         values = Values({"source": url, "frame_rate": 120.0, "timeout_seconds": 1.0, "reconnect_seconds": 0.1})
@@ -106,7 +106,7 @@ def test_an_rtsp_camera_that_stalls_is_lost_after_the_timeout_and_opened_again()
         backend.close()
     assert seen > again
     assert again
-    assert any("it is opened again as soon as it is there" in error for error in errors)
+    assert any("reconnecting" in error for error in errors)
     assert not any("secret" in error for error in errors)
 
 
@@ -128,13 +128,13 @@ class Scripted:
                 return
             seconds = self._begin + number / 10
             yield Frame(np.full((48, 64), 90, np.uint8), seconds, NOW_NS + round(seconds * 1e9))
-        raise Unavailable("/dev/video0 gives no more pictures")
+        raise Unavailable("/dev/video0 delivers no more frames")
 
     def close(self) -> None:
         self.closed = True
 
 
-def test_each_try_that_fails_is_counted_and_said_once_and_dropped_pictures_add_up() -> None:
+def test_each_failed_attempt_is_reported_and_dropped_frames_add_up() -> None:
     errors: list[str] = []
     report = ErrorReporter("camera", errors.append)
     cameras: list[Scripted] = []
@@ -149,7 +149,7 @@ def test_each_try_that_fails_is_counted_and_said_once_and_dropped_pictures_add_u
         return cameras[-1]
 
     first = Scripted(2, dropped=3)
-    backend = Reconnecting(first, reopen, report, 0.02)
+    backend = ReconnectingCamera(first, reopen, report, 0.02)
     found: list[Frame] = []
     for frame in backend.frames(never):
         if frame is not None:
@@ -161,21 +161,21 @@ def test_each_try_that_fails_is_counted_and_said_once_and_dropped_pictures_add_u
     assert backend.dropped == 7
     assert report.errors == 4, "the loss, and three tries"
     assert errors == [
-        "E! camera: /dev/video0 gives no more pictures; it is opened again as soon as it is there",
+        "E! camera: /dev/video0 delivers no more frames; reconnecting",
         "E! camera: there is no device /dev/video0",
     ]
     backend.close()
     assert cameras[0].closed
 
 
-def test_looking_out_for_a_camera_ends_when_it_is_time_to_stop() -> None:
+def test_reconnecting_ends_on_shutdown() -> None:
     lost = threading.Event()
 
     def reopen() -> Backend:
         lost.set()
         raise Unavailable("there is no device /dev/video0")
 
-    backend = Reconnecting(Scripted(1), reopen, ErrorReporter("camera", lambda _: None), 3600.0)
+    backend = ReconnectingCamera(Scripted(1), reopen, ErrorReporter("camera", lambda _: None), 3600.0)
     begun = time.monotonic()
     frames = list(backend.frames(lambda seconds: lost.wait(min(seconds, 0.05)) if seconds else False))
     assert frames[0] is not None
@@ -183,22 +183,22 @@ def test_looking_out_for_a_camera_ends_when_it_is_time_to_stop() -> None:
     backend.close()
 
 
-def test_an_error_that_is_no_loss_is_not_tried_again() -> None:
+def test_unexpected_error_is_not_retried() -> None:
     def reopen() -> Backend:
         raise ValueError("the mask is none")
 
-    backend = Reconnecting(Scripted(1), reopen, ErrorReporter("camera", lambda _: None), 60.0)
+    backend = ReconnectingCamera(Scripted(1), reopen, ErrorReporter("camera", lambda _: None), 60.0)
     with pytest.raises(ValueError, match="the mask is none"):
         list(backend.frames(never))
 
 
-def test_a_stop_before_anything_is_lost_ends_the_pictures() -> None:
-    backend = Reconnecting(Scripted(5), lambda: Scripted(5), ErrorReporter("camera", lambda _: None), 60.0)
+def test_shutdown_before_a_loss_ends_the_frames() -> None:
+    backend = ReconnectingCamera(Scripted(5), lambda: Scripted(5), ErrorReporter("camera", lambda _: None), 60.0)
     assert list(backend.frames(lambda _seconds: True)) == []
 
 
 @pytest.mark.parametrize(("away", "events"), [(60.0, 0), (1.0, 1)])
-def test_what_has_changed_while_the_camera_was_away_is_no_motion(away: float, events: int) -> None:
+def test_changes_while_the_camera_was_away_are_not_motion(away: float, events: int) -> None:
     class Room(Scripted):
         """A room, in which something walks about after a while."""
 
@@ -212,13 +212,15 @@ def test_what_has_changed_while_the_camera_was_away_is_no_motion(away: float, ev
                 yield Frame(image, seconds, NOW_NS + round(seconds * 1e9))
 
     report = ErrorReporter("camera", lambda _: None)
-    watch = Watch(Room(0), Plan(frames=62), report, lambda: NOW_NS, timer=lambda: 0.0, stopwatch=lambda: 0.0)
+    watch = CameraCollector(
+        Room(0), Config(frames=62), report, lambda: NOW_NS, timer=lambda: 0.0, stopwatch=lambda: 0.0
+    )
     metrics = [metric for batch in watch.stream(never) for metric in batch]
     starts = [each for each in metrics if each.series.tags.get("kind") == "start"]
     assert len(starts) == events
 
 
-def test_the_status_goes_on_with_no_frames_while_the_camera_is_away() -> None:
+def test_status_continues_without_frames_while_the_camera_is_away() -> None:
     now = 0.0
     errors: list[str] = []
     report = ErrorReporter("camera", errors.append)
@@ -226,8 +228,10 @@ def test_the_status_goes_on_with_no_frames_while_the_camera_is_away() -> None:
     def reopen() -> Backend:
         raise Unavailable("there is no device /dev/video0")
 
-    backend = Reconnecting(Scripted(20), reopen, report, 0.01)
-    watch = Watch(backend, Plan(status_seconds=5.0), report, lambda: NOW_NS, timer=lambda: now, stopwatch=lambda: 0.0)
+    backend = ReconnectingCamera(Scripted(20), reopen, report, 0.01)
+    watch = CameraCollector(
+        backend, Config(status_seconds=5.0), report, lambda: NOW_NS, timer=lambda: now, stopwatch=lambda: 0.0
+    )
     statuses: list[Metric] = []
 
     def wait(seconds: float) -> bool:

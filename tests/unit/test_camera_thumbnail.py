@@ -10,7 +10,7 @@ import pytest
 
 from collectors.camera.backends.simulated import Scene
 from collectors.camera.detector import Image
-from collectors.camera.thumbnail import MAX_BYTES, data_uri
+from collectors.camera.encoding import MAX_THUMBNAIL_BYTES, thumbnail_uri
 
 
 def decoded(uri: str) -> Image:
@@ -25,33 +25,33 @@ def noise(height: int, width: int) -> Image:
     return np.random.default_rng(1).integers(0, 256, (height, width, 3), np.uint8)
 
 
-def test_a_thumbnail_shows_the_picture_no_wider_than_asked() -> None:
+def test_thumbnail_is_no_wider_than_configured() -> None:
     picture = Scene(1).draw(7.0)
-    small = decoded(data_uri(picture, 240))
+    small = decoded(thumbnail_uri(picture, 240))
     assert small.shape == (180, 240, 3)
     assert np.abs(small.astype(int) - cv2.resize(picture, (240, 180))).mean() < 5
 
 
-def test_a_small_picture_is_not_enlarged() -> None:
-    assert decoded(data_uri(noise(30, 40), 240)).shape == (30, 40, 3)
+def test_small_image_is_not_enlarged() -> None:
+    assert decoded(thumbnail_uri(noise(30, 40), 240)).shape == (30, 40, 3)
 
 
-def test_a_grey_picture_has_a_thumbnail_too() -> None:
-    assert decoded(data_uri(np.full((480, 640), 90, np.uint8), 160)).shape == (120, 160, 3)
+def test_grey_image_has_a_thumbnail() -> None:
+    assert decoded(thumbnail_uri(np.full((480, 640), 90, np.uint8), 160)).shape == (120, 160, 3)
 
 
 @pytest.mark.parametrize("size", [(240, 320), (1080, 1920), (2000, 100), (1, 4000)])
-def test_even_pure_noise_fits(size: tuple[int, int]) -> None:
-    uri = data_uri(noise(*size), 640)
-    assert len(uri) <= MAX_BYTES
+def test_pure_noise_fits(size: tuple[int, int]) -> None:
+    uri = thumbnail_uri(noise(*size), 640)
+    assert len(uri) <= MAX_THUMBNAIL_BYTES
     assert decoded(uri).size > 0
 
 
-def test_quality_is_given_up_before_size() -> None:
+def test_quality_is_reduced_before_size() -> None:
     picture = cv2.resize(noise(60, 80), (240, 180), interpolation=cv2.INTER_LINEAR)
-    assert decoded(data_uri(np.asarray(picture, np.uint8), 240)).shape == (180, 240, 3)
+    assert decoded(thumbnail_uri(np.asarray(picture, np.uint8), 240)).shape == (180, 240, 3)
 
 
-def test_a_limit_that_nothing_fits_is_an_error_that_names_both() -> None:
-    with pytest.raises(ValueError, match="a picture of 320x240 does not fit a thumbnail of 100 bytes"):
-        data_uri(noise(240, 320), 240, limit=100)
+def test_limit_that_no_size_fits_is_an_error_with_both_sizes() -> None:
+    with pytest.raises(ValueError, match="an image of 320x240 does not fit in 57 bytes as a JPEG"):
+        thumbnail_uri(noise(240, 320), 240, max_bytes=100)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,22 +25,20 @@ from tests import dashboards
 COMMITTED = dashboards.committed()
 PANELS = [(name, panel) for name, dashboard in COMMITTED.items() for panel in dashboards.panels(dashboard)]
 FILLED = [(name, panel) for name, panel in PANELS if panel["type"] != "text"]
-TARGETS = [target for dashboard in COMMITTED.values() for target in dashboards.targets(dashboard)]
 FLUX_TARGETS = [target for dashboard in COMMITTED.values() for target in dashboards.flux_targets(dashboard)]
 CHANNELS = [(name, each) for name, dashboard in COMMITTED.items() for each in dashboards.channels(dashboard)]
-MARKS = [mark for dashboard in COMMITTED.values() for mark in dashboards.marks(dashboard)]
 
-#: The targets that tell of all devices, whichever is chosen; those of the fleet tell of them as they are now.
+#: Targets that show all devices, whichever is chosen; the fleet shows them as they are now.
 OF_ALL_DEVICES = {"sensetig-live/State of all devices/A"}
 OF_NOW = "sensetig-fleet"
 
-#: What is not to be chosen: where all devices are shown, and where none is.
+#: Variables that are hidden: where all devices are shown, and where none is.
 HIDDEN = {OF_NOW: {"host", "interval"}, "sensetig-runbooks": {"site", "host", "interval"}}
 
-#: The targets that count 0 where a device is known and nothing was refused of it.
-OF_SEVERAL = {"sensetig-fleet/Refused/A", "sensetig-device/Refused/A"}
+#: Targets that count 0 for a known device without rejections.
+OF_SEVERAL = {"sensetig-fleet/Rejected/A", "sensetig-device/Rejected/A"}
 
-#: Fields that `sensetig retire` writes beside those that a measurement declares.
+#: Fields that `sensetig retire` adds to those that a measurement declares.
 RETIRED = {"retired"}
 
 PROVISIONING = FOLDER.parent / "provisioning"
@@ -136,86 +135,152 @@ def test_panels_have_ids_of_their_own_and_do_not_overlap(name: str) -> None:
         taken |= cells
 
 
-@pytest.mark.parametrize(("name", "panel"), FILLED, ids=[f"{name}-{panel['title']}" for name, panel in FILLED])
-def test_a_panel_says_what_it_shows_in_which_unit_and_when_there_is_nothing(name: str, panel: dict[str, Any]) -> None:
+def panel_faults(panel: dict[str, Any]) -> Iterator[str]:
+    """What a panel lacks."""
     defaults = panel["fieldConfig"]["defaults"]
-    assert panel["title"], name
-    assert len(panel["description"].split()) >= 5
-    assert panel["description"].endswith(".")
-    assert defaults["noValue"]
+    if not panel["title"]:
+        yield "no title"
+    if len(panel["description"].split()) < 5 or not panel["description"].endswith("."):
+        yield f"the description is no sentence: {panel['description']!r}"
+    if not defaults["noValue"]:
+        yield "no words for no data"
     streamed = {"channel" in target for target in panel["targets"]}
-    assert len(streamed) == 1, "a panel's targets are streamed, or they are queries"
-    assert panel["datasource"]["uid"] in ({"grafana"} if True in streamed else {"sensetig-influxql", dashboards.FLUX})
-    assert {target["datasource"]["uid"] for target in panel["targets"]} == {panel["datasource"]["uid"]}
-    if panel["type"] != "table":
-        assert defaults["unit"] in {*units.GRAFANA.values(), "dateTimeFromNow"}
-    if defaults.get("unit") == "percent" and panel["type"] == "stat":
-        assert defaults["min"] == 0
+    if len(streamed) != 1:
+        yield "some targets are streamed, and others are queries"
+    sources = {"grafana"} if True in streamed else {"sensetig-influxql", dashboards.FLUX}
+    if panel["datasource"]["uid"] not in sources:
+        yield f"the datasource is {panel['datasource']['uid']}"
+    if {target["datasource"]["uid"] for target in panel["targets"]} != {panel["datasource"]["uid"]}:
+        yield "a target has another datasource than the panel"
+    if panel["type"] != "table" and defaults["unit"] not in {*units.GRAFANA.values(), "dateTimeFromNow"}:
+        yield f"the unit {defaults['unit']!r} is no unit of the declarations"
+    if defaults.get("unit") == "percent" and panel["type"] == "stat" and defaults["min"] != 0:
+        yield "a share does not begin at 0"
 
 
-@pytest.mark.parametrize("target", TARGETS, ids=str)
-def test_a_target_is_held_to_its_device_its_site_and_the_time_range(target: dashboards.Target) -> None:
+@pytest.mark.parametrize("name", COMMITTED)
+def test_each_panel_has_a_title_a_description_a_unit_and_words_for_no_data(name: str) -> None:
+    shown = [panel for board, panel in FILLED if board == name]
+    dashboards.hold(shown, panel_faults, lambda panel: panel["title"])
+
+
+def scope_faults(target: dashboards.Target) -> Iterator[str]:
+    """Conditions on device, site and time that a target lacks."""
     if target.dashboard == OF_NOW:
         innermost = re.findall(r'FROM "\w+" WHERE (.*?\d[sd])(?= GROUP BY|\)|$)', target.query)
-        assert innermost
+        if not innermost:
+            yield f"no inner query in: {target.query}"
         for where in innermost:
-            assert '"site" =~ /^$site$/' in where
-            assert re.search(r"time > now\(\) - \d+[sd]", where)
+            if '"site" =~ /^$site$/' not in where or not re.search(r"time > now\(\) - \d+[sd]", where):
+                yield f"no site or no time in: {where}"
         return
     device = '"device" =~ /^$host$/' if target.dashboard == "sensetig-live" else '"host" =~ /^$host$/'
     for condition in (device, '"site" =~ /^$site$/', "$timeFilter"):
-        assert condition in target.query or (condition == device and str(target) in OF_ALL_DEVICES)
+        if condition not in target.query and not (condition == device and str(target) in OF_ALL_DEVICES):
+            yield f"{condition} is missing"
 
 
-@pytest.mark.parametrize("target", TARGETS, ids=str)
-def test_a_target_names_only_what_is_declared(target: dashboards.Target) -> None:
+@pytest.mark.parametrize("name", COMMITTED)
+def test_each_target_is_held_to_its_device_its_site_and_the_time_range(name: str) -> None:
+    dashboards.hold(dashboards.targets(COMMITTED[name]), scope_faults)
+
+
+def name_faults(target: dashboards.Target) -> Iterator[str]:
+    """Measurements, fields and tags of a target that are not declared."""
     measurements, columns = dashboards.names(target.query)
-    assert len(measurements) == 1 or str(target) in OF_SEVERAL
-    schemas = [known()[measurement] for measurement in measurements]
+    if len(measurements) != 1 and str(target) not in OF_SEVERAL:
+        yield f"reads {', '.join(sorted(measurements))}"
+    for measurement in measurements - known().keys():
+        yield f"the measurement {measurement} is not declared"
+    schemas = [known()[measurement] for measurement in measurements & known().keys()]
     fields = {field.name for schema in schemas for field in schema.fields}
     tags = {tag.name for schema in schemas for tag in (*schema.tags, *PIPELINE_TAGS)}
-    assert columns - RETIRED <= fields | tags
+    if strays := columns - RETIRED - fields - tags:
+        yield f"{', '.join(sorted(strays))} is not declared"
 
 
-@pytest.mark.parametrize("target", FLUX_TARGETS, ids=str)
-def test_a_target_in_flux_is_held_to_its_device_its_site_and_the_time_range(target: dashboards.Target) -> None:
-    for condition in ("r.host =~ /^$host$/", "r.site =~ /^$site$/", "v.timeRangeStart", "v.timeRangeStop"):
-        assert condition in target.query
+@pytest.mark.parametrize("name", COMMITTED)
+def test_each_target_names_only_declared_fields_and_tags(name: str) -> None:
+    dashboards.hold(dashboards.targets(COMMITTED[name]), name_faults)
+
+
+def flux_scope_faults(target: dashboards.Target) -> Iterator[str]:
+    """Conditions that a target in Flux lacks."""
+    device = "device" if "device_state" in target.query else "host"
+    for condition in (f"r.{device} =~ /^$host$/", "r.site =~ /^$site$/", "v.timeRangeStart", "v.timeRangeStop"):
+        if condition not in target.query:
+            yield f"{condition} is missing"
+
+
+def test_each_target_in_flux_is_held_to_its_device_its_site_and_the_time_range() -> None:
+    dashboards.hold(FLUX_TARGETS, flux_scope_faults)
 
 
 def test_few_panels_ask_in_flux() -> None:
     assert {str(target) for target in FLUX_TARGETS} == {
         "sensetig-environment/Light/A",
         "sensetig-environment/Light/B",
-        "sensetig-pipeline/Newest point of each measurement/A",
+        "sensetig-pipeline/Latest point per measurement/A",
     }
 
 
-@pytest.mark.parametrize("target", [each for each in TARGETS if each.query.startswith("$")], ids=str)
-def test_a_target_with_two_faces_asks_both_buckets_for_the_same_columns(target: dashboards.Target) -> None:
+def two_faces_faults(target: dashboards.Target) -> Iterator[str]:
+    """Differences between the two queries of a target that reads points or hours."""
+    if not target.query.startswith("$"):
+        return
     points, hours = target.query.splitlines()
-    assert points.startswith("$points SELECT ")
-    assert hours.startswith("$hours SELECT ")
-    assert '"hourly"' not in points
-    assert 'FROM "hourly"..' in hours
-    assert re.findall(r'AS "([^"]+)"', points)[0] in re.findall(r'AS "([^"]+)"', hours)
-    assert re.findall(r"GROUP BY .*$", points) == re.findall(r"GROUP BY .*$", hours) or "FROM (SELECT" in hours
+    if not points.startswith("$points SELECT ") or '"hourly"' in points:
+        yield f"the first query does not read points: {points}"
+    if not hours.startswith("$hours SELECT ") or 'FROM "hourly"..' not in hours:
+        yield f"the second query does not read hours: {hours}"
+    if re.findall(r'AS "([^"]+)"', points)[0] not in re.findall(r'AS "([^"]+)"', hours):
+        yield "the second query has not the first one's column"
+    groups = [re.findall(r"GROUP BY .*$", query) for query in (points, hours)]
+    if groups[0] != groups[1] and "FROM (SELECT" not in hours:
+        yield f"they are grouped by {groups[0]} and {groups[1]}"
 
 
-@pytest.mark.parametrize("target", TARGETS, ids=str)
-def test_a_target_that_follows_the_resolution_reads_hours_where_it_is_an_hour_or_more(
-    target: dashboards.Target,
-) -> None:
-    if "time($interval)" in target.query and target.dashboard != "sensetig-history":
-        assert target.query.startswith("$points ")
+@pytest.mark.parametrize("name", COMMITTED)
+def test_each_target_with_two_faces_asks_both_buckets_for_the_same_columns(name: str) -> None:
+    dashboards.hold(dashboards.targets(COMMITTED[name]), two_faces_faults)
 
 
-@pytest.mark.parametrize(("name", "channel"), CHANNELS)
-def test_a_channel_is_that_of_a_declared_number_of_the_chosen_device(name: str, channel: str) -> None:
-    assert name == "live.json"
+def resolution_faults(target: dashboards.Target) -> Iterator[str]:
+    """Whether a target that follows the resolution reads points at every one."""
+    if "time($interval)" in target.query and not target.query.startswith("$points "):
+        yield "follows the resolution and never reads hours"
+
+
+@pytest.mark.parametrize("name", [name for name in COMMITTED if name != "history.json"])
+def test_each_target_that_follows_the_resolution_reads_hours_from_an_hour_on(name: str) -> None:
+    dashboards.hold(dashboards.targets(COMMITTED[name]), resolution_faults)
+
+
+def sensor_faults(target: dashboards.Target) -> Iterator[str]:
+    """Whether two sensors of a device would mix in one line."""
+    for query in target.query.splitlines():
+        if '"environment"' in query and '"sensor"' not in query:
+            yield f"neither filters nor groups by the sensor: {query}"
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_no_two_sensors_mix_in_one_line(name: str) -> None:
+    measured = (target for target in dashboards.targets(COMMITTED[name]) if target.panel != "Source")
+    dashboards.hold(measured, sensor_faults)
+
+
+def channel_faults(channel: str) -> Iterator[str]:
+    """Whether a channel is a declared number of the chosen device."""
     match = re.fullmatch(r"stream/sensetig/\$host/(\w+)\.(\w+)", channel)
-    assert match, channel
-    assert known()[match[1]].field(match[2]).kind in (int, float)
+    if match is None:
+        yield "is no channel of the chosen device"
+    elif known()[match[1]].field(match[2]).kind not in (int, float):
+        yield "is no number"
+
+
+def test_each_channel_is_a_declared_number_of_the_chosen_device() -> None:
+    assert {name for name, _ in CHANNELS} == {"live.json"}
+    dashboards.hold((channel for _, channel in CHANNELS), channel_faults)
 
 
 def test_telegraf_sends_every_measurement_that_is_streamed() -> None:
@@ -245,19 +310,25 @@ def test_alerts_are_grafana_s_own_annotations(name: str) -> None:
     assert not alerts["hide"]
 
 
-@pytest.mark.parametrize("mark", MARKS, ids=str)
-def test_an_annotation_is_held_to_its_device_its_site_and_the_time_range(mark: dashboards.Target) -> None:
-    device = "device" if "device_state" in mark.query else "host"
-    for condition in (f"r.{device} =~ /^$host$/", "r.site =~ /^$site$/", "v.timeRangeStart", "v.timeRangeStop"):
-        assert condition in mark.query
+@pytest.mark.parametrize("name", COMMITTED)
+def test_each_annotation_is_held_to_its_device_its_site_and_the_time_range(name: str) -> None:
+    dashboards.hold(dashboards.marks(COMMITTED[name]), flux_scope_faults)
 
 
-@pytest.mark.parametrize("mark", MARKS, ids=str)
-def test_an_annotation_names_only_what_is_declared(mark: dashboards.Target) -> None:
+def mark_faults(mark: dashboards.Target) -> Iterator[str]:
+    """Fields and tags of an annotation that are not declared, and those that it has to name."""
     (measurement,), columns = dashboards.flux_names(mark.query)
     schema = known()[measurement]
-    assert columns <= {field.name for field in schema.fields} | {tag.name for tag in (*schema.tags, *PIPELINE_TAGS)}
-    assert columns >= {"device" if measurement == "device_state" else "host", "site"}
+    declared_names = {field.name for field in schema.fields} | {tag.name for tag in (*schema.tags, *PIPELINE_TAGS)}
+    if strays := columns - declared_names:
+        yield f"{', '.join(sorted(strays))} is not declared"
+    if missing := {"device" if measurement == "device_state" else "host", "site"} - columns:
+        yield f"{', '.join(sorted(missing))} is missing"
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_each_annotation_names_only_declared_fields_and_tags(name: str) -> None:
+    dashboards.hold(dashboards.marks(COMMITTED[name]), mark_faults)
 
 
 def test_an_annotation_for_some_panels_names_panels_that_are_there() -> None:

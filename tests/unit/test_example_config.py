@@ -65,8 +65,8 @@ def test_every_option_of_the_example_exists_and_has_the_declared_type(name: str)
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_the_example_leads_to_the_options_of_every_role(role: str) -> None:
-    assert f"roles/{role}/defaults/main.yml" in EXAMPLE.read_text()
+def test_example_names_readme_of_every_role(role: str) -> None:
+    assert f"roles/{role}/README.md" in EXAMPLE.read_text()
 
 
 @pytest.mark.parametrize("role", ROLES)

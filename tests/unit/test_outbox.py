@@ -18,11 +18,12 @@ from hypothesis import strategies as st
 from starlette.applications import Starlette
 
 from collectors.outbox import Outbox, scan
+from sensetig.errors import OutboxError
 from sensetig.outbox import app
 from sensetig.outbox.batch import Destination, decode, encode
 from sensetig.outbox.delivery import Delivery, deliver
 from sensetig.outbox.lines import split, stamp
-from sensetig.outbox.store import Full, OutboxError, Store
+from sensetig.outbox.store import Full, Store
 from sensetig.outbox.upstream import Refused, Unreachable
 
 RAW = Destination("sensetig", "raw")
@@ -363,6 +364,7 @@ def test_it_answers_a_write_as_influxdb_does() -> None:
         (b"a" * (app.MAX_BODY_BYTES + 1), "org=o&bucket=b", "identity", 413, "send fewer points at once"),
         (gzip.compress(bytes(app.MAX_BODY_BYTES * 4)), "org=o&bucket=b", "gzip", 413, "send fewer points at once"),
     ],
+    ids=["no-bucket", "precision", "no-gzip", "half-gzip", "encoding", "long", "bomb"],
 )
 def test_a_bad_request_gets_one_sentence(body: bytes, query: str, encoding: str, status: int, words: str) -> None:
     taken: list[tuple[Destination, list[bytes]]] = []

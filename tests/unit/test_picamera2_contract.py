@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 import collectors.camera.backends.picamera2 as backend
-from collectors.camera.backends.picamera2 import Library, Ribbon
+from collectors.camera.backends.picamera2 import CsiCamera, Library
 from collectors.core.errors import ErrorReporter
 from collectors.core.settings import Values
 from tests.doubles import picamera2 as double
@@ -95,7 +95,7 @@ def refusals(package: Package, use: Use) -> Iterator[str]:
             yield f"{where} is not there"
 
 
-def test_all_that_the_backend_uses_is_in_the_package_as_it_is_used(package: Package) -> None:
+def test_backend_uses_the_package_as_it_is_defined(package: Package) -> None:
     found = [*uses(ours(), RECEIVERS), *constructions(ours())]
     assert [refusal for use in found for refusal in refusals(package, use)] == []
     # That the text has been read as it is meant: some of each, and of each kind.
@@ -104,7 +104,7 @@ def test_all_that_the_backend_uses_is_in_the_package_as_it_is_used(package: Pack
     assert {"capture_request", "wait", "create_video_configuration", "error_callback", "buffer_duration_ms"} <= names
 
 
-def test_the_contract_notices_what_is_not_there(package: Package) -> None:
+def test_contract_detects_a_missing_name(package: Package) -> None:
     broken = "camera.capture_requests()\ncamera.wait(job, seconds=1)\nrequest.arrays\noutput.error_callback(1)\n"
     told = [refusal for use in uses(ast.parse(broken), RECEIVERS) for refusal in refusals(package, use)]
     assert sorted(told) == [
@@ -115,7 +115,7 @@ def test_the_contract_notices_what_is_not_there(package: Package) -> None:
     ]
 
 
-def test_every_import_of_the_backend_is_in_the_package(package: Package) -> None:
+def test_every_import_of_the_backend_exists_in_the_package(package: Package) -> None:
     imported = [
         (node.module, each.name)
         for node in ast.walk(ours())
@@ -127,7 +127,7 @@ def test_every_import_of_the_backend_is_in_the_package(package: Package) -> None
         assert package.offers(module.replace(".", "/") + "/__init__.py", name), (module, name)
 
 
-def test_streams_and_sensor_are_described_by_the_words_that_the_package_reads(package: Package) -> None:
+def test_streams_and_sensor_use_the_keywords_that_the_package_reads(package: Package) -> None:
     stream = package.words("picamera2/picamera2.py", "check_stream_config")
     sensor = package.words("picamera2/picamera2.py", "check_camera_config")
     given: dict[str, set[str]] = {}
@@ -143,7 +143,7 @@ def test_streams_and_sensor_are_described_by_the_words_that_the_package_reads(pa
     assert given["sensor"] == {"output_size"} <= sensor
 
 
-def test_a_picture_that_is_waited_for_in_vain_is_told_by_the_exceptions_that_the_backend_knows(
+def test_timeouts_raise_the_exceptions_that_the_backend_handles(
     package: Package,
 ) -> None:
     job = package.texts["picamera2/job.py"]
@@ -152,7 +152,7 @@ def test_a_picture_that_is_waited_for_in_vain_is_told_by_the_exceptions_that_the
     assert "False - return immediately" in package.texts["picamera2/picamera2.py"], "and gives a job, with wait=False"
 
 
-def test_libcamera_s_names_are_those_that_the_package_uses_itself(package: Package) -> None:
+def test_libcamera_names_are_those_that_the_package_uses(package: Package) -> None:
     everything = "\n".join(package.texts.values())
     for name in (
         "FrameDurationLimits",
@@ -166,7 +166,7 @@ def test_libcamera_s_names_are_those_that_the_package_uses_itself(package: Packa
         assert name in everything, name
 
 
-def test_the_double_has_the_parameters_of_the_package_and_no_more(package: Package) -> None:
+def test_double_has_exactly_the_parameters_of_the_package(package: Package) -> None:
     doubles = classes(ast.parse(inspect.getsource(double)))
     for name, places in PLACES.items():
         made = doubles[name]
@@ -197,15 +197,13 @@ def outputs(package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("real", [True, False], ids=["the package's outputs", "the double's"])
-def test_the_double_s_outputs_make_the_same_clip_as_the_package_s_own(
-    real: bool, outputs: ModuleType, tmp_path: Path
-) -> None:
+def test_double_writes_the_same_clip_as_the_package(real: bool, outputs: ModuleType, tmp_path: Path) -> None:
     made: Any = outputs if real else double
     double.Picamera2.world = double.World([10 + number for number in range(200)])
     library = Library(double.Picamera2, double.H264Encoder, made.CircularOutput2, made.PyavOutput, double.Transform)
     values = Values({"media_dir": str(tmp_path), "pre_capture_seconds": 2.0, "main_width": 320, "main_height": 240})
-    ribbon = Ribbon(library, values, ErrorReporter("camera", print), lambda: BASE_NS, double.Picamera2.world.clock)
-    assert ribbon.before_seconds == 3.0
+    ribbon = CsiCamera(library, values, ErrorReporter("camera", print), lambda: BASE_NS, double.Picamera2.world.clock)
+    assert ribbon.buffer_seconds == 3.0
     frames = ribbon.frames(lambda _seconds: False)
     path = tmp_path / "clip.mp4"
     for number in range(200):

@@ -155,7 +155,7 @@ class Answers(Client):
 def test_the_one_state_of_a_period_of_seconds_is_drawn_though_its_step_began_before() -> None:
     begin = BEGIN + timedelta(seconds=7)
     short = Period(begin, begin + timedelta(seconds=40), "raw", 1)
-    moved = panel("When something moved")
+    moved = panel("Motion over time")
     drawn = ask(Answers(HOUR.begin_ms), moved, "pi", short)
     assert spans(drawn.lines[0], 0, drawn.step, short) == [(short.begin_ms, HOUR.begin_ms + 10_000, 1.0)]
     assert draw(drawn, short, "a").legend
@@ -163,7 +163,7 @@ def test_the_one_state_of_a_period_of_seconds_is_drawn_though_its_step_began_bef
 
 
 def test_a_measure_in_a_timeline_is_told_by_its_thresholds_and_not_by_each_number() -> None:
-    moved = panel("When something moved")
+    moved = panel("Motion over time")
     steps = moved.defaults["thresholds"]["steps"]
     told = [state(value, {}, steps, "percent") for value in (0.1, 0.5, 24.0, 25.0)]
     assert [text for text, _ in told] == ["below 0.5%", "0.5% to 25%", "0.5% to 25%", "25% or more"]
@@ -189,9 +189,9 @@ def test_a_state_lasts_until_the_next_and_not_through_a_gap() -> None:
 CHARTED = {
     "CPU by mode": [line("user", 1, 2, None, 4), line("system", 3, 4, None, 1)],
     "Load": [line("1 min", 1, None, 3, 4, 5), line("cores", 4, 4, 4, 4, 4)],
-    "Traffic": [line("eth0 received", 1e6, 2e6), line("eth0 sent", 3e5, 2e5)],
+    "Network traffic": [line("eth0 received", 1e6, 2e6), line("eth0 sent", 3e5, 2e5)],
     "Fan": [line("speed", 3000, 3100), line("drive", 40, 42)],
-    "Now": [line("Under-voltage", 0, 1, None, None, None, 0), line("Throttled", 0, 0, 0)],
+    "Throttling and under-voltage": [line("Under-voltage", 0, 1, None, None, None, 0), line("Throttled", 0, 0, 0)],
 }
 
 

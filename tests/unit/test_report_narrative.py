@@ -7,11 +7,9 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from sensetig.errors import ReportError
+from sensetig.policy import ACT, GOOD, LOOK
 from sensetig.report.alerts import Alert, together
 from sensetig.report.narrative import (
-    ACT,
-    GOOD,
-    LOOK,
     PLAIN,
     Sentence,
     as_text,
@@ -73,7 +71,7 @@ def test_a_device_that_is_still_silent_is_to_be_acted_on() -> None:
 
 def test_no_gap_and_no_restart_is_good() -> None:
     told = texts(facts())
-    assert "good: Data came without a gap of more than two minutes." in told
+    assert "good: Data came without a gap of more than 2\u202fmin." in told
     assert "good: The device did not restart." in told
 
 

@@ -13,15 +13,15 @@ import pytest
 
 from collectors.core.api import Polled, Unavailable
 from collectors.sensehat import create, thermal
-from collectors.sensehat.collector import SenseHat
-from collectors.sensehat.hat import Aside, Board, Library, LibraryWithColour, prepare_colour, present
+from collectors.sensehat.collector import SenseHatCollector
+from collectors.sensehat.hat import Board, Library, LibraryWithColour, RedirectedOutput, is_present, prepare_colour
 from tests.doubles.sense_hat import ScriptedColour, ScriptedHat
 from tests.unit.sensehat_support import Bench, fields
 
 
-def collector(bench: Bench, hat: ScriptedHat, zone: str | None = None) -> SenseHat:
+def collector(bench: Bench, hat: ScriptedHat, zone: str | None = None) -> SenseHatCollector:
     colour = prepare_colour(hat, 16, 64, bench.report.error)
-    return SenseHat(bench.context, Board(hat, colour, zone, bench.report.error))
+    return SenseHatCollector(bench.context, Board(hat, colour, zone, bench.report.error))
 
 
 def sys_tree(root: Path, *, cpu: str | None = None, frame_buffer: str | None = None) -> str:
@@ -62,14 +62,14 @@ LIBRARIES = [("sense_hat", "sense_hat.py"), ("sense_emu", "sense_hat.py")]
 
 
 @pytest.mark.parametrize(("module", "file"), LIBRARIES)
-def test_every_method_that_is_used_is_in_the_library_and_takes_no_argument(module: str, file: str) -> None:
+def test_every_method_used_exists_in_the_library_without_arguments(module: str, file: str) -> None:
     found = members(library_class(module, file, "SenseHat"))
     for name in public(Library):
         assert name in found, f"{module}.SenseHat has no {name}"
         assert [argument.arg for argument in found[name].args.args] == ["self"]
 
 
-def test_the_colour_sensor_is_asked_for_as_the_library_has_it() -> None:
+def test_colour_sensor_is_used_as_the_library_defines_it() -> None:
     found = members(library_class("sense_hat", "sense_hat.py", "SenseHat"))
     assert public(LibraryWithColour) <= set(found)
     sensor = library_class("sense_hat", "colour.py", "ColourSensor")
@@ -83,7 +83,7 @@ def test_the_colour_sensor_is_asked_for_as_the_library_has_it() -> None:
     assert "colour_raw" in members(sensor)
 
 
-def test_the_double_has_the_methods_that_are_used_and_no_public_one_that_the_library_has_not() -> None:
+def test_double_has_only_public_methods_of_the_library() -> None:
     used = public(Library) | public(LibraryWithColour)
     assert used == public(ScriptedHat) & used
     hat = set(members(library_class("sense_hat", "sense_hat.py", "SenseHat")))
@@ -96,7 +96,7 @@ def test_the_double_has_the_methods_that_are_used_and_no_public_one_that_the_lib
 
 
 @pytest.mark.parametrize(("module", "file"), LIBRARIES)
-def test_the_library_says_not_valid_with_the_integer_0(module: str, file: str) -> None:
+def test_library_marks_invalid_values_with_the_integer_0(module: str, file: str) -> None:
     methods = members(library_class(module, file, "SenseHat"))
     for name in ("get_humidity", "get_temperature_from_humidity", "get_pressure", "get_temperature_from_pressure"):
         initial = next(node for node in methods[name].body if isinstance(node, ast.Assign))
@@ -106,7 +106,7 @@ def test_the_library_says_not_valid_with_the_integer_0(module: str, file: str) -
 
 
 @pytest.mark.parametrize(("module", "file"), LIBRARIES)
-def test_no_method_that_is_used_reconfigures_the_fusion(module: str, file: str) -> None:
+def test_no_method_used_reconfigures_the_fusion(module: str, file: str) -> None:
     methods = members(library_class(module, file, "SenseHat"))
     for name in public(Library):
         called = {
@@ -120,7 +120,7 @@ def test_no_method_that_is_used_reconfigures_the_fusion(module: str, file: str) 
 # --- reading -----------------------------------------------------------------------------------------
 
 
-def test_a_board_of_the_second_edition_gives_all_four_lines(tmp_path: Path) -> None:
+def test_second_edition_board_gives_all_four_lines(tmp_path: Path) -> None:
     bench = Bench()
     zone = thermal.cpu_zone(sys_tree(tmp_path, cpu="47734"))
     hat = ScriptedHat(
@@ -139,20 +139,20 @@ def test_a_board_of_the_second_edition_gives_all_four_lines(tmp_path: Path) -> N
     assert bench.report.errors == 0
 
 
-def test_each_value_is_asked_for_once_a_reading() -> None:
+def test_each_value_is_read_once_per_reading() -> None:
     hat = ScriptedHat()
     list(collector(Bench(), hat).collect())
     assert sorted(hat.calls) == sorted([*public(Library), "has_colour_sensor"])
 
 
-def test_a_board_of_the_first_edition_has_no_colour_and_no_error() -> None:
+def test_first_edition_board_has_no_colour_and_no_error() -> None:
     bench = Bench()
     metrics = list(collector(bench, ScriptedHat()).collect())
     assert fields(metrics, "colour") == {}
     assert bench.report.errors == 0
 
 
-def test_the_zero_of_a_fresh_process_is_no_temperature_and_a_measured_zero_is_one() -> None:
+def test_zero_of_a_new_process_is_invalid_and_a_measured_zero_is_valid() -> None:
     bench = Bench()
     metrics = list(collector(bench, ScriptedHat(temperature_humidity=0, temperature_pressure=0.0)).collect())
     assert "temperature_raw_celsius" not in fields(metrics, "environment", "hts221")
@@ -160,7 +160,7 @@ def test_the_zero_of_a_fresh_process_is_no_temperature_and_a_measured_zero_is_on
     assert bench.report.errors == 1
 
 
-def test_an_imu_that_has_never_been_read_gives_no_line() -> None:
+def test_imu_that_was_never_read_gives_no_line() -> None:
     bench = Bench()
     nothing = (0, 0, 0)
     hat = ScriptedHat(attitude=nothing, acceleration=nothing, gyro=nothing, magnetic=nothing)
@@ -176,7 +176,7 @@ def test_an_imu_that_has_never_been_read_gives_no_line() -> None:
         ("get_temperature_from_pressure", "lps25h", "temperature_raw_celsius"),
     ],
 )
-def test_a_part_that_fails_is_counted_and_the_others_go_on(method: str, sensor: str, gone: str) -> None:
+def test_failed_value_is_counted_and_the_others_are_read(method: str, sensor: str, gone: str) -> None:
     bench = Bench()
     hat = ScriptedHat()
     hat.failures[method] = OSError(121, "Remote I/O error")
@@ -188,7 +188,7 @@ def test_a_part_that_fails_is_counted_and_the_others_go_on(method: str, sensor: 
     assert "Remote I/O error" in bench.errors[0]
 
 
-def test_a_colour_sensor_that_drops_off_the_bus_stops_nothing_else() -> None:
+def test_failing_colour_sensor_stops_nothing_else() -> None:
     bench = Bench()
     sensor = ScriptedColour()
     made = collector(bench, ScriptedHat(colour=sensor))
@@ -200,7 +200,7 @@ def test_a_colour_sensor_that_drops_off_the_bus_stops_nothing_else() -> None:
     assert bench.errors == ["E! sensehat: the colour cannot be read: OSError: [Errno 121] Remote I/O error"]
 
 
-def test_a_colour_sensor_without_the_gain_asked_for_is_left_out_and_told() -> None:
+def test_colour_sensor_that_rejects_the_gain_is_reported_and_not_read() -> None:
     class WithoutGain(ScriptedColour):
         def __setattr__(self, name: str, value: object) -> None:
             if name == "gain" and value == 64:
@@ -210,11 +210,11 @@ def test_a_colour_sensor_without_the_gain_asked_for_is_left_out_and_told() -> No
     bench = Bench()
     assert prepare_colour(ScriptedHat(colour=WithoutGain()), 64, 64, bench.report.error) is None
     assert bench.errors == [
-        "E! sensehat: the colour sensor does not take gain 64 and 64 cycles, and is left out: Cannot set gain to 64"
+        "E! sensehat: the colour sensor rejects gain 64 and 64 cycles, and is not read: Cannot set gain to 64"
     ]
 
 
-def test_at_the_start_a_board_is_waited_for_until_it_has_converted() -> None:
+def test_start_waits_until_the_board_has_converted() -> None:
     hat = ScriptedHat(humidity=0, pressure=0)
     slept: list[float] = []
 
@@ -222,27 +222,27 @@ def test_at_the_start_a_board_is_waited_for_until_it_has_converted() -> None:
         slept.append(seconds)
         hat.humidity, hat.pressure = 45.0, 1013.0
 
-    Board(hat, None, None, Bench().report.error).settle(sleep)
+    Board(hat, None, None, Bench().report.error).wait_until_ready(sleep)
     assert slept == [0.08]
 
 
-def test_a_board_that_never_converts_is_waited_for_half_a_second() -> None:
+def test_start_waits_at_most_half_a_second() -> None:
     slept: list[float] = []
-    Board(ScriptedHat(humidity=0), None, None, Bench().report.error).settle(slept.append)
+    Board(ScriptedHat(humidity=0), None, None, Bench().report.error).wait_until_ready(slept.append)
     assert sum(slept) == pytest.approx(0.48)
 
 
-def test_a_sensor_that_does_not_start_is_not_waited_for_and_is_told_by_the_reading() -> None:
+def test_sensor_that_does_not_start_is_reported_by_the_first_reading() -> None:
     bench = Bench()
     hat = ScriptedHat()
     hat.failures["get_humidity"] = OSError("Humidity Init Failed")
     board = Board(hat, None, None, bench.report.error)
-    board.settle(lambda _: pytest.fail("there is nothing to wait for"))
-    assert fields(SenseHat(bench.context, board).collect(), "environment", "lps25h") != {}
+    board.wait_until_ready(lambda _: pytest.fail("there is nothing to wait for"))
+    assert fields(SenseHatCollector(bench.context, board).collect(), "environment", "lps25h") != {}
     assert bench.errors == ["E! sensehat: the humidity cannot be read: OSError: Humidity Init Failed"]
 
 
-def test_a_board_that_repeats_itself_is_stale() -> None:
+def test_board_that_repeats_its_readings_is_stuck() -> None:
     bench = Bench(stale_after=3)
     made = collector(bench, ScriptedHat())
     assert [len(list(made.collect())) for _ in range(4)] == [3, 3, 0, 0]
@@ -253,20 +253,20 @@ def test_a_board_that_repeats_itself_is_stale() -> None:
 # --- finding it --------------------------------------------------------------------------------------
 
 
-def test_the_board_is_found_by_the_name_of_its_frame_buffer(tmp_path: Path) -> None:
-    assert present(sys_tree(tmp_path / "hat", frame_buffer="RPi-Sense FB"))
-    assert not present(sys_tree(tmp_path / "screen", frame_buffer="vc4drmfb"))
-    assert not present(sys_tree(tmp_path / "none"))
+def test_board_is_found_by_the_name_of_its_frame_buffer(tmp_path: Path) -> None:
+    assert is_present(sys_tree(tmp_path / "hat", frame_buffer="RPi-Sense FB"))
+    assert not is_present(sys_tree(tmp_path / "screen", frame_buffer="vc4drmfb"))
+    assert not is_present(sys_tree(tmp_path / "none"))
 
 
-def test_auto_without_a_board_names_the_choices_and_invents_nothing(tmp_path: Path) -> None:
+def test_auto_without_a_board_names_the_choices_and_does_not_simulate(tmp_path: Path) -> None:
     with pytest.raises(Unavailable) as raised:
         create(Bench(sys_root=sys_tree(tmp_path)).context)
     for word in ("no Sense HAT", "SENSETIG_SENSEHAT_BACKEND", "hat", "emulator", "recording", "simulated"):
         assert word in str(raised.value)
 
 
-def test_a_board_without_its_library_is_told_how_to_install_it(tmp_path: Path) -> None:
+def test_missing_library_is_reported_with_how_to_install_it(tmp_path: Path) -> None:
     if importlib.util.find_spec("RTIMU") is not None:
         pytest.skip("RTIMU is installed, so the library can be had")
     with pytest.raises(Unavailable, match="sudo apt install sense-hat"):
@@ -274,7 +274,7 @@ def test_a_board_without_its_library_is_told_how_to_install_it(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("kind", ["cpu-thermal", "cpu_thermal", "x86_pkg_temp"])
-def test_the_cpu_is_found_among_the_thermal_zones(tmp_path: Path, kind: str) -> None:
+def test_cpu_is_found_among_the_thermal_zones(tmp_path: Path, kind: str) -> None:
     for number, name in enumerate(("nvme", kind, "gpu-thermal")):
         zone = tmp_path / f"class/thermal/thermal_zone{number}"
         zone.mkdir(parents=True)
@@ -289,7 +289,7 @@ def test_without_thermal_zones_there_is_no_cpu_temperature(tmp_path: Path) -> No
     assert thermal.cpu_zone(str(tmp_path)) is None
 
 
-def test_a_thermal_zone_that_cannot_be_read_is_counted_and_the_board_read_all_the_same(tmp_path: Path) -> None:
+def test_unreadable_thermal_zone_is_counted_and_the_board_is_read(tmp_path: Path) -> None:
     bench = Bench()
     zone = thermal.cpu_zone(sys_tree(tmp_path, cpu="not a number"))
     line = fields(collector(bench, ScriptedHat(), zone).collect(), "environment", "hts221")
@@ -298,9 +298,9 @@ def test_a_thermal_zone_that_cannot_be_read_is_counted_and_the_board_read_all_th
     assert bench.report.errors == 1
 
 
-def test_what_the_library_prints_does_not_reach_the_lines(tmp_path: Path) -> None:
+def test_library_output_does_not_reach_the_lines(tmp_path: Path) -> None:
     with (tmp_path / "lines").open("wb") as lines, (tmp_path / "aside").open("wb") as aside:
-        with Aside(lines.fileno(), aside.fileno()):
+        with RedirectedOutput(lines.fileno(), aside.fileno()):
             os.write(lines.fileno(), b"Settings file RTIMULib.ini loaded\n")
         os.write(lines.fileno(), b"environment t=1\n")
     assert (tmp_path / "lines").read_text() == "environment t=1\n"

@@ -31,7 +31,7 @@ percent = st.floats(1, 100)
 
 
 @pytest.mark.parametrize("module", [psychrometrics, orientation, sense_hat])
-def test_the_examples_in_the_documentation_hold(module: object) -> None:
+def test_docstring_examples(module: object) -> None:
     failed, tried = doctest.testmod(module)  # type: ignore[arg-type]
     assert tried > 0
     assert failed == 0
@@ -42,7 +42,7 @@ def test_the_examples_in_the_documentation_hold(module: object) -> None:
     # Goff-Gratch values of the Smithsonian Meteorological Tables, which the formula follows within 0.3 %.
     [(0.0, 6.1078), (10.0, 12.272), (20.0, 23.373), (30.0, 42.430), (40.0, 73.777)],
 )
-def test_the_saturation_vapour_pressure_is_that_of_the_tables(temperature: float, hpa: float) -> None:
+def test_saturation_vapour_pressure_matches_the_tables(temperature: float, hpa: float) -> None:
     assert saturation_vapour_pressure(temperature) == pytest.approx(hpa, rel=0.003)
 
 
@@ -52,39 +52,37 @@ def test_saturated_air_is_at_its_dew_point(temperature: float) -> None:
 
 
 @given(celsius, percent, celsius)
-def test_the_dew_point_stays_when_the_air_is_warmed(temperature: float, humidity: float, other: float) -> None:
+def test_warming_does_not_change_the_dew_point(temperature: float, humidity: float, other: float) -> None:
     point = dew_point(temperature, humidity)
     assert dew_point(other, humidity_at(other, point)) == pytest.approx(point, abs=1e-6)
 
 
 @given(celsius, percent)
-def test_air_gets_drier_as_it_is_warmed(temperature: float, humidity: float) -> None:
+def test_warming_lowers_the_relative_humidity(temperature: float, humidity: float) -> None:
     assert humidity_at(temperature + 5, dew_point(temperature, humidity)) < humidity
 
 
 @pytest.mark.parametrize("humidity", [0.0, -1.0, math.nan])
-def test_air_without_vapour_has_no_dew_point(humidity: float) -> None:
+def test_dry_air_has_no_dew_point(humidity: float) -> None:
     with pytest.raises(ValueError, match="has no dew point; it must be above 0"):
         dew_point(20.0, humidity)
 
 
 @given(st.floats(10, 35), st.floats(1, 15), st.floats(1, 40))
-def test_a_factor_found_with_a_thermometer_gives_what_the_thermometer_shows(
-    reference: float, above: float, further: float
-) -> None:
+def test_factor_from_a_reference_returns_the_reference(reference: float, above: float, further: float) -> None:
     raw, cpu = reference + above, reference + above + further
     factor = factor_from_reference(raw, cpu, reference)
     assert without_cpu_heat(raw, cpu, factor) == pytest.approx(reference)
 
 
 @pytest.mark.parametrize(("raw", "cpu", "reference"), [(25, 24, 20), (20, 45, 25), (25, 25, 20)])
-def test_no_factor_is_found_from_readings_that_contradict_it(raw: float, cpu: float, reference: float) -> None:
+def test_contradictory_readings_give_no_factor(raw: float, cpu: float, reference: float) -> None:
     with pytest.raises(ValueError, match="must be warmer than the sensor"):
         factor_from_reference(raw, cpu, reference)
 
 
 @given(st.floats(0, 359.9), st.floats(-80, 80), st.floats(-180, 180))
-def test_the_heading_is_found_however_the_board_is_tilted(yaw: float, pitch: float, roll: float) -> None:
+def test_heading_does_not_depend_on_tilt(yaw: float, pitch: float, roll: float) -> None:
     psi, theta, phi = (math.radians(angle) for angle in (yaw, pitch, roll))
     north, east = 20 * math.cos(psi), -20 * math.sin(psi)
     x, down = north * math.cos(theta) - 45 * math.sin(theta), north * math.sin(theta) + 45 * math.cos(theta)
@@ -94,14 +92,14 @@ def test_the_heading_is_found_however_the_board_is_tilted(yaw: float, pitch: flo
     assert abs(difference) < 1e-6
 
 
-def test_without_gravity_or_a_field_across_it_there_is_no_heading() -> None:
+def test_without_gravity_or_perpendicular_field_there_is_no_heading() -> None:
     with pytest.raises(ValueError, match="an acceleration of exactly 0"):
         heading(Vector(0, 0, 0), Vector(1, 2, 3))
-    with pytest.raises(ValueError, match="no part across gravity"):
+    with pytest.raises(ValueError, match="no component perpendicular to gravity"):
         heading(Vector(0, 0, 1), Vector(0, 0, 45))
 
 
-def test_the_heading_is_the_yaw_that_the_fusion_of_a_real_board_found() -> None:
+def test_heading_matches_the_yaw_of_a_real_boards_fusion() -> None:
     if not RECORDING.is_file():
         pytest.skip(f"no recording: {RECORDING.name} is not in shared/data beside the project")
     differences = []

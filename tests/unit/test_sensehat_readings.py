@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from collectors.core.line_protocol import Metric
 from collectors.sensehat import MEASUREMENTS
-from collectors.sensehat.collector import Lines
-from collectors.sensehat.readings import INVALID, Attitude, Colour, Reading, Stuck, Vector, zeros_removed
+from collectors.sensehat.collector import LineBuilder
+from collectors.sensehat.readings import INVALID, Attitude, Colour, Reading, StuckDetector, Vector, replace_zeros
 from tests.schema_check import violations
 from tests.unit.sensehat_support import fields
 
@@ -37,13 +37,13 @@ class Made:
         self, *, factor: float | None = None, factor_lps25h: float | None = None, stale_after: int = 10
     ) -> None:
         self.refused: list[str] = []
-        self._lines = Lines("pi-1", {}, factor, factor_lps25h, stale_after, self.refused.append)
+        self._lines = LineBuilder("pi-1", {}, factor, factor_lps25h, stale_after, self.refused.append)
 
     def of(self, reading: Reading) -> list[Metric]:
-        return list(self._lines.of(reading, 17))
+        return list(self._lines.build(reading, 17))
 
 
-def test_a_good_reading_makes_four_lines_at_one_time_and_no_complaint() -> None:
+def test_valid_reading_gives_four_lines_at_one_time_without_errors() -> None:
     made = Made()
     metrics = made.of(GOOD)
     assert [(metric.series.measurement, metric.series.tags.get("sensor")) for metric in metrics] == [
@@ -63,7 +63,7 @@ def test_a_good_reading_makes_four_lines_at_one_time_and_no_complaint() -> None:
     assert made.refused == []
 
 
-def test_without_a_factor_nothing_is_compensated() -> None:
+def test_without_a_factor_there_is_no_compensation() -> None:
     line = fields(Made().of(GOOD), "environment", "hts221")
     assert set(line) == {
         "temperature_raw_celsius",
@@ -75,7 +75,7 @@ def test_without_a_factor_nothing_is_compensated() -> None:
     assert line["dew_point_celsius"] == pytest.approx(15.86, abs=0.03)
 
 
-def test_with_a_factor_the_humidity_follows_through_the_dew_point() -> None:
+def test_compensated_humidity_follows_from_the_dew_point() -> None:
     metrics = Made(factor=2.0).of(GOOD)
     line = fields(metrics, "environment", "hts221")
     assert line["temperature_compensated_celsius"] == 20.0
@@ -86,51 +86,51 @@ def test_with_a_factor_the_humidity_follows_through_the_dew_point() -> None:
     assert "temperature_compensated_celsius" not in fields(metrics, "environment", "lps25h")
 
 
-def test_each_sensor_has_a_factor_of_its_own() -> None:
+def test_each_sensor_has_its_own_factor() -> None:
     line = fields(Made(factor_lps25h=4.0).of(GOOD), "environment", "lps25h")
     assert line["temperature_compensated_celsius"] == 22.0
     assert line["compensation_factor"] == 4.0
     assert "humidity_compensated_percent" not in line
 
 
-def test_a_factor_that_cools_below_the_dew_point_is_told_and_gives_no_humidity() -> None:
+def test_factor_that_cools_below_the_dew_point_is_reported_and_gives_no_humidity() -> None:
     made = Made(factor=0.8)
     line = fields(made.of(GOOD), "environment", "hts221")
     assert line["temperature_compensated_celsius"] == 6.5
     assert "humidity_compensated_percent" not in line
     assert made.refused == [
         "the compensated temperature is below the dew point, so the compensation factor is too small for this case; "
-        "humidity_compensated_percent is left out"
+        "humidity_compensated_percent is dropped"
     ]
 
 
-def test_a_factor_without_a_cpu_temperature_is_told() -> None:
+def test_factor_without_a_cpu_temperature_is_reported() -> None:
     made = Made(factor=2.0)
     line = fields(made.of(GOOD._replace(temperature_cpu=None)), "environment", "hts221")
     assert "compensation_factor" not in line
     assert made.refused == [
-        "hts221 has a compensation factor, and there is no CPU temperature to compensate with; see sys_root"
+        "hts221 has a compensation factor, but there is no CPU temperature to compensate with; see sys_root"
     ]
 
 
 @pytest.mark.parametrize(("name", "sensor"), [("humidity", "hts221"), ("pressure", "lps25h")])
-def test_a_zero_of_humidity_or_pressure_is_no_data_and_is_counted(name: str, sensor: str) -> None:
+def test_zero_humidity_or_pressure_is_invalid_and_counted(name: str, sensor: str) -> None:
     made = Made()
     change: dict[str, Any] = {name: 0.0}
     line = fields(made.of(GOOD._replace(**change)), "environment", sensor)
     assert set(line) == {"temperature_raw_celsius", "temperature_cpu_celsius"}
     assert len(made.refused) == 1
-    assert made.refused[0].startswith(f"{sensor} gave no valid {name}_")
+    assert made.refused[0].startswith(f"{sensor} returned no valid {name}_")
 
 
-def test_freezing_point_is_a_temperature_unless_the_rest_of_the_sensor_is_invalid() -> None:
-    cold = zeros_removed(Reading(humidity=80.0, temperature_humidity=0.0, pressure=0.0, temperature_pressure=0.0))
+def test_zero_degrees_is_valid_unless_the_sensor_is_invalid() -> None:
+    cold = replace_zeros(Reading(humidity=80.0, temperature_humidity=0.0, pressure=0.0, temperature_pressure=0.0))
     assert cold.temperature_humidity == 0.0
     assert cold.temperature_pressure is not None
     assert math.isnan(cold.temperature_pressure)
 
 
-def test_a_sensor_that_gives_nothing_valid_has_no_line() -> None:
+def test_sensor_without_valid_values_has_no_line() -> None:
     made = Made()
     metrics = made.of(GOOD._replace(humidity=INVALID, temperature_humidity=INVALID))
     assert fields(metrics, "environment", "hts221") == {}
@@ -141,65 +141,66 @@ def test_a_sensor_that_gives_nothing_valid_has_no_line() -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"humidity": 100.5}, "hts221 gave a humidity_raw_percent outside its range of 0 to 100 percent"),
+        ({"humidity": 100.5}, "hts221 returned a humidity_raw_percent outside its range of 0 to 100 percent"),
         (
             {"temperature_humidity": -41.0},
-            "hts221 gave a temperature_raw_celsius outside its range of -40 to 120 celsius",
+            "hts221 returned a temperature_raw_celsius outside its range of -40 to 120 celsius",
         ),
-        ({"pressure": 259.9}, "lps25h gave a pressure_hpa outside its range of 260 to 1260 hpa"),
+        ({"pressure": 259.9}, "lps25h returned a pressure_hpa outside its range of 260 to 1260 hpa"),
         (
             {"temperature_pressure": -35.0},
-            "lps25h gave a temperature_raw_celsius outside its range of -30 to 105 celsius",
+            "lps25h returned a temperature_raw_celsius outside its range of -30 to 105 celsius",
         ),
-        ({"temperature_cpu": 300.0}, "the CPU gave a temperature_cpu_celsius outside its range of -40 to 125 celsius"),
+        (
+            {"temperature_cpu": 300.0},
+            "the CPU returned a temperature_cpu_celsius outside its range of -40 to 125 celsius",
+        ),
         (
             {"gyro": Vector(0.0, 36.0, 0.0)},
-            "lsm9ds1 gave a gyro_y_radians_per_second outside its range of -34.91 to 34.91",
+            "lsm9ds1 returned a gyro_y_radians_per_second outside its range of -34.91 to 34.91",
         ),
-        ({"pressure": math.inf}, "lps25h gave a pressure_hpa outside its range"),
-        ({"humidity": math.nan}, "hts221 gave no valid humidity_raw_percent"),
-        ({"colour": Colour(1, 2, 70_000, 4, 16)}, "the colour sensor gave a blue outside its range of 0 to 65535"),
+        ({"pressure": math.inf}, "lps25h returned a pressure_hpa outside its range"),
+        ({"humidity": math.nan}, "hts221 returned no valid humidity_raw_percent"),
+        ({"colour": Colour(1, 2, 70_000, 4, 16)}, "the colour sensor returned a blue outside its range of 0 to 65535"),
     ],
 )
-def test_a_value_outside_the_range_of_its_sensor_is_no_data_and_is_counted(
-    change: dict[str, Any], sentence: str
-) -> None:
+def test_value_out_of_range_is_dropped_and_counted(change: dict[str, Any], sentence: str) -> None:
     made = Made()
     metrics = made.of(GOOD._replace(**change))
     assert any(refused.startswith(sentence) for refused in made.refused), made.refused
     assert [each for metric in metrics for each in violations(metric, MEASUREMENTS)] == []
 
 
-def test_a_stale_reading_is_no_data_and_is_counted_until_it_changes() -> None:
+def test_stuck_reading_is_dropped_and_counted_until_it_changes() -> None:
     made = Made(stale_after=3)
     lines = [fields(made.of(GOOD._replace(pressure=1000.0 + n)), "environment", "hts221") for n in range(4)]
     assert [bool(line) for line in lines] == [True, True, False, False]
-    assert len([refused for refused in made.refused if refused.startswith("hts221 gave the very same")]) == 2
+    assert len([refused for refused in made.refused if refused.startswith("hts221 repeats the same")]) == 2
     changed = made.of(GOOD._replace(humidity=45.1, pressure=1005.0))
     assert fields(changed, "environment", "hts221")["humidity_raw_percent"] == 45.1
     assert not [refused for refused in made.refused if refused.startswith("lps25h")]
 
 
-def test_one_axis_that_still_has_noise_keeps_the_whole_imu_from_being_stale() -> None:
+def test_one_noisy_axis_keeps_the_imu_from_being_stuck() -> None:
     made = Made(stale_after=2)
     for number in range(4):
         noisy = GOOD._replace(gyro=Vector(0.0, 0.0, number / 1000))
         assert "pitch_degrees" in fields(made.of(noisy), "imu")
 
 
-def test_the_colour_sensor_may_read_the_same_all_night() -> None:
+def test_constant_colour_is_not_stuck() -> None:
     made = Made(stale_after=2)
     dark = Reading(colour=Colour(0, 0, 0, 0, 16))
     assert [fields(made.of(dark), "colour")["clear"] for _ in range(5)] == [0] * 5
     assert made.refused == []
 
 
-def test_staleness_can_be_left_unwatched() -> None:
-    stuck = Stuck(0)
-    assert [stuck.repeats("hts221", (1.0,)) for _ in range(50)] == [False] * 50
+def test_stuck_detection_can_be_disabled() -> None:
+    stuck = StuckDetector(0)
+    assert [stuck.is_stuck("hts221", (1.0,)) for _ in range(50)] == [False] * 50
 
 
-def test_a_part_that_the_board_does_not_have_is_no_error() -> None:
+def test_missing_sensor_is_not_an_error() -> None:
     made = Made()
     assert made.of(Reading()) == []
     assert made.refused == []
@@ -226,7 +227,7 @@ vectors = st.none() | st.builds(Vector, st.floats(), st.floats(), st.floats())
     ),
     st.none() | st.floats(0.1, 100),
 )
-def test_whatever_is_read_the_lines_are_as_declared(reading: Reading, factor: float | None) -> None:
+def test_any_reading_gives_lines_as_declared(reading: Reading, factor: float | None) -> None:
     for metric in Made(factor=factor, factor_lps25h=factor).of(reading):
         assert metric.fields
         assert list(violations(metric, MEASUREMENTS)) == []

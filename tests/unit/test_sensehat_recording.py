@@ -12,9 +12,9 @@ import pytest
 from collectors.core.api import Polled, Streaming, Unavailable
 from collectors.core.line_protocol import Metric
 from collectors.sensehat import MEASUREMENTS, create
-from collectors.sensehat.collector import SenseHat
+from collectors.sensehat.collector import SenseHatCollector
+from collectors.sensehat.csv_recording import CsvRecording, parse_time
 from collectors.sensehat.recording import Replay, Schedule
-from collectors.sensehat.table import Table, read_time
 from tests.schema_check import violations
 from tests.unit.sensehat_support import START_NS, Bench, fields
 
@@ -62,7 +62,7 @@ def temperatures(metrics: Iterator[Metric]) -> list[tuple[float, float]]:
     ]
 
 
-def test_rows_come_as_they_fall_due(tmp_path: Path, open_in: Open) -> None:
+def test_rows_are_returned_as_they_become_due(tmp_path: Path, open_in: Open) -> None:
     bench = Bench(backend="recording", recording=written(tmp_path, *ROWS))
     made = open_in(bench)
     assert temperatures(iter(made.collect())) == [(0.0, 28.5)]
@@ -74,7 +74,7 @@ def test_rows_come_as_they_fall_due(tmp_path: Path, open_in: Open) -> None:
     assert bench.report.errors == 0
 
 
-def test_at_a_faster_pace_the_rows_of_one_gather_keep_times_of_their_own(tmp_path: Path, open_in: Open) -> None:
+def test_rows_of_one_reading_keep_separate_times_at_a_faster_pace(tmp_path: Path, open_in: Open) -> None:
     bench = Bench(backend="recording", recording=written(tmp_path, *ROWS), pace=20.0)
     made = open_in(bench)
     assert temperatures(iter(made.collect())) == [(0.0, 28.5)]
@@ -82,7 +82,7 @@ def test_at_a_faster_pace_the_rows_of_one_gather_keep_times_of_their_own(tmp_pat
     assert temperatures(iter(made.collect())) == [(0.5, 28.6), (1.0, 28.7)]
 
 
-def test_at_pace_0_each_gather_takes_a_row_and_stamps_it_with_now(tmp_path: Path, open_in: Open) -> None:
+def test_pace_0_returns_one_row_per_reading_with_the_current_time(tmp_path: Path, open_in: Open) -> None:
     bench = Bench(backend="recording", recording=written(tmp_path, *ROWS), pace=0.0)
     made = open_in(bench)
     seen = []
@@ -92,7 +92,7 @@ def test_at_pace_0_each_gather_takes_a_row_and_stamps_it_with_now(tmp_path: Path
     assert seen == [(0.0, 28.5), (1.0, 28.6), (2.0, 28.7)]
 
 
-def test_every_line_is_marked_as_open_in(tmp_path: Path, open_in: Open) -> None:
+def test_every_line_is_tagged_as_replayed(tmp_path: Path, open_in: Open) -> None:
     bench = Bench(backend="recording", recording=written(tmp_path, *ROWS), device="astro-pi")
     lines = list(open_in(bench).collect())
     assert [dict(line.series.tags) for line in lines] == [
@@ -101,18 +101,18 @@ def test_every_line_is_marked_as_open_in(tmp_path: Path, open_in: Open) -> None:
     ]
 
 
-def test_the_end_is_said_once_and_there_is_no_more_data(tmp_path: Path) -> None:
+def test_end_is_logged_once_and_there_is_no_more_data(tmp_path: Path) -> None:
     path = written(tmp_path, *ROWS)
     bench = Bench(backend="recording", recording=path, pace=0.0)
     said: list[str] = []
-    made = SenseHat(bench.context, Replay(bench.context, said.append))
+    made = SenseHatCollector(bench.context, Replay(bench.context, said.append))
     assert [len(list(made.collect())) for _ in range(6)] == [2, 2, 2, 0, 0, 0]
     made.close()
-    assert said == [f"{path}: the recording is at its end, so there is no more data; see the setting repeat"]
+    assert said == [f"{path}: the recording has ended, so there is no more data; see the setting repeat"]
     assert bench.report.errors == 0
 
 
-def test_a_repeated_recording_begins_again_a_step_after_its_end(tmp_path: Path, open_in: Open) -> None:
+def test_repeated_recording_restarts_one_interval_after_its_end(tmp_path: Path, open_in: Open) -> None:
     bench = Bench(backend="recording", recording=written(tmp_path, *ROWS), repeat=True)
     made = open_in(bench)
     bench_lines = temperatures(iter(made.collect()))
@@ -127,12 +127,12 @@ def test_a_repeated_recording_begins_again_a_step_after_its_end(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("pace", [0.0, 1.0])
-def test_a_recording_without_a_row_ends_at_once_even_when_repeated(tmp_path: Path, pace: float, open_in: Open) -> None:
+def test_recording_without_rows_ends_at_once_even_when_repeated(tmp_path: Path, pace: float, open_in: Open) -> None:
     bench = Bench(backend="recording", recording=written(tmp_path), repeat=True, pace=pace)
     assert list(open_in(bench).collect()) == []
 
 
-def test_after_a_long_sleep_what_is_due_comes_in_several_gathers(tmp_path: Path, open_in: Open) -> None:
+def test_rows_due_after_a_suspend_take_several_readings(tmp_path: Path, open_in: Open) -> None:
     rows = [
         f"47,28.5,26.5,{45 + n / 1000},{1013 + n / 1000},2026-01-01 {n // 3600:02}:{n // 60 % 60:02}:{n % 60:02}"
         for n in range(1500)
@@ -144,7 +144,7 @@ def test_after_a_long_sleep_what_is_due_comes_in_several_gathers(tmp_path: Path,
     assert [len(temperatures(iter(made.collect()))) for _ in range(3)] == [1000, 499, 0]
 
 
-def test_an_import_has_every_row_with_its_own_time(tmp_path: Path) -> None:
+def test_import_emits_every_row_with_its_own_time(tmp_path: Path) -> None:
     bench = Bench(backend="recording", recording=written(tmp_path, *ROWS), keep_times=True)
     made = create(bench.context)
     assert isinstance(made, Streaming)
@@ -154,7 +154,7 @@ def test_an_import_has_every_row_with_its_own_time(tmp_path: Path) -> None:
     assert {metric.series.tags["replayed"] for metric in metrics} == {"true"}
 
 
-def test_an_import_stops_between_batches_when_it_is_told_to(tmp_path: Path) -> None:
+def test_import_stops_between_batches_on_shutdown(tmp_path: Path) -> None:
     rows = [
         f"47,28.5,26.5,{45 + n / 1000},{1013 + n / 1000},2026-01-01 00:{n // 60:02}:{n % 60:02}" for n in range(1200)
     ]
@@ -167,24 +167,24 @@ def test_an_import_stops_between_batches_when_it_is_told_to(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("row", "sentence"),
     [
-        ("47.6,warm,26.6,45.35,1013.35,2026-01-01 00:00:10", "temp_h: expected a number, and got 'warm'"),
-        ("47.6,,26.6,45.35,1013.35,2026-01-01 00:00:10", "temp_h: expected a number, and got ''"),
-        ("47.6,28.6,26.6,45.35", "expected 6 cells, and got 4"),
-        ("47.6,28.6,26.6,45.35,1013.35,2026-01-01 00:00:10,1", "expected 6 cells, and got 7"),
+        ("47.6,warm,26.6,45.35,1013.35,2026-01-01 00:00:10", "temp_h: expected a number, got 'warm'"),
+        ("47.6,,26.6,45.35,1013.35,2026-01-01 00:00:10", "temp_h: expected a number, got ''"),
+        ("47.6,28.6,26.6,45.35", "expected 6 cells, got 4"),
+        ("47.6,28.6,26.6,45.35,1013.35,2026-01-01 00:00:10,1", "expected 6 cells, got 7"),
         (
             "47.6,28.6,26.6,45.35,1013.35,yesterday",
-            "time_stamp: expected a time such as 2015-08-20 23:58:30, and got 'yesterday'",
+            "time_stamp: expected a time such as 2015-08-20 23:58:30, got 'yesterday'",
         ),
         (
             "47.6,28.6,26.6,45.35,1013.35,2026-01-01 00:00:00",
-            "time_stamp: expected a time after that of the row before",
+            "time_stamp: expected a time after that of the previous row",
         ),
-        ('47.6,"28.6,26.6,45.35,1013.35,2026-01-01 00:00:10', "expected cells between commas, and got '47.6,\"28.6"),
+        ('47.6,"28.6,26.6,45.35,1013.35,2026-01-01 00:00:10', "expected cells between commas, got '47.6,\"28.6"),
         ("47.6,28\ufffd6,26.6,45.35,1013.35,2026-01-01 00:00:10", "temp_h: expected a number"),
-        ("9" * 20_000, "expected 6 cells, and got 1"),
+        ("9" * 20_000, "expected 6 cells, got 1"),
     ],
 )
-def test_a_malformed_row_is_counted_with_its_line_and_passed_over(
+def test_malformed_row_is_reported_with_its_line_and_skipped(
     tmp_path: Path, row: str, sentence: str, open_in: Open
 ) -> None:
     path = written(tmp_path, ROWS[0], row, ROWS[2])
@@ -195,13 +195,13 @@ def test_a_malformed_row_is_counted_with_its_line_and_passed_over(
     assert first + temperatures(iter(made.collect())) == [(0.0, 28.5), (0.2, 28.7)]
     assert bench.report.errors == 1
     assert bench.errors[0].startswith(f"E! sensehat: {path}, line 3: {sentence}")
-    assert bench.errors[0].endswith("; the row is passed over")
+    assert bench.errors[0].endswith("; the row is skipped")
 
 
 @pytest.mark.parametrize(
     "row", ["47.6,28.6,26.6,45.35,nan,2026-01-01 00:00:10", "47.6,28.6,26.6,45.35,0,2026-01-01 00:00:10"]
 )
-def test_an_invalid_value_in_a_row_costs_that_value_alone(tmp_path: Path, row: str, open_in: Open) -> None:
+def test_invalid_value_in_a_row_only_drops_that_value(tmp_path: Path, row: str, open_in: Open) -> None:
     bench = Bench(backend="recording", recording=written(tmp_path, row), pace=0.0)
     metrics = list(open_in(bench).collect())
     assert fields(metrics, "environment", "lps25h") == {
@@ -211,15 +211,13 @@ def test_an_invalid_value_in_a_row_costs_that_value_alone(tmp_path: Path, row: s
     assert bench.report.errors == 1
 
 
-def test_an_unknown_column_is_told_once_and_passed_over(tmp_path: Path, open_in: Open) -> None:
+def test_unknown_column_is_reported_once_and_ignored(tmp_path: Path, open_in: Open) -> None:
     path = written(tmp_path, *(f"{row},7" for row in ROWS), header=f"{HEADER},wind")
     bench = Bench(backend="recording", recording=path, pace=0.0)
     made = open_in(bench)
     assert [len(list(made.collect())) for _ in range(3)] == [2, 2, 2]
     assert bench.report.errors == 1
-    assert bench.errors[0].startswith(
-        f"E! sensehat: {path}, line 1: unknown column wind is passed over; known are temp_h"
-    )
+    assert bench.errors[0].startswith(f"E! sensehat: {path}, line 1: unknown column wind is ignored; known are temp_h")
 
 
 @pytest.mark.parametrize(
@@ -230,39 +228,39 @@ def test_an_unknown_column_is_told_once_and_passed_over(tmp_path: Path, open_in:
             "line 1: the column pressure is missing; expected temp_h, temp_p, humidity",
         ),
         (f"{HEADER},pitch,yaw", "line 1: the column roll is missing"),
-        (f"{HEADER},humidity", "line 1: the column humidity is there twice"),
+        (f"{HEADER},humidity", "line 1: the column humidity is duplicated"),
         ('"temp_h', "line 1: expected cells between commas"),
     ],
 )
-def test_a_recording_without_the_columns_it_needs_cannot_start(tmp_path: Path, header: str, sentence: str) -> None:
+def test_recording_without_required_columns_cannot_start(tmp_path: Path, header: str, sentence: str) -> None:
     path = written(tmp_path, header=header)
     with pytest.raises(Unavailable) as raised:
         create(Bench(backend="recording", recording=path).context)
     assert str(raised.value).startswith(f"{path}, {sentence}")
 
 
-def test_a_missing_file_cannot_start(tmp_path: Path) -> None:
-    with pytest.raises(Unavailable, match=r"none\.csv: there is no such recording; name a CSV or CSV\.gz"):
+def test_missing_file_cannot_start(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match=r"none\.csv: there is no such recording; name a CSV or CSV\.gz file"):
         create(Bench(backend="recording", recording=str(tmp_path / "none.csv")).context)
 
 
-def test_a_folder_in_the_place_of_the_file_cannot_start(tmp_path: Path) -> None:
+def test_folder_instead_of_a_file_cannot_start(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match=r"the recording cannot be read: .*Is a directory"):
         create(Bench(backend="recording", recording=str(tmp_path)).context)
 
 
-def test_an_empty_file_cannot_start(tmp_path: Path) -> None:
+def test_empty_file_cannot_start(tmp_path: Path) -> None:
     (tmp_path / "empty.csv").touch()
     with pytest.raises(Unavailable, match=r"empty\.csv: the recording is empty; expected a first line"):
         create(Bench(backend="recording", recording=str(tmp_path / "empty.csv")).context)
 
 
-def test_the_recording_backend_without_a_file_says_which_setting_names_it() -> None:
+def test_recording_backend_without_a_file_names_the_setting() -> None:
     with pytest.raises(Unavailable, match="set SENSETIG_SENSEHAT_RECORDING"):
         create(Bench(backend="recording").context)
 
 
-def test_a_compressed_recording_is_known_by_its_content(tmp_path: Path, open_in: Open) -> None:
+def test_compressed_recording_is_recognised_by_its_content(tmp_path: Path, open_in: Open) -> None:
     path = tmp_path / "recording"
     path.write_bytes(gzip.compress(("\n".join((HEADER, *ROWS)) + "\n").encode()))
     bench = Bench(backend="recording", recording=str(path), pace=0.0)
@@ -270,7 +268,7 @@ def test_a_compressed_recording_is_known_by_its_content(tmp_path: Path, open_in:
     assert [len(list(made.collect())) for _ in range(4)] == [2, 2, 2, 0]
 
 
-def test_a_compressed_recording_that_is_cut_short_ends_there_and_is_counted(tmp_path: Path) -> None:
+def test_truncated_compressed_recording_ends_there_and_is_counted(tmp_path: Path) -> None:
     path = tmp_path / "cut.csv.gz"
     rows = [
         f"47,28.5,26.5,{45 + n / 1000},{1013 + n / 777},2026-01-01 00:{n // 60:02}:{n % 60:02}" for n in range(3000)
@@ -278,26 +276,26 @@ def test_a_compressed_recording_that_is_cut_short_ends_there_and_is_counted(tmp_
     whole = gzip.compress("\n".join((HEADER, *rows)).encode())
     path.write_bytes(whole[: len(whole) // 2])
     refused: list[str] = []
-    table = Table(str(path), refused.append)
+    table = CsvRecording(str(path), refused.append)
     count = sum(1 for _ in table.rows())
     table.close()
     assert 1000 < count < 2000
     assert len(refused) == 1
-    assert refused[0].startswith(f"{path}: the recording breaks off after line {count + 1}: ")
+    assert refused[0].startswith(f"{path}: the recording is truncated after line {count + 1}: ")
 
 
-def test_a_compressed_recording_that_is_cut_in_its_first_bytes_cannot_start(tmp_path: Path) -> None:
+def test_compressed_recording_truncated_in_its_first_bytes_cannot_start(tmp_path: Path) -> None:
     path = tmp_path / "cut.csv.gz"
     path.write_bytes(gzip.compress(HEADER.encode())[:12])
     with pytest.raises(Unavailable, match="the recording cannot be read"):
-        Table(str(path), pytest.fail)
+        CsvRecording(str(path), pytest.fail)
 
 
-def test_spreadsheets_may_quote_and_mark_the_text_and_end_lines_their_way(tmp_path: Path) -> None:
+def test_spreadsheet_quotes_byte_order_marks_and_line_ends_are_accepted(tmp_path: Path) -> None:
     path = tmp_path / "sheet.csv"
     quoted = ",".join(f'"{name}"' for name in HEADER.split(","))
     path.write_bytes(b"\xef\xbb\xbf" + "\r\n".join((quoted, *ROWS, "")).encode())
-    table = Table(str(path), pytest.fail)
+    table = CsvRecording(str(path), pytest.fail)
     assert [row.reading.temperature_cpu for row in table.rows()] == [47.5, 47.6, 47.7]
     table.close()
 
@@ -306,18 +304,18 @@ def test_spreadsheets_may_quote_and_mark_the_text_and_end_lines_their_way(tmp_pa
     ("text", "seconds"),
     [("1970-01-02 00:00:00", 86_400.0), ("1970-01-01T02:00:00.25+02:00", 0.25), ("1970-01-01T00:00:10Z", 10.0)],
 )
-def test_a_time_is_utc_unless_it_says_otherwise(text: str, seconds: float) -> None:
-    assert read_time("time_stamp", text) == seconds * 1e9
+def test_time_is_utc_by_default(text: str, seconds: float) -> None:
+    assert parse_time("time_stamp", text) == seconds * 1e9
 
 
-def test_a_schedule_keeps_the_gaps_of_the_recording() -> None:
+def test_schedule_keeps_the_intervals_of_the_recording() -> None:
     schedule = Schedule(10.0, 1000)
     assert [schedule.due(recorded) for recorded in (500, 600, 600, 590, 1600)] == [1000, 1010, None, None, 1110]
 
 
 @pytest.mark.skipif(not REAL.is_file(), reason=f"no recording: {REAL.name} is not in shared/data beside the project")
 @pytest.mark.parametrize(("factor", "humidities", "refused"), [(None, 0, 0), (1.0, 20_865, 3739)])
-def test_of_the_flight_units_recording_every_row_is_valid_and_a_factor_too_small_is_refused(
+def test_flight_recording_is_valid_and_too_small_a_factor_is_rejected(
     factor: float | None, humidities: int, refused: int
 ) -> None:
     bench = Bench(backend="recording", recording=str(REAL), keep_times=True, compensation_factor=factor)
@@ -337,8 +335,8 @@ def test_of_the_flight_units_recording_every_row_is_valid_and_a_factor_too_small
 
 
 @pytest.mark.skipif(not REAL.is_file(), reason=f"no recording: {REAL.name} is not in shared/data beside the project")
-def test_a_recording_is_never_in_memory_as_a_whole() -> None:
-    table = Table(str(REAL), pytest.fail)
+def test_recording_is_never_held_in_memory_as_a_whole() -> None:
+    table = CsvRecording(str(REAL), pytest.fail)
     tracemalloc.start()
     rows = sum(1 for _ in table.rows())
     _, peak = tracemalloc.get_traced_memory()

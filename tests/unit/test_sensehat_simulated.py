@@ -1,4 +1,4 @@
-"""The simulated room: a pure function of seed and time, and a plausible one."""
+"""The simulated room: a pure and plausible function of seed and time."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from collectors.sensehat import MEASUREMENTS, create
 from collectors.sensehat.orientation import heading
 from collectors.sensehat.psychrometrics import dew_point, humidity_at, without_cpu_heat
 from collectors.sensehat.readings import Attitude, Reading, Vector
-from collectors.sensehat.world import (
+from collectors.sensehat.simulated import (
     DAY,
     FACTOR_HTS221,
     FACTOR_LPS25H,
     FIELD_DOWN,
     FIELD_HORIZONTAL,
     HOUR,
-    people,
-    room,
-    sense,
-    sun_height,
+    occupancy,
+    read_sensors,
+    room_state,
+    sun_elevation_sine,
 )
 from tests.schema_check import violations
 from tests.unit.sensehat_support import START_NS, Bench, fields
@@ -43,7 +43,7 @@ times_ns = st.integers(1_577_836_800 * 10**9, 2_208_988_800 * 10**9)
 
 
 def at(seed: int, seconds: float) -> Reading:
-    return sense(seed, round(seconds * 1e9))
+    return read_sensors(seed, round(seconds * 1e9))
 
 
 def value(number: float | None) -> float:
@@ -60,42 +60,44 @@ def imu(reading: Reading) -> tuple[Attitude, Vector, Vector, Vector]:
 
 
 def test_two_processes_with_one_seed_agree() -> None:
-    code = f"from collectors.sensehat.world import sense; print(sense(7, {START_NS}))"
+    code = f"from collectors.sensehat.simulated import read_sensors; print(read_sensors(7, {START_NS}))"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
-    assert said == str(sense(7, START_NS))
+    assert said == str(read_sensors(7, START_NS))
 
 
 def test_another_seed_is_another_room() -> None:
-    assert sense(1, START_NS) != sense(2, START_NS)
+    assert read_sensors(1, START_NS) != read_sensors(2, START_NS)
 
 
-def test_within_a_conversion_the_reading_stays_and_with_the_next_it_changes() -> None:
+def test_reading_changes_with_each_conversion_only() -> None:
     start = START_NS // 80_000_000 * 80_000_000
-    assert sense(1, start) == sense(1, start + 79_999_999)
-    assert sense(1, start) != sense(1, start + 80_000_000)
+    assert read_sensors(1, start) == read_sensors(1, start + 79_999_999)
+    assert read_sensors(1, start) != read_sensors(1, start + 80_000_000)
 
 
 @settings(max_examples=40)
 @given(seeds, times_ns)
 @example(123, 2_196_112_520_000_000_000)  # a damp evening, and a processor that has just become busy
-def test_at_any_time_every_value_is_as_declared_and_none_is_refused(seed: int, time_ns: int) -> None:
+def test_at_any_time_every_value_is_as_declared_and_valid(seed: int, time_ns: int) -> None:
     bench = Bench(backend="simulated", seed=seed, compensation_factor=FACTOR_HTS221)
     bench.now_ns = time_ns
     made = create(bench.context)
     assert isinstance(made, Polled)
     metrics = list(made.collect())
     assert len(metrics) == 4
-    assert people(seed, time_ns / 1e9) >= 0
+    assert occupancy(seed, time_ns / 1e9) >= 0
     assert bench.report.errors == 0
     assert [each for metric in metrics for each in violations(metric, MEASUREMENTS)] == []
     assert {metric.series.tags.get("simulated") for metric in metrics} == {"true"}
 
 
-def test_the_sun_stands_as_high_as_it_does_in_cambridge() -> None:
-    noon = math.degrees(math.asin(sun_height(SUMMER + 6 * DAY + 12 * HOUR)))
+def test_sun_elevation_is_that_of_cambridge() -> None:
+    noon = math.degrees(math.asin(sun_elevation_sine(SUMMER + 6 * DAY + 12 * HOUR)))
     assert noon == pytest.approx(90 - 52.2 + 23.4, abs=0.3)
-    assert math.degrees(math.asin(sun_height(WINTER + 7 * DAY + 12 * HOUR))) == pytest.approx(90 - 52.2 - 23.4, abs=0.3)
-    assert sun_height(WINTER) < 0
+    assert math.degrees(math.asin(sun_elevation_sine(WINTER + 7 * DAY + 12 * HOUR))) == pytest.approx(
+        90 - 52.2 - 23.4, abs=0.3
+    )
+    assert sun_elevation_sine(WINTER) < 0
 
 
 def test_light_follows_the_sun_and_a_lamp_lights_the_evening() -> None:
@@ -112,33 +114,33 @@ def test_light_follows_the_sun_and_a_lamp_lights_the_evening() -> None:
 def test_people_are_out_on_a_working_day_and_in_at_the_weekend() -> None:
     for week in range(8):
         monday = SUMMER + 7 * week * DAY
-        assert people(1, monday + 13 * HOUR) == pytest.approx(0, abs=1e-3)
-        assert people(1, monday + 20 * HOUR) >= 0.9
-        assert people(1, monday + 6 * DAY + 13 * HOUR) >= 0.9
-        assert people(1, monday + 3 * HOUR) == pytest.approx(0, abs=1e-3)
+        assert occupancy(1, monday + 13 * HOUR) == pytest.approx(0, abs=1e-3)
+        assert occupancy(1, monday + 20 * HOUR) >= 0.9
+        assert occupancy(1, monday + 6 * DAY + 13 * HOUR) >= 0.9
+        assert occupancy(1, monday + 3 * HOUR) == pytest.approx(0, abs=1e-3)
 
 
 def test_people_make_the_room_warmer_and_damper() -> None:
-    noons, evenings = ([room(1, WINTER + day * DAY + hour * HOUR) for day in range(5)] for hour in (14, 21))
+    noons, evenings = ([room_state(1, WINTER + day * DAY + hour * HOUR) for day in range(5)] for hour in (14, 21))
     assert statistics.mean(each.temperature for each in evenings) > statistics.mean(each.temperature for each in noons)
     damp = [dew_point(each.temperature, each.humidity) for each in (*noons, *evenings)]
     assert statistics.mean(damp[5:]) > statistics.mean(damp[:5]) + 0.5
 
 
 def test_weather_changes_over_days_and_not_over_minutes() -> None:
-    hourly = [room(1, SUMMER + hour * HOUR).pressure for hour in range(24 * 60)]
+    hourly = [room_state(1, SUMMER + hour * HOUR).pressure for hour in range(24 * 60)]
     assert 3 < statistics.stdev(hourly) < 15
     assert 960 < min(hourly) < max(hourly) < 1060
     assert max(abs(after - before) for before, after in itertools.pairwise(hourly)) < 3
 
 
-def test_the_cpu_warms_up_with_its_work_and_warms_the_sensors() -> None:
+def test_cpu_load_warms_the_cpu_and_the_sensors() -> None:
     idle, busy = WINTER + 2.9 * HOUR, WINTER + 3.35 * HOUR
-    assert room(1, busy).cpu > room(1, idle).cpu + 8
+    assert room_state(1, busy).cpu > room_state(1, idle).cpu + 8
     assert value(at(1, busy).temperature_humidity) > value(at(1, idle).temperature_humidity) + 2
 
 
-def test_the_lps25h_reads_some_2_degrees_below_the_hts221() -> None:
+def test_lps25h_reads_about_2_degrees_below_the_hts221() -> None:
     below = []
     for hour in range(48):
         reading = at(1, SUMMER + hour * HOUR)
@@ -147,11 +149,11 @@ def test_the_lps25h_reads_some_2_degrees_below_the_hts221() -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_compensation_finds_the_air_of_the_room_again(seed: int) -> None:
+def test_compensation_recovers_the_room_temperature(seed: int) -> None:
     warm, damp, pressure_side = [], [], []
     for number in range(600):
         seconds = SUMMER + number * 1013  # no multiple of the quarter of an hour at which the CPU's jobs run
-        truth, reading = room(seed, seconds), at(seed, seconds)
+        truth, reading = room_state(seed, seconds), at(seed, seconds)
         raw, cpu = value(reading.temperature_humidity), value(reading.temperature_cpu)
         found = without_cpu_heat(raw, cpu, FACTOR_HTS221)
         warm.append(found - truth.temperature)
@@ -163,7 +165,7 @@ def test_compensation_finds_the_air_of_the_room_again(seed: int) -> None:
         assert abs(statistics.mean(errors)) < bound
 
 
-def test_the_imu_rests_in_gravity_and_in_the_earths_field() -> None:
+def test_imu_at_rest_measures_gravity_and_the_earths_field() -> None:
     for seed in range(20):
         attitude, acceleration, gyro, magnetic = imu(at(seed, SUMMER))
         assert math.hypot(*acceleration) == pytest.approx(1, abs=0.005)
@@ -172,7 +174,7 @@ def test_the_imu_rests_in_gravity_and_in_the_earths_field() -> None:
         assert abs((heading(acceleration, magnetic) - attitude.yaw + 180) % 360 - 180) < 3
 
 
-def test_values_are_multiples_of_what_the_sensors_resolve() -> None:
+def test_values_are_multiples_of_the_sensors_resolution() -> None:
     reading = at(1, SUMMER)
     for number, steps in (
         (reading.humidity, 256),
@@ -183,7 +185,7 @@ def test_values_are_multiples_of_what_the_sensors_resolve() -> None:
         assert value(number) * steps == pytest.approx(round(value(number) * steps), abs=1e-4)
 
 
-def test_a_simulated_board_is_never_taken_as_stuck() -> None:
+def test_simulated_board_is_never_stuck() -> None:
     bench = Bench(backend="simulated", stale_after=3)
     made = create(bench.context)
     assert isinstance(made, Polled)
@@ -193,7 +195,7 @@ def test_a_simulated_board_is_never_taken_as_stuck() -> None:
     assert bench.report.errors == 0
 
 
-def test_a_day_goes_by_in_a_minute_at_its_pace_from_its_start() -> None:
+def test_pace_plays_a_day_in_a_minute_from_its_start() -> None:
     bench = Bench(backend="simulated", start="2026-06-15T00:00", pace=1440.0, seed=4)
     made = create(bench.context)
     assert isinstance(made, Polled)
@@ -205,11 +207,11 @@ def test_a_day_goes_by_in_a_minute_at_its_pace_from_its_start() -> None:
     assert fields(metrics, "environment", "lps25h")["pressure_hpa"] == at(4, SUMMER + 12 * HOUR).pressure
 
 
-def test_a_start_that_is_no_time_cannot_start() -> None:
-    with pytest.raises(Unavailable, match=r"the setting start: expected a time such as .* and got 'noon'"):
+def test_invalid_start_time_cannot_start() -> None:
+    with pytest.raises(Unavailable, match=r"the setting start: expected a time such as .*, got 'noon'"):
         create(Bench(backend="simulated", start="noon").context)
 
 
-def test_a_simulation_that_would_stand_still_cannot_start() -> None:
-    with pytest.raises(Unavailable, match="the setting pace is 0, which is for recordings alone"):
+def test_simulation_with_pace_0_cannot_start() -> None:
+    with pytest.raises(Unavailable, match="the setting pace is 0, which is only valid for recordings"):
         create(Bench(backend="simulated", pace=0.0).context)

@@ -92,7 +92,7 @@ def test_a_recording_is_played_and_marked_as_replayed(tmp_path: Path) -> None:
     metrics = list(decode_lines(ran.stdout))
     assert len(metrics) == 2 * 2 * 2
     assert {metric.series.tags["replayed"] for metric in metrics} == {"true"}
-    assert "line 3: expected 5 cells, and got 1; the row is passed over" in " ".join(ran.stderr.split())
+    assert "line 3: expected 5 cells, got 1; the row is skipped" in " ".join(ran.stderr.split())
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_a_recording_is_played_and_marked_as_replayed(tmp_path: Path) -> None:
         (
             ("--recording", "nothing.csv"),
             1,
-            "Error: nothing.csv: there is no such recording; name a CSV or CSV.gz with --recording",
+            "Error: nothing.csv: there is no such recording; name a CSV or CSV.gz file with --recording",
         ),
         (("--speed", "0"), 1, "Error: as fast as it goes needs an end: say how much with --messages or --for"),
         (

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from collectors.core.line_protocol import Metric
 from collectors.messaging.parsers import Rejection, read_message
 from collectors.sensehat import MEASUREMENTS
-from collectors.sensehat.world import sense
+from collectors.sensehat.simulated import read_sensors
 from sensetig.simulator import SimulatorError
 from sensetig.simulator.device import BROKEN, Device, Fault, Message, Status
 from sensetig.simulator.drive import Plan, slots
@@ -100,7 +100,7 @@ def test_a_room_between_two_computed_states_is_what_the_world_itself_says_to_a_h
     device, world = Device(1, 1, load("perfect"), START, {}), World()
     for seconds in range(0, 30, 3):
         near = world.reading(device, 0, START + seconds * SECOND)
-        exact = sense(device.seed, START + seconds * SECOND)
+        exact = read_sensors(device.seed, START + seconds * SECOND)
         assert near.temperature_humidity == pytest.approx(exact.temperature_humidity, abs=0.02)
         assert near.pressure == pytest.approx(exact.pressure, abs=0.01)
 

@@ -1,4 +1,4 @@
-"""What the fleet's values say, and how that is shown on wide and narrow terminals."""
+"""How `sensetig status` judges devices, and shows them on wide and narrow terminals."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from sensetig.__main__ import main
-from sensetig.fleet.devices import ACT, GOOD, LOOK, Device, Limits, as_plain, in_service, judge, ordered
+from sensetig.fleet.devices import Device, Limits, as_plain, in_service, judge, ordered
 from sensetig.fleet.table import heading, table
+from sensetig.policy import ACT, GOOD, LOOK
 
 LIMITS = Limits(60, 600)
 WELL = Device("pi-a", 3.0, 45.0, 12.0, 40.0, False, False, False, False, 1200, "0.1.0")
@@ -66,10 +67,10 @@ def test_what_needs_action_stands_first() -> None:
 
 def test_colour_is_not_the_only_sign() -> None:
     text = shown(160, WELL, WELL._replace(name="weak", under_voltage=True), WELL._replace(name="old", age_seconds=61))
-    assert "3 devices: ✖ 1 to act on  ▲ 1 to look at  ● 1 well" in text
+    assert "3 devices: ✖ 1 to act on  ▲ 1 to check  ● 1 ok" in text
     assert "✖ act" in text
     assert "▲ look" in text
-    assert "● well" in text
+    assert "● ok" in text
     assert "too low" in text
 
 

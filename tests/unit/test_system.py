@@ -278,3 +278,27 @@ def test_processors_that_come_and_go_are_counted_anew(machine: Path) -> None:
     write(machine / "sys/devices/system/cpu", {"online": "0-2\n", "cpu2/topology/core_cpus_list": "1-2\n"})
     (machine / "sys/devices/system/cpu/cpu1/topology/core_cpus_list").write_text("1-2\n")
     assert counted() == (3, 2)
+
+
+def test_the_interval_is_the_time_since_the_sample_before(machine: Path) -> None:
+    part = system.host.Host(str(machine / "proc"), str(machine / "sys"), system.host.Users(str(machine / "none"), list))
+
+    def interval(uptime: str) -> object:
+        (machine / "proc/uptime").write_text(f"{uptime} 0.00\n")
+        (metric,) = part.read(0)
+        return metric.fields.get("interval_seconds")
+
+    assert [interval(uptime) for uptime in ("100.00", "110.04", "1910.04", "1910.04")] == [None, 10.0, 1800.0, None]
+
+
+def test_each_start_of_a_machine_has_a_number_from_which_nothing_can_be_read(tmp_path: Path) -> None:
+    boot_id = tmp_path / "boot_id"
+    assert system.host.boot_number(str(boot_id)) == {}
+    numbers = set()
+    for text in ("3f0c6c1e-52a1-4c07-9d0a-5b9c7b1c1f6a", "7cdd6a9e-0a11-4e6a-8a3c-b9d5c6a4f0e2"):
+        boot_id.write_text(f"{text}\n")
+        number = system.host.boot_number(str(boot_id))["boot_number"]
+        assert system.host.MEASUREMENT.field("boot_number").admits(number)
+        assert number == system.host.boot_number(str(boot_id))["boot_number"]
+        numbers.add(number)
+    assert len(numbers) == 2

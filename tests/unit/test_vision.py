@@ -12,26 +12,29 @@ from collectors.core.api import Context, NotApplicable, Unavailable
 from collectors.core.errors import ErrorReporter
 from collectors.core.line_protocol import Metric, encode
 from collectors.core.settings import Values
-from collectors.vision.collector import MAX_CAMERAS, MAX_LABELS, Plan, Vision
-from collectors.vision.engines import MAX_DETECTIONS, BadPicture, Box, Detection, Failed, chosen
+from collectors.vision.collector import MAX_CAMERAS, MAX_LABELS, VisionCollector
+from collectors.vision.engines import MAX_DETECTIONS, Box, Detection, EngineError, InvalidImage, select_detections
 from collectors.vision.retry_queue import RetryQueue
+from collectors.vision.settings import Config, load_config
 from tests.schema_check import violations
 from tests.unit import vision_support as support
 from tests.unit.vision_support import Given, Scripted, detections, message, statuses
 
-PLAN = Plan()
+CONFIG = Config()
 PERSON = Detection("person", 0.9, Box(10, 20, 30, 40))
 
 
 class Run:
     """A run of the collector over some messages, with its errors, and a clock that moves a second with each look."""
 
-    def __init__(self, engine: Scripted, source: Given, kept: RetryQueue | None = None, plan: Plan = PLAN) -> None:
+    def __init__(self, engine: Scripted, source: Given, kept: RetryQueue | None = None, plan: Config = CONFIG) -> None:
         self.errors: list[str] = []
         self.now = 0.0
         self.source = source
         report = ErrorReporter("vision", self.errors.append)
-        self.vision = Vision(engine, source, kept, plan, report, device="pi", timer=self.clock, stopwatch=lambda: 0.0)
+        self.vision = VisionCollector(
+            engine, source, kept, plan, report, device="pi", timer=self.clock, stopwatch=lambda: 0.0
+        )
 
     def clock(self) -> float:
         self.now += 1
@@ -48,7 +51,7 @@ def keep(tmp_path: Path) -> RetryQueue:
     return RetryQueue(str(tmp_path / "kept"), 10_000_000, 7, lambda: support.TIME_NS)
 
 
-def test_what_is_in_a_picture_is_a_point_each_at_the_time_of_the_event() -> None:
+def test_each_detection_is_a_point_at_the_time_of_the_event() -> None:
     run = Run(Scripted([PERSON, Detection("dog", 0.6)]), Given([message()]))
     person, dog = detections(run.run())
     assert dict(person.series.tags) == {"camera": "hall", "label": "person", "model": "scripted"}
@@ -65,7 +68,7 @@ def test_what_is_in_a_picture_is_a_point_each_at_the_time_of_the_event() -> None
     assert run.errors == []
 
 
-def test_three_people_in_a_picture_are_three_points_the_surest_at_the_time_itself() -> None:
+def test_three_people_in_an_image_are_three_points_the_most_confident_first() -> None:
     sure, less, least = (Detection("person", confidence) for confidence in (0.9, 0.8, 0.7))
     metrics = detections(Run(Scripted([least, sure, less]), Given([message()])).run())
     assert [(metric.fields["confidence"], (metric.time_ns or 0) - support.TIME_NS) for metric in metrics] == [
@@ -75,7 +78,7 @@ def test_three_people_in_a_picture_are_three_points_the_surest_at_the_time_itsel
     ]
 
 
-def test_the_same_picture_gives_the_same_lines_so_that_nothing_is_counted_twice_in_the_database() -> None:
+def test_same_image_gives_the_same_lines_so_that_the_database_stores_them_once() -> None:
     boxes = [Detection("person", 0.7, Box(left, 0, 10, 10)) for left in (30, 10, 20)]
     lines = [
         [encode(metric) for metric in detections(Run(Scripted(found), Given([message()])).run())]
@@ -84,32 +87,32 @@ def test_the_same_picture_gives_the_same_lines_so_that_nothing_is_counted_twice_
     assert lines[0] == lines[1]
 
 
-def test_what_is_below_the_threshold_or_not_asked_for_does_not_count() -> None:
+def test_detections_below_the_threshold_or_with_other_labels_are_dropped() -> None:
     found = [Detection("person", 0.9), Detection("person", 0.4), Detection("dog", 0.9)]
-    assert chosen(found, 0.5, frozenset({"person"})) == [Detection("person", 0.9)]
-    assert len(chosen(found * 100, 0.0, frozenset())) == MAX_DETECTIONS
+    assert select_detections(found, 0.5, frozenset({"person"})) == [Detection("person", 0.9)]
+    assert len(select_detections(found * 100, 0.0, frozenset())) == MAX_DETECTIONS
 
 
-def test_a_picture_of_another_machine_has_that_machine_as_its_host() -> None:
+def test_image_of_another_machine_has_that_machine_as_its_host() -> None:
     (metric,) = detections(Run(Scripted([PERSON]), Given([message()], device="garden-pi")).run())
     assert metric.series.tags["host"] == "garden-pi"
 
 
 @pytest.mark.parametrize("device", ["x" * 40_000, "a\x00b"])
-def test_a_device_that_cannot_be_a_host_is_refused(device: str) -> None:
+def test_invalid_device_is_rejected(device: str) -> None:
     run = Run(Scripted([PERSON]), Given([message()], device=device))
     assert statuses(run.run())["refused"] == 1
-    assert run.errors == ["E! vision: a topic names no device in printable text of at most 200 signs"]
+    assert run.errors == ["E! vision: a topic has no valid device; it must be printable text of at most 200 characters"]
 
 
-def test_a_simulated_picture_gives_simulated_detections() -> None:
+def test_simulated_image_gives_simulated_detections() -> None:
     (metric,) = detections(Run(Scripted([PERSON]), Given([message(simulated=True)])).run())
     assert metric.series.tags["simulated"] == "true"
 
 
-def test_each_outcome_is_counted_and_every_message_is_let_go_of() -> None:
+def test_each_outcome_is_counted_and_every_message_is_acknowledged() -> None:
     good, other, third, fourth = (message(camera=name) for name in ("a", "b", "c", "d"))
-    engine = Scripted([PERSON], [], BadPicture("a picture cannot be decoded"), Failed("it is down"))
+    engine = Scripted([PERSON], [], InvalidImage("an image cannot be decoded"), EngineError("it is down"))
     run = Run(engine, Given([good, b"nonsense", good, other, third, fourth]))
     status = statuses(run.run())
     assert status == {
@@ -123,13 +126,13 @@ def test_each_outcome_is_counted_and_every_message_is_let_go_of() -> None:
     }
     assert run.errors == [
         "E! vision: a message is not JSON",
-        "E! vision: a picture cannot be decoded",
+        "E! vision: an image cannot be decoded",
         "E! vision: it is down",
     ]
     assert run.source.dealt_with == [0, 1, 2, 3, 4, 5]
 
 
-def test_a_message_is_let_go_of_only_after_its_points_were_taken() -> None:
+def test_message_is_acknowledged_only_after_its_points_were_taken() -> None:
     run = Run(Scripted([PERSON]), Given([message()]))
     stream = run.vision.stream(support.never)
     assert detections(next(stream))
@@ -138,11 +141,11 @@ def test_a_message_is_let_go_of_only_after_its_points_were_taken() -> None:
     assert run.source.dealt_with == [0]
 
 
-def test_a_picture_that_the_engine_fails_on_is_kept_and_seen_later(tmp_path: Path) -> None:
+def test_failed_image_is_stored_and_retried_later(tmp_path: Path) -> None:
     kept = keep(tmp_path)
     source = Given([message(), message(camera="door")], device="garden")
     source.keep_open = True
-    run = Run(Scripted(Failed("it is down"), [PERSON]), source, kept, Plan(keep_retry_seconds=20))
+    run = Run(Scripted(EngineError("it is down"), [PERSON]), source, kept, Config(keep_retry_seconds=20))
 
     seen: list[Metric] = []
 
@@ -158,7 +161,7 @@ def test_a_picture_that_the_engine_fails_on_is_kept_and_seen_later(tmp_path: Pat
     assert list((tmp_path / "kept").iterdir()) == []
 
 
-def test_what_is_kept_waits_while_the_engine_is_not_available(tmp_path: Path) -> None:
+def test_retry_queue_waits_while_the_engine_is_unavailable(tmp_path: Path) -> None:
     kept = keep(tmp_path)
     kept.add(b"garden\n" + message())
     engine = Scripted([PERSON])
@@ -172,11 +175,11 @@ def test_what_is_kept_waits_while_the_engine_is_not_available(tmp_path: Path) ->
     assert (status["kept"], status["breaker_open"]) == (1, True)
 
 
-def test_a_picture_that_can_be_neither_seen_nor_kept_stays_in_the_queue_and_is_tried_again(tmp_path: Path) -> None:
+def test_image_that_can_be_neither_processed_nor_stored_is_held_and_retried(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     kept = RetryQueue(str(tmp_path / "kept"), 1000, 7, lambda: support.TIME_NS)
     (tmp_path / "kept").write_text("a file where the folder should be")
-    engine = Scripted(Failed("it is down"), Failed("it is down"), [PERSON])
+    engine = Scripted(EngineError("it is down"), EngineError("it is down"), [PERSON])
     source = Given([message(), message(camera="door")])
     source.keep_open = True
     run = Run(engine, source, kept)
@@ -186,29 +189,29 @@ def test_a_picture_that_can_be_neither_seen_nor_kept_stays_in_the_queue_and_is_t
         if engine.looked < 3:
             assert source.dealt_with == []
     assert [metric.series.tags["camera"] for metric in detections(metrics)] == ["hall", "door"]
-    assert any("cannot be kept for later" in sentence for sentence in run.errors)
+    assert any("cannot be stored for a retry" in sentence for sentence in run.errors)
 
 
-def test_an_engine_that_stumbles_over_a_picture_does_not_stop_the_rest(tmp_path: Path) -> None:
+def test_engine_that_fails_on_an_image_continues_with_the_next(tmp_path: Path) -> None:
     run = Run(
         Scripted(ZeroDivisionError("by zero"), [PERSON]), Given([message(), message(camera="door")]), keep(tmp_path)
     )
     metrics = run.run()
     assert len(detections(metrics)) == 1
     assert statuses(metrics)["kept"] == 1
-    assert run.errors == ["E! vision: the engine stumbles over a picture: ZeroDivisionError: by zero"]
+    assert run.errors == ["E! vision: the engine failed on an image: ZeroDivisionError: by zero"]
 
 
-def test_any_number_of_labels_makes_a_bounded_number_of_series() -> None:
+def test_number_of_label_series_is_bounded() -> None:
     many = [[Detection(f"label {number}", 0.9)] for number in range(MAX_LABELS + 5)]
     run = Run(Scripted(*many), Given([message(event_id=f"e{number}") for number in range(len(many))]))
     labels = {metric.series.tags["label"] for metric in detections(run.run())}
     assert len(labels) == MAX_LABELS + 1
     assert "other" in labels
-    assert run.errors == [f"E! vision: the engine tells more than {MAX_LABELS} labels; others are called other"]
+    assert run.errors == [f"E! vision: the engine returned more than {MAX_LABELS} labels; further ones become other"]
 
 
-def test_any_number_of_cameras_makes_a_bounded_number_of_series() -> None:
+def test_number_of_camera_series_is_bounded() -> None:
     run = Run(Scripted([PERSON]), Given([message(camera=f"c{number}") for number in range(MAX_CAMERAS + 2)]))
     metrics = run.run()
     assert len({metric.series.tags["camera"] for metric in detections(metrics)}) == MAX_CAMERAS
@@ -216,7 +219,7 @@ def test_any_number_of_cameras_makes_a_bounded_number_of_series() -> None:
 
 
 @pytest.mark.parametrize("label", ["  ", "\x00\n", "x" * 1000])
-def test_a_strange_label_is_made_one_that_can_be_written(label: str) -> None:
+def test_unusual_label_is_made_writable(label: str) -> None:
     (metric,) = detections(Run(Scripted([Detection(label, 0.9)]), Given([message()])).run())
     assert 0 < len(metric.series.tags["label"]) <= 64
 
@@ -228,7 +231,7 @@ def create(**values: object) -> object:
     return vision.create(Context(Values(values), ErrorReporter("vision", print), False, "pi", lambda: support.TIME_NS))
 
 
-def test_without_a_broker_there_is_nothing_to_look_at() -> None:
+def test_without_a_broker_the_collector_is_not_applicable() -> None:
     with pytest.raises(NotApplicable):
         create()
 
@@ -249,13 +252,19 @@ def test_without_a_broker_there_is_nothing_to_look_at() -> None:
         ({"pictures": "/no/such/picture"}, "/no/such/picture is no picture, and no folder with one"),
     ],
 )
-def test_what_cannot_be_used_is_named_at_the_start(values: dict[str, object], sentence: str, tmp_path: Path) -> None:
+def test_invalid_setting_is_reported_at_the_start(values: dict[str, object], sentence: str, tmp_path: Path) -> None:
     settings = {"engine": "http", "http_url": "http://127.0.0.1:1/", "keep_dir": str(tmp_path), **values}
     with pytest.raises(Unavailable, match=sentence):
         create(**settings)
 
 
-def test_a_folder_that_is_not_this_user_s_is_named_at_the_start(tmp_path: Path) -> None:
+def test_folder_of_another_user_is_reported_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(Unavailable, match="name a folder of this user with the setting keep_dir"):
+    with pytest.raises(Unavailable, match="set keep_dir to a folder of this user"):
         create(url="mqtts://host", engine="http", http_url="http://host/", keep_dir=str(tmp_path / "file" / "kept"))
+
+
+def test_configuration_is_read_from_the_settings() -> None:
+    values = {"threshold": 0.7, "only": "person, dog,", "status_seconds": 2.0, "keep_retry_seconds": 3.0}
+    assert load_config(Values(values)) == Config(0.7, frozenset({"person", "dog"}), 2.0, 3.0)
+    assert load_config(Values()) == Config()

@@ -17,9 +17,9 @@ import pytest
 
 from collectors.core.api import Unavailable
 from collectors.core.settings import Values
-from collectors.vision.engines import Box, Detection, Failed, Stopping, open_engine
-from collectors.vision.engines.http import MAX_ANSWER_BYTES, Http
-from collectors.vision.engines.mapping import Mapping, Unmapped
+from collectors.vision.engines import Box, Detection, EngineError, Stopped, open_engine
+from collectors.vision.engines.http import MAX_ANSWER_BYTES, HttpEngine
+from collectors.vision.engines.mapping import AnswerMapping, MappingError
 from tests.unit import vision_support as support
 from tests.unit.vision_endpoint import says, serving
 
@@ -27,40 +27,40 @@ PICTURE = support.jpeg(200, 100)
 GOOD = json.dumps({"predictions": [{"label": "person", "confidence": 0.9}]}).encode()
 
 
-def engine(url: str, **values: Any) -> Http:
+def engine(url: str, **values: Any) -> HttpEngine:
     made = open_engine(
         Values({"engine": "http", "http_url": url, "http_timeout_seconds": 0.5, "http_backoff_seconds": 0.01, **values})
     )
-    assert isinstance(made, Http)
+    assert isinstance(made, HttpEngine)
     return made
 
 
 # --- what is sent -------------------------------------------------------------------------------------
 
 
-def test_a_picture_is_sent_as_it_is_and_the_answer_is_read() -> None:
+def test_image_is_sent_unchanged_and_the_response_is_read() -> None:
     with serving(says(200, GOOD)) as endpoint:
         looking = engine(endpoint.url)
-        assert looking.look(PICTURE, support.never) == [Detection("person", 0.9)]
+        assert looking.detect(PICTURE, support.never) == [Detection("person", 0.9)]
         ((headers, body),) = endpoint.requests
     assert body == PICTURE
     assert headers["Content-Type"] == "image/jpeg"
     assert looking.model == "127.0.0.1"
 
 
-def test_a_picture_is_sent_as_the_file_of_a_form() -> None:
+def test_image_is_sent_as_a_form_file() -> None:
     with serving(says(200, GOOD)) as endpoint:
-        engine(endpoint.url, http_body="form", http_field="upload").look(PICTURE, support.never)
+        engine(endpoint.url, http_body="form", http_field="upload").detect(PICTURE, support.never)
         ((headers, body),) = endpoint.requests
     assert headers["Content-Type"].startswith("multipart/form-data; boundary=")
     assert b'name="upload"; filename="snapshot.jpg"' in body
     assert PICTURE in body
 
 
-def test_a_picture_is_sent_within_json_of_any_form() -> None:
+def test_image_is_sent_in_json_of_any_form() -> None:
     with serving(says(200, GOOD)) as endpoint:
         template = '{"requests": [{"image": {"content": "{image}"}, "features": [{"type": "LABELS"}]}]}'
-        engine(endpoint.url, http_body="json", http_json=template).look(PICTURE, support.never)
+        engine(endpoint.url, http_body="json", http_json=template).detect(PICTURE, support.never)
         ((headers, body),) = endpoint.requests
     assert headers["Content-Type"] == "application/json"
     assert b64decode(json.loads(body)["requests"][0]["image"]["content"]) == PICTURE
@@ -73,7 +73,7 @@ def headers_file(folder: Path, text: str, mode: int = 0o600) -> str:
     return str(path)
 
 
-def test_headers_that_others_may_read_are_refused(tmp_path: Path) -> None:
+def test_headers_file_readable_by_others_is_rejected(tmp_path: Path) -> None:
     path = headers_file(tmp_path, "Authorization: Bearer of-the-key\n", 0o644)
     with pytest.raises(
         Unavailable, match=r"^http_headers_file .* may be read by others \(mode 0644\); chmod 600 "
@@ -82,10 +82,10 @@ def test_headers_that_others_may_read_are_refused(tmp_path: Path) -> None:
     assert "of-the-key" not in str(found.value)
 
 
-def test_headers_come_from_a_file(tmp_path: Path) -> None:
+def test_headers_are_read_from_a_file(tmp_path: Path) -> None:
     path = headers_file(tmp_path, "## the key of the hall\nAuthorization: Bearer of-the-key\n\nX-Model: small\n")
     with serving(says(200, GOOD)) as endpoint:
-        engine(endpoint.url, http_headers_file=path).look(PICTURE, support.never)
+        engine(endpoint.url, http_headers_file=path).detect(PICTURE, support.never)
         ((headers, _),) = endpoint.requests
     assert headers["Authorization"] == "Bearer of-the-key"
     assert headers["X-Model"] == "small"
@@ -95,23 +95,23 @@ def test_headers_come_from_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 408, 425, 429])
-def test_a_failure_that_may_pass_is_tried_again_and_then_given_up(status: int) -> None:
+def test_retryable_failure_is_retried_up_to_the_limit(status: int) -> None:
     with serving(says(status)) as endpoint:
-        with pytest.raises(Failed, match=f"127.0.0.1:[0-9]+ answers with status {status}$"):
-            engine(endpoint.url, http_attempts=3).look(PICTURE, support.never)
+        with pytest.raises(EngineError, match=f"127.0.0.1:[0-9]+ answers with status {status}$"):
+            engine(endpoint.url, http_attempts=3).detect(PICTURE, support.never)
         assert len(endpoint.requests) == 3
 
 
-def test_a_failure_that_passes_is_no_failure() -> None:
+def test_retry_that_succeeds_is_no_failure() -> None:
     with serving(says(500), says(503), says(200, GOOD)) as endpoint:
-        assert engine(endpoint.url).look(PICTURE, support.never) == [Detection("person", 0.9)]
+        assert engine(endpoint.url).detect(PICTURE, support.never) == [Detection("person", 0.9)]
 
 
 @pytest.mark.parametrize("status", [201, 301, 307, 400, 401, 403, 404, 422])
-def test_a_failure_that_does_not_pass_is_given_up_at_once(status: int) -> None:
+def test_permanent_failure_is_not_retried(status: int) -> None:
     with serving(says(status, Location="http://127.0.0.1:1/elsewhere")) as endpoint:
-        with pytest.raises(Failed, match=f"answers with status {status}$"):
-            engine(endpoint.url).look(PICTURE, support.never)
+        with pytest.raises(EngineError, match=f"answers with status {status}$"):
+            engine(endpoint.url).detect(PICTURE, support.never)
         assert len(endpoint.requests) == 1
 
 
@@ -122,10 +122,10 @@ def test_a_failure_that_does_not_pass_is_given_up_at_once(status: int) -> None:
         (b"<html>busy</html>", "something that is not JSON"),
         (b"\xff\xfe{", "something that is not JSON"),
         (b"[" * 100_000, "something that is not JSON"),
-        (b"null", "not as expected: http_detections leads to nothing, and not to a list"),
+        (b"null", "not as expected: http_detections leads to nothing, not to a list"),
         (b'{"predictions": {}}', "not as expected: http_detections leads to an object"),
-        (b'{"predictions": [{"label": 7, "confidence": 1}]}', "http_label leads to a number, and not to a text"),
-        (b'{"predictions": [{"label": "x"}]}', "http_confidence leads to nothing, and not to a number"),
+        (b'{"predictions": [{"label": 7, "confidence": 1}]}', "http_label leads to a number, not to a text"),
+        (b'{"predictions": [{"label": "x"}]}', "http_confidence leads to nothing, not to a number"),
         (b'{"predictions": [{"label": "x", "confidence": true}]}', "http_confidence leads to true or false"),
         (
             b'{"predictions": [{"label": "x", "confidence": NaN}]}',
@@ -140,26 +140,26 @@ def test_a_failure_that_does_not_pass_is_given_up_at_once(status: int) -> None:
         (b"x" * (MAX_ANSWER_BYTES + 1), f"answers with more than {MAX_ANSWER_BYTES} bytes"),
     ],
 )
-def test_nonsense_is_a_failure_that_says_what_it_was(body: bytes, sentence: str) -> None:
+def test_invalid_response_is_a_failure_with_the_reason(body: bytes, sentence: str) -> None:
     with serving(says(200, body)) as endpoint:
-        with pytest.raises(Failed, match=re.escape(sentence)):
-            engine(endpoint.url).look(PICTURE, support.never)
+        with pytest.raises(EngineError, match=re.escape(sentence)):
+            engine(endpoint.url).detect(PICTURE, support.never)
         assert len(endpoint.requests) == 1
 
 
-def test_an_endpoint_that_does_not_answer_is_left_after_the_time_limit() -> None:
+def test_unresponsive_endpoint_times_out() -> None:
     def silent(_: BaseHTTPRequestHandler) -> None:
         endpoint.released.wait(60)
 
     with serving(silent) as endpoint:
         began = time.monotonic()
-        with pytest.raises(Failed, match=r"127\.0\.0\.1:[0-9]+ has not answered within 0\.2 s"):
-            engine(endpoint.url, http_timeout_seconds=0.2, http_attempts=2).look(PICTURE, support.never)
+        with pytest.raises(EngineError, match=r"127\.0\.0\.1:[0-9]+ has not answered within 0\.2 s"):
+            engine(endpoint.url, http_timeout_seconds=0.2, http_attempts=2).detect(PICTURE, support.never)
         assert time.monotonic() - began < 10
         assert len(endpoint.requests) == 2
 
 
-def test_an_attempt_that_is_under_way_ends_when_it_is_time_to_stop() -> None:
+def test_shutdown_ends_a_running_attempt() -> None:
     asked = threading.Event()
 
     def silent(_: BaseHTTPRequestHandler) -> None:
@@ -169,14 +169,14 @@ def test_an_attempt_that_is_under_way_ends_when_it_is_time_to_stop() -> None:
     with serving(silent) as endpoint:
         began = time.monotonic()
         looking = engine(endpoint.url, http_timeout_seconds=300)
-        with pytest.raises(Stopping):
-            looking.look(PICTURE, lambda _: asked.is_set())
+        with pytest.raises(Stopped):
+            looking.detect(PICTURE, lambda _: asked.is_set())
         assert time.monotonic() - began < 10
         assert looking.available is True, "to be stopped is no failure of the endpoint"
         assert len(endpoint.requests) == 1
 
 
-def test_an_endpoint_that_answers_drop_by_drop_is_left_after_the_time_limit() -> None:
+def test_endpoint_that_responds_slowly_times_out() -> None:
     def dripping(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)
         handler.send_header("Content-Length", "1000000")
@@ -186,12 +186,12 @@ def test_an_endpoint_that_answers_drop_by_drop_is_left_after_the_time_limit() ->
 
     with serving(dripping) as endpoint:
         began = time.monotonic()
-        with pytest.raises(Failed, match=r"has not answered within 0\.4 s"):
-            engine(endpoint.url, http_timeout_seconds=0.4, http_attempts=1).look(PICTURE, support.never)
+        with pytest.raises(EngineError, match=r"has not answered within 0\.4 s"):
+            engine(endpoint.url, http_timeout_seconds=0.4, http_attempts=1).detect(PICTURE, support.never)
         assert time.monotonic() - began < 10
 
 
-def test_an_answer_that_breaks_off_is_tried_again() -> None:
+def test_truncated_response_is_retried() -> None:
     def broken(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)
         handler.send_header("Content-Length", "1000")
@@ -200,41 +200,41 @@ def test_an_answer_that_breaks_off_is_tried_again() -> None:
         handler.close_connection = True
 
     with serving(broken, says(200, GOOD)) as endpoint:
-        assert engine(endpoint.url).look(PICTURE, support.never) == [Detection("person", 0.9)]
+        assert engine(endpoint.url).detect(PICTURE, support.never) == [Detection("person", 0.9)]
 
 
-def test_an_endpoint_that_refuses_connections_is_given_up() -> None:
+def test_endpoint_that_refuses_connections_fails() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # a port that nobody listens on
         port = taken.getsockname()[1]
-        with pytest.raises(Failed, match=f"127.0.0.1:{port} cannot be asked: Connection refused"):
-            engine(f"http://127.0.0.1:{port}/?key=in-the-url").look(PICTURE, support.never)
+        with pytest.raises(EngineError, match=f"127.0.0.1:{port} cannot be reached: Connection refused"):
+            engine(f"http://127.0.0.1:{port}/?key=in-the-url").detect(PICTURE, support.never)
 
 
-def test_a_name_that_nobody_knows_is_given_up() -> None:
-    with pytest.raises(Failed, match=r"no-such-host\.invalid cannot be asked: "):
-        engine("http://no-such-host.invalid/?key=in-the-url", http_attempts=1).look(PICTURE, support.never)
+def test_unknown_host_name_fails() -> None:
+    with pytest.raises(EngineError, match=r"no-such-host\.invalid cannot be reached: "):
+        engine("http://no-such-host.invalid/?key=in-the-url", http_attempts=1).detect(PICTURE, support.never)
 
 
-def test_no_secret_is_ever_told(tmp_path: Path) -> None:
+def test_messages_contain_no_secret(tmp_path: Path) -> None:
     path = headers_file(tmp_path, "Authorization: Bearer of-the-key\n")
     told = []
     for answer in (says(500), says(401), says(200, b"in-the-answer")):
-        with serving(answer) as endpoint, pytest.raises(Failed) as failed:
-            engine(endpoint.url, http_headers_file=path).look(PICTURE, support.never)
+        with serving(answer) as endpoint, pytest.raises(EngineError) as failed:
+            engine(endpoint.url, http_headers_file=path).detect(PICTURE, support.never)
         told.append(str(failed.value))
     headers_file(tmp_path, "of-the-key without a name\n")
     with pytest.raises(Unavailable) as unavailable:
         engine("http://host/", http_headers_file=path)
     told.append(str(unavailable.value))
-    assert "line 1, is no header" in told[-1]
+    assert "line 1, is not a header" in told[-1]
     assert [text for text in told if "of-the-key" in text or "in-the" in text] == []
 
 
 # --- patience ------------------------------------------------------------------------------------------
 
 
-def test_pauses_are_drawn_at_random_up_to_a_bound_that_doubles() -> None:
+def test_delays_are_random_up_to_a_limit_that_doubles() -> None:
     pauses: list[list[float]] = []
 
     def wait(seconds: float) -> bool:
@@ -252,15 +252,15 @@ def test_pauses_are_drawn_at_random_up_to_a_bound_that_doubles() -> None:
         )
         for _ in range(12):
             pauses.append([])
-            with pytest.raises(Failed):
-                looking.look(PICTURE, wait)
+            with pytest.raises(EngineError):
+                looking.detect(PICTURE, wait)
     for number, bound in enumerate((1, 2, 4, 4)):
         drawn = [each[number] for each in pauses]
         assert all(0 <= pause <= bound for pause in drawn)
         assert max(drawn) - min(drawn) > bound / 4, "they are spread over all of the bound"
 
 
-def test_a_pause_that_the_endpoint_asks_for_is_kept_up_to_the_bound() -> None:
+def test_requested_delay_is_respected_up_to_the_limit() -> None:
     pauses: list[float] = []
 
     def wait(seconds: float) -> bool:
@@ -268,35 +268,35 @@ def test_a_pause_that_the_endpoint_asks_for_is_kept_up_to_the_bound() -> None:
         return False
 
     with serving(says(429, Retry_After="3"), says(503, Retry_After="9999"), says(200, GOOD)) as endpoint:
-        engine(endpoint.url, http_backoff_max_seconds=5.0).look(PICTURE, wait)
+        engine(endpoint.url, http_backoff_max_seconds=5.0).detect(PICTURE, wait)
     assert pauses == [3.0, 5.0]
 
 
-def test_a_pause_ends_when_it_is_time_to_stop() -> None:
+def test_shutdown_ends_a_delay() -> None:
     with serving(says(500)) as endpoint:
-        with pytest.raises(Stopping):
-            engine(endpoint.url).look(PICTURE, lambda _: True)
+        with pytest.raises(Stopped):
+            engine(endpoint.url).detect(PICTURE, lambda _: True)
         assert len(endpoint.requests) == 1
 
 
-def test_the_breaker_opens_after_failures_and_closes_after_a_success() -> None:
+def test_breaker_opens_after_failures_and_closes_after_a_success() -> None:
     with serving(says(500), says(500), says(404), says(200, GOOD)) as endpoint:
         looking = engine(endpoint.url, http_attempts=1, breaker_failures=2, breaker_seconds=0.3)
         for _ in range(2):
-            with pytest.raises(Failed, match="status 500"):
-                looking.look(PICTURE, support.never)
+            with pytest.raises(EngineError, match="status 500"):
+                looking.detect(PICTURE, support.never)
         assert looking.available is False
-        with pytest.raises(Failed, match="is left alone for a while"):
-            looking.look(PICTURE, support.never)
+        with pytest.raises(EngineError, match="circuit breaker open after repeated failures"):
+            looking.detect(PICTURE, support.never)
         assert len(endpoint.requests) == 2, "an open breaker asks nothing"
 
         _until(lambda: looking.available is True)
-        with pytest.raises(Failed, match="status 404"):
-            looking.look(PICTURE, support.never)
+        with pytest.raises(EngineError, match="status 404"):
+            looking.detect(PICTURE, support.never)
         assert looking.available is False, "one failure opens a breaker again that was only ajar"
 
         _until(lambda: looking.available is True)
-        assert looking.look(PICTURE, support.never) == [Detection("person", 0.9)]
+        assert looking.detect(PICTURE, support.never) == [Detection("person", 0.9)]
         assert looking.available is True
         assert len(endpoint.requests) == 4
 
@@ -319,15 +319,15 @@ def _until(done: Callable[[], bool], seconds: float = 10) -> None:
         ({"http_url": "ftp://host/"}, "http_url must be http://HOST/PATH"),
         ({"http_url": "http:///path"}, "http_url must be http://HOST/PATH"),
         ({"http_url": "http://host:port/"}, "http_url must be http://HOST/PATH"),
-        ({"http_url": "http://user:secret@host/"}, "belong into the file that http_headers_file names"),
+        ({"http_url": "http://user:secret@host/"}, "put a user or a key into the file that http_headers_file names"),
         ({"http_headers_file": "/no/such/file"}, "/no/such/file cannot be read"),
-        ({"http_detections": "a["}, r"http_detections is 'a\[', which is no JMESPath"),
-        ({"http_box": "]"}, "http_box is ']', which is no JMESPath"),
+        ({"http_detections": "a["}, r"http_detections is 'a\[', which is not JMESPath"),
+        ({"http_box": "]"}, "http_box is ']', which is not JMESPath"),
         ({"http_body": "json", "http_json": "{"}, "http_json is not JSON"),
         ({"http_body": "json", "http_json": "{}"}, "http_json has no {image}"),
     ],
 )
-def test_settings_that_cannot_be_used_are_named_at_the_start(values: dict[str, Any], sentence: str) -> None:
+def test_invalid_http_setting_is_reported_at_the_start(values: dict[str, Any], sentence: str) -> None:
     with pytest.raises(Unavailable, match=sentence):
         engine(values.pop("http_url", "http://host/"), **values)
 
@@ -386,22 +386,22 @@ KNOWN: dict[str, tuple[dict[str, Any], Any, list[Detection]]] = {
 
 
 @pytest.mark.parametrize("name", KNOWN)
-def test_answers_of_known_forms_are_read(name: str) -> None:
+def test_responses_of_known_forms_are_read(name: str) -> None:
     values, answer, expected = KNOWN[name]
-    found = Mapping(Values(values)).read(answer, 200, 100)
+    found = AnswerMapping(Values(values)).read(answer, 200, 100)
     assert [(each.label, each.confidence) for each in found] == [(each.label, each.confidence) for each in expected]
     for each, other in zip(found, expected, strict=True):
         assert each.box == (None if other.box is None else pytest.approx(tuple(other.box)))
 
 
 @pytest.mark.parametrize("box", [None, [1, 2, 3], [1, 2, 3, "4"], {"a": 1}, [1, 2, 3, None], [1, 2, 3, 1e300]])
-def test_a_box_that_is_none_is_said_to_be_none(box: Any) -> None:
-    mapping = Mapping(Values({"http_box": "box"}))
-    with pytest.raises(Unmapped, match="http_box leads to"):
+def test_invalid_box_is_reported(box: Any) -> None:
+    mapping = AnswerMapping(Values({"http_box": "box"}))
+    with pytest.raises(MappingError, match="http_box leads to"):
         mapping.read({"predictions": [{"label": "x", "confidence": 1, "box": box}]}, 10, 10)
 
 
-def test_a_path_that_fails_on_an_answer_says_so() -> None:
-    mapping = Mapping(Values({"http_detections": "sort_by(predictions, &label)"}))
-    with pytest.raises(Unmapped, match="sort_by"):
+def test_path_that_fails_on_a_response_is_reported() -> None:
+    mapping = AnswerMapping(Values({"http_detections": "sort_by(predictions, &label)"}))
+    with pytest.raises(MappingError, match="sort_by"):
         mapping.read({"predictions": [{"label": 1}, {"label": "a"}]}, 10, 10)

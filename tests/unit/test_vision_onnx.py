@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from collectors.core.api import Unavailable
 from collectors.core.settings import Values
-from collectors.vision.engines import BadPicture, Box, Detection, Failed, chosen, open_engine
-from collectors.vision.engines.outputs import READERS, Fit, Misread
+from collectors.vision.engines import Box, Detection, EngineError, InvalidImage, open_engine, select_detections
+from collectors.vision.engines.outputs import READERS, Fit, OutputError
 from tests.unit import onnx_models, vision_support
 
 LABELS = ("person", "dog", "cat")
@@ -59,19 +59,17 @@ def approx(label: str, confidence: float, box: Box) -> tuple[str, object, object
 @pytest.mark.parametrize(
     ("picture", "label"), [(plain(0, 0, 255), "red"), (plain(0, 255, 0), "green"), (plain(255, 0, 0), "blue")]
 )
-def test_a_classification_sees_the_colours_of_a_picture_in_their_order(
-    picture: bytes, label: str, tmp_path: Path
-) -> None:
+def test_classification_receives_the_colours_in_order(picture: bytes, label: str, tmp_path: Path) -> None:
     looking = engine(
         tmp_path, onnx_models.brightness(tmp_path / "rgb.onnx"), "classification", labels=("red", "green", "blue")
     )
-    found = chosen(looking.look(picture, vision_support.never), 0.5, frozenset())
+    found = select_detections(looking.detect(picture, vision_support.never), 0.5, frozenset())
     assert [each.label for each in found] == [label]
     assert looking.model == "rgb"
     assert looking.available is None
 
 
-def test_scale_and_mean_are_applied_to_each_colour(tmp_path: Path) -> None:
+def test_scale_and_mean_apply_to_each_colour(tmp_path: Path) -> None:
     looking = engine(
         tmp_path,
         onnx_models.brightness(tmp_path / "rgb.onnx"),
@@ -80,40 +78,40 @@ def test_scale_and_mean_are_applied_to_each_colour(tmp_path: Path) -> None:
         onnx_mean="255,0,0",
         onnx_scale=0.1,
     )
-    values = {each.label: each.confidence for each in looking.look(plain(10, 10, 255), vision_support.never)}
+    values = {each.label: each.confidence for each in looking.detect(plain(10, 10, 255), vision_support.never)}
     assert values["red"] < 0.3, "red is at its mean, and so less than green and blue, which are above theirs"
 
 
-def test_a_detecting_network_tells_where_in_the_picture(tmp_path: Path) -> None:
+def test_detection_network_returns_boxes(tmp_path: Path) -> None:
     # One place in the middle of an input of 16 pixels, half as wide; a picture of 40x30 has a border of 2 above.
     output = np.array([[[8], [8], [8], [6], [0.1], [0.9], [0.2]]], np.float32)
     looking = engine(tmp_path, onnx_models.fixed(tmp_path / "tiny.onnx", output), "yolov8", model="my model")
-    ((label, confidence, box),) = looking.look(plain(9, 9, 9), vision_support.never)
+    ((label, confidence, box),) = looking.detect(plain(9, 9, 9), vision_support.never)
     assert (label, confidence, box) == approx("dog", 0.9, Box(25, 25, 50, 50))
     assert looking.model == "my model"
 
 
-def test_a_picture_that_cannot_be_decoded_is_said_to_be_bad(tmp_path: Path) -> None:
+def test_undecodable_image_is_invalid(tmp_path: Path) -> None:
     looking = engine(tmp_path, onnx_models.brightness(tmp_path / "m.onnx"), "classification")
     whole = plain(1, 2, 3)
-    with pytest.raises(BadPicture, match="a picture cannot be decoded"):
-        looking.look(whole[:2] + b"\xff\xd9", vision_support.never)
-    with pytest.raises(BadPicture, match="too long and narrow for the model"):
-        engine(tmp_path, onnx_models.fixed(tmp_path / "y.onnx", np.zeros((1, 7, 2), np.float32)), "yolov8").look(
+    with pytest.raises(InvalidImage, match="an image cannot be decoded"):
+        looking.detect(whole[:2] + b"\xff\xd9", vision_support.never)
+    with pytest.raises(InvalidImage, match="too narrow for the model"):
+        engine(tmp_path, onnx_models.fixed(tmp_path / "y.onnx", np.zeros((1, 7, 2), np.float32)), "yolov8").detect(
             plain(1, 2, 3, 2000, 2), vision_support.never
         )
 
 
-def test_a_network_that_puts_out_no_numbers_fails(tmp_path: Path) -> None:
-    with pytest.raises(Unavailable, match="it puts out values that are no numbers"):
+def test_network_with_non_finite_output_fails(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="its output has values that are not finite"):
         engine(tmp_path, onnx_models.fixed(tmp_path / "m.onnx", np.full((1, 3), np.nan, np.float32)), "classification")
 
 
-def test_a_network_that_fails_later_keeps_its_pictures(tmp_path: Path) -> None:
+def test_network_that_fails_later_keeps_its_images(tmp_path: Path) -> None:
     looking = engine(tmp_path, onnx_models.brightness(tmp_path / "m.onnx"), "classification")
     looking._labels = ("one",)
-    with pytest.raises(Failed, match="the model m fails: it puts out 3 values 1x3, and there are 1 labels"):
-        looking.look(plain(1, 2, 3), vision_support.never)
+    with pytest.raises(EngineError, match="the model m fails: its output has 3 values 1x3, and there are 1 labels"):
+        looking.detect(plain(1, 2, 3), vision_support.never)
 
 
 @pytest.mark.parametrize(
@@ -121,44 +119,46 @@ def test_a_network_that_fails_later_keeps_its_pictures(tmp_path: Path) -> None:
     [
         ({"onnx_model": "/no/such/model"}, "there is no model file /no/such/model"),
         ({"onnx_labels": "/no/such/labels"}, "the labels in /no/such/labels cannot be read"),
-        ({"onnx_model": None}, "the engine onnx needs the setting onnx_model: The model file, in ONNX"),
+        ({"onnx_model": None}, "the engine onnx needs the setting onnx_model: Model file in ONNX format"),
         ({"onnx_labels": None}, "the engine onnx needs the setting onnx_labels"),
-        ({"onnx_output": "yolov8"}, r"cannot be read as yolov8: it puts out 1x3, and 1x7x\(places\) is expected"),
-        ({"onnx_output": "yolov5"}, r"cannot be read as yolov5: it puts out 1x3, and 1x\(places\)x8 is expected"),
-        ({"onnx_output": "ssd"}, "cannot be read as ssd: it puts out 1x3, and rows of 7 are expected"),
-        ({"onnx_output": "yolov10"}, "cannot be read as yolov10: it puts out 1x3, and rows of 6 are expected"),
+        ({"onnx_output": "yolov8"}, r"cannot be read as yolov8: its output is 1x3, and 1x7x\(places\) is expected"),
+        ({"onnx_output": "yolov5"}, r"cannot be read as yolov5: its output is 1x3, and 1x\(places\)x8 is expected"),
+        ({"onnx_output": "ssd"}, "cannot be read as ssd: its output is 1x3, and rows of 7 are expected"),
+        ({"onnx_output": "yolov10"}, "cannot be read as yolov10: its output is 1x3, and rows of 6 are expected"),
         ({"onnx_mean": "1,2"}, "onnx_mean is '1,2'; it must be three numbers"),
     ],
 )
-def test_what_does_not_fit_is_said_at_the_start(values: dict[str, Any], sentence: str, tmp_path: Path) -> None:
+def test_mismatched_setting_is_reported_at_the_start(values: dict[str, Any], sentence: str, tmp_path: Path) -> None:
     model = onnx_models.brightness(tmp_path / "m.onnx")
     with pytest.raises(Unavailable, match=sentence):
         engine(tmp_path, model, **{"output": values.pop("onnx_output", "classification"), **values})
 
 
 @pytest.mark.parametrize("content", [b"", b"this is no model", bytes(1000)])
-def test_a_file_that_is_no_model_is_said_to_be_none(content: bytes, tmp_path: Path) -> None:
+def test_file_that_is_not_a_model_is_reported(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(content)
-    with pytest.raises(Unavailable, match=r"m\.onnx (is no ONNX model that OpenCV|takes no picture|cannot be read)"):
+    with pytest.raises(
+        Unavailable, match=r"m\.onnx (is not an ONNX model that OpenCV|does not accept images|cannot be read)"
+    ):
         engine(tmp_path, tmp_path / "m.onnx", "classification")
 
 
-def test_a_model_cut_off_is_said_to_be_none(tmp_path: Path) -> None:
+def test_truncated_model_is_reported(tmp_path: Path) -> None:
     model = onnx_models.fixed(tmp_path / "m.onnx", np.zeros((1, 3), np.float32))
     model.write_bytes(model.read_bytes()[:100])
-    with pytest.raises(Unavailable, match="is no ONNX model that OpenCV"):
+    with pytest.raises(Unavailable, match="is not an ONNX model that OpenCV"):
         engine(tmp_path, model, "classification")
 
 
-def test_labels_of_nothing_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(Unavailable, match="has no labels; it needs a line for each class"):
+def test_empty_labels_are_rejected(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="has no labels; it needs one line per class"):
         engine(tmp_path, onnx_models.brightness(tmp_path / "m.onnx"), "classification", labels=("", ""))
 
 
 # --- outputs, as arrays ------------------------------------------------------------------------------
 
 
-def test_scores_become_probabilities_and_probabilities_stay() -> None:
+def test_scores_become_probabilities_and_probabilities_are_kept() -> None:
     scores = read("classification", np.array([[2.0, 1.0, -1.0]]))
     assert sum(each.confidence for each in scores) == pytest.approx(1)
     assert scores[0].label == "person"
@@ -166,7 +166,7 @@ def test_scores_become_probabilities_and_probabilities_stay() -> None:
     assert read("classification", np.array([[1e30, 0, -1e30]]))[0].confidence == 1
 
 
-def test_version_8_has_a_column_for_each_place() -> None:
+def test_version_8_has_a_column_per_place() -> None:
     places = np.array([[50, 50, 20, 25, 0.9, 0.0, 0.0], [10, 30, 10, 10, 0.0, 0.2, 0.6]])
     first, second = read("yolov8", places.T[None])
     # The picture takes the rows 25 to 75 of the input.
@@ -174,12 +174,12 @@ def test_version_8_has_a_column_for_each_place() -> None:
     assert second == approx("cat", 0.6, Box(5, 0, 10, 20))
 
 
-def test_version_5_weighs_each_score_by_that_of_any_thing() -> None:
+def test_version_5_multiplies_scores_with_objectness() -> None:
     places = np.array([[50, 50, 20, 20, 0.9, 0.9, 0.0, 0.0], [50, 50, 20, 20, 0.4, 0.0, 0.9, 0.0]])
     assert [(each.label, round(each.confidence, 2)) for each in read("yolov5", places[None])] == [("person", 0.81)]
 
 
-def test_boxes_that_overlap_count_once_for_each_label() -> None:
+def test_overlapping_boxes_count_once_per_label() -> None:
     places = np.array(
         [
             [50, 50, 20, 20, 0.9, 0.0, 0.0],
@@ -196,7 +196,7 @@ def test_boxes_that_overlap_count_once_for_each_label() -> None:
     ]
 
 
-def test_a_place_with_nothing_is_no_detection() -> None:
+def test_place_without_an_object_is_no_detection() -> None:
     assert read("yolov8", np.zeros((1, 7, 100)), threshold=0.0) == []
     assert read("yolov10", np.zeros((1, 300, 6)), threshold=0.0) == []
     assert read("ssd", np.zeros((1, 1, 100, 7)), threshold=0.0) == []
@@ -208,7 +208,7 @@ def test_version_10_has_corners_in_pixels_of_the_input() -> None:
     ]
 
 
-def test_ssd_has_corners_as_parts_of_the_picture_and_a_class_without_a_label_has_its_number() -> None:
+def test_ssd_has_relative_corners_and_numbers_for_unlabelled_classes() -> None:
     rows = np.array([[[[0, 1, 0.9, 0.1, 0.2, 0.5, 0.6], [0, 7, 0.6, -0.5, 0, 2, 1]]]])
     assert read("ssd", rows, Fit.stretched(300)) == [
         approx("dog", 0.9, Box(10, 20, 40, 40)),
@@ -217,7 +217,7 @@ def test_ssd_has_corners_as_parts_of_the_picture_and_a_class_without_a_label_has
 
 
 @pytest.mark.parametrize("output", READERS)
-def test_an_output_without_numbers_is_not_read(output: str) -> None:
+def test_non_finite_output_is_rejected(output: str) -> None:
     forms = {"classification": (1, 3), "ssd": (1, 1, 2, 7), "yolov5": (1, 2, 8), "yolov8": (1, 7, 2)}
-    with pytest.raises(Misread, match="values that are no numbers"):
+    with pytest.raises(OutputError, match="values that are not finite"):
         read(output, np.full(forms.get(output, (1, 2, 6)), np.inf))

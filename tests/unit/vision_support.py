@@ -48,7 +48,7 @@ class Scripted:
         self.available: bool | None = None
         self.looked = 0
 
-    def look(self, jpeg: bytes, wait: Wait) -> list[Detection]:
+    def detect(self, jpeg: bytes, wait: Wait) -> list[Detection]:
         assert jpeg.startswith(b"\xff\xd8")
         del wait
         self.looked += 1

@@ -1,4 +1,4 @@
-"""Where pictures come from, behind one small interface."""
+"""Sources of frames, behind one small interface."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from collectors.camera import backend_settings, settings
+from collectors.camera import settings
 from collectors.camera.detector import Image
 from collectors.core.api import Unavailable
 from collectors.core.errors import ErrorReporter
@@ -17,14 +17,14 @@ from collectors.core.settings import Values
 
 
 class Frame(NamedTuple):
-    """A picture and when it was taken.
+    """An image and the time it was taken.
 
     Args:
-        image: grey, or blue, green and red; nobody writes into it, neither the backend nor who gets it.
+        image: grey, or blue, green and red; read-only, for the backend as well.
         seconds: monotonic time, for durations.
         time_ns: wall clock, nanoseconds since 1970, for the points.
-        planes: where the image is only the grey of a picture with colours, all of it: YUV 4:2:0, each plane below
-            the other, rows perhaps longer than the picture is wide.
+        planes: if the image is only the grey plane of a colour image, all planes: YUV 4:2:0, one below the other,
+            in rows that may be longer than the image is wide.
     """
 
     image: Image
@@ -33,7 +33,7 @@ class Frame(NamedTuple):
     planes: Image | None = None
 
     def colour(self) -> Image:
-        """The picture for people to look at: in colour, where it has any."""
+        """The image in colour, if it has any."""
         if self.planes is None:
             return self.image
         import cv2
@@ -43,91 +43,91 @@ class Frame(NamedTuple):
 
 
 class Backend(Protocol):
-    """A source of pictures. It has been opened when it is made, and raises Unavailable where that fails."""
+    """A source of frames. Creating it opens the source, and raises Unavailable if that fails."""
 
     @property
     def name(self) -> str:
-        """What the camera is called: the tag."""
+        """Name of the camera: the tag."""
         ...
 
     @property
     def tags(self) -> Mapping[str, str]:
-        """Tags that say where pictures that no camera sees at the moment come from."""
+        """Tags of frames that do not come from a live camera."""
         ...
 
     @property
     def dropped(self) -> int:
-        """Pictures that nobody took in time, since it was opened."""
+        """Number of frames dropped since the source was opened."""
         ...
 
     def frames(self, wait: Callable[[float], bool]) -> Iterator[Frame | None]:
-        """Pictures in the order of their times; None after a while without one.
+        """Frames in the order of their times; None after a while without one.
 
-        Ends with the source, or soon after *wait* has answered True. Raises Unavailable when the source is
-        lost. A file and a scene begin anew with each call.
+        Ends with the source, or soon after *wait* returns True. Raises Unavailable when the source is lost. Each
+        call restarts a file or a scene.
 
         Args:
-            wait: pauses for so many seconds, and answers True as soon as it is time to stop.
+            wait: sleeps for this many seconds; returns True on shutdown.
         """
         ...
 
     def close(self) -> None:
-        """Let go of the source."""
+        """Close the source."""
         ...
 
 
 @runtime_checkable
-class Stills(Protocol):
-    """A backend whose pictures for detection are smaller than what the camera can give."""
+class SupportsStills(Protocol):
+    """A backend whose frames for detection are smaller than the camera's full size."""
 
     def still(self) -> Image:
-        """The picture of this moment in colour and full size, while the others go on; from any thread.
+        """Take an image in colour and full size while detection continues; may be called from any thread.
 
-        Raises Unavailable when the camera gives none.
+        Raises Unavailable if the camera delivers none.
         """
         ...
 
 
 @runtime_checkable
-class Encodes(Protocol):
-    """A backend that encodes video by itself, and always has the last few seconds of it."""
+class SupportsClips(Protocol):
+    """A backend that encodes video itself, and buffers the last few seconds of it."""
 
     @property
-    def before_seconds(self) -> float:
-        """How much of the time before it a clip begins with, and by how much a clip is written late."""
+    def buffer_seconds(self) -> float:
+        """Length of the buffer: the time before its start that a clip includes, and the delay of writing it."""
         ...
 
     def begin_clip(self, path: str) -> None:
-        """Begin an MP4 file. Raises OSError, or Unavailable when the camera gives no video."""
+        """Start an MP4 file. Raises OSError, or Unavailable if the camera delivers no video."""
         ...
 
     def end_clip(self, *, last: bool = False) -> None:
-        """Finish it; the *last* of all with what is still to be written. Raises OSError when it is not whole."""
+        """Complete the file; the *last* one with the rest of the buffer. Raises OSError if it is incomplete."""
         ...
 
 
 @runtime_checkable
-class Exposes(Protocol):
-    """A backend that knows how the newest picture was exposed."""
+class SupportsExposure(Protocol):
+    """A backend that knows the exposure of the newest frame."""
 
     @property
     def exposure_seconds(self) -> float | None:
-        """For how long; None before the first picture."""
+        """Exposure time; None before the first frame."""
         ...
 
     @property
     def gain(self) -> float | None:
-        """By how much its signal was amplified; None before the first picture."""
+        """Gain; None before the first frame."""
         ...
 
 
-#: Drivers whose devices are parts of a camera that only libcamera puts together, or no camera at all.
-_NOT_BY_THEMSELVES = ("unicam", "rp1-cfe", "bcm2835-isp", "bcm2835-codec", "pispbe", "rpivid", "rpi-hevc-dec")
+#: Drivers of devices that are no cameras, or parts of a camera that needs libcamera.
+_IGNORED_DRIVERS = ("unicam", "rp1-cfe", "bcm2835-isp", "bcm2835-codec", "pispbe", "rpivid", "rpi-hevc-dec")
 _LIBCAMERA = ("unicam", "rp1-cfe")
 
 _CHOICES = (
     "name a video file, a device or a URL with SENSETIG_CAMERA_SOURCE, "
-    "or ask for a simulated scene with SENSETIG_CAMERA_BACKEND=simulated"
+    "or select a simulated scene with SENSETIG_CAMERA_BACKEND=simulated"
 )
 
 
@@ -137,16 +137,16 @@ def open_backend(
     clock_ns: Callable[[], int],
     timer: Callable[[], float],
 ) -> Backend:
-    """The backend that the settings ask for. Raises Unavailable, naming the choices, where there is none."""
+    """Open the configured backend. Raises Unavailable, with the choices, if there is none."""
     source = values[settings.SOURCE]
     if values[settings.BACKEND] == "simulated":
         if source is not None:
             raise Unavailable(
-                f"the backend is simulated and the source is {without_password(source)}; leave one of the two out"
+                f"the backend is simulated and the source is {without_password(source)}; remove one of the two"
             )
-        from collectors.camera.backends.simulated import SCRIPTS, Simulated
+        from collectors.camera.backends.simulated import SCRIPTS, SimulatedCamera
 
-        return Simulated(
+        return SimulatedCamera(
             values[settings.NAME] or "simulated",
             seed=values[settings.SEED],
             script=SCRIPTS[values[settings.SCENE]],
@@ -158,30 +158,30 @@ def open_backend(
     backend = values[settings.BACKEND]
     if backend == "picamera2" and source is not None:
         raise Unavailable(
-            f"the backend is picamera2 and the source is {without_password(source)}; leave one of them out"
+            f"the backend is picamera2 and the source is {without_password(source)}; remove one of the two"
         )
     sys_root = values[settings.SYS_ROOT]
     if source is not None:
         return _open_source(lambda: source, values, report, clock_ns, timer)
     if backend == "picamera2" or (backend == "auto" and find_device(sys_root) is None):
-        return _open_ribbon(values, report, clock_ns, timer)
-    # A camera that is plugged in again may have another number.
-    return _open_source(lambda: find_device(sys_root, ribbon=False) or "", values, report, clock_ns, timer)
+        return _open_csi_camera(values, report, clock_ns, timer)
+    # A camera that is plugged in again may get another number.
+    return _open_source(lambda: find_device(sys_root, csi=False) or "", values, report, clock_ns, timer)
 
 
-def _open_ribbon(
+def _open_csi_camera(
     values: Values, report: ErrorReporter, clock_ns: Callable[[], int], timer: Callable[[], float]
 ) -> Backend:
     from collectors.camera.backends import picamera2
-    from collectors.camera.backends.reconnect import ReconnectingRibbon
+    from collectors.camera.backends.reconnect import ReconnectingCsiCamera
 
     library = picamera2.load()
 
     def reopen() -> Backend:
-        return picamera2.Ribbon(library, values, report, clock_ns, timer)
+        return picamera2.CsiCamera(library, values, report, clock_ns, timer)
 
-    most = values[backend_settings.RECONNECT_SECONDS]
-    return ReconnectingRibbon(reopen(), reopen, report, most) if most else reopen()
+    max_delay = values[settings.RECONNECT_SECONDS]
+    return ReconnectingCsiCamera(reopen(), reopen, report, max_delay) if max_delay else reopen()
 
 
 def _open_source(
@@ -192,25 +192,27 @@ def _open_source(
     timer: Callable[[], float],
 ) -> Backend:
     from collectors.camera.backends import opencv
-    from collectors.camera.backends.reconnect import Reconnecting
+    from collectors.camera.backends.reconnect import ReconnectingCamera
 
     def reopen() -> Backend:
         return opencv.open_source(find(), values, report, clock_ns, timer)
 
-    most = values[backend_settings.RECONNECT_SECONDS]
+    max_delay = values[settings.RECONNECT_SECONDS]
     first = reopen()
-    return Reconnecting(first, reopen, report, most) if most and isinstance(first, opencv.Live) else first
+    if max_delay and isinstance(first, opencv.LiveSource):
+        return ReconnectingCamera(first, reopen, report, max_delay)
+    return first
 
 
-def find_device(sys_root: str, *, ribbon: bool = True) -> str | None:
-    """The camera to take: None for the one on the ribbon cable, or else the first that Video4Linux has.
+def find_device(sys_root: str, *, csi: bool = True) -> str | None:
+    """Find the camera to use: None for a CSI camera, otherwise the first Video4Linux device.
 
     Args:
-        sys_root: where sysfs is.
-        ribbon: whether the ribbon cable's camera may be taken.
+        sys_root: where sysfs is mounted.
+        csi: whether a CSI camera may be used.
 
     Raises:
-        Unavailable: there is none; it names the choices.
+        Unavailable: there is none; the message names the choices.
     """
     root = os.path.join(sys_root, "class/video4linux")
     try:
@@ -218,17 +220,17 @@ def find_device(sys_root: str, *, ribbon: bool = True) -> str | None:
     except FileNotFoundError:
         nodes = []
     drivers = {node: os.path.basename(os.path.realpath(os.path.join(root, node, "device/driver"))) for node in nodes}
-    if ribbon and any(driver in _LIBCAMERA for driver in drivers.values()):
+    if csi and any(driver in _LIBCAMERA for driver in drivers.values()):
         return None
     for node, driver in drivers.items():
-        # A USB camera has a second node, for metadata; its index tells.
-        if driver not in _NOT_BY_THEMSELVES and _read(os.path.join(root, node, "index")) in ("0", ""):
+        # A USB camera has a second node, for metadata, with another index.
+        if driver not in _IGNORED_DRIVERS and _read(os.path.join(root, node, "index")) in ("0", ""):
             return f"/dev/{node}"
     raise Unavailable(f"no camera is connected; {_CHOICES}")
 
 
 def without_password(source: str) -> str:
-    """A URL without its user and password, for messages; any other text as it is."""
+    """A URL without user and password, for messages; any other text unchanged."""
     return re.sub(r"(?<=://)[^/@]*@", "", source)
 
 

@@ -1,4 +1,4 @@
-"""Pictures by OpenCV: a video file, a Video4Linux device, or a stream from the network."""
+"""Frames from OpenCV: a video file, a Video4Linux device, or a network stream."""
 
 from __future__ import annotations
 
@@ -24,45 +24,47 @@ from collectors.core.api import Unavailable
 from collectors.core.errors import ErrorReporter
 from collectors.core.settings import Values
 
-#: What FFmpeg is let to open over the network; it knows others that read files or start programs.
+#: URL schemes that FFmpeg may open; it supports others that read files or start programs.
 SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "udp", "tcp")
 
-#: How long to look out for a picture before it is time to see whether to stop.
-_LOOK_SECONDS = 0.2
-#: How long a device may take to give back the call that waits for its next picture.
+#: Maximum time to wait for a frame between two checks for shutdown.
+_POLL_SECONDS = 0.2
+#: Maximum time for a device to return from a call that waits for its next frame.
 _CLOSE_SECONDS = 0.5
-#: Pictures that may wait to be looked at; more would only be seen later.
-_MOST_WAITING = 4
-#: A container states the number of its frames, some only nearly; this share may be missing.
+#: Maximum number of frames that wait to be processed; more would only add delay.
+_MAX_WAITING = 4
+#: Containers state their number of frames, some only approximately; this share may be missing.
 _MISSING_SHARE = 0.02
-#: Of Video4Linux: asking for no buffers changes nothing, and is refused to all but the one who has some.
+#: Video4Linux: requesting zero buffers changes nothing, and fails while another program holds buffers.
 _VIDIOC_REQBUFS, _VIDEO_CAPTURE, _MEMORY_MAPPED = 0xC0145608, 1, 1
-#: Where a file does not say its frame rate.
-_USUAL_FRAME_RATE = 25.0
+#: Frame rate of a file that does not state one.
+_DEFAULT_FRAME_RATE = 25.0
 
 
 def open_source(
     source: str, values: Values, report: ErrorReporter, clock_ns: Callable[[], int], timer: Callable[[], float]
 ) -> Backend:
-    """The backend for a file, a device or a URL. Raises Unavailable where it gives no picture."""
-    # One thread is enough for small pictures, and the rest of a Pi has other things to do.
+    """Open a file, a device or a URL. Raises Unavailable if it delivers no frame."""
+    # One thread is enough for small frames, and leaves the other cores to other work.
     cv2.setNumThreads(1)
     url = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://(?:[^/@]*@)?([^/:]*)", source)
     if url is not None:
         if url[1].lower() not in SCHEMES:
             raise Unavailable(f"a source cannot be {url[1]}://; it must be a file, a device or {', '.join(SCHEMES)}://")
         shown = without_password(source)
-        return Live(values[settings.NAME] or url[2], shown, _open_url(source, shown, values), values, clock_ns, timer)
+        return LiveSource(
+            values[settings.NAME] or url[2], shown, _open_url(source, shown, values), values, clock_ns, timer
+        )
     if source.isdigit() or source.startswith("/dev/"):
         path = f"/dev/video{source}" if source.isdigit() else source
         name = values[settings.NAME] or os.path.basename(path)
-        return Live(name, path, _open_device(path, values), values, clock_ns, timer)
+        return LiveSource(name, path, _open_device(path, values), values, clock_ns, timer)
     name = values[settings.NAME] or os.path.splitext(os.path.basename(source))[0]
-    return Film(name, source, values[settings.PACE], report, clock_ns, timer)
+    return VideoFile(name, source, values[settings.PACE], report, clock_ns, timer)
 
 
-class Film:
-    """A video file, played at its own pace or another. Every frame is given; none is dropped."""
+class VideoFile:
+    """A video file, played at its recorded speed or another. Delivers every frame."""
 
     dropped = 0
     tags: Mapping[str, str] = {"replayed": "true"}
@@ -85,7 +87,7 @@ class Film:
         self._opened: tuple[Any, Image] | None = self._open()
 
     def frames(self, wait: Callable[[float], bool]) -> Iterator[Frame]:
-        """The film from its beginning; times are the time of its beginning and the position in it."""
+        """The file from its beginning; times are the start time plus the position in the file."""
         capture, image = self._opened or self._open()
         self._opened = None
         try:
@@ -101,7 +103,7 @@ class Film:
 
     def _play(self, capture: Any, image: Image | None, wait: Callable[[float], bool]) -> Iterator[Frame]:
         start, start_ns = self._timer(), self._clock_ns()
-        clock = Positions(capture.get(cv2.CAP_PROP_FPS))
+        clock = FramePositions(capture.get(cv2.CAP_PROP_FPS))
         stated = capture.get(cv2.CAP_PROP_FRAME_COUNT)
         count = 0
         while image is not None:
@@ -121,9 +123,9 @@ class Film:
             with open(self._path, "rb") as file:
                 empty = not file.read(1)
         except FileNotFoundError:
-            raise Unavailable(f"there is no video file {self._path}; name one that is there as the source") from None
+            raise Unavailable(f"there is no video file {self._path}; set source to an existing file") from None
         except IsADirectoryError:
-            raise Unavailable(f"{self._path} is a folder; name a video file as the source") from None
+            raise Unavailable(f"{self._path} is a folder; set source to a video file") from None
         except OSError as error:
             raise Unavailable(f"the video file {self._path} cannot be read: {error.strerror}") from None
         if empty:
@@ -132,25 +134,24 @@ class Film:
         image = _read(capture)
         if image is None:
             capture.release()
-            raise Unavailable(f"{self._path} is damaged or not a video: not one picture can be read from it")
+            raise Unavailable(f"{self._path} is damaged or not a video: no frame can be read from it")
         return capture, image
 
 
-class Positions:
-    """Seconds since the first frame, one frame after another.
+class FramePositions:
+    """Computes the position of each frame, in seconds since the first.
 
-    A container's own times are taken while they go forward, since a frame rate can vary; otherwise the stated
-    frame rate.
+    Uses the container's own times while they increase, since a frame rate can vary; otherwise the stated frame rate.
     """
 
     def __init__(self, frame_rate: float) -> None:
         sane = math.isfinite(frame_rate) and 0.1 <= frame_rate <= 1000
-        self._step = 1.0 / (frame_rate if sane else _USUAL_FRAME_RATE)
+        self._step = 1.0 / (frame_rate if sane else _DEFAULT_FRAME_RATE)
         self._first: float | None = None
         self._position = -self._step
 
     def next(self, stated: float) -> float:
-        """The position of the next frame, given the time that the container states for it."""
+        """The position of the next frame, given the container's time for it."""
         if self._first is None:
             self._first = stated
             self._position = 0.0
@@ -160,11 +161,11 @@ class Positions:
         return self._position
 
 
-class Live:
-    """A device or a stream: pictures come when they come.
+class LiveSource:
+    """A device or a network stream.
 
-    A thread takes them, so that a slow moment here makes none of them late: what is not taken in time is
-    dropped, oldest first, and counted. More pictures a second than asked for are passed over unconverted.
+    A thread reads the frames, so that slow processing delays none of them: frames that are not processed in time are
+    dropped, oldest first, and counted. Frames beyond the configured frame rate are skipped without decoding.
     """
 
     tags: Mapping[str, str] = {}
@@ -192,47 +193,47 @@ class Live:
         self._thread: threading.Thread | None = None
 
     def frames(self, wait: Callable[[float], bool]) -> Iterator[Frame | None]:
-        """Pictures as they come. Raises Unavailable when there are no more, or none for too long."""
+        """Frames as they arrive. Raises Unavailable at the end of the source, or after too long without a frame."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._grab, name=f"camera {self.name}", daemon=True)
             self._thread.start()
-        heard = self._timer()
+        last = self._timer()
         while not wait(0):
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._over, timeout=_LOOK_SECONDS)
+                self._changed.wait_for(lambda: self._waiting or self._over, timeout=_POLL_SECONDS)
                 frame = self._waiting.popleft() if self._waiting else None
                 over = self._over
             if frame is not None:
-                heard = self._timer()
+                last = self._timer()
             elif over:
-                raise Unavailable(f"{self._shown} gives no more pictures; it has ended, or was disconnected")
-            elif self._timer() - heard > self._timeout:
-                raise Unavailable(f"{self._shown} has given no picture for {self._timeout:g} s")
+                raise Unavailable(f"{self._shown} delivers no more frames; it has ended, or was disconnected")
+            elif self._timer() - last > self._timeout:
+                raise Unavailable(f"{self._shown} has delivered no frame for {self._timeout:g} s")
             yield frame
 
     def close(self) -> None:
-        """Let go of the camera."""
+        """Close the camera."""
         self._closing = True
         if self._thread is not None:
             self._thread.join(timeout=_CLOSE_SECONDS)
             if self._thread.is_alive():
-                return  # it waits for a picture inside the driver, and lets go when it has it or the process ends
+                return  # blocked in the driver; it closes the device with the next frame or with the process
         self._capture.release()
 
     def _grab(self) -> None:
         before = self._timer()
         self._put(Frame(self._first, before, self._clock_ns()))
-        # A stream comes in bursts, so pictures not taken before may be taken now, as many as may wait.
-        credit = float(_MOST_WAITING)
+        # A stream arrives in bursts, so unused frames may be taken later, up to the length of the queue.
+        credit = float(_MAX_WAITING)
         while not self._closing and self._capture.grab():
             now = self._timer()
-            credit = min(credit + (now - before) * self._frame_rate, float(_MOST_WAITING))
+            credit = min(credit + (now - before) * self._frame_rate, float(_MAX_WAITING))
             before = now
             if credit < 1.0:
                 continue
             credit -= 1.0
             found, image = self._capture.retrieve()
-            if found and _is_picture(image):
+            if found and _is_image(image):
                 self._put(Frame(image, now, self._clock_ns()))
         with self._changed:
             self._over = True
@@ -240,7 +241,7 @@ class Live:
 
     def _put(self, frame: Frame) -> None:
         with self._changed:
-            if len(self._waiting) >= _MOST_WAITING:
+            if len(self._waiting) >= _MAX_WAITING:
                 self._waiting.popleft()
                 self.dropped += 1
             self._waiting.append(frame)
@@ -255,8 +256,8 @@ def _open_url(url: str, shown: str, values: Values) -> tuple[Any, Image]:
     if image is None:
         capture.release()
         raise Unavailable(
-            f"{shown} gives no picture within {values[settings.TIMEOUT_SECONDS]:g} s; "
-            "see that its address, user and password are right, and that it can be reached from here"
+            f"{shown} delivers no frame within {values[settings.TIMEOUT_SECONDS]:g} s; "
+            "check its address, user and password, and that it can be reached from here"
         )
     return capture, image
 
@@ -265,19 +266,19 @@ def _open_device(path: str, values: Values) -> tuple[Any, Image]:
     try:
         mode = os.stat(path).st_mode
         if not stat.S_ISCHR(mode):
-            raise Unavailable(f"{path} is not a camera; name a device such as /dev/video0 as the source")
+            raise Unavailable(f"{path} is not a camera; set source to a device such as /dev/video0")
         descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK)
     except FileNotFoundError:
-        raise Unavailable(f"there is no device {path}; connect the camera, or name another as the source") from None
+        raise Unavailable(f"there is no device {path}; connect the camera, or set source to another") from None
     except PermissionError:
-        raise Unavailable(f"{path} may not be opened by this user; add the user to the group video") from None
+        raise Unavailable(f"this user may not open {path}; add the user to the group video") from None
     except OSError as error:
         raise Unavailable(
-            _taken(path) if error.errno == errno.EBUSY else f"the device {path} cannot be opened: {error.strerror}"
+            _busy(path) if error.errno == errno.EBUSY else f"the device {path} cannot be opened: {error.strerror}"
         ) from None
     try:
-        if is_taken(descriptor):
-            raise Unavailable(_taken(path))
+        if is_busy(descriptor):
+            raise Unavailable(_busy(path))
     finally:
         os.close(descriptor)
     capture = cv2.VideoCapture(path, cv2.CAP_V4L2)
@@ -287,16 +288,16 @@ def _open_device(path: str, values: Values) -> tuple[Any, Image]:
         (cv2.CAP_PROP_FRAME_HEIGHT, values[settings.HEIGHT]),
         (cv2.CAP_PROP_FPS, values[settings.FRAME_RATE]),
     ):
-        capture.set(what, value)  # what a camera cannot do it leaves as it is, and that will do
+        capture.set(what, value)  # a camera ignores what it does not support
     image = _read(capture)
     if image is None:
         capture.release()
-        raise Unavailable(f"{path} gives no picture; it is no camera, or another program has it open")
+        raise Unavailable(f"{path} delivers no frame; it is no camera, or another program has it open")
     return capture, image
 
 
-def is_taken(descriptor: int, ioctl: Callable[[int, int, bytes], object] = fcntl.ioctl) -> bool:
-    """Whether another program takes pictures from a device: any may open it, but only one gets its buffers."""
+def is_busy(descriptor: int, ioctl: Callable[[int, int, bytes], object] = fcntl.ioctl) -> bool:
+    """Whether another program captures from a device: several may open it, but only one gets its buffers."""
     try:
         ioctl(descriptor, _VIDIOC_REQBUFS, struct.pack("=5I", 0, _VIDEO_CAPTURE, _MEMORY_MAPPED, 0, 0))
     except OSError as error:
@@ -304,17 +305,17 @@ def is_taken(descriptor: int, ioctl: Callable[[int, int, bytes], object] = fcntl
     return False
 
 
-def _taken(path: str) -> str:
+def _busy(path: str) -> str:
     return (
         f"another program has {path} open, such as motion or another camera collector; "
-        "stop that one, since a camera belongs to one program at a time"
+        "stop it, since only one program can use a camera at a time"
     )
 
 
 def _read(capture: Any) -> Image | None:
     found, image = capture.read()
-    return image if found and _is_picture(image) else None
+    return image if found and _is_image(image) else None
 
 
-def _is_picture(image: object) -> bool:
+def _is_image(image: object) -> bool:
     return isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim in (2, 3) and image.size > 0

@@ -1,9 +1,8 @@
-"""The camera on the ribbon cable, by picamera2: small grey pictures to look at, large ones to keep, video encoded.
+"""CSI camera (on the ribbon cable), through picamera2: small grey frames for detection, full size for photos and clips.
 
-A main stream goes to the encoder, which always runs, into a buffer of the last few seconds; a small stream
-(YUV 4:2:0, whose first plane is the picture in grey) goes to the detection. Nothing is converted, and the
-camera never changes its mode, for a photo or a clip. A Pi up to 4 encodes in hardware; a Pi 5 has no encoder,
-and picamera2 takes libx264 under the same name.
+The main stream feeds the encoder, which always runs, into a buffer of the last few seconds; a small stream (YUV 4:2:0,
+whose first plane is the grey image) feeds detection. Nothing is converted, and the camera keeps its mode for photos
+and clips. A Pi up to 4 encodes in hardware; a Pi 5 has no encoder, and picamera2 uses libx264 under the same name.
 """
 
 from __future__ import annotations
@@ -19,31 +18,31 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from collectors.camera import backend_settings, media_settings, settings
+from collectors.camera import settings
 from collectors.camera.backends import Frame
 from collectors.camera.detector import Image
 from collectors.core.api import Unavailable
 from collectors.core.errors import ErrorReporter
 from collectors.core.settings import Values
 
-#: How long to look out for a picture before it is time to see whether to stop.
-_LOOK_SECONDS = 0.2
-#: Pictures that the camera may be working on, encoder and detection included; each takes memory of the GPU's.
+#: Maximum time to wait for a frame between two checks for shutdown.
+_POLL_SECONDS = 0.2
+#: Number of frame buffers, for camera, encoder and detection together; each takes GPU memory.
 _BUFFERS = 4
-#: A clip can only begin with a key frame; there is one every so many seconds.
+#: Interval of key frames, at which a clip can start.
 _KEY_SECONDS = 1.0
 #: AfMode of libcamera.
 _MANUAL, _CONTINUOUS = 0, 2
 
 
 class Model(NamedTuple):
-    """How a camera is best used: the sensor's mode with the whole field of view, and the size of photos and clips."""
+    """Sizes for a camera model: the sensor mode with the full field of view, and photos and clips."""
 
     sensor: tuple[int, int]
     main: tuple[int, int]
 
 
-#: By the beginning of the name that the driver gives. The encoder of a Pi takes up to 1920 x 1080 pixels.
+#: By the beginning of the driver's name. The encoder of a Pi accepts up to 1920 x 1080 pixels.
 MODELS = {
     "ov5647": Model((1296, 972), (1296, 972)),  # camera module 1
     "imx219": Model((1640, 1232), (1640, 1232)),  # camera module 2
@@ -52,12 +51,12 @@ MODELS = {
     "imx500": Model((2028, 1520), (1440, 1080)),  # AI camera
     "imx296": Model((1456, 1088), (1456, 1088)),  # global shutter camera
 }
-#: Of other cameras, with the shape of their own pictures.
-_USUAL_HEIGHT = 1080
+#: Height for other cameras, at the aspect ratio of their sensor.
+_DEFAULT_HEIGHT = 1080
 
 
 class Library(NamedTuple):
-    """What is used of picamera2 and libcamera."""
+    """The classes used of picamera2 and libcamera."""
 
     Picamera2: Any
     H264Encoder: Any
@@ -67,8 +66,8 @@ class Library(NamedTuple):
 
 
 def load() -> Library:
-    """The library, as the operating system has it. Raises Unavailable where it has not."""
-    # It tells all that it does; what goes wrong is enough.
+    """Import the library of the operating system. Raises Unavailable if it is not installed."""
+    # The default log level reports every step; errors are enough.
     os.environ.setdefault("LIBCAMERA_LOG_LEVELS", "*:ERROR")
     try:
         from libcamera import Transform
@@ -77,24 +76,24 @@ def load() -> Library:
         from picamera2.outputs import CircularOutput2, PyavOutput
     except ImportError as error:
         raise Unavailable(
-            f"the camera on the ribbon cable needs picamera2 ({error}): install the package python3-picamera2, and "
-            "make the virtual environment with --system-site-packages"
+            f"the CSI camera needs picamera2 ({error}): install the package python3-picamera2, and create the virtual "
+            "environment with --system-site-packages"
         ) from None
     return Library(Picamera2, H264Encoder, CircularOutput2, PyavOutput, Transform)
 
 
-class Ribbon:
-    """One camera on a ribbon cable.
+class CsiCamera:
+    """One CSI camera.
 
     Args:
         library: picamera2.
         values: the collector's settings.
-        report: takes what the camera cannot do.
+        report: takes unsupported settings.
         clock_ns: wall clock, nanoseconds since 1970.
         timer: monotonic seconds.
 
     Raises:
-        Unavailable: there is no such camera, or another program has it.
+        Unavailable: there is no such camera, or another program uses it.
     """
 
     tags: Mapping[str, str] = {}
@@ -113,87 +112,87 @@ class Ribbon:
         self._timer = timer
         self._timeout = values[settings.TIMEOUT_SECONDS]
         self._frame_rate = values[settings.FRAME_RATE]
-        self._stamp: int | None = None
-        self._asked: list[Future[Image]] = []
-        self._asking = threading.Lock()
+        self._timestamp_ns: int | None = None
+        self._still_requests: list[Future[Image]] = []
+        self._still_lock = threading.Lock()
         self._circular: Any = None
         self._clip: tuple[str, list[Exception]] | None = None
         self.dropped = 0
         self.exposure_seconds: float | None = None
         self.gain: float | None = None
-        number = values[backend_settings.CAMERA_NUMBER]
+        number = values[settings.CAMERA_NUMBER]
         self._camera = camera = _open(library, number)
         try:
             model = str(camera.camera_properties.get("Model", "camera"))
             self.name = values[settings.NAME] or (model if number == 0 else f"{model}-{number}")
             self._configure(model, values)
             camera.start()
-            if values[media_settings.MEDIA_DIR] is not None and values[media_settings.CLIPS]:
-                self._start_encoder(values[media_settings.PRE_CAPTURE_SECONDS])
-        except Exception as error:  # noqa: BLE001 - libcamera raises what it likes
+            if values[settings.MEDIA_DIR] is not None and values[settings.CLIPS]:
+                self._start_encoder(values[settings.PRE_CAPTURE_SECONDS])
+        except Exception as error:  # noqa: BLE001 - libcamera raises exceptions of any type
             camera.close()
-            raise Unavailable(f"the camera on the ribbon cable does not start: {_innermost(error)}") from None
+            raise Unavailable(f"the CSI camera does not start: {_root_cause(error)}") from None
 
     def frames(self, wait: Callable[[float], bool]) -> Iterator[Frame | None]:
-        """Grey pictures of the small stream. Raises Unavailable when none comes for too long."""
+        """Grey frames of the small stream. Raises Unavailable after too long without a frame."""
         camera = self._camera
         width, height = camera.stream_configuration("lores")["size"]
-        heard = self._timer()
+        last = self._timer()
         job = camera.capture_request(wait=False)
         try:
             while not wait(0):
                 try:
-                    request = camera.wait(job, timeout=_LOOK_SECONDS)
+                    request = camera.wait(job, timeout=_POLL_SECONDS)
                 except TimeoutError:
-                    self._see_to_silence(heard)
+                    self._check_timeout(last)
                     yield None
                     continue
                 except CancelledError:
                     return
                 except Exception as error:  # noqa: BLE001 - as above
-                    raise Unavailable(f"the camera on the ribbon cable is lost: {_innermost(error)}") from None
-                heard = self._timer()
-                # The next one is asked for before this one is looked at, so that none is missed meanwhile.
+                    raise Unavailable(f"the CSI camera is lost: {_root_cause(error)}") from None
+                last = self._timer()
+                # Request the next frame before this one is processed, so that none is missed in between.
                 job = camera.capture_request(wait=False)
                 planes = self._take(request)
-                yield Frame(np.ascontiguousarray(planes[:height, :width]), heard, self._clock_ns(), planes)
+                yield Frame(np.ascontiguousarray(planes[:height, :width]), last, self._clock_ns(), planes)
         finally:
-            with contextlib.suppress(Exception):  # mostly it has not come, and then there is none to give back
+            with contextlib.suppress(Exception):  # usually the frame has not arrived, and there is none to release
                 camera.wait(job, timeout=0).release()
 
     def _take(self, request: Any) -> Image:
-        """What is wanted of a picture, which is then given back: the camera has only a few of them."""
+        """Copy the planes of a frame, and release its buffer: the camera has only a few of them."""
         try:
-            self._note(request.get_metadata())
-            self._answer(request)
+            self._read_metadata(request.get_metadata())
+            self._answer_still_requests(request)
             planes: Image = request.make_array("lores")
         finally:
             request.release()
         return planes
 
-    def _see_to_silence(self, heard: float) -> None:
-        if self._timer() - heard > self._timeout:
+    def _check_timeout(self, last: float) -> None:
+        if self._timer() - last > self._timeout:
             raise Unavailable(
-                f"the camera on the ribbon cable has given no picture for {self._timeout:g} s; "
-                "see that the cable is seated at both ends"
+                f"the CSI camera has delivered no frame for {self._timeout:g} s; "
+                "check that its ribbon cable is seated at both ends"
             )
 
     def close(self) -> None:
-        """Let go of the camera."""
-        with self._asking:
-            asked, self._asked = self._asked, []
-        for each in asked:
+        """Close the camera."""
+        with self._still_lock:
+            requests, self._still_requests = self._still_requests, []
+        for each in requests:
             each.set_exception(Unavailable("the camera was closed"))
         camera = self._camera
         try:
-            camera.cancel_all_and_flush()  # a picture that is still waited for would never come
+            camera.cancel_all_and_flush()  # a pending request would never finish
             self._stop_encoder()
             camera.close()
-        except Exception as error:  # noqa: BLE001 - a camera that was torn out cannot be closed in good order
-            self._report.error(f"the camera on the ribbon cable could not be closed: {_innermost(error)}")
+        except Exception as error:  # noqa: BLE001 - closing a camera that was unplugged may fail in any way
+            self._report.error(f"the CSI camera could not be closed: {_root_cause(error)}")
 
     def _stop_encoder(self) -> None:
-        """Encode no more; what is in the buffer goes into the clip that is open, and that is closed."""
+        """Stop the encoder, which writes its buffer to the open clip and closes it."""
         if self._circular is not None:
             self._circular = None
             self._camera.stop_encoder()
@@ -201,72 +200,72 @@ class Ribbon:
     # --- stills ---
 
     def still(self) -> Image:
-        """The next picture of the main stream, in colour; detection gets the same one in small."""
+        """The next frame of the main stream, in colour; detection gets the same frame of the small stream."""
         future: Future[Image] = Future()
-        with self._asking:
-            self._asked.append(future)
+        with self._still_lock:
+            self._still_requests.append(future)
         try:
             planes = future.result(timeout=self._timeout)
         except TimeoutError:
-            raise Unavailable(f"the camera on the ribbon cable has given no picture for {self._timeout:g} s") from None
+            raise Unavailable(f"the CSI camera has delivered no frame for {self._timeout:g} s") from None
         width, height = self._camera.stream_configuration("main")["size"]
         image = np.asarray(cv2.cvtColor(planes, cv2.COLOR_YUV2BGR_I420), np.uint8)
-        return image[:height, :width]  # rows are padded for the encoder's sake
+        return image[:height, :width]  # the encoder needs padded rows
 
-    def _answer(self, request: Any) -> None:
-        with self._asking:
-            asked, self._asked = self._asked, []
-        if asked:
+    def _answer_still_requests(self, request: Any) -> None:
+        with self._still_lock:
+            requests, self._still_requests = self._still_requests, []
+        if requests:
             planes = request.make_array("main")
-            for each in asked:
+            for each in requests:
                 each.set_result(planes)
 
     # --- clips ---
 
     @property
-    def before_seconds(self) -> float:
-        """How much of the time before it a clip begins with, and by how much a clip is written late."""
+    def buffer_seconds(self) -> float:
+        """Length of the buffer: the time before its start that a clip includes, and the delay of writing it."""
         return 0.0 if self._circular is None else self._circular.buffer_duration_ms / 1000.0
 
     def begin_clip(self, path: str) -> None:
-        """Begin an MP4 file with what is in the buffer. Raises OSError."""
-        failed: list[Exception] = []
+        """Start an MP4 file with the contents of the buffer. Raises OSError."""
+        errors: list[Exception] = []
         output = self._library.PyavOutput(path, format="mp4")
-        output.error_callback = failed.append
+        output.error_callback = errors.append
         if self._circular is None:
-            raise OSError(errno.EIO, "the camera encodes nothing")
+            raise OSError(errno.EIO, "the camera's encoder is not running")
         self._circular.open_output(output)
-        self._clip = path, failed
+        self._clip = path, errors
 
     def end_clip(self, *, last: bool = False) -> None:
-        """Finish it; the *last* of all with what is still in the buffer. Raises OSError when it is not whole."""
+        """Complete the file; the *last* one with the rest of the buffer. Raises OSError if it is incomplete."""
         if self._clip is None:
-            raise OSError(errno.EIO, "the camera was lost before the clip began")
-        (path, failed), self._clip = self._clip, None
+            raise OSError(errno.EIO, "the camera was lost before the clip started")
+        (path, errors), self._clip = self._clip, None
         if last:
             self._stop_encoder()
         elif self._circular is not None:  # otherwise the camera was closed, and the file with it
             self._circular.close_output()
-        if failed:
-            error = failed[0]
+        if errors:
+            error = errors[0]
             raise error if isinstance(error, OSError) else OSError(errno.EIO, str(error))
-        # picamera2 says nothing when the end of the file cannot be written.
+        # picamera2 reports no error when the end of the file cannot be written.
         with open(path, "rb") as file:
-            if not _is_whole(file.fileno()):
+            if not _is_complete(file.fileno()):
                 raise OSError(errno.EIO, "the end of the file could not be written; the disk may be full")
 
-    # --- setting up ---
+    # --- configuration ---
 
     def _configure(self, model: str, values: Values) -> None:
         camera = self._camera
         known = next((MODELS[name] for name in MODELS if model.startswith(name)), None)
         wide, high = camera.sensor_resolution
-        sensor, size = known or ((wide, high), (wide * _USUAL_HEIGHT // high, _USUAL_HEIGHT))
-        size = values[backend_settings.MAIN_WIDTH] or size[0], values[backend_settings.MAIN_HEIGHT] or size[1]
-        # Twice what detection needs, which halves it at once: thumbnails and the snapshots for vision gain by it.
+        sensor, size = known or ((wide, high), (wide * _DEFAULT_HEIGHT // high, _DEFAULT_HEIGHT))
+        size = values[settings.MAIN_WIDTH] or size[0], values[settings.MAIN_HEIGHT] or size[1]
+        # Twice the size that detection needs: thumbnails and the images for vision benefit.
         small = min(2 * values[settings.DETECT_WIDTH], size[0])
         limit = round(1e6 / self._frame_rate)
-        flip = int(values[backend_settings.UPSIDE_DOWN])
+        flip = int(values[settings.UPSIDE_DOWN])
         camera.configure(
             camera.create_video_configuration(
                 main={"size": (size[0] & ~1, size[1] & ~1), "format": "YUV420"},
@@ -282,40 +281,40 @@ class Ribbon:
         )
 
     def _controls(self, values: Values) -> dict[str, object]:
-        """Focus and exposure as the settings ask for, as far as the camera can."""
-        able = self._camera.camera_controls
-        focus = values[backend_settings.AUTOFOCUS]
-        asked: dict[str, object] = {}
-        if focus == "continuous" or (focus == "auto" and "AfMode" in able):
-            asked["AfMode"] = _CONTINUOUS
-        elif focus == "off" and "AfMode" in able:
-            metres = values[backend_settings.FOCUS_METRES]
-            asked["AfMode"] = _MANUAL
-            asked["LensPosition"] = 1.0 / metres if metres else 0.0
-        if values[backend_settings.EXPOSURE_VALUE]:
-            asked["ExposureValue"] = values[backend_settings.EXPOSURE_VALUE]
-        if values[backend_settings.EXPOSURE_SECONDS]:
-            asked["ExposureTime"] = round(values[backend_settings.EXPOSURE_SECONDS] * 1e6)
-        if values[backend_settings.GAIN]:
-            asked["AnalogueGain"] = values[backend_settings.GAIN]
-        for name in sorted(asked.keys() - able.keys()):
-            self._report.error(f"this camera has no control {name}; it is left as it is")
-            del asked[name]
-        return asked
+        """The controls for the configured focus and exposure that the camera supports."""
+        supported = self._camera.camera_controls
+        focus = values[settings.AUTOFOCUS]
+        controls: dict[str, object] = {}
+        if focus == "continuous" or (focus == "auto" and "AfMode" in supported):
+            controls["AfMode"] = _CONTINUOUS
+        elif focus == "off" and "AfMode" in supported:
+            metres = values[settings.FOCUS_METRES]
+            controls["AfMode"] = _MANUAL
+            controls["LensPosition"] = 1.0 / metres if metres else 0.0
+        if values[settings.EXPOSURE_VALUE]:
+            controls["ExposureValue"] = values[settings.EXPOSURE_VALUE]
+        if values[settings.EXPOSURE_SECONDS]:
+            controls["ExposureTime"] = round(values[settings.EXPOSURE_SECONDS] * 1e6)
+        if values[settings.GAIN]:
+            controls["AnalogueGain"] = values[settings.GAIN]
+        for name in sorted(controls.keys() - supported.keys()):
+            self._report.error(f"this camera has no control {name}; the setting is ignored")
+            del controls[name]
+        return controls
 
     def _start_encoder(self, pre_seconds: float) -> None:
-        # Up to one second is lost until the first key frame, so the buffer is longer by that.
+        # A clip starts at a key frame, up to one interval late, so the buffer is longer by that.
         self._circular = self._library.CircularOutput2(buffer_duration_ms=round(1000 * (pre_seconds + _KEY_SECONDS)))
         rate = max(1, round(self._frame_rate))
         encoder = self._library.H264Encoder(repeat=True, iperiod=max(1, round(rate * _KEY_SECONDS)), framerate=rate)
         self._camera.start_encoder(encoder, self._circular, name="main")
 
-    def _note(self, metadata: Mapping[str, Any]) -> None:
-        """Count the pictures that came between, and keep what the exposure was."""
-        stamp = metadata.get("SensorTimestamp")
-        if stamp is not None and self._stamp is not None:
-            self.dropped += max(0, round((stamp - self._stamp) * self._frame_rate / 1e9) - 1)
-        self._stamp = stamp
+    def _read_metadata(self, metadata: Mapping[str, Any]) -> None:
+        """Count frames that were missed since the previous one, and store the exposure."""
+        timestamp_ns = metadata.get("SensorTimestamp")
+        if timestamp_ns is not None and self._timestamp_ns is not None:
+            self.dropped += max(0, round((timestamp_ns - self._timestamp_ns) * self._frame_rate / 1e9) - 1)
+        self._timestamp_ns = timestamp_ns
         if "ExposureTime" in metadata:
             self.exposure_seconds = metadata["ExposureTime"] / 1e6
         self.gain = metadata.get("AnalogueGain", self.gain)
@@ -324,31 +323,30 @@ class Ribbon:
 def _open(library: Library, number: int) -> Any:
     found = library.Picamera2.global_camera_info()
     if number >= len(found):
-        have = f"libcamera lists {len(found)}" if found else "libcamera lists none"
         raise Unavailable(
-            f"there is no camera number {number} on a ribbon cable, {have}; "
-            "see that the cable is seated at both ends, and what rpicam-hello --list-cameras says"
+            f"there is no CSI camera number {number}, libcamera lists {len(found) or 'none'}; check that its ribbon "
+            "cable is seated at both ends, and the output of rpicam-hello --list-cameras"
         )
     try:
         return library.Picamera2(number)
     except Exception as error:  # noqa: BLE001 - as above
-        words = _innermost(error)
-        if os.strerror(errno.EBUSY).lower() in words.lower() or "in use" in words.lower():
+        reason = _root_cause(error)
+        if os.strerror(errno.EBUSY).lower() in reason.lower() or "in use" in reason.lower():
             raise Unavailable(
-                "another program has the camera on the ribbon cable open, such as rpicam-vid, motion or another "
-                "camera collector; stop that one, since a camera belongs to one program at a time"
+                "another program has the CSI camera open, such as rpicam-vid, motion or another camera collector; "
+                "stop it, since only one program can use a camera at a time"
             ) from None
-        raise Unavailable(f"the camera on the ribbon cable cannot be opened: {words}") from None
+        raise Unavailable(f"the CSI camera cannot be opened: {reason}") from None
 
 
-def _innermost(error: BaseException) -> str:
-    """What was said where it went wrong; picamera2 wraps that in sentences that only say that it did."""
+def _root_cause(error: BaseException) -> str:
+    """The first exception of the chain; picamera2 wraps it in exceptions without details."""
     while error.__cause__ is not None:
         error = error.__cause__
     return f"{type(error).__name__}: {error}"
 
 
-def _is_whole(descriptor: int) -> bool:
+def _is_complete(descriptor: int) -> bool:
     """Whether an MP4 file has its index, which is written last."""
     position, end = 0, os.fstat(descriptor).st_size
     while position + 8 <= end:

@@ -1,7 +1,7 @@
-"""Scripted scenes with known ground truth: a room with noise, visitors, and what is easily taken for visitors.
+"""Scripted scenes with known ground truth: a room with noise, visitors, and effects that are easily mistaken for them.
 
-The same script, seed and time give the same picture. :data:`SCRIPTS` says what happens in each; most have the
-visitors, who come every 30 s (the first after 4 s), so that what is missed shows as well as what is invented.
+The same script, seed and time give the same image. :data:`SCRIPTS` defines the scenes; most have visitors, who come
+every 30 s (the first after 4 s), so that missed events show as well as false ones.
 """
 
 from __future__ import annotations
@@ -16,51 +16,51 @@ import cv2
 import numpy as np
 
 from collectors.camera.backends import Frame
-from collectors.camera.pixels import Image, shifted
+from collectors.camera.pixels import Image, shift_image
 
-#: Pixels; what a camera's small stream has.
+#: Size of the image in pixels, as of a CSI camera's small stream.
 WIDTH, HEIGHT = 320, 240
 
-#: A visit begins this long after the beginning, and then again and again, in seconds.
+#: Start of the first visit, and interval of visits.
 FIRST_VISIT_SECONDS, VISIT_EVERY_SECONDS = 4.0, 30.0
 _VISIT_SECONDS = (5.0, 8.0)
-#: The light is off for this part of every minute.
+#: The light is off during this part of every minute.
 LIGHT_OFF_SECONDS, LIGHT_ON_SECONDS, _LIGHT_EVERY_SECONDS = 24.0, 29.0, 60.0
 _LIGHT_OFF = 0.35
-#: A lamp, which lights less than half of the picture, is on for this part of every minute.
+#: A lamp, which lights less than half of the image, is on during this part of every minute.
 LAMP_ON_SECONDS, LAMP_OFF_SECONDS, _LAMP_EVERY_SECONDS = 14.0, 44.0, 60.0
 _LAMP_LEVEL, _LAMP_AT, _LAMP_REACH = 70.0, (70, 110), 90
-#: Daylight goes down by this share and comes back, in so many seconds; at dusk, faster and further.
+#: Daylight drops by this share and returns within this period; at dusk, faster and further.
 _DAYLIGHT, _DAYLIGHT_EVERY_SECONDS = 0.4, 1800.0
 _DUSK, _DUSK_EVERY_SECONDS = 0.85, 480.0
-#: Streaks of rain in one picture, and how long and bright they are.
+#: Number of rain streaks in one image, their length and their brightness.
 _STREAKS, _STREAK_LENGTH, _STREAK_LEVEL = 60, 11, 45
-#: The camera shakes for this part of every so many seconds, so far at most, in pixels.
+#: The camera shakes during this part of every period, by at most this many pixels.
 SHAKE_FROM_SECONDS, SHAKE_TO_SECONDS, _SHAKE_EVERY_SECONDS = 10.0, 16.0, 20.0
 SHAKE_PIXELS = 7.0
-#: The lens is covered for this part of every so many seconds.
+#: The lens is covered during this part of every period.
 COVER_FROM_SECONDS, COVER_TO_SECONDS, _COVER_EVERY_SECONDS = 14.0, 29.0, 60.0
-#: The picture stands still for this part of every so many seconds.
+#: The image is frozen during this part of every period.
 FREEZE_FROM_SECONDS, FREEZE_TO_SECONDS, _FREEZE_EVERY_SECONDS = 14.0, 59.0, 90.0
 #: Standard deviation of the noise, in grey levels.
 NOISE = 4.0
 
-_SPARE = 64  # the noise is cut from a larger field, at another place for each picture
+_SPARE = 64  # the noise of each image is cropped from a larger field, at another offset
 
 
 class Script(NamedTuple):
-    """What happens in a scene.
+    """The effects in a scene.
 
     Args:
         visits: people walk through.
         switch: the light is switched off and on.
-        lamp: a lamp that lights a part of the picture is switched on and off.
-        daylight: the share of the light that slowly goes and comes back.
-        daylight_seconds: how long that takes, there and back.
+        lamp: a lamp that lights a part of the image is switched on and off.
+        daylight: share by which daylight slowly drops and returns.
+        daylight_seconds: period of that.
         rain: it rains all the time.
-        shake: the camera shakes now and then.
-        cover: the lens is covered now and then.
-        freeze: the picture stands still now and then.
+        shake: the camera shakes periodically.
+        cover: the lens is covered periodically.
+        freeze: the image freezes periodically.
     """
 
     visits: bool = True
@@ -74,7 +74,7 @@ class Script(NamedTuple):
     freeze: bool = False
 
 
-#: The scenes that the setting `scene` names.
+#: The scenes, by the value of the setting `scene`.
 SCRIPTS: Mapping[str, Script] = {
     "mixed": Script(switch=True, daylight=_DAYLIGHT),
     "person": Script(),
@@ -88,7 +88,7 @@ SCRIPTS: Mapping[str, Script] = {
 
 
 class Visit(NamedTuple):
-    """One person walking through: when, which way, how tall (pixels), and the clothes' colours."""
+    """One person walking through: times, direction, height in pixels, and colours of the clothes."""
 
     start_seconds: float
     end_seconds: float
@@ -99,16 +99,16 @@ class Visit(NamedTuple):
 
 
 class Truth(NamedTuple):
-    """What a picture really shows.
+    """Ground truth of an image.
 
     Args:
-        figure: left, top, width, height of the part of a person that is in the picture; None without one.
+        figure: left, top, width, height of the visible part of a person; None without one.
         light: brightness, 1 by day with the light on.
         lamp: whether the lamp is on.
         raining: whether it rains.
-        shift: how far the picture is shifted, to the right and down, in pixels.
-        covered: whether the lens is covered; nothing else is to be seen then.
-        frozen: whether the picture stands still.
+        shift: shift of the image to the right and down, in pixels.
+        covered: whether the lens is covered, which hides everything else.
+        frozen: whether the image is frozen.
     """
 
     figure: tuple[int, int, int, int] | None
@@ -121,7 +121,7 @@ class Truth(NamedTuple):
 
 
 class Scene:
-    """A script with a seed. Times are seconds since its beginning."""
+    """A script with a seed. Times are seconds since its start."""
 
     def __init__(self, seed: int, script: Script = SCRIPTS["mixed"]) -> None:
         self._seed = seed
@@ -133,7 +133,7 @@ class Scene:
         self._lamp = _lamp() if script.lamp else None
 
     def visit(self, number: int) -> Visit:
-        """The visit of that number, counted from 0."""
+        """The visit with this number, counted from 0."""
         chance = random.Random(f"{self._seed}/{number}")
         start = FIRST_VISIT_SECONDS + number * VISIT_EVERY_SECONDS
         return Visit(
@@ -146,7 +146,7 @@ class Scene:
         )
 
     def truth(self, seconds: float) -> Truth:
-        """What there is to see at that time."""
+        """The ground truth at a time."""
         script = self._script
         frozen = script.freeze and _during(seconds, FREEZE_FROM_SECONDS, FREEZE_TO_SECONDS, _FREEZE_EVERY_SECONDS)
         if frozen:
@@ -172,17 +172,17 @@ class Scene:
         )
 
     def draw(self, seconds: float) -> Image:
-        """The picture at that time."""
+        """The image at a time."""
         truth = self.truth(seconds)
         if truth.frozen:
             seconds += FREEZE_FROM_SECONDS - seconds % _FREEZE_EVERY_SECONDS
         chance = random.Random(f"{self._seed}/noise/{seconds:.3f}")
-        image = np.full_like(self._room, 6) if truth.covered else self._see(truth, seconds, chance)
+        image = np.full_like(self._room, 6) if truth.covered else self._render(truth, seconds, chance)
         down, right = chance.randrange(_SPARE), chance.randrange(_SPARE)
         noise = self._noise[down : down + HEIGHT, right : right + WIDTH]
         return np.asarray(cv2.add(image, noise, dtype=cv2.CV_8U), np.uint8)
 
-    def _see(self, truth: Truth, seconds: float, chance: random.Random) -> Image:
+    def _render(self, truth: Truth, seconds: float, chance: random.Random) -> Image:
         image = self._room.copy()
         visit = self._present(seconds)
         if visit is not None:
@@ -193,13 +193,13 @@ class Scene:
         if truth.raining:
             _draw_rain(image, chance)
         if any(truth.shift):
-            image = shifted(image, *truth.shift)
+            image = shift_image(image, *truth.shift)
         return image
 
     def _shift(self, seconds: float) -> tuple[float, float]:
         if not (self._script.shake and _during(seconds, SHAKE_FROM_SECONDS, SHAKE_TO_SECONDS, _SHAKE_EVERY_SECONDS)):
             return 0.0, 0.0
-        # Two swings each way whose periods have no common multiple look irregular, and are smooth all the same.
+        # The sum of two oscillations without a common period looks irregular, and is smooth.
         right = 0.6 * math.sin(7.1 * seconds) + 0.4 * math.sin(2.3 * seconds)
         down = 0.6 * math.sin(5.3 * seconds) + 0.4 * math.sin(3.1 * seconds)
         return SHAKE_PIXELS * right, 0.6 * SHAKE_PIXELS * down
@@ -212,15 +212,15 @@ class Scene:
         return visit if seconds < visit.end_seconds else None
 
 
-class Simulated:
-    """The scene as a camera.
+class SimulatedCamera:
+    """A camera that shows a scene.
 
     Args:
         name: the camera's name.
-        script: what happens.
-        seed: which of its variants.
-        frame_rate: pictures a second.
-        pace: how many times faster than life; 0 gives pictures as fast as they are taken.
+        script: the effects.
+        seed: selects the variant.
+        frame_rate: frames per second.
+        pace: playback speed, 1 for real time; 0 delivers frames as fast as they are processed.
         clock_ns: wall clock, nanoseconds since 1970.
         timer: monotonic seconds.
     """
@@ -247,7 +247,7 @@ class Simulated:
         self._timer = timer
 
     def frames(self, wait: Callable[[float], bool]) -> Iterator[Frame]:
-        """The scene from its beginning, without end."""
+        """The scene from its start, without end."""
         start, start_ns = self._timer(), self._clock_ns()
         for number in itertools.count():
             position = number / self._frame_rate
@@ -256,7 +256,7 @@ class Simulated:
             yield Frame(self._scene.draw(position), start + position, start_ns + round(position * 1e9))
 
     def close(self) -> None:
-        """There is nothing to let go of."""
+        """Nothing to close."""
 
 
 def _room() -> Image:
@@ -275,7 +275,7 @@ def _room() -> Image:
 
 
 def _lamp() -> Image:
-    """What the lamp adds: a soft cone of light."""
+    """The light that the lamp adds: a soft cone."""
     down, across = np.mgrid[0:HEIGHT, 0:WIDTH]
     distance = np.hypot(across - _LAMP_AT[0], down - _LAMP_AT[1])
     light = _LAMP_LEVEL * np.clip(1.0 - distance / _LAMP_REACH, 0.0, 1.0)
@@ -295,7 +295,7 @@ def _during(seconds: float, begin: float, end: float, every: float) -> bool:
 
 
 def _outline(visit: Visit, seconds: float) -> tuple[int, int, int, int]:
-    """Left, top, width and height of the person, also beyond the edges of the picture."""
+    """Left, top, width and height of the person, including parts outside the image."""
     width = visit.height // 3
     share = (seconds - visit.start_seconds) / (visit.end_seconds - visit.start_seconds)
     along = share if visit.rightwards else 1.0 - share

@@ -13,12 +13,10 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
-from collectors.camera import control_settings as settings
+from collectors.camera import settings
+from collectors.camera.collector import DetectionSwitch
 from collectors.camera.control.command_queue import CommandQueue, MediaSource
 from collectors.camera.control.feed import EventLog, Feed
-from collectors.camera.media_settings import CLIP_SECONDS_MOST
-from collectors.camera.settings import FRAME_RATE
-from collectors.camera.switch import Switch
 from collectors.core.api import Context, Unavailable
 from collectors.core.files import read_secret
 from collectors.core.settings import Values
@@ -27,15 +25,15 @@ from collectors.messaging.session import ErrorQueue
 
 if TYPE_CHECKING:
     from collectors.camera.backends import Frame
+    from collectors.camera.collector import FrameListener
     from collectors.camera.control.mqtt import Commands
     from collectors.camera.control.server import Server
     from collectors.camera.detector import Detection
     from collectors.camera.events import Event
-    from collectors.camera.watch import Companion
     from collectors.core.errors import ErrorReporter
     from collectors.core.line_protocol import FieldValue
 
-    class MediaCompanion(MediaSource, Companion, Protocol):
+    class MediaCompanion(MediaSource, FrameListener, Protocol):
         """The media: a source of files, and a companion."""
 
 
@@ -64,13 +62,18 @@ class Control:
     """
 
     def __init__(
-        self, camera: str, media: MediaCompanion, detection: Switch, context: Context, timer: Callable[[], float]
+        self,
+        camera: str,
+        media: MediaCompanion,
+        detection: DetectionSwitch,
+        context: Context,
+        timer: Callable[[], float],
     ) -> None:
         self._media = media
         self._report: ErrorReporter = context.report
         self._timer = timer
         self._errors = ErrorQueue()
-        self._feed = Feed(timer, max(_STALE_SECONDS, 3 / context.values[FRAME_RATE]))
+        self._feed = Feed(timer, max(_STALE_SECONDS, 3 / context.values[settings.FRAME_RATE]))
         self._event_log = EventLog(camera)
         self._detection = detection
         self._queue = CommandQueue(media, detection)
@@ -93,15 +96,15 @@ class Control:
         """The HTTP port, or None without HTTP."""
         return None if self._server is None else self._server.port
 
-    def see(self, frame: Frame, seen: Detection) -> None:
+    def on_frame(self, frame: Frame, detection: Detection) -> None:
         """Receive a picture and the detection in it."""
-        self._media.see(frame, seen)
+        self._media.on_frame(frame, detection)
         self._feed.see()
         self._errors.drain(self._report.error)
 
-    def event(self, event: Event[Frame]) -> Mapping[str, FieldValue]:
+    def on_event(self, event: Event[Frame]) -> Mapping[str, FieldValue]:
         """Receive the start or end of an event; the fields that the media add to its point."""
-        fields = self._media.event(event)
+        fields = self._media.on_event(event)
         self._event_log.add(event, fields)
         return fields
 
@@ -142,7 +145,7 @@ class Control:
             self._feed,
             self._event_log,
             pictures,
-            values[CLIP_SECONDS_MOST],
+            values[settings.CLIP_SECONDS_MOST],
             streams,
         )
         where = Listener(host, values[settings.CONTROL_PORT], certificate, values[settings.CONTROL_KEY])
@@ -167,7 +170,7 @@ class Control:
             values[settings.COMMAND_DEVICE] or context.host,
             tuple(name.strip() for name in values[settings.COMMAND_ALLOW].split(",") if name.strip()),
             self._queue,
-            max_seconds=values[CLIP_SECONDS_MOST],
+            max_seconds=values[settings.CLIP_SECONDS_MOST],
             clock=lambda: context.clock_ns() / 1e9,
             ids=IdFile(values[settings.COMMAND_IDS_FILE], settings.COMMAND_IDS_FILE.name, context.report.error),
             errors=self._errors,

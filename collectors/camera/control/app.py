@@ -17,6 +17,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from collectors.camera.collector import DetectionSwitch
 from collectors.camera.control import files
 from collectors.camera.control.auth import AuthMiddleware, problem
 from collectors.camera.control.command_queue import Busy, CommandQueue, MediaSource
@@ -24,7 +25,6 @@ from collectors.camera.control.endpoints import DEFAULT_EVENTS, ENDPOINTS, MAX_E
 from collectors.camera.control.feed import EventLog, Feed, media_link
 from collectors.camera.control.pictures import Pictures, Stream
 from collectors.camera.media import MediaError
-from collectors.camera.switch import Switch
 
 #: How long a request waits for the camera.
 ACT_SECONDS = 30.0
@@ -46,7 +46,7 @@ class Parts(NamedTuple):
     camera: str
     media: MediaSource
     queue: CommandQueue
-    detection: Switch
+    detection: DetectionSwitch
     feed: Feed
     event_log: EventLog
     pictures: Pictures

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Protocol
 
-from collectors.camera.switch import Switch
+from collectors.camera.collector import DetectionSwitch
 
 #: How many requests may wait for the current one.
 MAX_WAITING = 4
@@ -53,7 +53,7 @@ class CommandQueue:
         max_waiting: how many requests may wait.
     """
 
-    def __init__(self, media: MediaSource, detection: Switch, max_waiting: int = MAX_WAITING) -> None:
+    def __init__(self, media: MediaSource, detection: DetectionSwitch, max_waiting: int = MAX_WAITING) -> None:
         self._media = media
         self._detection = detection
         self._max_waiting = max_waiting

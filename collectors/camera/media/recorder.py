@@ -1,227 +1,178 @@
-"""Clips from the pictures of a backend that has no encoder of its own.
-
-Every picture goes into a line of bounded size. The line is what a clip shows of the time before it, and what
-waits to be encoded while one is recorded. Where the machine is too slow, the oldest fall out of it, and are counted.
-"""
+"""What all recorders share: a thread that encodes and writes, snapshots, and the orderly end."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
 
 from collectors.camera.backends import Frame
-from collectors.camera.media.keeper import Clip, Keeper
-from collectors.camera.media.pictures import Packed, pack
-from collectors.camera.media.store import Store
+from collectors.camera.detector import Image
+from collectors.camera.encoding import jpeg
+from collectors.camera.media.store import MediaError, Store
 
-#: Pictures that may wait to be packed.
-_MOST_WAITING = 6
-#: How much longer than before the motion pictures are kept: an event starts only after a few frames.
-_SPARE_SECONDS = 1.0
-#: How often it is seen to that a clip has room on the disk.
-_LOOK_SECONDS = 1.0
-#: A line that is filled to this share by the time before the motion has pictures packed smaller.
-_FULL_SHARE = 0.8
+#: Maximum number of jobs that wait in the thread, such as snapshots, each with a whole image.
+_MAX_JOBS = 8
+#: Maximum time to finish pending work at the end.
+_CLOSE_SECONDS = 15.0
+
+Job = Callable[[], object]
 
 
-class Film(Protocol):
-    """A file that pictures are encoded into."""
-
-    def add(self, packed: Packed, seconds: float) -> None:
-        """The next picture and its monotonic time."""
-        ...
-
-    def close(self) -> None:
-        """Write what is still to be written."""
-        ...
-
-
-class _Open(NamedTuple):
-    """The file that is being written: of which clip, what sizes it takes, and where it is and will be."""
-
-    clip: Clip
-    film: Film
-    width: int
-    height: int
-    part: str
-    relative: str
-
-
-class _Entry:
-    """A picture in the line, and the clip that it is for; without a picture, the end of that clip."""
-
-    __slots__ = ("clip", "packed", "seconds")
-
-    def __init__(self, packed: Packed | None, seconds: float, clip: Clip | None) -> None:
-        self.packed = packed
-        self.seconds = seconds
-        self.clip = clip
-
-
-class Recorder(Keeper):
-    """Encodes clips and writes snapshots in a thread of its own.
+class Worker:
+    """A thread that runs jobs in order, and background work in between.
 
     Args:
-        store: where files go.
-        open_film: begins a file: path, width and height.
-        tell: takes the sentence of what went wrong; called from the thread.
-        pre_seconds: how much of the time before a clip is kept.
-        frame_rate: pictures a second, about.
-        most_bytes: what the line may take.
-        patient: whether a picture waits for its place rather than be dropped: for sources that are not live.
+        name: of the thread.
+        on_error: takes the message of a failed job; called from the thread.
+        background: does one step of other work; returns whether work is left.
+        background_first: whether background work goes before the next job instead of waiting until no job is left.
     """
-
-    #: Between two motions of one event nothing is recorded.
-    pauses = True
-    #: How long a clip has to be kept open beyond its last picture.
-    tail_seconds = 0.0
 
     def __init__(
         self,
-        store: Store,
-        open_film: Callable[[str, int, int], Film],
-        tell: Callable[[str], None],
+        name: str,
+        on_error: Callable[[str], None],
+        background: Callable[[], bool] = lambda: False,
         *,
-        pre_seconds: float,
-        frame_rate: float,
-        most_bytes: int,
-        patient: bool,
+        background_first: bool = False,
     ) -> None:
-        self._open_film = open_film
-        self._pre_seconds = pre_seconds
-        self._frame_rate = frame_rate
-        self._most_bytes = most_bytes
-        self._lock = threading.Lock()
-        self._line: deque[_Entry] = deque()
-        self._claimed = 0
-        self._bytes = 0
-        self._open: _Open | None = None
-        self._looked = 0.0
-        self.dropped = 0
-        super().__init__(store, tell, self._encode, patient=patient)
+        self._on_error = on_error
+        self._background = background
+        self._background_first = background_first
+        self._jobs: deque[Job] = deque()
+        self._changed = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
 
-    @property
-    def waiting_bytes(self) -> int:
-        """What the line takes."""
-        return self._bytes
+    def put(self, job: Job, *, max_jobs: int | None = None, block: bool = False) -> bool:
+        """Queue a job.
 
-    def take(self, frame: Frame, clip: Clip | None, since: float) -> None:
-        """The next picture, the clip that it is for, and from when on the pictures before it are, too."""
-        if clip is None and self._pre_seconds == 0:
-            return
-        if not self._worker.put(lambda: self._add(frame, clip, since), most=_MOST_WAITING, wait=self._patient):
-            self._lose(clip)
+        Args:
+            job: the job.
+            max_jobs: maximum length of the queue, this job included; unlimited by default.
+            block: whether to wait for room instead of rejecting the job.
 
-    def end(self, clip: Clip, since: float, *, last: bool) -> None:  # noqa: ARG002 - all that waits is encoded anyway
-        """That was the last picture of the clip, to which those from that time on belong, too; or the last of all."""
-        self._worker.put(lambda: self._end(clip, since))
+        Returns:
+            Whether the job was accepted.
+        """
+        with self._changed:
+            if block and max_jobs is not None:
+                self._changed.wait_for(lambda: len(self._jobs) < max_jobs or self._closing)
+            if self._closing or (max_jobs is not None and len(self._jobs) >= max_jobs):
+                return False
+            self._jobs.append(job)
+            self._changed.notify_all()
+        return True
 
-    # --- in the thread ---
+    def close(self, seconds: float) -> bool:
+        """Finish all work and end the thread; returns whether it ended within *seconds*."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join(timeout=seconds)
+        return not self._thread.is_alive()
 
-    def _add(self, frame: Frame, clip: Clip | None, since: float) -> None:
-        height, width = frame.image.shape[:2]
-        planes = width * height * 1.5
-        small = self._pre_seconds * self._frame_rate * planes > self._most_bytes * _FULL_SHARE
-        packed = pack(frame.image, small=small)
-        if clip is not None:
-            self._claim(clip, since)
-        self._append(_Entry(packed, frame.seconds, clip))
-        kept_since = frame.seconds - self._pre_seconds - _SPARE_SECONDS
-        while self._line[0].clip is None and self._line[0].seconds < kept_since:
-            self._pop()
-        while self._bytes > self._most_bytes and len(self._line) > 1 and self._line[0].packed is not None:
-            lost = self._pop()
-            if lost.clip is not None:
-                self._lose(lost.clip)
+    def _run(self) -> None:
+        more = False
+        while True:
+            if self._background_first and more:
+                more = self._try(self._background)
+                continue
+            with self._changed:
+                self._changed.wait_for(lambda: self._jobs or more or self._closing)  # noqa: B023 - called at once
+                job = self._jobs.popleft() if self._jobs else None
+                self._changed.notify_all()
+                if job is None and not more:
+                    return
+            if job is not None:
+                self._try(job)
+                more = True
+            else:
+                more = self._try(self._background)
 
-    def _end(self, clip: Clip, since: float) -> None:
-        self._claim(clip, since)
-        self._append(_Entry(None, 0.0, clip))
+    def _try(self, job: Job) -> bool:
+        try:
+            return bool(job())
+        except Exception as error:  # noqa: BLE001 - a failed frame is counted, and the next one is processed
+            self._on_error(f"{type(error).__name__}: {error}")
+            return True
 
-    def _claim(self, clip: Clip, since: float) -> None:
-        for entry in self._line:
-            if entry.clip is None and entry.seconds >= since:
-                entry.clip = clip
-                self._claimed += 1
 
-    def _append(self, entry: _Entry) -> None:
-        self._line.append(entry)
-        self._claimed += entry.clip is not None
-        self._bytes += 0 if entry.packed is None else entry.packed.size
+class Clip:
+    """A requested clip: its path and its state."""
 
-    def _pop(self) -> _Entry:
-        entry = self._line.popleft()
-        self._claimed -= entry.clip is not None
-        self._bytes -= 0 if entry.packed is None else entry.packed.size
-        return entry
+    def __init__(self, relative: str) -> None:
+        self.relative = relative
+        self.failed = False
+        self.lost = 0
+        self.parts = 0
 
-    def _lose(self, clip: Clip | None) -> None:
-        with self._lock:
-            self.dropped += 1
-            if clip is not None:
-                clip.lost += 1
+    def next_part(self) -> str:
+        """The path of its next file: a clip is one file, unless the frames change their size."""
+        self.parts += 1
+        return self.relative if self.parts == 1 else self.relative.replace(".mp4", f"-{self.parts}.mp4")
 
-    def _encode(self) -> bool:
-        """Encode the next picture that is for a clip; False when there is none."""
-        if not self._claimed:
-            return False
-        entry = self._pop()
-        while entry.clip is None:
-            entry = self._pop()
-        clip = entry.clip
-        if entry.packed is None:
+
+class Recorder:
+    """Records clips and writes snapshots in a thread.
+
+    Args:
+        store: holds the files.
+        on_error: takes error messages; called from any thread.
+        background: see :class:`Worker`.
+        block: whether work waits for room instead of being rejected: for sources that are not live.
+    """
+
+    #: Whether frames may be left out within a clip.
+    pauses: bool
+    #: How long a clip must stay open beyond its last frame.
+    tail_seconds: float
+
+    def __init__(
+        self, store: Store, on_error: Callable[[str], None], background: Callable[[], bool], *, block: bool = False
+    ) -> None:
+        self._store = store
+        self._on_error = on_error
+        self._block = block
+        self._worker = Worker("media", on_error, background, background_first=block)
+
+    def record(self, frame: Frame, clip: Clip | None, since: float) -> None:
+        """Handle the next frame; it belongs to *clip*, as do earlier frames from the time *since* on."""
+        raise NotImplementedError
+
+    def end(self, clip: Clip, since: float, *, last: bool) -> None:
+        """End a clip, to which earlier frames from the time *since* on belong; *last* if no frames follow at all."""
+        raise NotImplementedError
+
+    def submit(self, job: Callable[[], None]) -> bool:
+        """Run a job in the thread; returns False if too many jobs are waiting."""
+        return self._worker.put(job, max_jobs=_MAX_JOBS, block=self._block)
+
+    def write_snapshot(self, relative: str, image: Image) -> None:
+        """Write an image as a JPEG."""
+        if not self.submit(lambda: self._write(relative, image)):
+            self._on_error(f"the snapshot {relative} was dropped: the disk or the processor is too slow")
+
+    def close(self) -> None:
+        """Finish pending work."""
+        if self._worker.close(_CLOSE_SECONDS):
             self._finish()
-            if clip.lost:
-                self._tell(
-                    f"{clip.lost} pictures are missing in {clip.relative}; they came faster than they could be encoded"
-                )
-            if not clip.parts and not clip.failed:
-                self._tell(f"there is no {clip.relative}: no picture came while it was to be recorded")
-        elif not clip.failed:
-            try:
-                self._film(clip, entry.packed, entry.seconds).add(entry.packed, entry.seconds)
-            except Exception as error:  # noqa: BLE001 - one clip is lost, and detection and the next clip are not
-                self._fail(clip, error)
-        return bool(self._claimed)
-
-    def _film(self, clip: Clip, packed: Packed, seconds: float) -> Film:
-        """The file that the picture goes into: another one when the size of the pictures has changed."""
-        if self._open is not None and (self._open.clip, *self._open[2:4]) != (clip, packed.width, packed.height):
-            self._finish()
-        if self._open is None:
-            relative = clip.part()
-            part = self._store.begin(relative)
-            try:
-                film = self._open_film(part, packed.width, packed.height)
-            except Exception:
-                self._store.give_up(part)
-                raise
-            self._open = _Open(clip, film, packed.width, packed.height, part, relative)
-            self._looked = seconds
-        elif seconds - self._looked >= _LOOK_SECONDS:
-            self._looked = seconds
-            self._store.make_room(os.path.getsize(self._open.part))
-        return self._open.film
+        else:
+            self._on_error(f"media could not be written within {_CLOSE_SECONDS:g} s after the end")
 
     def _finish(self) -> None:
-        if self._open is None:
-            return
-        opened = self._open
-        try:
-            opened.film.close()
-            self._store.finish(opened.part, opened.relative)
-            self._open = None
-        except Exception as error:  # noqa: BLE001 - as above
-            self._fail(opened.clip, error)
+        """Complete the file that is being written."""
+        raise NotImplementedError
 
-    def _fail(self, clip: Clip, error: Exception) -> None:
-        if self._open is not None:
-            with contextlib.suppress(Exception):  # what is wrong is known already, and it is wrong still
-                self._open.film.close()
-            self._store.give_up(self._open.part)
-            self._open = None
-        self._lost(clip, error)
+    def _write(self, relative: str, image: Image) -> None:
+        try:
+            self._store.write(relative, jpeg(image))
+        except MediaError as error:
+            self._on_error(str(error))
+
+    def _fail_clip(self, clip: Clip, error: Exception) -> None:
+        clip.failed = True
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        self._on_error(f"the clip {clip.relative} is lost: {reason}")

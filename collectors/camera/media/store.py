@@ -1,7 +1,7 @@
-"""Media on disk: dated folders, whole files or none, and a budget that the oldest make room for.
+"""Media files on disk: dated folders, complete files only, and a size limit that deletes the oldest first.
 
-Only files that are named as the camera names them, in folders that are dated as it dates them, are ever
-counted or removed: whatever else lies below the root is somebody else's.
+Only files with the camera's names in folders with its dates are counted or removed; all other files below the root
+are left alone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Protocol
 from collectors.core.api import Unavailable
 from collectors.core.files import publish
 
-#: This share of the disk stays free.
+#: Share of the disk that is kept free.
 FREE_SHARE = 0.05
 
 _DAY_NS = 86_400 * 10**9
@@ -30,126 +30,126 @@ _PART = re.compile(r"\.\d{8}T\d{6}\.\d{6}Z-[a-z0-9-]+\.(jpg|mp4)\.part")
 
 
 class MediaError(Exception):
-    """No picture or clip can be had or kept; the message says in one sentence why."""
+    """An image or clip cannot be taken or stored; the message says why in one sentence."""
 
 
 class Usage(Protocol):
-    """The sizes of a disk, as ``shutil.disk_usage`` gives them."""
+    """The sizes of a disk, as returned by ``shutil.disk_usage``."""
 
     @property
     def total(self) -> int:
-        """Bytes in all."""
+        """Total bytes."""
         ...
 
     @property
     def free(self) -> int:
-        """Bytes that this user may still write."""
+        """Bytes available to this user."""
         ...
 
 
 class Store:
-    """The media below one folder, which belongs to one process at a time. Its methods may be called from any thread.
+    """The media below one folder, which one process owns at a time. Its methods may be called from any thread.
 
     Args:
-        root: the folder; it is made where it is missing.
-        most_bytes: what all media together may take.
-        most_days: how many days they are kept.
+        root: the folder; created if it does not exist.
+        max_bytes: maximum size of all media.
+        max_days: maximum age.
         clock_ns: wall clock, nanoseconds since 1970.
-        disk_usage: tells the sizes of the disk on which a path is.
+        disk_usage: returns the sizes of the disk that holds a path.
 
     Raises:
-        Unavailable: the folder, or one of those in it, cannot be used, or another process uses it.
+        Unavailable: the folder or a folder in it cannot be used, or another process uses it.
     """
 
     def __init__(
         self,
         root: str,
         *,
-        most_bytes: int,
-        most_days: int,
+        max_bytes: int,
+        max_days: int,
         clock_ns: Callable[[], int],
         disk_usage: Callable[[str], Usage] = shutil.disk_usage,
     ) -> None:
         self.root = root
-        self._most_bytes = most_bytes
-        self._most_days = most_days
+        self._max_bytes = max_bytes
+        self._max_days = max_days
         self._clock_ns = clock_ns
         self._disk_usage = disk_usage
         self._lock = threading.Lock()
         try:
             os.makedirs(root, exist_ok=True)
-            self._owned = os.open(os.path.join(root, ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._lock_file = os.open(os.path.join(root, ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise Unavailable(f"the folder for media, {root}, cannot be used: {error.strerror}") from None
         try:
-            fcntl.flock(self._owned, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(self._owned)
+            os.close(self._lock_file)
             raise Unavailable(
-                f"another camera keeps its media in {root}; give each its own folder with media_dir"
+                f"another camera stores its media in {root}; give each its own folder with media_dir"
             ) from None
         #: Relative path to size, oldest first: the names begin with the time.
-        self._kept: OrderedDict[str, int] = OrderedDict()
+        self._files: OrderedDict[str, int] = OrderedDict()
         self._bytes = 0
         try:
-            for relative, size in sorted(self._found()):
-                self._kept[relative] = size
+            for relative, size in sorted(self._scan()):
+                self._files[relative] = size
                 self._bytes += size
         except OSError as error:
-            os.close(self._owned)
+            os.close(self._lock_file)
             raise Unavailable(
                 f"the media in {root} cannot be counted: {error.filename}: {error.strerror}; "
-                "give the camera's user the right to read and write it, or move it elsewhere"
+                "give the camera's user read and write permission, or move the folder elsewhere"
             ) from None
 
     @property
     def size(self) -> int:
-        """Bytes that the media take."""
+        """Total bytes of the media."""
         return self._bytes
 
     def close(self) -> None:
-        """Let another process have the folder."""
-        os.close(self._owned)
+        """Release the folder for another process."""
+        os.close(self._lock_file)
 
     def relative(self, time_ns: int, name: str) -> str:
-        """Where a file of that time goes, below the root: ``2026/11/21/NAME``."""
+        """The path of a file by its time, relative to the root: ``2026/11/21/NAME``."""
         return os.path.join(time.strftime("%Y/%m/%d", time.gmtime(time_ns // 10**9)), name)
 
     def begin(self, relative: str) -> str:
-        """The path to write a file to until it is whole. Raises MediaError when there is no room."""
+        """The temporary path for a file that is being written. Raises MediaError if there is no room."""
         self.make_room()
         folder, name = os.path.split(os.path.join(self.root, relative))
         try:
             os.makedirs(folder, exist_ok=True)
         except OSError as error:
-            raise MediaError(f"the folder {folder} cannot be made: {error.strerror}") from None
+            raise MediaError(f"the folder {folder} cannot be created: {error.strerror}") from None
         return os.path.join(folder, f".{name}.part")
 
     def finish(self, part: str, relative: str) -> None:
-        """Give a file that is whole its name, so that a power cut leaves all of it or nothing. Raises OSError."""
+        """Rename a complete file to its final path, so that a power cut leaves all or none of it. Raises OSError."""
         path = os.path.join(self.root, relative)
         publish(part, path)
         with self._lock:
-            self._bytes -= self._kept.pop(relative, 0)
-            self._kept[relative] = os.path.getsize(path)
-            self._bytes += self._kept[relative]
+            self._bytes -= self._files.pop(relative, 0)
+            self._files[relative] = os.path.getsize(path)
+            self._bytes += self._files[relative]
             self._make_room()
 
-    def give_up(self, part: str) -> None:
-        """Remove what there is of a file that will never be whole."""
+    def discard(self, part: str) -> None:
+        """Remove an incomplete file."""
         try:
             os.unlink(part)
         except FileNotFoundError:
             return
 
     def write(self, relative: str, data: bytes) -> None:
-        """Keep a file. Raises MediaError when it cannot be kept; then nothing of it is left."""
+        """Store a file. Raises MediaError if that fails; nothing of it is left then."""
         self.make_room(len(data))
         try:
             try:
                 self._write(relative, data)
             except FileNotFoundError:
-                self._write(relative, data)  # the folder was removed meanwhile; it is made again
+                self._write(relative, data)  # the folder was removed in the meantime; create it again
         except OSError as error:
             raise MediaError(f"{os.path.join(self.root, relative)} cannot be written: {error.strerror}") from None
 
@@ -160,80 +160,80 @@ class Store:
                 file.write(data)
             self.finish(part, relative)
         except OSError:
-            self.give_up(part)
+            self.discard(part)
             raise
 
-    def make_room(self, begun: int = 0) -> None:
-        """Remove what is too old or too much, the oldest first.
+    def make_room(self, pending: int = 0) -> None:
+        """Delete media beyond the maximum age or size, the oldest first.
 
         Args:
-            begun: bytes of the file that is being written, which is no part of the media yet.
+            pending: bytes of the file that is being written, which is not counted yet.
 
         Raises:
-            MediaError: there is no room all the same.
+            MediaError: there is still no room.
         """
         with self._lock:
-            self._make_room(begun)
-            if begun > self._most_bytes:
+            self._make_room(pending)
+            if pending > self._max_bytes:
                 raise MediaError(
-                    f"one file takes more than all media in {self.root} may, which is {self._most_bytes // 10**6} MB"
+                    f"one file exceeds the limit for all media in {self.root}, which is {self._max_bytes // 10**6} MB"
                 )
-            if self._lacking() > 0:
+            if self._missing_bytes() > 0:
                 raise MediaError(
-                    f"the disk of {self.root} is full but for {FREE_SHARE:.0%}, which is left free; "
+                    f"the disk of {self.root} is full except for {FREE_SHARE:.0%}, which is kept free; "
                     "nothing is recorded until there is room"
                 )
 
-    def _make_room(self, begun: int = 0) -> None:
-        oldest_day = self.relative(self._clock_ns() - self._most_days * _DAY_NS, "")
-        while self._kept and (next(iter(self._kept)) < oldest_day or self._bytes + begun > self._most_bytes):
+    def _make_room(self, pending: int = 0) -> None:
+        oldest_day = self.relative(self._clock_ns() - self._max_days * _DAY_NS, "")
+        while self._files and (next(iter(self._files)) < oldest_day or self._bytes + pending > self._max_bytes):
             self._drop_oldest()
-        # Where others have filled the disk, all media together may be too little; then they had better stay.
-        if self._lacking() <= self._bytes:
-            while self._kept and self._lacking() > 0:
+        # If other files have filled the disk and deleting all media would not be enough, keep the media.
+        if self._missing_bytes() <= self._bytes:
+            while self._files and self._missing_bytes() > 0:
                 self._drop_oldest()
 
-    def _lacking(self) -> float:
-        """Bytes that the disk lacks until enough of it is free."""
+    def _missing_bytes(self) -> float:
+        """Bytes that must be freed until enough of the disk is free."""
         usage = self._disk_usage(self.root)
         return FREE_SHARE * usage.total - usage.free
 
     def _drop_oldest(self) -> None:
-        relative = next(iter(self._kept))
+        relative = next(iter(self._files))
         path = os.path.join(self.root, relative)
         try:
             os.unlink(path)
         except (FileNotFoundError, NotADirectoryError):
-            pass  # somebody else removed it, and that made room as well
+            pass  # already removed, which made room as well
         except OSError as error:
-            raise MediaError(f"{path} cannot be removed to make room: {error.strerror}") from None
-        self._bytes -= self._kept.pop(relative)
+            raise MediaError(f"{path} cannot be deleted to make room: {error.strerror}") from None
+        self._bytes -= self._files.pop(relative)
         folder = os.path.dirname(relative)
         while folder:
             try:
                 os.rmdir(os.path.join(self.root, folder))
             except FileNotFoundError:
-                pass  # somebody else removed it; the one above may be empty now
+                pass  # already removed; its parent may be empty now
             except OSError:
-                return  # there is something in it, or it is not ours to remove; an empty folder takes no room
+                return  # not empty, or not ours to remove; an empty folder takes no room
             folder = os.path.dirname(folder)
 
-    def _found(self) -> Iterator[tuple[str, int]]:
-        """The media that are there, and their sizes; what a kill left half done is removed on the way."""
-        for year in _those(self.root, _YEAR):
-            for month in _those(os.path.join(self.root, year), _MONTH_OR_DAY):
-                for day in _those(os.path.join(self.root, year, month), _MONTH_OR_DAY):
+    def _scan(self) -> Iterator[tuple[str, int]]:
+        """The existing media and their sizes; removes incomplete files that a kill left behind."""
+        for year in _matching(self.root, _YEAR):
+            for month in _matching(os.path.join(self.root, year), _MONTH_OR_DAY):
+                for day in _matching(os.path.join(self.root, year, month), _MONTH_OR_DAY):
                     folder = os.path.join(year, month, day)
-                    for part in _those(os.path.join(self.root, folder), _PART):
-                        self.give_up(os.path.join(self.root, folder, part))
-                    for name in _those(os.path.join(self.root, folder), _NAME):
+                    for part in _matching(os.path.join(self.root, folder), _PART):
+                        self.discard(os.path.join(self.root, folder, part))
+                    for name in _matching(os.path.join(self.root, folder), _NAME):
                         relative = os.path.join(folder, name)
-                        with contextlib.suppress(FileNotFoundError):  # somebody removed it since it was listed
+                        with contextlib.suppress(FileNotFoundError):  # removed since it was listed
                             yield relative, os.path.getsize(os.path.join(self.root, relative))
 
 
-def _those(folder: str, pattern: re.Pattern[str]) -> list[str]:
+def _matching(folder: str, pattern: re.Pattern[str]) -> list[str]:
     try:
         return [name for name in os.listdir(folder) if pattern.fullmatch(name)]
     except (FileNotFoundError, NotADirectoryError):
-        return []  # a file with a folder's name is somebody else's, and a folder may be removed at any time
+        return []  # a file with a folder's name is not ours, and a folder may be removed at any time

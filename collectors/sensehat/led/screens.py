@@ -137,10 +137,10 @@ def _reset_gamma(descriptor: int, preset: int) -> None:
 def _emulator(low_light: bool) -> Screen:
     """The emulator's screen; the file may remain after the emulator has ended."""
     from collectors.core.api import Unavailable
-    from collectors.sensehat.emulator import require
+    from collectors.sensehat.emulator import require_emulator
 
     try:
-        require()
+        require_emulator()
     except Unavailable as error:
         raise ScreenError(str(error)) from None
     from sense_emu.screen import GAMMA_DEFAULT, GAMMA_LOW, init_screen, screen_filename

@@ -1,4 +1,4 @@
-"""What looks at a picture, behind one small interface."""
+"""Detection engines, behind one small interface."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from collectors.vision import settings
 
 Wait = Callable[[float], bool]
 
-#: Detections of one picture at most, the most confident first.
+#: Maximum number of detections per image, the most confident first.
 MAX_DETECTIONS = 50
 
 
 class Box(NamedTuple):
-    """Where something is, in per cent of the picture's width and height."""
+    """A rectangle, in percent of the image's width and height."""
 
     left: float
     top: float
@@ -25,67 +25,67 @@ class Box(NamedTuple):
 
     @classmethod
     def within(cls, left: float, top: float, right: float, bottom: float) -> Box:
-        """The part of a box that is in the picture, from its edges in per cent."""
+        """The part of a box inside the image, from its edges in percent."""
         left, right = (min(100.0, max(0.0, each)) for each in (left, right))
         top, bottom = (min(100.0, max(0.0, each)) for each in (top, bottom))
         return cls(left, top, max(0.0, right - left), max(0.0, bottom - top))
 
 
 class Detection(NamedTuple):
-    """One thing in a picture; the confidence is from 0 to 1, and a model that tells no place gives no box."""
+    """An object in an image: confidence from 0 to 1, and its box if the model returns one."""
 
     label: str
     confidence: float
     box: Box | None = None
 
 
-class BadPicture(ValueError):
-    """The picture cannot be looked at, now or later; the sentence says why."""
+class InvalidImage(ValueError):
+    """The image cannot be processed, now or later; the message says why."""
 
 
-class Failed(Exception):
-    """The engine could not look at the picture; a later try may succeed. The sentence says why."""
+class EngineError(Exception):
+    """The engine failed to process the image, and a retry may succeed; the message says why."""
 
 
-class Stopping(Exception):
-    """It was time to stop before the picture was done with."""
+class Stopped(Exception):
+    """Shutdown began before the image was processed."""
 
 
 class Engine(Protocol):
-    """Looks at pictures, one at a time."""
+    """Detects objects, one image at a time."""
 
     @property
     def model(self) -> str:
-        """What it is called: the tag."""
+        """Name of the engine: the tag."""
         ...
 
     @property
     def available(self) -> bool | None:
-        """Whether it can be asked now; None where that is never in question."""
+        """Whether the engine can be used now; None if it always can."""
         ...
 
-    def look(self, jpeg: bytes, wait: Wait) -> list[Detection]:
-        """What is in the picture, of any confidence.
+    def detect(self, jpeg: bytes, wait: Wait) -> list[Detection]:
+        """The objects in the image, with any confidence.
 
         Args:
-            jpeg: the picture, found whole and of a bearable size.
-            wait: pauses for so many seconds, and answers True as soon as it is time to stop.
+            jpeg: the image, complete and not too large.
+            wait: sleeps for this many seconds; returns True on shutdown.
 
         Raises:
-            BadPicture: the picture is not to be used.
-            Failed: the engine could not look at it.
-            Stopping: it was time to stop meanwhile.
+            InvalidImage: the image cannot be decoded or used.
+            EngineError: the engine failed.
+            Stopped: shutdown began in the meantime.
         """
         ...
 
 
 def open_engine(values: Values) -> Engine:
-    """The engine that the settings ask for. Raises Unavailable where it cannot start."""
+    """Load the configured engine. Raises Unavailable if it cannot start."""
     kind = values[settings.ENGINE]
     if kind == "people":
-        from collectors.vision.engines.people import People
+        from collectors.vision.engines.people import PeopleEngine
 
-        return People(values[settings.MODEL] or "people", values[settings.PEOPLE_WIDTH])
+        return PeopleEngine(values[settings.MODEL] or "people", values[settings.PEOPLE_WIDTH])
     if kind == "onnx":
         from collectors.vision.engines.onnx import open_onnx
 
@@ -95,20 +95,21 @@ def open_engine(values: Values) -> Engine:
     return open_http(values)
 
 
-def chosen(found: list[Detection], threshold: float, only: frozenset[str]) -> list[Detection]:
-    """What counts of what was found, the most confident first; of equal confidence in a fixed order.
+def select_detections(found: list[Detection], threshold: float, labels: frozenset[str]) -> list[Detection]:
+    """The detections to report, the most confident first; of equal confidence in a fixed order.
 
     Args:
-        threshold: the least confidence.
-        only: the labels that count; all where there is none.
+        found: all detections.
+        threshold: minimum confidence.
+        labels: the labels to report; all if empty.
     """
-    counting = [each for each in found if each.confidence >= threshold and (not only or each.label in only)]
-    counting.sort(key=lambda each: (-each.confidence, each.label, each.box or Box(0, 0, 0, 0)))
-    return counting[:MAX_DETECTIONS]
+    selected = [each for each in found if each.confidence >= threshold and (not labels or each.label in labels)]
+    selected.sort(key=lambda each: (-each.confidence, each.label, each.box or Box(0, 0, 0, 0)))
+    return selected[:MAX_DETECTIONS]
 
 
-def required(values: Values, setting: Setting[str | None]) -> str:
-    """A setting without which the engine cannot start. Raises Unavailable, naming it, where it is absent."""
+def require_setting(values: Values, setting: Setting[str | None]) -> str:
+    """The value of a setting that the engine needs. Raises Unavailable if it is not set."""
     value = values[setting]
     if value is None:
         raise Unavailable(

@@ -1,8 +1,7 @@
-"""Any endpoint that classifies a picture: sent by POST, its answer read by paths.
+"""Detection by an HTTP endpoint: sends the image by POST, and maps the response by paths.
 
-An attempt has a time limit, for the answer as a whole. Attempts are few, with pauses drawn at random up to a bound that
-doubles, so that many devices do not come back at the same moment. When pictures fail one after the other, the endpoint
-is left alone for a while.
+The timeout of an attempt covers the whole response. The delay between attempts is random up to a limit that doubles, so
+that many devices do not retry at the same moment. Consecutive failures open a circuit breaker.
 """
 
 from __future__ import annotations
@@ -26,34 +25,34 @@ from collectors.core.api import Unavailable
 from collectors.core.files import read_secret
 from collectors.core.settings import Values
 from collectors.vision import settings
-from collectors.vision.engines import Detection, Failed, Stopping, Wait, required
-from collectors.vision.engines.mapping import Mapping, Unmapped
-from collectors.vision.jpeg import size
+from collectors.vision.engines import Detection, EngineError, Stopped, Wait, require_setting
+from collectors.vision.engines.mapping import AnswerMapping, MappingError
+from collectors.vision.snapshot import jpeg_size
 
-#: Bytes of an answer at most.
+#: Maximum size of a response, in bytes.
 MAX_ANSWER_BYTES = 1024 * 1024
 
-#: What an endpoint answers that is overloaded, starting, or has a proxy before it that is.
-_PASSING = frozenset((408, 425, 429, *range(500, 600)))
+#: Status of an endpoint, or of its proxy, that is overloaded or starting.
+_RETRYABLE = frozenset((408, 425, 429, *range(500, 600)))
 
 _CHUNK = 64 * 1024
 
-#: How late it is seen during an attempt that it is time to stop.
-_STOP_SECONDS = 0.25
+#: Interval of checks for shutdown during an attempt.
+_POLL_SECONDS = 0.25
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
-class _Passing(Failed):
-    """A failure that may be over within seconds; ``after`` is how long the endpoint asks to be left alone."""
+class _RetryableError(EngineError):
+    """A failure that may be over within seconds; ``retry_after`` is the delay that the endpoint requests."""
 
-    def __init__(self, sentence: str, after: float = 0.0) -> None:
-        super().__init__(sentence)
-        self.after = after
+    def __init__(self, message: str, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
-class Patience(NamedTuple):
-    """How long and how often an endpoint is asked. Units are in the names; the settings say what each means."""
+class RetryPolicy(NamedTuple):
+    """Timeout, retries and circuit breaker of an endpoint; see the settings of these names."""
 
     timeout_seconds: float
     attempts: int
@@ -63,16 +62,16 @@ class Patience(NamedTuple):
     breaker_seconds: float
 
 
-class Http:
+class HttpEngine:
     """An endpoint.
 
     Args:
-        model: what it is called.
-        url: where pictures are sent; never told in messages, since it may have a key in it.
-        headers: sent along, never told in messages.
-        body: makes the body of a picture, and its content type.
-        mapping: reads the answer.
-        patience: how long and how often it is asked.
+        model: its name.
+        url: where images are sent; not included in messages, since it may contain a key.
+        headers: sent with each request; not included in messages.
+        body: encodes an image; returns the body and its content type.
+        mapping: reads the response.
+        policy: timeout and retries.
         timer: monotonic seconds.
     """
 
@@ -82,8 +81,8 @@ class Http:
         url: str,
         headers: dict[str, str],
         body: Callable[[bytes], tuple[bytes, str]],
-        mapping: Mapping,
-        patience: Patience,
+        mapping: AnswerMapping,
+        policy: RetryPolicy,
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self.model = model
@@ -91,83 +90,83 @@ class Http:
         self._headers = headers
         self._body = body
         self._mapping = mapping
-        self._patience = patience
+        self._policy = policy
         self._timer = timer
         self._place = urlsplit(url).netloc.rpartition("@")[2]
         self._pool = urllib3.PoolManager(num_pools=1, maxsize=1)
         self._breaker = CircuitBreaker(
-            failure_threshold=patience.breaker_failures,
-            recovery_timeout=patience.breaker_seconds,  # type: ignore[arg-type, unused-ignore]
-            expected_exception=Failed,
+            failure_threshold=policy.breaker_failures,
+            recovery_timeout=policy.breaker_seconds,  # type: ignore[arg-type, unused-ignore]
+            expected_exception=EngineError,
         )
-        self._backoff = wait_random_exponential(multiplier=patience.backoff_seconds, max=patience.backoff_max_seconds)
+        self._backoff = wait_random_exponential(multiplier=policy.backoff_seconds, max=policy.backoff_max_seconds)
 
     @property
     def available(self) -> bool | None:
         return not self._breaker.opened
 
-    def look(self, jpeg: bytes, wait: Wait) -> list[Detection]:
-        """What the endpoint answers."""
+    def detect(self, jpeg: bytes, wait: Wait) -> list[Detection]:
+        """The objects that the endpoint detects."""
         if self._breaker.opened:
-            raise Failed(f"{self._place} is left alone for a while, since it failed again and again")
+            raise EngineError(f"{self._place}: circuit breaker open after repeated failures")
 
-        def pause(seconds: float) -> None:
+        def sleep(seconds: float) -> None:
             if wait(seconds):
-                raise Stopping
+                raise Stopped
 
         attempts = Retrying(
-            stop=stop_after_attempt(self._patience.attempts),
-            wait=self._pause_seconds,
-            retry=retry_if_exception_type(_Passing),
-            sleep=pause,
+            stop=stop_after_attempt(self._policy.attempts),
+            wait=self._delay_seconds,
+            retry=retry_if_exception_type(_RetryableError),
+            sleep=sleep,
             reraise=True,
         )
         found: list[Detection] = self._breaker.call(attempts, self._attempt, jpeg, wait)
         return found
 
-    def _pause_seconds(self, state: RetryCallState) -> float:
+    def _delay_seconds(self, state: RetryCallState) -> float:
         failure = state.outcome.exception() if state.outcome else None
-        asked = failure.after if isinstance(failure, _Passing) else 0.0
-        return max(self._backoff(state), min(asked, self._patience.backoff_max_seconds))
+        requested = failure.retry_after if isinstance(failure, _RetryableError) else 0.0
+        return max(self._backoff(state), min(requested, self._policy.backoff_max_seconds))
 
     def _attempt(self, jpeg: bytes, wait: Wait) -> list[Detection]:
-        status, text, after = self._post_aside(*self._body(jpeg), wait)
-        if status in _PASSING:
-            raise _Passing(f"{self._place} answers with status {status}", after)
+        status, text, retry_after = self._post_in_thread(*self._body(jpeg), wait)
+        if status in _RETRYABLE:
+            raise _RetryableError(f"{self._place} answers with status {status}", retry_after)
         if status != 200:
-            raise Failed(f"{self._place} answers with status {status}")
+            raise EngineError(f"{self._place} answers with status {status}")
         try:
             answer = json.loads(text)
         except (ValueError, RecursionError):
-            raise Failed(f"{self._place} answers with something that is not JSON") from None
+            raise EngineError(f"{self._place} answers with something that is not JSON") from None
         try:
-            return self._mapping.read(answer, *size(jpeg))
-        except Unmapped as error:
-            raise Failed(f"the answer of {self._place} is not as expected: {error}") from None
+            return self._mapping.read(answer, *jpeg_size(jpeg))
+        except MappingError as error:
+            raise EngineError(f"the answer of {self._place} is not as expected: {error}") from None
 
-    def _post_aside(self, body: bytes, content_type: str, wait: Wait) -> tuple[int, bytes, float]:
-        """What :meth:`_post` gives. Raises Stopping as soon as it is time to stop.
+    def _post_in_thread(self, body: bytes, content_type: str, wait: Wait) -> tuple[int, bytes, float]:
+        """The result of :meth:`_post`. Raises Stopped on shutdown.
 
-        The attempt has a thread of its own, since neither a name that is being looked up nor an answer that does not
-        come can be interrupted. A thread that is left behind ends with its time limit, or with the process.
+        Each attempt runs in a thread, since neither a name lookup nor a pending response can be interrupted. An
+        abandoned thread ends with its timeout, or with the process.
         """
         answer: Future[tuple[int, bytes, float]] = Future()
 
         def post() -> None:
             try:
                 answer.set_result(self._post(body, content_type))
-            except Exception as error:  # noqa: BLE001 - raised again by whoever waits for the answer
+            except Exception as error:  # noqa: BLE001 - raised again by answer.result()
                 answer.set_exception(error)
 
         threading.Thread(target=post, name="vision-http", daemon=True).start()
-        while not wait_for((answer,), _STOP_SECONDS).done:
+        while not wait_for((answer,), _POLL_SECONDS).done:
             if wait(0):
-                raise Stopping
+                raise Stopped
         return answer.result()
 
     def _post(self, body: bytes, content_type: str) -> tuple[int, bytes, float]:
-        """Status, body and the pause that is asked for."""
-        limit = self._patience.timeout_seconds
+        """Status, body and requested delay."""
+        limit = self._policy.timeout_seconds
         end = self._timer() + limit
         try:
             response = self._pool.request(
@@ -176,8 +175,8 @@ class Http:
                 body=body,
                 headers={"Content-Type": content_type, "Accept": "application/json", **self._headers},
                 timeout=urllib3.Timeout(total=limit),
-                retries=False,  # tenacity's part
-                redirect=False,  # headers with a key are for this endpoint alone
+                retries=False,  # tenacity retries
+                redirect=False,  # do not send headers with a key to another endpoint
                 preload_content=False,
             )
             try:
@@ -185,25 +184,25 @@ class Http:
                 while chunk := response.read1(_CHUNK):
                     text += chunk
                     if len(text) > MAX_ANSWER_BYTES:
-                        raise Failed(f"{self._place} answers with more than {MAX_ANSWER_BYTES} bytes")
+                        raise EngineError(f"{self._place} answers with more than {MAX_ANSWER_BYTES} bytes")
                     if self._timer() >= end:
-                        raise _Passing(f"{self._place} has not answered within {limit:g} s")
+                        raise _RetryableError(f"{self._place} has not answered within {limit:g} s")
                 response.release_conn()
             finally:
                 if not response.closed:
                     response.close()
-        except urllib3.exceptions.NewConnectionError as error:  # to urllib3 it is a kind of time limit
-            raise _Passing(f"{self._place} cannot be asked: {_reason(error)}") from None
+        except urllib3.exceptions.NewConnectionError as error:  # a TimeoutError to urllib3
+            raise _RetryableError(f"{self._place} cannot be reached: {_reason(error)}") from None
         except urllib3.exceptions.TimeoutError:
-            raise _Passing(f"{self._place} has not answered within {limit:g} s") from None
+            raise _RetryableError(f"{self._place} has not answered within {limit:g} s") from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise _Passing(f"{self._place} cannot be asked: {_reason(error)}") from None
+            raise _RetryableError(f"{self._place} cannot be reached: {_reason(error)}") from None
         return response.status, text, _seconds(response.headers.get("Retry-After"))
 
 
-def open_http(values: Values) -> Http:
-    """The endpoint that the settings name. Raises Unavailable for settings that cannot be used; nothing is sent yet."""
-    url = required(values, settings.HTTP_URL)
+def open_http(values: Values) -> HttpEngine:
+    """The configured endpoint. Raises Unavailable for invalid settings; sends no request yet."""
+    url = require_setting(values, settings.HTTP_URL)
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -211,17 +210,17 @@ def open_http(values: Values) -> Http:
         usable = False
     if not usable or parts.username is not None:
         raise Unavailable(
-            "the setting http_url must be http://HOST/PATH or https://HOST/PATH; a user and a key belong into the "
-            "file that http_headers_file names"
+            "the setting http_url must be http://HOST/PATH or https://HOST/PATH; put a user or a key into the file "
+            "that http_headers_file names"
         )
     file = values[settings.HTTP_HEADERS_FILE]
-    return Http(
+    return HttpEngine(
         values[settings.MODEL] or parts.hostname or "http",
         url,
         read_headers(read_secret(file, settings.HTTP_HEADERS_FILE.name), file) if file else {},
         make_body(values[settings.HTTP_BODY], values[settings.HTTP_FIELD], values[settings.HTTP_JSON]),
-        Mapping(values),
-        Patience(
+        AnswerMapping(values),
+        RetryPolicy(
             values[settings.HTTP_TIMEOUT_SECONDS],
             values[settings.HTTP_ATTEMPTS],
             values[settings.HTTP_BACKOFF_SECONDS],
@@ -233,20 +232,20 @@ def open_http(values: Values) -> Http:
 
 
 def read_headers(text: str, file: str) -> dict[str, str]:
-    """The headers in a text. Raises Unavailable with the number of a line that is none, and not with what it says."""
+    """Parse headers. Raises Unavailable with the number of an invalid line, without its content."""
     headers = {}
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("##"):
             continue
         name, colon, value = line.partition(":")
         if not colon or not _TOKEN.fullmatch(name.strip()) or not value.strip().isprintable():
-            raise Unavailable(f"{file}, line {number}, is no header; it must be Name: value")
+            raise Unavailable(f"{file}, line {number}, is not a header; it must be Name: value")
         headers[name.strip()] = value.strip()
     return headers
 
 
 def make_body(kind: str, field: str, template: str) -> Callable[[bytes], tuple[bytes, str]]:
-    """What makes a picture into a body with its content type. Raises Unavailable for a template that is no JSON."""
+    """A function that encodes an image as body and content type. Raises Unavailable for an invalid JSON template."""
     if kind == "image":
         return lambda jpeg: (jpeg, "image/jpeg")
     if kind == "form":
@@ -256,7 +255,7 @@ def make_body(kind: str, field: str, template: str) -> Callable[[bytes], tuple[b
     except ValueError:
         raise Unavailable("the setting http_json is not JSON") from None
     if "{image}" not in template:
-        raise Unavailable("the setting http_json has no {image} where the picture goes")
+        raise Unavailable("the setting http_json has no {image} for the image")
 
     def body(jpeg: bytes) -> tuple[bytes, str]:
         image = b2a_base64(jpeg, newline=False).decode("ascii")
@@ -266,12 +265,12 @@ def make_body(kind: str, field: str, template: str) -> Callable[[bytes], tuple[b
 
 
 def _seconds(text: str | None) -> float:
-    """A Retry-After in seconds; one that is a date counts as none, for the clock may be wrong."""
+    """A Retry-After in seconds; a date is ignored, since the clock may be wrong."""
     return float(text) if text and text.isascii() and text.isdigit() and len(text) < 6 else 0.0
 
 
 def _reason(error: Exception) -> str:
-    """Why, in words without the address: what urllib3 says may have the whole URL in it."""
+    """The reason without the address: urllib3's messages may contain the whole URL."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:

@@ -1,4 +1,4 @@
-"""Finds the detections in the answer of an endpoint, by paths in JMESPath that the settings give."""
+"""Maps the response of an endpoint to detections, by the JMESPath expressions of the settings."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from collectors.core.settings import Setting, Values
 from collectors.vision import settings
 from collectors.vision.engines import Box, Detection
 
-#: Things in one answer that are looked at.
+#: Maximum number of detections that are read from a response.
 _MAX_LISTED = 1000
 
-#: No confidence and no edge of a box is as large as this.
+#: Upper limit of confidences and of edges of a box.
 _NUMBER_LIMIT = 1e9
 
 
-class Unmapped(ValueError):
-    """The answer is not of the form that the settings say; the sentence tells where."""
+class MappingError(ValueError):
+    """The response does not have the configured form; the message says where."""
 
 
-class Mapping:
-    """The paths, compiled, and what they lead to.
+class AnswerMapping:
+    """The compiled expressions.
 
     Args:
         values: the settings.
 
     Raises:
-        Unavailable: a path is not JMESPath.
+        Unavailable: an expression is not valid JMESPath.
     """
 
     def __init__(self, values: Values) -> None:
@@ -39,32 +39,34 @@ class Mapping:
         self._label = _path(values, settings.HTTP_LABEL)
         self._confidence = _path(values, settings.HTTP_CONFIDENCE)
         self._box = _path(values, settings.HTTP_BOX) if values[settings.HTTP_BOX] else None
-        self._whole = 100.0 if values[settings.HTTP_CONFIDENCE_UNIT] == "percent" else 1.0
+        self._scale = 100.0 if values[settings.HTTP_CONFIDENCE_UNIT] == "percent" else 1.0
         self._form = values[settings.HTTP_BOX_FORM]
         self._unit = values[settings.HTTP_BOX_UNIT]
 
     def read(self, answer: object, width: int, height: int) -> list[Detection]:
-        """What an answer tells of a picture of so many pixels. Raises Unmapped when the paths lead elsewhere."""
+        """The detections in a response, for an image of this size in pixels. Raises MappingError."""
         listed = _search(self._detections, answer)
         if not isinstance(listed, list):
-            raise Unmapped(f"http_detections leads to {_kind(listed)}, and not to a list")
+            raise MappingError(f"http_detections leads to {_kind(listed)}, not to a list")
         return [self._one(each, width, height) for each in listed[:_MAX_LISTED]]
 
     def _one(self, each: object, width: int, height: int) -> Detection:
         label = _search(self._label, each)
         if not isinstance(label, str) or not label.strip():
-            raise Unmapped(f"http_label leads to {_kind(label)}, and not to a text")
-        confidence = _number(_search(self._confidence, each), "http_confidence") / self._whole
+            raise MappingError(f"http_label leads to {_kind(label)}, not to a text")
+        confidence = _number(_search(self._confidence, each), "http_confidence") / self._scale
         if not 0 <= confidence <= 1:
-            raise Unmapped(f"a confidence is {confidence * self._whole:g}; see the setting http_confidence_unit")
+            raise MappingError(f"a confidence is {confidence * self._scale:g}; see the setting http_confidence_unit")
         if self._box is None:
             return Detection(label, confidence)
         four = _search(self._box, each)
         if not isinstance(four, list) or len(four) != 4:
-            raise Unmapped(f"http_box leads to {_kind(four)}, and not to four numbers")
-        return Detection(label, confidence, self._place([_number(value, "http_box") for value in four], width, height))
+            raise MappingError(f"http_box leads to {_kind(four)}, not to four numbers")
+        return Detection(
+            label, confidence, self._read_box([_number(value, "http_box") for value in four], width, height)
+        )
 
-    def _place(self, four: list[float], width: int, height: int) -> Box:
+    def _read_box(self, four: list[float], width: int, height: int) -> Box:
         first, second, third, fourth = four
         if self._form == "middle":
             first, second = first - third / 2, second - fourth / 2
@@ -80,7 +82,7 @@ def _path(values: Values, setting: Setting[Any]) -> Any:
     except JMESPathError as error:
         reason = str(error).splitlines()[0]
         raise Unavailable(
-            f"the setting {setting.name} is {values[setting]!r}, which is no JMESPath: {reason}"
+            f"the setting {setting.name} is {values[setting]!r}, which is not JMESPath: {reason}"
         ) from None
 
 
@@ -88,20 +90,20 @@ def _search(path: Any, document: object) -> object:
     try:
         found: object = path.search(document)
     except JMESPathError as error:
-        raise Unmapped(str(error).splitlines()[0]) from None
+        raise MappingError(str(error).splitlines()[0]) from None
     return found
 
 
 def _number(value: object, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Unmapped(f"{name} leads to {_kind(value)}, and not to a number")
-    if not abs(value) < _NUMBER_LIMIT:  # a whole number may be too large to be made a float
+        raise MappingError(f"{name} leads to {_kind(value)}, not to a number")
+    if not abs(value) < _NUMBER_LIMIT:  # an int may be too large for a float
         finite = isinstance(value, int) or math.isfinite(value)
-        raise Unmapped(f"{name} leads to a number that is {'out of any range' if finite else 'not finite'}")
+        raise MappingError(f"{name} leads to a number that is {'out of any range' if finite else 'not finite'}")
     return float(value)
 
 
 def _kind(value: object) -> str:
-    """What a value is, and nothing of what it says: an answer may be long, or private."""
+    """The type of a value, without its content: a response may be long, or private."""
     names = {dict: "an object", list: "a list", str: "a text", type(None): "nothing", bool: "true or false"}
     return names.get(type(value), "a number")

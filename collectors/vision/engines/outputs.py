@@ -1,4 +1,4 @@
-"""Makes detections of what a network puts out; each kind of output has a reader. Plain arrays in, values out."""
+"""Readers of network outputs, one per format: plain arrays in, detections out."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from collectors.vision.engines import Box, Detection
 Floats = NDArray[np.float32]
 
 
-class Misread(ValueError):
-    """The output is not of the form that was said; the sentence tells what it is instead."""
+class OutputError(ValueError):
+    """The output does not have the configured format; the message describes it."""
 
 
 class Fit(NamedTuple):
-    """How a picture was laid into the network's square input of ``size`` pixels."""
+    """Placement of an image in the network's square input of ``size`` pixels."""
 
     size: int
     left: int
@@ -29,18 +29,18 @@ class Fit(NamedTuple):
 
     @classmethod
     def stretched(cls, size: int) -> Fit:
-        """Over the whole square, whatever its shape."""
+        """Stretched over the whole square."""
         return cls(size, 0, 0, size, size)
 
     @classmethod
     def letterboxed(cls, width: int, height: int, size: int) -> Fit:
-        """As large as it fits without losing its shape, in the middle."""
+        """Scaled to fit with its aspect ratio, and centred."""
         factor = size / max(width, height)
         wide, high = min(size, round(width * factor)), min(size, round(height * factor))
         return cls(size, (size - wide) // 2, (size - high) // 2, wide, high)
 
     def box(self, left: float, top: float, right: float, bottom: float) -> Box:
-        """A box in the input's pixels as a part of the picture."""
+        """Convert a box from pixels of the input to percent of the image."""
         return Box.within(
             (left - self.left) * 100 / self.width,
             (top - self.top) * 100 / self.height,
@@ -50,17 +50,17 @@ class Fit(NamedTuple):
 
 
 class Reader(Protocol):
-    """Reads one kind of output."""
+    """Reads one output format."""
 
     stretched: bool
 
     def read(self, output: Floats, labels: tuple[str, ...], fit: Fit) -> list[Detection]:
-        """What the output says. Raises Misread when it is of another form."""
+        """The detections in the output. Raises OutputError if it has another format."""
         ...
 
 
 class Classification:
-    """A value for each class: probabilities, or scores that the softmax makes probabilities of."""
+    """A value per class: probabilities, or scores that softmax turns into probabilities."""
 
     stretched = True
 
@@ -71,7 +71,9 @@ class Classification:
         del fit
         values = output.ravel()
         if values.size != len(labels):
-            raise Misread(f"it puts out {values.size} values {_shape(output)}, and there are {len(labels)} labels")
+            raise OutputError(
+                f"its output has {values.size} values {_shape(output)}, and there are {len(labels)} labels"
+            )
         _finite(values)
         if values.min() < 0 or abs(float(values.sum()) - 1) > 0.01:
             raised = np.exp(values - values.max())
@@ -85,12 +87,12 @@ class Ssd:
     stretched = True
 
     def __init__(self, threshold: float, overlap: float) -> None:
-        del overlap  # such a model leaves out what overlaps itself
+        del overlap  # such a model removes overlapping boxes itself
         self._threshold = threshold
 
     def read(self, output: Floats, labels: tuple[str, ...], fit: Fit) -> list[Detection]:
         if output.shape[-1] != 7:
-            raise Misread(f"it puts out {_shape(output)}, and rows of 7 are expected")
+            raise OutputError(f"its output is {_shape(output)}, and rows of 7 are expected")
         rows = output.reshape(-1, 7)
         _finite(rows)
         return [
@@ -102,7 +104,7 @@ class Ssd:
 
 
 class YoloV10:
-    """Rows of left, top, right, bottom, confidence, class, in pixels of the input; nothing overlaps any more."""
+    """Rows of left, top, right, bottom, confidence, class, in pixels of the input; without overlapping boxes."""
 
     stretched = False
 
@@ -112,7 +114,7 @@ class YoloV10:
 
     def read(self, output: Floats, labels: tuple[str, ...], fit: Fit) -> list[Detection]:
         if output.shape[-1] != 6:
-            raise Misread(f"it puts out {_shape(output)}, and rows of 6 are expected")
+            raise OutputError(f"its output is {_shape(output)}, and rows of 6 are expected")
         rows = output.reshape(-1, 6)
         _finite(rows)
         return [
@@ -122,10 +124,10 @@ class YoloV10:
 
 
 class Yolo:
-    """Middle, size and a score for each class, for each of thousands of places; version 5 has a score for any thing.
+    """Centre, size and a score per class, at thousands of places; version 5 adds a score for any object (objectness).
 
     Args:
-        objectness: whether there is such a score, and rows are places; otherwise columns are.
+        objectness: whether there is such a score, and rows are places; otherwise, columns are places.
     """
 
     stretched = False
@@ -140,7 +142,7 @@ class Yolo:
         wide = first + len(labels)
         form = f"1x(places)x{wide}" if self._objectness else f"1x{wide}x(places)"
         if output.ndim != 3 or output.shape[0] != 1 or output.shape[2 if self._objectness else 1] != wide:
-            raise Misread(f"it puts out {_shape(output)}, and {form} is expected of {len(labels)} labels")
+            raise OutputError(f"its output is {_shape(output)}, and {form} is expected of {len(labels)} labels")
         rows = output[0] if self._objectness else output[0].T
         _finite(rows)
         scores = rows[:, first:] * rows[:, 4:5] if self._objectness else rows[:, first:]
@@ -151,7 +153,7 @@ class Yolo:
             return []
         rows, classes, best = rows[kept], classes[kept], best[kept]
         corners = np.hstack((rows[:, :2] - rows[:, 2:4] / 2, rows[:, 2:4]))
-        # Boxes of different labels are set apart, so that only those of one label can overlap.
+        # Move boxes of different labels apart, so that only boxes of the same label overlap.
         apart = corners.copy()
         apart[:, :2] += classes[:, None] * (4.0 * fit.size)
         chosen = cv2.dnn.NMSBoxes(apart.tolist(), best.tolist(), 0.0, self._overlap)
@@ -173,7 +175,7 @@ def _yolov8(threshold: float, overlap: float) -> Reader:
     return Yolo(threshold, overlap, objectness=False)
 
 
-#: A reader for each choice of the setting onnx_output.
+#: The readers, by the value of the setting onnx_output.
 READERS: dict[str, Callable[[float, float], Reader]] = {
     "classification": Classification,
     "ssd": Ssd,
@@ -188,7 +190,7 @@ def _edges(left: float, top: float, width: float, height: float) -> tuple[float,
 
 
 def _label(labels: tuple[str, ...], number: int) -> str:
-    """The label of a class; one that has none, as the background of some models, is called by its number."""
+    """The label of a class; its number if it has none, as the background of some models."""
     return (labels[number] if 0 <= number < len(labels) else "") or f"class {number}"
 
 
@@ -198,7 +200,7 @@ def _part(value: Any) -> float:
 
 def _finite(values: Floats) -> None:
     if not np.isfinite(values).all():
-        raise Misread("it puts out values that are no numbers")
+        raise OutputError("its output has values that are not finite")
 
 
 def _shape(output: Floats) -> str:

@@ -1,7 +1,6 @@
-"""People, found by the detector that OpenCV brings along: gradients in a window, weighed by a trained plane.
+"""Detection of people by the detector that OpenCV includes: histograms of oriented gradients and a linear SVM.
 
-It works without a model file and without a network. OpenCV 4 has it; of OpenCV 5 only the builds with the contributed
-modules have.
+Needs no model file and no network. OpenCV 4 includes the detector; OpenCV 5 only with the contributed modules.
 """
 
 from __future__ import annotations
@@ -15,33 +14,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collectors.core.api import Unavailable
-from collectors.vision.engines import BadPicture, Box, Detection, Wait
+from collectors.vision.engines import Box, Detection, InvalidImage, Wait
 
-#: What OpenCV takes and gives for a picture.
+#: OpenCV's type of an image.
 Pixels = NDArray[np.integer[Any] | np.floating[Any]]
 
-#: Steps of the window and of its size. Finer steps find few more people in several times the time.
+#: Steps of the window's position and size. Finer steps find few more people, and take several times as long.
 _STRIDE, _PADDING, _STEP = (8, 8), (8, 8), 1.05
 
-#: The window that the plane was trained on, in pixels; a smaller picture is enlarged to it.
+#: The window that the detector was trained on, in pixels; a smaller image is enlarged to it.
 _WINDOW_WIDTH, _WINDOW_HEIGHT = 64, 128
 
-#: A picture much higher than wide would become huge when it is made wide: so many squares of its width are enough.
-_MOST_SQUARES, _MOST_SIDE = 2, 4096
+#: Maximum area of the scaled image, in squares of its width, and maximum side: limits tall images.
+_MAX_SQUARES, _MAX_SIDE = 2, 4096
 
 
-class People:
-    """The detector, loaded.
+class PeopleEngine:
+    """The loaded detector.
 
     Args:
-        model: what it is called.
-        width: pixels that a picture is made wide.
+        model: its name.
+        width: width in pixels that images are scaled to.
     """
 
     def __init__(self, model: str, width: int) -> None:
         if not hasattr(cv2, "HOGDescriptor"):
             raise Unavailable(
-                f"OpenCV {cv2.__version__} comes without its detector of people; install opencv-python-headless below "
+                f"OpenCV {cv2.__version__} does not include the people detector; install opencv-python-headless below "
                 "version 5, or opencv-contrib-python-headless"
             )
         cv2.setNumThreads(1)
@@ -54,12 +53,12 @@ class People:
     def available(self) -> bool | None:
         return None
 
-    def look(self, jpeg: bytes, wait: Wait) -> list[Detection]:
-        """The people in the picture."""
-        del wait  # a picture takes a fraction of a second
+    def detect(self, jpeg: bytes, wait: Wait) -> list[Detection]:
+        """The people in the image."""
+        del wait  # an image takes a fraction of a second
         grey = decode(jpeg, cv2.IMREAD_GRAYSCALE)
         height, width = grey.shape[:2]
-        size = looked_at(width, height, self._width)
+        size = detection_size(width, height, self._width)
         grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA if size[0] < width else cv2.INTER_LINEAR)
         boxes, weights = self._detector.detectMultiScale(grey, winStride=_STRIDE, padding=_PADDING, scale=_STEP)
         return [
@@ -68,21 +67,21 @@ class People:
         ]
 
 
-def looked_at(width: int, height: int, wide: int) -> tuple[int, int]:
-    """The size at which people are looked for in a picture: so wide, and of a bearable size whatever its shape.
+def detection_size(width: int, height: int, wide: int) -> tuple[int, int]:
+    """The size that an image is scaled to: *wide* pixels wide, and limited in area whatever its shape.
 
-    >>> looked_at(480, 360, 720)
+    >>> detection_size(480, 360, 720)
     (720, 540)
     """
-    factor = min(wide / width, sqrt(_MOST_SQUARES * wide * wide / (width * height)))
+    factor = min(wide / width, sqrt(_MAX_SQUARES * wide * wide / (width * height)))
     return (
-        min(_MOST_SIDE, max(_WINDOW_WIDTH, round(width * factor))),
-        min(_MOST_SIDE, max(_WINDOW_HEIGHT, round(height * factor))),
+        min(_MAX_SIDE, max(_WINDOW_WIDTH, round(width * factor))),
+        min(_MAX_SIDE, max(_WINDOW_HEIGHT, round(height * factor))),
     )
 
 
 def confidence(weight: float) -> float:
-    """A distance from the plane as 0 to 1: the logistic function, so that 0.5 is the plane itself.
+    """Map the SVM's distance from the separating plane to 0 to 1, by the logistic function; the plane itself is 0.5.
 
     >>> confidence(0.0)
     0.5
@@ -91,7 +90,7 @@ def confidence(weight: float) -> float:
 
 
 def _box(box: Sequence[float], size: tuple[int, int]) -> Box:
-    """Left, top, width and height in pixels of a picture of this size."""
+    """Convert left, top, width and height from pixels of an image of this size."""
     left, top, wide, high = (float(each) for each in box)
     return Box.within(
         left * 100 / size[0], top * 100 / size[1], (left + wide) * 100 / size[0], (top + high) * 100 / size[1]
@@ -99,11 +98,11 @@ def _box(box: Sequence[float], size: tuple[int, int]) -> Box:
 
 
 def decode(jpeg: bytes, flags: int) -> Pixels:
-    """The picture's pixels. Raises BadPicture, with a sentence, where it cannot be decoded."""
+    """The pixels of an image. Raises InvalidImage if it cannot be decoded."""
     try:
         image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), flags)
     except cv2.error:
         image = None
     if image is None:
-        raise BadPicture("a picture cannot be decoded")
+        raise InvalidImage("an image cannot be decoded")
     return image

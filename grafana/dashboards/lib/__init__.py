@@ -1,1 +1,1 @@
-"""What every row is built from: queries, panels, units, thresholds, boards."""
+"""The building blocks of rows: queries, panels, units, thresholds, boards."""

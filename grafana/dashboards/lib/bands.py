@@ -1,4 +1,4 @@
-"""Months and years: a mean as a line, in a band from the least to the greatest value."""
+"""Months and years: a mean as a line, in a band from the minimum to the maximum."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def band(
     no_data: str = NO_DATA,
     links: Mapping[str, str] | None = None,
 ) -> timeseries.Panel:
-    """A mean as a line, in a band from the least to the greatest value; see ``Source.spread``.
+    """A mean as a line, in a band from the minimum to the maximum; see ``Source.spread``.
 
     Args:
         more: what gives further lines.
         others: their colours by their names.
     """
-    least, mean, most = names
+    minimum, mean, maximum = names
     panel = lines(
         title,
         description,
@@ -55,7 +55,9 @@ def band(
     )
     edge: dict[str, object] = {"custom__lineWidth": 0, "custom__hideFrom": {"legend": False, "tooltip": False}}
     painted = {"mode": "fixed", "fixedColor": colour}
-    panel.override_by_name(least, properties(color=painted, **edge))
+    panel.override_by_name(minimum, properties(color=painted, **edge))
     panel.override_by_name(mean, properties(color=painted))
-    panel.override_by_name(most, properties(color=painted, custom__fillBelowTo=least, custom__fillOpacity=25, **edge))
+    panel.override_by_name(
+        maximum, properties(color=painted, custom__fillBelowTo=minimum, custom__fillOpacity=25, **edge)
+    )
     return panel

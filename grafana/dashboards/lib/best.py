@@ -19,7 +19,7 @@ PRESSURE = ("pressure_calibrated_hpa", "pressure_hpa")
 
 
 def columns(form: str, name: str, fields: tuple[str, ...]) -> str:
-    """What a query selects: the form with each of the fields in it, under the column's name and a number.
+    """The columns of a query: the form with each of the fields in it, under the column's name and a number.
 
     >>> columns('mean("{}")', "Pressure", PRESSURE)
     'mean("pressure_calibrated_hpa") AS "Pressure 1", mean("pressure_hpa") AS "Pressure 2"'

@@ -1,4 +1,4 @@
-"""Boards: what each dashboard is called, the variables and links that all have, and how rows are laid on the grid."""
+"""Boards: the names of the dashboards, their common variables and links, and the layout of rows on the grid."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from grafana_foundation_sdk.models.dashboard import (
 )
 from grafana_foundation_sdk.models.dashboard import Panel as BuiltPanel
 
-from grafana.dashboards import overviews as overviews_package
+from grafana.dashboards import boards as boards_package
 from grafana.dashboards import rows as rows_package
 from grafana.dashboards.lib import buckets
 from grafana.dashboards.lib.live import GRAFANA
@@ -51,10 +51,10 @@ class Row(NamedTuple):
     """A row of a dashboard.
 
     Args:
-        board: the key of the dashboard it stands on.
-        title: of the row; empty for panels at the very top, without a row of their own.
+        board: the key of its dashboard.
+        title: of the row; empty for panels at the very top, without a row.
         panels: laid from left to right, wrapping where a line is full.
-        order: rows of a board stand in this order.
+        order: sorts the rows of a board.
         collapsed: shown closed; its panels are queried only when it is opened.
     """
 
@@ -66,12 +66,12 @@ class Row(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """Annotations: what is drawn into every chart of a dashboard, and can be switched off and on above it.
+    """Annotations in every chart of a dashboard, with a switch above it.
 
     Args:
         boards: the keys of the dashboards that offer it, and whether it is on there at first.
         title: of the switch.
-        colour: of what is drawn.
+        colour: of the annotations.
         target: gives the annotations.
         only: the panels of a dashboard that show it, each by its row and its title; by default all charts.
     """
@@ -84,13 +84,13 @@ class Mark(NamedTuple):
 
 
 class Board(NamedTuple):
-    """A dashboard: its name, what it answers, and the measurement whose hosts it offers to choose from.
+    """A dashboard: its name, its description, and the measurement whose hosts it offers.
 
     Args:
-        devices_by: the tag that tells the devices apart: ``device`` where other devices' data comes through a hub.
-        of_all: shows all devices as they are now. Which one is chosen, and the resolution, stand in the address
-            alone, so that they are kept on the way from one dashboard to the next.
-        of_none: shows no data, so that the site is not to be chosen either.
+        devices_by: the tag with the device: ``device`` where other devices' data comes through a hub.
+        of_all: shows all devices as they are now. The chosen device and the resolution are only in the address, which
+            keeps them on the way from one dashboard to the next.
+        of_none: shows no data, so that the choice of the site is hidden too.
         resolutions: on offer, the finest first.
     """
 
@@ -114,7 +114,7 @@ BOARDS = (
     Board(
         "fleet",
         "Fleet",
-        "Are all devices well? What needs action, and every device with its state; a click on one leads to it.",
+        "Are all devices well? The number of devices that need action, and the state of each; click one to open it.",
         devices_of="system",
         icon="sitemap",
         of_all=True,
@@ -129,21 +129,21 @@ BOARDS = (
     Board(
         "environment",
         "Environment",
-        "The air around the Sense HAT: temperature, humidity, pressure, dew point, and how the board lies and moves.",
+        "The air around the Sense HAT: temperature, humidity, pressure and dew point; the board's position and motion.",
         devices_of="environment",
         icon="cloud",
     ),
     Board(
         "camera",
         "Camera",
-        "What the camera saw: motion events with their pictures, and whether the camera keeps up.",
+        "Motion events with their pictures, and the health of the camera.",
         devices_of="camera",
         icon="camera",
     ),
     Board(
         "live",
         "Live",
-        "What a device measures, within a second of being measured, and the state of all devices.",
+        "Readings of a device within a second of the measurement, and the state of all devices.",
         devices_of="environment",
         devices_by="device",
         icon="bolt",
@@ -152,14 +152,14 @@ BOARDS = (
     Board(
         "pipeline",
         "Pipeline",
-        "Is the monitoring itself well? Collectors, refused telemetry, Telegraf's buffers, InfluxDB's memory and size.",
+        "Is the monitoring itself well? Collectors, rejected telemetry, Telegraf's buffers, InfluxDB's size.",
         devices_of="collector",
         icon="heart",
     ),
     Board(
         "history",
         "History",
-        "Months and years, from the hourly summaries: the least, the mean and the greatest of each hour, day or week.",
+        "Months and years, from the hourly summaries: minimum, mean and maximum of each hour, day or week.",
         devices_of="system",
         icon="history",
         since="now-90d",
@@ -168,15 +168,15 @@ BOARDS = (
     Board(
         "your-data",
         "Your data",
-        "The worked example of adding data of your own: random numbers, pushed straight to InfluxDB.",
+        "The worked example of adding your own data: random numbers, pushed straight to InfluxDB.",
         devices_of="random_data",
         icon="plus",
     ),
     Board(
         "runbooks",
         "Runbooks",
-        "What an alert means, and what to do first: a panel for each rule. Commands are for the device, over ssh, "
-        "unless it says otherwise.",
+        "The meaning of each alert, and the first steps: a panel per rule. Run commands on the device, over ssh, "
+        "unless stated otherwise.",
         devices_of="system",
         icon="book",
         of_all=True,
@@ -186,7 +186,7 @@ BOARDS = (
 
 
 def found() -> tuple[Row, ...]:
-    """The rows of every module in ``rows/`` and ``overviews/``."""
+    """The rows of every module in ``rows/`` and ``boards/``."""
     result: list[Row] = []
     for module in _modules():
         result.extend(module.rows())
@@ -194,7 +194,7 @@ def found() -> tuple[Row, ...]:
 
 
 def found_marks() -> tuple[Mark, ...]:
-    """The annotations of every module in ``rows/`` and ``overviews/`` that has any."""
+    """The annotations of every module in ``rows/`` and ``boards/`` that has any."""
     result: list[Mark] = []
     for module in _modules():
         if hasattr(module, "marks"):
@@ -203,13 +203,13 @@ def found_marks() -> tuple[Mark, ...]:
 
 
 def _modules() -> Iterable[ModuleType]:
-    for package in (overviews_package, rows_package):
+    for package in (boards_package, rows_package):
         for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda info: info.name):
             yield importlib.import_module(f"{package.__name__}.{info.name}")
 
 
 def build(board: Board, rows: Iterable[Row], marks: Iterable[Mark] = ()) -> BuiltDashboard:
-    """The dashboard with its rows in order, and every panel in its place with an id of its own."""
+    """The dashboard with its rows in order, and every panel in its place with its own id."""
     dashboard = (
         Dashboard(board.title)
         .uid(board.uid)
@@ -238,9 +238,9 @@ def build(board: Board, rows: Iterable[Row], marks: Iterable[Mark] = ()) -> Buil
     dashboard.annotation(_alerts())
     built = dashboard.build()
     for annotation in (built.annotations.list_val or []) if built.annotations else []:
-        annotation.placement = None  # type: ignore[assignment]  # beside the variables, not in a menu that hides it
+        annotation.placement = None  # type: ignore[assignment]  # next to the variables, not in a hidden menu
     for link in built.links or []:
-        link.placement = None  # type: ignore[assignment]  # beside the title, not in a menu that hides it
+        link.placement = None  # type: ignore[assignment]  # next to the title, not in a hidden menu
     built.panels = _laid_out(board, sorted(rows, key=lambda row: (row.order, row.title)))
     return built
 
@@ -275,7 +275,7 @@ def _variables(board: Board) -> list[QueryVariable | IntervalVariable]:
     return [
         QueryVariable("site")
         .label("Site")
-        .description("Where the device stands: the tag that Telegraf adds from SENSETIG_SITE.")
+        .description("The place of the device: the tag that Telegraf adds from SENSETIG_SITE.")
         .datasource(DATASOURCE)
         .query(variable("site", board.devices_of))
         .definition(str(variable("site", board.devices_of)["query"]))
@@ -298,8 +298,8 @@ def _variables(board: Board) -> list[QueryVariable | IntervalVariable]:
         .label("Resolution")
         .hide(shown)
         .description(
-            "How much time one point stands for; auto follows the time range. From an hour on, the hourly "
-            "summaries are read instead of the points."
+            "The time that one point covers; auto follows the time range. From an hour on, panels read the "
+            "hourly summaries."
         )
         .values(",".join(board.resolutions))
         .auto(True)

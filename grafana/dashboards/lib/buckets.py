@@ -1,8 +1,8 @@
-"""Which bucket a panel reads: points, or hours where one point stands for an hour or more.
+"""Which bucket a panel reads: points, or hours where one point covers an hour or more.
 
 The visible variable *Resolution* decides, and two hidden ones that follow it carry the decision into the queries. Each
-of those begins a line of a query: one holds a comment that says nothing, the other the mark that makes the whole line a
-comment. So a panel's query can be written out for both buckets, and InfluxQL sees the one that is meant.
+of those begins a line of a query: one holds an empty comment, the other the mark that makes the whole line a comment.
+So a panel has a query for each bucket, and InfluxQL sees one of them.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from grafana_foundation_sdk.models.dashboard import VariableHide, VariableRefres
 
 from grafana.dashboards.lib.query import FLUX
 
-#: What stands before the line that counts, and before the other.
+#: The beginning of the line that counts, and of the other.
 SEEN, HIDDEN = "/**/", "--"
 
 #: From this resolution on the bucket of hours is read.
 FROM = "1h"
 
-#: What the variables hold for either bucket, for whoever fills in the queries without Grafana.
+#: The values of the variables for each bucket, for queries that are filled in without Grafana.
 OF_POINTS = {"points": SEEN, "hours": HIDDEN}
 OF_HOURS = {"points": HIDDEN, "hours": SEEN}
 

@@ -15,7 +15,7 @@ from grafana.dashboards.lib.panels import NO_DATA, with_basics
 from grafana.dashboards.lib.query import Target
 from grafana.dashboards.lib.style import nothing, properties, value_map
 
-#: What a row of a heat map stands for: how its time is written, how wide that is, and what it is called.
+#: The period of a row of a heat map: its time format, the width of that, and its heading.
 DAYS, WEEKDAYS, MONTHS = ("YYYY-MM-DD ddd", 130, "Day"), ("E dddd", 130, "Day"), ("YYYY-MM", 90, "Month")
 
 
@@ -43,12 +43,12 @@ def by_hour(
     Args:
         target: a table of values, one an hour; of counts, with 0 where there is none.
         column: the name of the column with the values.
-        days: how many days are looked at, whatever the dashboard's time range; 0 for that range.
-        rows: what a row stands for.
+        days: how many days are shown, whatever the dashboard's time range; 0 for that range.
+        rows: the period of a row.
         calc: what becomes of the values of a cell: ``sum`` or ``mean``.
         colours: the name of Grafana's colour scheme, from little to much.
         newest_first: the newest row is the first one, and not the last.
-        before: what is done with the table first.
+        before: transformations that come first.
     """
     panel = with_basics(table.Panel(), title, description, (target,), size, no_data, None)
     if days:
@@ -109,8 +109,8 @@ def by_day(
     Args:
         target: a table of hours.
         columns: for each column of it what becomes of the hours (``min``, ``mean``, ``max``), its unit, its decimals.
-        days: how many days are looked at, whatever the dashboard's time range; 0 for that range.
-        before: what is done with the table first.
+        days: how many days are shown, whatever the dashboard's time range; 0 for that range.
+        before: transformations that come first.
     """
     panel = with_basics(table.Panel(), title, description, (target,), size, no_data, None)
     if days:
@@ -142,7 +142,7 @@ def by_day(
 
 def _split(columns: Mapping[str, str]) -> tuple[tuple[str, dict[str, object]], ...]:
     """Columns made of the time, each written in its form."""
-    # The time becomes the text of a JSON object, of which the next step makes the columns.
+    # The time becomes the text of a JSON object, and the next step makes the columns of it.
     texts = ",".join(f'"{name}":"]{form}["' for name, form in columns.items())
     return (
         ("formatTime", {"timeField": "Time", "outputFormat": "[{" + texts + "}]", "useTimezone": True}),

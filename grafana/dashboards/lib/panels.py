@@ -1,6 +1,6 @@
-"""Panels with the defaults that all share: how a line looks, where the legend stands, what is said where no data is.
+"""Panels with common defaults: the look of a line, the place of the legend, the text for no data.
 
-Each function gives the SDK's builder, so that a row can still say what is particular to one panel.
+Each function gives the SDK's builder, so that a row can still change a single panel.
 """
 
 from __future__ import annotations
@@ -34,17 +34,18 @@ from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.live import Channel
 from grafana.dashboards.lib.query import FluxTarget, Target
 from grafana.dashboards.lib.style import coloured, fixed, link, value_map
+from sensetig.policy import GAP_SECONDS
 
 #: A line is drawn through gaps up to this long, in milliseconds; a longer silence shows as a gap.
-GAP_MS = 120_000
+GAP_MS = 1000 * GAP_SECONDS
 
-#: What a number with a line of its past looks back on, whatever the dashboard's time range is, and in how many points.
+#: The range of the line behind a number, whatever the dashboard's time range is, and its number of points.
 NOW, NOW_POINTS = "15m", 60
 
 #: The column with the time of the first of several joined tables.
 AGE = "Age"
 
-#: What a panel says where a query returns nothing.
+#: The text of a panel whose query returns nothing.
 NO_DATA = "No data in this time range"
 
 Panel = cogbuilder.Builder[Built]
@@ -111,8 +112,8 @@ def number(
 ) -> stat.Panel:
     """The newest value, large, in the colour of its threshold, over a faint line of its past.
 
-    Values over time are those of the last quarter of an hour: a range of a year does not make a year's mean of what is
-    said to be now. (Grafana leaves a range that ends in the past as it is.) Tables are of the whole time range.
+    Values over time are those of the last quarter of an hour: a range of a year must not turn the current value into a
+    year's mean. (Grafana leaves a range that ends in the past as it is.) Tables are of the whole time range.
 
     Args:
         texts: values in words, each with its colour.
@@ -146,9 +147,9 @@ def number(
 
 
 def origin(description: str, target: Target, *, size: tuple[int, int] = (3, 3)) -> stat.Panel:
-    """In a word, whether what is shown was measured, simulated or played from a recording; see ``Source.origin``."""
+    """In a word, whether the data was measured, simulated or played from a recording; see ``Source.origin``."""
     panel = number("Source", description, target, steps=((None, "blue"),), graph=False, named=True, size=size)
-    # Series are renamed in turn: what is left after the two marks is measured.
+    # Series are renamed in turn: those without either mark are measured.
     for pattern, name in (("^true,.*$", "simulated"), ("^,true$", "replayed"), ("^,$", "measured")):
         panel.with_transformation(
             DataTransformerConfig(id_val="renameByRegex", options={"regex": pattern, "renamePattern": name})
@@ -181,7 +182,7 @@ def lines(
     """Values over time.
 
     Args:
-        steps: drawn as dashed lines at the values from which a look is due.
+        steps: drawn as dashed lines at the values that need a look or action.
         calcs: makes the legend a table with these, such as ``min``, ``mean``, ``max``.
         legend: whether there is one; by default where more than one line can be.
     """
@@ -191,7 +192,7 @@ def lines(
     panel.line_interpolation(common.LineInterpolation.LINEAR).gradient_mode(
         common.GraphGradientMode.NONE if stacked else common.GraphGradientMode.OPACITY
     )
-    # A value that stands alone, between two gaps, is a point.
+    # A single value between two gaps is a point.
     panel.show_points(common.VisibilityMode.NEVER if stacked or bars else common.VisibilityMode.AUTO)
     panel.point_size(4).span_nulls(GAP_MS).axis_border_show(False)
     panel.color_scheme(FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC))
@@ -287,7 +288,7 @@ def listing(
     """A table.
 
     Args:
-        columns: what is particular to a column, by its shown name.
+        columns: properties of a column, by its shown name.
         hidden: columns left out.
         order: the columns' order, by their names before renaming.
         renamed: shown names, by the names before.

@@ -16,14 +16,14 @@ from grafana.dashboards.lib.targets import DATASOURCE, FLUX, FluxTarget, Target
 
 __all__ = ["DATASOURCE", "FLUX", "HOURS", "SCOPE", "SPREAD", "FluxTarget", "Source", "Target", "switched", "variable"]
 
-#: The name by which InfluxQL finds a measurement of the bucket of hours, whatever the datasource's own bucket is.
+#: The name of a measurement of the bucket of hours in InfluxQL, whatever the datasource's own bucket is.
 HOURS = '"hourly".."{}"'
 
-#: What the columns of a spread are called.
-SPREAD = ("least", "mean", "greatest")
+#: The names of the columns of a spread.
+SPREAD = ("min", "mean", "max")
 
-#: How an aggregate of points is asked of the bucket of hours: a mean keeps the field's name there, and stands beside
-#: what ends in these. What a sum needs is more than a name; see ``_summed``.
+#: Aggregates of points in the bucket of hours, where a mean keeps the field's name and the others have a suffix. A sum
+#: needs more than a name; see ``_hours``.
 _OF_HOURS = {
     "mean": 'mean("{}")',
     "max": 'max("{}__max")',
@@ -40,7 +40,7 @@ class Source:
     """The measurements that a module's targets may read.
 
     Args:
-        scope: the conditions that every target has, by which the dashboard's variables choose.
+        scope: the conditions that every target has, with the dashboard's variables.
     """
 
     def __init__(self, *declared: Iterable[Measurement], scope: Sequence[str] = SCOPE) -> None:
@@ -103,7 +103,7 @@ class Source:
         """How fast counters grow, per second; one that starts again (a reboot) gives no value, not a negative one.
 
         Args:
-            summed: add up the series that *by* tells apart: a counter starts again for each of them alone.
+            summed: add up the series that *by* separates: each counter restarts alone.
         """
         self._check(measurement, fields, (*by, *(where or {})))
         titles = tuple(names) or fields
@@ -137,10 +137,10 @@ class Source:
         names: tuple[str, str, str] = SPREAD,
         rest: bool = False,
     ) -> Target:
-        """The least, mean and greatest value of each interval, of the bucket of hours whatever the resolution is.
+        """The minimum, mean and maximum of each interval, from the bucket of hours whatever the resolution is.
 
         Args:
-            rest: what is left of 100: the greatest use is 100 less the least idle time.
+            rest: the rest of 100: the maximum use is 100 less the minimum idle time.
         """
         self._check(measurement, (field,), where or {})
         parts = [f'min("{field}__min")', f'mean("{field}")', f'max("{field}__max")']
@@ -188,7 +188,7 @@ class Source:
         where: Mapping[str, str] | None = None,
         count: bool = False,
     ) -> Target:
-        """A table of what a field adds up to in the whole time range, or of how many values it has."""
+        """A table of the sum of a field over the whole time range, or of the number of its values."""
         self._check(measurement, (field,), (*by, *(where or {})))
         function = "count" if count else "sum"
         group = f" GROUP BY {', '.join(map(_quoted, by))}" if tuple(by) else ""
@@ -220,8 +220,8 @@ class Source:
 
         Args:
             begin: the field with the beginning, in seconds since 1970.
-            text: what the annotation says, with ``{}`` for the number.
-            number: a field that the text tells, rounded to a tenth.
+            text: of the annotation, with ``{}`` for the number.
+            number: a field in the text, rounded to a tenth.
             by: a tag, which becomes the annotation's tag.
             kind: which kind of the measurement's points, by its tag ``kind``.
         """
@@ -247,7 +247,7 @@ class Source:
         )
 
     def written(self, query: str, *, alias: str = "", unit: str = "", table: bool = False) -> Target:
-        """A query in words of its own, for what the other forms cannot say; ``$scope`` is the usual conditions."""
+        """A query that is written out, where the other forms do not suffice; ``$scope`` is the usual conditions."""
         scope = " AND ".join((*self._conditions, "$timeFilter"))
         return Target(query.replace("$scope", scope), alias=alias, unit=units.grafana(unit), table=table)
 
@@ -300,7 +300,7 @@ class Source:
 
 
 def switched(of_points: str, of_hours: str) -> str:
-    """A query with two faces, of which InfluxQL sees one: ``$points`` or ``$hours`` makes the other a comment.
+    """Two queries in one, and InfluxQL sees one: ``$points`` or ``$hours`` makes the other a comment.
 
     Which it is follows the variable *Resolution*; see ``lib/buckets.py``.
     """

@@ -1,4 +1,4 @@
-"""Colours, overrides, value texts and links: what panels are dressed with."""
+"""Colours, overrides, value texts and links of panels."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def range_map(ranges: Iterable[tuple[float | None, float | None, str, str]]) -> 
 
 
 def nothing(text: str = "–", colour: str = thresholds.PLAIN) -> ValueMapping:
-    """What a cell without a value says: not in the colour of the values beside it, which mean something."""
+    """The text of a cell without a value, without the colour of the values around it, which has a meaning."""
     return SpecialValueMap(
         options=DashboardSpecialValueMapOptions(
             match=SpecialValueMatch.NULL_AND_NAN,
@@ -72,7 +72,7 @@ def nothing(text: str = "–", colour: str = thresholds.PLAIN) -> ValueMapping:
 
 
 def properties(**values: object) -> list[DynamicConfigValue]:
-    """Properties of an override; a double underscore stands for the dot in names such as ``custom.width``."""
+    """Properties of an override; a double underscore is the dot in names such as ``custom.width``."""
     return [DynamicConfigValue(id_val=name.replace("__", "."), value=value) for name, value in values.items()]
 
 

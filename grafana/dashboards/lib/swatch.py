@@ -1,4 +1,4 @@
-"""The colour of the light, as it looks: a panel whose background is what the colour sensor sees.
+"""The colour of the light: a panel with the colour sensor's reading as its background.
 
 Grafana can take a panel's colour from a query, but it has to be spelled there, and InfluxQL cannot make texts. So this
 is one of the places where Flux is asked.
@@ -14,8 +14,8 @@ from grafana_foundation_sdk.models.dashboard import DataTransformerConfig
 from grafana.dashboards.lib.panels import with_basics
 from grafana.dashboards.lib.query import SCOPE, FluxTarget
 
-#: What blinds the sensor: the most that a channel counts.
-_MOST = 65535
+#: The maximum count of a channel: the sensor is saturated.
+_MAX = 65535
 
 
 def swatch(title: str, description: str, measurement: str, *, size: tuple[int, int], no_data: str) -> stat.Panel:
@@ -32,7 +32,7 @@ def swatch(title: str, description: str, measurement: str, *, size: tuple[int, i
         '  |> sort(columns: ["_time"])\n'
         "  |> tail(n: 1)\n"
     )
-    # The sensor counts light, and a screen is told what an eye makes of it: roughly the square root.
+    # The sensor is linear, and a screen has the response of an eye: roughly the square root.
     colour = (
         'import "math"\n'
         f"{newest}"
@@ -42,7 +42,7 @@ def swatch(title: str, description: str, measurement: str, *, size: tuple[int, i
         'newest |> map(fn: (r) => ({colour: "rgb(" + shade(c: r.red, r: r) + ", " + shade(c: r.green, r: r) + ", " '
         '+ shade(c: r.blue, r: r) + ")"}))\n'
     )
-    bright = f"{newest}newest |> map(fn: (r) => ({{Light: float(v: r.clear) / {_MOST}.0 * 100.0}}))\n"
+    bright = f"{newest}newest |> map(fn: (r) => ({{Light: float(v: r.clear) / {_MAX}.0 * 100.0}}))\n"
     targets = (FluxTarget(colour), FluxTarget(bright))
     panel = with_basics(stat.Panel(), title, description, targets, size, no_data, None)
     panel.unit("percent").decimals(0).min(0).max(100)

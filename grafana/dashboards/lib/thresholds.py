@@ -1,69 +1,97 @@
-"""Thresholds that mean something, in one place: where a value starts to need a look, and where it needs a hand.
+"""The colours of the thresholds in ``sensetig.policy``.
 
 Each is a list of (from this value on, colour), the first from minus infinity; its colour is also that of "no data".
 """
 
 from __future__ import annotations
 
+import math
+
 from grafana_foundation_sdk.builders.dashboard import ThresholdsConfig
 from grafana_foundation_sdk.models.dashboard import Threshold, ThresholdsMode
+
+from sensetig import policy
 
 Steps = tuple[tuple[float | None, str], ...]
 
 #: Colours with a meaning, the same on every panel.
 GOOD, LOOK, ACT, PLAIN = "green", "orange", "red", "text"
 
-#: After so many seconds without a word a device is late, and then offline; one that was silent for so many days is
-#: no longer told of.
-LATE_SECONDS, OFFLINE_SECONDS, FORGOTTEN_DAYS = 60, 600, 7
+#: Below every value that a signal has, in dBm: Grafana takes the colour before the first step for "no data" too.
+_NO_SIGNAL = -200
 
-#: From here on a processor is hot, in degrees Celsius, and a disk is filling up, in percent.
-HOT, FILLING = 65, 85
+#: Below every temperature outdoors, for the same reason.
+_NO_CELSIUS = -90
 
 NONE: Steps = ((None, PLAIN),)
 
 #: A value that is neither good nor bad.
 NEUTRAL: Steps = ((None, "blue"),)
 
-#: CPU and memory: a Pi answers slowly from about nine tenths.
-BUSY: Steps = ((None, PLAIN), (0, GOOD), (75, LOOK), (90, ACT))
 
-#: Disks: writes fail when they are full, and SD cards wear faster when they are nearly so.
-DISK: Steps = ((None, PLAIN), (0, GOOD), (FILLING, LOOK), (90, ACT))
+def rising(threshold: policy.Threshold, low: float | None = 0) -> Steps:
+    """The steps of a threshold where high values are the bad ones.
 
-#: Swap: some use is normal, much of it on an SD card is slow and wears it.
-SWAP: Steps = ((None, PLAIN), (0, GOOD), (25, LOOK), (60, ACT))
+    Args:
+        low: the least value that there is; None where every value is one.
 
-#: Load per core: above 1 processes wait for a core.
-LOAD: Steps = ((None, PLAIN), (0, GOOD), (0.8, LOOK), (1.5, ACT))
+    >>> rising(policy.Threshold(80, 90))
+    ((None, 'text'), (0, 'green'), (80, 'orange'), (90, 'red'))
+    """
+    good: Steps = ((None, GOOD),) if low is None else ((None, PLAIN), (low, GOOD))
+    bad = ((threshold.look, LOOK), (threshold.act, ACT))
+    return (*good, *((value, colour) for value, colour in bad if value < math.inf))
 
-#: The Pi's processor: the soft limit of a Pi 3B+ is 60 °C, all throttle from 80 °C and stop climbing at 85 °C.
-PROCESSOR: Steps = ((None, PLAIN), (0, GOOD), (HOT, LOOK), (80, ACT))
 
-#: Anything counted that should not happen at all.
-NEVER: Steps = ((None, PLAIN), (0, GOOD), (1, ACT))
+def falling(threshold: policy.Threshold, low: float) -> Steps:
+    """The steps of a threshold where low values are the bad ones.
 
-#: Devices that need action, or a look: none is as it should be, and stays in the background.
-ACTED: Steps = ((None, "transparent"), (1, ACT))
-LOOKED: Steps = ((None, "transparent"), (1, LOOK))
+    >>> falling(policy.Threshold(-67, -75, falling=True), -200)
+    ((None, 'text'), (-200, 'red'), (-75, 'orange'), (-67, 'green'))
+    """
+    return ((None, PLAIN), (low, ACT), (threshold.act, LOOK), (threshold.look, GOOD))
 
-#: Anything counted that may happen now and then.
-SELDOM: Steps = ((None, PLAIN), (0, GOOD), (1, LOOK), (10, ACT))
 
-#: Wi-Fi signal in dBm: from -67 up video works, below -75 links break.
-SIGNAL: Steps = ((None, PLAIN), (-200, ACT), (-75, LOOK), (-67, GOOD))
+def counted(level: str) -> Steps:
+    """The steps of a number of devices: none is as it should be, and stays in the background."""
+    return ((None, "transparent"), (1, {policy.ACT: ACT, policy.LOOK: LOOK}[level]))
 
-#: An SD card's used life, in percent of what its maker promises.
-WEAR: Steps = ((None, PLAIN), (0, GOOD), (70, LOOK), (90, ACT))
 
-#: Room temperature for people at rest.
-ROOM: Steps = ((None, PLAIN), (-90, "blue"), (18, GOOD), (26, LOOK), (32, ACT))
+BUSY = rising(policy.CPU_PERCENT)
+MEMORY = rising(policy.MEMORY_PERCENT)
+DISK = rising(policy.DISK_PERCENT)
+SWAP = rising(policy.SWAP_PERCENT)
+LOAD = rising(policy.LOAD_PER_CORE)
+PROCESSOR = rising(policy.PROCESSOR_CELSIUS)
+NEVER = rising(policy.NEVER)
+SELDOM = rising(policy.SELDOM)
+SIGNAL = falling(policy.WIFI_DBM, _NO_SIGNAL)
+WEAR = rising(policy.CARD_LIFE_PERCENT)
+INFLUXDB_MEMORY = rising(policy.INFLUXDB_BYTES, None)
+INFLUXDB_SERIES = rising(policy.INFLUXDB_SERIES, None)
 
-#: Relative humidity for people, wood and paper.
-HUMIDITY: Steps = ((None, PLAIN), (0, LOOK), (30, GOOD), (60, LOOK), (70, ACT))
+#: A number of refused values among all devices: a few are normal.
+REFUSED: Steps = ((None, "transparent"), (policy.SELDOM.act, LOOK))
 
-#: Dew point: from 16 °C the air feels close, from 21 °C oppressive.
-DEW_POINT: Steps = ((None, PLAIN), (-90, "blue"), (5, GOOD), (16, LOOK), (21, ACT))
+#: The time since the start: a short one is worth a look.
+STARTED: Steps = ((None, PLAIN), (0, LOOK), (policy.RECENT_START_SECONDS, PLAIN))
+
+_COMFORTABLE, _WARM, _HOT = policy.ROOM_CELSIUS
+_MOIST, _DAMP, _MOULD = policy.HUMIDITY_PERCENT
+_FRESH, _CLOSE, _OPPRESSIVE = policy.DEW_POINT_CELSIUS
+
+ROOM: Steps = ((None, PLAIN), (_NO_CELSIUS, "blue"), (_COMFORTABLE, GOOD), (_WARM, LOOK), (_HOT, ACT))
+HUMIDITY: Steps = ((None, PLAIN), (0, LOOK), (_MOIST, GOOD), (_DAMP, LOOK), (_MOULD, ACT))
+DEW_POINT: Steps = ((None, PLAIN), (_NO_CELSIUS, "blue"), (_FRESH, GOOD), (_CLOSE, LOOK), (_OPPRESSIVE, ACT))
+
+_, _, _QUICK, _RAPID = policy.PRESSURE_TENDENCY_HPA
+
+#: The change of pressure over three hours: falling pressure is what brings wind and rain.
+FALLING_PRESSURE: Steps = ((None, ACT), (-_RAPID, LOOK), (-_QUICK, "transparent"))
+
+#: Humidity and dew point as dashed lines in charts, which mark only the values above.
+DAMP: Steps = ((None, "transparent"), (_DAMP, LOOK), (_MOULD, ACT))
+CLOSE: Steps = ((None, "transparent"), (_CLOSE, LOOK), (_OPPRESSIVE, ACT))
 
 
 def config(steps: Steps) -> ThresholdsConfig:

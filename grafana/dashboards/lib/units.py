@@ -38,7 +38,7 @@ GRAFANA = {
     "watts": "watt",
 }
 
-#: What a counter in this unit becomes when its rate per second is taken.
+#: The unit of the rate per second of a counter in this unit.
 _RATES = {"bytes": "bytes_per_second", "": "per_second"}
 
 

@@ -1,4 +1,4 @@
-"""The Camera dashboard: motion events with their pictures, and how the camera fares."""
+"""The Camera dashboard: motion events with their pictures, and the health of the camera."""
 
 from __future__ import annotations
 
@@ -18,46 +18,46 @@ _SOURCE = Source((CAMERA, CAMERA_EVENT))
 
 _NO_EVENTS = "No motion in this time range"
 
-#: So small that the words for a time fit on one line of an eighth of the width.
+#: Small enough for a time in words on one line of an eighth of the width.
 _SMALL = VizTextDisplayOptions().title_size(13).value_size(14)
 
-#: So small that the states of two cameras stand beside each other.
+#: Small enough for the states of two cameras side by side.
 _SIDE_BY_SIDE = VizTextDisplayOptions().title_size(11).value_size(18)
 
 #: The states of all cameras, which are no numbers: one that is covered must not hide behind one that is not.
 _NOT_TIME = "/^(?!Time$)/"
 
-_COVERED = {"true": ("covered", thresholds.ACT), "false": ("fine", thresholds.GOOD)}
+_COVERED = {"true": ("covered", thresholds.ACT), "false": ("OK", thresholds.GOOD)}
 
-_FROZEN = {"true": ("frozen", thresholds.ACT), "false": ("fine", thresholds.GOOD)}
+_FROZEN = {"true": ("frozen", thresholds.ACT), "false": ("OK", thresholds.GOOD)}
 
-_LOOKED_FOR = {"true": ("looked for", thresholds.GOOD), "false": ("switched off", thresholds.LOOK)}
+_DETECTION = {"true": ("on", thresholds.GOOD), "false": ("off", thresholds.LOOK)}
 
 #: How much of the picture moves: from the detection's own least area on, and much of it. Neither is good or bad.
 _MOTION: thresholds.Steps = ((None, "#80808066"), (0.5, "orange"), (25, "purple"))
 
 
 def _of_hours(texts: Mapping[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
-    """The same words for the bucket of hours, in which a truth value is 1 or 0."""
+    """The same words for the bucket of hours, where a truth value is 1 or 0."""
     return {**texts, "1": texts["true"], "0": texts["false"]}
 
 
 def rows() -> Iterable[Row]:
     yield Row("camera", "", _glance(), order=0)
     yield Row("camera", "Events", _events(), order=10)
-    yield Row("camera", "The camera itself", _camera(), order=20)
+    yield Row("camera", "Camera health", _camera(), order=20)
 
 
 def marks() -> Iterable[Mark]:
     yield Mark(
         {"camera": True, "environment": False, "device": False},
         "Motion",
-        "orange",
+        "Largest share of the picture that moved since the previous status.",
         _SOURCE.spans(
             "camera_event", "start_seconds", "Motion for {} s", number="duration_seconds", by="camera", kind="end"
         ),
-        # Events one after the other would hide what the small charts show.
-        only={"camera": (("Events", "Motion"), ("What is in the pictures", "Detections by label"))},
+        # In small charts, events in quick succession would hide the lines.
+        only={"camera": (("Events", "Motion"), ("Detections", "Detections by label"))},
     )
 
 
@@ -65,8 +65,8 @@ def _glance() -> list[Panel]:
     return [
         number(
             "Last status",
-            "When the camera last reported. More than half a minute ago: it is unplugged, taken by another "
-            "program, or at the end of its recording.",
+            "When the camera last reported. More than half a minute ago: it is unplugged, another program uses it, "
+            "or its recording has ended.",
             _SOURCE.newest("camera", "frames"),
             time=True,
             size=(3, 3),
@@ -82,7 +82,7 @@ def _glance() -> list[Panel]:
         ),
         number(
             "Last event",
-            "When something last moved, and for long enough to count.",
+            "When the latest motion event was recorded.",
             _SOURCE.newest("camera_event", "area_percent"),
             time=True,
             size=(3, 3),
@@ -90,15 +90,17 @@ def _glance() -> list[Panel]:
         ).text(_SMALL),
         number(
             "Motion",
-            "Largest share of the picture that moved since the status before.",
+            "Largest share of the picture that differed from the background. A level that never falls: the camera "
+            "shakes, or its background has changed. A single jump to 100 %: a light was switched, which is not an "
+            "event.",
             _SOURCE.mean("camera", "motion_percent", function="max", names=("Motion",)),
             decimals=1,
             low=0,
             size=(3, 3),
         ),
         number(
-            "Frames",
-            "Pictures looked at, per second. Well below what the camera is set to: the machine is too slow or busy.",
+            "Frame rate",
+            "Analysed frames per second. Well below the camera's setting: the machine is too slow or busy.",
             _SOURCE.mean("camera", "frames_per_second", names=("Frames",)),
             decimals=1,
             low=0,
@@ -107,8 +109,8 @@ def _glance() -> list[Panel]:
         ),
         number(
             "Lens",
-            "Whether the picture is dark or without detail for longer than a passer-by needs. Covered: something "
-            "hangs before the lens, or the light is off.",
+            "Whether the picture has been dark or without detail for longer than a passer-by takes. Covered: an "
+            "object blocks the lens, or the light is off.",
             _SOURCE.mean("camera", "covered", by=("camera",), function="last"),
             texts=_COVERED,
             columns=_NOT_TIME,
@@ -116,8 +118,8 @@ def _glance() -> list[Panel]:
         ).text(_SIDE_BY_SIDE),
         number(
             "Picture",
-            "Whether the pictures still change. Frozen: the camera hands on the same one again and again, and sees "
-            "no motion; start it anew.",
+            "Whether the pictures still change. Frozen: the camera repeats one picture and detects no motion; "
+            "restart it.",
             _SOURCE.mean("camera", "frozen", by=("camera",), function="last"),
             texts=_FROZEN,
             columns=_NOT_TIME,
@@ -134,17 +136,17 @@ def _glance() -> list[Panel]:
 def _events() -> list[Panel]:
     return [
         states(
-            "When something moved",
-            "A lane for each camera: grey is quiet, orange is motion in more than half a per cent of the picture, "
-            "purple in a quarter, as where the light is switched. A gap is a camera that has not reported.",
+            "Motion over time",
+            "A lane per camera: grey is quiet, orange is motion in more than half a per cent of the picture, purple "
+            "in a quarter, such as a light being switched. A gap is a camera that has not reported.",
             _SOURCE.mean("camera", "motion_percent", by=("camera",), function="max"),
             steps=_MOTION,
             size=(24, 4),
         ),
         listing(
-            "Events and their pictures",
-            "The newest motion events, each with the picture in which most of it moved. Intensity is how far what "
-            "moves stands out, in multiples of the threshold.",
+            "Latest events",
+            "The latest motion events, each with the picture with the most motion. Intensity is how far the motion "
+            "exceeds the detection threshold, as a multiple of it.",
             _SOURCE.points(
                 "camera_event",
                 {
@@ -156,7 +158,7 @@ def _events() -> list[Panel]:
                     "frames": "Frames",
                     "event_id": "Event",
                 },
-                # An event is two points, its start and its end, of which the newer stands first.
+                # An event is two points, its start and its end, the newer one first.
                 limit=24,
             ),
             grouped_by="Event",
@@ -191,7 +193,7 @@ def _events() -> list[Panel]:
         ),
         lines(
             "Events",
-            "How many motion events began, per interval.",
+            "The number of motion events that began, per interval.",
             _SOURCE.mean(
                 "camera_event", "area_percent", where={"kind": "start"}, function="count", names=("events",), fill="0"
             ),
@@ -204,8 +206,8 @@ def _events() -> list[Panel]:
         ),
         by_hour(
             "Events by hour of the day",
-            "How many motion events began in each hour of the last week, a row a day. The busy hours of a house stay "
-            "the same; a hot one among cool ones is worth a look.",
+            "The number of motion events that began in each hour of the last week, a row per day. A house has the "
+            "same busy hours each day; a hot cell among cool ones is worth a look.",
             _SOURCE.written(
                 'SELECT count("area_percent") AS "Events" FROM "camera_event" WHERE $scope AND "kind" = \'start\' '
                 "GROUP BY time(1h) fill(0)",
@@ -217,8 +219,8 @@ def _events() -> list[Panel]:
         ),
         by_hour(
             "Events by weekday and hour",
-            "How many motion events began in the last four weeks, a row for each day of the week: what a usual Monday "
-            "looks like, and at which hours nobody comes.",
+            "The number of motion events that began in the last four weeks, a row per weekday: a usual week, with "
+            "its busy and its quiet hours.",
             _SOURCE.written(
                 'SELECT count("area_percent") AS "Events" FROM "camera_event" WHERE $scope AND "kind" = \'start\' '
                 "GROUP BY time(1h) fill(0)",
@@ -236,7 +238,7 @@ def _camera() -> list[Panel]:
     return [
         lines(
             "Frames per second",
-            "Pictures looked at. Below what the camera is set to, the machine is too slow or busy with other work.",
+            "Analysed frames. Below the camera's setting, the machine is too slow or busy with other work.",
             _SOURCE.mean("camera", "frames_per_second", by=("camera",)),
             unit="suffix:fps",
             low=0,
@@ -244,15 +246,15 @@ def _camera() -> list[Panel]:
             links={"Device": "/d/sensetig-device"},
         ),
         lines(
-            "Time for each picture",
-            "Mean time that looking at one picture takes. At 10 pictures a second it must stay below 100 ms.",
+            "Processing time",
+            "Mean time to analyse one frame. At 10 frames a second it must stay below 100 ms.",
             _SOURCE.mean("camera", "processing_seconds", by=("camera",)),
             low=0,
             size=(8, 7),
         ),
         lines(
-            "Dropped",
-            "Pictures that came faster than they could be looked at, per interval. Steady drops: lower the frame rate.",
+            "Dropped frames",
+            "Frames that came faster than they could be analysed, per interval. Steady drops: lower the frame rate.",
             _SOURCE.mean("camera", "dropped", by=("camera",), function="sum"),
             low=0,
             soft_high=1,
@@ -268,9 +270,8 @@ def _sight() -> list[Panel]:
     """Whether the camera can see at all."""
     alarms = states(
         "Alarms",
-        "When the lens was covered, when the pictures were frozen, and when motion was not looked for because a "
-        "command had switched it off.",
-        # Of an hour is told whether the camera was ever covered or frozen in it, or ever did not look for motion.
+        "When the lens was covered, when the picture was frozen, and when a command had switched motion detection off.",
+        # An hour has the worst of its states: covered, frozen, or without motion detection at any time.
         *(
             _SOURCE.mean(
                 "camera", field, by=("camera",), function="last", hours=hours, names=(lane,), alias="$tag_camera: $col"
@@ -284,7 +285,7 @@ def _sight() -> list[Panel]:
         show_value=True,
         size=(12, 7),
     )
-    for lane, texts in (("lens", _COVERED), ("picture", _FROZEN), ("motion", _LOOKED_FOR)):
+    for lane, texts in (("lens", _COVERED), ("picture", _FROZEN), ("motion", _DETECTION)):
         alarms.override_by_regexp(f"/: {lane}$/", properties(mappings=value_map(_of_hours(texts))))
     # Without a fixed colour the palette would paint over the mappings' colours.
     alarms.color_scheme(fixed(thresholds.PLAIN))
@@ -292,7 +293,7 @@ def _sight() -> list[Panel]:
         alarms,
         lines(
             "Brightness",
-            "Mean brightness of the picture. Near 0 % the camera sees nothing, near 100 % it is dazzled.",
+            "Mean brightness of the picture. Near 0 % the camera is blind, near 100 % it is dazzled.",
             _SOURCE.mean("camera", "brightness_percent", by=("camera",)),
             low=0,
             high=100,
@@ -300,8 +301,8 @@ def _sight() -> list[Panel]:
         ),
         lines(
             "Shake",
-            "How far the camera moved, in per cent of the picture's width. What shakes it is no event, but a level "
-            "that stays asks for a firmer mount.",
+            "How far the camera moved, in per cent of the picture's width. Shaking is not an event, but a level that "
+            "stays calls for a firmer mount.",
             _SOURCE.mean("camera", "shake_percent", by=("camera",), function="max"),
             low=0,
             soft_high=2,

@@ -23,8 +23,8 @@ def _clock() -> list[Panel]:
     return [
         states(
             "Clock synchronised",
-            "When the clock was synchronised. While it is not, the times of points may be wrong: look whether the "
-            "device reaches a time server.",
+            "When the clock was synchronised. While it is not, points may carry wrong times: check that the device "
+            "reaches a time server.",
             _SOURCE.mean("clock", "synchronised", function="min", names=("clock",)),
             texts={"1": ("synchronised", thresholds.GOOD), "0": ("not synchronised", thresholds.LOOK)},
             show_value=True,
@@ -32,14 +32,14 @@ def _clock() -> list[Panel]:
             no_data=_NONE,
         ),
         lines(
-            "Error of the clock",
-            "By how much the clock may be wrong, and is thought to be. 16 s is the kernel's word for not knowing.",
+            "Clock error",
+            "The maximum and the estimated error of the clock. The kernel reports 16 s where it does not know.",
             _SOURCE.mean(
                 "clock",
                 "maximum_error_seconds",
                 "estimated_error_seconds",
                 function="max",
-                names=("at most", "estimated"),
+                names=("maximum", "estimated"),
             ),
             low=0,
             size=(12, 7),

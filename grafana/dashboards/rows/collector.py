@@ -26,7 +26,7 @@ def _glance() -> list[Panel]:
     return [
         number(
             "Last report",
-            "When any collector last reported. More than a minute ago means that Telegraf is stopped or cut off.",
+            "When any collector last reported. More than a minute ago means that Telegraf is stopped or disconnected.",
             _SOURCE.newest("collector", "up"),
             time=True,
             size=(5, 3),
@@ -34,7 +34,7 @@ def _glance() -> list[Panel]:
         ),
         number(
             "Collectors",
-            "How many collectors have reported in the time range.",
+            "The number of collectors that reported in the time range.",
             _SOURCE.written(
                 'SELECT count("up") AS "Collectors" FROM '
                 '(SELECT last("up") AS "up" FROM "collector" WHERE $scope GROUP BY "collector") WHERE $timeFilter',
@@ -45,7 +45,7 @@ def _glance() -> list[Panel]:
         ),
         number(
             "Failing now",
-            "Collectors whose newest report says that the whole batch failed. The reason is in Telegraf's log.",
+            "Collectors whose latest batch failed as a whole. Telegraf's log has the reason.",
             _SOURCE.written(
                 'SELECT count("up") - sum("up") AS "Failing" FROM '
                 '(SELECT last("up") AS "up" FROM "collector" WHERE $scope GROUP BY "collector") WHERE $timeFilter',
@@ -56,7 +56,7 @@ def _glance() -> list[Panel]:
             size=(5, 3),
         ),
         number(
-            "Readings refused",
+            "Readings rejected",
             "Readings that failed or were out of range, in the whole time range. A few are normal after a start.",
             _SOURCE.total("collector", "errors", "Errors"),
             steps=thresholds.SELDOM,
@@ -65,7 +65,7 @@ def _glance() -> list[Panel]:
         ),
         number(
             "Lines per minute",
-            "Lines that all collectors emit in a typical minute of the last hour, without those about themselves.",
+            "Lines that all collectors emit in a typical minute of the last hour, without their self-metrics.",
             _SOURCE.written(
                 'SELECT sum("samples") AS "Lines" FROM "collector" WHERE $scope GROUP BY time(1m) fill(none)',
             ),
@@ -76,9 +76,9 @@ def _glance() -> list[Panel]:
         .time_from("1h")
         .hide_time_override(True),
         listing(
-            "Each collector",
-            "The newest report of each collector. An age far above its interval means that it has stopped; "
-            "duration is empty for collectors that follow events.",
+            "Collector status",
+            "The latest report of each collector. An age far above its interval means that it has stopped; duration "
+            "is empty for collectors that follow events.",
             _SOURCE.newest("collector", "up", by=("collector",), names=("State",)),
             _SOURCE.newest("collector", "duration_seconds", by=("collector",), names=("Duration",)),
             _SOURCE.total("collector", "samples", "Lines", by=("collector",)),
@@ -115,21 +115,21 @@ def _over_time() -> list[Panel]:
     return [
         states(
             "Up",
-            "When each collector worked. Red means that whole batches failed, a gap that nothing was reported.",
+            "When each collector worked. Red: whole batches failed; a gap: no report.",
             _SOURCE.mean("collector", "up", by=("collector",), function="min"),
             texts=_UP,
             size=(24, 7),
         ),
         lines(
-            "Duration",
-            "How long a batch takes. It must stay well below the interval at which Telegraf asks.",
+            "Batch duration",
+            "Time that a batch takes. It must stay well below the interval at which Telegraf collects.",
             _SOURCE.mean("collector", "duration_seconds", by=("collector",), function="max"),
             low=0,
             decimals=1,
         ),
         lines(
-            "Lines",
-            "Lines emitted per report. A collector that falls to 0 has lost what it reads.",
+            "Lines per report",
+            "Lines emitted per report. A collector that falls to 0 has lost its source.",
             _SOURCE.mean("collector", "samples", by=("collector",)),
             low=0,
             decimals=0,
@@ -137,7 +137,7 @@ def _over_time() -> list[Panel]:
         ),
         lines(
             "Errors",
-            "Readings that failed or were refused, per interval. The sentences are in Telegraf's log.",
+            "Readings that failed or were rejected, per interval. Telegraf's log has the messages.",
             _SOURCE.mean("collector", "errors", by=("collector",), function="sum"),
             low=0,
             soft_high=1,

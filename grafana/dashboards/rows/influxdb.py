@@ -10,8 +10,8 @@ from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.panels import Panel, lines, number
 from grafana.dashboards.lib.query import Source, switched
 
-#: Of what InfluxDB 2.9 tells at ``/metrics``, what ``telegraf/hub/influxdb.conf`` keeps. All are floats: it is how
-#: Prometheus' format is read.
+#: The fields of InfluxDB 2.9's ``/metrics`` that ``telegraf/hub/influxdb.conf`` keeps. All are floats, as Prometheus'
+#: format has them.
 MEASUREMENTS = (
     Measurement(
         "influxdb",
@@ -41,19 +41,13 @@ _SOURCE = Source(MEASUREMENTS)
 
 _OFF = "the hub does not load telegraf/hub/influxdb.conf"
 
-#: InfluxDB's memory: a Pi with 4 GB has a quarter of it for the database beside the others.
-_MEMORY: thresholds.Steps = ((None, thresholds.GOOD), (1e9, thresholds.LOOK), (2e9, thresholds.ACT))
-
-#: Series of a bucket: memory and the time of a query grow with them; a fleet of a hundred Pis has some 10,000.
-_SERIES: thresholds.Steps = ((None, thresholds.GOOD), (100_000, thresholds.LOOK), (1_000_000, thresholds.ACT))
-
 
 def rows() -> Iterable[Row]:
     yield Row("pipeline", "InfluxDB", _influxdb(), order=25)
 
 
 def _of_shards(field: str, name: str) -> str:
-    """What the shards of each bucket have together: what all of them told, by how often they were asked.
+    """The total over the shards of each bucket: the sum of all their figures, by the number of collections.
 
     A bucket's own figures come once each time that InfluxDB is asked. With a hundred shards, this is ten times as fast
     as to add up the newest figure of each.
@@ -71,26 +65,26 @@ def _influxdb() -> list[Panel]:
     return [
         number(
             "Memory",
-            "What InfluxDB has got from the system. Growing from day to day: too many series, or queries without a "
-            "bound; see the guide to InfluxDB for the limits to set.",
+            "Memory that InfluxDB holds. Growth from day to day: too many series, or unbounded queries; the guide to "
+            "InfluxDB has the limits to set.",
             _SOURCE.mean("influxdb", "go_memstats_sys_bytes", names=("Memory",)),
-            steps=_MEMORY,
+            steps=thresholds.INFLUXDB_MEMORY,
             size=(4, 4),
             no_data=_OFF,
         ),
         number(
             "Series",
-            "The series of the bucket that has most. Memory and the time of queries grow with them: a tag whose values "
-            "never end, such as an id, makes too many.",
+            "Series of the largest bucket. Memory and query times grow with them: a tag with unbounded values, such "
+            "as an id, makes too many.",
             _SOURCE.mean("influxdb", "storage_bucket_series_num", function="max", names=("Series",)),
-            steps=_SERIES,
+            steps=thresholds.INFLUXDB_SERIES,
             decimals=0,
             size=(4, 4),
             no_data=_OFF,
         ),
         number(
             "Points not written",
-            "Points that InfluxDB could not write or dropped since its start. Its log says why.",
+            "Points that InfluxDB failed to write or dropped since its start. Its log has the reason.",
             _SOURCE.mean(
                 "influxdb",
                 "storage_writer_err_points_sum",
@@ -105,7 +99,7 @@ def _influxdb() -> list[Panel]:
         ),
         number(
             "Failed tasks",
-            "Runs of the downsampling that failed since InfluxDB's start. Hours may be missing in History until one "
+            "Downsampling runs that failed since InfluxDB's start. Hours may be missing in History until one "
             "succeeds; each run repeats the last 26 hours.",
             _SOURCE.mean("influxdb", "task_scheduler_total_execute_failure", function="max", names=("Failed",)),
             steps=thresholds.NEVER,
@@ -114,8 +108,8 @@ def _influxdb() -> list[Panel]:
             no_data=_OFF,
         ),
         number(
-            "Running for",
-            "Time since InfluxDB was started. Short, and nobody restarted it: it crashed, or the memory ran out.",
+            "InfluxDB uptime",
+            "Time since InfluxDB was started. An unexpectedly short one: it crashed, or memory ran out.",
             _SOURCE.mean("influxdb", "influxdb_uptime_seconds", function="max", names=("Running",)),
             graph=False,
             size=(4, 4),
@@ -134,17 +128,17 @@ def _influxdb() -> list[Panel]:
             no_data=_OFF,
         ),
         lines(
-            "Size of the buckets",
-            "Of the compacted files, by the buckets' ids (`influx bucket list` has their names). A bucket grows to its "
-            "retention and stays; steps down are shards that have expired.",
+            "Bucket size",
+            "Compacted files, by bucket id (`influx bucket list` has the names). A bucket grows to its retention and "
+            "stays; steps down are expired shards.",
             _SOURCE.written(_of_shards("storage_tsm_files_disk_bytes", "Files"), alias="$tag_bucket", unit="bytes"),
             low=0,
             size=(8, 8),
             no_data=_OFF,
         ),
         lines(
-            "Memory of InfluxDB",
-            "What it has got from the system, and what of it holds something.",
+            "InfluxDB memory",
+            "Memory obtained from the system, and the part of it that is in use.",
             _SOURCE.mean(
                 "influxdb",
                 "go_memstats_sys_bytes",
@@ -156,9 +150,9 @@ def _influxdb() -> list[Panel]:
             no_data=_OFF,
         ),
         lines(
-            "Series in the buckets",
-            "How many series each bucket has, by its id. A line that climbs for weeks: some tag has a value for each "
-            "point.",
+            "Series per bucket",
+            "The number of series of each bucket, by id. A line that climbs for weeks: a tag has a new value for "
+            "each point.",
             _SOURCE.mean("influxdb", "storage_bucket_series_num", by=("bucket",), function="max"),
             low=0,
             decimals=0,

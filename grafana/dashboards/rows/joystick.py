@@ -12,7 +12,7 @@ from grafana.dashboards.lib.style import properties
 
 _SOURCE = Source(MEASUREMENTS)
 
-_NONE = "Nobody has moved the joystick in this time range, or there is none"
+_NONE = "No joystick event in this time range, or no joystick"
 
 
 def rows() -> Iterable[Row]:
@@ -23,7 +23,7 @@ def _joystick() -> list[Panel]:
     return [
         lines(
             "Joystick",
-            "Presses of each direction, per interval; each has a release, which says how long it was held.",
+            "Presses of each direction, per interval; each has a release, with the time that it was held.",
             _SOURCE.mean("joystick", "held_seconds", by=("direction",), function="count", fill="0"),
             low=0,
             decimals=0,
@@ -34,7 +34,7 @@ def _joystick() -> list[Panel]:
         ),
         listing(
             "Latest presses",
-            "What was done last, a row for each press and each release.",
+            "The latest presses and releases, one per row.",
             _SOURCE.points(
                 "joystick",
                 {"direction": "Direction", "action": "Action", "held_seconds": "Held", "device": "Device"},

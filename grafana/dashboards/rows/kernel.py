@@ -1,4 +1,4 @@
-"""The Device dashboard's row of what the kernel counts, by Telegraf's input ``kernel``."""
+"""The Device dashboard's row of kernel counters, by Telegraf's input ``kernel``."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.panels import Panel, lines
 from grafana.dashboards.lib.query import Source
 
-#: Of what ``inputs.kernel`` of Telegraf 1.39 emits, what is kept by telegraf.d/kernel.conf and shown.
+#: The fields of ``inputs.kernel`` of Telegraf 1.39 that telegraf.d/kernel.conf keeps.
 MEASUREMENTS = (
     Measurement(
         "kernel",
-        "What the kernel has counted since the start.",
+        "Counters of the kernel since boot.",
         (),
         (
             Field("context_switches", int, "", "Switches from one program to another.", 0),
@@ -29,15 +29,15 @@ _OFF = "Telegraf's input kernel is off"
 
 
 def rows() -> Iterable[Row]:
-    yield Row("device", "The kernel at work", _kernel(), order=90, collapsed=True)
+    yield Row("device", "Kernel activity", _kernel(), order=90, collapsed=True)
 
 
 def _kernel() -> list[Panel]:
     return [
         lines(
             "Context switches and interrupts",
-            "How often the processor changes from one program to another, and is called by a device, per second. Far "
-            "above what is usual for this machine: a program that waits badly, or a device that calls without end.",
+            "Context switches and interrupts per second. Far above this machine's usual level: a program that polls, "
+            "or a device that interrupts without end.",
             _SOURCE.rate(
                 "kernel", "context_switches", "interrupts", names=("context switches", "interrupts"), unit="per_second"
             ),

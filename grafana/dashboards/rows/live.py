@@ -1,4 +1,4 @@
-"""The Live dashboard: what a device measures, shown as it comes."""
+"""The Live dashboard: readings of a device, streamed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from grafana.dashboards.lib.live import Names, channels, dressed
 from grafana.dashboards.lib.panels import Panel, lines, listing, number, origin
 from grafana.dashboards.lib.query import Source
 from grafana.dashboards.lib.style import properties, value_map
+from sensetig import policy
 
-#: What comes through a hub names its device in a tag of its own.
+#: Data that comes through a hub has its device in the tag ``device``.
 _SOURCE = Source(SENSEHAT, scope=('"device" =~ /^$host$/', '"site" =~ /^$site$/'))
 
 #: The state is that of every device of the chosen sites, whichever device is watched.
 _STATE = Source(STATE, scope=('"site" =~ /^$site$/',))
 
-#: How far back a device's newest state may lie: one that is silent for longer is no longer told of.
+#: How far back a device's latest state is shown.
 _STATE_DAYS = 30
 
 _STATUS = {
@@ -30,12 +31,15 @@ _STATUS = {
     ONLINE: (ONLINE, thresholds.GOOD),
 }
 
-#: A panel that is open hears of the next reading; what was before it is on the other dashboards.
+#: An open panel shows readings from now on; earlier ones are on the other dashboards.
 _WAITING = "waiting for the next reading"
 
+#: Several sensors may measure the same; each is a series, called after its sensor.
 _SENSORS: Names = {"temperature_raw_celsius": ("${__field.labels.sensor}", None)}
+_HUMIDITY: Names = {"humidity_raw_percent": ("${__field.labels.sensor}", None)}
+_PRESSURE: Names = {"pressure_hpa": ("${__field.labels.sensor}", None)}
 
-#: The processor's time by what it went into, as on the Device dashboard.
+#: CPU time by mode, as on the Device dashboard.
 _CPU: Names = {
     "usage_user": ("user", "blue"),
     "usage_system": ("system", "orange"),
@@ -47,16 +51,16 @@ _CPU: Names = {
 def rows() -> Iterable[Row]:
     yield Row("live", "", [_state()], order=0)
     yield Row("live", "Now", _now(), order=10)
-    yield Row("live", "Air, as it is measured", _air(), order=20)
-    yield Row("live", "Motion, as it is measured", _motion(), order=30)
-    yield Row("live", "The machine, as it is measured", _machine(), order=40)
+    yield Row("live", "Air (live)", _air(), order=20)
+    yield Row("live", "Motion (live)", _motion(), order=30)
+    yield Row("live", "Machine (live)", _machine(), order=40)
 
 
 def _state() -> Panel:
     panel = listing(
         "State of all devices",
-        "Each device's newest state, those that need a look first: late after some intervals without telemetry, "
-        "offline after more. Messages are counted once, however often they came.",
+        "The latest state of each device, most urgent first: late after some intervals without telemetry, offline "
+        "after more. A repeated message counts once.",
         _STATE.written(
             'SELECT last("status") AS "Status", last("last_telemetry_seconds") * 1000 AS "Last telemetry", '
             'last("messages") AS "Messages", last("bundle_version") AS "SenseTIG", last("firmware") AS "Firmware" '
@@ -72,15 +76,15 @@ def _state() -> Panel:
             ),
             "Last telemetry": properties(unit="dateTimeFromNow", custom__minWidth=140, custom__align="left"),
             "Messages": properties(unit="short", decimals=0, custom__minWidth=90),
-            "SenseTIG": properties(noValue="not told", custom__minWidth=90),
-            "Firmware": properties(noValue="not told", custom__minWidth=120),
+            "SenseTIG": properties(noValue="not reported", custom__minWidth=90),
+            "Firmware": properties(noValue="not reported", custom__minWidth=120),
         },
         hidden=("Time",),
         order=("device", "Status", "Last telemetry", "Messages", "SenseTIG", "Firmware"),
         renamed={"device": "Device"},
         sort="Status",
         size=(24, 7),
-        no_data="No device has a state yet: the telemetry processor tells it within a minute",
+        no_data="No device has a state yet: the telemetry processor reports it within a minute",
         links={"Pipeline": "/d/sensetig-pipeline"},
     )
     return panel.time_from(f"{_STATE_DAYS}d").hide_time_override(True)
@@ -91,7 +95,7 @@ def _now() -> list[Panel]:
         dressed(
             number(
                 "Temperature",
-                "The newest reading of each sensor. The processor below warms the board, so the room is colder.",
+                "The latest reading of each sensor. The processor below warms the board, so the room is colder.",
                 *channels(SENSEHAT, "environment", _SENSORS),
                 decimals=1,
                 size=(6, 4),
@@ -100,29 +104,35 @@ def _now() -> list[Panel]:
             ),
             _SENSORS,
         ),
-        number(
-            "Humidity",
-            "The newest reading of relative humidity, as the sensor gives it: lower than the room's.",
-            *channels(SENSEHAT, "environment", ["humidity_raw_percent"]),
-            decimals=0,
-            low=0,
-            high=100,
-            size=(5, 4),
-            no_data=_WAITING,
+        dressed(
+            number(
+                "Humidity",
+                "The latest reading of relative humidity at the sensor, which is lower than in the room.",
+                *channels(SENSEHAT, "environment", _HUMIDITY),
+                decimals=0,
+                low=0,
+                high=100,
+                size=(5, 4),
+                no_data=_WAITING,
+            ),
+            _HUMIDITY,
         ),
-        number(
-            "Pressure",
-            "The newest reading of air pressure where the board is, not reduced to sea level.",
-            *channels(SENSEHAT, "environment", ["pressure_hpa"]),
-            decimals=2,
-            size=(5, 4),
-            no_data=_WAITING,
+        dressed(
+            number(
+                "Pressure",
+                "The latest reading of air pressure at the board, not reduced to sea level.",
+                *channels(SENSEHAT, "environment", _PRESSURE),
+                decimals=2,
+                size=(5, 4),
+                no_data=_WAITING,
+            ),
+            _PRESSURE,
         ),
         number(
             "Memory",
-            "Memory in use. Above 90 % a device grows slow, and may end programs.",
+            f"Memory in use. From {policy.MEMORY_PERCENT.act} % a device slows down, and may kill programs.",
             *channels(SYSTEM, "mem", ["used_percent"]),
-            steps=thresholds.BUSY,
+            steps=thresholds.MEMORY,
             decimals=0,
             low=0,
             high=100,
@@ -145,19 +155,19 @@ def _air() -> list[Panel]:
         "temperature_calibrated_celsius": ("calibrated, ${__field.labels.sensor}", None),
     }
     humidities: Names = {
-        "humidity_raw_percent": ("at the sensor", "blue"),
-        "humidity_compensated_percent": ("in the room", "green"),
-        "humidity_calibrated_percent": ("calibrated", "purple"),
+        **_HUMIDITY,
+        "humidity_compensated_percent": ("room, ${__field.labels.sensor}", None),
+        "humidity_calibrated_percent": ("calibrated, ${__field.labels.sensor}", None),
     }
     pressures: Names = {
-        "pressure_hpa": ("pressure", "purple"),
-        "pressure_calibrated_hpa": ("calibrated", "green"),
+        **_PRESSURE,
+        "pressure_calibrated_hpa": ("calibrated, ${__field.labels.sensor}", None),
     }
     return [
         dressed(
             lines(
                 "Temperature",
-                "As each sensor gives it, with the processor's heat taken out where a factor is set, and calibrated "
+                "The reading of each sensor, with the processor's heat removed where a factor is set, and calibrated "
                 "where the device has a calibration.",
                 *channels(SENSEHAT, "environment", temperatures),
                 decimals=1,
@@ -175,7 +185,7 @@ def _air() -> list[Panel]:
                 *channels(SENSEHAT, "environment", humidities),
                 decimals=1,
                 fill=4,
-                steps=((None, "transparent"), (60, thresholds.LOOK), (70, thresholds.ACT)),
+                steps=thresholds.DAMP,
                 size=(7, 9),
                 no_data=_WAITING,
             ),
@@ -184,8 +194,8 @@ def _air() -> list[Panel]:
         dressed(
             lines(
                 "Pressure",
-                "Air pressure at the board, and calibrated where the device has a calibration. A door that is opened "
-                "shows here at once.",
+                "Air pressure at the board, and calibrated where the device has a calibration. An opened door shows "
+                "here at once.",
                 *channels(SENSEHAT, "environment", pressures),
                 decimals=2,
                 fill=4,
@@ -213,7 +223,7 @@ def _motion() -> list[Panel]:
         dressed(
             lines(
                 "Orientation",
-                "How the board lies: pitch, roll and yaw. Turn it, and see it here.",
+                "Pitch, roll and yaw of the board. Turn it, and see it here.",
                 *channels(SENSEHAT, "imu", lying),
                 low=0,
                 high=360,
@@ -239,8 +249,8 @@ def _motion() -> list[Panel]:
         ),
         dressed(
             lines(
-                "Rate of turning",
-                "How fast the board turns about each axis; near 0 at rest.",
+                "Angular velocity",
+                "Rotation about each axis; near 0 at rest.",
                 *channels(SENSEHAT, "imu", turned),
                 fill=0,
                 soft_low=-0.1,
@@ -257,8 +267,8 @@ def _machine() -> list[Panel]:
     return [
         dressed(
             lines(
-                "Processor",
-                "Where the time of all cores goes, together. Above the dashed lines the device answers slowly.",
+                "CPU by mode",
+                "CPU time of all cores together, by mode. Above the dashed line the device responds slowly.",
                 *channels(SYSTEM, "cpu", _CPU),
                 steps=thresholds.BUSY,
                 low=0,
@@ -272,10 +282,10 @@ def _machine() -> list[Panel]:
         ),
         dressed(
             lines(
-                "Memory in use",
-                "Memory in use. A line that only climbs is a program that never gives back.",
+                "Memory usage",
+                "Memory in use. A line that only climbs is a memory leak.",
                 *channels(SYSTEM, "mem", ["used_percent"]),
-                steps=thresholds.BUSY,
+                steps=thresholds.MEMORY,
                 low=0,
                 high=100,
                 decimals=0,

@@ -22,20 +22,20 @@ def _agent() -> list[Panel]:
     return [
         lines(
             "Lines published",
-            "Lines that the broker has acknowledged, and lines that were refused, per interval. Refused lines are no "
-            "line protocol, too long or cut off, or the broker's access list does not let them through.",
-            _SOURCE.mean("mqtt", "lines_published", "lines_refused", function="sum", names=("published", "refused")),
+            "Lines that the broker acknowledged, and lines that were rejected, per interval. A rejected line is not "
+            "line protocol, is too long or cut off, or is denied by the broker's access list.",
+            _SOURCE.mean("mqtt", "lines_published", "lines_refused", function="sum", names=("published", "rejected")),
             low=0,
             decimals=0,
             bars=True,
-            colours={"published": "green", "refused": "red"},
+            colours={"published": "green", "rejected": "red"},
             size=(8, 7),
             no_data=_OFF,
         ),
         lines(
-            "Lines that wait for the broker",
-            "Lines that are held and not acknowledged. A peak after the broker was away is normal; a line that stays "
-            "up means that the broker is away, or that nobody is subscribed.",
+            "Lines waiting for the broker",
+            "Lines that are not acknowledged yet. A peak after a broker outage is normal; a line that stays up means "
+            "that the broker is offline or has no subscriber.",
             _SOURCE.mean("mqtt", "lines_waiting", by=("device",), function="max"),
             low=0,
             decimals=0,
@@ -44,20 +44,20 @@ def _agent() -> list[Panel]:
         ),
         lines(
             "Commands",
-            "Commands that were carried out, refused, or failed, per interval.",
+            "Commands that were executed, rejected, or failed, per interval.",
             _SOURCE.mean(
                 "mqtt",
                 "commands_ok",
                 "commands_refused",
                 "commands_failed",
                 function="sum",
-                names=("ok", "refused", "failed"),
+                names=("ok", "rejected", "failed"),
             ),
             low=0,
             decimals=0,
             bars=True,
             stacked=True,
-            colours={"ok": "green", "refused": "orange", "failed": "red"},
+            colours={"ok": "green", "rejected": "orange", "failed": "red"},
             size=(8, 7),
             no_data=_OFF,
         ),

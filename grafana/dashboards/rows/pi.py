@@ -13,12 +13,13 @@ from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.panels import Panel, lines, listing, number, states
 from grafana.dashboards.lib.query import Source
 from grafana.dashboards.lib.style import properties, shaded, value_map
+from sensetig import policy
 
 _SOURCE = Source(MEASUREMENTS)
 
 _NOT_A_PI = "Not a Raspberry Pi, or the collector pi is off"
 
-#: What the firmware does about heat and a weak supply, and how it is called on the panels.
+#: The firmware's reactions to heat and a weak supply, and their names on the panels.
 _FLAGS = {
     "under_voltage": "Under-voltage",
     "throttled": "Throttled",
@@ -26,10 +27,10 @@ _FLAGS = {
     "soft_temperature_limit": "Soft heat limit",
 }
 
-#: What an eMMC says of its spare blocks.
+#: An eMMC's report on its spare blocks; see ``policy.CARD_PRE_EOL``.
 _SPARE_BLOCKS = {
     "1": ("normal", thresholds.GOOD),
-    "2": ("80 % used", thresholds.LOOK),
+    "2": ("80 % used", thresholds.ACT),
     "3": ("90 % used", thresholds.ACT),
 }
 
@@ -42,9 +43,9 @@ def rows() -> Iterable[Row]:
 def _power() -> list[Panel]:
     return [
         states(
-            "Now",
-            "When the firmware held the processor back, and why. Red under-voltage: a better supply or cable. "
-            "Red throttling or heat limit: cooling.",
+            "Throttling and under-voltage",
+            "When the firmware throttled the processor, and why. Red under-voltage: a better supply or cable. Red "
+            "throttling or heat limit: better cooling.",
             _SOURCE.mean("pi", *_FLAGS, function="last", hours="max", names=_FLAGS.values()),
             # Hours hold numbers: 1 where it was so at any time of the hour.
             texts={
@@ -57,8 +58,8 @@ def _power() -> list[Panel]:
             no_data=_NOT_A_PI,
         ),
         number(
-            "Since the start",
-            "What has happened at any time since the device started, even between two readings.",
+            "Since boot",
+            "Events at any time since the device booted, even between two readings.",
             _SOURCE.newest("pi", *(f"{flag}_since_boot" for flag in _FLAGS), names=_FLAGS.values()),
             texts={"true": ("yes", thresholds.LOOK), "false": ("never", thresholds.GOOD)},
             columns=f"/^({'|'.join(_FLAGS.values())})$/",
@@ -70,7 +71,7 @@ def _power() -> list[Panel]:
         .wide_layout(True)
         .text(VizTextDisplayOptions().title_size(14).value_size(16)),
         lines(
-            "Clocks",
+            "Clock frequency",
             "Clock of the processor and of the graphics core. A processor clock below its maximum under load is "
             "throttling.",
             _SOURCE.mean(
@@ -92,8 +93,8 @@ def _power() -> list[Panel]:
             colours={"processor": "blue", "graphics core": "purple"},
         ),
         lines(
-            "Temperatures of the chips",
-            "The processor and, on a Pi 5, the chip that drives inputs and outputs. From 80 °C the Pi slows down.",
+            "Chip temperature",
+            f"The processor and, on a Pi 5, the I/O chip. From {policy.PROCESSOR_CELSIUS.act} °C the Pi throttles.",
             _SOURCE.mean("pi", "cpu_celsius", "rp1_celsius", names=("processor", "RP1")),
             soft_low=30,
             soft_high=85,
@@ -103,8 +104,8 @@ def _power() -> list[Panel]:
         ),
         lines(
             "Voltages",
-            "What the supply delivers, the core's voltage and the clock's battery, where the board measures them. "
-            "A supply below 4.8 V under load is too weak, or its cable too thin.",
+            "Voltages of the supply, the core and the clock's battery, where the board measures them. A supply below "
+            "4.8 V under load is too weak, or its cable too thin.",
             _SOURCE.mean("pi", "input_volts", "core_volts", "battery_volts", names=("supply", "core", "clock battery")),
             low=0,
             decimals=1,
@@ -114,7 +115,7 @@ def _power() -> list[Panel]:
         ),
         lines(
             "Fan",
-            "Speed of the fan. One that stands still while the processor is hot is blocked or unplugged.",
+            "Speed of the fan. A fan that does not turn while the processor is hot is blocked or unplugged.",
             _SOURCE.mean("pi", "fan_rpm", names=("speed",)),
             _SOURCE.mean("pi", "fan_percent", names=("drive",)),
             low=0,
@@ -133,7 +134,7 @@ def _power() -> list[Panel]:
         ),
         lines(
             "Power by rail",
-            "What each supply behind the power management chip delivers (Pi 5). USB devices are not in it.",
+            "Power of each rail behind the power management chip (Pi 5), without USB devices.",
             _SOURCE.mean("pi_rail", "watts", by=("rail",)),
             stacked=True,
             low=0,
@@ -148,8 +149,8 @@ def _card_and_wifi() -> list[Panel]:
     return [
         listing(
             "Cards",
-            "How much was written since the start and, where the card says so (eMMC), how much of its life is used. "
-            "From 90 % make a copy and replace it.",
+            "Bytes written since boot and, where the card reports it (eMMC), its used life. From "
+            f"{policy.CARD_LIFE_PERCENT.act} % back up and replace it.",
             _SOURCE.newest(
                 "sd_card",
                 "written_bytes",
@@ -165,18 +166,18 @@ def _card_and_wifi() -> list[Panel]:
             columns={
                 "Type": properties(custom__width=80),
                 "Written": properties(unit="bytes", decimals=1),
-                "Life used": properties(unit="percent", decimals=0, noValue="not told"),
+                "Life used": properties(unit="percent", decimals=0, noValue="not reported"),
                 "Spare blocks": properties(
                     mappings=value_map(_SPARE_BLOCKS),
                     custom__cellOptions={"type": "color-text"},
-                    noValue="not told",
+                    noValue="not reported",
                 ),
             },
             size=(12, 6),
             no_data="No SD card or eMMC",
         ),
         lines(
-            "Written to the card",
+            "Card writes",
             "Bytes written per second. Steady writing wears a card out: look for a program that logs too much.",
             _SOURCE.rate("sd_card", "written_bytes", by=("device",)),
             low=0,
@@ -185,8 +186,8 @@ def _card_and_wifi() -> list[Panel]:
         ),
         lines(
             "Wi-Fi signal",
-            "Strength of the signal. Below the upper dashed line (-67 dBm) video stutters, "
-            "below the lower (-75) links break.",
+            f"Strength of the signal. Below the upper dashed line ({policy.WIFI_DBM.look} dBm) video stutters, below "
+            f"the lower ({policy.WIFI_DBM.act} dBm) links break.",
             _SOURCE.mean("wifi", "signal_dbm", by=("interface",)),
             soft_low=-90,
             soft_high=-30,
@@ -197,10 +198,10 @@ def _card_and_wifi() -> list[Panel]:
         ),
         lines(
             "Wi-Fi bit rate",
-            "The rate that the link has agreed on, not what is sent.",
+            "The negotiated rate of the link, not the traffic.",
             _SOURCE.mean("wifi", "bit_rate_bits_per_second", by=("interface",)),
             low=0,
             size=(12, 7),
-            no_data="No wireless connection that tells its rate",
+            no_data="No wireless connection reports its rate",
         ),
     ]

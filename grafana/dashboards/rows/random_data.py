@@ -1,4 +1,4 @@
-"""The Your data dashboard: what the worked example writes, as a pattern for rows of your own."""
+"""The Your data dashboard: the worked example, as a pattern for your own rows."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from grafana.dashboards.lib.query import Source
 _SOURCE = Source(MEASUREMENTS)
 
 _GUIDE = """\
-#### Data of your own, on a dashboard of your own
+#### Your own data on your own dashboard
 
-These numbers are random; the way is what counts. To add yours:
+These numbers are random: they show the steps. To add yours:
 
 1. Write a **collector**, one module in `collectors/`, which declares its measurements: fields, units, ranges, help.
 2. Let **Telegraf** run it: one snippet in `telegraf/telegraf.d/`.
 3. Build its **row**: one module in `grafana/dashboards/rows/`, like the one that makes this page.
-   Units come from the declaration; a field that nobody declares does not build.
+   Units come from the declaration; an undeclared field does not build.
 4. Run `make dashboards`. Grafana shows the change within half a minute.
 """
 
@@ -33,7 +33,7 @@ def _glance() -> list[Panel]:
     return [
         number(
             "Last point",
-            "When the application last wrote. More than a minute ago: it is stopped, or InfluxDB refuses its token.",
+            "When the application last wrote. More than a minute ago: it is stopped, or InfluxDB rejects its token.",
             _SOURCE.newest("random_data", "value"),
             time=True,
             size=(4, 3),
@@ -41,7 +41,7 @@ def _glance() -> list[Panel]:
         ),
         number(
             "Value",
-            "Where the walk is now, between 0 and 100.",
+            "The current value of the walk, between 0 and 100.",
             _SOURCE.mean("random_data", "value", function="last", names=("Value",)),
             decimals=1,
             low=0,
@@ -50,7 +50,7 @@ def _glance() -> list[Panel]:
         ),
         number(
             "Steps",
-            "Steps since the application was started. It starts anew at 1.",
+            "Steps since the application was started. A restart begins again at 1.",
             _SOURCE.newest("random_data", "step_count", names=("Steps",)),
             decimals=0,
             graph=False,
@@ -58,18 +58,18 @@ def _glance() -> list[Panel]:
         ),
         number(
             "Acknowledged",
-            "Points that InfluxDB has acknowledged since the start. A few less than the steps: they wait "
-            "for their batch. Many less: InfluxDB was away.",
+            "Points that InfluxDB has acknowledged since the start. A few less than the steps wait for their batch. "
+            "Many less: InfluxDB was offline.",
             _SOURCE.newest("random_data", "acknowledged_count", names=("Acknowledged",)),
             decimals=0,
             graph=False,
             size=(4, 3),
-            no_data="not told",
+            no_data="not reported",
         ),
         words("", _GUIDE, size=(8, 11)),
         lines(
             "Walk",
-            "A random walk that turns back at 0 and 100. A gap: the application stood still.",
+            "A random walk that turns back at 0 and 100. A gap: the application was stopped.",
             _SOURCE.mean("random_data", "value", names=("value",)),
             low=0,
             high=100,
@@ -83,20 +83,20 @@ def _random() -> list[Panel]:
     return [
         lines(
             "Noise",
-            "Normally distributed around 0 with a standard deviation of 1: mean, smallest and largest of each "
+            "Normally distributed around 0 with a standard deviation of 1: mean, minimum and maximum of each "
             "interval. Means drift towards 0 as the interval grows.",
             _SOURCE.mean("random_data", "noise", names=("mean",)),
-            _SOURCE.mean("random_data", "noise", function="min", names=("smallest",)),
-            _SOURCE.mean("random_data", "noise", function="max", names=("largest",)),
+            _SOURCE.mean("random_data", "noise", function="min", names=("minimum",)),
+            _SOURCE.mean("random_data", "noise", function="max", names=("maximum",)),
             fill=0,
             soft_low=-3,
             soft_high=3,
-            colours={"mean": "blue", "smallest": "light-blue", "largest": "light-blue"},
+            colours={"mean": "blue", "minimum": "light-blue", "maximum": "light-blue"},
             size=(12, 8),
         ),
         lines(
             "Steps per second",
-            "How fast the application writes: one point a second where nothing holds it up.",
+            "The rate at which the application writes: normally one point a second.",
             _SOURCE.rate("random_data", "step_count", names=("steps",)),
             low=0,
             soft_high=1.5,

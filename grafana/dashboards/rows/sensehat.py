@@ -1,24 +1,28 @@
-"""The Environment dashboard: what the Sense HAT's sensors read."""
+"""The Environment dashboard: the readings of the Sense HAT's sensors, and of others."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from collectors.sensehat import MEASUREMENTS
+from grafana.dashboards.boards import weather
 from grafana.dashboards.lib import best, thresholds
 from grafana.dashboards.lib.boards import Row
-from grafana.dashboards.lib.panels import Panel, lines, number, origin
-from grafana.dashboards.lib.query import Source, switched
+from grafana.dashboards.lib.panels import Panel, lines, listing, number, origin
+from grafana.dashboards.lib.query import Source, Target, switched
 from grafana.dashboards.lib.style import properties, shaded
 from grafana.dashboards.lib.swatch import swatch
-from grafana.dashboards.overviews import weather
+from sensetig import policy
 
 _SOURCE = Source(MEASUREMENTS)
 
+#: The Sense HAT's two sensors, and those of other collectors: a tag separates them.
 _HUMIDITY_SENSOR = {"sensor": "hts221"}
 _PRESSURE_SENSOR = {"sensor": "lps25h"}
+_SENSE_HAT = {"sensor": "(hts221|lps25h)"}
+_OTHER_SENSORS = {"sensor": "!(hts221|lps25h)"}
 
-#: The legend's columns on this dashboard: a day is told by its extremes.
+#: The legend's columns on this dashboard.
 _TABLE = ("min", "mean", "max", "lastNotNull")
 
 
@@ -34,7 +38,7 @@ def _glance() -> list[Panel]:
         number(
             "Last reading",
             "When the Sense HAT was last read. More than a minute ago: see the Pipeline dashboard.",
-            _SOURCE.newest("environment", "temperature_raw_celsius"),
+            _SOURCE.newest("environment", "temperature_raw_celsius", where=_SENSE_HAT),
             time=True,
             size=(4, 3),
             no_data="silent in this time range",
@@ -63,9 +67,9 @@ def _glance() -> list[Panel]:
         ),
         number(
             "Dew point",
-            "The temperature at which dew forms; the processor's heat does not change it. "
-            "Above 16 °C the air feels close.",
-            _SOURCE.mean("environment", "dew_point_celsius", names=("Dew point",)),
+            "The temperature at which dew forms; the processor's heat does not change it. From "
+            f"{policy.DEW_POINT_CELSIUS[1]} °C the air feels close.",
+            _SOURCE.mean("environment", "dew_point_celsius", where=_HUMIDITY_SENSOR, names=("Dew point",)),
             steps=thresholds.DEW_POINT,
             decimals=1,
             size=(4, 3),
@@ -81,8 +85,8 @@ def _glance() -> list[Panel]:
         ),
         swatch(
             "Light",
-            "The colour of the light that falls on the board, as it looks: each channel as a share of the strongest. "
-            "The number is how bright it is, in per cent of what blinds the sensor.",
+            "The colour of the light that falls on the board: each channel as a share of the strongest. The number "
+            "is its brightness, in per cent of the sensor's maximum.",
             "colour",
             size=(4, 3),
             no_data="no colour sensor",
@@ -90,15 +94,15 @@ def _glance() -> list[Panel]:
         weather.tendency(_SOURCE),
         weather.comfort(_SOURCE, no_data="not calibrated, and no factor set"),
         number(
-            "Sensor",
-            "Temperature as the humidity sensor gives it. The processor below warms the board, so the room is colder.",
+            "Raw temperature",
+            "The reading of the humidity sensor. The processor below warms the board, so the room is colder.",
             _SOURCE.mean("environment", "temperature_raw_celsius", where=_HUMIDITY_SENSOR, names=("Temperature",)),
             decimals=1,
             size=(4, 3),
         ),
         number(
-            "Sensor, %",
-            "Relative humidity as the sensor gives it: lower than the room's, since the board is warmer.",
+            "Raw humidity",
+            "Relative humidity at the sensor: lower than in the room, since the board is warmer.",
             _SOURCE.mean("environment", "humidity_raw_percent", where=_HUMIDITY_SENSOR, names=("Humidity",)),
             decimals=0,
             low=0,
@@ -117,9 +121,9 @@ def _air() -> list[Panel]:
     return [
         lines(
             "Temperature",
-            "As each sensor gives it, with the processor's heat taken out where a factor is set, as "
-            "calibrated, the processor's own, and the dew point. Raw lines that follow the processor's are "
-            "warmed by it.",
+            "The reading of each sensor, with the processor's heat removed where a factor is set, the calibrated "
+            "temperature, the processor's own, and the dew point. Raw lines that follow the processor are warmed by "
+            "it.",
             _SOURCE.mean("environment", "temperature_raw_celsius", where=_HUMIDITY_SENSOR, names=("humidity sensor",)),
             _SOURCE.mean("environment", "temperature_raw_celsius", where=_PRESSURE_SENSOR, names=("pressure sensor",)),
             _SOURCE.mean("environment", "temperature_compensated_celsius", where=_HUMIDITY_SENSOR, names=("room",)),
@@ -127,7 +131,8 @@ def _air() -> list[Panel]:
                 "environment", "temperature_calibrated_celsius", where=_HUMIDITY_SENSOR, names=("calibrated",)
             ),
             _SOURCE.mean("environment", "temperature_cpu_celsius", where=_HUMIDITY_SENSOR, names=("processor",)),
-            _SOURCE.mean("environment", "dew_point_celsius", names=("dew point",)),
+            _SOURCE.mean("environment", "dew_point_celsius", where=_HUMIDITY_SENSOR, names=("dew point",)),
+            _others("temperature_raw_celsius", "temperature_calibrated_celsius"),
             decimals=1,
             fill=4,
             calcs=_TABLE,
@@ -144,7 +149,7 @@ def _air() -> list[Panel]:
         ),
         lines(
             "Humidity",
-            "Relative humidity at the sensor and, where a factor is set, in the room. Above the upper dashed lines "
+            "Relative humidity at the sensor and, where a factor is set, in the room. Above the upper dashed line "
             "mould grows.",
             _SOURCE.mean(
                 "environment",
@@ -154,11 +159,12 @@ def _air() -> list[Panel]:
                 where=_HUMIDITY_SENSOR,
                 names=("at the sensor", "in the room", "calibrated"),
             ),
+            _others("humidity_raw_percent", "humidity_calibrated_percent"),
             decimals=1,
             soft_low=25,
             soft_high=75,
             fill=4,
-            steps=((None, "transparent"), (60, thresholds.LOOK), (70, thresholds.ACT)),
+            steps=thresholds.DAMP,
             calcs=_TABLE,
             colours={"at the sensor": "blue", "in the room": "green", "calibrated": "purple"},
             size=(10, 14),
@@ -166,7 +172,14 @@ def _air() -> list[Panel]:
         lines(
             "Pressure",
             "Air pressure at the board. Falling by more than 1 hPa an hour: wind and rain are near.",
-            _SOURCE.mean("environment", "pressure_hpa", "pressure_calibrated_hpa", names=("as measured", "calibrated")),
+            _SOURCE.mean(
+                "environment",
+                "pressure_hpa",
+                "pressure_calibrated_hpa",
+                where=_PRESSURE_SENSOR,
+                names=("as measured", "calibrated"),
+            ),
+            _others("pressure_hpa", "pressure_calibrated_hpa"),
             decimals=1,
             fill=0,
             calcs=_TABLE,
@@ -175,12 +188,12 @@ def _air() -> list[Panel]:
             size=(10, 8),
         ),
         lines(
-            "Change of pressure in three hours",
-            "Over the last two days: each bar is the mean of three hours less that of the three hours before. Below "
-            "the dashed lines the weather turns: from 3.5 hPa the pressure falls quickly, from 6 very rapidly.",
+            "Three-hour pressure change",
+            "The last two days: each bar is the mean of three hours less that of the three hours before. Below the "
+            "dashed lines the weather turns: from 3.5 hPa the pressure falls quickly, from 6 very rapidly.",
             _SOURCE.written(
                 'SELECT difference(mean("pressure_hpa")) AS "change" FROM "environment" WHERE $scope '
-                "GROUP BY time(3h) fill(none)",
+                "AND \"sensor\" = 'lps25h' GROUP BY time(3h) fill(none)",
                 alias="$col",
                 unit="hpa",
             ),
@@ -188,7 +201,7 @@ def _air() -> list[Panel]:
             bars=True,
             soft_low=-4,
             soft_high=4,
-            steps=((None, thresholds.ACT), (-6, thresholds.LOOK), (-3.5, "transparent")),
+            steps=thresholds.FALLING_PRESSURE,
             colours={"change": "purple"},
             legend=False,
             size=(7, 8),
@@ -198,8 +211,8 @@ def _air() -> list[Panel]:
         .hide_time_override(False),
         lines(
             "Heat from the processor",
-            "How much warmer the processor is than the sensor above it. The larger and the less steady it is, the more "
-            "of the raw temperature is the board's own heat.",
+            "How much warmer the processor is than the sensor above it. The larger and the less steady the "
+            "difference, the more of the raw temperature is the board's own heat.",
             _SOURCE.written(
                 switched(
                     *(
@@ -218,7 +231,42 @@ def _air() -> list[Panel]:
             legend=False,
             size=(7, 8),
         ),
+        listing(
+            "Sensors",
+            "The latest reading of each sensor, those of the Sense HAT and others. The numbers on top are the Sense "
+            "HAT's.",
+            _SOURCE.newest(
+                "environment",
+                "temperature_raw_celsius",
+                "humidity_raw_percent",
+                "pressure_hpa",
+                by=("sensor",),
+                names=("Temperature", "Humidity", "Pressure"),
+            ),
+            hidden=("Time",),
+            order=("sensor", "Temperature", "Humidity", "Pressure"),
+            renamed={"sensor": "Sensor"},
+            columns={
+                "Temperature": properties(unit="celsius", decimals=1, noValue="–"),
+                "Humidity": properties(unit="percent", decimals=0, noValue="–"),
+                "Pressure": properties(unit="pressurehpa", decimals=1, noValue="–"),
+            },
+            size=(24, 5),
+        ),
     ]
+
+
+def _others(raw: str, calibrated: str) -> Target:
+    """The same of each sensor that is not the Sense HAT's."""
+    return _SOURCE.mean(
+        "environment",
+        raw,
+        calibrated,
+        by=("sensor",),
+        where=_OTHER_SENSORS,
+        names=("raw", "calibrated"),
+        alias="$tag_sensor $col",
+    )
 
 
 def _axes(prefix: str, unit: str) -> tuple[str, str, str]:
@@ -230,7 +278,7 @@ def _motion() -> list[Panel]:
     return [
         lines(
             "Orientation",
-            "How the board lies: pitch, roll and yaw. Steps where nobody moved it: something did.",
+            "Pitch, roll and yaw of the board. Unexpected steps mean that it was moved.",
             _SOURCE.mean(
                 "imu", "pitch_degrees", "roll_degrees", "yaw_degrees", function="last", names=("pitch", "roll", "yaw")
             ),
@@ -252,8 +300,8 @@ def _motion() -> list[Panel]:
             size=(8, 8),
         ),
         lines(
-            "Rate of turning",
-            "How fast the board turns about each axis; near 0 at rest.",
+            "Angular velocity",
+            "Rotation about each axis; near 0 at rest.",
             _SOURCE.mean("imu", *_axes("gyro", "radians_per_second"), names=axes),
             fill=0,
             soft_low=-0.1,
@@ -263,7 +311,7 @@ def _motion() -> list[Panel]:
         ),
         lines(
             "Magnetic field",
-            "Along each axis; the Earth's is 25 to 65 µT in all. More: iron, a magnet or a motor is near.",
+            "Along each axis; the Earth's is 25 to 65 µT in total. More: iron, a magnet or a motor is near.",
             _SOURCE.mean("imu", *_axes("magnetic", "microtesla"), names=axes),
             fill=0,
             colours=axes,
@@ -271,7 +319,7 @@ def _motion() -> list[Panel]:
         ),
         lines(
             "Heading",
-            "Where the board's x axis points, from magnetic north.",
+            "Direction of the board's x axis, from magnetic north.",
             _SOURCE.mean("imu", "heading_degrees", function="last", names=("heading",)),
             low=0,
             high=360,
@@ -286,8 +334,8 @@ def _light() -> list[Panel]:
     return [
         lines(
             "Colour",
-            "Counts of the colour sensor behind its filters, and without one (clear). At 65535 it is "
-            "blinded: lower the gain.",
+            "Counts of the colour sensor behind its filters, and without one (clear). At 65535 it is saturated: "
+            "lower the gain.",
             _SOURCE.mean("colour", "red", "green", "blue", "clear"),
             low=0,
             fill=4,
@@ -298,7 +346,7 @@ def _light() -> list[Panel]:
         ),
         lines(
             "Gain",
-            "The gain that the counts were taken with; counts compare only at the same gain.",
+            "The gain of the counts; compare counts only at the same gain.",
             _SOURCE.mean("colour", "gain", function="last"),
             low=0,
             size=(8, 8),

@@ -11,7 +11,7 @@ from grafana.dashboards.lib.panels import Panel, listing, states
 from grafana.dashboards.lib.query import Source
 from grafana.dashboards.lib.style import properties, value_map
 
-#: Of what ``inputs.systemd_units`` of Telegraf 1.39 emits, what telegraf/hub/services.conf keeps.
+#: The fields of ``inputs.systemd_units`` of Telegraf 1.39 that telegraf/hub/services.conf keeps.
 MEASUREMENTS = (
     Measurement(
         "systemd_units",
@@ -34,11 +34,11 @@ MEASUREMENTS = (
 
 _SOURCE = Source(MEASUREMENTS)
 
-#: What a point says of a service that does not run and should: it has failed, waits to be started again, or has ended
-#: after it was active. A job that a timer starts is inactive between its runs and starting in one, and never active.
+#: The condition of a point of a service that is down: it has failed, waits for its restart, or has ended after it was
+#: active. A job that a timer starts is inactive between its runs and starting in one, and never active.
 DOWN = '"active_code" = 3 OR "sub_code" = 13 OR ("active_code" > 0 AND "active_enter_timestamp_us" > 0)'
 
-#: What ``active_code`` says; hours hold the greatest, as a number with a fraction that is none.
+#: The meaning of ``active_code``; hours hold the maximum, as a whole number in a float.
 STATES = {
     "0": ("active", thresholds.GOOD),
     "1": ("reloading", "blue"),
@@ -59,8 +59,8 @@ def _services() -> list[Panel]:
     return [
         listing(
             "Services",
-            "Each service that is watched, and whether it runs. Why one has failed: journalctl -u NAME -n 50. A job "
-            "that a timer starts, such as a backup, is inactive most of the time.",
+            "Each watched service and its state. For the reason of a failure: journalctl -u NAME -n 50. A job that a "
+            "timer starts, such as a backup, is inactive most of the time.",
             _SOURCE.newest("systemd_units", "active_code", by=("name",), names=("State",)),
             order=("name", "State", "Time"),
             renamed={"name": "Service", "Time": "As of"},
@@ -80,8 +80,8 @@ def _services() -> list[Panel]:
         ),
         states(
             "Services over time",
-            "When each service ran. Red: it failed; grey: it did not run, as a job between its runs, or a service that "
-            "was stopped. The same service red again and again is one that systemd keeps starting anew.",
+            "When each service ran. Red: it failed; grey: it was stopped, or is a job between its runs. A service "
+            "that is red again and again is one that systemd keeps restarting.",
             _SOURCE.mean("systemd_units", "active_code", by=("name",), function="max"),
             texts=STATES,
             size=(16, 9),

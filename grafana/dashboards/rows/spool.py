@@ -1,4 +1,4 @@
-"""The Pipeline dashboard's row of the spools, through which collectors that are services of their own deliver."""
+"""The Pipeline dashboard's row of the spools: collectors that are separate services deliver through them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _spools() -> list[Panel]:
     return [
         number(
             "Lines lost in spools",
-            "Lines that a spool had to let go, in the whole time range: Telegraf was away for longer than the spool "
+            "Lines that a spool dropped, in the whole time range: Telegraf was stopped for longer than the spool "
             "lasts, or the disk was full.",
             _SOURCE.total("spool", "dropped", "Lost"),
             steps=thresholds.NEVER,
@@ -32,9 +32,9 @@ def _spools() -> list[Panel]:
             no_data=_NONE,
         ),
         lines(
-            "Lines that wait in spools",
-            "Lines that were written and not yet delivered, every 10 s. A peak after Telegraf was away is normal; "
-            "a line that climbs means that Telegraf does not keep up.",
+            "Lines waiting in spools",
+            "Lines written and not yet delivered, every 10 s. A peak after a Telegraf restart is normal; a line that "
+            "climbs means that Telegraf does not keep up.",
             _SOURCE.mean("spool", "waiting_lines", by=("spool",), function="max"),
             low=0,
             decimals=0,
@@ -43,8 +43,8 @@ def _spools() -> list[Panel]:
         ),
         lines(
             "Lines delivered from spools",
-            "Lines that Telegraf was given, per interval. After a restart of Telegraf, those of the minute before come "
-            "again, and stay one point each.",
+            "Lines delivered to Telegraf, per interval. After a restart of Telegraf, the lines of the minute before "
+            "are delivered again, and stay one point each.",
             _SOURCE.mean("spool", "delivered", by=("spool",), function="sum"),
             low=0,
             decimals=0,

@@ -10,11 +10,13 @@ from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.panels import Panel, lines, listing
 from grafana.dashboards.lib.query import HOURS, Source, switched
 from grafana.dashboards.lib.style import gauge_cell, properties, shaded
+from sensetig import policy
+from sensetig.policy import NO_DISKS
 
 _SOURCE = Source(MEASUREMENTS)
 
-#: File systems in memory or read-only images: always full or never, so they say nothing of a disk.
-DISKS = {"fstype": "!(tmpfs|devtmpfs|squashfs|overlay|ramfs|iso9660)"}
+#: File systems that say nothing of a disk are left out.
+DISKS = {"fstype": f"!({'|'.join(NO_DISKS)})"}
 
 #: Partitions, loops and memory disks repeat or are not what wears out.
 DRIVES = {"name": "!(loop|ram|zram|dm-).*"}
@@ -51,8 +53,8 @@ def _processor() -> list[Panel]:
     return [
         lines(
             "CPU by mode",
-            "What the cores do, all together. Much waiting for disk means a slow SD card; stolen time means that "
-            "the host of a virtual machine is short of CPU.",
+            "CPU time of all cores together, by mode. Much waiting for disk means a slow SD card; stolen time means "
+            "that the host of a virtual machine is short of CPU.",
             _SOURCE.mean(
                 "cpu",
                 *(field for field, _ in modes.values()),
@@ -67,7 +69,7 @@ def _processor() -> list[Panel]:
         ),
         lines(
             "Cores",
-            "Busy share of each core. One core at 100 % and idle others: a program that cannot use more than one.",
+            "Busy share of each core. One core at 100 % and idle others: a single-threaded program.",
             _SOURCE.mean("cpu", "usage_idle", by=("cpu",), where={"cpu": "cpu[0-9]+"}, formula="100 - {}"),
             unit="percent",
             low=0,
@@ -77,8 +79,8 @@ def _processor() -> list[Panel]:
         ),
         lines(
             "Load",
-            "Processes that run or wait, averaged over 1, 5 and 15 minutes. Above the dashed number of "
-            "cores they wait.",
+            "Processes that run or wait, averaged over 1, 5 and 15 minutes. Above the dashed number of cores they "
+            "wait.",
             _SOURCE.mean("system", "load1", "load5", "load15", "n_cpus", names=("1 min", "5 min", "15 min", "cores")),
             decimals=2,
             low=0,
@@ -101,7 +103,8 @@ def _memory() -> list[Panel]:
     return [
         lines(
             "Memory",
-            "Where the memory is. Cache is given back when programs need it; only what is in use counts.",
+            "Memory in use, cached and free. The cache is given back when programs need it, so only memory in use "
+            "counts.",
             _SOURCE.written(
                 switched(*(_MEMORY.format(each) for each in ('"mem"', HOURS.format("mem")))),
                 alias="$col",
@@ -143,8 +146,8 @@ def _disks() -> list[Panel]:
     return [
         listing(
             "File systems",
-            "The newest reading of each file system. Above 90 % make room: a full disk stops the database. Inodes "
-            "run out where very many small files are kept.",
+            f"The latest reading of each file system. From {policy.DISK_PERCENT.act} % free some space: a full disk "
+            "stops the database. Very many small files use up the inodes.",
             _SOURCE.newest(
                 "disk",
                 "used_percent",
@@ -170,8 +173,8 @@ def _disks() -> list[Panel]:
             size=(16, 7),
         ),
         lines(
-            "Busy",
-            "Share of the time that each drive was at work. Near 100 % everything that reads or writes waits.",
+            "Disk busy",
+            "Share of the time that each drive was busy. Near 100 % all reads and writes wait.",
             _SOURCE.rate("diskio", "io_time", by=("name",), where=DRIVES, scale=0.1, unit="percent"),
             low=0,
             soft_high=20,
@@ -179,7 +182,7 @@ def _disks() -> list[Panel]:
             size=(8, 7),
         ),
         lines(
-            "Read and written",
+            "Disk throughput",
             "Bytes read (above the line) and written (below) per second. Steady writing wears an SD card.",
             _SOURCE.rate("diskio", "read_bytes", by=("name",), where=DRIVES, alias="$tag_name read"),
             _SOURCE.rate("diskio", "write_bytes", by=("name",), where=DRIVES, alias="$tag_name written"),
@@ -187,9 +190,9 @@ def _disks() -> list[Panel]:
         .override_by_regexp("/ read$/", shaded("blue"))
         .override_by_regexp("/ written$/", shaded("orange", below=True)),
         lines(
-            "Operations",
-            "Reads (above the line) and writes (below) per second. Many small writes wear a card "
-            "more than few large ones.",
+            "Disk operations",
+            "Reads (above the line) and writes (below) per second. Many small writes wear a card more than few large "
+            "ones.",
             _SOURCE.rate(
                 "diskio", "reads", by=("name",), where=DRIVES, alias="$tag_name reads", unit="operations_per_second"
             ),
@@ -205,7 +208,7 @@ def _disks() -> list[Panel]:
 def _network() -> list[Panel]:
     return [
         lines(
-            "Traffic",
+            "Network traffic",
             "Received (above the line) and sent (below), in bits per second.",
             _SOURCE.rate(
                 "net",
@@ -231,7 +234,7 @@ def _network() -> list[Panel]:
         lines(
             "Errors and drops",
             "Packets per second that were damaged or dropped, of all interfaces. Anything but 0 points at a cable, a "
-            "driver or a bad link; Network in detail says at which interface.",
+            "driver or a bad link; Network details has the interfaces.",
             _SOURCE.rate(
                 "net",
                 "err_in",
@@ -260,7 +263,7 @@ def _rest() -> list[Panel]:
     return [
         lines(
             "Temperatures",
-            "Every sensor that the kernel knows. From the dashed lines on a Raspberry Pi is too warm, then slows down.",
+            "All sensors that the kernel knows. From the dashed lines on a Raspberry Pi is too warm, then throttles.",
             _SOURCE.mean("temp", "temp", by=("sensor",)),
             unit="celsius",
             decimals=1,
@@ -272,16 +275,16 @@ def _rest() -> list[Panel]:
         ),
         lines(
             "Processes",
-            "How many processes and threads there are. A number that only climbs is a program that leaves its children "
+            "The number of processes and threads. A number that only climbs is a program that leaves its children "
             "behind.",
             _SOURCE.mean("processes", "total", "total_threads", names=("processes", "threads")),
             decimals=0,
             size=(6, 8),
         ),
         lines(
-            "Processes at work",
-            "Running, blocked on a device, and zombies: ended, but not yet taken note of. Blocked "
-            "ones point at a slow disk.",
+            "Running and blocked processes",
+            "Running processes, processes blocked on a device, and zombies (ended, but not reaped). Blocked ones "
+            "point at a slow disk.",
             _SOURCE.mean(
                 "processes", "running", "blocked", "zombies", function="max", names=("running", "blocked", "zombies")
             ),

@@ -11,7 +11,7 @@ from grafana.dashboards.lib.panels import Panel, lines, number
 from grafana.dashboards.lib.query import Source
 from grafana.dashboards.lib.style import properties
 
-#: Of what ``inputs.internal`` of Telegraf 1.39 emits, what is shown; no collector of this bundle declares it.
+#: The fields of ``inputs.internal`` of Telegraf 1.39 that are shown; no collector of this bundle declares them.
 MEASUREMENTS = (
     Measurement(
         "internal_agent",
@@ -54,9 +54,9 @@ def rows() -> Iterable[Row]:
 
 
 def _since_start(field: str, inner: str, column: str) -> str:
-    """What the outputs of Telegraf that keep points have counted since it started, under that column's name.
+    """A counter of those outputs of Telegraf that keep points, since it started, under that column's name.
 
-    What goes to an open panel over HTTP is in InfluxDB as well, and nothing is lost where no panel gets it.
+    Points for open panels go over HTTP and are in InfluxDB as well: a drop there loses nothing.
     """
     return (
         f'SELECT sum("{inner}") AS "{column}" FROM (SELECT last("{field}") AS "{inner}" FROM "internal_write" '  # noqa: S608 - all of it is this module's own
@@ -68,8 +68,8 @@ def _telegraf() -> list[Panel]:
     return [
         number(
             "Points lost",
-            "Points that a full buffer had to let go since Telegraf started. Anything but 0 is data that is gone: "
-            "InfluxDB was away for longer than the buffer lasts.",
+            "Points that a full buffer dropped since Telegraf started. Anything but 0 is lost data: InfluxDB was "
+            "offline for longer than the buffer lasts.",
             _SOURCE.written(_since_start("metrics_dropped", "lost", "Lost"), table=True),
             steps=thresholds.NEVER,
             graph=False,
@@ -77,10 +77,10 @@ def _telegraf() -> list[Panel]:
             no_data=_OFF,
         ),
         number(
-            "Points refused",
-            "Points that InfluxDB refused since Telegraf started, mostly for a field that changed its type. Telegraf's "
-            "log says which.",
-            _SOURCE.written(_since_start("metrics_rejected", "refused", "Refused"), table=True),
+            "Points rejected",
+            "Points that InfluxDB rejected since Telegraf started, mostly for a field that changed its type. "
+            "Telegraf's log has the field.",
+            _SOURCE.written(_since_start("metrics_rejected", "rejected", "Rejected"), table=True),
             steps=thresholds.NEVER,
             graph=False,
             size=(6, 3),
@@ -88,7 +88,7 @@ def _telegraf() -> list[Panel]:
         ),
         number(
             "Failed writes",
-            "Writes that failed since Telegraf started; their points wait in the buffer and are tried again.",
+            "Writes that failed since Telegraf started; their points wait in the buffer and are retried.",
             _SOURCE.written(_since_start("write_errors", "errors", "Failed"), table=True),
             steps=thresholds.SELDOM,
             graph=False,
@@ -96,8 +96,8 @@ def _telegraf() -> list[Panel]:
             no_data=_OFF,
         ),
         number(
-            "Failed gatherings",
-            "Times that an input failed as a whole since Telegraf started; the table above says which collector.",
+            "Failed collections",
+            "Failures of whole inputs since Telegraf started; Collector status above has the collector.",
             _SOURCE.newest("internal_agent", "gather_errors", names=("Failed",)),
             steps=thresholds.SELDOM,
             graph=False,
@@ -105,19 +105,19 @@ def _telegraf() -> list[Panel]:
             no_data=_OFF,
         ),
         lines(
-            "Points gathered and written",
-            "Points per second that come in and go out. Written below gathered for long: the buffer fills.",
-            _SOURCE.rate("internal_agent", "metrics_gathered", names=("gathered",)),
+            "Points collected and written",
+            "Points per second that come in and go out. Written below collected for long: the buffer fills.",
+            _SOURCE.rate("internal_agent", "metrics_gathered", names=("collected",)),
             _SOURCE.rate("internal_write", "metrics_written", by=("output",), alias="written to $tag_output"),
             low=0,
             size=(12, 8),
             no_data=_OFF,
-            colours={"gathered": "blue"},
+            colours={"collected": "blue"},
         ),
         lines(
             "Buffer",
-            "Points that wait to be written. A line that climbs: InfluxDB is away or too slow; at the dashed limit the "
-            "oldest are lost.",
+            "Points waiting to be written. A line that climbs: InfluxDB is offline or too slow; at the dashed limit "
+            "the oldest points are dropped.",
             _SOURCE.mean("internal_write", "buffer_size", by=("output",), function="max", alias="waiting: $tag_output"),
             _SOURCE.mean("internal_write", "buffer_limit", by=("output",), function="max", alias="limit: $tag_output"),
             low=0,
@@ -132,17 +132,17 @@ def _telegraf() -> list[Panel]:
             ),
         ),
         lines(
-            "Time to gather",
-            "How long Telegraf takes to ask each of its inputs. It must stay well below the interval; what a collector "
-            "takes itself is told under Duration.",
+            "Collection time",
+            "Time that Telegraf takes to collect from each input. It must stay well below the interval; Batch "
+            "duration has the collectors' own part.",
             _SOURCE.mean("internal_gather", "gather_time_ns", by=("input",), function="max"),
             low=0,
             size=(12, 8),
             no_data=_OFF,
         ),
         lines(
-            "Time for a write",
-            "How long InfluxDB takes to accept a batch. Above a second: its disk is slow, or the network is.",
+            "Write time",
+            "Time that InfluxDB takes to accept a batch. Above a second: its disk or the network is slow.",
             _SOURCE.mean("internal_write", "write_time_ns", by=("output",), function="max"),
             low=0,
             size=(12, 8),

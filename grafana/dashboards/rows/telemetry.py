@@ -1,4 +1,4 @@
-"""The Pipeline dashboard's row of the telemetry: what was refused, of which device and why."""
+"""The Pipeline dashboard's rows of the telemetry: rejections by device and reason, and the states of devices."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from grafana.dashboards.lib.query import Source
 
 _SOURCE = Source(MEASUREMENTS)
 
-_NONE = "nothing was refused"
+_NONE = "nothing was rejected"
 
 _OFF = "the processor telemetry is off"
 
 
 def rows() -> Iterable[Row]:
-    yield Row("pipeline", "Telemetry: what was refused", _telemetry(), order=15)
-    yield Row("pipeline", "Telemetry: the states of devices", _store(), order=16)
+    yield Row("pipeline", "Rejected telemetry", _telemetry(), order=15)
+    yield Row("pipeline", "Device states", _store(), order=16)
 
 
 def _telemetry() -> list[Panel]:
     return [
         number(
-            "Values refused",
-            "Values, lines and messages that were refused, in the whole time range. Each is kept with its reason.",
-            _SOURCE.total("telemetry_rejected", "count", "Refused"),
+            "Values rejected",
+            "Values, lines and messages that were rejected, in the whole time range. Each is kept with its reason.",
+            _SOURCE.total("telemetry_rejected", "count", "Rejected"),
             steps=thresholds.SELDOM,
             graph=False,
             size=(4, 8),
             no_data=_NONE,
         ),
         lines(
-            "Refused by reason",
-            "How many values were refused, per interval. A reason that goes on for long is a sensor that is broken, or "
-            "a limit that does not fit.",
+            "Rejections by reason",
+            "The number of rejected values, per interval. A reason that persists is a broken sensor, or a limit that "
+            "does not fit.",
             _SOURCE.mean("telemetry_rejected", "count", by=("reason",), function="sum"),
             low=0,
             decimals=0,
@@ -45,13 +45,13 @@ def _telemetry() -> list[Panel]:
             no_data=_NONE,
         ),
         listing(
-            "Refused by device",
-            "What was refused of each device in the time range, the most first.",
-            _SOURCE.total("telemetry_rejected", "count", "Refused", by=("device", "measurement", "field", "reason")),
+            "Rejections by device",
+            "Rejections of each device in the time range, most frequent first.",
+            _SOURCE.total("telemetry_rejected", "count", "Rejected", by=("device", "measurement", "field", "reason")),
             hidden=("Time",),
-            order=("device", "measurement", "field", "reason", "Refused"),
+            order=("device", "measurement", "field", "reason", "Rejected"),
             renamed={"device": "Device", "measurement": "Measurement", "field": "Field", "reason": "Reason"},
-            sort="Refused",
+            sort="Rejected",
             descending=True,
             size=(12, 8),
             no_data=_NONE,
@@ -62,9 +62,8 @@ def _telemetry() -> list[Panel]:
 def _store() -> list[Panel]:
     return [
         listing(
-            "Devices",
-            "The state of each device as it last changed: whether it still tells something, how much it has told, and "
-            "how many messages came again.",
+            "Device states",
+            "The latest state of each device, the number of its messages, and the number of repeated ones.",
             _SOURCE.written(
                 'SELECT last("status") AS "Status", last("messages") AS "Messages", last("duplicates") AS "Repeated" '
                 'FROM "device_state" WHERE $scope GROUP BY "device"',
@@ -75,12 +74,12 @@ def _store() -> list[Panel]:
             renamed={"device": "Device"},
             sort="Device",
             size=(12, 8),
-            no_data="no device has told anything",
+            no_data="no device has sent anything",
         ),
         lines(
-            "Writes of states",
-            "Devices whose state was written, writes that another worker was quicker with and that were tried again, "
-            "and failures, per interval. Many conflicts: too many workers share a device.",
+            "State writes",
+            "Devices whose state was written, writes that were retried because another worker was faster, and "
+            "failures, per interval. Many conflicts: too many workers share a device.",
             _SOURCE.mean(
                 "device_store",
                 "written",
@@ -98,8 +97,8 @@ def _store() -> list[Panel]:
         ),
         number(
             "States not written",
-            "Devices whose state could not be written, in the whole time range. They are kept in memory and tried "
-            "again; the store is locked, full or away.",
+            "Devices whose state could not be written, in the whole time range. They are kept in memory and retried; "
+            "the store is locked, full or unavailable.",
             _SOURCE.total("device_store", "failures", "Failures"),
             steps=thresholds.SELDOM,
             graph=False,
@@ -108,8 +107,8 @@ def _store() -> list[Panel]:
         ),
         number(
             "Messages not counted",
-            "Messages of devices beyond the setting `state_devices`, in the whole time range: raise it, or find out "
-            "who sends under ever new names.",
+            "Messages of devices beyond the setting `state_devices`, in the whole time range: raise it, or find the "
+            "sender that keeps inventing names.",
             _SOURCE.total("device_store", "lost_messages", "Lost"),
             steps=thresholds.NEVER,
             graph=False,
@@ -117,16 +116,16 @@ def _store() -> list[Panel]:
             no_data=_OFF,
         ),
         lines(
-            "Time to write the states",
-            "How long an attempt takes. Above a second its disk or network is slow, and messages wait.",
+            "State write time",
+            "Duration of an attempt. Above a second its disk or network is slow, and messages wait.",
             _SOURCE.mean("device_store", "duration_seconds", by=("store",), function="max"),
             low=0,
             size=(8, 7),
             no_data=_OFF,
         ),
         lines(
-            "Messages that wait",
-            "Messages that were counted and not yet written, and those of which only the number was kept.",
+            "Messages waiting",
+            "Messages that were counted and not yet written, and those kept as a number only.",
             _SOURCE.mean(
                 "device_store", "pending_messages", "unchecked_messages", function="max", names=("waiting", "unchecked")
             ),

@@ -1,4 +1,4 @@
-"""The Camera dashboard's row of the ``vision`` collector: what is in the pictures of motion events."""
+"""The Camera dashboard's row of the ``vision`` collector: detections in the pictures of motion events."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from grafana.dashboards.lib.style import gauge_cell, properties
 
 _SOURCE = Source((CAMERA_DETECTION, VISION))
 
-_NOTHING_FOUND = "Nothing found in this time range, or the collector vision is off"
+_NOTHING_FOUND = "No detection in this time range, or the collector vision is off"
 
 _OFF = "The collector vision is off: name a broker with SENSETIG_VISION_URL"
 
 
 def rows() -> Iterable[Row]:
-    yield Row("camera", "What is in the pictures", _pictures(), order=15)
+    yield Row("camera", "Detections", _pictures(), order=15)
 
 
 def _pictures() -> list[Panel]:
     return [
         lines(
             "Detections by label",
-            "How many of each kind were found in the pictures of motion events, per interval.",
+            "The number of detections of each label in the pictures of motion events, per interval.",
             _SOURCE.mean("camera_detection", "confidence", by=("label",), function="count", fill="0"),
             low=0,
             decimals=0,
@@ -35,28 +35,28 @@ def _pictures() -> list[Panel]:
             no_data=_NOTHING_FOUND,
         ),
         lines(
-            "Pictures",
-            "Pictures looked at, those given up for now, and messages that were no picture, per interval. Failures: "
-            "see what the collector says in Telegraf's log.",
+            "Analysed pictures",
+            "Pictures analysed, pictures given up for now, and messages that were not pictures, per interval. "
+            "Failures: see the collector's messages in Telegraf's log.",
             _SOURCE.mean(
                 "vision",
                 "pictures",
                 "failed",
                 "refused",
                 function="sum",
-                names=("looked at", "failed", "refused"),
+                names=("analysed", "failed", "rejected"),
             ),
             low=0,
             decimals=0,
             bars=True,
-            colours={"looked at": "green", "failed": "red", "refused": "orange"},
+            colours={"analysed": "green", "failed": "red", "rejected": "orange"},
             size=(6, 7),
             no_data=_OFF,
         ),
         lines(
-            "Time for each picture",
-            "Mean time that looking at one picture takes, its pauses and further attempts included. Above the time "
-            "between events, pictures wait at the broker.",
+            "Analysis time",
+            "Mean time to analyse one picture, with its pauses and retries. Above the time between events, pictures "
+            "wait at the broker.",
             _SOURCE.mean("vision", "processing_seconds", by=("model",)),
             low=0,
             size=(6, 7),
@@ -64,7 +64,7 @@ def _pictures() -> list[Panel]:
         ),
         listing(
             "Latest detections",
-            "What was found last, a row for each thing. Box is its share of the picture's width and height.",
+            "The latest detections, one per row. Width and height are the box's share of the picture.",
             _SOURCE.points(
                 "camera_detection",
                 {
@@ -92,9 +92,9 @@ def _pictures() -> list[Panel]:
             no_data=_NOTHING_FOUND,
         ),
         lines(
-            "Waiting for a later try",
-            "Pictures that could not be looked at, kept on disk. They are tried again when the endpoint answers, and "
-            "the oldest go when there is no more room.",
+            "Waiting for a retry",
+            "Pictures kept on disk after a failed analysis. They are retried when the endpoint responds; when the "
+            "space runs out, the oldest are dropped.",
             _SOURCE.mean("vision", "kept", function="last", names=("kept",)),
             low=0,
             decimals=0,

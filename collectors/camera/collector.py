@@ -1,0 +1,281 @@
+"""The collector: frames from a backend in, metrics out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+from collectors.camera.backends import Backend, Frame, SupportsExposure
+from collectors.camera.detector import Detection, Detector
+from collectors.camera.encoding import thumbnail_uri
+from collectors.camera.events import Event, EventTracker
+from collectors.camera.measurements import CAMERA, CAMERA_EVENT
+from collectors.camera.settings import Config
+from collectors.core.errors import ErrorReporter
+from collectors.core.line_protocol import FieldValue, Metric, Series
+
+Wait = Callable[[float], bool]
+
+#: After this long without a frame, as when the camera was lost, changes are not motion: detection starts over.
+_STALE_SECONDS = 30.0
+
+
+class DetectionSwitch:
+    """Turns detection on and off. Reading and setting are atomic, so any thread may do either."""
+
+    __slots__ = ("on",)
+
+    def __init__(self) -> None:
+        self.on = True
+
+
+class FrameListener(Protocol):
+    """Receives every frame and every event, such as the recorder of clips."""
+
+    def on_frame(self, frame: Frame, detection: Detection) -> None:
+        """Handle a frame and its result, before the events that it starts or ends. Must not block."""
+        ...
+
+    def on_event(self, event: Event[Frame]) -> Mapping[str, FieldValue]:
+        """Handle the start or the end of an event; returns additional fields for its point."""
+        ...
+
+    def close(self) -> None:
+        """Finish pending work."""
+        ...
+
+
+class CameraCollector:
+    """Collects from one camera.
+
+    Args:
+        backend: delivers the frames.
+        config: how to process them.
+        report: takes errors that do not end the stream.
+        clock_ns: wall clock, nanoseconds since 1970.
+        timer: monotonic seconds, the clock of the backend's frames.
+        stopwatch: seconds, to measure processing time.
+        listeners: called in this order, and closed with the camera.
+        detection: whether to detect motion. While it is off, listeners still receive frames; an open event ends, and
+            the background is learned again afterwards.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        config: Config,
+        report: ErrorReporter,
+        clock_ns: Callable[[], int],
+        *,
+        timer: Callable[[], float],
+        stopwatch: Callable[[], float],
+        listeners: Sequence[FrameListener] = (),
+        detection: DetectionSwitch | None = None,
+    ) -> None:
+        self._detection = detection or DetectionSwitch()
+        self._listeners = listeners
+        self._backend = backend
+        self._config = config
+        self._report = report
+        self._clock_ns = clock_ns
+        self._timer = timer
+        self._stopwatch = stopwatch
+        tags = {"camera": backend.name, **backend.tags}
+        self._series = Series(CAMERA.name, tags)
+        self._event_series = {kind: Series(CAMERA_EVENT.name, {**tags, "kind": kind}) for kind in ("start", "end")}
+        self._events: EventTracker[Frame] = EventTracker(
+            backend.name, config.consecutive_frames, config.event_gap_seconds
+        )
+        exposure = backend if isinstance(backend, SupportsExposure) else None
+        self._status = StatusCounter(backend.dropped, self._detection, exposure)
+        self._last = Detection()
+
+    def stream(self, wait: Wait) -> Iterator[Iterable[Metric]]:
+        """A batch for each frame, most of them empty, until the source ends or ``wait`` says to stop.
+
+        An open event then ends. Raises Unavailable when the source is lost.
+        """
+        try:
+            yield from self._stream(wait)
+        except Exception:
+            yield self._final_metrics()  # report what was collected until the failure
+            raise
+        yield self._final_metrics()
+
+    def close(self) -> None:
+        """Close the listeners and the camera."""
+        for listener in self._listeners:
+            listener.close()
+        self._backend.close()
+
+    def _stream(self, wait: Wait) -> Iterator[list[Metric]]:
+        remaining = self._config.frames or None
+        while True:
+            # When a file restarts, its end is no background for its beginning.
+            detector: Detector | None = None
+            last: float | None = None
+            for frame in self._backend.frames(wait):
+                if frame is not None:
+                    if last is not None and frame.seconds - last > _STALE_SECONDS:
+                        detector = None
+                    last = frame.seconds
+                if not self._detection.on:
+                    detector = None
+                elif detector is None:
+                    detector = Detector(self._config.detector)
+                yield self._process(detector, frame)
+                if frame is not None and remaining is not None:
+                    remaining -= 1
+                if remaining == 0 or wait(0):
+                    return
+            if not self._config.repeat or wait(0):
+                return
+            yield self._end_event()
+
+    def _final_metrics(self) -> list[Metric]:
+        return [*self._end_event(), *self._status.final(self._series, self._backend.dropped, self._clock_ns())]
+
+    def _process(self, detector: Detector | None, frame: Frame | None) -> list[Metric]:
+        """The metrics of a frame, or of a period without one."""
+        now = self._timer() if frame is None else frame.seconds
+        time_ns = self._clock_ns() if frame is None else frame.time_ns
+        metrics: list[Metric] = []
+        if self._status.due(now, self._config.status_seconds):
+            metrics.append(self._status.take(self._series, now, self._backend.dropped, time_ns))
+        if frame is None:
+            return metrics
+        start = self._stopwatch()
+        if detector is None:
+            metrics.extend(self._end_event())
+            detection = Detection()
+        else:
+            detection = detector.detect(frame.image, frame.seconds)
+        if detection.reset_reason == "size":
+            height, width = frame.image.shape[:2]
+            self._report.error(f"the frame size changed to {width}x{height}; the background is learned again")
+        self._report_alarms(detection)
+        for listener in self._listeners:
+            listener.on_frame(frame, detection)
+        for event in self._events.update(frame.seconds, frame.time_ns, detection, frame):
+            metrics.append(self._metric(event))
+        self._status.add(now, time_ns, detection, self._stopwatch() - start)
+        return metrics
+
+    def _report_alarms(self, detection: Detection) -> None:
+        """Report an alarm when it starts."""
+        if detection.covered and not self._last.covered:
+            self._report.error(
+                f"the image of {self._backend.name} has been dark or without detail for "
+                f"{self._config.detector.covered_seconds:g} s; check whether something covers the lens"
+            )
+        if detection.frozen and not self._last.frozen:
+            self._report.error(
+                f"the image of {self._backend.name} has been identical for "
+                f"{self._config.detector.frozen_seconds:g} s; the camera may hang, restart it"
+            )
+        self._last = detection
+
+    def _end_event(self) -> list[Metric]:
+        return [self._metric(event) for event in self._events.finish(interrupted=True)]
+
+    def _metric(self, event: Event[Frame]) -> Metric:
+        fields: dict[str, FieldValue] = {
+            "event_id": event.event_id,
+            "start_seconds": round(event.start_ns / 1e9, 6),
+            "score": round(event.score, 2),
+            "area_percent": round(event.area_percent, 3),
+            "box_left_percent": round(event.box.left, 2),
+            "box_top_percent": round(event.box.top, 2),
+            "box_width_percent": round(event.box.width, 2),
+            "box_height_percent": round(event.box.height, 2),
+            "thumbnail": thumbnail_uri(event.picture.colour(), self._config.thumbnail_width),
+        }
+        time_ns = event.start_ns
+        if event.kind == "end":
+            fields["duration_seconds"] = round(event.duration_seconds, 6)
+            fields["frames"] = event.frames
+            fields["interrupted"] = event.interrupted
+            time_ns += round(event.duration_seconds * 1e9)
+        for listener in self._listeners:
+            fields.update(listener.on_event(event))
+        return Metric(self._event_series[event.kind], fields, time_ns)
+
+
+class StatusCounter:
+    """Counts frames and their results between two status points.
+
+    Args:
+        dropped: number of frames that the backend has dropped so far.
+        detection: whether motion is detected.
+        exposure: reports the exposure of frames, if the camera supports it.
+    """
+
+    def __init__(self, dropped: int, detection: DetectionSwitch, exposure: SupportsExposure | None) -> None:
+        self._detection = detection
+        self._exposure = exposure
+        self._since: float | None = None
+        self._last_frame = 0.0
+        self._last_frame_ns: int | None = None
+        self._last_status_ns: int | None = None
+        self._dropped = dropped
+        self._frames = 0
+        self._last = Detection()
+        self._max_changed = self._max_shift = self._processing = 0.0
+
+    def due(self, now: float, interval: float) -> bool:
+        """Whether the next status is due."""
+        if self._since is None:
+            self._since = self._last_frame = now
+        # Frame times are sums of fractions of a second, and miss a whole second by a rounding error.
+        return now - self._since >= interval - 1e-6
+
+    def add(self, now: float, time_ns: int, detection: Detection, seconds: float) -> None:
+        """Count a frame, which took *seconds* to process."""
+        self._last_frame, self._last_frame_ns = now, time_ns
+        self._frames += 1
+        self._last = detection
+        self._max_changed = max(self._max_changed, detection.changed_percent)
+        self._max_shift = max(self._max_shift, detection.shift_percent)
+        self._processing += seconds
+
+    def take(self, series: Series, now: float, dropped: int, time_ns: int) -> Metric:
+        """The status now; resets the counters."""
+        assert self._since is not None
+        return self._metric(series, self._frames / (now - self._since), now, dropped, time_ns)
+
+    def final(self, series: Series, dropped: int, clock_ns: int) -> Iterator[Metric]:
+        """The status at the end, timed at the last frame; nothing if nothing was counted.
+
+        If the previous status has the time of that frame already, this one is a nanosecond later, so that it does
+        not overwrite it.
+        """
+        if self._since is None or (not self._frames and dropped == self._dropped):
+            return
+        elapsed = self._last_frame - self._since
+        # The time after the last frame is unknown, so the period has one interval less than frames.
+        rate = (self._frames - 1) / elapsed if elapsed > 0 and self._frames > 1 else None
+        time_ns = self._last_frame_ns or clock_ns
+        if self._last_status_ns is not None:
+            time_ns = max(time_ns, self._last_status_ns + 1)
+        yield self._metric(series, rate, self._last_frame, dropped, time_ns)
+
+    def _metric(self, series: Series, rate: float | None, now: float, dropped: int, time_ns: int) -> Metric:
+        fields: dict[str, FieldValue] = {"frames": self._frames, "dropped": dropped - self._dropped}
+        fields["detection"] = self._detection.on
+        if rate is not None:
+            fields["frames_per_second"] = round(rate, 3)
+        if self._frames:
+            fields["motion_percent"] = round(self._max_changed, 3)
+            fields["processing_seconds"] = round(self._processing / self._frames, 7)
+            fields["brightness_percent"] = round(self._last.brightness_percent, 2)
+            fields["covered"] = self._last.covered
+            fields["frozen"] = self._last.frozen
+            fields["shake_percent"] = round(self._max_shift, 3)
+            if self._exposure is not None and self._exposure.exposure_seconds is not None:
+                fields["exposure_seconds"] = self._exposure.exposure_seconds
+            if self._exposure is not None and self._exposure.gain is not None:
+                fields["gain"] = round(self._exposure.gain, 3)
+        self._since, self._dropped, self._last_status_ns = now, dropped, time_ns
+        self._frames = 0
+        self._max_changed = self._max_shift = self._processing = 0.0
+        return Metric(series, fields, time_ns)

@@ -1,0 +1,310 @@
+"""The History dashboard: months and years from the hourly summaries, whatever the resolution."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from collectors.camera.measurements import CAMERA_EVENT
+from collectors.pi import MEASUREMENTS as PI
+from collectors.sensehat import MEASUREMENTS as SENSEHAT
+from collectors.system import MEASUREMENTS as SYSTEM
+from collectors.telemetry import MEASUREMENTS as TELEMETRY
+from grafana.dashboards.boards import weather
+from grafana.dashboards.lib import best, thresholds
+from grafana.dashboards.lib.bands import band
+from grafana.dashboards.lib.boards import Row
+from grafana.dashboards.lib.heatmap import MONTHS, by_day, by_hour
+from grafana.dashboards.lib.panels import Panel, lines, number, words
+from grafana.dashboards.lib.query import Source, Target
+from sensetig import policy
+
+_SOURCE = Source((CAMERA_EVENT,), PI, SENSEHAT, SYSTEM, TELEMETRY)
+
+_HUMIDITY_SENSOR = {"sensor": "hts221"}
+
+_NONE = weather.NO_HOURS
+
+_HOW = """\
+All panels read the bucket `hourly`, which has the mean, minimum and maximum of each hour. A line is the mean; the band
+around it reaches from the minimum to the maximum. The latest hour appears two minutes after it ends. **Resolution** is
+an hour, a day, a week or a month.
+"""
+
+
+def rows() -> Iterable[Row]:
+    yield Row("history", "", _glance(), order=0)
+    yield Row("history", "Air", _air(), order=10)
+    yield Row("history", "Device", _device(), order=20)
+    yield Row("history", "By month", _months(), order=30)
+    yield Row("history", "Events and power", _events(), order=40)
+
+
+def _extreme(
+    title: str,
+    description: str,
+    form: str,
+    fields: tuple[str, ...],
+    *,
+    unit: str,
+    steps: thresholds.Steps | None = None,
+) -> Panel:
+    """A number of the whole time range: the best that is known, calibrated before compensated before raw."""
+    query = f'SELECT {best.columns(form, title, fields)} FROM "hourly".."environment" WHERE $scope AND "sensor" = '  # noqa: S608 - no input
+    panel = number(
+        title,
+        description,
+        _SOURCE.written(f"{query}'hts221'", table=True, unit=unit),
+        steps=steps,
+        graph=False,
+        decimals=1,
+        columns=f"/^{title}$/",
+        size=(3, 4),
+        no_data="no hours yet",
+        low=0 if unit == "percent" else None,
+        high=100 if unit == "percent" else None,
+    )
+    return best.choose(panel, {title: fields})
+
+
+def _glance() -> list[Panel]:
+    return [
+        _extreme(
+            "Coldest",
+            "The minimum temperature of the time range, calibrated or compensated where available.",
+            'min("{}__min")',
+            best.TEMPERATURE,
+            unit="celsius",
+        ),
+        _extreme(
+            "Average",
+            "The mean of all hours of the time range, each with the same weight.",
+            'mean("{}")',
+            best.TEMPERATURE,
+            unit="celsius",
+        ),
+        _extreme(
+            "Warmest",
+            "The maximum temperature of the time range, calibrated or compensated where available.",
+            'max("{}__max")',
+            best.TEMPERATURE,
+            unit="celsius",
+        ),
+        _extreme(
+            "Most humid",
+            f"The maximum relative humidity of the time range. Above {policy.HUMIDITY_PERCENT[2]} % for days, mould "
+            "grows.",
+            'max("{}__max")',
+            best.HUMIDITY,
+            unit="percent",
+            steps=thresholds.HUMIDITY,
+        ),
+        words("", _HOW, size=(12, 4)),
+    ]
+
+
+def _air() -> list[Panel]:
+    def of(field: str, **where: str) -> Target:
+        return _SOURCE.spread("environment", field, where=where or None)
+
+    def corrected(names: tuple[str, ...], fields: tuple[str, ...], sensor: str = "hts221") -> Target:
+        """The means of the calibrated and the compensated value."""
+        columns = ", ".join(f'mean("{field}") AS "{name}"' for field, name in zip(fields, names, strict=True))
+        return _SOURCE.written(
+            f'SELECT {columns} FROM "hourly".."environment" WHERE $scope AND "sensor" = '  # noqa: S608 - no input
+            f"'{sensor}' GROUP BY time($interval) fill(null)",
+            alias="$col",
+        )
+
+    return [
+        band(
+            "Temperature",
+            "The reading of the humidity sensor, which the processor below warms; and the means of the calibrated "
+            "and the compensated temperature, where the device has them.",
+            of("temperature_raw_celsius", **_HUMIDITY_SENSOR),
+            corrected(("calibrated", "compensated"), best.TEMPERATURE[:2]),
+            colour="orange",
+            others={"calibrated": "purple", "compensated": "green"},
+            decimals=1,
+            size=(24, 11),
+            no_data=_NONE,
+            links={"Environment": "/d/sensetig-environment"},
+        ),
+        band(
+            "Humidity",
+            "Relative humidity at the sensor, and in the room where a compensation factor is set or the device is "
+            f"calibrated. Above {policy.HUMIDITY_PERCENT[2]} % mould grows.",
+            of("humidity_raw_percent", **_HUMIDITY_SENSOR),
+            corrected(("calibrated", "compensated"), best.HUMIDITY[:2]),
+            colour="blue",
+            others={"calibrated": "purple", "compensated": "green"},
+            decimals=0,
+            size=(12, 10),
+            steps=thresholds.DAMP,
+            no_data=_NONE,
+        ),
+        band(
+            "Dew point",
+            "The moisture in the air, which the processor's heat does not change: low in winter, close from "
+            f"{policy.DEW_POINT_CELSIUS[1]} °C.",
+            of("dew_point_celsius", **_HUMIDITY_SENSOR),
+            colour="green",
+            decimals=1,
+            size=(12, 10),
+            steps=thresholds.CLOSE,
+            no_data=_NONE,
+        ),
+        band(
+            "Pressure",
+            "Air pressure at the board, not reduced to sea level. A deep band means unsettled weather.",
+            of("pressure_hpa", sensor="lps25h"),
+            corrected(("calibrated",), best.PRESSURE[:1], "lps25h"),
+            colour="purple",
+            others={"calibrated": "blue"},
+            decimals=0,
+            size=(12, 10),
+            no_data=_NONE,
+        ),
+        lines(
+            "Temperature by sensor",
+            "The mean of each sensor: the Sense HAT's two, and others of the device.",
+            _SOURCE.written(
+                'SELECT mean("temperature_raw_celsius") AS "raw" FROM "hourly".."environment" WHERE $scope '
+                'GROUP BY time($interval), "sensor" fill(null)',
+                alias="$tag_sensor",
+                unit="celsius",
+            ),
+            decimals=1,
+            fill=0,
+            size=(12, 10),
+            no_data=_NONE,
+        ),
+    ]
+
+
+def _device() -> list[Panel]:
+    return [
+        band(
+            "CPU usage",
+            "All cores together. A mean that rises from month to month is new work; a band that reaches 100 % is a "
+            "peak of seconds.",
+            _SOURCE.spread("cpu", "usage_idle", where={"cpu": "cpu-total"}, rest=True),
+            colour="blue",
+            unit="percent",
+            low=0,
+            high=100,
+            decimals=0,
+            no_data=_NONE,
+            links={"Device": "/d/sensetig-device"},
+        ),
+        band(
+            "Device temperature",
+            "All sensors that the kernel knows; on a Raspberry Pi the processor. From the upper dashed line on it "
+            "throttles.",
+            _SOURCE.spread("temp", "temp"),
+            colour="red",
+            decimals=0,
+            steps=thresholds.PROCESSOR,
+            no_data=_NONE,
+        ),
+        band(
+            "Memory usage",
+            "Memory that programs hold. A mean that climbs for weeks and falls with a restart is a leak.",
+            _SOURCE.spread("mem", "used_percent"),
+            colour="purple",
+            low=0,
+            high=100,
+            decimals=0,
+            steps=thresholds.MEMORY,
+            no_data=_NONE,
+        ),
+        lines(
+            "Disk usage",
+            "The maximum usage of each file system. Free some space before a line meets the upper dashed one.",
+            _SOURCE.written(
+                'SELECT max("used_percent__max") AS "used" FROM "hourly".."disk" WHERE $scope '
+                'GROUP BY time($interval), "path" fill(null)',
+                alias="$tag_path",
+                unit="percent",
+            ),
+            low=0,
+            high=100,
+            decimals=0,
+            steps=thresholds.DISK,
+            no_data=_NONE,
+        ),
+    ]
+
+
+def _months() -> list[Panel]:
+    air = 'FROM "hourly".."environment" WHERE $scope AND "sensor" = \'hts221\''
+    # Each hour is one point: to group them by the hour would say nothing new, and take ten times as long.
+    means = best.columns('"{}"', "Temperature", best.TEMPERATURE)
+    return [
+        by_hour(
+            "Temperature by month and hour",
+            "The mean of each hour of the day, a row per month, over the last year: how the daily cycle changes with "
+            "the season.",
+            _SOURCE.written(f"SELECT {means} {air}", table=True),
+            column="Temperature",
+            days=365,
+            rows=MONTHS,
+            calc="mean",
+            colours="continuous-BlYlRd",
+            before=best.chosen({"Temperature": best.TEMPERATURE}),
+            size=(24, 15),
+            no_data=_NONE,
+        ),
+        by_day(
+            "Minimum, mean and maximum by month",
+            "The last year, by calendar month in your time zone, calibrated or compensated where available.",
+            _SOURCE.written(
+                # A row a day, not an hour: 365 rows come in a tenth of the time of 8,760.
+                f"SELECT {weather.extremes()} {air} GROUP BY time(1d) fill(none)",
+                table=True,
+            ),
+            columns=weather.COLUMNS,
+            days=365,
+            rows=MONTHS,
+            before=best.chosen(weather.DAILY),
+            size=(24, 15),
+            no_data=_NONE,
+        ),
+    ]
+
+
+def _events() -> list[Panel]:
+    return [
+        lines(
+            "Motion events",
+            "The number of motion events that began, per interval.",
+            _SOURCE.written(
+                'SELECT sum("area_percent__count") AS "events" FROM "hourly".."camera_event" WHERE $scope '
+                "AND \"kind\" = 'start' GROUP BY time($interval) fill(none)",
+                alias="$col",
+            ),
+            low=0,
+            decimals=0,
+            bars=True,
+            colours={"events": "orange"},
+            legend=False,
+            no_data="No motion, or no camera",
+            links={"Camera": "/d/sensetig-camera"},
+        ),
+        lines(
+            "Under-voltage and throttling",
+            "The share of each interval with under-voltage or with a throttled processor. Anything above 0 calls for "
+            "a better supply or better cooling.",
+            _SOURCE.written(
+                'SELECT mean("under_voltage") * 100 AS "under-voltage", mean("throttled") * 100 AS "throttled" '
+                'FROM "hourly".."pi" WHERE $scope GROUP BY time($interval) fill(null)',
+                alias="$col",
+                unit="percent",
+            ),
+            low=0,
+            soft_high=1,
+            decimals=1,
+            fill=20,
+            colours={"under-voltage": "orange", "throttled": "red"},
+            no_data="Not a Raspberry Pi, or no hours yet",
+        ),
+    ]

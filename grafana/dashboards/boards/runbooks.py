@@ -1,0 +1,46 @@
+"""The Runbooks dashboard: docs/runbooks.md, a panel for each alert rule, so that the way to it stays in Grafana."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from grafana.dashboards.lib.boards import Row
+from grafana.dashboards.lib.panels import Panel, words
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "runbooks.md"
+
+#: A section: the rule's key, its title, and the text.
+_SECTION = re.compile(r"^## \S+\n\n\*\*(.+?)\.\*\* (.*?)(?=^## |\Z)", re.M | re.S)
+
+#: Characters per line of a panel half as wide as a desktop screen, and the height of a line in rows of the grid.
+_LINE, _HIGH = 90, 0.58
+
+
+def rows() -> Iterable[Row]:
+    yield Row("runbooks", "", [*panels(DOCUMENT.read_text(encoding="utf-8"))], order=0)
+
+
+def panels(text: str) -> Iterator[Panel]:
+    """A panel for each section of the document, in its order."""
+    for title, section in _SECTION.findall(text):
+        content = in_grafana(section)
+        yield words(title, content, size=(12, _height(content)))
+
+
+def in_grafana(section: str) -> str:
+    """Markdown as Grafana's panels show it well: a paragraph on one line, and no link to where Grafana has nothing.
+
+    Another document is named by its file, another section by its title, which is its panel's.
+    """
+    named = re.sub(r"\[([^\]]+)\]\(#[\w-]+\)", r"*\1*", section.strip())
+    named = re.sub(r"\[([^\]]+)\]\(([\w-]+\.md)(?:#[\w-]+)?\)", r"\1 (docs/\2)", named)
+    return re.sub(r"(?<!\n)\n(?!\n|\d+\. |- ) *", " ", named)
+
+
+def _height(content: str) -> int:
+    """Rows of the grid: the panel's title, and each paragraph's lines with the space below."""
+    lines = sum(math.ceil(len(each) / _LINE) + 0.6 for each in content.splitlines() if each)
+    return math.ceil(1.5 + lines * _HIGH)

@@ -1,0 +1,220 @@
+"""Thresholds, liveness and "needs action": the one source for dashboards, alert rules, ``sensetig status`` and reports.
+
+Only plain values and pure functions, so that importing it costs nothing. A threshold is changed here;
+``make dashboards`` then writes the dashboards and alert rules that Grafana loads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from collectors.device_state.measurement import LATE, OFFLINE, ONLINE
+
+#: Levels of urgency: needs action, needs a look, is fine.
+ACT, LOOK, GOOD = "act", "look", "good"
+
+#: Most urgent first.
+LEVELS = (ACT, LOOK, GOOD)
+
+
+class Threshold(NamedTuple):
+    """The values at which something needs a look, and at which it needs action.
+
+    Args:
+        look: infinite where nothing short of action is worth a look.
+        act: infinite where no value calls for action.
+        falling: low values are the bad ones.
+    """
+
+    look: float = math.inf
+    act: float = math.inf
+    falling: bool = False
+
+    def level(self, value: float) -> str:
+        """How urgent a value is.
+
+        >>> DISK_PERCENT.level(79.9), DISK_PERCENT.level(80), DISK_PERCENT.level(90)
+        ('good', 'look', 'act')
+        >>> WIFI_DBM.level(-60), WIFI_DBM.level(-70), WIFI_DBM.level(-80)
+        ('good', 'look', 'act')
+        """
+        for name, bound in ((ACT, self.act), (LOOK, self.look)):
+            if value < bound if self.falling else value >= bound:
+                return name
+        return GOOD
+
+
+def worst(levels: Iterable[str]) -> str:
+    """The most urgent of the levels; GOOD where there are none."""
+    return min(levels, key=LEVELS.index, default=GOOD)
+
+
+# --- the machine ---------------------------------------------------------------------------------
+
+#: The processor. 60 °C is the soft limit of a Pi 3B+, which a Pi in a closed case reaches without any fault; every
+#: model throttles from 80 °C.
+PROCESSOR_CELSIUS = Threshold(65, 80)
+
+#: CPU in use. A Pi answers slowly from about nine tenths. A busy processor damages nothing and a compile keeps it
+#: busy for an hour, so no value calls for action.
+CPU_PERCENT = Threshold(90)
+
+#: Memory that cannot be given back at once. From nine tenths on a Pi swaps to its card, then the kernel ends programs.
+MEMORY_PERCENT = Threshold(75, 90)
+
+#: File systems. Writes fail when they are full; a fifth free leaves an SD card room for wear levelling and an owner
+#: some weeks.
+DISK_PERCENT = Threshold(80, 90)
+
+#: Days until a file system is full, at the pace of a report's whole period: action while there is time to act, and a
+#: look within the month that passes between two reports at most.
+DISK_DAYS_LEFT = Threshold(30, 3, falling=True)
+
+#: The alert looks at the pace of hours, which a single copy changes: only a disk that is full within a day counts.
+DISK_ALERT_DAYS = 1
+
+#: Swap in use. Some is normal; much of it on an SD card is slow and wears the card.
+SWAP_PERCENT = Threshold(25, 60)
+
+#: Load per core. Above 1 processes wait for a core.
+LOAD_PER_CORE = Threshold(0.8, 1.5)
+
+#: Wi-Fi signal. From -67 dBm up video works, below -75 dBm links break.
+WIFI_DBM = Threshold(-67, -75, falling=True)
+
+#: Used life of an eMMC, in percent of its maker's promise. It reports in steps of ten.
+CARD_LIFE_PERCENT = Threshold(80, 90)
+
+#: An eMMC's spare blocks (pre-EOL): 2 is 80 % used, 3 is 90 %. Used ones do not come back, and the end is read-only.
+CARD_PRE_EOL = Threshold(act=2)
+
+#: A machine that started less than this ago is worth a look: the start may be an unexpected one.
+RECENT_START_SECONDS = 3600
+
+#: What must not happen at all, such as lost points.
+NEVER = Threshold(act=1)
+
+#: What may happen now and then, such as a refused reading after a start.
+SELDOM = Threshold(1, 10)
+
+#: InfluxDB's memory: on a Pi with 4 GB a quarter of it leaves room for Grafana and Telegraf.
+INFLUXDB_BYTES = Threshold(1e9, 2e9)
+
+#: Series of a bucket: memory and query times grow with them; a fleet of a hundred Pis has some 10,000.
+INFLUXDB_SERIES = Threshold(100_000, 1_000_000)
+
+#: The least fill of Telegraf's buffer over a quarter of an hour. One that works empties now and then.
+BUFFER_PERCENT = 10
+
+# --- the air -------------------------------------------------------------------------------------
+
+#: Room temperature for people at rest, in °C: from the first value on comfortable, from the second warm, from the
+#: third hot.
+ROOM_CELSIUS = (18, 26, 32)
+
+#: Relative humidity for people, wood and paper, in percent: below the first value dry, from the second damp; from the
+#: third mould grows.
+HUMIDITY_PERCENT = (30, 60, 70)
+
+#: Dew point in °C: from the first value on comfortable, from the second the air feels close, from the third oppressive.
+DEW_POINT_CELSIUS = (5, 16, 21)
+
+#: Air temperatures that are safe for people and equipment, in °C; outside of them there is an alert.
+AIR_LIMITS_CELSIUS = (0, 40)
+
+#: How far pressure changes over three hours, in hPa: steady below the first value, then slowly; from the last but one
+#: quickly, from the last very rapidly. The classes of the Met Office's marine forecasts:
+#: https://www.metoffice.gov.uk/weather/guides/coast-and-sea/glossary (pressure tendency).
+PRESSURE_TENDENCY_HPA = (0.1, 1.5, 3.5, 6.0)
+
+# --- liveness ------------------------------------------------------------------------------------
+
+#: Silence after which a device is late and offline, at the least: six and sixty of Telegraf's default intervals, so
+#: that a restart or a slow link is late at most.
+LATE_SECONDS, OFFLINE_SECONDS = 60, 600
+
+#: The same in intervals of the device, which holds where it is longer; as in `device_state`.
+LATE_INTERVALS, OFFLINE_INTERVALS = 3, 10
+
+#: Against the interval, silence counts in full steps of these. InfluxQL has no arithmetic with the time of a point,
+#: so a query can only ask whether there is one within a fixed span, and each span costs.
+SILENCE_STEPS = (60, 600, 3600, 21600, 172800)
+
+#: A device that has been silent for longer is not listed.
+FORGOTTEN_DAYS = 7
+
+#: How far back points are kept, and so how long the alert knows a machine: the retention of the bucket raw.
+KNOWN_DAYS = 30
+
+#: A silence is a gap in charts and an outage in reports from here on.
+GAP_SECONDS = 120
+
+#: The share of a report's period without data that needs action.
+OUTAGE_PERCENT = Threshold(look=0, act=5)
+
+
+def full_steps(silent_seconds: float) -> int:
+    """Silence in full steps.
+
+    >>> full_steps(59), full_steps(60), full_steps(1799)
+    (0, 60, 600)
+    """
+    return max((step for step in SILENCE_STEPS if step <= silent_seconds), default=0)
+
+
+def liveness(
+    now_seconds: float,
+    seen_seconds: float,
+    interval_seconds: float | None = None,
+    *,
+    late_seconds: float = LATE_SECONDS,
+    offline_seconds: float = OFFLINE_SECONDS,
+) -> str:
+    """Whether a device is online, late or offline.
+
+    Args:
+        now_seconds, seen_seconds: since 1970; when it was last heard.
+        interval_seconds: the learned interval between its samples; None where there is none.
+        late_seconds, offline_seconds: silence before which it is neither, whatever its interval is.
+
+    >>> liveness(1000, 941), liveness(1000, 940), liveness(1000, 400)
+    ('online', 'late', 'offline')
+    >>> liveness(1000, 40, 1800)
+    'online'
+    """
+    silent = now_seconds - seen_seconds
+    steps, interval = full_steps(silent), interval_seconds or 0
+    if silent >= offline_seconds and steps >= OFFLINE_INTERVALS * interval:
+        return OFFLINE
+    if silent >= late_seconds and steps >= LATE_INTERVALS * interval:
+        return LATE
+    return ONLINE
+
+
+#: How urgent a state of liveness is.
+LIVENESS_LEVELS = {OFFLINE: ACT, LATE: LOOK, ONLINE: GOOD}
+
+# --- two machines under one name -----------------------------------------------------------------
+
+#: Each start of a machine has a random number (`system.boot_number`). A restart changes it once; two machines that
+#: report under one name change it with every other point. More changes within the window are not restarts.
+NAME_CLASH_CHANGES, NAME_CLASH_SECONDS = 4, 900
+
+# --- fields and conditions --------------------------------------------------------------------------------
+
+#: Fields whose newest point shows when a device was last heard: any one of them does.
+SIGNS_OF_LIFE = (
+    ("system", "uptime"),
+    ("collector", "up"),
+    ("environment", "temperature_raw_celsius"),
+    ("camera", "frames"),
+    ("random_data", "value"),
+)
+
+#: File systems in memory and read-only images: always full or never, so they say nothing of a disk.
+NO_DISKS = ("tmpfs", "devtmpfs", "squashfs", "overlay", "ramfs", "iso9660")
+
+#: The condition in InfluxQL that leaves them out.
+DISKS_ONLY = f'"fstype" !~ /^({"|".join(NO_DISKS)})$/'

@@ -1,0 +1,112 @@
+"""One rule says who is online, late or offline: `sensetig status`, Fleet and the alert, on the real InfluxDB."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from sensetig import policy
+from sensetig.__main__ import main
+from sensetig.cli.status import NEEDS_ACTION
+from tests import dashboards
+from tests.integration.alerting import committed, evaluated, reader, write
+from tests.integration.conftest import InfluxDB
+
+pytestmark = pytest.mark.engines
+
+SITE = "rhythm"
+
+#: Machines: name -> the time between its samples, and how long it has been silent.
+MACHINES: dict[str, tuple[float | None, int]] = {
+    f"every-{interval}-silent-{silent}": (interval, silent)
+    for interval in (None, 10, 90, 900, 3600)
+    for silent in (20, 170, 500, 1700, 5000, 20_000, 40_000, 90_000)
+}
+
+#: What Fleet calls them.
+NUMBERS = {1: "offline", 2: "late", 3: "online"}
+
+
+@pytest.fixture(scope="module")
+def now(influxdb: InfluxDB) -> int:
+    """The time at which the machines, and a sensor behind a hub, have been silent for so long."""
+    seconds = int(time.time())
+    lines = []
+    for name, (interval, silent) in MACHINES.items():
+        fields = "uptime=1i" + (f",interval_seconds={float(interval)}" if interval else "")
+        lines.append(f"system,host={name},site={SITE} {fields} {seconds - silent}")
+    for name, state in (("slow-sensor", "online"), ("gone-sensor", "offline")):
+        lines.append(
+            f"device_state,device={name},host=hub,site={SITE} messages=25i,interval_seconds=1800,"
+            f'last_telemetry_seconds={seconds - 960}.0,status="{state}" {seconds - 900}'
+        )
+    for ago in range(0, 900, 10):
+        lines.append(f"system,host=twin,site={SITE} uptime=1i,boot_number={ago // 10 % 2}i {seconds - ago}")
+    write(influxdb, lines)
+    return seconds
+
+
+def told(influxdb: InfluxDB, folder: Path) -> dict[str, dict[str, Any]]:
+    """Each device as `sensetig status` shows it."""
+    token = folder / "grafana.token"
+    token.write_text(influxdb.read_token)
+    token.chmod(0o600)
+    options = ["--url", influxdb.url, "--token-file", str(token), "--json"]
+    answer = CliRunner().invoke(main, ["status", *options])
+    assert answer.exit_code == NEEDS_ACTION, answer.output
+    return {each["name"]: each for each in json.loads(answer.output)["devices"]}
+
+
+def column(influxdb: InfluxDB, name: str) -> dict[str, int]:
+    """A column of Fleet's table of devices."""
+    (target,) = [
+        each
+        for each in dashboards.targets(dashboards.committed()["fleet.json"])
+        if each.panel == "Devices" and f'AS "{name}" FROM' in each.query
+    ]
+    answer = reader(influxdb).query(dashboards.filled(target.query, {"site": SITE}))
+    return {next(iter(series.tags.values())): int(str(series.rows[0][1])) for series in answer}
+
+
+def test_status_fleet_and_the_alert_agree_on_every_machine(influxdb: InfluxDB, now: int, tmp_path: Path) -> None:
+    expected = {name: policy.liveness(now, now - silent, interval) for name, (interval, silent) in MACHINES.items()}
+    assert set(expected.values()) == set(policy.LIVENESS_LEVELS)
+
+    devices, fleet = told(influxdb, tmp_path), column(influxdb, "Heard")
+    assert {name: devices[name]["status"] for name in MACHINES} == expected
+    assert {name: NUMBERS[fleet[name]] for name in MACHINES} == expected
+    alerts = evaluated(committed()["sensetig-device-silent"], influxdb, now)
+    fired = {each.labels["host"]: each.fires for each in alerts if each.labels["site"] == SITE}
+    assert {name: fired[name] for name in MACHINES} == {name: state == "offline" for name, state in expected.items()}
+
+
+def test_a_sensor_that_reports_each_half_hour_is_as_its_state_says(
+    influxdb: InfluxDB, now: int, tmp_path: Path
+) -> None:
+    del now
+    devices, fleet = told(influxdb, tmp_path), column(influxdb, "State")
+    slow, gone = devices["slow-sensor"], devices["gone-sensor"]
+    assert (slow["status"], slow["level"], slow["interval_seconds"]) == ("online", "good", 1800)
+    assert (gone["status"], gone["level"], gone["reasons"]) == ("offline", "act", ["silent"])
+    assert (NUMBERS[fleet["slow-sensor"]], NUMBERS[fleet["gone-sensor"]]) == ("online", "offline")
+
+
+def test_two_machines_under_one_name_are_noticed(influxdb: InfluxDB, now: int, tmp_path: Path) -> None:
+    devices = told(influxdb, tmp_path)
+    assert devices["twin"]["reasons"] == ["two machines report as twin"]
+    assert {name for name, each in devices.items() if each["name_clash"]} == {"twin"}
+
+    (target,) = [
+        each
+        for each in dashboards.targets(dashboards.committed()["fleet.json"])
+        if each.panel == "Two machines under one name"
+    ]
+    answer = reader(influxdb).query(dashboards.filled(target.query, {"site": SITE}))
+    assert [series.tags for series in answer] == [{"host": "twin", "site": SITE}]
+    alerts = evaluated(committed()["sensetig-name-clash"], influxdb, now)
+    assert {each.labels["host"] for each in alerts if each.fires and each.labels["site"] == SITE} == {"twin"}
