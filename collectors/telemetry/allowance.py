@@ -45,12 +45,12 @@ class Names(Protocol):
         ...
 
     def spend(self, device: str, day: int, fields: int, series: int) -> None:
-        """Keep what a device has had."""
+        """Keep the counts of a device."""
         ...
 
 
 class _Known:
-    """A set within a bound, which forgets what was unused for the longest."""
+    """A set within a bound, which forgets the entries that were unused for the longest."""
 
     def __init__(self, most: int) -> None:
         self._half = max(1, most // 2)
@@ -74,7 +74,7 @@ class _Known:
 class Allowance:
     """Admits the series and fields of devices within the bounds of a day.
 
-    Names that were admitted before are free, whoever brings them.
+    Names that were admitted before are free, from any device.
 
     Args:
         bounds: of a day.

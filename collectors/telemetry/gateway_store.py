@@ -1,4 +1,4 @@
-"""What the gateway remembers over restarts, in one SQLite file: messages that may come again, and known names.
+"""The memory of the gateway over restarts, in one SQLite file: messages that may come again, and known names.
 
 A transaction is written to the write-ahead log at the end of each pass, without a sync: it outlasts a killed process,
 and a power cut costs the last seconds of it.
@@ -98,7 +98,7 @@ class GatewayStore:
         self._waiting.append(("INSERT OR REPLACE INTO name VALUES (?, ?, ?)", (kind, name, day)))
 
     def spent(self, day: int) -> Iterable[tuple[str, int, int]]:
-        """See :class:`~collectors.telemetry.allowance.Names`; what is of another day is removed."""
+        """See :class:`~collectors.telemetry.allowance.Names`; entries of other days are removed."""
         self._waiting.append(("DELETE FROM spent WHERE day <> ?", (day,)))
         self._waiting.append(
             (
@@ -113,7 +113,7 @@ class GatewayStore:
         self._waiting.append(("INSERT OR REPLACE INTO spent VALUES (?, ?, ?, ?)", (device, day, fields, series)))
 
     def flush(self) -> None:
-        """Write what has changed. This comes before the lines that it is about are put out."""
+        """Write all changes, before the lines that they concern are put out."""
         if not self._waiting and not self._forgotten:
             return
         waiting, self._waiting = self._waiting, []

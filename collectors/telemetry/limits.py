@@ -126,12 +126,15 @@ _OF_SENSOR = {
 _NUMBERS, _COUNTS = ("low", "high", "step", "rate_per_second"), ("agree", "stuck_after")
 _KEYS = _NUMBERS + _COUNTS
 
+#: Characters of a line in the operator's file.
+_MAX_LINE = 4096
+
 
 _Entry = TypeVar("_Entry")
 
 
 def _of_sensor(entries: Mapping[str, _Entry], sensor: str | None) -> _Entry | None:
-    """The entry of a sensor: of its whole name, or of what stands before its address or serial number.
+    """The entry of a sensor, by its whole name or without its address or serial number.
 
     >>> _of_sensor({"ds18b20": "any", "ds18b20-3c01d0756612": "this"}, "DS18B20-3c01d0756699")
     'any'
@@ -208,6 +211,10 @@ def read(text: str, where: str) -> Mapping[str, Any]:
     """
     import tomllib
 
+    # The standard library's parser takes quadratic time for one long key of many parts.
+    longest = max((len(line) for line in text.split("\n")), default=0)
+    if longest > _MAX_LINE:
+        raise LimitsError(f"{where} has a line of {longest} characters; the maximum is {_MAX_LINE}")
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -119,7 +119,7 @@ class Lines:
                 while after < count and size <= self._most:
                     size += 1 + len(pieces[after])
                     after += 1
-                    # Each piece is read once. Another string may begin behind the end of this one, and be open, too.
+                    # Each piece is read once. Another string may begin behind the end of this one.
                     if _closes(pieces[after - 1]) and _OPEN.match("\n".join(pieces[index - 1 : after])) is None:
                         break
                 else:

@@ -1,4 +1,4 @@
-"""What a gateway received, each message whole in one line, as the metrics that the message holds."""
+"""Messages that a gateway received, each whole in one line, as the metrics in them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Message(NamedTuple):
     """A message, read.
 
     Args:
-        outcomes: its metrics, and what of it is refused.
+        outcomes: its metrics, and a rejection for each part that is none.
         device, topic: whose it is; the device is empty if unknown.
-        time_ns: the time of what has none of its own: the same again when the message is delivered again.
+        time_ns: the time of its metrics without one, the same when the message is delivered again.
         offset_ns: added to the time of a refusal, so that those of two messages differ.
     """
 
@@ -46,7 +46,7 @@ def read(
         received_ns: when it arrived.
         is_machine: whether a device may write the measurements of machines.
         redelivery: gives messages their times.
-        is_readable: whether a time is taken; what is refused has the time of its arrival.
+        is_readable: whether a time is taken; a metric with another is refused at the time of its arrival.
     """
     topic, value = line.series.tags.get("topic"), line.fields.get("value")
     if topic is None or not isinstance(value, str):

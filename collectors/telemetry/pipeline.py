@@ -49,7 +49,7 @@ _SPREAD = 0x9E3779B97F4A7C15
 
 
 class Gateway(NamedTuple):
-    """What is done with messages.
+    """The treatment of messages.
 
     Args:
         is_machine: whether a device may write the measurements of machines.
@@ -104,7 +104,7 @@ class Pipeline:
         max_series: plans that are kept.
         clock_ns: wall clock, nanoseconds since 1970.
         complain: is told in a sentence of what could not be done.
-        open_gateway: makes what messages need, with the first message.
+        open_gateway: opens the parts for messages, with the first message.
     """
 
     def __init__(
@@ -155,7 +155,7 @@ class Pipeline:
         return self._opened_gateway
 
     def close(self) -> None:
-        """Close what messages needed."""
+        """Close the parts for messages."""
         if self._opened_gateway is not None:
             self._opened_gateway.close()
 
@@ -353,7 +353,7 @@ class Pipeline:
         )
 
     def _admitted(self, metric: Metric, received_ns: int, origin: Origin, out: list[str]) -> Metric | None:
-        """What of a device's metric InfluxDB takes: its time is possible, and it brings few new names."""
+        """A device's metric without excess names; None where its time is impossible or its device unknown."""
         name, device, time_ns = metric.series.measurement, metric.series.tags["device"], metric.time_ns or 0
         arrived_ns = origin.message.time_ns
         oldest_ns = arrived_ns - self._gateway.retention_ns if self._gateway.retention_ns else self._earliest_ns
@@ -361,7 +361,7 @@ class Pipeline:
         if time_ns < self._earliest_ns:
             reason, sentence = reasons.CLOCK_BEHIND, f"the time is {time_ns}, before any that its clock could know"
         elif time_ns < oldest_ns and time_ns != arrived_ns:
-            reason, sentence = reasons.CLOCK_BEHIND, f"the time is {time_ns}, older than what the bucket keeps"
+            reason, sentence = reasons.CLOCK_BEHIND, f"the time is {time_ns}, older than the retention of the bucket"
         elif time_ns > arrived_ns + self._ahead_ns:
             ahead = (time_ns - arrived_ns) / 1e9
             reason, sentence = reasons.CLOCK_AHEAD, f"the time is {time_ns}, {ahead:.0f} s ahead of its arrival"

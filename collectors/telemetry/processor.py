@@ -264,7 +264,7 @@ def declarations(names: Sequence[str]) -> list[Measurement]:
 
 
 def _open_gateway(values: Values, complain: Callable[[str], None]) -> Gateway:
-    """What messages need. Most processors never see one."""
+    """The parts for messages. Most processors never see one."""
     from fnmatch import fnmatchcase
 
     from collectors.device_state.settings import STATE

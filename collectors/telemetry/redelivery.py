@@ -1,9 +1,8 @@
 """The time of a message that has none: the same again when the broker delivers it again.
 
-Telegraf gives a message the time of its arrival, and a message that was not acknowledged arrives again over the next
-connection. The broker then sends what was not acknowledged first, in the order in which it had sent it. So the messages
-of a connection that may not be acknowledged are remembered, with the times that they were given; what comes first over
-the next connection and is one of them, in that order, is given that time again.
+Telegraf gives a message the time of its arrival, and an unacknowledged message arrives again over the next connection.
+The broker then sends all unacknowledged messages first, in their order. So messages that may be unacknowledged are
+remembered, with their times. The first messages over the next connection that are among them get these times again.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import NamedTuple, Protocol
 #: Messages that are remembered; the broker has no more than 10,000 that are not acknowledged.
 MAX_MESSAGES = 20_000
 
-#: What is delivered again comes at once. After a pause of so long over a new connection, everything is new.
+#: Redelivered messages come at once. After such a pause over a new connection, every message is new.
 _PAUSE_NS = 5_000_000_000
 
 #: A message counts as acknowledged this long after it was written.
@@ -109,11 +108,8 @@ class Redelivery:
 
     def _begin(self, connection: str, count: int | None = None) -> None:
         self._connection = connection
-        # A message that has come again over another connection is in the log once for each: its latest place counts.
-        before: dict[tuple[int, int], None] = {}
-        for each in list(self._log)[:count]:
-            before.pop((each.identity, each.time_ns), None)
-            before[each.identity, each.time_ns] = None
+        # A message that has come again over another connection is in the log once for each. The broker keeps its order.
+        before = dict.fromkeys((each.identity, each.time_ns) for each in list(self._log)[:count])
         self._times, self._places = [], {}
         for place, (identity, time_ns) in enumerate(before):
             self._times.append(time_ns)
@@ -136,7 +132,7 @@ class Redelivery:
         return self._times[places[index]]
 
     def _forget(self, acknowledged_ns: int) -> None:
-        """Forget what is acknowledged, but not while messages of the connections before are still coming."""
+        """Forget acknowledged messages, but not while messages of the connections before are still coming."""
         count = max(0, len(self._log) - MAX_MESSAGES + 1)
         if self._next >= len(self._times):
             limit = acknowledged_ns - _MARGIN_NS

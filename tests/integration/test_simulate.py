@@ -156,7 +156,9 @@ def gateway(folder: Path) -> Iterator[mosquitto.Mosquitto]:
     acl = folder / "everybody.acl"
     acl.write_text("topic readwrite sensetig/#\nuser telegraf\ntopic read sensetig/#\n")
     acl.chmod(0o600)
-    with mosquitto.shipped(folder, {"telegraf": "word"}, {"allow_anonymous": "true", "acl_file": str(acl)}) as broker:
+    # Simulated devices have no names at the broker that could be their client ids.
+    changes = {"allow_anonymous": "true", "acl_file": str(acl), "use_username_as_clientid": "false"}
+    with mosquitto.shipped(folder, {"telegraf": "word"}, changes) as broker:
         yield broker
 
 

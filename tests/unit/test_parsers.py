@@ -128,7 +128,7 @@ def test_data_of_another_device_is_rejected(content: Any) -> None:
         (0, 0),
         ("5", 5_000_000_000),
         (None, NOW),
-        # A local time without its zone tells nobody when that was: the time of arrival.
+        # A local time without its zone: the time of arrival.
         ("2026-11-21T10:00:00", NOW),
         ("2026-11-30 08:19:29", NOW),
         ("2026-11-30 08:19:29.123456", NOW),

@@ -78,7 +78,7 @@ def _json(text: str) -> str:
 
 
 def _many() -> dict[str, str]:
-    """Payloads that are what they seem, with as much of one thing as fits."""
+    """Valid payloads with as much of one thing as fits."""
     keys = ",".join(f'"k{number}": 1' for number in range(SIZE // 14))
     same = ",".join('"k": 1' for _ in range(SIZE // 7))
     return {

@@ -109,7 +109,7 @@ def _is_truncated(text: str, error: json.JSONDecodeError) -> bool:
 def flatten(message: Message, found: Object, depth: int | None = None, prefix: str = "") -> Iterator[tuple[str, Value]]:
     """Each value with its name; values of nested objects have names joined with ``_``. Numbers become floats.
 
-    What is nested beyond the bound of the message, has too long a name, or a key twice is rejected alone.
+    A value beyond the bound of nesting, with too long a name or with a duplicated key is rejected alone.
     """
     depth = message.bounds.depth if depth is None else depth
     for key in found.repeated:

@@ -18,7 +18,7 @@ _MAX_TAGS = 32
 #: Characters of the value of a tag.
 _MAX_TAG_VALUE = 256
 
-#: Keys that say what a metric is: it cannot be placed where one of them has two values.
+#: Keys that identify a metric: with two values of one of them it cannot be placed.
 _IDENTITY = frozenset(("measurement", "time", "tags", "fields", "device", "host", "site", "sensor"))
 
 

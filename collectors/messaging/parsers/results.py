@@ -13,7 +13,7 @@ class Rejection(NamedTuple):
         device: the device in the topic; empty if unknown.
         reason: a key of :data:`REASONS`.
         text: the fault in one sentence.
-        parts: how many it stands for.
+        parts: the number of parts that it reports.
     """
 
     topic: str

@@ -184,7 +184,7 @@ class _Units:
 
 
 def _read_repeated(message: Message, key: str, several: list[object], units: _Units, time_ns: int | None) -> None:
-    """Add the sensors that have one key, where each has another identity: thermometers of which none has an alias."""
+    """Add the sensors that have one key, each with another identity, such as thermometers without aliases."""
     sensors = [each for each in several if isinstance(each, Object) and isinstance(each.get("Id"), str)]
     if len({str(each["Id"]).lower() for each in sensors}) < len(several):
         message.reject("duplicate_key", f"the key {key[:80]!r} has several values in one object")

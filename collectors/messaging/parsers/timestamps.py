@@ -33,7 +33,7 @@ def read_time(value: object) -> int | None:
     True
 
     Returns:
-        None for a local time without its zone, which tells nobody when that was.
+        None for a local time without its zone, which cannot be converted.
 
     Raises:
         PayloadError: the value is neither, or is outside the range of InfluxDB.

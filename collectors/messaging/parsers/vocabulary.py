@@ -1,8 +1,8 @@
-"""Names that the bundle has given a meaning: what a device may write, and what a field of it is called.
+"""Names that have a meaning in the bundle: measurements that a device may write, and the names of its fields.
 
 InfluxDB gives a field one type and refuses every point that has another, so the kind of a value is part of its
 field's name: a number keeps the name, a text is ``<name>_text`` and a truth value ``<name>_bool``. Names that end so
-already are told apart, too, so that no two kinds ever share a name, whatever the order of arrival. A field that is
+already are covered, too: no two kinds share a name, in any order of arrival. A field that is
 declared keeps its name for the declared kind alone.
 """
 
