@@ -7,7 +7,6 @@ remembered, with their times. The first messages over the next connection that a
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
@@ -15,8 +14,9 @@ from typing import NamedTuple, Protocol
 #: Messages that are remembered; the broker has no more than 10,000 that are not acknowledged.
 MAX_MESSAGES = 20_000
 
-#: Redelivered messages come at once. After such a pause over a new connection, every message is new.
-_PAUSE_NS = 5_000_000_000
+#: Redelivered messages come first, but a busy machine may take a while to read them. A message is new if it arrives this
+#: long after the first one over a new connection, or after the newest of those that come again.
+_FIRST_NS, _NEWEST_NS = 120_000_000_000, 5_000_000_000
 
 #: A message counts as acknowledged this long after it was written.
 _MARGIN_NS = 2_000_000_000
@@ -66,12 +66,9 @@ class Redelivery:
         self._log: deque[Sent] = deque(journal.messages() if journal is not None else ())
         self._given = {(each.connection, each.identity, each.arrived_ns): each.time_ns for each in self._log}
         self._connection = ""
-        # Of the connections before: the times, and of each identity the places among them. The next place is beyond
-        # those that came again.
-        self._times: list[int] = []
-        self._places: dict[int, list[int]] = {}
-        self._next = 0
-        self._last_ns = 0
+        # Of earlier connections: the times of each identity that have not come again, newest first, and their number.
+        self._before: dict[int, list[int]] = {}
+        self._left = self._newest_ns = self._until_ns = 0
         if self._log:
             self._resume()
 
@@ -110,31 +107,33 @@ class Redelivery:
         self._connection = connection
         # A message that has come again over another connection is in the log once for each. The broker keeps its order.
         before = dict.fromkeys((each.identity, each.time_ns) for each in list(self._log)[:count])
-        self._times, self._places = [], {}
-        for place, (identity, time_ns) in enumerate(before):
-            self._times.append(time_ns)
-            self._places.setdefault(identity, []).append(place)
-        self._next = self._last_ns = 0
+        self._before = {}
+        for identity, time_ns in reversed(before):
+            self._before.setdefault(identity, []).append(time_ns)
+        self._left, self._until_ns = len(before), 0
+        self._newest_ns = self._log[(count or len(self._log)) - 1].time_ns if before else 0
 
     def _again(self, identity: int, arrived_ns: int) -> int | None:
         """The time that a message was given before; None where it is new."""
-        if self._next >= len(self._times):
+        if not self._left:
             return None
-        if self._last_ns and arrived_ns - self._last_ns > _PAUSE_NS:
-            self._next = len(self._times)
+        self._until_ns = self._until_ns or arrived_ns + _FIRST_NS
+        if arrived_ns > self._until_ns:
+            self._left = 0
             return None
-        self._last_ns = arrived_ns
-        places = self._places.get(identity, [])
-        index = bisect_left(places, self._next)
-        if index == len(places):
+        times = self._before.get(identity)
+        if not times:
             return None
-        self._next = places[index] + 1
-        return self._times[places[index]]
+        self._left -= 1
+        time_ns = times.pop()
+        if time_ns == self._newest_ns:
+            self._until_ns = min(self._until_ns, arrived_ns + _NEWEST_NS)
+        return time_ns
 
     def _forget(self, acknowledged_ns: int) -> None:
         """Forget acknowledged messages, but not while messages of the connections before are still coming."""
         count = max(0, len(self._log) - MAX_MESSAGES + 1)
-        if self._next >= len(self._times):
+        if not self._left:
             limit = acknowledged_ns - _MARGIN_NS
             while count < len(self._log) and self._log[count].arrived_ns < limit:
                 count += 1

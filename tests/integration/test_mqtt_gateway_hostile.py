@@ -204,6 +204,10 @@ def test_each_message_is_stored_or_counted_exactly_once_through_restarts_of_ever
             until(lambda: not missing(), 60)
         finally:
             print("missing or twice (found, sent):", missing())
+            print(
+                "points of good-0 (number, time):",
+                [(int(row["n"]), row["time"]) for row in hub.rows(MEASUREMENT, "device = 'good-0'")],
+            )
         for device in STORED:
             assert numbers(device) == list(range(senders.sent[device])), device
         # One device's new names are cut at its bound, and that is counted.

@@ -48,12 +48,30 @@ def test_an_acknowledged_message_is_never_taken_for_a_redelivered_one() -> None:
     assert times.time("b", 7, at(60), at(9)) == at(60)
 
 
-def test_a_message_that_comes_after_a_pause_is_new() -> None:
+def test_a_message_that_comes_long_after_the_connection_is_new() -> None:
     times = Redelivery()
     for second in (0, 1):
         times.time("a", 7, at(second), 0)
     assert times.time("b", 7, at(60), 0) == at(0)
+    assert times.time("b", 7, at(181), 0) == at(181)
+
+
+def test_a_message_that_comes_after_the_newest_that_comes_again_is_new() -> None:
+    times = Redelivery()
+    for second, identity in enumerate((7, 7, 8)):
+        times.time("a", identity, at(second), 0)
+    # One of the two had been acknowledged, and the broker sends the other and the last.
+    assert [times.time("b", identity, at(60), 0) for identity in (7, 8)] == [at(0), at(2)]
     assert times.time("b", 7, at(66), 0) == at(66)
+
+
+def test_messages_that_come_again_in_another_order_have_their_times() -> None:
+    times = Redelivery()
+    for number in range(6):
+        times.time("a", number, at(number), 0)
+    assert [times.time("b", number, at(60), 0) for number in (3, 5, 4, 0, 1, 2)] == [
+        at(number) for number in (3, 5, 4, 0, 1, 2)
+    ]
 
 
 def test_a_connection_that_breaks_while_messages_come_again_forgets_none(tmp_path: Path) -> None:
