@@ -11,7 +11,7 @@ from collectors.messaging.parsers import Rejection, read_encoded
 from collectors.telemetry.redelivery import Redelivery
 
 #: Refusals of values of two messages have times that differ by less than this.
-_SPREAD_NS = 999_983
+_SPREAD_NS = 499
 
 
 class Message(NamedTuple):

@@ -328,11 +328,13 @@ class Pipeline:
         text: str = "",
         count: int = 1,
         time_ns: int | None = None,
+        series: Series | None = None,
     ) -> None:
         """Put out a refusal of a part of a message. It has the same time when the message is delivered again.
 
         Args:
             time_ns: of the sample; None for the time of the message.
+            series: of the metric, some tags of which are kept.
         """
         rejections, message = self._rejections, origin.message
         at_ns = message.time_ns if time_ns is None else time_ns + message.offset_ns
@@ -340,7 +342,7 @@ class Pipeline:
             rejections.line(
                 reason,
                 at_ns + origin.next(),
-                tags=origin.tags,
+                tags=origin.tags if series is None else {**series.tags, "host": origin.tags.get("host", "")},
                 device=rejections.unknown_devices.name(device) if device else "",
                 measurement=rejections.measurements.name(measurement, device) if measurement else "",
                 field=field,
@@ -366,11 +368,19 @@ class Pipeline:
             ahead = (time_ns - arrived_ns) / 1e9
             reason, sentence = reasons.CLOCK_AHEAD, f"the time is {time_ns}, {ahead:.0f} s ahead of its arrival"
         if reason:
-            self._refuse(origin, reason, out, device=device, measurement=name, text=sentence)
+            self._refuse(origin, reason, out, device=device, measurement=name, text=sentence, series=metric.series)
             return None
         if self._devices and not any(fnmatchcase(device, pattern) for pattern in self._devices):
             sentence = f"{device} is not among the devices of the settings"
-            self._refuse(origin, reasons.UNKNOWN_DEVICE, out, device=device, measurement=name, text=sentence)
+            self._refuse(
+                origin,
+                reasons.UNKNOWN_DEVICE,
+                out,
+                device=device,
+                measurement=name,
+                text=sentence,
+                series=metric.series,
+            )
             return None
         admitted, refused = self._gateway.allowance.admit(device, metric.series, metric.fields, received_ns)
         if admitted and not refused:
@@ -379,7 +389,16 @@ class Pipeline:
         what = f"{len(refused)} new fields, such as {refused[0][:60]!r}," if admitted else "a new series"
         sentence = f"{what} beyond those that a device may bring in a day; see the settings new_fields and new_series"
         count = len(refused) if admitted else 1
-        self._refuse(origin, reasons.TOO_MANY_NAMES, out, device=device, measurement=name, text=sentence, count=count)
+        self._refuse(
+            origin,
+            reasons.TOO_MANY_NAMES,
+            out,
+            device=device,
+            measurement=name,
+            text=sentence,
+            count=count,
+            series=metric.series,
+        )
         return Metric(metric.series, fields, metric.time_ns) if fields else None
 
     def _check(self, metric: Metric, content: str | None, out: list[str], origin: Origin | None = None) -> None:
@@ -420,6 +439,7 @@ class Pipeline:
                     field=field,
                     value=value,
                     time_ns=time_ns,
+                    series=metric.series,
                 )
                 continue
             out.append(

@@ -14,8 +14,8 @@ from typing import NamedTuple, Protocol
 #: Messages that are remembered; the broker has no more than 10,000 that are not acknowledged.
 MAX_MESSAGES = 20_000
 
-#: Redelivered messages come first, but a busy machine may take a while to read them. A message is new if it arrives this
-#: long after the first one over a new connection, or after the newest of those that come again.
+#: Redelivered messages come first, but a busy machine may take a while to read them. A message is new if it arrives
+#: this long after the first one over a new connection, or after the newest of those that come again.
 _FIRST_NS, _NEWEST_NS = 120_000_000_000, 5_000_000_000
 
 #: A message counts as acknowledged this long after it was written.
