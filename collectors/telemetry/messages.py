@@ -21,7 +21,7 @@ class Message(NamedTuple):
         outcomes: its metrics, and a rejection for each part that is none.
         device, topic: whose it is; the device is empty if unknown.
         time_ns: the time of its metrics without one, the same when the message is delivered again.
-        offset_ns: added to the time of a refusal, so that those of two messages differ.
+        offset_ns: moves the time of a refusal within its microsecond, so that those of two messages differ.
     """
 
     outcomes: list[Metric | Rejection]

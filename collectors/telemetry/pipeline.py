@@ -337,11 +337,15 @@ class Pipeline:
             series: of the metric, some tags of which are kept.
         """
         rejections, message = self._rejections, origin.message
-        at_ns = message.time_ns if time_ns is None else time_ns + message.offset_ns
+        number = origin.next()
+        if time_ns is None:
+            at_ns = message.time_ns + number
+        else:  # another nanosecond of the sample's microsecond
+            at_ns = time_ns // 1000 * 1000 + (time_ns + message.offset_ns + number) % 1000
         out.append(
             rejections.line(
                 reason,
-                at_ns + origin.next(),
+                at_ns,
                 tags=origin.tags if series is None else {**series.tags, "host": origin.tags.get("host", "")},
                 device=rejections.unknown_devices.name(device) if device else "",
                 measurement=rejections.measurements.name(measurement, device) if measurement else "",
