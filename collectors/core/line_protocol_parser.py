@@ -17,25 +17,26 @@ from functools import lru_cache
 
 from collectors.core.line_protocol import FieldValue, Metric, Series
 
-#: How many heads of lines are cached with their series.
-_MAX_CACHED = 4096
+#: How many heads of lines are cached with their series, and how long one may be for that.
+_MAX_CACHED, _MAX_CACHED_HEAD = 4096, 1024
 
 _INT64_MIN, _INT64_MAX, _UINT64_MAX = -(2**63), 2**63 - 1, 2**64 - 1
 
 _MEASUREMENT_ESCAPED = re.compile(r"\\([, ])")
 _NAME_ESCAPED = re.compile(r"\\([,= ])")
 
-_SPACE = r"[ \t\v\f]+"
-_TAG_TEXT = r"(?:[^,= \\\t\n\v\f\r]|\\(?!\\)[^\t\n\v\f\r]|\\(?=\\))+"
-_KEY_TEXT = r"(?:[^,= \\\t\n\v\f\r]|\\[^\t\n\v\f\r])+"
-_HEAD_MEASUREMENT = r"(?!#)(?:[^, \\\t\n\v\f\r]|\\[^\t\n\v\f\r])+"
-_HEAD = re.compile(rf"({_HEAD_MEASUREMENT}(?:,(?:[^ \\\t\n\v\f\r]|\\(?!\\)[^\t\n\v\f\r]|\\(?=\\))*)?){_SPACE}")
+# Alternatives begin with different characters and repetitions are possessive: the time is linear in the length.
+_SPACE = r"[ \t\v\f]++"
+_TAG_TEXT = r"(?:[^,= \\\t\n\v\f\r]++|\\(?!\\)[^\t\n\v\f\r]|\\(?=\\))++"
+_KEY_TEXT = r"(?:[^,= \\\t\n\v\f\r]++|\\[^\t\n\v\f\r])++"
+_HEAD_MEASUREMENT = r"(?!#)(?:[^, \\\t\n\v\f\r]++|\\[^\t\n\v\f\r])++"
+_HEAD = re.compile(rf"({_HEAD_MEASUREMENT}(?:,(?:[^ \\\t\n\v\f\r]++|\\(?!\\)[^\t\n\v\f\r]|\\(?=\\))*+)?+){_SPACE}")
 _MEASUREMENT = re.compile(rf"({_HEAD_MEASUREMENT})(,|$)")
 _PAIR = re.compile(rf"({_TAG_TEXT})=({_TAG_TEXT})(,|$)")
-_FIELD = re.compile(rf'({_KEY_TEXT})=("(?:[^"\\\n]|\\.)*"|[^,"\s]+)(,|{_SPACE}|$)')
+_FIELD = re.compile(rf'({_KEY_TEXT})=("(?:[^"\\\n]++|\\.)*+"|[^,"\s]++)(,|{_SPACE}|$)')
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,18})i\Z")
 _UNSIGNED = re.compile(r"(?:0|[1-9][0-9]{0,19})u\Z")
-_FLOAT = re.compile(r"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?\Z")
+_FLOAT = re.compile(r"-?(?:[0-9]++\.?[0-9]*+|\.[0-9]++)(?:[eE][-+]?[0-9]++)?\Z")
 _TIME = re.compile(r"-?[0-9]{1,19}\Z")
 _BOOLEANS = {"t": True, "T": True, "true": True, "True": True, "TRUE": True} | {
     "f": False,
@@ -70,12 +71,15 @@ def _value(text: str) -> FieldValue:
         return _BOOLEANS[text]
     except KeyError:
         raise ParseError(
-            f"{text!r} is no field value: expected a number of 64 bits, 12i, true, false or a quoted string"
+            f"{text[:80]!r} is no field value: expected a number of 64 bits, 12i, true, false or a quoted string"
         ) from None
 
 
-@lru_cache(maxsize=_MAX_CACHED)
 def _series(head: str) -> Series:
+    return _cached_series(head) if len(head) <= _MAX_CACHED_HEAD else _read_series(head)
+
+
+def _read_series(head: str) -> Series:
     """The series that the head of a line names. Raises ParseError with the column."""
     match = _MEASUREMENT.match(head)
     if match is None:
@@ -92,6 +96,9 @@ def _series(head: str) -> Series:
         return Series(_MEASUREMENT_ESCAPED.sub(r"\1", measurement), tags)
     except ValueError as error:
         raise ParseError(f"column 1: {error}") from None
+
+
+_cached_series = lru_cache(maxsize=_MAX_CACHED)(_read_series)
 
 
 def decode(line: str) -> Metric:
@@ -130,7 +137,12 @@ def _decode_plain(line: str) -> Metric | None:
             fields[key] = _BOOLEANS[text]
         else:
             return None
-    if (len(stamp) > 18 and int(stamp) > _INT64_MAX) or head.startswith("#") or not head.isprintable():
+    if (
+        len(stamp) > 19
+        or (len(stamp) > 18 and int(stamp) > _INT64_MAX)
+        or head.startswith("#")
+        or not head.isprintable()
+    ):
         return None
     try:
         return Metric(_series(head), fields, int(stamp) if stamp else None)

@@ -7,7 +7,7 @@ declares, the defaults of the environment, narrowed by what the sensor can measu
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from collectors.core.schema import Measurement
 
@@ -106,6 +106,8 @@ SENSORS: Mapping[str, Sensor] = {
     "dht22": Sensor((-40, 80), (0, 100)),
     "am2301": Sensor((-40, 80), (0, 100)),
     "ds18b20": Sensor((-55, 125)),
+    "sht3x": Sensor((-40, 125)),
+    "sht4x": Sensor((-40, 125)),
     "sht30": Sensor((-40, 125)),
     "sht31": Sensor((-40, 125)),
     "sht40": Sensor((-40, 125)),
@@ -123,6 +125,27 @@ _OF_SENSOR = {
 
 _NUMBERS, _COUNTS = ("low", "high", "step", "rate_per_second"), ("agree", "stuck_after")
 _KEYS = _NUMBERS + _COUNTS
+
+#: Characters of a line in the operator's file.
+_MAX_LINE = 4096
+
+
+_Entry = TypeVar("_Entry")
+
+
+def _of_sensor(entries: Mapping[str, _Entry], sensor: str | None) -> _Entry | None:
+    """The entry of a sensor, by its whole name or without its address or serial number.
+
+    >>> _of_sensor({"ds18b20": "any", "ds18b20-3c01d0756612": "this"}, "DS18B20-3c01d0756699")
+    'any'
+    """
+    if not sensor:
+        return None
+    by_name = {name.lower(): entry for name, entry in entries.items()} if sensor not in entries else entries
+    for name in (sensor, sensor.lower(), sensor.lower().partition("-")[0]):
+        if name in by_name:
+            return by_name[name]
+    return None
 
 
 class LimitTable:
@@ -144,7 +167,7 @@ class LimitTable:
         if table is None:
             return limits
         own = {key: value for key, value in table.items() if key in _KEYS}
-        own.update(table.get("sensor", {}).get(sensor, {}))
+        own.update(_of_sensor(table.get("sensor", {}), sensor) or {})
         own.update(table.get("device", {}).get(device, {}))
         if own.get("stuck_after") == 0:
             own["stuck_after"] = NEVER
@@ -163,7 +186,7 @@ class LimitTable:
         default = DEFAULTS.get(measurement, {}).get(field)
         if default is not None:
             limits = limits._replace(**default)
-        known = SENSORS.get((sensor or "").lower())
+        known = _of_sensor(SENSORS, sensor)
         if default is not None and known is not None and field in _OF_SENSOR:
             quantity, stuck = _OF_SENSOR[field]
             low, high = getattr(known, quantity)
@@ -188,6 +211,10 @@ def read(text: str, where: str) -> Mapping[str, Any]:
     """
     import tomllib
 
+    # The standard library's parser takes quadratic time for one long key of many parts.
+    longest = max((len(line) for line in text.split("\n")), default=0)
+    if longest > _MAX_LINE:
+        raise LimitsError(f"{where} has a line of {longest} characters; the maximum is {_MAX_LINE}")
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

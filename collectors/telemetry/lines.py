@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 
 #: What stands before a string that is not closed: an escaped head, then fields of which the last is open.
-_HEAD = r"(?:[^ \\\n]|\\.)*[ ]+"
-_KEY = r"(?:[^=,\\ \n]|\\.)+"
-_STRING = r'"(?:[^"\\]|\\.)*'
-_OPEN = re.compile(rf'{_HEAD}(?:{_KEY}=(?:{_STRING}"|[^",\s][^,\s"]*),)*{_KEY}={_STRING}\Z', re.DOTALL)
+_HEAD = r"(?:[^ \\\n]++|\\.)*+[ ]++"
+_KEY = r"(?:[^=,\\ \n]++|\\.)++"
+_STRING = r'"(?:[^"\\]++|\\.)*+'
+_OPEN = re.compile(rf'{_HEAD}(?:{_KEY}=(?:{_STRING}"|[^",\s][^,\s"]*+),)*+{_KEY}={_STRING}\Z', re.DOTALL)
+#: The rest of an open string, up to its end; without one the string is still open.
+_CLOSES = re.compile(r'(?:[^"\\]++|\\.)*+"', re.DOTALL)
 
 
 def is_plain(text: str) -> bool:
@@ -113,24 +115,28 @@ class Lines:
             index += 1
             # A quote may stand in a name, too: only a string that is open goes on behind the line break.
             if '"' in piece and _OPEN.match(piece) is not None:
-                joined, after, size = piece, index, len(piece)
+                after, size = index, len(piece)
                 while after < count and size <= self._most:
-                    joined = f"{joined}\n{pieces[after]}"
-                    size = len(joined)
-                    closes = '"' in pieces[after]
+                    size += 1 + len(pieces[after])
                     after += 1
-                    if closes and _OPEN.match(joined) is None:
+                    # Each piece is read once. Another string may begin behind the end of this one.
+                    if _closes(pieces[after - 1]) and _OPEN.match("\n".join(pieces[index - 1 : after])) is None:
                         break
                 else:
                     if size <= self._most:
-                        return lines, f"{joined}\n".encode("utf-8", "surrogateescape")
+                        return lines, "\n".join((*pieces[index - 1 : after], "")).encode("utf-8", "surrogateescape")
                     # So long a string is none: what has opened it is a broken line, and those behind it are whole.
                     lines.append(piece)
                     continue
-                piece, index = joined, after
+                piece, index = "\n".join(pieces[index - 1 : after]), after
             if piece:
                 lines.append(piece)
         return lines, b""
+
+
+def _closes(piece: str) -> bool:
+    """Whether an open string ends in a line of text that it goes on in."""
+    return '"' in piece and _CLOSES.match(piece) is not None
 
 
 def _text(data: bytes) -> str:

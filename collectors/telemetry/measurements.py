@@ -16,6 +16,7 @@ CLOCK_AHEAD = "clock_ahead"
 UNKNOWN_DEVICE = "unknown_device"
 NOT_LINE_PROTOCOL = "not_line_protocol"
 TOO_LONG = "too_long"
+TOO_MANY_NAMES = "too_many_names"
 
 REJECTED = Measurement(
     "telemetry_rejected",

@@ -1,48 +1,76 @@
-"""What a gateway received, each message whole in one line, as the metrics that the message holds."""
+"""Messages that a gateway received, each whole in one line, as the metrics in them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import NamedTuple
 
-from collectors.core.line_protocol import FieldValue, Metric, Series
+from collectors.core.line_protocol import Metric, Series
 from collectors.messaging.parsers import Rejection, read_encoded
+from collectors.telemetry.redelivery import Redelivery
 
-#: Telegraf gives these to all that it collects, and a processor gives them to nothing that it makes.
-_WHENCE = ("host", "site")
+#: Refusals of values of two messages have times that differ by less than this.
+_SPREAD_NS = 499
+
+
+class Message(NamedTuple):
+    """A message, read.
+
+    Args:
+        outcomes: its metrics, and a rejection for each part that is none.
+        device, topic: whose it is; the device is empty if unknown.
+        time_ns: the time of its metrics without one, the same when the message is delivered again.
+        offset_ns: moves the time of a refusal within its microsecond, so that those of two messages differ.
+    """
+
+    outcomes: list[Metric | Rejection]
+    device: str
+    topic: str
+    time_ns: int
+    offset_ns: int
 
 
 def read(
-    message: Metric, received_ns: int, kinds: Callable[[str], Mapping[str, type]]
-) -> Iterator[Metric | Rejection] | None:
-    """The metrics of a message, and what of it is refused; None where the metric is no message.
+    line: Metric,
+    received_ns: int,
+    is_machine: Callable[[str], bool],
+    redelivery: Redelivery,
+    is_readable: Callable[[int], bool],
+) -> Message | None:
+    """Read a message; None where the metric is no message.
 
     Args:
-        message: with the tag ``topic`` and the payload in base64 in the field ``value``.
-        received_ns: the time of what has none of its own.
-        kinds: of the fields that are declared of a measurement; JSON does not tell a float from an integer.
+        line: with the tag ``topic`` and the payload in base64 in the field ``value``. Where the fields ``connection``
+            and ``acknowledged`` are there, too, a message without a time is recognised when it is delivered again.
+        received_ns: when it arrived.
+        is_machine: whether a device may write the measurements of machines.
+        redelivery: gives messages their times.
+        is_readable: whether a time is taken; a metric with another is refused at the time of its arrival.
     """
-    topic, value = message.series.tags.get("topic"), message.fields.get("value")
+    topic, value = line.series.tags.get("topic"), line.fields.get("value")
     if topic is None or not isinstance(value, str):
         return None
-    whence = {name: message.series.tags[name] for name in _WHENCE if name in message.series.tags}
-    return _read(topic, value, received_ns, whence, kinds)
-
-
-def _read(
-    topic: str, value: str, received_ns: int, whence: Mapping[str, str], kinds: Callable[[str], Mapping[str, type]]
-) -> Iterator[Metric | Rejection]:
-    for each in read_encoded(topic, value, received_ns):
+    found = read_encoded(topic, value, received_ns, is_machine=is_machine)
+    identity = int.from_bytes(blake2b(f"{topic}\0{value}".encode(), digest_size=8).digest(), "big") >> 1
+    connection, acknowledged = line.fields.get("connection"), line.fields.get("acknowledged")
+    time_ns = received_ns
+    if isinstance(connection, str) and any(
+        isinstance(each, Rejection) or each.time_ns == received_ns or not is_readable(each.time_ns or 0)
+        for each in found
+    ):
+        acknowledged_ns = acknowledged if isinstance(acknowledged, int) else 0
+        time_ns = redelivery.time(connection, identity, received_ns, acknowledged_ns)
+    site = line.series.tags.get("site")
+    outcomes: list[Metric | Rejection] = []
+    device = ""
+    for each in found:
         if isinstance(each, Metric):
-            name = each.series.measurement
-            time_ns = received_ns if each.time_ns is None else each.time_ns
-            yield Metric(Series(name, {**whence, **each.series.tags}), _as_declared(each.fields, kinds(name)), time_ns)
+            device = each.series.tags["device"]
+            tags = {**({"site": site} if site else {}), **each.series.tags, "host": device}
+            own = time_ns if each.time_ns in (None, received_ns) else each.time_ns
+            outcomes.append(Metric(Series(each.series.measurement, tags), each.fields, own))
         else:
-            yield each
-
-
-def _as_declared(fields: Mapping[str, FieldValue], kinds: Mapping[str, type]) -> dict[str, FieldValue]:
-    """The fields with each whole number an integer where it is declared as one."""
-    return {
-        name: int(value) if kinds.get(name) is int and type(value) is float and value.is_integer() else value
-        for name, value in fields.items()
-    }
+            device = device or each.device
+            outcomes.append(each)
+    return Message(outcomes, device, topic[:256], time_ns, identity % _SPREAD_NS)

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from hashlib import blake2b
+from typing import TYPE_CHECKING, NamedTuple
 
 from collectors.core.line_protocol import FieldValue, Metric, Series, encode
 from collectors.core.line_protocol_parser import ParseError, decode
@@ -23,6 +24,11 @@ from collectors.telemetry.lines import is_plain
 from collectors.telemetry.rejections import RejectionCache, Rejections
 from collectors.telemetry.series import Calibrations, Plan, Plans, Step, Tracker
 from collectors.telemetry.validation import Rule, withdraw
+
+if TYPE_CHECKING:
+    from collectors.telemetry.allowance import Allowance
+    from collectors.telemetry.messages import Message
+    from collectors.telemetry.redelivery import Redelivery
 
 #: Lines of this measurement are MQTT messages, each whole in its field ``value``.
 MESSAGE = "mqtt_message"
@@ -42,6 +48,47 @@ SPELLING = "%.9g"
 _SPREAD = 0x9E3779B97F4A7C15
 
 
+class Gateway(NamedTuple):
+    """The treatment of messages.
+
+    Args:
+        is_machine: whether a device may write the measurements of machines.
+        redelivery: gives messages their times.
+        allowance: bounds the names that a device brings.
+        flush: writes what these two remember, before lines go out.
+        close: closes the file that they are in.
+        retention_ns: how long the bucket keeps points; 0 for ever.
+    """
+
+    is_machine: Callable[[str], bool]
+    redelivery: Redelivery
+    allowance: Allowance
+    flush: Callable[[], None]
+    close: Callable[[], None]
+    retention_ns: int = 0
+
+
+class Origin:
+    """The message that metrics were in.
+
+    Args:
+        message: the message.
+        tags: of the gateway, which its refusals have.
+    """
+
+    __slots__ = ("_count", "message", "tags")
+
+    def __init__(self, message: Message, tags: Mapping[str, str]) -> None:
+        self.message = message
+        self.tags = tags
+        self._count = -1
+
+    def next(self) -> int:
+        """The number of the next refusal, from 0."""
+        self._count += 1
+        return self._count
+
+
 class Pipeline:
     """Takes lines and gives lines.
 
@@ -57,7 +104,7 @@ class Pipeline:
         max_series: plans that are kept.
         clock_ns: wall clock, nanoseconds since 1970.
         complain: is told in a sentence of what could not be done.
-        kinds: of the fields that are declared of a measurement; JSON does not tell a float from an integer.
+        open_gateway: opens the parts for messages, with the first message.
     """
 
     def __init__(
@@ -74,7 +121,7 @@ class Pipeline:
         max_series: int,
         clock_ns: Callable[[], int],
         complain: Callable[[str], None],
-        kinds: Callable[[str], Mapping[str, type]],
+        open_gateway: Callable[[], Gateway],
     ) -> None:
         self._names = frozenset((*names, STATUS))
         self._limit_table = limit_table
@@ -88,7 +135,8 @@ class Pipeline:
         self._rejection_cache = RejectionCache()
         self._clock_ns = clock_ns
         self._complain = complain
-        self._kinds = kinds
+        self._open_gateway = open_gateway
+        self._opened_gateway: Gateway | None = None
         self._now_ns = self._latest_ns = 0
         self._generation = 0
         # Rules that remember nothing are the same for every series with these limits.
@@ -99,6 +147,17 @@ class Pipeline:
     def series(self) -> int:
         """How many series are remembered."""
         return len(self._plans)
+
+    @property
+    def _gateway(self) -> Gateway:
+        if self._opened_gateway is None:
+            self._opened_gateway = self._open_gateway()
+        return self._opened_gateway
+
+    def close(self) -> None:
+        """Close the parts for messages."""
+        if self._opened_gateway is not None:
+            self._opened_gateway.close()
 
     def tick(self) -> None:
         """Have every series ask for its calibration again at its next line."""
@@ -140,6 +199,8 @@ class Pipeline:
                 self._complain(
                     f"a line could not be looked into, and goes on as it came: {type(error).__name__}: {error}"
                 )
+        if self._opened_gateway is not None:
+            self._opened_gateway.flush()
         return out
 
     def _fast(self, plan: Plan, line: str, head: str, rest: str) -> str | None:
@@ -230,40 +291,133 @@ class Pipeline:
         from collectors.telemetry.messages import read  # only where messages come: it takes libraries of its own
 
         received = self._now_ns if message.time_ns is None else message.time_ns
-        found = read(message, received, self._kinds)
+        gateway = self._gateway
+        found = read(
+            message,
+            received,
+            gateway.is_machine,
+            gateway.redelivery,
+            lambda time: self._earliest_ns <= time <= received,
+        )
         if found is None:
             out.append(content)
             return
-        for each in found:
+        origin = Origin(found, message.series.tags)
+        for each in found.outcomes:
             if isinstance(each, Metric):
-                if each.series.measurement in self._names:
-                    self._check(each, None, out)
+                admitted = self._admitted(each, received, origin, out)
+                if admitted is None:
+                    continue
+                if admitted.series.measurement in self._names:
+                    self._check(admitted, None, out, origin)
                 else:
-                    self._encode(each, out)
+                    self._encode(admitted, out)
             else:
-                out.append(
-                    self._rejections.line(
-                        each.reason,
-                        received,
-                        tags=message.series.tags,
-                        device=self._rejections.unknown_devices.name(each.device) if each.device else "",
-                        topic=self._rejections.topics.name(each.topic),
-                        text=each.text,
-                    )
-                )
+                self._refuse(origin, each.reason, out, text=each.text, count=each.parts, device=each.device)
 
-    def _check(self, metric: Metric, content: str | None, out: list[str]) -> None:
+    def _refuse(
+        self,
+        origin: Origin,
+        reason: str,
+        out: list[str],
+        *,
+        device: str,
+        measurement: str = "",
+        field: str = "",
+        value: FieldValue | None = None,
+        text: str = "",
+        count: int = 1,
+        time_ns: int | None = None,
+        series: Series | None = None,
+    ) -> None:
+        """Put out a refusal of a part of a message. It has the same time when the message is delivered again.
+
+        Args:
+            time_ns: of the sample; None for the time of the message.
+            series: of the metric, some tags of which are kept.
+        """
+        rejections, message = self._rejections, origin.message
+        number = origin.next()
+        if time_ns is None:
+            at_ns = message.time_ns + number
+        else:  # another nanosecond of the sample's microsecond
+            at_ns = time_ns // 1000 * 1000 + (time_ns + message.offset_ns + number) % 1000
+        out.append(
+            rejections.line(
+                reason,
+                at_ns,
+                tags=origin.tags if series is None else {**series.tags, "host": origin.tags.get("host", "")},
+                device=rejections.unknown_devices.name(device) if device else "",
+                measurement=rejections.measurements.name(measurement, device) if measurement else "",
+                field=field,
+                topic=rejections.topics.name(message.topic, device),
+                value=value,
+                text=text,
+                count=count,
+                exact=True,
+            )
+        )
+
+    def _admitted(self, metric: Metric, received_ns: int, origin: Origin, out: list[str]) -> Metric | None:
+        """A device's metric without excess names; None where its time is impossible or its device unknown."""
+        name, device, time_ns = metric.series.measurement, metric.series.tags["device"], metric.time_ns or 0
+        arrived_ns = origin.message.time_ns
+        oldest_ns = arrived_ns - self._gateway.retention_ns if self._gateway.retention_ns else self._earliest_ns
+        reason = sentence = ""
+        if time_ns < self._earliest_ns:
+            reason, sentence = reasons.CLOCK_BEHIND, f"the time is {time_ns}, before any that its clock could know"
+        elif time_ns < oldest_ns and time_ns != arrived_ns:
+            reason, sentence = reasons.CLOCK_BEHIND, f"the time is {time_ns}, older than the retention of the bucket"
+        elif time_ns > arrived_ns + self._ahead_ns:
+            ahead = (time_ns - arrived_ns) / 1e9
+            reason, sentence = reasons.CLOCK_AHEAD, f"the time is {time_ns}, {ahead:.0f} s ahead of its arrival"
+        if reason:
+            self._refuse(origin, reason, out, device=device, measurement=name, text=sentence, series=metric.series)
+            return None
+        if self._devices and not any(fnmatchcase(device, pattern) for pattern in self._devices):
+            sentence = f"{device} is not among the devices of the settings"
+            self._refuse(
+                origin,
+                reasons.UNKNOWN_DEVICE,
+                out,
+                device=device,
+                measurement=name,
+                text=sentence,
+                series=metric.series,
+            )
+            return None
+        admitted, refused = self._gateway.allowance.admit(device, metric.series, metric.fields, received_ns)
+        if admitted and not refused:
+            return metric
+        fields = {key: value for key, value in metric.fields.items() if admitted and key not in refused}
+        what = f"{len(refused)} new fields, such as {refused[0][:60]!r}," if admitted else "a new series"
+        sentence = f"{what} beyond those that a device may bring in a day; see the settings new_fields and new_series"
+        count = len(refused) if admitted else 1
+        self._refuse(
+            origin,
+            reasons.TOO_MANY_NAMES,
+            out,
+            device=device,
+            measurement=name,
+            text=sentence,
+            count=count,
+            series=metric.series,
+        )
+        return Metric(metric.series, fields, metric.time_ns) if fields else None
+
+    def _check(self, metric: Metric, content: str | None, out: list[str], origin: Origin | None = None) -> None:
         """Calibrate and validate a metric, count it, and put out what is left of it.
 
         Args:
             content: the line that it was read from, which goes out as it is where nothing is to be changed.
+            origin: the message that it was in.
         """
         tags = metric.series.tags
         plan = self._plan(metric.series)
         time_ns = metric.time_ns
         if time_ns is None:
             time_ns, content = self._now_ns, None
-        whole = self._refusal_of_all(plan, time_ns)
+        whole = self._refusal_of_all(plan, time_ns) if origin is None else None
         if whole is not None:
             reason, sentence = whole
             device = plan.device if plan.accepted else self._rejections.unknown_devices.name(plan.device)
@@ -279,6 +433,19 @@ class Pipeline:
         plan.choose(time_ns, lambda curve: self._step(plan, curve))
         values, refused, own = self._values(plan, metric.fields, time_ns)
         for field, (value, reason) in refused.items():
+            if origin is not None:
+                self._refuse(
+                    origin,
+                    reason,
+                    out,
+                    device=plan.device,
+                    measurement=plan.measurement,
+                    field=field,
+                    value=value,
+                    time_ns=time_ns,
+                    series=metric.series,
+                )
+                continue
             out.append(
                 self._rejections.line(
                     reason,

@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from collectors.core.api import Context, Unavailable
 from collectors.core.errors import start_error
 from collectors.core.line_protocol import Metric, Series, encode
 from collectors.core.schema import Measurement
-from collectors.core.settings import SettingsError, variable
+from collectors.core.settings import SettingsError, Values, variable
 from collectors.telemetry import measurements as reasons
 from collectors.telemetry import settings
 from collectors.telemetry.lines import Lines
-from collectors.telemetry.pipeline import Pipeline
+from collectors.telemetry.pipeline import Gateway, Pipeline
 from collectors.telemetry.rejections import Rejections
 
 #: How often a degraded processor reads its settings again, in seconds.
@@ -122,8 +121,10 @@ class Processor:
             yield self._out(self._stages, self._close_states())
 
     def close(self) -> None:
-        """Release the store, where :meth:`flush` did not."""
+        """Release the stores, where :meth:`flush` did not."""
         self._close_states()
+        if self._stages is not None:
+            self._stages.pipeline.close()
 
     def _start(self) -> None:
         try:
@@ -227,7 +228,7 @@ def open_stages(context: Context) -> Stages:
         max_series=values[settings.MAX_SERIES],
         clock_ns=context.clock_ns,
         complain=complain,
-        kinds=lru_cache(maxsize=256)(_kinds),
+        open_gateway=lambda: _open_gateway(values, complain),
     )
     lines = Lines(values[settings.MAX_LINE_BYTES])
     return Stages(lines, pipeline, rejections, states, tags)
@@ -262,8 +263,39 @@ def declarations(names: Sequence[str]) -> list[Measurement]:
     return found
 
 
-def _kinds(name: str) -> Mapping[str, type]:
-    return {field.name: field.kind for measurement in declarations([name]) for field in measurement.fields}
+def _open_gateway(values: Values, complain: Callable[[str], None]) -> Gateway:
+    """The parts for messages. Most processors never see one."""
+    from fnmatch import fnmatchcase
+
+    from collectors.device_state.settings import STATE
+    from collectors.messaging.parsers.vocabulary import vocabulary
+    from collectors.telemetry.allowance import Allowance, Bounds
+    from collectors.telemetry.gateway_store import GatewayStore
+    from collectors.telemetry.redelivery import Redelivery
+
+    path, state = values[settings.GATEWAY_STATE], values[STATE]
+    if path is None:
+        path = "none" if state == "none" or "://" in state else os.path.join(os.path.dirname(state), "gateway.db")
+    store = None if path == "none" else GatewayStore(path, complain)
+    bounds = Bounds(
+        values[settings.NEW_FIELDS],
+        values[settings.NEW_SERIES],
+        values[settings.ALL_NEW_FIELDS],
+        values[settings.ALL_NEW_SERIES],
+    )
+    machines = _split(values[settings.MACHINES])
+    return Gateway(
+        is_machine=lambda device: any(fnmatchcase(device, pattern) for pattern in machines),
+        redelivery=Redelivery(store),
+        allowance=Allowance(bounds, vocabulary().kinds, store),
+        flush=store.flush if store is not None else _nothing,
+        close=store.close if store is not None else _nothing,
+        retention_ns=int(values[settings.RETENTION] * 86_400) * 1_000_000_000,
+    )
+
+
+def _nothing() -> None:
+    pass
 
 
 def _split(text: str) -> tuple[str, ...]:

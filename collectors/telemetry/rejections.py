@@ -20,19 +20,30 @@ _MAX_CACHED = 8192
 _MAX_TIMES = 8192
 
 
+#: Names that one device may have of the bound for all, so that it leaves some to the others.
+_MAX_OF_ONE = 16
+
+
 class NameLimit:
     """Limits the number of names; further names become ``other``."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._known: set[str] = set()
+        self._of: dict[str, int] = {}
 
-    def name(self, text: str) -> str:
-        """The name itself, or ``other``."""
+    def name(self, text: str, device: str = "") -> str:
+        """The name itself, or ``other``.
+
+        Args:
+            device: whose name it is, where it is one of a device.
+        """
         if text not in self._known:
-            if len(self._known) >= self._most:
+            if len(self._known) >= self._most or (device and self._of.get(device, 0) >= _MAX_OF_ONE):
                 return "other"
             self._known.add(text)
+            if device:
+                self._of[device] = self._of.get(device, 0) + 1
         return text
 
 
@@ -70,12 +81,13 @@ class Rejections:
 
     Args:
         tags: default ``host`` and ``site``.
-        max_names: limit of distinct topics, and of distinct unknown devices.
+        max_names: limit of distinct topics, of measurements of refused messages, and of distinct unknown devices.
     """
 
     def __init__(self, tags: Mapping[str, str], max_names: int) -> None:
         self.count = 0
         self.topics = NameLimit(max_names)
+        self.measurements = NameLimit(max_names)
         self.unknown_devices = NameLimit(max_names)
         self._tags = dict(tags)
         self._free: dict[tuple[str, int], int] = {}
@@ -93,6 +105,8 @@ class Rejections:
         topic: str = "",
         value: FieldValue | None = None,
         text: str = "",
+        count: int = 1,
+        exact: bool = False,
     ) -> str:
         """One line of line protocol.
 
@@ -100,19 +114,21 @@ class Rejections:
             tags: tags of the rejected line, some of which are taken over.
             value: the rejected value, stored as a number or a text.
             text: one sentence.
+            count: how many were refused.
+            exact: the time is that of this refusal alone, and the same when it comes again.
         """
-        self.count += 1
+        self.count += count
         own = {name: tags[name] for name in _KEPT_TAGS if name in tags} if tags else {}
         named = {"device": device, "measurement": measurement, "field": field, "reason": reason, "topic": topic}
         series = Series(REJECTED.name, {**self._tags, **own, **named})
-        fields: dict[str, FieldValue] = {"count": 1}
+        fields: dict[str, FieldValue] = {"count": count}
         if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= 1.7e308:
             fields["value"] = float(value)
         elif value is not None:
             text = text or str(value)
         if text:
             fields["text"] = text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 1] + "…"
-        return encode(Metric(series, fields, self._free_time(series.prefix, time_ns)))
+        return encode(Metric(series, fields, time_ns if exact else self._free_time(series.prefix, time_ns)))
 
     def _free_time(self, prefix: str, time_ns: int) -> int:
         asked = time_ns

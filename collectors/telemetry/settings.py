@@ -28,7 +28,41 @@ MAX_SERIES = Setting(
     "most_series", int, 50_000, "Series that are remembered; the one unseen for the longest goes first.", low=2
 )
 MAX_TOPICS = Setting(
-    "most_topics", int, 100, "Topics of refused messages that are told apart, and unknown devices, too.", low=0
+    "most_topics", int, 500, "Topics of refused messages that are told apart, and unknown devices, too.", low=0
+)
+MACHINES = Setting(
+    "machines",
+    str,
+    "",
+    "Devices that may write the measurements of machines over MQTT, such as cpu and mem, separated by commas, with * "
+    "and ?: Pis that publish all that they collect.",
+)
+RETENTION = Setting(
+    "retention_days",
+    float,
+    0.0,
+    "How old a time in a message may be: as long as the bucket keeps points; 0 for ever.",
+    low=0,
+    high=36_500,
+)
+NEW_FIELDS = Setting(
+    "new_fields", int, 200, "New names of fields that a device may bring in a day over MQTT.", low=1, high=1_000_000
+)
+NEW_SERIES = Setting(
+    "new_series", int, 200, "New series that a device may bring in a day over MQTT.", low=1, high=1_000_000
+)
+ALL_NEW_FIELDS = Setting(
+    "all_new_fields", int, 5_000, "New names of fields that all devices may bring in a day.", low=1, high=1_000_000
+)
+ALL_NEW_SERIES = Setting(
+    "all_new_series", int, 20_000, "New series that all devices may bring in a day.", low=1, high=10_000_000
+)
+GATEWAY_STATE: Setting[str | None] = Setting(
+    "gateway_state",
+    str,
+    None,
+    "SQLite file with known names and with messages that may come again; by default gateway.db next to the state of "
+    "devices, and `none` for memory alone.",
 )
 MAX_LINE_BYTES = Setting(
     "most_line_bytes", int, 4 * 1024 * 1024, "The longest line that is taken; longer ones are refused.", low=1024
@@ -46,6 +80,13 @@ SETTINGS: tuple[Setting[Any], ...] = (
     AHEAD,
     MAX_SERIES,
     MAX_TOPICS,
+    MACHINES,
+    RETENTION,
+    NEW_FIELDS,
+    NEW_SERIES,
+    ALL_NEW_FIELDS,
+    ALL_NEW_SERIES,
+    GATEWAY_STATE,
     MAX_LINE_BYTES,
     HOST,
     SITE,

@@ -77,9 +77,15 @@ class Heard:
 
 
 class Gateway:
-    """Telegraf as the gateway; every test has measurements and devices of its own in the session's InfluxDB."""
+    """Telegraf as the gateway; every test has measurements and devices of its own in the session's InfluxDB.
 
-    def __init__(self, telegraf: Path, broker: Mosquitto, influxdb: InfluxDB, folder: Path, flush: str) -> None:
+    Args:
+        write_url: address that Telegraf writes to, if that is not InfluxDB itself.
+    """
+
+    def __init__(
+        self, telegraf: Path, broker: Mosquitto, influxdb: InfluxDB, folder: Path, flush: str, *, write_url: str = ""
+    ) -> None:
         self._influxdb = influxdb
         self._folder = folder
         self._broker = broker
@@ -91,7 +97,7 @@ class Gateway:
         ]
         (folder / "sensetig.toml").write_text("", encoding="utf-8")
         self._environment = {
-            "SENSETIG_INFLUXDB_URL": influxdb.url,
+            "SENSETIG_INFLUXDB_URL": write_url or influxdb.url,
             "SENSETIG_TELEGRAF_TOKEN": influxdb.write_token,
             "SENSETIG_FLUSH_INTERVAL": flush,
             "SENSETIG_PYTHON": sys.executable,

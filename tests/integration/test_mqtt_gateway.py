@@ -178,6 +178,33 @@ def test_who_gives_no_name_or_a_wrong_password_is_refused(broker: Mosquitto, pas
     assert told[0] == "Not authorized"
 
 
+def test_no_other_user_takes_over_the_session_of_telegraf(broker: Mosquitto, hub: Gateway) -> None:
+    """Its queue would be deleted with it: the client id of every client is its user's name."""
+    connections = hub.log.count("Connected [")
+    with client(broker, "plug", client_id="telegraf") as plug, client(broker, "hall", client_id="sensetig-telegraf"):
+        publish(plug, "sensetig/plug/telemetry/taken_over", '{"n": 1}')
+        _awaited(hub, "taken_over", "device = 'plug'", 1)
+    assert hub.log.count("Connected [") == connections
+
+
+def test_a_second_client_of_a_user_takes_the_place_of_the_first(broker: Mosquitto) -> None:
+    with client(broker, "cellar", client_id="one") as first:
+        gone: list[str] = []
+        first.on_disconnect = lambda _client, _data, _flags, reason, _properties: gone.append(str(reason))
+        with client(broker, "cellar", client_id="two"):
+            until(lambda: bool(gone), 20)
+    assert gone
+
+
+def test_the_age_of_the_oldest_unconfirmed_message_is_a_metric(broker: Mosquitto, hub: Gateway) -> None:
+    with client(broker, "hall") as hall:
+        publish(hall, "sensetig/hall/telemetry/confirmed", '{"n": 1}')
+        _awaited(hub, "confirmed", "device = 'hall'", 1)
+        rows = _awaited(hub, "mqtt_gateway", "time > 0", 2)
+    assert all(0 <= row["unconfirmed_seconds"] < 30 for row in rows)
+    assert all(row["unconfirmed_messages"] >= 0 for row in rows)
+
+
 def test_devices_of_the_network_come_in_over_tls_alone(tmp_path: Path) -> None:
     openssl = shutil.which("openssl")
     if openssl is None:

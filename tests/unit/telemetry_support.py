@@ -8,11 +8,14 @@ from typing import Any
 from collectors.core.line_protocol import FieldValue, Metric
 from collectors.core.line_protocol_parser import decode
 from collectors.core.measurements import ENVIRONMENT
+from collectors.messaging.parsers.vocabulary import vocabulary
 from collectors.sensehat import COLOUR
+from collectors.telemetry.allowance import Allowance, Bounds
 from collectors.telemetry.calibration import Curve
 from collectors.telemetry.limits import LimitTable
 from collectors.telemetry.lines import is_plain
-from collectors.telemetry.pipeline import Pipeline
+from collectors.telemetry.pipeline import Gateway, Pipeline
+from collectors.telemetry.redelivery import Redelivery
 from collectors.telemetry.rejections import Rejections
 
 NOW = 1_781_600_000_000_000_000
@@ -68,6 +71,7 @@ class Stage:
         names: Sequence[str] = ("environment",),
         max_series: int = 1000,
         max_names: int = 100,
+        bounds: Bounds | None = None,
     ) -> None:
         self.now = NOW
         self.calibrations = Calibrations(curves)
@@ -86,7 +90,14 @@ class Stage:
             max_series=max_series,
             clock_ns=lambda: self.now,
             complain=self.said.append,
-            kinds=lambda name: {"red": int, "level": float} if name == "colour" else {},
+            open_gateway=lambda: Gateway(
+                is_machine=lambda device: device.startswith("pi-"),
+                redelivery=Redelivery(),
+                allowance=Allowance(bounds or Bounds(), vocabulary().kinds),
+                flush=lambda: None,
+                close=lambda: None,
+                retention_ns=30 * 86400 * SECOND,
+            ),
         )
 
     def run(self, *lines: str, plain: bool | None = None) -> list[str]:

@@ -44,7 +44,9 @@ def environment(time_ns: int = NOW, tags: dict[str, str] | None = None, **fields
 def test_a_json_object_becomes_a_metric_of_the_topics_measurement_and_device() -> None:
     content = {"temperature_raw_celsius": 21, "ok": True, "note": "dry", "tags": {"sensor": "bme280", "site": "north"}}
     assert metrics(read(ENVIRONMENT, content)) == [
-        environment(tags={"sensor": "bme280", "site": "north"}, temperature_raw_celsius=21.0, ok=True, note="dry")
+        environment(
+            tags={"sensor": "bme280", "site": "north"}, temperature_raw_celsius=21.0, ok_bool=True, note_text="dry"
+        )
     ]
 
 
@@ -82,12 +84,12 @@ def test_a_second_element_without_a_time_is_rejected() -> None:
     assert reasons(found) == ["no_time"]
 
 
-def test_lines_keep_their_types_times_and_tags() -> None:
+def test_lines_keep_their_times_and_tags_and_their_integers_are_floats() -> None:
     text = "# comment\nenvironment,sensor=a t=1i,u=2 7\r\n\nenvironment,sensor=b,device=hall,host=hall u=3\n"
     for topic in (TELEMETRY, ENVIRONMENT):
         assert metrics(read(topic, text)) == [
-            environment(7, {"sensor": "a"}, t=1, u=2.0),
-            environment(tags={"sensor": "b", "host": "hall"}, u=3.0),
+            environment(7, {"sensor": "a"}, t=1.0, u=2.0),
+            environment(tags={"sensor": "b"}, u=3.0),
         ]
 
 
@@ -121,8 +123,15 @@ def test_data_of_another_device_is_rejected(content: Any) -> None:
         (1_795_255_200_123, 1_795_255_200_123_000_000),
         (1_795_255_200_123_456, 1_795_255_200_123_456_000),
         (1_795_255_200_123_456_789, 1_795_255_200_123_456_789),
+        ("1795255200123", 1_795_255_200_123_000_000),
+        ("1795255200.25", 1_795_255_200_250_000_000),
         (0, 0),
+        ("5", 5_000_000_000),
         (None, NOW),
+        # A local time without its zone: the time of arrival.
+        ("2026-11-21T10:00:00", NOW),
+        ("2026-11-30 08:19:29", NOW),
+        ("2026-11-30 08:19:29.123456", NOW),
     ],
 )
 def test_the_unit_of_a_time_follows_from_its_format_and_size(time: Any, nanoseconds: int) -> None:
@@ -131,7 +140,7 @@ def test_the_unit_of_a_time_follows_from_its_format_and_size(time: Any, nanoseco
 
 @pytest.mark.parametrize(
     "time",
-    ["2026-11-21T10:00:00", "2026-13-21T10:00:00Z", "2026-11-21T10:00:60Z", "", "5", True, [], {}, 10**19, -1e300],
+    ["2026-13-21T10:00:00", "2026-13-21T10:00:00Z", "2026-11-21T10:00:60Z", "", "N/A", True, [], {}, 10**19, -1e300],
 )
 def test_an_unreadable_time_rejects_its_metric(time: Any) -> None:
     assert reasons(read(ENVIRONMENT, {"a": 1, "time": time})) == ["unreadable_time"]

@@ -424,13 +424,13 @@ def _message(topic: str, payload: bytes) -> str:
     return f'mqtt_message,host=hub,site=home,topic={topic} value="{base64.b64encode(payload).decode()}" {NOW}'
 
 
-def test_a_message_goes_the_way_of_a_line_with_the_gateway_s_tags() -> None:
+def test_a_message_goes_the_way_of_a_line_with_its_device_as_its_host() -> None:
     stage = Stage(curves={"hall": (offset(1.0),)})
     out = stage.metrics(_message("sensetig/hall/telemetry/environment", b'{"temperature_raw_celsius": 21}'))
     assert [dict(metric.fields) for metric in out] == [
         {"temperature_raw_celsius": 21.0, "temperature_calibrated_celsius": 22.0}
     ]
-    assert dict(out[0].series.tags) == {"device": "hall", "host": "hub", "site": "home"}
+    assert dict(out[0].series.tags) == {"device": "hall", "host": "hall", "site": "home"}
     assert out[0].time_ns == NOW
 
 

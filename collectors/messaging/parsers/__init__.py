@@ -30,8 +30,16 @@ _MAX_TOPIC = 256
 
 _Reader = Callable[[Message, str], None]
 
+IsMachine = Callable[[str], bool]
 
-def read_message(topic: str, payload: bytes, received_ns: int, bounds: Bounds = BOUNDS) -> list[Metric | Rejection]:
+
+def _no_machine(_device: str) -> bool:
+    return False
+
+
+def read_message(
+    topic: str, payload: bytes, received_ns: int, bounds: Bounds = BOUNDS, *, is_machine: IsMachine = _no_machine
+) -> list[Metric | Rejection]:
     """Parse a message.
 
     Args:
@@ -39,6 +47,7 @@ def read_message(topic: str, payload: bytes, received_ns: int, bounds: Bounds = 
         payload: its payload.
         received_ns: nanoseconds since 1970 when it arrived: the time of metrics without one.
         bounds: limits of a message.
+        is_machine: whether a device may write the measurements of machines.
 
     Returns:
         The metrics, and a rejection for each part that is not one.
@@ -54,7 +63,7 @@ def read_message(topic: str, payload: bytes, received_ns: int, bounds: Bounds = 
     device, reader = found
     if not is_device(device):
         return [Rejection(topic[:_MAX_TOPIC], "", "bad_device", f"{device[:80]!r} is not a valid device name")]
-    message = Message(topic[:_MAX_TOPIC], device, received_ns, bounds)
+    message = Message(topic[:_MAX_TOPIC], device, received_ns, bounds, machine=is_machine(device))
     try:
         reader(message, _text(payload, bounds))
     except PayloadError as error:
@@ -62,14 +71,22 @@ def read_message(topic: str, payload: bytes, received_ns: int, bounds: Bounds = 
     return message.outcomes
 
 
-def read_encoded(topic: str, value: str, received_ns: int, bounds: Bounds = BOUNDS) -> list[Metric | Rejection]:
+def read_encoded(
+    topic: str, value: str, received_ns: int, bounds: Bounds = BOUNDS, *, is_machine: IsMachine = _no_machine
+) -> list[Metric | Rejection]:
     """Parse a message whose payload is in base64, as Telegraf passes on binary payloads."""
+    if len(value) > bounds.payload_bytes * 4 // 3 + 4:
+        size = len(value) * 3 // 4
+        text = f"the payload has some {size} bytes; the maximum is {bounds.payload_bytes}"
+        found = _route(topic)
+        known = found[0] if found is not None and is_device(found[0]) else ""
+        return [Rejection(topic[:_MAX_TOPIC], known, "too_large", text)]
     try:
         payload = binascii.a2b_base64(value, strict_mode=True)
     except ValueError as error:
         text = f"the payload is not base64 ({error}); see data_type in telegraf/hub/gateway.conf"
         return [Rejection(topic[:_MAX_TOPIC], "", "not_base64", text)]
-    return read_message(topic, payload, received_ns, bounds)
+    return read_message(topic, payload, received_ns, bounds, is_machine=is_machine)
 
 
 def _text(payload: bytes, bounds: Bounds) -> str:
@@ -97,7 +114,7 @@ def _route(topic: str) -> tuple[str, _Reader] | None:
             return device, native.read_status
         case ["zigbee2mqtt", device, "availability"] if device != "bridge":
             return device, native.read_status
-        case ["tele", device, "SENSOR"]:
+        case ["tele", device, "SENSOR"] | ["tele", device, _, "SENSOR"]:
             return device, tasmota.read_sensor
         case ["tele", device, "STATE"]:
             return device, tasmota.read_state

@@ -4,49 +4,88 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from collectors.messaging.parsers.results import PayloadError
 
 #: Longer integers exceed 64 bits in any case; Python converts no more than 4300 digits.
 _MAX_DIGITS = 20
 _LITERALS = ("true", "false", "null", "NaN", "Infinity", "-Infinity")
+#: A string, to pass over it, or the word that a printf has in the place of a number.
+_NOT_FINITE = re.compile(
+    r'"(?:[^"\\]++|\\.?)*+"?'
+    r"|(?<![\w.+-])[-+]?(?P<word>nan(?:\([^()\"]{0,32}+\))?|inf(?:inity)?|ovf|1\.#(?:INF|IND|[QS]?NAN))(?![\w.(])",
+    re.ASCII | re.IGNORECASE | re.DOTALL,
+)
 _TRUNCATED_NUMBER = re.compile(r"(?:-|\.|[eE][-+]?)\Z")
+
+if TYPE_CHECKING:
+    from collectors.messaging.parsers.message import Message
 
 #: A value in an object. A list cannot be a field, and is rejected where it would become one.
 Value = float | bool | str | list[object] | None
 
 
 class Object(dict[str, object]):
-    """A JSON object, and a key that is duplicated in it, if there is one."""
+    """A JSON object, without the keys that it has twice with different values; these are in :attr:`repeated`."""
 
-    duplicate: str | None = None
+    repeated: Mapping[str, list[object]] = MappingProxyType({})
 
 
 def read_json(text: str) -> object:
-    """Parse JSON into Object, list, str, bool, None, int or float. Accepts NaN and Infinity, which some devices send.
+    """Parse JSON into Object, list, str, bool, None, int or float.
+
+    Accepts NaN and Infinity, and the words that C, Arduino and MicroPython print for such numbers.
 
     Raises:
         PayloadError: the text is not JSON, is truncated, or is nested too deeply.
     """
     try:
-        return _DECODER.decode(text)
+        try:
+            return _DECODER.decode(text)
+        except json.JSONDecodeError:
+            spelled = _NOT_FINITE.sub(_as_json, text)
+            if spelled == text:
+                raise
+            return _DECODER.decode(spelled)
     except json.JSONDecodeError as error:
-        if _is_truncated(text, error):
+        if _is_truncated(error.doc, error):
             sentence = f"the JSON is truncated after {len(text)} characters"
             raise PayloadError("truncated_json", sentence) from None
-        where = f"at character {error.pos + 1} of {len(text)}"
+        where = f"at character {error.pos + 1} of {len(error.doc)}"
         raise PayloadError("not_json", f"the payload is not JSON: {error.msg} {where}") from None
     except RecursionError:
         raise PayloadError("too_deep", "the JSON is nested too deeply to be read") from None
 
 
+def _as_json(found: re.Match[str]) -> str:
+    """A number that is none, as Python's JSON spells it; a string as it is."""
+    text = found[0]
+    if text.startswith('"'):
+        return text
+    word = found["word"].lower()
+    if word.startswith("nan") or ("#" in word and not word.endswith("inf")):
+        return "NaN"
+    return "-Infinity" if text.startswith("-") else "Infinity"
+
+
 def _object(pairs: list[tuple[str, object]]) -> Object:
     found = Object(pairs)
     if len(found) != len(pairs):
-        seen: set[str] = set()
-        found.duplicate = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        values: dict[str, list[object]] = {}
+        for key, value in pairs:
+            values.setdefault(key, []).append(value)
+        repeated = {key: each for key, each in values.items() if any(not _is_same(each[0], one) for one in each[1:])}
+        for key in repeated:
+            del found[key]
+        found.repeated = repeated
     return found
+
+
+def _is_same(one: object, other: object) -> bool:
+    return type(one) is type(other) and one == other and not isinstance(one, (dict, list))
 
 
 def _whole(digits: str) -> float:
@@ -67,24 +106,27 @@ def _is_truncated(text: str, error: json.JSONDecodeError) -> bool:
     )
 
 
-def flatten(found: Object, depth: int) -> Iterator[tuple[str, Value]]:
+def flatten(message: Message, found: Object, depth: int | None = None, prefix: str = "") -> Iterator[tuple[str, Value]]:
     """Each value with its name; values of nested objects have names joined with ``_``. Numbers become floats.
 
-    Raises:
-        PayloadError: the object is nested beyond *depth*, or a key is duplicated.
+    A value beyond the bound of nesting, with too long a name or with a duplicated key is rejected alone.
     """
-    if found.duplicate is not None:
-        raise PayloadError("duplicate_key", f"the key {found.duplicate[:80]!r} is duplicated in one object")
+    depth = message.bounds.depth if depth is None else depth
+    for key in found.repeated:
+        message.reject("duplicate_key", f"the key {prefix}{key[:80]} has several values in one object")
     for key, value in found.items():
-        if isinstance(value, Object):
+        kind = type(value)
+        if kind is float or kind is str or kind is bool or value is None or kind is list:
+            yield prefix + key, value  # type: ignore[misc]  # the decoder makes no other types
+        elif isinstance(value, Object):
             if depth <= 0:
-                raise PayloadError("too_deep", f"the object {key[:80]!r} is nested too deeply")
-            for inner, each in flatten(value, depth - 1):
-                yield f"{key}_{inner}", each
-        elif value is None or isinstance(value, (bool, str, list)):
-            yield key, value
+                message.reject("too_deep", f"the object {prefix}{key[:80]} is nested too deeply")
+            elif len(prefix) + len(key) >= message.bounds.name:
+                message.reject("bad_name", f"the name {(prefix + key)[:80]!r}… is too long")
+            else:
+                yield from flatten(message, value, depth - 1, f"{prefix}{key}_")
         else:
-            yield key, number(value)
+            yield prefix + key, number(value)
 
 
 def number(value: object) -> float:

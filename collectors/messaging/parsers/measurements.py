@@ -41,4 +41,13 @@ MQTT_RECEIPT = Measurement(
     (),
     (Field("received", int, "", "Always 1, so that their sum is the number of messages.", 1, 1),),
 )
-MEASUREMENTS = (DEVICE_STATUS, ENERGY, MQTT_RECEIPT)
+MQTT_GATEWAY = Measurement(
+    "mqtt_gateway",
+    "Messages that the gateway has not acknowledged to the broker yet, since their points are not written.",
+    (),
+    (
+        Field("unconfirmed_messages", int, "", "Messages that are not acknowledged.", 0),
+        Field("unconfirmed_seconds", float, "seconds", "Age of the oldest of them.", 0),
+    ),
+)
+MEASUREMENTS = (DEVICE_STATUS, ENERGY, MQTT_GATEWAY, MQTT_RECEIPT)

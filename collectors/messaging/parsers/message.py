@@ -16,16 +16,12 @@ from collectors.core.line_protocol import (
     clean_string,
 )
 from collectors.messaging.parsers.results import Bounds, PayloadError, Rejection
+from collectors.messaging.parsers.vocabulary import HUB_MEASUREMENTS, field_name, is_open, vocabulary
 
 #: Valid measurement names need no escaping in line protocol, queries and topics.
 _MEASUREMENT = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,63}", re.ASCII)
 #: Valid device names are one level of a topic and a tag, unchanged.
 _DEVICE = re.compile(r"(?! )[^\x00-\x1f\x7f/+#\\\"'$\ud800-\udfff\ufeff]{1,64}(?<! )")
-
-#: Measurements that only the hub writes; from a device they could be forged.
-RESERVED_MEASUREMENTS = frozenset(
-    ("device_state", "device_status", "mqtt_message", "mqtt_receipt", "telemetry_rejected")
-)
 
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 
@@ -43,29 +39,51 @@ class Message:
         device: its device, which every metric has as the tag ``device``.
         received_ns: when it arrived: the time of metrics without one.
         bounds: limits of a message.
+        machine: whether the device may write the measurements of machines.
     """
 
-    def __init__(self, topic: str, device: str, received_ns: int, bounds: Bounds) -> None:
+    def __init__(self, topic: str, device: str, received_ns: int, bounds: Bounds, *, machine: bool = False) -> None:
         self.topic = topic
         self.device = device
         self.received_ns = received_ns
         self.bounds = bounds
-        self.outcomes: list[Metric | Rejection] = []
+        self._machine = machine
+        self._outcomes: list[Metric | Rejection] = []
         self._at_arrival: set[Series] = set()
+        self._more: dict[str, tuple[str, int]] = {}
+        #: Parts that were rejected.
+        self.rejected = 0
+
+    @property
+    def outcomes(self) -> list[Metric | Rejection]:
+        """The metrics and the rejections, in the order of the message; rejections beyond the bound at the end."""
+        added = [Rejection(self.topic, self.device, key, text, count) for key, (text, count) in self._more.items()]
+        return self._outcomes + added
 
     def reject(self, reason: str, text: str) -> None:
         """Add a rejection of a part of the message."""
-        self.outcomes.append(Rejection(self.topic, self.device, reason, text))
+        self.rejected += 1
+        if self.rejected <= self.bounds.rejections:
+            self._outcomes.append(Rejection(self.topic, self.device, reason, text))
+        else:
+            first, count = self._more.get(reason, (text, 0))
+            self._more[reason] = first, count + 1
 
     def check_measurement(self, name: str) -> None:
-        """Raises PayloadError for a name that is not valid or reserved for the hub."""
+        """Raises PayloadError for a name that is not valid or reserved."""
         if not _MEASUREMENT.fullmatch(name):
             raise PayloadError(
                 "bad_name",
                 f"{name[:80]!r} is not a valid measurement name: a letter, then up to 63 letters, digits and _ . : -",
             )
-        if name in RESERVED_MEASUREMENTS:
+        if name in HUB_MEASUREMENTS:
             raise PayloadError("reserved_measurement", f"the measurement {name} is reserved for the hub")
+        if not self._machine and vocabulary().is_machines(name):
+            raise PayloadError(
+                "reserved_measurement",
+                f"the measurement {name} is reserved for machines; choose another name, or add {self.device[:64]!r} to "
+                "the setting machines if it is a Pi that publishes all that it collects",
+            )
 
     def add(
         self,
@@ -79,20 +97,29 @@ class Message:
         Raises:
             PayloadError: the metric has no valid field.
         """
+        before = self.rejected
         given = list(fields)
         if len(given) > self.bounds.fields:
             raise PayloadError(
                 "too_many", f"{measurement} has {len(given)} fields; the maximum is {self.bounds.fields}"
             )
+        names = vocabulary()
+        kinds = names.kinds(measurement)
         kept: dict[str, FieldValue] = {}
         for key, value in given:
-            if value is not None:
+            # The common case: a number whose name is one already.
+            if type(value) is float and value - value == 0.0 and key not in kept and kinds.get(key) is float:
+                kept[key] = value
+            elif value is not None:
                 try:
-                    kept[self._checked_name(key, kept)] = _checked(key, value)
+                    name, checked = self._checked(measurement, key, value, kinds)
+                    if name in kept or name in (tags or ()):
+                        raise PayloadError("duplicate_key", f"two keys would become {name[:80]!r}")
+                    kept[name] = checked
                 except PayloadError as error:
                     self.reject(error.reason, error.text)
         if not kept:
-            if not given:
+            if not given and self.rejected == before:
                 raise PayloadError("no_fields", f"the message has no field for {measurement}")
             return
         try:
@@ -106,16 +133,31 @@ class Message:
                     f"a second {measurement} without a time would replace the first; give each one a time",
                 )
             self._at_arrival.add(series)
-        self.outcomes.append(Metric(series, kept, self.received_ns if time_ns is None else time_ns))
+        self._outcomes.append(Metric(series, kept, self.received_ns if time_ns is None else time_ns))
 
-    @staticmethod
-    def _checked_name(key: str, kept: Mapping[str, FieldValue]) -> str:
+    def _checked(self, measurement: str, key: str, value: object, kinds: Mapping[str, type]) -> tuple[str, FieldValue]:
+        """The name and the value of a field as InfluxDB can store them. Raises PayloadError."""
+        if len(key) > self.bounds.name:
+            raise PayloadError("bad_name", f"the field name {key[:40]!r} has more than {self.bounds.name} characters")
         name = clean_name(key)
-        if not name.strip() or name.startswith("_") or name in RESERVED_FIELDS or len(name) > 256:
+        if not name.strip() or name.startswith("_") or name in RESERVED_FIELDS:
             raise PayloadError("bad_name", f"{key[:80]!r} is not a valid field name")
-        if name in kept:
-            raise PayloadError("duplicate_key", f"two keys would become the field {name[:80]!r}")
-        return name
+        if isinstance(value, list) and is_open(measurement):
+            raise PayloadError("list_value", f"{measurement} {key[:80]} is a list, which cannot be a field")
+        checked = _checked(key, value)
+        kind = type(checked)
+        wanted = kinds.get(name)
+        if wanted is int and type(checked) is float and checked.is_integer() and abs(checked) < 2**63:
+            return name, int(checked)
+        if wanted is kind:
+            return name, checked
+        if wanted is None:
+            return field_name(name, kind, vocabulary().tags(measurement)), checked
+        if is_open(measurement):
+            return field_name(name, kind, frozenset((name,))), checked
+        raise PayloadError(
+            "wrong_type", f"{measurement} {key[:80]} is {str(value)[:80]!r}; it must be of the kind {wanted.__name__}"
+        )
 
 
 @lru_cache(maxsize=1024)
@@ -124,19 +166,19 @@ def _series(measurement: str, tags: tuple[tuple[str, str], ...]) -> Series:
     return Series(measurement, dict(tags))
 
 
-def _checked(key: str, value: object) -> FieldValue:
-    """The value of a field as InfluxDB can store it. Raises PayloadError."""
+def _checked(key: str, value: object) -> bool | float | str:
+    """The value of a field as InfluxDB can store it; every number is a float. Raises PayloadError."""
     if isinstance(value, bool):
         return value
     if isinstance(value, str):
         spelled = clean_string(value)
-        if len(spelled.encode()) > MAX_STRING_BYTES:
+        if len(spelled) > MAX_STRING_BYTES or len(spelled.encode()) > MAX_STRING_BYTES:
             raise PayloadError("too_large", f"the text of {key[:80]!r} has more than {MAX_STRING_BYTES} bytes")
         return spelled
     if isinstance(value, int):
         if not _INT64_MIN <= value <= _INT64_MAX:
             raise PayloadError("not_finite", f"{key[:80]!r} is an integer of more than 64 bits")
-        return value
+        return float(value)
     if not isinstance(value, float):
         raise PayloadError("wrong_type", f"{key[:80]!r} is a list; a field is a number, a string, true or false")
     if value - value != 0.0:

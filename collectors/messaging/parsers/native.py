@@ -10,9 +10,16 @@ from collectors.messaging.parsers.json_values import Object, flatten, read_json
 from collectors.messaging.parsers.message import Message
 from collectors.messaging.parsers.results import PayloadError
 from collectors.messaging.parsers.timestamps import read_time
+from collectors.messaging.parsers.vocabulary import vocabulary
 
 #: Tags of a metric; each one multiplies the number of series.
 _MAX_TAGS = 32
+
+#: Characters of the value of a tag.
+_MAX_TAG_VALUE = 256
+
+#: Keys that identify a metric: with two values of one of them it cannot be placed.
+_IDENTITY = frozenset(("measurement", "time", "tags", "fields", "device", "host", "site", "sensor"))
 
 
 def read_telemetry(message: Message, text: str, measurement: str | None) -> None:
@@ -51,19 +58,22 @@ def _check_count(message: Message, count: int) -> None:
 def _read_element(message: Message, element: object, measurement: str | None) -> None:
     if not isinstance(element, Object):
         raise PayloadError("wrong_type", f"a metric must be a JSON object; this is {str(element)[:80]!r}")
-    if element.duplicate is not None:
-        raise PayloadError("duplicate_key", f"the key {element.duplicate[:80]!r} is duplicated in one object")
+    for key in _IDENTITY & element.repeated.keys():
+        raise PayloadError("duplicate_key", f"the key {key} has several values in one object")
     body = Object(element)
+    body.repeated = element.repeated
     name = body.pop("measurement", None)
     time = body.pop("time", None)
-    # Tags are in `tags`; the three common ones may also be among the fields.
+    # Tags are in `tags`; the common ones may also be among the fields.
     labels = {key: body.pop(key) for key in ("device", "host", "site") if key in body}
+    if isinstance(body.get("sensor"), str):
+        labels["sensor"] = body.pop("sensor")
     inner = body.pop("tags", None)
     if inner is not None:
         if not isinstance(inner, Object):
             raise PayloadError("wrong_type", "`tags` is not a JSON object")
-        if inner.duplicate is not None:
-            raise PayloadError("duplicate_key", f"the tag {inner.duplicate[:80]!r} comes twice")
+        for key in inner.repeated:
+            raise PayloadError("duplicate_key", f"the tag {key[:80]!r} has several values")
         labels |= inner
     tags: dict[str, str] = {}
     for key, value in labels.items():
@@ -74,16 +84,21 @@ def _read_element(message: Message, element: object, measurement: str | None) ->
         tags[key] = value
     fields = body.pop("fields", None)
     if isinstance(fields, Object):
-        values = [*flatten(fields, message.bounds.depth)]
+        values = [*flatten(message, fields)]
     elif fields is None:
         values = []
     else:
         raise PayloadError("wrong_type", "`fields` is not a JSON object")
-    values += flatten(body, message.bounds.depth)
+    named = _measurement(message, name, measurement)
+    labelled = _check_tags(message, named, tags)
+    rejected = message.rejected
+    values += flatten(message, body)
+    if not values and message.rejected > rejected:
+        return
     message.add(
-        _measurement(message, name, measurement),
+        named,
         values,
-        _check_tags(message, tags),
+        labelled,
         None if time is None else read_time(time),
     )
 
@@ -102,8 +117,11 @@ def _measurement(message: Message, named: object, of_topic: str | None) -> str:
     return named
 
 
-def _check_tags(message: Message, tags: Mapping[str, str]) -> dict[str, str]:
-    """The tags without ``device``, which comes from the topic. Raises PayloadError for data of another device."""
+def _check_tags(message: Message, measurement: str, tags: Mapping[str, str]) -> dict[str, str]:
+    """The tags without ``device`` and ``host``, which come from the topic.
+
+    Raises PayloadError for data of another device, and for a tag that is no tag in the bundle.
+    """
     kept = dict(tags)
     for key in ("device", "host"):
         if kept.get(key, message.device) != message.device:
@@ -112,13 +130,16 @@ def _check_tags(message: Message, tags: Mapping[str, str]) -> dict[str, str]:
                 f"{message.device!r} sends data of another device: the tag {key} is {kept[key][:80]!r}",
             )
     kept.pop("device", None)
+    kept.pop("host", None)
     if len(kept) > _MAX_TAGS:
         raise PayloadError("too_many", f"the metric has {len(kept)} tags; the maximum is {_MAX_TAGS}")
     for key, value in kept.items():
-        if not key or key.startswith("_") or len(key) > 256 or len(value) > 1024:
+        if not key or key.startswith("_") or len(key) > message.bounds.name or len(value) > _MAX_TAG_VALUE:
             raise PayloadError(
                 "bad_name", f"{key[:80]!r} is not a valid tag: its name or value is empty, reserved or too long"
             )
+        if key == "topic" or key in vocabulary().kinds(measurement):
+            raise PayloadError("reserved_name", f"{key} is no tag of {measurement}; give it another name")
     return kept
 
 
@@ -142,10 +163,11 @@ def _read_lines(message: Message, text: str, measurement: str | None) -> None:
 
 def _read_line(message: Message, line: str, measurement: str | None) -> None:
     metric = decode(line)
+    named = _measurement(message, metric.series.measurement, measurement)
     message.add(
-        _measurement(message, metric.series.measurement, measurement),
+        named,
         metric.fields.items(),
-        _check_tags(message, metric.series.tags),
+        _check_tags(message, named, metric.series.tags),
         None if metric.time_ns is None else _in_range(metric.time_ns),
     )
 
@@ -163,8 +185,12 @@ def read_status(message: Message, text: str) -> None:
         add_status(message, text)
         return
     document = read_json(text)
-    if not isinstance(document, Object) or document.duplicate is not None:
-        raise PayloadError("duplicate_key", "a key comes twice in the status")
+    if not isinstance(document, Object):
+        raise PayloadError("bad_status", f"the status is {str(document)[:80]!r}; it must be online or offline")
+    for key in document.repeated:
+        message.reject("duplicate_key", f"the key {key[:80]!r} has several values in the status")
+    if {"status", "state"} & document.repeated.keys():
+        return
     # zigbee2mqtt has `state` where this scheme has `status`.
     status = document.get("status", document.get("state"))
     if not isinstance(status, str):

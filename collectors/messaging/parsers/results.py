@@ -13,12 +13,14 @@ class Rejection(NamedTuple):
         device: the device in the topic; empty if unknown.
         reason: a key of :data:`REASONS`.
         text: the fault in one sentence.
+        parts: the number of parts that it reports.
     """
 
     topic: str
     device: str
     reason: str
     text: str
+    parts: int = 1
 
 
 class Bounds(NamedTuple):
@@ -29,12 +31,16 @@ class Bounds(NamedTuple):
         metrics: metrics of a batch.
         fields: fields of a metric.
         depth: objects within objects.
+        rejections: rejections of one message that are listed; further ones are added up by their reason.
+        name: characters of the name of a field.
     """
 
     payload_bytes: int = 256 * 1024
     metrics: int = 5000
     fields: int = 256
     depth: int = 6
+    rejections: int = 32
+    name: int = 128
 
 
 #: Every reason with its meaning.
@@ -42,9 +48,10 @@ REASONS = {
     "bad_device": "the device name in the topic is not valid",
     "bad_name": "the name of a measurement, tag or field is not valid",
     "bad_status": "a status is neither online nor offline",
-    "duplicate_key": "a JSON object has a key twice, or two keys become one field",
+    "duplicate_key": "a JSON object has a key twice with different values, or two keys become one field",
     "empty": "the payload is empty",
     "foreign_device": "a device sends data of another device",
+    "list_value": "a maker sends a list where a field would be; nothing is wrong with the device",
     "no_fields": "the message has no field",
     "no_time": "two elements of a batch have no time, so that one would replace the other",
     "not_base64": "Telegraf did not encode the payload as this project configures it",
@@ -52,14 +59,16 @@ REASONS = {
     "not_json": "the payload begins like JSON and is not JSON",
     "not_line_protocol": "a line is not line protocol",
     "not_utf8": "the payload is not UTF-8",
-    "reserved_measurement": "the measurement is reserved for the hub",
+    "reserved_measurement": "the measurement is reserved for machines or for the hub",
+    "reserved_name": "a tag has the name of a field of the bundle, or one that only the hub gives",
+    "too_many_names": "a device brings more new fields or series than it may in a day",
     "too_deep": "objects are nested too deeply",
     "too_large": "the payload or a string in it is too large",
     "too_many": "a batch has too many metrics, or a metric too many fields",
     "truncated_json": "the JSON is truncated",
     "unknown_topic": "the topic belongs to no known scheme",
     "unknown_unit": "there is no conversion for a unit",
-    "unreadable_time": "a time is neither in RFC 3339 nor a number since 1970",
+    "unreadable_time": "a time is neither a date nor a number since 1970",
     "wrong_measurement": "the measurement of a line differs from that of its topic",
     "wrong_type": "a value has the wrong type",
 }

@@ -15,21 +15,30 @@ ENVIRONMENT_FIELDS = {
     "pressure": "pressure_hpa",
 }
 
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
-_NOT_FINITE = frozenset(("nan", "inf", "-inf"))
+_NUMBER = re.compile(r"[-+]?(?:\d++\.?\d*+|\.\d++)(?:[eE][-+]?\d++)?+", re.ASCII)
+_NOT_FINITE = frozenset(f"{sign}{word}" for sign in ("", "-", "+") for word in ("nan", "inf", "infinity"))
 
 
 def read_number(text: str) -> float:
     """The number in a plain text. Raises PayloadError."""
     if _NUMBER.fullmatch(text):
         return float(text)
-    if text.lower() in _NOT_FINITE:
-        raise PayloadError("not_finite", f"the sensor reports {text}, which cannot be stored")
+    _check_finite(text)
     raise PayloadError("wrong_type", f"the state of a sensor must be a number; this is {text[:80]!r}")
 
 
+def _check_finite(text: str) -> None:
+    if len(text) < 12 and text.lower() in _NOT_FINITE:
+        raise PayloadError("not_finite", f"the sensor reports {text}, which cannot be stored")
+
+
 def add_state(message: Message, measurement: str, text: str, tags: dict[str, str]) -> None:
-    """Add a plain state: a number becomes the field `value`, on and off become `on`, and any other text `text`."""
+    """Add a plain state: a number becomes the field `value`, on and off become `on`, and any other text `text`.
+
+    Raises:
+        PayloadError: it is a number that cannot be stored, or a text that is too long.
+    """
+    _check_finite(text)
     field: tuple[str, Value]
     if _NUMBER.fullmatch(text):
         field = ("value", float(text))

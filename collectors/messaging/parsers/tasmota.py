@@ -1,5 +1,7 @@
 """Tasmota: ``tele/<device>/SENSOR``, ``STATE``, ``LWT`` and ``INFO1``.
 
+A Zigbee bridge has ``tele/<device>/<address>/SENSOR``, too.
+
 Format: https://tasmota.github.io/docs/MQTT/ and the JSON of the firmware's drivers for sensors and meters.
 """
 
@@ -44,7 +46,13 @@ _TEMPERATURES = {"Temperature": "temperature_raw_celsius", "DewPoint": "dew_poin
 _CHIPS = frozenset(("ESP32",))
 _HPA = {"hPa": 1.0, "mmHg": 1.33322387415, "inHg": 33.86388640341}
 _POWER = re.compile(r"POWER\d*\Z")
+#: Words in the name of a temperature, without digits at their ends.
+_TEMPERATURE_WORDS = frozenset(("temperature", "temp", "tmp", "objtmp", "ambtmp", "dewpoint", "feelslike"))
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
+
+
+#: Longer names are rejected anyway.
+_MAX_NAME = 256
 
 
 def read_sensor(message: Message, text: str) -> None:
@@ -58,13 +66,23 @@ def read_sensor(message: Message, text: str) -> None:
             continue
         try:
             if not isinstance(value, Object):
-                loose += ((_name(name), _switch(each)) for name, each in _flat(message, Object({key: value})))
+                loose += (
+                    (_name(name), convert.any(name, _switch(each)))
+                    for name, each in flatten(message, Object({key: value}))
+                )
+            elif key == "ZbReceived":
+                for address, each in value.items():
+                    if isinstance(each, Object):
+                        each.pop("Device", None)
+                        _read_one(message, address, each, convert, time_ns, f"zigbee-{address.lower()}")
             elif key == "ENERGY":
                 _read_energy(message, value, time_ns)
             else:
                 _read_one(message, key, value, convert, time_ns)
         except PayloadError as error:
             message.reject(error.reason, f"{key[:80]}: {error.text}")
+    for key, several in document.repeated.items():
+        _read_repeated(message, key, several, convert, time_ns)
     if loose:
         message.add("tasmota", loose, None, time_ns)
     elif not message.outcomes and not any(isinstance(value, Object) for value in document.values()):
@@ -75,12 +93,16 @@ def read_state(message: Message, text: str) -> None:
     """Read the measured and switched values of ``STATE``. Raises PayloadError."""
     document = _object(text)
     fields: list[tuple[str, Value]] = []
-    for key, value in _flat(message, document):
+    for key, value in flatten(message, document):
         if key in _STATE:
-            fields.append((_STATE[key], None if value is None else number(value)))
+            try:
+                fields.append((_STATE[key], None if value is None else number(value)))
+            except PayloadError as error:
+                message.reject(error.reason, f"{key}: {error.text}")
         elif _POWER.match(key):
             fields.append((f"{key.lower()}_on", _switch(value)))
-    message.add("tasmota", fields, None, _time(document))
+    if fields or not message.rejected:
+        message.add("tasmota", fields, None, _time(document))
 
 
 def read_information(message: Message, text: str) -> None:
@@ -97,8 +119,6 @@ def _object(text: str) -> Object:
     document = read_json(text)
     if not isinstance(document, Object):
         raise PayloadError("wrong_type", f"Tasmota sends JSON objects; this is {str(document)[:80]!r}")
-    if document.duplicate is not None:
-        raise PayloadError("duplicate_key", f"the key {document.duplicate[:80]!r} is duplicated in one object")
     return document
 
 
@@ -113,16 +133,15 @@ def _time(document: Object) -> int | None:
         if isinstance(value, (int, float)):
             return read_time(value)
     text = document.get("Time")
-    return read_time(text) if isinstance(text, str) and re.search(r"T.*(?:Z|[+-]\d\d:?\d\d)\Z", text) else None
-
-
-def _flat(message: Message, found: Object) -> list[tuple[str, Value]]:
-    return [*flatten(found, message.bounds.depth)]
+    try:
+        return read_time(text) if isinstance(text, str) else None
+    except PayloadError:
+        return None
 
 
 def _name(key: str) -> str:
     """The field for a name of Tasmota: ``eCO2`` is ``e_co2``, ``CarbonDioxide`` is ``carbon_dioxide``."""
-    return _WORDS.sub("_", key).strip("_").lower()
+    return _WORDS.sub("_", key[:_MAX_NAME]).strip("_").lower()
 
 
 def _switch(value: Value) -> Value:
@@ -135,6 +154,18 @@ class _Units:
     def __init__(self, document: Object) -> None:
         self._temperature = document.get("TempUnit", "C")
         self._pressure = document.get("PressureUnit", "hPa")
+
+    def any(self, name: str, value: Value) -> Value:
+        """A value that is in Celsius from here on where its name is that of a temperature."""
+        if self._temperature == "C" or type(value) is not float:
+            return value
+        words = (word.rstrip("0123456789") for word in _name(name).replace("dew_point", "dewpoint").split("_"))
+        return self.celsius(value) if any(word in _TEMPERATURE_WORDS for word in words) else value
+
+    @property
+    def unit(self) -> list[tuple[str, Value]]:
+        """The unit of temperatures where it is not Celsius: another value may be one, under a name not known here."""
+        return [] if self._temperature == "C" else [("temp_unit", str(self._temperature)[:20])]
 
     def celsius(self, value: float) -> float:
         if self._temperature == "F":
@@ -152,15 +183,32 @@ class _Units:
         return value * factor
 
 
-def _read_one(message: Message, key: str, found: Object, units: _Units, time_ns: int | None) -> None:
+def _read_repeated(message: Message, key: str, several: list[object], units: _Units, time_ns: int | None) -> None:
+    """Add the sensors that have one key, each with another identity, such as thermometers without aliases."""
+    sensors = [each for each in several if isinstance(each, Object) and isinstance(each.get("Id"), str)]
+    if len({str(each["Id"]).lower() for each in sensors}) < len(several):
+        message.reject("duplicate_key", f"the key {key[:80]!r} has several values in one object")
+        return
+    for each in sensors:
+        try:
+            _read_one(message, key, each, units, time_ns)
+        except PayloadError as error:
+            message.reject(error.reason, f"{key[:80]}: {error.text}")
+
+
+def _read_one(
+    message: Message, key: str, found: Object, units: _Units, time_ns: int | None, sensor: str | None = None
+) -> None:
     """Add one sensor: quantities of `environment` go there, the others to `tasmota`, all with the tag `sensor`."""
-    values = dict(_flat(message, found))
-    sensor = key.lower()
+    values = dict(flatten(message, found))
     identity = values.pop("Id", None)
-    if isinstance(identity, str) and identity:
-        # DS18B20-1 and -2 may swap when a third is wired; the serial number of a chip does not change.
-        sensor = f"{sensor.partition('-')[0]}-{identity.lower()}"
-    tags = {"sensor": sensor[:64]}
+    if sensor is None:
+        sensor = key.lower()
+        if isinstance(identity, str) and identity:
+            # DS18B20-1 and -2 may swap when a third is wired; the serial number of a chip does not change. Only the
+            # drivers of these thermometers leave out the name.
+            sensor = f"{sensor.partition('-')[0] or 'ds18b20'}-{identity.lower()}"
+    tags = {"sensor": sensor[:64] or "unnamed"}
     environment: list[tuple[str, Value]] = []
     others: list[tuple[str, Value]] = []
     for name, value in values.items():
@@ -176,13 +224,13 @@ def _read_one(message: Message, key: str, found: Object, units: _Units, time_ns:
             elif name == "SeaPressure":
                 others.append(("sea_pressure_hpa", None if value is None else units.hpa(number(value))))
             else:
-                others.append((_name(name), _switch(value)))
+                others.append((_name(name), units.any(name, _switch(value))))
         except PayloadError as error:
             message.reject(error.reason, f"{key[:80]} {name[:80]}: {error.text}")
     if environment:
         message.add("environment", environment, tags, time_ns)
     if others:
-        message.add("tasmota", others, tags, time_ns)
+        message.add("tasmota", others if key in _CHIPS else [*others, *units.unit], tags, time_ns)
 
 
 def _read_energy(message: Message, found: Object, time_ns: int | None) -> None:
@@ -192,8 +240,8 @@ def _read_energy(message: Message, found: Object, time_ns: int | None) -> None:
     """
     whole: list[tuple[str, Value]] = []
     channels: dict[int, list[tuple[str, Value]]] = {}
-    if found.duplicate is not None:
-        raise PayloadError("duplicate_key", f"the key {found.duplicate[:80]!r} is duplicated in one object")
+    for key in found.repeated:
+        message.reject("duplicate_key", f"ENERGY {key[:80]} has several values")
     for key, value in found.items():
         if key == "TotalStartTime" or value is None:
             continue

@@ -8,33 +8,48 @@ from datetime import UTC, datetime, timedelta
 from collectors.core.line_protocol import MAX_TIME_NS, MIN_TIME_NS
 from collectors.messaging.parsers.results import PayloadError
 
-_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:[.,](\d{1,9})\d*)?([Zz]|[+-]\d\d:?\d\d)\Z", re.ASCII)
+_RFC3339 = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d(?::\d\d)?)(?:[.,](\d{1,9}+)\d{0,32}+)?+ ?([Zz]|[+-]\d\d:?\d\d)?\Z", re.ASCII
+)
+_NUMBER = re.compile(r"(-?\d{1,20}+)(\.\d{0,20}+)?\Z", re.ASCII)
 _EPOCH, _SECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(seconds=1)
+
+#: Characters of the longest text that can be a time.
+_MAX_TEXT = 80
 
 #: The unit of a number by its size; larger numbers are nanoseconds. Seconds reach the year 5138, finer units go back
 #: to 1973.
 _SECONDS_BELOW, _MILLISECONDS_BELOW, _MICROSECONDS_BELOW = 1e11, 1e14, 1e17
 
 
-def read_time(value: object) -> int:
-    """Nanoseconds since 1970 of a text in RFC 3339, or of a number whose size determines its unit.
+def read_time(value: object) -> int | None:
+    """Nanoseconds since 1970 of a date and time with its zone, or of a number whose size determines its unit.
 
-    A fractional number is rounded to microseconds, the precision of a double today.
+    The number may be in quotes. A fractional number is rounded to microseconds, the precision of a double today.
 
     >>> read_time("1970-01-01T01:00:00.5+01:00")
     500000000
-    >>> read_time(1_800_000_000) == read_time(1_800_000_000_000) == read_time(1_800_000_000_000_000_000)
+    >>> read_time(1_800_000_000) == read_time(1_800_000_000_000) == read_time("1800000000000000000")
     True
 
+    Returns:
+        None for a local time without its zone, which cannot be converted.
+
     Raises:
-        PayloadError: the value is neither, has no time zone, or is outside the range of InfluxDB.
+        PayloadError: the value is neither, or is outside the range of InfluxDB.
     """
+    nanoseconds: int | None = None
     if isinstance(value, str):
-        nanoseconds = _of_text(value)
+        text = value.strip() if len(value) <= _MAX_TEXT else ""
+        spelled = _NUMBER.match(text)
+        if spelled is not None:
+            nanoseconds = _of_number(float(text) if spelled[2] else int(text))
+        elif (written := _RFC3339.match(text)) is not None:
+            nanoseconds = _of_text(written)
+            if nanoseconds is not None and written[4] is None:
+                return None
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         nanoseconds = _of_number(value)
-    else:
-        nanoseconds = None
     if nanoseconds is None or not MIN_TIME_NS <= nanoseconds <= MAX_TIME_NS:
         raise PayloadError(
             "unreadable_time",
@@ -44,13 +59,10 @@ def read_time(value: object) -> int:
     return nanoseconds
 
 
-def _of_text(text: str) -> int | None:
-    match = _RFC3339.match(text.strip())
-    if match is None:
-        return None
+def _of_text(match: re.Match[str]) -> int | None:
     day, clock, fraction, zone = match.groups()
     try:
-        moment = datetime.fromisoformat(f"{day}T{clock}{'+00:00' if zone in 'Zz' else zone}")
+        moment = datetime.fromisoformat(f"{day}T{clock}{'+00:00' if zone is None or zone in 'Zz' else zone}")
     except ValueError:
         return None
     return (moment - _EPOCH) // _SECOND * 1_000_000_000 + int((fraction or "0").ljust(9, "0"))

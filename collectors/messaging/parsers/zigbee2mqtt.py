@@ -17,10 +17,8 @@ def read_device(message: Message, text: str) -> None:
     document = read_json(text)
     if not isinstance(document, Object):
         raise PayloadError("wrong_type", f"zigbee2mqtt sends JSON objects; this is {str(document)[:80]!r}")
-    seen = document.get("last_seen")
-    values = dict(flatten(document, message.bounds.depth))
-    values.pop("last_seen", None)
-    time_ns = None if seen is None else read_time(seen)
+    values = dict(flatten(message, document))
+    time_ns = _time(message, values.pop("last_seen", None))
     environment: list[tuple[str, Value]] = []
     for key, field in ENVIRONMENT_FIELDS.items():
         value = values.pop(key, None)
@@ -29,5 +27,16 @@ def read_device(message: Message, text: str) -> None:
         except PayloadError as error:
             message.reject(error.reason, f"{key}: {error.text}")
     message.add("environment", environment, {"sensor": "zigbee"}, time_ns)
-    if values or not document:
+    if values or not (document or document.repeated):
         message.add("zigbee2mqtt", values.items(), None, time_ns)
+
+
+def _time(message: Message, seen: Value) -> int | None:
+    """When the device was last heard; None for the time of arrival. An unreadable time costs no value."""
+    if seen is None or seen in ("", "N/A"):
+        return None
+    try:
+        return read_time(seen)
+    except PayloadError as error:
+        message.reject(error.reason, f"last_seen: {error.text}")
+        return None

@@ -34,6 +34,17 @@ def _gateway() -> list[Panel]:
             size=(12, 8),
             no_data=_OFF,
         ),
+        lines(
+            "Oldest unconfirmed message",
+            "Age of the oldest message that the gateway has taken from the broker and not written yet. It rises while "
+            "InfluxDB is away; above a minute an alert reports it.",
+            _SOURCE.mean("mqtt_gateway", "unconfirmed_seconds", function="max", names=("age",)),
+            low=0,
+            decimals=0,
+            legend=False,
+            size=(12, 8),
+            no_data=_OFF,
+        ),
         listing(
             "Status messages",
             "The latest status message of each device, including the last will that the broker publishes for it.",

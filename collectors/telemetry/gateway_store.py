@@ -1,0 +1,161 @@
+"""The memory of the gateway over restarts, in one SQLite file: messages that may come again, and known names.
+
+A transaction is written to the write-ahead log at the end of each pass, without a sync: it outlasts a killed process,
+and a power cut costs the last seconds of it.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+
+from collectors.telemetry.redelivery import Sent
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS message (
+    place INTEGER PRIMARY KEY, connection TEXT NOT NULL, identity INTEGER NOT NULL, arrived_ns INTEGER NOT NULL,
+    time_ns INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS name (
+    kind TEXT NOT NULL, name TEXT NOT NULL, day INTEGER NOT NULL, PRIMARY KEY (kind, name)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS spent (
+    device TEXT PRIMARY KEY, day INTEGER NOT NULL, fields INTEGER NOT NULL, series INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+#: How long another program may hold the file, in seconds.
+_BUSY_SECONDS = 2.0
+
+#: Names that are kept of a kind.
+_MAX_NAMES = 100_000
+
+
+class GatewayStore:
+    """The file. While it cannot be used, everything goes on in memory, and that is reported once.
+
+    Args:
+        path: the file; a missing folder is created. A damaged file is replaced.
+        complain: receives one sentence.
+    """
+
+    def __init__(self, path: str, complain: Callable[[str], None]) -> None:
+        self._path = path
+        self._complain = complain
+        self._connection: sqlite3.Connection | None = None
+        self._waiting: list[tuple[str, tuple[object, ...]]] = []
+        self._forgotten = 0
+        self._failed = False
+        try:
+            self._connection = self._opened()
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorname", "") in ("SQLITE_CORRUPT", "SQLITE_NOTADB"):
+                for ending in ("", "-wal", "-shm"):
+                    if os.path.exists(path + ending):
+                        os.replace(path + ending, f"{path}.corrupt{ending}")
+                self._report(error, f"it is kept as {path}.corrupt, and a new one is begun")
+                self._connection = self._opened()
+            else:
+                self._report(error)
+        except OSError as error:
+            self._report(error)
+
+    def _opened(self) -> sqlite3.Connection:
+        os.makedirs(os.path.dirname(os.path.abspath(self._path)), mode=0o750, exist_ok=True)
+        connection = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA journal_size_limit = 1048576")
+            connection.executescript(_TABLES)
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return connection
+
+    def messages(self) -> Iterable[Sent]:
+        """See :class:`~collectors.telemetry.redelivery.Journal`."""
+        return [
+            Sent(*row)
+            for row in self._rows("SELECT connection, identity, arrived_ns, time_ns FROM message ORDER BY place")
+        ]
+
+    def append(self, message: Sent) -> None:
+        """See :class:`~collectors.telemetry.redelivery.Journal`."""
+        self._waiting.append(
+            ("INSERT INTO message (connection, identity, arrived_ns, time_ns) VALUES (?, ?, ?, ?)", message)
+        )
+
+    def forget(self, count: int) -> None:
+        """See :class:`~collectors.telemetry.redelivery.Journal`."""
+        self._forgotten += count
+
+    def known(self, kind: str, most: int) -> Iterable[str]:
+        """See :class:`~collectors.telemetry.allowance.Names`."""
+        rows = self._rows("SELECT name FROM name WHERE kind = ? ORDER BY day DESC LIMIT ?", kind, most)
+        return [name for (name,) in rows]
+
+    def add(self, kind: str, name: str, day: int) -> None:
+        """See :class:`~collectors.telemetry.allowance.Names`."""
+        self._waiting.append(("INSERT OR REPLACE INTO name VALUES (?, ?, ?)", (kind, name, day)))
+
+    def spent(self, day: int) -> Iterable[tuple[str, int, int]]:
+        """See :class:`~collectors.telemetry.allowance.Names`; entries of other days are removed."""
+        self._waiting.append(("DELETE FROM spent WHERE day <> ?", (day,)))
+        self._waiting.append(
+            (
+                "DELETE FROM name WHERE day < (SELECT min(day) FROM (SELECT day FROM name ORDER BY day DESC LIMIT ?))",
+                (_MAX_NAMES,),
+            )
+        )
+        return self._rows("SELECT device, fields, series FROM spent WHERE day = ?", day)
+
+    def spend(self, device: str, day: int, fields: int, series: int) -> None:
+        """See :class:`~collectors.telemetry.allowance.Names`."""
+        self._waiting.append(("INSERT OR REPLACE INTO spent VALUES (?, ?, ?, ?)", (device, day, fields, series)))
+
+    def flush(self) -> None:
+        """Write all changes, before the lines that they concern are put out."""
+        if not self._waiting and not self._forgotten:
+            return
+        waiting, self._waiting = self._waiting, []
+        forgotten, self._forgotten = self._forgotten, 0
+        if self._connection is None:
+            return
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for statement, values in waiting:
+                self._connection.execute(statement, values)
+            if forgotten:
+                self._connection.execute(
+                    "DELETE FROM message WHERE place IN (SELECT place FROM message ORDER BY place LIMIT ?)",
+                    (forgotten,),
+                )
+            self._connection.execute("COMMIT")
+            self._failed = False
+        except sqlite3.Error as error:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            self._report(error)
+
+    def close(self) -> None:
+        """Write the rest and close the file."""
+        self.flush()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _rows(self, statement: str, *values: object) -> Iterator[tuple]:  # type: ignore[type-arg]
+        if self._connection is None:
+            return iter(())
+        try:
+            return iter(self._connection.execute(statement, values).fetchall())
+        except sqlite3.Error as error:
+            self._report(error)
+            return iter(())
+
+    def _report(self, error: Exception, consequence: str = "") -> None:
+        if not self._failed:
+            self._failed = True
+            self._complain(
+                f"the gateway's memory {self._path} cannot be used: {error}; "
+                + (consequence or "until it can, a message without a time that is delivered again counts twice")
+            )
