@@ -133,7 +133,7 @@ def prepared(site: Site) -> Iterator[Played]:
 
 def test_a_certificate_that_ends_soon_is_renewed_and_the_services_go_on(site: Site) -> None:
     hub = site.machines["loft"]
-    before = {port: served(hub, port) for port in (8086, 8883)}
+    before = {port: served(hub, port) for port in (443, 8883)}
     numbers = newest(hub, "hall", "uptime")
     days = {"certificates_valid_days": 800, "certificates_renew_days": 500}
     tags = ("--tags", "certificates,influxdb,mosquitto", "--limit", "loft")
@@ -151,14 +151,14 @@ def test_a_certificate_that_ends_soon_is_renewed_and_the_services_go_on(site: Si
 def test_the_hub_renews_its_certificate_by_itself(site: Site) -> None:
     hub = site.machines["loft"]
     assert hub.ssh("systemctl is-active sensetig-certificate.timer").stdout.strip() == "active"
-    before = served(hub, 8086)
+    before = served(hub, 443)
     assert "left alone" in hub.ssh("sensetig certificate renew").stdout
     hub.ssh("sensetig certificate renew --within 900 --valid 1000")
     hub.ssh("systemctl start sensetig-certificate.service")
     for attempt in eventually(60):
         with attempt:
             try:
-                after = [served(hub, port).serial_number for port in (8086, 8883)]
+                after = [served(hub, port).serial_number for port in (443, 8883)]
             except OSError as error:
                 raise NotYet(str(error)) from None
             if before.serial_number in after:
