@@ -27,7 +27,7 @@ from sensetig.security.enrolment import check_address, check_name
 #: A machine's name below this domain is in its certificate, and no public authority certifies it.
 DOMAIN = "sensetig.internal"
 
-_DNS = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?:\.(?!-)[A-Za-z0-9-]{1,63}){0,9}")
+_DNS = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?:\.(?!-)[A-Za-z0-9_-]{1,63}){0,9}")
 
 #: Bytes of a public key in PEM at most; one of P-256 has 178.
 MAX_KEY_BYTES = 4096

@@ -125,7 +125,9 @@ def changed(site: Site, authority: Authority) -> Iterator[Changed]:
     assert back.status == 0, back.output[-6000:]
     hub = site.machines["loft"]
     assert served(hub, 443).issuer != authority.name
-    assert hub.ssh("ls /etc/sensetig/tls").stdout.split() == ["device.crt", "device.key", "hand-over"]
+    assert hub.ssh("ls /etc/sensetig/tls").stdout.split() == [
+        "authority.crt", "device.crt", "device.key", "hand-over", "revoked.crl",
+    ]  # fmt: skip
     for name in site.machines:
         arrives(hub, name, "uptime", newest(hub, name, "uptime"))
 
@@ -143,7 +145,7 @@ def test_one_that_does_not_fit_is_refused_and_the_services_go_on(site: Site, aut
     hub = site.machines["loft"]
     before = served(hub, 443)
     made = REFUSED[said](authority)
-    done = site.play("site.yml", "--tags", "certificates,influxdb", "--limit", "loft", **made.options(authority))
+    done = site.play("site.yml", "--tags", "certificates,proxy", "--limit", "loft", **made.options(authority))
     assert done.status != 0
     assert said in " ".join(done.output.split()), done.output[-3000:]
     assert served(hub, 443) == before

@@ -121,12 +121,12 @@ def prepared(site: Site) -> Iterator[Played]:
     }
     before = dict(site.config)
     site.config.update(options)
-    done = site.play("site.yml", "--tags", "certificates,mosquitto,enrolment", "--limit", "loft")
+    done = site.play("site.yml", "--tags", "certificates,mosquitto,proxy,enrolment", "--limit", "loft")
     assert done.status == 0, done.output[-6000:]
     yield done
     site.config.clear()
     site.config.update(before)
-    undone = site.play("site.yml", "--tags", "enrolment", "--limit", "loft")
+    undone = site.play("site.yml", "--tags", "proxy,enrolment", "--limit", "loft")
     assert undone.status == 0, undone.output[-6000:]
     assert "sensetig-enrol" not in site.machines["loft"].ssh("systemctl list-units --all --plain --no-legend").stdout
 
@@ -136,7 +136,7 @@ def test_a_certificate_that_ends_soon_is_renewed_and_the_services_go_on(site: Si
     before = {port: served(hub, port) for port in (443, 8883)}
     numbers = newest(hub, "hall", "uptime")
     days = {"certificates_valid_days": 800, "certificates_renew_days": 500}
-    tags = ("--tags", "certificates,influxdb,mosquitto", "--limit", "loft")
+    tags = ("--tags", "certificates,mosquitto,proxy", "--limit", "loft")
     done = site.play("site.yml", *tags, **days)
     assert done.status == 0, done.output[-6000:]
     for port, old in before.items():
