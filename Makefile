@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop demo-clean test unit bench lint dashboards reference engines lock clean e2e deploy
+.PHONY: help demo demo-stop demo-clean test unit bench lint audit sbom dashboards reference engines lock lock-hashes clean e2e deploy
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,14 +46,21 @@ deploy: ## Run this checkout's Python on a Pi at once: make deploy HOST=pi@pi.lo
 		--rsh="$(SSH)" --rsync-path="sudo rsync" $(DEPLOYED) $(HOST):/opt/sensetig/checkout/
 	@$(SSH) $(HOST) sudo sh -s < ansible/development.sh
 
-lint: $(VENV)/.ansible ## Check style, types, prose and commit subjects
+lint: $(VENV)/.ansible ## Check style, types, prose, commit subjects and known vulnerabilities
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m mypy
 	$(BIN)/python -m tools.prose
 	$(BIN)/python -m tools.subjects
+	$(BIN)/python -m tools.audit
 	cd ansible && ../$(BIN)/yamllint --strict .
 	cd ansible && PATH="$(CURDIR)/$(BIN):$$PATH" ../$(BIN)/ansible-lint --offline --strict
+
+audit: $(VENV)/.dev ## Look for known vulnerabilities in the pinned libraries (a part of lint)
+	$(BIN)/python -m tools.audit
+
+sbom: $(VENV)/.dev ## Write the software bill of materials (CycloneDX) to dist/
+	$(BIN)/python -m tools.sbom
 
 dashboards: $(VENV)/.dev ## Build the dashboards' JSON and the alert rules from their Python
 	$(BIN)/python -m grafana.dashboards
@@ -66,9 +73,24 @@ reference: $(VENV)/.dev ## Build the reference pages in docs and the variable ta
 engines: $(VENV)/.demo ## Get Telegraf, InfluxDB and Grafana from the first source that serves
 	@$(BIN)/sensetig engines
 
-lock: ## Choose the newest versions that fit, and write them to constraints.txt (needs uv)
-	uv pip compile pyproject.toml --all-extras --universal --upgrade --quiet --no-header --no-annotate \
-		--no-emit-index-url --python-version 3.11 --output-file constraints.txt
+# The extras that each file in requirements/ pins with hashes. `make` installs the first three; each of the others is
+# what an installation with that extra needs.
+INSTALLED := camera sensehat emulator control vision mqtt nats engines report calibration ansible enrolment debug
+EXTRAS_demo := build camera engines
+EXTRAS_dev := build camera sensehat emulator dev
+EXTRAS_lint := build camera sensehat emulator dev ansible
+EXTRAS_all := $(INSTALLED)
+COMPILE := uv pip compile pyproject.toml --universal --quiet --no-header --no-annotate --no-emit-index-url --python-version 3.11
+
+lock: ## Choose the newest versions that fit, and pin them with their hashes (needs uv)
+	$(COMPILE) --all-extras --upgrade --output-file constraints.txt
+	@$(MAKE) --no-print-directory lock-hashes
+
+lock-hashes: ## Pin the versions in constraints.txt with their hashes (needs uv)
+	@mkdir -p requirements
+	$(COMPILE) --constraint constraints.txt --generate-hashes --output-file requirements/base.txt
+	$(foreach name,demo dev lint all $(INSTALLED),$(COMPILE) --constraint constraints.txt --generate-hashes \
+		$(addprefix --extra ,$(or $(EXTRAS_$(name)),$(name))) --output-file requirements/$(name).txt &&) true
 
 clean: ## Remove the environment and everything built
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -83,17 +105,30 @@ $(VENV)/.python:
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.demo: $(VENV)/.python pyproject.toml constraints.txt
+# Every library is pinned with the hashes of its files; the package itself is built with what is installed already. On
+# 32-bit ARM the wheels are piwheels' own, which have other hashes: there the versions are pinned alone.
+ifneq ($(filter armv6l armv7l,$(shell uname -m)),)
+comma := ,
+empty :=
+INSTALL = $(PIP) install --constraint constraints.txt '.[$(subst $(empty) $(empty),$(comma),$(EXTRAS_$(1)))]'
+else
+INSTALL = $(PIP) install --require-hashes --requirement requirements/$(1).txt
+endif
+OWN = $(PIP) install --no-deps --no-build-isolation --editable .
+
+$(VENV)/.demo: $(VENV)/.python pyproject.toml requirements/demo.txt
 	@echo "installing SenseTIG and what it needs (a few minutes at the first time)"
-	@$(PIP) install --constraint constraints.txt --editable '.[camera,engines]'
+	@$(call INSTALL,demo)
+	@$(OWN)
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.demo
+$(VENV)/.dev: $(VENV)/.demo requirements/dev.txt
 	@echo "installing what the tests need"
-	@$(PIP) install --constraint constraints.txt --editable '.[camera,sensehat,emulator,dev]'
+	@$(call INSTALL,dev)
+	@$(OWN)
 	@touch $@
 
-$(VENV)/.ansible: $(VENV)/.dev
+$(VENV)/.ansible: $(VENV)/.dev requirements/lint.txt
 	@echo "installing Ansible"
-	@$(PIP) install --constraint constraints.txt --editable '.[camera,sensehat,emulator,dev,ansible]'
+	@$(call INSTALL,lint)
 	@touch $@

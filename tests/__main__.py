@@ -16,7 +16,7 @@ PARALLEL = (
     "--serial=without",
     "--numprocesses=logical",
     "--maxprocesses=4",
-    "--dist=loadgroup",
+    "--dist=loadfile",
     "--no-loadscope-reorder",
 )
 SERIAL = ("--serial=only",)

@@ -15,9 +15,12 @@ settings.load_profile("sensetig")
 # A shell that runs the tests in the background leaves them deaf to Ctrl-C, and all that they start with them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-#: Fixtures that one process alone has: the demo takes most of a minute and the engines' usual ports, and the emulator
-#: has one place for its files on a machine. All files with a test that uses such a fixture run in one process.
-SHARED = ("demo", "emulator_alone")
+#: Fixtures for one process alone, and the files in tests/integration whose tests use them: the demo takes most of a
+#: minute and the engines' usual ports, and the emulator has one place for its files on a machine.
+SHARED = {
+    "demo": ("test_community_dashboards", "test_dashboard_targets", "test_dashboards_in_grafana", "test_demo"),
+    "emulator_alone": ("test_joystick", "test_led", "test_sense_emu"),
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,31 +34,40 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out tests by ``--serial``, and keep the files together that share what there is once on a machine."""
-    wanted = config.getoption("--serial")
-    if wanted != "with":
-        chosen = [item for item in items if (item.get_closest_marker("serial") is not None) == (wanted == "only")]
-        config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
-        items[:] = chosen
-    for name in SHARED:
+    """Leave out tests by ``--serial``. Raises UsageError for a file that SHARED lacks."""
+    for name, stems in SHARED.items():
         files = {item.path for item in items if name in getattr(item, "fixturenames", ())}
-        for item in items:
-            if item.path in files:
-                item.add_marker(pytest.mark.xdist_group(name))
+        if missing := sorted(path.name for path in files if path.stem not in stems):
+            raise pytest.UsageError(f"{missing[0]} uses the fixture {name}; add it to SHARED in tests/conftest.py")
+    wanted = config.getoption("--serial")
+    if wanted == "with":
+        return
+    parts: dict[bool, list[pytest.Item]] = {True: [], False: []}
+    for item in items:
+        parts[item.get_closest_marker("serial") is not None].append(item)
+    config.hook.pytest_deselected(items=parts[wanted != "only"])
+    items[:] = parts[wanted == "only"]
+
+
+def together(nodeid: str) -> str:
+    """Return the unit of work of a test: a shared fixture, or the test's file."""
+    path = nodeid.split("::", 1)[0]
+    folder, _, file = path.rpartition("/")
+    if folder.endswith("integration"):
+        return next((name for name, stems in SHARED.items() if file.removesuffix(".py") in stems), path)
+    return path
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give each process whole files, and files of one group to the same process."""
-    if config.getoption("dist") != "loadgroup":
+    """Give each process whole files, and files that share a fixture to the same process."""
+    if config.getoption("dist") != "loadfile":
         return None
-    from xdist.scheduler import LoadGroupScheduling
+    from xdist.scheduler import LoadFileScheduling
 
-    class ByFileOrGroup(LoadGroupScheduling):  # type: ignore[misc]  # xdist has no types
+    class Together(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
         def _split_scope(self, nodeid: str) -> str:
-            scope: str = super()._split_scope(nodeid)
-            return nodeid.split("::", 1)[0] if scope == nodeid else scope
+            return together(nodeid)
 
-    return ByFileOrGroup(config, log)
+    return Together(config, log)

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 
 from collectors.camera.pixels import Image
+from collectors.core.jpeg import THUMBNAIL_PREFIX
 
 #: Maximum size of a thumbnail in bytes, including everything that makes it a data URI.
 MAX_THUMBNAIL_BYTES = 12 * 1024
-_DATA_URI = "data:image/jpeg;base64,"
 _THUMBNAIL_QUALITIES, _MIN_THUMBNAIL_WIDTH = (80, 65, 50, 35), 8
 
 #: Quality of JPEG files on disk.
@@ -57,9 +57,9 @@ def jpeg_within(image: Image, max_bytes: int, qualities: tuple[int, ...], *, wid
 
 def thumbnail_uri(image: Image, width: int, max_bytes: int = MAX_THUMBNAIL_BYTES) -> str:
     """Encode as the data URI of a JPEG, at most *width* pixels wide and *max_bytes* long. Raises ValueError."""
-    room = (max_bytes - len(_DATA_URI)) // 4 * 3
+    room = (max_bytes - len(THUMBNAIL_PREFIX)) // 4 * 3
     small = jpeg_within(image, room, _THUMBNAIL_QUALITIES, width=width, min_width=_MIN_THUMBNAIL_WIDTH)
-    return _DATA_URI + b2a_base64(small, newline=False).decode("ascii")
+    return THUMBNAIL_PREFIX + b2a_base64(small, newline=False).decode("ascii")
 
 
 class PackedFrame(NamedTuple):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from typing import Any
 
 from collectors.core.api import Unavailable
 from collectors.core.files import write_atomic
-from collectors.messaging.commands import ID, MAX_IDS
+from collectors.messaging.commands import ID, MAX_IDS, MAX_SPENT, UsedIds, forget
 
 #: Maximum size of the file: a thousand ids of 64 characters with their expiry times fit.
 _MAX_BYTES = 256 * 1024
@@ -42,17 +43,17 @@ class IdFile:
                 f"the setting {setting}"
             )
 
-    def load(self) -> Mapping[str, float]:
+    def load(self) -> UsedIds:
         """The ids and their expiry times. A damaged file is moved aside and reported; its ids are lost."""
         try:
             with open(self._path, "rb") as file:
                 text = file.read(_MAX_BYTES + 1)
         except FileNotFoundError:
-            return {}
+            return UsedIds()
         except OSError as error:
             raise Unavailable(f"the ids of commands in {self._path} cannot be read: {error.strerror}") from None
-        ids = _read(text)
-        if ids is None:
+        used = _read(text)
+        if used is None:
             aside = self._path + ".broken"
             try:
                 os.replace(self._path, aside)
@@ -64,26 +65,39 @@ class IdFile:
                 f"the ids of commands in {self._path} are damaged, and moved to {aside}: commands of the last hour "
                 "might run twice"
             )
-            return {}
-        return ids
+            return UsedIds()
+        return used
 
-    def save(self, ids: Mapping[str, float], /) -> None:
+    def save(self, used: UsedIds, /) -> None:
         """Replace the file; a power cut leaves the old one or the new one. Raises OSError."""
-        write_atomic(self._path, json.dumps(dict(ids), separators=(",", ":")))
+        write_atomic(self._path, json.dumps({"ids": dict(used.ids), "spent": used.spent}, separators=(",", ":")))
 
 
-def _read(text: bytes) -> dict[str, float] | None:
-    """The ids in a file; if there are too many, those that expire last. None if the file is damaged."""
+def _read(text: bytes) -> UsedIds | None:
+    """The ids in a file; if there are too many, those that expire last. None if the file is damaged.
+
+    A file of an earlier version has the ids alone.
+    """
     try:
         document = json.loads(text) if len(text) <= _MAX_BYTES else None
     except (ValueError, RecursionError):
         return None
     if not isinstance(document, dict):
         return None
-    for known, until in document.items():
-        if not ID.fullmatch(known) or isinstance(until, bool) or not isinstance(until, (int, float)):
+    ids: dict[str, Any] = document
+    spent: object = []
+    if isinstance(document.get("ids"), dict):
+        ids, spent = document["ids"], document.get("spent")
+    if not all(ID.fullmatch(known) and _is_time(until) for known, until in ids.items()):
+        return None
+    if not isinstance(spent, list) or len(spent) > MAX_SPENT:
+        return None
+    for each in spent:
+        if not isinstance(each, list) or len(each) != 2 or not all(map(_is_time, each)) or each[0] > each[1]:
             return None
-        if not abs(until) < 1e12:  # also excludes NaN
-            return None
-    kept = sorted(document.items(), key=lambda item: item[1])[-MAX_IDS:]
-    return {known: float(until) for known, until in kept}
+    used = UsedIds({known: float(until) for known, until in ids.items()}, tuple((low, high) for low, high in spent))
+    return forget(used, sorted(ids, key=ids.__getitem__)[:-MAX_IDS], 0.0)
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e12  # excludes NaN

@@ -20,8 +20,10 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from itertools import pairwise
 from typing import Any, Literal, NamedTuple, Protocol
 
 from collectors.messaging.session import topic_level
@@ -33,6 +35,8 @@ MAX_PAYLOAD_BYTES = 4096
 MAX_EXPIRES_SECONDS = 3600.0
 #: Ids of unexpired commands that are kept; further commands are refused.
 MAX_IDS = 1000
+#: Intervals of expiry times that are kept of ids which are not.
+MAX_SPENT = 16
 
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -94,14 +98,50 @@ def result(command_id: str, name: str, status: Status, message: str, details: Ma
     return json.dumps(answer, separators=(",", ":"), allow_nan=False).encode()
 
 
+class UsedIds(NamedTuple):
+    """The memory of accepted commands, which a clock that is set back does not empty.
+
+    Args:
+        ids: accepted ids, each with its expiry time.
+        spent: first and last expiry time of ids that are no longer kept, in order. A command that expires within one
+            of them may be a repeated one, and is refused.
+    """
+
+    ids: Mapping[str, float] = {}
+    spent: tuple[tuple[float, float], ...] = ()
+
+
+def forget(used: UsedIds, names: Iterable[str], now: float) -> UsedIds:
+    """Drop ids, and keep the times at which they expire.
+
+    Above :data:`MAX_SPENT` intervals, the two with the shortest time between them become one. An interval that would
+    refuse the commands of the coming hour is the last choice.
+    """
+    gone = frozenset(names)
+    if not gone:
+        return used
+    spent: list[tuple[float, float]] = []
+    for low, high in sorted((*used.spent, *((used.ids[each], used.ids[each]) for each in gone))):
+        if spent and low <= spent[-1][1]:
+            spent[-1] = (spent[-1][0], max(high, spent[-1][1]))
+        else:
+            spent.append((low, high))
+    while len(spent) > MAX_SPENT:
+        gaps = [(after[0], before[1]) for before, after in pairwise(spent)]
+        costs = [(low < now + MAX_EXPIRES_SECONDS and high > now, high - low) for high, low in gaps]
+        at = costs.index(min(costs))
+        spent[at : at + 2] = [(spent[at][0], spent[at + 1][1])]
+    return UsedIds({known: until for known, until in used.ids.items() if known not in gone}, tuple(spent))
+
+
 class IdStore(Protocol):
     """Stores ids beyond the process, such as :class:`collectors.messaging.command_ids.IdFile`."""
 
-    def load(self) -> Mapping[str, float]:
-        """The saved ids, each with its expiry time."""
+    def load(self) -> UsedIds:
+        """The saved ids."""
         ...
 
-    def save(self, ids: Mapping[str, float], /) -> None:
+    def save(self, used: UsedIds, /) -> None:
         """Replace the saved ids. Raises OSError."""
         ...
 
@@ -115,7 +155,8 @@ class CommandValidator:
         allowed: the subset that is carried out.
         max_ids: ids of unexpired commands that are kept.
         ids: stores ids beyond this process. An id is saved before its command is accepted, so that a command runs at
-            most once.
+            most once, also when the wall clock is set forward and back.
+        timer: monotonic seconds.
     """
 
     def __init__(
@@ -126,13 +167,16 @@ class CommandValidator:
         *,
         max_ids: int = MAX_IDS,
         ids: IdStore | None = None,
+        timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self._prefix = command_topic(device, "")
         self._names = frozenset(names)
         self._allowed = frozenset(allowed)
         self._max_ids = max_ids
         self._ids = ids
-        self._seen: dict[str, float] = {} if ids is None else dict(ids.load())
+        self._timer = timer
+        self._used = UsedIds() if ids is None else ids.load()
+        self._deadlines: dict[str, float] = {}
         self.topics = tuple(self._prefix + name for name in sorted(self._names))
         """The topics to subscribe to."""
 
@@ -185,19 +229,36 @@ class CommandValidator:
         return ""
 
     def _duplicate_error(self, command_id: str, expires: float, now: float) -> str:
-        if self._seen.get(command_id, now) > now:
+        elapsed = self._timer()
+        ended = [each for each in self._used.ids if self._has_ended(each, now, elapsed)]
+        used = forget(self._used, ended, now)
+        if command_id in used.ids:
             return "this id was used already; send each command with a new id"
-        seen = {known: until for known, until in self._seen.items() if until > now}
-        if len(seen) >= self._max_ids:
+        if any(low <= expires <= high for low, high in used.spent):
+            return (
+                "a command that expires at this time was carried out, and this device's clock was set back since; "
+                "send it with another time in expires"
+            )
+        if len(used.ids) >= self._max_ids:
             return f"{self._max_ids} commands have not expired yet; wait, and send commands that expire sooner"
-        seen[command_id] = expires
+        used = used._replace(ids={**used.ids, command_id: expires})
         if self._ids is not None:
             try:
-                self._ids.save(seen)
+                self._ids.save(used)
             except OSError as error:
                 return f"the id cannot be saved, so the command might run twice: {error.strerror or error}"
-        self._seen = seen
+        self._used = used
+        self._deadlines = {known: self._deadlines[known] for known in used.ids if known in self._deadlines}
+        self._deadlines[command_id] = elapsed + expires - now
         return ""
+
+    def _has_ended(self, command_id: str, now: float, elapsed: float) -> bool:
+        """Whether no message with this id can be valid now: by the wall clock, and by the time since it was accepted.
+
+        An id that was accepted while the clock was ahead expires after the longest time that is allowed.
+        """
+        valid = now < self._used.ids[command_id] <= now + MAX_EXPIRES_SECONDS
+        return not valid and self._deadlines.get(command_id, elapsed) <= elapsed
 
 
 def number(arguments: Mapping[str, Any], name: str, low: float, high: float, *, above: bool = False) -> float:

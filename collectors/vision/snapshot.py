@@ -11,19 +11,12 @@ from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
 from typing import Any, NamedTuple
 
+from collectors.core.jpeg import jpeg_size
 from collectors.core.line_protocol import MAX_TIME_NS
 
 #: Maximum size of an image, and of a message with the image in base64, in bytes.
 MAX_PICTURE_BYTES = 200 * 1024
 MAX_MESSAGE_BYTES = MAX_PICTURE_BYTES * 4 // 3 + 4096
-
-#: Maximum number of pixels; each takes three bytes when decoded.
-MAX_PIXELS = 16 * 1024 * 1024
-
-_START, _END = b"\xff\xd8", b"\xff\xd9"
-
-#: Markers of the segment with the size: all kinds of frames, without the tables among their numbers.
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 #: Maximum length of an event id or a camera name.
 _MAX_NAME = 200
@@ -93,7 +86,7 @@ def read(message: bytes) -> Snapshot:
     if len(jpeg) > MAX_PICTURE_BYTES:
         raise SnapshotError(f"an image of {len(jpeg)} bytes is above {MAX_PICTURE_BYTES}")
     try:
-        check_jpeg(jpeg)
+        jpeg_size(jpeg)
     except ValueError as error:
         raise SnapshotError(str(error)) from None
     origin = tuple(tag for tag in ("simulated", "replayed") if document.get(tag) is True)
@@ -105,32 +98,3 @@ def _name(document: dict[str, Any], key: str) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= _MAX_NAME or not value.isprintable():
         raise SnapshotError(f"a message's {key} is not printable text of 1 to {_MAX_NAME} characters")
     return value
-
-
-def jpeg_size(jpeg: bytes) -> tuple[int, int]:
-    """Width and height in pixels, from the header. Raises ValueError if it has none."""
-    at = 2
-    while jpeg.startswith(_START) and at + 9 <= len(jpeg) and jpeg[at] == 0xFF:
-        marker = jpeg[at + 1]
-        if marker == 0xFF:  # padding
-            at += 1
-            continue
-        if marker in _FRAMES:
-            height, width = int.from_bytes(jpeg[at + 5 : at + 7]), int.from_bytes(jpeg[at + 7 : at + 9])
-            if width and height:
-                return width, height
-            break
-        at += 2 + max(2, int.from_bytes(jpeg[at + 2 : at + 4]))
-    raise ValueError("an image is not a JPEG")
-
-
-def check_jpeg(jpeg: bytes) -> None:
-    """Raise ValueError for an image that is not a JPEG, is truncated, or is too large to decode.
-
-    A decoder fills the missing part of a truncated image with grey, and trusts the size in the header.
-    """
-    width, height = jpeg_size(jpeg)
-    if not jpeg.rstrip(b"\0").endswith(_END):
-        raise ValueError("an image is truncated")
-    if width * height > MAX_PIXELS:
-        raise ValueError(f"an image of {width}x{height} is above {MAX_PIXELS} pixels")

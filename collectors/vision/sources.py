@@ -8,10 +8,11 @@ from queue import Empty, SimpleQueue
 from typing import NamedTuple, Protocol
 
 from collectors.core.api import Unavailable
+from collectors.core.jpeg import jpeg_size
 from collectors.messaging.broker import Broker
 from collectors.messaging.session import ErrorQueue, Message, Session, SessionConfig
 from collectors.vision import snapshot
-from collectors.vision.snapshot import Snapshot, SnapshotError, check_jpeg
+from collectors.vision.snapshot import Snapshot, SnapshotError
 
 #: Messages that the broker sends before the first of them is acknowledged, and the bytes of one. Together they bound
 #: the memory that a queue takes, however long it is.
@@ -147,7 +148,7 @@ class Files:
 
         def read(jpeg: bytes) -> Snapshot:
             try:
-                check_jpeg(jpeg)
+                jpeg_size(jpeg)
             except ValueError as error:
                 raise SnapshotError(f"{path}: {error}") from None
             event_id = os.path.splitext(os.path.basename(path))[0]

@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import subprocess
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,6 +24,21 @@ from sensetig.errors import BackupError
 
 #: The member that lists the others, as `sha256sum` does; without it, an archive is not complete.
 SUMS = "SHA256SUMS"
+
+#: Bounds of memory: the number of members, and the sizes of those that are read as a whole.
+MAX_MEMBERS = 100_000
+MAX_SUMS_BYTES = 32 << 20
+_MAX_BYTES = {SUMS: MAX_SUMS_BYTES, "backup.json": 64 << 10, "settings/tokens/operator.token": 64 << 10}
+
+#: The names of a backup's members, and parts of a path that lead out of a folder or nowhere. sha256sum's list has a
+#: line for each, so that no name has a line break.
+_NAMES = re.compile(
+    r"SHA256SUMS|backup\.json|influxdb/(?:kv|sql|shards/[0-9]{1,19}\.gz)|grafana\.db|device-state\.db"
+    r"|(?:settings|media)/[^\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]+"
+)
+_ELSEWHERE = frozenset(("", ".", ".."))
+#: Characters of a name, and bytes of a part of it: what a Linux file system can hold.
+_MAX_NAME, _MAX_PART = 2048, 255
 
 _NAME, _TIME, _CHUNK = "sensetig-{host}-{time}.tar", "%Y%m%dT%H%M%SZ", 1 << 20
 
@@ -112,6 +129,9 @@ class Writer:
         self._add(info, file)
 
     def _add(self, info: tarfile.TarInfo, file: IO[bytes]) -> None:
+        if not is_name(info.name):
+            raise BackupError(f"a file called {shown(info.name)} cannot be part of a backup; rename or remove it")
+        info.mode &= 0o777
         digest = _Digest(file)
         self._tar.addfile(info, digest)
         self._sums.append(f"{digest.value}  {info.name}\n")
@@ -202,36 +222,123 @@ def _encrypted(file: IO[bytes], certificate: Path) -> Iterator[IO[bytes]]:
             process.stderr.close()
 
 
-def verify(path: Path) -> None:
-    """Read the whole of an archive. Raises BackupError where it is not complete, or not as it was written."""
+class _BoundedReader:
+    """A file from which no more than a chunk is read at a time: tarfile reads a header of any size into memory."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= _CHUNK:
+            raise tarfile.ReadError(f"a header of {size} bytes is above {_CHUNK}")
+        return self._file.read(size)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tarfile.TarFile]:
+    """An archive to read. Its members come in their order, and none stays in memory."""
+    with path.open("rb") as file:
+        bounded: Any = _BoundedReader(file)
+        with tarfile.open(fileobj=bounded, mode="r:") as tar:
+            yield tar
+
+
+def verify(path: Path) -> frozenset[str]:
+    """Read the whole of an archive before anything of it is used.
+
+    Returns the names of its members. Raises BackupError where it is not complete, not as it was written, or has a
+    member that no backup has: one that its list does not name, that occurs twice, that is no file, that has a special
+    mode, or that leads elsewhere.
+    """
     if path.suffix == ".gpg":
         raise BackupError(
             f"{path} is encrypted; with the secret key at hand run: "
             f"gpg --output {path.with_suffix('')} --decrypt {path}"
         )
-    found, sums = {}, None
+    found: dict[str, str] = {}
+    sums: str | None = None
     try:
-        with tarfile.open(path) as tar:
+        room = path.stat().st_size
+        with opened(path) as tar:
+            length = 0
             for member in tar:
+                tar.members = []  # type: ignore[attr-defined] # tarfile keeps each
+                if sums is not None:
+                    raise BackupError(f"{path} is no backup: {shown(member.name)} follows its list of contents")
+                _check(member, path, room)
+                if member.name in found:
+                    raise BackupError(f"{path} is no backup: {shown(member.name)} is in it twice")
                 file = tar.extractfile(member)
-                if file is None:
-                    raise BackupError(f"{path} is no backup: {member.name} in it is no file")
+                assert file is not None  # it is a regular file
                 if member.name == SUMS:
-                    sums = file.read().decode()
-                else:
-                    found[member.name] = _digest(file)
+                    sums = b"".join(iter(partial(file.read, _CHUNK), b"")).decode()
+                    continue
+                length += len(member.name)
+                if len(found) == MAX_MEMBERS or length > MAX_SUMS_BYTES:
+                    raise BackupError(f"{path} is no backup: it has more than {MAX_MEMBERS} members")
+                found[member.name] = _digest(file)
     except FileNotFoundError:
         raise BackupError(f"there is no backup {path}") from None
-    except (tarfile.TarError, UnicodeDecodeError, EOFError) as error:
-        raise BackupError(f"{path} is no backup, or is damaged: {error}") from None
+    except (tarfile.TarError, EOFError, ValueError, RecursionError) as error:
+        raise BackupError(f"{path} is no backup, or is damaged: {shown(str(error))}") from None
     except OSError as error:
         raise BackupError(f"{path} cannot be read: {error.strerror or error}") from None
     if sums is None:
         raise BackupError(f"{path} is not complete: it ends before its list of contents")
+    _compare(path, found, sums)
+    for name in found:
+        if any(parent in found for parent in _parents(name)):
+            raise BackupError(f"{path} is no backup: {shown(name)} lies below a member that is a file")
+    return frozenset(found)
+
+
+def _parents(name: str) -> Iterator[str]:
+    while "/" in name:
+        name = name.rpartition("/")[0]
+        yield name
+
+
+def _check(member: tarfile.TarInfo, path: Path, room: int) -> None:
+    """Raise BackupError for a member that no backup has."""
+    name = shown(member.name)
+    if not member.isreg() or member.issparse():
+        raise BackupError(f"{path} is no backup: {name} in it is no file")
+    if not is_name(member.name):
+        raise BackupError(f"{path} is no backup: no member of a backup is called {name}")
+    if member.mode & ~0o777:
+        raise BackupError(f"{path} is no backup: {name} in it has the mode {member.mode:o}, with special bits")
+    most = min(room, _MAX_BYTES.get(member.name, room))
+    if not 0 <= member.size <= most:
+        raise BackupError(f"{path} is no backup: {name} in it has {member.size} bytes; at most {most} are possible")
+
+
+def _compare(path: Path, found: dict[str, str], sums: str) -> None:
+    """Raise BackupError unless the list names exactly the members that were found, each with its digest."""
+    listed = set()
     for line in sums.splitlines():
         digest, _, name = line.partition("  ")
         if found.get(name) != digest:
-            raise BackupError(f"{path} is damaged: {name} is not as it was written")
+            raise BackupError(f"{path} is damaged: {shown(name)} is not as it was written")
+        listed.add(name)
+    if unlisted := sorted(found.keys() - listed):
+        raise BackupError(f"{path} is no backup: its list of contents does not name {shown(unlisted[0])}")
+
+
+def is_name(name: str) -> bool:
+    """Whether a backup may have a member of this name."""
+    parts = name.split("/")
+    return (
+        len(name) <= _MAX_NAME
+        and _NAMES.fullmatch(name) is not None
+        and not any(part in _ELSEWHERE or len(part.encode()) > _MAX_PART for part in parts)
+    )
+
+
+def shown(text: str) -> str:
+    """A text from an archive, for a message: short, and without control characters."""
+    short = text if len(text) <= 200 else text[:199] + "…"
+    return short if short.isprintable() else ascii(short)[1:-1]
 
 
 def _digest(file: IO[bytes]) -> str:

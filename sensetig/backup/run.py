@@ -8,7 +8,7 @@ import os
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +28,9 @@ FORM = 1
 _BOUND_TO_THE_MACHINE = "credentials"
 
 _OPERATOR = "tokens/operator.token"
+
+#: Members that every backup has.
+_NEEDED = ("backup.json", f"settings/{_OPERATOR}", "influxdb/kv", "influxdb/sql")
 
 
 class Places(NamedTuple):
@@ -215,12 +218,14 @@ def restore(
     Raises:
         BackupError, InfluxDBError, SiteError: before the first step nothing was changed.
     """
-    archive.verify(path)
-    with tarfile.open(path) as tar:
-        about = json.load(_member(tar, "backup.json"))
-        if about.get("form") != FORM:
-            raise BackupError(f"{path} is of form {about.get('form')}, and this version of SenseTIG reads form {FORM}")
-        token = _member(tar, f"settings/{_OPERATOR}").read().decode("ascii").strip()
+    names = archive.verify(path)
+    for name in _NEEDED:
+        if name not in names:
+            raise BackupError(f"nothing was changed: there is no {name} in the backup")
+    _check_targets(places, names)
+    with archive.opened(path) as tar:
+        about = _about(path, _member(tar, "backup.json").read())
+        token = _token(_member(tar, f"settings/{_OPERATOR}").read())
         present = _present(url, places, token, say, ca_file)
         client = BackupClient(url, present, origin="the operator token", ca_file=ca_file)
         say("metadata")
@@ -239,7 +244,40 @@ def restore(
                 _put(tar, member, target)
                 files += 1
         say(f"{count} shards, {files} files")
-    return Restored(str(about["host"]), str(about["time"]), count, files)
+    return Restored(about["host"], about["time"], count, files)
+
+
+def _about(path: Path, data: bytes) -> dict[str, str]:
+    """The description of a backup. Raises BackupError for another form."""
+    try:
+        about = json.loads(data)
+    except (ValueError, RecursionError):
+        about = None
+    if not isinstance(about, dict) or not all(isinstance(about.get(key), str) for key in ("host", "time")):
+        raise BackupError(f"nothing was changed: the backup.json in {path} does not describe a backup")
+    if about.get("form") != FORM:
+        form = archive.shown(str(about.get("form")))
+        raise BackupError(f"{path} is of form {form}, and this version of SenseTIG reads form {FORM}")
+    return {key: about[key] if about[key].isprintable() else archive.shown(about[key]) for key in ("host", "time")}
+
+
+def _token(data: bytes) -> str:
+    token = data.strip()
+    if not token.isascii() or not token.decode().isprintable() or not token:
+        raise BackupError(f"nothing was changed: settings/{_OPERATOR} in the backup is not a token")
+    return token.decode()
+
+
+def _check_targets(places: Places, names: Iterable[str]) -> None:
+    """Raise BackupError where a file would have to go into the place of a folder, or below a file."""
+    for name in names:
+        kind, _, rest = name.partition("/")
+        if (target := _target(places, kind, rest)) is None:
+            continue
+        below = next(each for each in target.parents if each.exists())
+        if target.is_dir() or not below.is_dir():
+            wrong = target if target.is_dir() else below
+            raise BackupError(f"nothing was changed: {wrong} is in the way of {archive.shown(name)}; move it away")
 
 
 def _present(url: str, places: Places, token: str, say: Callable[[str], None], ca_file: Path | None) -> str:
@@ -294,7 +332,7 @@ def _put(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
             file.flush()
             if os.geteuid() == 0:
                 tar.chown(member, file.name, numeric_owner=False)
-            os.fchmod(file.fileno(), member.mode & 0o7777)
+            os.fchmod(file.fileno(), member.mode & 0o777)
             if target.suffix == ".db":
                 databases.forget_log(target)
     except OSError as error:

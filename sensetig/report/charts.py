@@ -10,12 +10,14 @@ import math
 import re
 from collections.abc import Sequence
 from datetime import UTC, tzinfo
+from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sensetig.report.lines import Drawn, Line, stretches
 from sensetig.report.numbers import number
 from sensetig.report.period import Period
 from sensetig.report.style import Style, properties, state, styles_of, words
+from sensetig.report.text import MAX_NAME, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,6 +32,9 @@ _STANDS_FOR = {name: f"#fe{index:02x}fe" for index, name in enumerate(NAMES)}
 
 #: Inches; at 72 points each the text of a chart is as large as that of its legend.
 _WIDE, _HIGH, _LANE = 5.4, 2.3, 0.33
+
+#: Replaces the name of a lane while Matplotlib draws: a name may be a formula, lack glyphs, or look like SVG.
+_LABEL = "sensetig-label-{}"
 
 
 class Entry(NamedTuple):
@@ -69,6 +74,7 @@ def draw(drawn: Drawn, period: Period, prefix: str) -> Chart:
         "svg.hashsalt": "sensetig",
         "font.size": 9.0,
         "path.simplify": True,
+        "text.parse_math": False,
     }
     with mpl.rc_context(style):
         if drawn.panel.kind == "state-timeline":
@@ -83,7 +89,10 @@ def draw(drawn: Drawn, period: Period, prefix: str) -> Chart:
         f"{entry.name} from {entry.least} to {entry.most}" if entry.mean else f"{entry.name}: {entry.most}"
         for entry in legend
     )
-    return Chart(_themed(raw.getvalue(), prefix), alt, tuple(legend), len(drawn.lines) - len(lines))
+    svg = _themed(raw.getvalue(), prefix)
+    for lane, line in enumerate(lines):
+        svg = svg.replace(f">{_LABEL.format(lane)}<", f">{escape(printable(_short(line.name)), quote=False)}<")
+    return Chart(svg, alt, tuple(legend), len(drawn.lines) - len(lines))
 
 
 def _lines(figure: Figure, drawn: Drawn, lines: Sequence[Line], period: Period) -> list[Entry]:
@@ -116,7 +125,7 @@ def _lines(figure: Figure, drawn: Drawn, lines: Sequence[Line], period: Period) 
     decimals = panel.defaults.get("decimals")
     return [
         Entry(
-            line.name,
+            printable(line.name, MAX_NAME),
             styles[line.name].colour,
             *(number(value, styles[line.name].unit, decimals) for value in _three(line.known)),
         )
@@ -195,10 +204,10 @@ def _states(figure: Figure, drawn: Drawn, lines: Sequence[Line], period: Period)
             bars.append((begin / 86_400_000, (end - begin) / 86_400_000))
             colours.append(_STANDS_FOR[colour])
         axes.broken_barh(bars, (-lane - 0.36, 0.72), facecolors=colours, linewidth=0)
-        legend.append(Entry(line.name, next(iter(shown.values())), "", "", ", ".join(shown)))
+        legend.append(Entry(printable(line.name, MAX_NAME), next(iter(shown.values())), "", "", ", ".join(shown)))
     axes.set_ylim(-len(lines) + 0.5, 0.5)
     _dress(axes, period, "short")
-    axes.set_yticks([-lane for lane in range(len(lines))], [_short(line.name) for line in lines])
+    axes.set_yticks([-lane for lane in range(len(lines))], [_LABEL.format(lane) for lane in range(len(lines))])
     axes.grid(visible=False, axis="y")
     return legend
 

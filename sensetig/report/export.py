@@ -16,6 +16,7 @@ from pathlib import Path
 from sensetig.errors import ReportError
 from sensetig.report.lines import Drawn
 from sensetig.report.panels import Board
+from sensetig.report.text import csv_cell, printable
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -29,7 +30,7 @@ COLUMNS = ("device", "time", "dashboard", "panel", "series", "unit", "value")
 
 
 def as_csv(device: str, boards: Sequence[tuple[Board, list[Drawn]]]) -> str:
-    """One row for each value, with its time in UTC; a gap has no row."""
+    """One row for each value, with its time in UTC; a gap has no row. No text in it is a formula to a spreadsheet."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -45,7 +46,8 @@ def _rows(device: str, boards: Sequence[tuple[Board, list[Drawn]]]) -> Iterator[
                 for time, value in zip(line.times, line.values, strict=True):
                     if value is not None:
                         when = datetime.fromtimestamp(time / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-                        yield (device, when, board.title, drawn.panel.title, line.name, unit, repr(value))
+                        texts = (device, when, board.title, drawn.panel.title, line.name, unit)
+                        yield (*(csv_cell(printable(each)) for each in texts), repr(value))
 
 
 def browser() -> str:

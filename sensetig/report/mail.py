@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sensetig.errors import ReportError
+from sensetig.report.text import MAX_NAME, printable
 
 _TIMEOUT_SECONDS = 60
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -52,7 +53,7 @@ def check(config: SmtpConfig) -> None:
 def message(config: SmtpConfig, report: Path, subject: str, text: str) -> EmailMessage:
     """The mail: the summary as its text, and the report attached. Raises ReportError when that cannot be read."""
     mail = EmailMessage()
-    mail["From"], mail["To"], mail["Subject"] = config.sender, ", ".join(config.to), subject
+    mail["From"], mail["To"], mail["Subject"] = config.sender, ", ".join(config.to), printable(subject, MAX_NAME)
     mail["Date"] = formatdate(localtime=True)
     mail["Message-ID"] = make_msgid(domain=config.sender.rpartition("@")[2])
     mail["Auto-Submitted"] = "auto-generated"

@@ -17,6 +17,7 @@ from sensetig.report.devices import hosts
 from sensetig.report.export import as_csv, as_pdf, as_png
 from sensetig.report.narrative import as_text, fired, summary, verdict
 from sensetig.report.period import Period, period, said
+from sensetig.report.text import MAX_NAME, printable
 
 #: The dashboard of months and years, which says nothing of days.
 _HOURS = "history"
@@ -58,7 +59,9 @@ def known_device(client: Client, device: str) -> None:
     """Raise ReportError, with the devices that there are, for one that has never written."""
     there = hosts(client)
     if device not in there:
-        few = ", ".join(there[:20]) + (f" and {len(there) - 20} more" if len(there) > 20 else "")
+        few = ", ".join(printable(name, MAX_NAME) for name in there[:20]) + (
+            f" and {len(there) - 20} more" if len(there) > 20 else ""
+        )
         raise ReportError(f"there is no data of a device {device!r}; there is of: {few or 'none'}")
 
 

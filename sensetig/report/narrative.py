@@ -20,6 +20,7 @@ from sensetig.report.alerts import AlertSummary
 from sensetig.report.numbers import counted, duration, number
 from sensetig.report.period import Period, said
 from sensetig.report.stats import Disk, Flag, Spread, Stats
+from sensetig.report.text import MAX_TEXT, printable
 
 #: The level of a sentence that is neither good nor bad.
 PLAIN = "plain"
@@ -103,7 +104,7 @@ def as_text(device: str, period: Period, sentences: Sequence[Sentence]) -> str:
     rest = [each for each in sentences if each.level in (GOOD, PLAIN)]
     for heading, under in headings(rest).items():
         lines += ["", heading, *(f"- {each.text}" for each in under)]
-    return "\n".join(lines).replace("\u202f", " ") + "\n"
+    return "\n".join(printable(each, MAX_TEXT) for each in lines).replace("\u202f", " ") + "\n"
 
 
 def verdict(sentences: Sequence[Sentence]) -> tuple[str, str]:

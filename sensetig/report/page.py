@@ -27,6 +27,7 @@ from sensetig.report.numbers import duration, number
 from sensetig.report.panels import Board
 from sensetig.report.period import Period, said
 from sensetig.report.stats import Picture
+from sensetig.report.text import MAX_NAME, MAX_TEXT, printable
 
 #: What stands before a sentence, so that its colour is not the only sign.
 SIGNS = {ACT: ("✖", "act"), LOOK: ("▲", "look"), GOOD: ("✓", "well"), PLAIN: ("·", "")}
@@ -55,6 +56,7 @@ def render(content: Content) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_shown,
     )
     period = content.period
     level, words = verdict(content.sentences)
@@ -97,15 +99,28 @@ def render(content: Content) -> str:
     )
 
 
+def _shown(value: object) -> object:
+    """What the template shows of a value; only markup stays as it is."""
+    from markupsafe import Markup
+
+    return printable(value, MAX_TEXT) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 def _picture(picture: Picture, period: Period) -> dict[str, str]:
-    told = [picture.camera, when(picture.time_ms, period), f"intensity {number(picture.score, 'short', 1)}"]
+    from markupsafe import escape
+
+    told = [
+        printable(picture.camera, MAX_NAME),
+        when(picture.time_ms, period),
+        f"intensity {number(picture.score, 'short', 1)}",
+    ]
     if picture.duration_seconds is not None:
         told.append(duration(picture.duration_seconds))
     if picture.area_percent is not None:
         told.append(f"{number(picture.area_percent, 'percent')} of the picture")
     return {
-        "source": picture.thumbnail,
-        "alt": f"What camera {picture.camera} saw at {when(picture.time_ms, period)}",
+        "source": escape(picture.thumbnail),
+        "alt": f"What camera {told[0]} saw at {when(picture.time_ms, period)}",
         "title": told[0],
         "told": " · ".join(told[1:]),
     }

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from collectors.core.jpeg import is_thumbnail
 from sensetig.influxdb.client import Client, Series, Value
 from sensetig.policy import DISKS_ONLY, GAP_SECONDS, MEMORY_PERCENT, PROCESSOR_CELSIUS, SIGNS_OF_LIFE, Threshold
 from sensetig.report.devices import quoted
@@ -40,8 +40,8 @@ class Quantity(NamedTuple):
 QUANTITIES = (
     Quantity("Room temperature", "environment", "temperature_compensated_celsius", "celsius", "\"sensor\" = 'hts221'"),
     Quantity("Temperature at the sensor", "environment", "temperature_raw_celsius", "celsius", "\"sensor\" = 'hts221'"),
-    Quantity("Humidity at the sensor", "environment", "humidity_raw_percent", "percent"),
-    Quantity("Air pressure", "environment", "pressure_hpa", "pressurehpa"),
+    Quantity("Humidity at the sensor", "environment", "humidity_raw_percent", "percent", "\"sensor\" = 'hts221'"),
+    Quantity("Air pressure", "environment", "pressure_hpa", "pressurehpa", "\"sensor\" = 'lps25h'"),
     Quantity("CPU use", "cpu", "usage_idle", "percent", "\"cpu\" = 'cpu-total'", inverted=True),
     Quantity("Memory use", "mem", "used_percent", "percent", threshold=MEMORY_PERCENT),
     Quantity("The hottest sensor of the device", "temp", "temp", "celsius", peak=True, threshold=PROCESSOR_CELSIUS),
@@ -353,9 +353,6 @@ def _origins(ask: _Asking) -> tuple[str, ...]:
     return tuple(found)
 
 
-_JPEG = re.compile(r"data:image/jpeg;base64,[A-Za-z0-9+/]+={0,2}")
-
-
 def pictures(client: Client, device: str, period: Period, most: int = 6) -> list[Picture]:
     """The pictures of the events that stood out most, the best first. Texts are kept in the bucket ``raw`` alone."""
     columns = '"thumbnail", "camera", "area_percent", "duration_seconds"'
@@ -367,10 +364,10 @@ def pictures(client: Client, device: str, period: Period, most: int = 6) -> list
     found = []
     for time, score, thumbnail, camera, area, lasted in answer[0].rows if answer else []:
         # It goes into a page as it is: nothing but a picture may.
-        if isinstance(thumbnail, str) and _JPEG.fullmatch(thumbnail) and _number(score) is not None:
+        if is_thumbnail(thumbnail) and _number(score) is not None:
             found.append(
                 Picture(
-                    int(str(time)), str(camera or ""), float(str(score)), _number(area), _number(lasted), thumbnail
+                    int(str(time)), str(camera or ""), float(str(score)), _number(area), _number(lasted), str(thumbnail)
                 )
             )  # fmt: skip
     return sorted(found, key=lambda each: -each.score)

@@ -262,7 +262,7 @@ def test_an_installation_after_a_teardown_finds_its_data(site: Site) -> None:
     for name, machine in site.machines.items():
         left = set(machine.ssh(_OURS).stdout.split())
         kept = ("/etc/sensetig", "/etc/influxdb", "/etc/default/influxdb2", "/var/lib/influxdb", "/var/lib/sensetig",
-                "/var/lib/telegraf", "/etc/mosquitto/sensetig")  # fmt: skip
+                "/var/lib/telegraf", "/etc/mosquitto/sensetig", "/var/lib/private/sensetig-report")  # fmt: skip
         assert [path for path in left if not path.startswith(kept)] == [], name
         units = machine.ssh("systemctl list-unit-files --no-legend 'sensetig*' 'telegraf*' 'influx*'", check=False)
         assert units.stdout == "", name

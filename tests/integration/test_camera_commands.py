@@ -337,7 +337,7 @@ def test_only_allowed_commands_are_carried_out(broker: Guarded, operator: Operat
     camera.ready()
     assert operator.ask("camera_photo")["status"] == "ok"
     assert operator.ask("camera_detection", detection="off")["message"] == (
-        "camera_detection is not allowed here; allowed are: camera_photo, camera_ping"
+        "camera_detection is not allowed here; allowed commands: camera_photo, camera_ping"
     )
     camera.control.close()
     with pytest.raises(Unavailable, match="command_allow names 'reboot'; there are: camera_ping, "):

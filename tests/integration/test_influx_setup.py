@@ -140,7 +140,7 @@ def test_secrets_are_kept_for_their_owner_alone_and_never_said(new: Site) -> Non
     assert files["grafana.token"].read_text() == outcome.tokens.grafana
 
 
-def test_telegrafs_token_writes_points_and_does_nothing_else(site: Site) -> None:
+def test_telegrafs_token_writes_points_and_neither_reads_nor_writes_elsewhere(site: Site) -> None:
     token = site.setup().tokens.telegraf
     assert _write(site.url, token, "raw") == 204
     assert _write(site.url, token, "hourly") == 403

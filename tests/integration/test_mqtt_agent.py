@@ -154,7 +154,7 @@ def test_a_broker_that_is_away_blocks_the_writer_and_bounds_memory(tmp_path: Pat
         assert written * len(LINES[0]) < 1_000_000
         running.process.send_signal(signal.SIGTERM)
         assert running.wait() == 1
-        assert any("that are lost with the agent: " in line for line in running.said)
+        assert any("has not acknowledged, and that are lost: " in line for line in running.said)
         assert stuck.wait(BOUND_SECONDS)
 
 
@@ -180,7 +180,7 @@ def test_messages_of_other_topics_are_printed_and_rejected_ones_counted(
         (metric,) = decode_lines(line)
         assert (metric.series.tags["device"], metric.fields["value"]) == ("shed", 5.0)
         peer.publish("sensetig/shed/telemetry/weather", b'{"value": 5')
-        running.await_said("is refused: ")
+        running.await_said("rejected on sensetig/shed/telemetry/weather: ")
         while "messages_refused=1i" not in running.await_line("mqtt"):
             continue
         running.end_input()
@@ -196,7 +196,7 @@ def test_a_retained_message_is_printed_once_and_only_with_a_time(
     peer.publish("sensetig/shed/status", b"online", retain=True)
     variables = settings(broker.port, tmp_path, subscribe="sensetig/shed/#")
     with agent(variables, "--execd") as running:
-        running.await_said("so nobody knows of when it is")
+        running.await_said("has no time, and its age is unknown")
         printed: set[str] = set()
         while not printed >= {"weather", "device_status"}:
             printed.add(running.printed.get(timeout=BOUND_SECONDS).partition(",")[0])

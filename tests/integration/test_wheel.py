@@ -30,7 +30,7 @@ BUNDLED = {
     "grafana/provisioning": {".yaml"},
     "influxdb": {".flux", ".toml"},
     "mosquitto": {".acl", ".conf"},
-    "systemd": {".service", ".sysusers", ".timer"},
+    "systemd": {".conf", ".service", ".sysusers", ".timer"},
     "telegraf": {".conf"},
 }
 

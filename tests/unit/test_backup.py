@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 import random
 import shutil
@@ -11,6 +13,7 @@ import sys
 import tarfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -19,6 +22,7 @@ from sensetig.__main__ import main
 from sensetig.backup import archive, databases, off_host
 from sensetig.backup.influx import parts, shards
 from sensetig.backup.retention import Keep, kept
+from sensetig.backup.run import Places, restore
 from sensetig.errors import BackupError
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -139,7 +143,7 @@ def test_what_is_no_certificate_gives_no_backup(tmp_path: Path) -> None:
         pytest.raises(BackupError, match="gpg could not encrypt"),
         archive.written(tmp_path / "a.gpg", 0, free_bytes=0, encrypt_to=tmp_path / "no.asc") as writer,
     ):
-        writer.text("x", bytes(4 << 20), 0)
+        writer.text("settings/x", bytes(4 << 20), 0)
     assert [each.name for each in tmp_path.iterdir()] == ["no.asc"]
 
 
@@ -257,3 +261,179 @@ def test_members_have_the_owner_and_mode_of_their_file(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a.tar") as tar:
         assert [each.name for each in tar] == ["settings/x", archive.SUMS]
         assert (tar.getmember("settings/x").mode, tar.getmember("settings/x").uid) == (0o640, os.geteuid())
+
+
+# --- archives that nobody should restore ------------------------------------------------------------
+
+
+class Archive:
+    """An archive made by hand, complete with its list, whatever is in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._tar = tarfile.open(path, "w", format=tarfile.PAX_FORMAT)  # noqa: SIM115 - closed by done()
+        self._sums: list[str] = []
+        about = b'{"form": 1, "host": "h", "time": "t"}'
+        for name, data in (("backup.json", about), ("settings/tokens/operator.token", b"t"), ("influxdb/kv", b"k")):
+            self.add(name, data)
+        self.add("influxdb/sql", b"s")
+
+    def add(self, name: str, data: bytes = b"x", *, listed: bool = True, **values: Any) -> Archive:
+        info = tarfile.TarInfo(name)
+        info.size, info.mode = len(data), 0o600
+        for key, value in values.items():
+            setattr(info, key, value)
+        self._tar.addfile(info, io.BytesIO(data))
+        if listed:
+            self._sums.append(f"{hashlib.sha256(data).hexdigest()}  {name}\n")
+        return self
+
+    def done(self, *after: str) -> Path:
+        self.add(archive.SUMS, "".join(self._sums).encode(), listed=False)
+        for name in after:
+            self.add(name, listed=False)
+        self._tar.close()
+        return self.path
+
+
+def refused(path: Path, reason: str) -> None:
+    """Restoring fails with this reason, before any file appears."""
+    places = Places(settings=path.parent / "etc", grafana=path.parent / "g.db", state=path.parent / "s.db")
+    before = sorted(path.parent.rglob("*"))
+    with pytest.raises(BackupError, match=reason):
+        restore(path, url="http://127.0.0.1:9", places=places, say=lambda _: None)
+    assert sorted(path.parent.rglob("*")) == before
+
+
+def test_an_archive_made_by_hand_can_be_verified(tmp_path: Path) -> None:
+    names = archive.verify(Archive(tmp_path / "a.tar").add("settings/a b/ü.toml").done())
+    assert "settings/a b/ü.toml" in names
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "reason"),
+    [
+        ("settings/../../evil", {}, "no member of a backup is called"),
+        ("/etc/passwd", {}, "no member of a backup is called"),
+        ("settings//etc/passwd", {}, "no member of a backup is called"),
+        ("settings/./x", {}, "no member of a backup is called"),
+        ("media/../../evil", {}, "no member of a backup is called"),
+        ("other/x", {}, "no member of a backup is called"),
+        ("influxdb/shards/../x.gz", {}, "no member of a backup is called"),
+        ("influxdb/shards/１２.gz", {}, "no member of a backup is called"),
+        ("settings/a\nb", {}, "no member of a backup is called"),
+        ("settings/" + "x" * 300, {}, "no member of a backup is called"),
+        ("settings/" + "x/" * 1500 + "x", {}, "no member of a backup is called"),
+        ("settings/su", {"mode": 0o4755}, "special bits"),
+        ("settings/sg", {"mode": 0o2755}, "special bits"),
+        ("settings/sticky", {"mode": 0o1755}, "special bits"),
+        ("backup.json", {}, "is in it twice"),
+        ("settings/tokens/operator.token/x", {}, "lies below a member that is a file"),
+        ("settings/link", {"type": tarfile.SYMTYPE, "linkname": "/etc/passwd", "size": 0}, "is no file"),
+        ("settings/hard", {"type": tarfile.LNKTYPE, "linkname": "backup.json", "size": 0}, "is no file"),
+        ("settings/dev", {"type": tarfile.CHRTYPE, "size": 0}, "is no file"),
+        ("settings/fifo", {"type": tarfile.FIFOTYPE, "size": 0}, "is no file"),
+        ("settings/folder", {"type": tarfile.DIRTYPE, "size": 0}, "is no file"),
+    ],
+)
+def test_a_member_that_no_backup_has_is_refused(name: str, values: dict[str, Any], reason: str, tmp_path: Path) -> None:
+    refused(Archive(tmp_path / "a.tar").add(name, b"" if values.get("size") == 0 else b"x", **values).done(), reason)
+
+
+def test_a_member_that_the_list_does_not_name_is_refused(tmp_path: Path) -> None:
+    path = Archive(tmp_path / "a.tar").add("settings/unlisted.toml", listed=False).done()
+    refused(path, "its list of contents does not name settings/unlisted.toml")
+    refused(Archive(tmp_path / "b.tar").done("settings/after.toml"), "follows its list of contents")
+
+
+@pytest.mark.parametrize(
+    ("about", "reason"),
+    [
+        (b"[]", "does not describe a backup"),
+        (b"[" * 50_000, "does not describe a backup"),
+        (b'{"form": 1, "host": [], "time": {}}', "does not describe a backup"),
+        (b'{"form": 2, "host": "h", "time": "t"}', "is of form 2"),
+    ],
+)
+def test_a_description_of_another_form_is_refused(about: bytes, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    with archive.written(path, 0, free_bytes=0, encrypt_to=None) as writer:
+        writer.text("backup.json", about, 0)
+        for name in ("settings/tokens/operator.token", "influxdb/kv", "influxdb/sql"):
+            writer.text(name, b"x", 0)
+    refused(path, reason)
+
+
+def test_a_backup_without_a_part_that_every_backup_has_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    with archive.written(path, 0, free_bytes=0, encrypt_to=None) as writer:
+        for name in ("backup.json", "settings/tokens/operator.token", "influxdb/kv"):
+            writer.text(name, b"x", 0)
+    refused(path, "there is no influxdb/sql in the backup")
+
+
+def test_a_file_whose_place_is_taken_by_a_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "etc" / "x").mkdir(parents=True)
+    refused(Archive(tmp_path / "a.tar").add("settings/x").done(), "nothing was changed: .*etc/x is in the way")
+    (tmp_path / "etc" / "y").touch()
+    refused(Archive(tmp_path / "b.tar").add("settings/y/z").done(), "nothing was changed: .*etc/y is in the way")
+
+
+def _huge(kind: bytes, path: Path) -> Path:
+    """An archive that begins with a header or a list of 3 GB, which takes no room on the disk."""
+    info = tarfile.TarInfo("SHA256SUMS" if kind == tarfile.REGTYPE else "././@LongLink")
+    info.type, info.size = kind, 3 << 30
+    with path.open("wb") as file:
+        file.write(info.tobuf(tarfile.GNU_FORMAT))
+        file.truncate(512 + info.size)
+    return path
+
+
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_list_or_a_header_of_gigabytes_takes_no_memory(kind: bytes, tmp_path: Path) -> None:
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_DATA, (400 << 20, 400 << 20))\n"
+        "from pathlib import Path; from sensetig.backup import archive; from sensetig.errors import BackupError\n"
+        "try: archive.verify(Path(sys.argv[1]))\n"
+        "except BackupError as error: print('refused:', error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, _huge(kind, tmp_path / "a.tar")], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("refused:")
+
+
+def test_many_headers_in_a_row_are_refused(tmp_path: Path) -> None:
+    info = tarfile.TarInfo("x")
+    info.type = tarfile.XGLTYPE
+    path = tmp_path / "a.tar"
+    path.write_bytes(info.tobuf(tarfile.GNU_FORMAT) * 20_000)
+    refused(path, "is no backup, or is damaged")
+
+
+def test_a_sparse_member_is_refused(tmp_path: Path) -> None:
+    info = tarfile.TarInfo("settings/x")
+    info.type, info.size = tarfile.GNUTYPE_SPARSE, 512
+    header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    header[386:410] = b"00000000000\0" + b"00000001000\0"
+    header[483:495] = b"37777777777\0"
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    path = tmp_path / "a.tar"
+    path.write_bytes(bytes(header) + bytes(512 * 3))
+    refused(path, "is no file")
+
+
+def test_special_bits_do_not_get_into_a_backup_and_strange_names_give_none(tmp_path: Path) -> None:
+    file = tmp_path / "x"
+    file.touch()
+    file.chmod(0o6755)
+    with archive.written(tmp_path / "a.tar", 0, free_bytes=0, encrypt_to=None) as writer:
+        writer.file("settings/x", file)
+    with tarfile.open(tmp_path / "a.tar") as tar:
+        assert tar.getmember("settings/x").mode == 0o755
+    with (
+        pytest.raises(BackupError, match=r"a file called settings/a\\nb cannot be part of a backup; rename"),
+        archive.written(tmp_path / "b.tar", 0, free_bytes=0, encrypt_to=None) as writer,
+    ):
+        writer.file("settings/a\nb", file)

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from collectors.camera import settings
-from collectors.camera.backends import Backend, Frame, find_device, open_backend, without_password
-from collectors.camera.backends.opencv import FramePositions, LiveSource, is_busy
+from collectors.camera.backends import Backend, Frame, find_device, open_backend, parse_address, without_password
+from collectors.camera.backends.opencv import FramePositions, LiveSource, VideoFile, is_busy
 from collectors.camera.backends.simulated import Scene, SimulatedCamera
 from collectors.camera.detector import Image
 from collectors.core.api import Unavailable
@@ -355,9 +355,49 @@ def test_unsupported_scheme_is_rejected_by_name(opener: Opener) -> None:
         opener(source="ftp://somewhere/film.avi")
 
 
-def test_messages_omit_the_password_of_a_url() -> None:
-    assert without_password("rtsp://me:secret@front.local:554/live") == "rtsp://front.local:554/live"
-    assert without_password("film@home.avi") == "film@home.avi"
+@pytest.mark.parametrize(
+    ("source", "name", "shown"),
+    [
+        ("rtsp://me:SECRET@front.local:554/live", "front.local", "rtsp://front.local:554/…"),
+        ("rtsp://admin:p@ss_SECRET@127.0.0.1:9/stream", "127.0.0.1", "rtsp://127.0.0.1:9/…"),
+        ("http://127.0.0.1:9/videostream.cgi?user=admin&pwd=SECRET", "127.0.0.1", "http://127.0.0.1:9/…"),
+        ("rtsp://127.0.0.1:9/user=admin&password=SECRET&channel=1", "127.0.0.1", "rtsp://127.0.0.1:9/…"),
+        ("http://host?pwd=SECRET", "host", "http://host/…"),
+        ("rtsp://host/a#SECRET@x", "host", "rtsp://…"),
+        ("rtsp://admin:12/SECRET@host/live", "admin", "rtsp://…"),
+        ("rtsp://admin:p@SECRET/word@host/live", "SECRET", "rtsp://…"),
+        ("http://[::1]:8081/", "::1", "http://[::1]:8081/"),
+        ("http://[::1]", "::1", "http://[::1]"),
+        ("rtsp://u:SECRET@[fe80::1]:554/x", "fe80::1", "rtsp://[fe80::1]:554/…"),
+        ("udp://@239.0.0.1:1234", "239.0.0.1", "udp://239.0.0.1:1234"),
+        ("udp://@:1234", "udp", "udp://:1234"),
+        ("RTSP://u:SECRET@host", "host", "rtsp://host"),
+    ],
+)
+def test_a_url_is_shown_and_named_by_its_host_alone(source: str, name: str, shown: str) -> None:
+    address = parse_address(source)
+    assert address is not None
+    assert (address.name, address.shown, without_password(source)) == (name, shown, shown)
+
+
+@pytest.mark.parametrize("source", ["rtsp://u:SECRET/x@host/", "http://[SECRET", "http://u:p@h:SECRET/"])
+def test_a_url_that_is_not_valid_is_refused_without_being_shown(opener: Opener, source: str) -> None:
+    with pytest.raises(Unavailable, match=r"://… is not a valid URL; percent-encode") as caught:
+        opener(source=source)
+    assert "SECRET" not in str(caught.value) + without_password(source)
+
+
+@pytest.mark.parametrize("source", ["rtsp:/u:SECRET@host/", "u:SECRET@host/stream", "u:a@SECRET@host"])
+def test_what_looks_like_a_url_without_its_scheme_is_not_shown(opener: Opener, source: str) -> None:
+    with pytest.raises(Unavailable, match="there is no video file …; set source") as caught:
+        opener(source=source)
+    assert "SECRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize("source", ["film@home.avi", "/dev/video0", "0", "a: b.mp4"])
+def test_files_and_devices_are_shown_as_they_are(source: str) -> None:
+    assert parse_address(source) is None
+    assert without_password(source) == source
 
 
 class Device:
@@ -479,3 +519,27 @@ def test_name_is_configurable(opener: Opener, tmp_path: Path) -> None:
     assert opener(backend="simulated", name="Front door").name == "Front door"
     assert opener(backend="simulated").name == "simulated"
     assert settings.NAME.default is None
+
+
+def test_a_video_with_huge_frames_is_refused_before_one_is_decoded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Huge:
+        released = False
+
+        def get(self, what: int) -> float:
+            return {cv2.CAP_PROP_FRAME_WIDTH: 65535.0, cv2.CAP_PROP_FRAME_HEIGHT: 65535.0}[what]
+
+        def read(self) -> tuple[bool, None]:
+            raise AssertionError("a frame was decoded")
+
+        def release(self) -> None:
+            self.released = True
+
+    huge = Huge()
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: huge)
+    file = tmp_path / "film.mp4"
+    file.write_bytes(b"film")
+    with pytest.raises(Unavailable, match="frames of 65535x65535, above 16777216 pixels"):
+        VideoFile("film", str(file), 1.0, ErrorReporter("camera", list[str]().append), lambda: 0, lambda: 0.0)
+    assert huge.released

@@ -21,9 +21,9 @@ from collectors.camera.publish import Publisher, open_publisher, picture
 from collectors.camera.settings import DetectorConfig
 from collectors.core.api import Unavailable
 from collectors.core.errors import ErrorReporter
+from collectors.core.jpeg import jpeg_size
 from collectors.core.settings import Values
 from collectors.messaging.broker import Broker
-from collectors.vision import snapshot
 from collectors.vision.snapshot import MAX_PICTURE_BYTES
 
 NOISE = np.random.default_rng(1)
@@ -46,14 +46,14 @@ def away() -> Iterator[Broker]:
 def test_a_noisy_picture_is_made_small_enough(shape: tuple[int, ...]) -> None:
     made = picture(NOISE.integers(0, 255, shape, np.uint8))
     assert len(made) <= MAX_PICTURE_BYTES
-    width, height = snapshot.jpeg_size(made)
+    width, height = jpeg_size(made)
     assert width / height == pytest.approx(shape[1] / shape[0], rel=0.05)
 
 
 def test_a_plain_picture_keeps_its_size_and_quality() -> None:
     image = cv2.GaussianBlur(NOISE.integers(0, 255, (480, 640, 3), np.uint8), (31, 31), 0)
     made = picture(image)
-    assert snapshot.jpeg_size(made) == (640, 480)
+    assert jpeg_size(made) == (640, 480)
     again = cv2.imdecode(np.frombuffer(made, np.uint8), cv2.IMREAD_COLOR)
     assert again is not None
     assert np.abs(again.astype(int) - image).mean() < 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -23,7 +24,7 @@ def message(**content: object) -> bytes:
     return json.dumps({"id": "a1", "expires": NOW + 60, **content}).encode()
 
 
-def validator(path: Path, errors: list[str], **changes: int) -> CommandValidator:
+def validator(path: Path, errors: list[str], **changes: Any) -> CommandValidator:
     return CommandValidator("pi", ("ping",), ("ping",), ids=IdFile(str(path), "ids_file", errors.append), **changes)
 
 
@@ -41,12 +42,80 @@ def test_an_id_is_refused_after_a_restart_until_it_expires(tmp_path: Path) -> No
 
 def test_the_file_is_bounded_and_expired_ids_leave_it(tmp_path: Path) -> None:
     path = tmp_path / "ids.json"
-    one = validator(path, [], max_ids=3)
+    elapsed = 0.0
+    one = validator(path, [], max_ids=3, timer=lambda: elapsed)
     for number in range(3):
         assert isinstance(one.validate(TOPIC, message(id=f"n{number}"), NOW), Command)
     assert isinstance(one.validate(TOPIC, message(id="n3"), NOW), RejectedCommand)
+    elapsed = 61.0
     assert isinstance(one.validate(TOPIC, message(id="n4", expires=NOW + 120), NOW + 61), Command)
-    assert json.loads(path.read_text()) == {"n4": NOW + 120}
+    assert json.loads(path.read_text()) == {"ids": {"n4": NOW + 120}, "spent": [[NOW + 60, NOW + 60]]}
+
+
+def test_a_file_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    path, errors = tmp_path / "ids.json", list[str]()
+    path.write_text(json.dumps({"a1": NOW + 60, "ids": NOW + 60}))
+    assert isinstance(validator(path, errors).validate(TOPIC, message(), NOW), RejectedCommand)
+    assert isinstance(validator(path, errors).validate(TOPIC, message(id="ids"), NOW), RejectedCommand)
+    assert errors == []
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("step", [90, 3600, 86_400, 10**9])
+def test_a_clock_that_is_set_forward_and_back_accepts_no_command_twice(
+    tmp_path: Path, restart: bool, step: float
+) -> None:
+    path = tmp_path / "ids.json"
+    one = validator(path, [])
+    assert isinstance(one.validate(TOPIC, message(), NOW), Command)
+    one = validator(path, []) if restart else one
+    assert isinstance(one.validate(TOPIC, message(id="a2", expires=NOW + step + 60), NOW + step), Command)
+    one = validator(path, []) if restart else one
+    assert isinstance(one.validate(TOPIC, message(), NOW + 1), RejectedCommand)
+    assert isinstance(one.validate(TOPIC, message(id="a3", expires=NOW + 61), NOW + 1), Command), "others are accepted"
+    again = one.validate(TOPIC, message(id="a2", expires=NOW + step + 60), NOW + step)
+    assert isinstance(again, RejectedCommand)
+
+
+def test_ids_from_a_clock_that_was_ahead_leave_room_for_others(tmp_path: Path) -> None:
+    elapsed = 0.0
+    one = validator(tmp_path / "ids.json", [], max_ids=3, timer=lambda: elapsed)
+    ahead = NOW + 10**9
+    for number in range(3):
+        assert isinstance(one.validate(TOPIC, message(id=f"n{number}", expires=ahead + 60), ahead), Command)
+    elapsed = 61.0
+    assert isinstance(one.validate(TOPIC, message(), NOW), Command)
+    assert isinstance(one.validate(TOPIC, message(id="n0", expires=ahead + 60), ahead), RejectedCommand)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["a", "b", "c"]),
+            st.integers(0, 40),
+            st.sampled_from([0, 0, 0, 700, -700, 4000, -4000, 90_000, -90_000]),
+            st.integers(0, 900),
+            st.booleans(),
+        ),
+        max_size=60,
+    )
+)
+def test_no_message_is_accepted_twice_however_the_clock_steps(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int, int, int, bool]]
+) -> None:
+    path = tmp_path_factory.mktemp("ids") / "ids.json"
+    accepted: set[bytes] = set()
+    now, elapsed = NOW, [0.0]
+    one = validator(path, [], max_ids=4, timer=lambda: elapsed[0])
+    for name, expires, step, seconds, restart in steps:
+        now += step + seconds
+        elapsed[0] += seconds
+        if restart:
+            one = validator(path, [], max_ids=4, timer=lambda: elapsed[0])
+        sent = message(id=name, expires=NOW + 300 * expires)
+        if isinstance(one.validate(TOPIC, sent, now), Command):
+            assert sent not in accepted
+            accepted.add(sent)
 
 
 def test_a_command_is_refused_if_its_id_cannot_be_saved(tmp_path: Path) -> None:
@@ -70,6 +139,11 @@ def test_a_command_is_refused_if_its_id_cannot_be_saved(tmp_path: Path) -> None:
         b'{"a": "x"}',
         b'{"a": true}',
         b'{"a": NaN}',
+        b'{"ids": {"a": "x"}, "spent": []}',
+        b'{"ids": {}}',
+        b'{"ids": {}, "spent": [[2, 1]]}',
+        b'{"ids": {}, "spent": [[1]]}',
+        b'{"ids": {}, "spent": [7]}',
         b"\xff",
         b"[" * 9000,
         b" " * 300_000,
@@ -111,8 +185,9 @@ def test_an_interrupted_write_leaves_the_previous_file(tmp_path: Path) -> None:
 def test_saved_ids_are_loaded_up_to_the_bound(tmp_path_factory: pytest.TempPathFactory, ids: dict[str, float]) -> None:
     path = tmp_path_factory.mktemp("ids") / "ids.json"
     file = IdFile(str(path), "ids_file", list[str]().append)
-    file.save(ids)
+    file.save(commands.UsedIds(ids))
     found = file.load()
-    assert len(found) == min(len(ids), commands.MAX_IDS)
-    assert found.items() <= ids.items()
+    assert len(found.ids) == min(len(ids), commands.MAX_IDS)
+    assert found.ids.items() <= ids.items()
+    assert all(any(low <= ids[each] <= high for low, high in found.spent) for each in ids.keys() - found.ids.keys())
     assert os.path.getsize(path) <= 256 * 1024

@@ -118,10 +118,14 @@ def test_a_retained_command_is_refused() -> None:
 
 
 def test_an_id_is_accepted_once_until_it_expires() -> None:
-    one = validator()
+    elapsed = 0.0
+    one = validator(timer=lambda: elapsed)
     assert isinstance(one.validate(TOPIC, message(), NOW), Command)
     assert "already" in refused(one.validate(TOPIC, message(), NOW + 1)).message
     assert "already" in refused(one.validate(TOPIC, message(expires=NOW + 600), NOW + 1)).message
+    ahead = refused(one.validate(TOPIC, message(expires=NOW + 600), NOW + 61))
+    assert "already" in ahead.message, "the clock was set, and no time has passed"
+    elapsed = 61.0
     assert isinstance(one.validate(TOPIC, message(expires=NOW + 600), NOW + 61), Command)
 
 
@@ -132,13 +136,15 @@ def test_a_refused_command_does_not_use_up_its_id() -> None:
 
 
 def test_kept_ids_are_bounded_and_expired_ones_make_room() -> None:
-    one = validator(max_ids=3)
+    elapsed = 0.0
+    one = validator(max_ids=3, timer=lambda: elapsed)
     for number in range(3):
         assert isinstance(one.validate(TOPIC, message(id=f"n{number}"), NOW), Command)
     assert "3 commands have not expired yet" in refused(one.validate(TOPIC, message(id="n3"), NOW)).message
     assert "already" in refused(one.validate(TOPIC, message(id="n0"), NOW)).message
+    elapsed = 61.0
     assert isinstance(one.validate(TOPIC, message(id="n3", expires=NOW + 120), NOW + 61), Command)
-    assert len(one._seen) == 1
+    assert len(one._used.ids) == 1
 
 
 @given(st.text(max_size=60), st.binary(max_size=300))

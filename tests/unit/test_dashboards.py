@@ -426,3 +426,26 @@ def test_no_token_and_no_address_stands_in_the_provisioning() -> None:
         "token: ${SENSETIG_GRAFANA_TOKEN}",
         "httpHeaderValue1: Token ${SENSETIG_GRAFANA_TOKEN}",
     }
+
+
+#: Grafana puts a value into an address as it is, unless a format encodes it; these two encode themselves.
+_ENCODED = re.compile(r"\$\{[^}]+:(?:percentencode|queryparam)\}|\$\{__url_time_range\}|\$\{__all_variables\}")
+
+
+def addresses(node: object) -> Iterator[str]:
+    """Every address of a link in a dashboard."""
+    if isinstance(node, dict):
+        if isinstance(node.get("url"), str):
+            yield node["url"]
+        for each in node.values():
+            yield from addresses(each)
+    elif isinstance(node, list):
+        for each in node:
+            yield from addresses(each)
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_every_value_in_an_address_is_encoded(name: str) -> None:
+    for address in addresses(COMMITTED[name]):
+        assert "$" not in _ENCODED.sub("", address), address
+        assert "[[" not in address

@@ -108,3 +108,22 @@ def test_files_that_a_page_names_exist(page: str) -> None:
         and not (ROOT / path).exists()
     ]
     assert page in built or missing == []
+
+
+def threats() -> list[str]:
+    """The rows of the threat model."""
+    text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    section = text.split("\n## Threat model\n")[1].split("\n## ")[0]
+    return [line for line in section.splitlines() if line.startswith("|")][2:]
+
+
+def test_every_row_of_the_threat_model_names_tests_that_exist() -> None:
+    rows = threats()
+    assert len(rows) > 20
+    for row in rows:
+        *_, outcome, tests, _ = (cell.strip() for cell in row.split("|"))
+        assert outcome.startswith(("holds", "open")), row
+        named = re.findall(r"`(tests/\w+/\w+\.py)::(test_\w+)`", tests)
+        assert named, row
+        for path, name in named:
+            assert f"def {name}(" in (ROOT / path).read_text(encoding="utf-8"), f"{path} has no {name}"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import signal
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
+from tests import conftest
 from tests.__main__ import PARALLEL, SERIAL, main
 
 
@@ -61,3 +63,15 @@ def test_ctrl_c_waits_for_pytest_and_begins_no_second_call(
     assert len(ended) == 1, "the interrupt ended neither the wait nor the program"
     assert capsys.readouterr().out == "tests: parallel FAILED\n"
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_files_that_share_a_fixture_are_one_unit_of_work_and_every_other_file_is_its_own() -> None:
+    assert conftest.together("tests/integration/test_led.py::test_a[x::y/test_demo.py]") == "emulator_alone"
+    assert conftest.together("tests/integration/test_demo.py::test_a") == "demo"
+    assert conftest.together("tests/unit/test_demo.py::test_a") == "tests/unit/test_demo.py"
+
+
+def test_the_files_that_share_a_fixture_are_there() -> None:
+    folder = Path(conftest.__file__).parent / "integration"
+    stems = [stem for stems in conftest.SHARED.values() for stem in stems]
+    assert [stem for stem in stems if not (folder / f"{stem}.py").is_file()] == []

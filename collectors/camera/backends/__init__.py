@@ -125,6 +125,7 @@ class SupportsExposure(Protocol):
 _IGNORED_DRIVERS = ("unicam", "rp1-cfe", "bcm2835-isp", "bcm2835-codec", "pispbe", "rpivid", "rpi-hevc-dec")
 _LIBCAMERA = ("unicam", "rp1-cfe")
 
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _CHOICES = (
     "name a video file, a device or a URL with SENSETIG_CAMERA_SOURCE, "
     "or select a simulated scene with SENSETIG_CAMERA_BACKEND=simulated"
@@ -229,9 +230,58 @@ def find_device(sys_root: str, *, csi: bool = True) -> str | None:
     raise Unavailable(f"no camera is connected; {_CHOICES}")
 
 
+class Address(NamedTuple):
+    """What may be shown of a URL.
+
+    Args:
+        scheme: in lowercase.
+        name: the host, without brackets: the default name of the camera; the scheme if there is no host.
+        shown: scheme, host and port, for messages. User, password, path and query are left out: cameras take
+            passwords in each of them.
+    """
+
+    scheme: str
+    name: str
+    shown: str
+
+
+def parse_address(source: str) -> Address | None:
+    """The parts of a URL; None for a file or a device. Raises Unavailable for a URL that is not valid."""
+    scheme, separator, rest = source.partition("://")
+    if not separator or not _SCHEME.fullmatch(scheme):
+        return None
+    from urllib3.exceptions import LocationParseError
+    from urllib3.util import parse_url
+
+    scheme = scheme.lower()
+    try:
+        url = parse_url(source)
+    except LocationParseError:
+        raise Unavailable(
+            f"the source {scheme}://… is not a valid URL; percent-encode special characters in the user and the "
+            "password, such as %2F for a slash"
+        ) from None
+    host = (url.host or "").strip("[]")
+    # A slash in a password ends the part with the host, so that a part of the password is taken for it.
+    if "@" in rest.lstrip("/")[len(re.split(r"[/?#\\]", rest, maxsplit=1)[0]) :]:
+        return Address(scheme, host or scheme, f"{scheme}://…")
+    path = "/" if url.path == "/" and not url.query else "/…" if url.path or url.query else ""
+    port = "" if url.port is None else f":{url.port}"
+    return Address(scheme, host or scheme, f"{scheme}://{url.host or ''}{port}{path}")
+
+
 def without_password(source: str) -> str:
-    """A URL without user and password, for messages; any other text unchanged."""
-    return re.sub(r"(?<=://)[^/@]*@", "", source)
+    """A source for messages: of a URL only scheme, host and port; a file or a device unchanged.
+
+    What looks like a URL without its scheme is cut, too.
+    """
+    try:
+        address = parse_address(source)
+    except Unavailable:
+        return f"{source.partition('://')[0].lower()}://…"
+    if address is not None:
+        return address.shown
+    return "…" if re.search(r":.*@", source, re.DOTALL) else source
 
 
 def _read(path: str) -> str:

@@ -6,7 +6,6 @@ import errno
 import fcntl
 import math
 import os
-import re
 import stat
 import struct
 import threading
@@ -18,10 +17,11 @@ import cv2
 import numpy as np
 
 from collectors.camera import settings
-from collectors.camera.backends import Backend, Frame, without_password
+from collectors.camera.backends import Backend, Frame, parse_address, without_password
 from collectors.camera.detector import Image
 from collectors.core.api import Unavailable
 from collectors.core.errors import ErrorReporter
+from collectors.core.jpeg import MAX_PIXELS
 from collectors.core.settings import Values
 
 #: URL schemes that FFmpeg may open; it supports others that read files or start programs.
@@ -47,13 +47,13 @@ def open_source(
     """Open a file, a device or a URL. Raises Unavailable if it delivers no frame."""
     # One thread is enough for small frames, and leaves the other cores to other work.
     cv2.setNumThreads(1)
-    url = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://(?:[^/@]*@)?([^/:]*)", source)
-    if url is not None:
-        if url[1].lower() not in SCHEMES:
-            raise Unavailable(f"a source cannot be {url[1]}://; it must be a file, a device or {', '.join(SCHEMES)}://")
-        shown = without_password(source)
+    address = parse_address(source)
+    if address is not None:
+        scheme, name, shown = address
+        if scheme not in SCHEMES:
+            raise Unavailable(f"a source cannot be {scheme}://; it must be a file, a device or {', '.join(SCHEMES)}://")
         return LiveSource(
-            values[settings.NAME] or url[2], shown, _open_url(source, shown, values), values, clock_ns, timer
+            values[settings.NAME] or name, shown, _open_url(source, shown, values), values, clock_ns, timer
         )
     if source.isdigit() or source.startswith("/dev/"):
         path = f"/dev/video{source}" if source.isdigit() else source
@@ -119,18 +119,20 @@ class VideoFile:
             )
 
     def _open(self) -> tuple[Any, Image]:
+        shown = without_password(self._path)
         try:
             with open(self._path, "rb") as file:
                 empty = not file.read(1)
         except FileNotFoundError:
-            raise Unavailable(f"there is no video file {self._path}; set source to an existing file") from None
+            raise Unavailable(f"there is no video file {shown}; set source to an existing file") from None
         except IsADirectoryError:
-            raise Unavailable(f"{self._path} is a folder; set source to a video file") from None
+            raise Unavailable(f"{shown} is a folder; set source to a video file") from None
         except OSError as error:
-            raise Unavailable(f"the video file {self._path} cannot be read: {error.strerror}") from None
+            raise Unavailable(f"the video file {shown} cannot be read: {error.strerror}") from None
         if empty:
             raise Unavailable(f"the video file {self._path} is empty; copy it again")
         capture = cv2.VideoCapture(self._path, cv2.CAP_FFMPEG)
+        _check_size(capture, self._path)
         image = _read(capture)
         if image is None:
             capture.release()
@@ -252,6 +254,7 @@ def _open_url(url: str, shown: str, values: Values) -> tuple[Any, Image]:
     milliseconds = int(1000 * values[settings.TIMEOUT_SECONDS])
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, milliseconds, cv2.CAP_PROP_READ_TIMEOUT_MSEC, milliseconds]
     capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)
+    _check_size(capture, shown)
     image = _read(capture)
     if image is None:
         capture.release()
@@ -317,5 +320,16 @@ def _read(capture: Any) -> Image | None:
     return image if found and _is_image(image) else None
 
 
+def _check_size(capture: Any, shown: str) -> None:
+    """Raise Unavailable for a video whose header announces frames that are too large to decode."""
+    width, height = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+    if width * height > MAX_PIXELS:
+        capture.release()
+        raise Unavailable(f"{shown} has frames of {width}x{height}, above {MAX_PIXELS} pixels; lower its resolution")
+
+
 def _is_image(image: object) -> bool:
-    return isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim in (2, 3) and image.size > 0
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim not in (2, 3):
+        return False
+    height, width = image.shape[:2]
+    return bool(0 < height * width <= MAX_PIXELS)

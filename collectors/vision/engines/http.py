@@ -23,11 +23,11 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 
 from collectors.core.api import Unavailable
 from collectors.core.files import read_secret
+from collectors.core.jpeg import jpeg_size
 from collectors.core.settings import Values
 from collectors.vision import settings
 from collectors.vision.engines import Detection, EngineError, Stopped, Wait, require_setting
 from collectors.vision.engines.mapping import AnswerMapping, MappingError
-from collectors.vision.snapshot import jpeg_size
 
 #: Maximum size of a response, in bytes.
 MAX_ANSWER_BYTES = 1024 * 1024

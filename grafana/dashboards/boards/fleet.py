@@ -55,8 +55,8 @@ _STATUS = {
 
 _NOBODY = "no device"
 
-_TO_DEVICE = "/d/sensetig-device?var-host=${__data.fields.Device}&${site:queryparam}&${__url_time_range}"
-_TO_PIPELINE = "/d/sensetig-pipeline?var-host=${__data.fields.Device}&${site:queryparam}&${__url_time_range}"
+_CHOSEN = "var-host=${__data.fields.Device:percentencode}&${site:queryparam}&${__url_time_range}"
+_TO_DEVICE, _TO_PIPELINE = f"/d/sensetig-device?{_CHOSEN}", f"/d/sensetig-pipeline?{_CHOSEN}"
 
 
 def rows() -> Iterable[Row]:

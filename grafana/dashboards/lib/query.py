@@ -198,14 +198,29 @@ class Source:
         return Target(switched(of_points, f"{of_hours}{group}"), unit=unit, table=True)
 
     def points(
-        self, measurement: str, columns: Mapping[str, str], *, where: Mapping[str, str] | None = None, limit: int
+        self,
+        measurement: str,
+        columns: Mapping[str, str],
+        *,
+        where: Mapping[str, str] | None = None,
+        matching: Mapping[str, str] | None = None,
+        limit: int,
     ) -> Target:
-        """A table of the newest points as they were written: fields and tags, each under the name it is mapped to."""
+        """A table of the newest points as they were written: fields and tags, each under the name it is mapped to.
+
+        Args:
+            where: tags and their values.
+            matching: fields of text, each with the regular expression that it must match, without slashes around it.
+        """
         declared = self._declared(measurement)
         known = {field.name for field in declared.fields} | self._tags(measurement)
         _refuse(measurement, "field or tag", set(columns) - known)
         chosen = ", ".join(f"{_quoted(column)} AS {_quoted(title)}" for column, title in columns.items())
-        return Target(f"SELECT {chosen} {self._scope(measurement, where)} ORDER BY time DESC LIMIT {limit}", table=True)
+        _refuse(measurement, "field", set(matching or ()) - known)
+        scope = self._scope(measurement, where) + "".join(
+            f" AND {_quoted(field)} =~ /{pattern}/" for field, pattern in (matching or {}).items()
+        )
+        return Target(f"SELECT {chosen} {scope} ORDER BY time DESC LIMIT {limit}", table=True)
 
     def origin(self, measurement: str, field: str) -> Target:
         """A series for each origin, named ``SIMULATED,REPLAYED`` with each mark ``true`` or empty."""

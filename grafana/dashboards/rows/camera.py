@@ -36,6 +36,9 @@ _DETECTION = {"true": ("on", thresholds.GOOD), "false": ("off", thresholds.LOOK)
 #: How much of the picture moves: from the detection's own least area on, and much of it. Neither is good or bad.
 _MOTION: thresholds.Steps = ((None, "#80808066"), (0.5, "orange"), (25, "purple"))
 
+#: The data URI of a JPEG, in the spelling of InfluxQL: a slash is escaped, and no dollar begins a variable of Grafana.
+_JPEG = r"^data:image\/jpeg;base64,\/9j\/[A-Za-z0-9+\/]+=*\z"
+
 
 def _of_hours(texts: Mapping[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
     """The same words for the bucket of hours, where a truth value is 1 or 0."""
@@ -158,6 +161,8 @@ def _events() -> list[Panel]:
                     "frames": "Frames",
                     "event_id": "Event",
                 },
+                # A browser loads whatever an address names.
+                matching={"thumbnail": _JPEG},
                 # An event is two points, its start and its end, the newer one first.
                 limit=24,
             ),

@@ -30,6 +30,10 @@ def start(
         f"--engine-path={folder / 'engine'}",
         f"--http-bind-address={LOOPBACK}:{port}",
         "--reporting-disabled",
+        # Flux neither fetches URLs of this network nor opens files and SQLite databases, by whichever token it is sent.
+        "--hardening-enabled",
+        # The demo's Telegraf does not read them, and they need no token.
+        "--metrics-disabled",
         "--log-level=warn",
     ]
     identity = processes.start("InfluxDB", command, log=log)
