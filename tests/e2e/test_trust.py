@@ -222,7 +222,7 @@ def unpacked(machine: Machine, script: str, folder: str) -> None:
 def test_a_ticket_that_expired_and_a_hub_that_is_another_are_refused(site: Site) -> None:
     hub, hall = site.machines["loft"], site.machines["hall"]
     hub.ssh("sensetig enrol create late --out /root/late")
-    hub.ssh("sed -i 's/\"expires\": [0-9]*/\"expires\": 1/' /etc/sensetig/enrolment/late.json")
+    hub.ssh('sed -i \'s/"expires": [0-9]*/"expires": 1/\' /etc/sensetig/enrolment/late.json')
     unpacked(hall, hub.ssh("cat /root/late/firstrun.sh").stdout, "/root/late")
     status, said = enrol(hall, "/root/late")
     assert (status, "has expired" in said) == (3, True), said
