@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from typing import Any
 
 from collectors.core.api import Unavailable
 from collectors.core.files import write_atomic
@@ -70,7 +69,8 @@ class IdFile:
 
     def save(self, used: UsedIds, /) -> None:
         """Replace the file; a power cut leaves the old one or the new one. Raises OSError."""
-        write_atomic(self._path, json.dumps({"ids": dict(used.ids), "spent": used.spent}, separators=(",", ":")))
+        document = {"ids": dict(used.ids), "first": dict(used.first), "spent": used.spent}
+        write_atomic(self._path, json.dumps(document, separators=(",", ":")))
 
 
 def _read(text: bytes) -> UsedIds | None:
@@ -84,19 +84,21 @@ def _read(text: bytes) -> UsedIds | None:
         return None
     if not isinstance(document, dict):
         return None
-    ids: dict[str, Any] = document
-    spent: object = []
-    if isinstance(document.get("ids"), dict):
-        ids, spent = document["ids"], document.get("spent")
-    if not all(ID.fullmatch(known) and _is_time(until) for known, until in ids.items()):
+    if not isinstance(document.get("ids"), dict):
+        document = {"ids": document, "first": {}, "spent": []}
+    ids, first, spent = (document.get(key) for key in ("ids", "first", "spent"))
+    if not isinstance(ids, dict) or not isinstance(first, dict) or not first.keys() <= ids.keys():
         return None
-    if not isinstance(spent, list) or len(spent) > MAX_SPENT:
+    if not all(ID.fullmatch(known) and _is_time(until) for each in (ids, first) for known, until in each.items()):
         return None
-    for each in spent:
-        if not isinstance(each, list) or len(each) != 2 or not all(map(_is_time, each)) or each[0] > each[1]:
-            return None
-    used = UsedIds({known: float(until) for known, until in ids.items()}, tuple((low, high) for low, high in spent))
+    if not isinstance(spent, list) or len(spent) > MAX_SPENT or not all(map(_is_interval, spent)):
+        return None
+    used = UsedIds(ids, first, tuple((low, high) for low, high in spent))
     return forget(used, sorted(ids, key=ids.__getitem__)[:-MAX_IDS], 0.0)
+
+
+def _is_interval(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(_is_time, value)) and value[0] <= value[1]
 
 
 def _is_time(value: object) -> bool:

