@@ -52,22 +52,29 @@ def create(device: str, out: Path, valid: float) -> None:
 @command.command()
 @click.option("--host", default="127.0.0.1", show_default=True, show_envvar=True, help="Address to listen on.")
 @click.option("--port", type=int, default=8087, show_default=True, show_envvar=True, help="Port to listen on.")
-@click.option("--certificate", type=click.Path(dir_okay=False, path_type=Path), required=True, show_envvar=True,
+@click.option("--certificate", type=click.Path(dir_okay=False, path_type=Path), show_envvar=True,
               help="Its certificate, in PEM.")  # fmt: skip
-@click.option("--key", type=click.Path(dir_okay=False, path_type=Path), required=True, show_envvar=True,
+@click.option("--key", type=click.Path(dir_okay=False, path_type=Path), show_envvar=True,
               help="Its key, in PEM.")  # fmt: skip
-def serve(host: str, port: int, certificate: Path, key: Path) -> None:
+@click.option("--socket", type=click.Path(path_type=Path), show_envvar=True,
+              help="Socket for a proxy, which has the certificate, instead of a port.")  # fmt: skip
+def serve(host: str, port: int, certificate: Path | None, key: Path | None, socket: Path | None) -> None:
     """Answer Pis that enrol, over HTTPS; systemd runs this on the hub."""
     import uvicorn
 
     from sensetig.security.hub import Hub
     from sensetig.security.service import application
 
+    if socket is None and (certificate is None or key is None):
+        raise click.UsageError("--certificate and --key are needed, or --socket")
     hub = Hub()
+    # A proxy says where a request comes from, and passes none on before it is complete.
+    behind = socket is not None
     uvicorn.run(
-        application(hub.pending, hub.accepted, click.echo), host=host, port=port,
-        ssl_certfile=certificate, ssl_keyfile=str(key), http="h11", ws="none", lifespan="off", access_log=False,
-        server_header=False, proxy_headers=False, limit_concurrency=32, timeout_keep_alive=5,
+        application(hub.pending, hub.accepted, click.echo), host=host, port=port, uds=str(socket) if behind else None,
+        ssl_certfile=None if behind else certificate, ssl_keyfile=None if behind else str(key), http="h11", ws="none",
+        lifespan="off", access_log=False, server_header=False, proxy_headers=behind,
+        forwarded_allow_ips="*" if behind else None, limit_concurrency=32, timeout_keep_alive=5,
         h11_max_incomplete_event_size=16384, log_level="warning",
     )  # fmt: skip
 

@@ -89,12 +89,7 @@ def revoke(authority: Path, certificates: Iterable[Path], now: datetime) -> bool
     """
     issuer, key = read(authority / "authority.crt"), private_key(authority)
     path = authority / "revoked.crl"
-    known: dict[int, x509.RevokedCertificate] = {}
-    if path.exists():
-        try:
-            known = {each.serial_number: each for each in x509.load_pem_x509_crl(path.read_bytes())}
-        except (OSError, ValueError):
-            raise SecurityError(f"{path} is no list of revoked certificates: move it away, and revoke again") from None
+    known = _listed(path)
     serials = {read(each).serial_number for each in certificates} - set(known)
     if not serials and path.exists():
         return False
@@ -111,6 +106,20 @@ def revoke(authority: Path, certificates: Iterable[Path], now: datetime) -> bool
         builder = builder.add_revoked_certificate(entry)
     _replace(path, builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
     return True
+
+
+def revoked_serials(authority: Path) -> frozenset[int]:
+    """The serial numbers on the authority's list of revoked certificates. Raises SecurityError."""
+    return frozenset(_listed(authority / "revoked.crl"))
+
+
+def _listed(path: Path) -> dict[int, x509.RevokedCertificate]:
+    if not path.exists():
+        return {}
+    try:
+        return {each.serial_number: each for each in x509.load_pem_x509_crl(path.read_bytes())}
+    except (OSError, ValueError):
+        raise SecurityError(f"{path} is no list of revoked certificates: move it away, and revoke again") from None
 
 
 def private_key(authority: Path) -> ec.EllipticCurvePrivateKey:

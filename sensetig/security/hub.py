@@ -50,6 +50,11 @@ class Hub(NamedTuple):
         return own if own.exists() else self.tls / "device.crt"
 
     @property
+    def revoked_list(self) -> Path:
+        """The list of revoked certificates that the proxy reads: a copy of the authority's."""
+        return self.tls / "revoked.crl"
+
+    @property
     def controller(self) -> Path:
         """The playbook that the hub runs itself."""
         return self.top / "opt/sensetig/controller"

@@ -21,13 +21,13 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from collectors.core.files import write_atomic
 from sensetig.errors import SecurityError
-from sensetig.security.certificates import BEFORE, ends, private_key, read, revoke
+from sensetig.security.certificates import BEFORE, ends, private_key, read, revoke, revoked_serials
 from sensetig.security.enrolment import check_address, check_name
 
 #: A machine's name below this domain is in its certificate, and no public authority certifies it.
 DOMAIN = "sensetig.internal"
 
-_DNS = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?:\.(?!-)[A-Za-z0-9-]{1,63}){0,9}")
+_DNS = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?:\.(?!-)[A-Za-z0-9_-]{1,63}){0,9}")
 
 #: Bytes of a public key in PEM at most; one of P-256 has 178.
 MAX_KEY_BYTES = 4096
@@ -125,15 +125,17 @@ def issue(
     addresses = [x509.IPAddress(ipaddress.ip_address(each)) for each in names.addresses]
     alternatives = x509.SubjectAlternativeName([x509.DNSName(f"{_label(device)}.{DOMAIN}"), *general, *addresses])
     kept = folder / "issued" / device
-    for path in sorted(kept.glob("*.crt")):
-        present = read(path)
+    listed = revoked_serials(folder)
+    for present in sorted(map(read, kept.glob("*.crt")), key=ends, reverse=True):
         if (
             present.public_key() == key
             and _alternatives(present) == alternatives
             and present.issuer == authority.subject
+            and present.serial_number not in listed
             and ends(present) > now + timedelta(days=renew_days)
         ):
             return present.public_bytes(serialization.Encoding.PEM), False
+    signing = private_key(folder)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, device)]))
@@ -148,15 +150,29 @@ def issue(
             x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False
         )
         .add_extension(alternatives, critical=False)
-        .sign(private_key(folder), hashes.SHA256())
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signing.public_key()), critical=False)
+        .sign(signing, hashes.SHA256())
     )
     text = certificate.public_bytes(serialization.Encoding.PEM)
+    _keep(kept, text)
+    return text, True
+
+
+def keep(folder: Path, certificate: Path) -> None:
+    """Keep a renewed certificate with the authority in *folder*, so that it can be revoked. Raises SecurityError."""
+    made = read(certificate)
+    device = str(made.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
+    check_name(device)
+    _keep(folder / "issued" / device, made.public_bytes(serialization.Encoding.PEM))
+
+
+def _keep(kept: Path, text: bytes) -> None:
     try:
         kept.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_atomic(kept / f"{sha256(text).hexdigest()[:16]}.crt", text)
     except OSError as error:
-        raise SecurityError(f"the certificate of {device} cannot be kept in {kept}: {error.strerror}") from None
-    return text, True
+        raise SecurityError(f"the certificate cannot be kept in {kept}: {error.strerror}") from None
 
 
 def _authority(
@@ -174,6 +190,7 @@ def _authority(
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(key_cert_sign=True, crl_sign=True), critical=True)
         .add_extension(constraints, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
 
@@ -193,6 +210,7 @@ def _fits(path: Path, key: ec.EllipticCurvePrivateKey, constraints: x509.NameCon
         return False
     present = read(path)
     try:
+        present.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
         same = present.extensions.get_extension_for_class(x509.NameConstraints).value == constraints
     except x509.ExtensionNotFound:
         same = False

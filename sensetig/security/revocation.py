@@ -31,6 +31,19 @@ def reload_broker() -> None:
         )
 
 
+def reload_proxy() -> None:
+    """Make the hub's proxy, if it runs, read the list of revoked certificates. Raises SecurityError."""
+    unit = "sensetig-proxy.service"
+    done = subprocess.run(
+        ["systemctl", "try-reload-or-restart", unit], capture_output=True, text=True, check=False, timeout=_SECONDS
+    )
+    if done.returncode:
+        raise SecurityError(
+            f"{unit} could not read the list of revoked certificates ({done.stderr.strip()[:200]}): "
+            f"systemctl restart {unit}"
+        )
+
+
 def revoke(
     hub: Hub,
     server: Server,
@@ -38,6 +51,7 @@ def revoke(
     device: str,
     now: datetime,
     reload: Callable[[], None] = reload_broker,
+    reload_list: Callable[[], None] = reload_proxy,
 ) -> list[str]:
     """Revoke all credentials of a device: those revoked, in words; empty where all were before.
 
@@ -53,7 +67,7 @@ def revoke(
         done.append("its InfluxDB token")
     if _mqtt(hub, credentials, device, reload):
         done.append("its MQTT password")
-    if _certificate(hub, device, now):
+    if _certificate(hub, device, now, reload_list):
         done.append("its certificate")
     if enrolment.forget(hub, device):
         done.append("its enrolment")
@@ -101,11 +115,17 @@ def _without(users: str, device: str) -> str:
     return re.sub(rf"^{re.escape(device)}:.*\n?", "", users, flags=re.MULTILINE)
 
 
-def _certificate(hub: Hub, device: str, now: datetime) -> bool:
-    """Put the device's certificates onto the authority's list of revoked ones."""
+def _certificate(hub: Hub, device: str, now: datetime, reload: Callable[[], None]) -> bool:
+    """Put the device's certificates onto the authority's list of revoked ones, and let the proxy read it."""
     issued = sorted((hub.authority / "issued" / device).glob("*.crt"))
     if not issued:
         return False
     from sensetig.security import certificates
 
-    return certificates.revoke(hub.authority, issued, now)
+    listed = certificates.revoke(hub.authority, issued, now)
+    text = (hub.authority / "revoked.crl").read_bytes()
+    if not hub.revoked_list.exists() or hub.revoked_list.read_bytes() != text:
+        hub.tls.mkdir(parents=True, exist_ok=True)
+        write_atomic(hub.revoked_list, text, 0o644)
+    reload()  # also where the list was right: a run before may have ended between the two
+    return listed

@@ -34,6 +34,7 @@ FETCHED = (
     "gpg",
     "mosquitto",
     "mosquitto-clients",
+    "nginx",
     "openssl",
     "python3-apt",
     "python3-cryptography",

@@ -72,7 +72,7 @@ def test_live_has_nothing_to_change_and_wall_makes_its_playlist_once(hub: Machin
     if not site.config["grafana_enabled"]:
         pytest.skip("there is no Grafana to install")
     assert hub.ssh("sensetig live").stdout.startswith("nothing to change\n")
-    assert "it plays at https://loft:3000/playlists/play/sensetig-wall" in hub.ssh("sensetig wall").stdout
+    assert "it plays at https://loft/playlists/play/sensetig-wall" in hub.ssh("sensetig wall").stdout
     assert hub.ssh("sensetig wall").stdout.startswith("nothing to change\n")
 
 

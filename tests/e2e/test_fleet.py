@@ -18,7 +18,7 @@ from tests.e2e.site import Site
 
 #: The units of each machine, and how exposed each may be by the measure of `systemd-analyze security`.
 UNITS: dict[str, dict[str, float]] = {
-    "loft": {"influxdb": 3.0, "telegraf": 2.0, "mosquitto": 2.0, "nats-server": 2.0},
+    "loft": {"influxdb": 3.0, "telegraf": 2.0, "mosquitto": 2.0, "nats-server": 2.0, "sensetig-proxy": 2.0},
     "hall": {"telegraf": 2.0, "sensetig-camera": 2.0},
     "lab": {"telegraf": 2.0},
 }
@@ -30,8 +30,25 @@ TIMED: dict[str, dict[str, float]] = {
     "lab": {"sensetig-buffer": 2.0},
 }
 
-#: What may be reached from the network: ssh, and on the hub InfluxDB, the broker and NATS, all with TLS.
-REACHABLE = {"loft": {22, 8086, 8883, 4222}, "hall": {22}, "lab": {22}}
+#: What may be reached from the network: ssh, and on the hub the proxy, the broker and NATS, all with TLS.
+REACHABLE = {"loft": {22, 443, 8883, 4222}, "hall": {22}, "lab": {22}}
+
+_DOOR = """
+import json, ssl, sys, urllib.error, urllib.request
+path, token, method, body, certified = sys.argv[1:]
+context = ssl.create_default_context()
+if certified:
+    context.load_cert_chain("/etc/sensetig/tls/device.crt", "/etc/sensetig/tls/device.key")
+headers = {"Authorization": "Token " + open(token).read().strip()} if token else {}
+request = urllib.request.Request("https://loft" + path, body.encode() or None, headers, method=method)
+try:
+    with urllib.request.urlopen(request, timeout=20, context=context) as answer:
+        print(json.dumps([answer.status, answer.read().decode(), dict(answer.headers)]))
+except urllib.error.HTTPError as error:
+    print(json.dumps([error.code, error.read().decode(), dict(error.headers)]))
+"""
+
+_WRITE = "/api/v2/write?org=sensetig&bucket=raw"
 
 _ASK = """
 import json, sys, urllib.error, urllib.request
@@ -53,6 +70,18 @@ def ask(machine: Machine, token: str, method: str, path: str, body: str = "", ki
     command = shlex.join(["python3", "-c", _ASK, path, token, method, body, kind])
     status, text = json.loads(machine.ssh(command).stdout)
     return status, text
+
+
+def knock(
+    machine: Machine, path: str, *, token: str = "", method: str = "GET", body: str = "", certified: bool = True
+) -> tuple[int, str, dict[str, str]]:
+    """What the hub's web port answers to a machine: status, body and headers.
+
+    *token* is a file there; *certified* says whether the machine shows its certificate.
+    """
+    command = shlex.join(["python3", "-c", _DOOR, path, token, method, body, "yes" if certified else ""])
+    status, text, headers = json.loads(machine.ssh(command).stdout)
+    return status, text, headers
 
 
 def flux(machine: Machine, token: str, query: str) -> tuple[int, str]:
@@ -157,10 +186,64 @@ def test_a_stolen_token_neither_reads_nor_writes_elsewhere(site: Site) -> None:
 
 
 @pytest.mark.usefixtures("installed")
+def test_a_stolen_pi_writes_its_points_and_deletes_nothing(site: Site) -> None:
+    """InfluxDB itself would let a token that writes delete, too."""
+    hub, hall = site.machines["loft"], site.machines["hall"]
+    secret = hub.ssh("cat /etc/sensetig/tokens/device-hall.token").stdout
+    token = put(hall, "stolen", secret)
+    assert knock(hall, _WRITE, token=token, method="POST", body="stolen value=2")[0] == 204
+    everything = '{"start": "1970-01-01T00:00:00Z", "stop": "2100-01-01T00:00:00Z"}'
+    for path in ("/api/v2/delete?org=sensetig&bucket=raw", "/api/v2/write/../delete?org=sensetig&bucket=raw"):
+        status, _, headers = knock(hall, path, token=token, method="POST", body=everything)
+        assert status in (401, 403, 404), path
+        assert "X-Influxdb-Version" not in headers, path
+    assert knock(hall, "/metrics", token=token)[0] in (302, 401, 403, 404)
+    for port in (8086, 3000):
+        tried = f"import socket; socket.create_connection(('loft', {port}), 5)"
+        assert "ConnectionRefusedError" in hall.ssh(f"python3 -c {shlex.quote(tried)}", check=False).stderr
+    hall.ssh(f"rm {token}")
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_token_without_its_certificate_is_useless(site: Site) -> None:
+    hub, hall = site.machines["loft"], site.machines["hall"]
+    token = put(hall, "stolen", hub.ssh("cat /etc/sensetig/tokens/device-hall.token").stdout)
+    assert knock(hall, _WRITE, token=token, method="POST", body="stolen value=3", certified=False)[0] == 403
+    hall.ssh(f"rm {token}")
+
+
+@pytest.mark.usefixtures("installed")
+def test_the_certificate_says_what_the_hub_knows(site: Site) -> None:
+    hall = site.machines["hall"]
+    shown = hall.ssh("openssl x509 -in /etc/sensetig/tls/device.crt -noout -subject -ext subjectAltName").stdout
+    assert re.findall(r"DNS:[^\s,]+|IP[^,]+", shown) == ["DNS:hall.sensetig.internal"]
+    assert re.search(r"CN ?= ?hall$", shown, re.MULTILINE)
+    authority = hall.ssh("openssl x509 -in /usr/local/share/ca-certificates/sensetig.crt -noout -text").stdout
+    assert "X509v3 Name Constraints: critical" in authority
+    assert "DNS:sensetig.internal" in authority
+
+
+@pytest.mark.usefixtures("installed")
+def test_grafana_is_behind_the_proxy(site: Site) -> None:
+    if not site.config["grafana_enabled"]:
+        pytest.skip("there is no package of Grafana to install")
+    status, text, headers = knock(site.machines["hall"], "/login", certified=False)
+    assert status == 200, text
+    assert "default-src" in headers["Content-Security-Policy"] or "script-src" in headers["Content-Security-Policy"]
+
+
+@pytest.mark.usefixtures("installed")
 def test_nothing_listens_beyond_what_is_stated(site: Site) -> None:
     for name, ports in REACHABLE.items():
-        grafana = {3000} if name == "loft" and site.config["grafana_enabled"] else set()
-        assert reachable(site.machines[name]) == ports | grafana, name
+        assert reachable(site.machines[name]) == ports, name
+
+
+@pytest.mark.usefixtures("installed")
+def test_influxdb_fetches_no_address_for_a_query(site: Site) -> None:
+    hub = site.machines["loft"]
+    query = 'import "experimental/http" http.get(url: "http://127.0.0.1:8086/health") |> yield()'
+    status, text = flux(hub, "/etc/sensetig/tokens/grafana.token", query)
+    assert status != 200 or "error" in text, text
 
 
 @pytest.mark.usefixtures("installed")
@@ -282,6 +365,31 @@ def test_everything_is_back_after_a_reboot(site: Site) -> None:
             assert machine.ssh(f"systemctl is-active {unit}", check=False).stdout.strip() == "active", (
                 f"{unit} on {name}"
             )
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_revoked_pi_is_refused_at_once_while_others_write(site: Site) -> None:
+    """The one that is revoked is taken back by a new certificate and token."""
+    hub, lab, hall = (site.machines[name] for name in ("loft", "lab", "hall"))
+    token = put(lab, "kept", hub.ssh("cat /etc/sensetig/tokens/device-hall.token").stdout)
+    line = "knock value=1"
+    assert knock(lab, _WRITE, token=token, method="POST", body=line)[0] == 204
+    assert "its certificate" in hub.ssh("sensetig revoke lab").stdout
+    for attempt in eventually(10):
+        with attempt:
+            # With the token of another, which holds: what is refused is the certificate.
+            if knock(lab, _WRITE, token=token, method="POST", body=line)[0] != 403:
+                raise NotYet("the revoked certificate is accepted")
+    other = put(hall, "kept", hub.ssh("cat /etc/sensetig/tokens/device-hall.token").stdout)
+    assert knock(hall, _WRITE, token=other, method="POST", body=line)[0] == 204
+    lab.ssh(f"rm {token}")
+    hall.ssh(f"rm {other}")
+    hub.ssh("sensetig revoke --back lab")
+    again = site.play("site.yml", "--tags", "certificates,telegraf", "--limit", "loft,lab")
+    assert again.status == 0, again.output[-6000:]
+    fresh = put(lab, "fresh", hub.ssh("cat /etc/sensetig/tokens/device-lab.token").stdout)
+    assert knock(lab, _WRITE, token=fresh, method="POST", body=line)[0] == 204
+    lab.ssh(f"rm {fresh}")
 
 
 def test_the_examples_are_sound(run: Path) -> None:

@@ -124,8 +124,10 @@ def changed(site: Site, authority: Authority) -> Iterator[Changed]:
     back = site.play("site.yml")
     assert back.status == 0, back.output[-6000:]
     hub = site.machines["loft"]
-    assert served(hub, 8086).issuer != authority.name
-    assert hub.ssh("ls /etc/sensetig/tls").stdout.split() == ["device.crt", "device.key", "hand-over"]
+    assert served(hub, 443).issuer != authority.name
+    assert hub.ssh("ls /etc/sensetig/tls").stdout.split() == [
+        "authority.crt", "device.crt", "device.key", "hand-over", "revoked.crl",
+    ]  # fmt: skip
     for name in site.machines:
         arrives(hub, name, "uptime", newest(hub, name, "uptime"))
 
@@ -141,18 +143,18 @@ REFUSED: dict[str, Callable[[Authority], Made]] = {
 @pytest.mark.parametrize("said", REFUSED)
 def test_one_that_does_not_fit_is_refused_and_the_services_go_on(site: Site, authority: Authority, said: str) -> None:
     hub = site.machines["loft"]
-    before = served(hub, 8086)
+    before = served(hub, 443)
     made = REFUSED[said](authority)
-    done = site.play("site.yml", "--tags", "certificates,influxdb", "--limit", "loft", **made.options(authority))
+    done = site.play("site.yml", "--tags", "certificates,proxy", "--limit", "loft", **made.options(authority))
     assert done.status != 0
     assert said in " ".join(done.output.split()), done.output[-3000:]
-    assert served(hub, 8086) == before
+    assert served(hub, 443) == before
     assert hub.ssh("test -e /etc/sensetig/tls/site.key", check=False).returncode == 1
 
 
 def test_it_is_shown_and_everybody_writes_on(site: Site, authority: Authority, changed: Changed) -> None:
     hub = site.machines["loft"]
-    for port in (8086, 8883, *([3000] if site.config["grafana_enabled"] else [])):
+    for port in (443, 8883):
         assert served(hub, port).issuer == authority.name, port
     for name, machine in site.machines.items():
         arrives(hub, name, "uptime", newest(hub, name, "uptime"))
@@ -174,6 +176,6 @@ def test_a_new_one_is_handed_to_the_services_without_the_playbook(
     for kind, file in (("crt", new.certificate), ("key", new.key)):
         (hub.system / f"etc/sensetig/tls/site.{kind}").write_bytes(file.read_bytes())
     hub.ssh("systemctl start sensetig-certificate.service")
-    assert (served(hub, 8086).not_valid_after_utc - datetime.now(UTC)).days in (39, 40)
+    assert (served(hub, 443).not_valid_after_utc - datetime.now(UTC)).days in (39, 40)
     for name in site.machines:
         arrives(hub, name, "uptime", newest(hub, name, "uptime"))

@@ -30,7 +30,7 @@ PYTHON = "/opt/sensetig/venv/bin/python"
 _GRAFANA = """
 import base64, json, sys, urllib.error, urllib.request
 path, file, *body = sys.argv[1:]
-request = urllib.request.Request("https://127.0.0.1:3000" + path)
+request = urllib.request.Request("http://127.0.0.1:3000" + path)
 if file:
     password = open(file).read().strip()
     request.add_header("Authorization", "Basic " + base64.b64encode(f"admin:{password}".encode()).decode())
@@ -224,7 +224,7 @@ def test_grafanas_settings_are_what_the_operator_has_asked_for(site: Site, tmp_p
         assert settings[section][key] == "false", f"{section}.{key}"
     variables = dict(line.split("=", 1) for line in texts["environment"].splitlines() if not line.startswith("#"))
     assert variables == {
-        "SENSETIG_INFLUXDB_URL": "https://loft:8086",
+        "SENSETIG_INFLUXDB_URL": "http://127.0.0.1:8086",
         "SENSETIG_ORGANISATION": '"sensetig"',
         "SENSETIG_GRAFANA_TOKEN": f'"$__file{{{here}/token}}"',
         "SENSETIG_DASHBOARDS": "/etc/grafana/sensetig-dashboards",

@@ -121,22 +121,22 @@ def prepared(site: Site) -> Iterator[Played]:
     }
     before = dict(site.config)
     site.config.update(options)
-    done = site.play("site.yml", "--tags", "certificates,mosquitto,enrolment", "--limit", "loft")
+    done = site.play("site.yml", "--tags", "certificates,mosquitto,proxy,enrolment", "--limit", "loft")
     assert done.status == 0, done.output[-6000:]
     yield done
     site.config.clear()
     site.config.update(before)
-    undone = site.play("site.yml", "--tags", "enrolment", "--limit", "loft")
+    undone = site.play("site.yml", "--tags", "proxy,enrolment", "--limit", "loft")
     assert undone.status == 0, undone.output[-6000:]
     assert "sensetig-enrol" not in site.machines["loft"].ssh("systemctl list-units --all --plain --no-legend").stdout
 
 
 def test_a_certificate_that_ends_soon_is_renewed_and_the_services_go_on(site: Site) -> None:
     hub = site.machines["loft"]
-    before = {port: served(hub, port) for port in (8086, 8883)}
+    before = {port: served(hub, port) for port in (443, 8883)}
     numbers = newest(hub, "hall", "uptime")
     days = {"certificates_valid_days": 800, "certificates_renew_days": 500}
-    tags = ("--tags", "certificates,influxdb,mosquitto", "--limit", "loft")
+    tags = ("--tags", "certificates,mosquitto,proxy", "--limit", "loft")
     done = site.play("site.yml", *tags, **days)
     assert done.status == 0, done.output[-6000:]
     for port, old in before.items():
@@ -151,14 +151,14 @@ def test_a_certificate_that_ends_soon_is_renewed_and_the_services_go_on(site: Si
 def test_the_hub_renews_its_certificate_by_itself(site: Site) -> None:
     hub = site.machines["loft"]
     assert hub.ssh("systemctl is-active sensetig-certificate.timer").stdout.strip() == "active"
-    before = served(hub, 8086)
+    before = served(hub, 443)
     assert "left alone" in hub.ssh("sensetig certificate renew").stdout
     hub.ssh("sensetig certificate renew --within 900 --valid 1000")
     hub.ssh("systemctl start sensetig-certificate.service")
     for attempt in eventually(60):
         with attempt:
             try:
-                after = [served(hub, port).serial_number for port in (8086, 8883)]
+                after = [served(hub, port).serial_number for port in (443, 8883)]
             except OSError as error:
                 raise NotYet(str(error)) from None
             if before.serial_number in after:
@@ -221,7 +221,8 @@ def unpacked(machine: Machine, script: str, folder: str) -> None:
 @pytest.mark.usefixtures("prepared")
 def test_a_ticket_that_expired_and_a_hub_that_is_another_are_refused(site: Site) -> None:
     hub, hall = site.machines["loft"], site.machines["hall"]
-    hub.ssh("sensetig enrol create late --out /root/late --valid 0s")
+    hub.ssh("sensetig enrol create late --out /root/late")
+    hub.ssh('sed -i \'s/"expires": [0-9]*/"expires": 1/\' /etc/sensetig/enrolment/late.json')
     unpacked(hall, hub.ssh("cat /root/late/firstrun.sh").stdout, "/root/late")
     status, said = enrol(hall, "/root/late")
     assert (status, "has expired" in said) == (3, True), said

@@ -8,6 +8,8 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -110,6 +112,7 @@ class Door(NamedTuple):
     """The running proxy."""
 
     port: int
+    enrolment_port: int
     authority: Authority
     process: subprocess.Popen[bytes]
 
@@ -153,24 +156,37 @@ def door(influxdb: InfluxDB, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     certificates.revoke(authority.folder, [Path(authority.issue("nobody")[0])], datetime.now(UTC))
     page = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Page)
     threading.Thread(target=page.serve_forever, daemon=True).start()
-    port = ports.any_free()
+    port, enrolment_port = ports.any_free(), ports.any_free()
+    # nginx's workers do not get through a folder of the test's own.
+    public = Path(tempfile.mkdtemp())
+    public.chmod(0o755)
+    asked = public / "socket"
     template = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False).from_string(TEMPLATE.read_text())  # noqa: S701 - no HTML
     (folder / "sensetig.conf").write_text(
         template.render(
             ansible_managed="", proxy_address="127.0.0.1", proxy_port=port, proxy_certificate=certificate,
             proxy_key=key, proxy_authority=authority.folder / "authority.crt",
             proxy_revoked=authority.folder / "revoked.crl", proxy_influxdb_port=influxdb.url.rpartition(":")[2],
-            proxy_grafana_port=page.server_port, proxy_enrolment_port=page.server_port,
+            proxy_grafana_port=page.server_port, proxy_enrolment_port=enrolment_port,
+            proxy_enrolment_address="127.0.0.1", proxy_enrolment_certificate=certificate, proxy_enrolment_key=key,
+            proxy_enrolment_socket=asked,
         )
     )  # fmt: skip
     (folder / "nginx.conf").write_text(_NGINX.format(folder=folder))
-    with subprocess.Popen([nginx(), "-p", str(folder), "-c", str(folder / "nginx.conf")]) as process:
+    serve = [sys.executable, "-m", "sensetig", "enrol", "serve", "--socket", str(asked)]
+    with (
+        (folder / "enrolment.log").open("wb") as log,
+        subprocess.Popen(serve, stdout=log) as service,
+        subprocess.Popen([nginx(), "-p", str(folder), "-c", str(folder / "nginx.conf")]) as process,
+    ):
         try:
-            made = Door(port, authority, process)
+            made = Door(port, enrolment_port, authority, process)
             _answers(made)
             yield made
         finally:
             process.terminate()
+            service.terminate()
+            shutil.rmtree(public)
             page.shutdown()
             page.server_close()
 
@@ -178,6 +194,12 @@ def door(influxdb: InfluxDB, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 @retry(stop=stop_after_delay(20), wait=wait_fixed(0.1), reraise=True)
 def _answers(door: Door) -> None:
     socket.create_connection(("127.0.0.1", door.port), 2).close()
+    assert enrol(door).status != 502, "the enrolment service does not answer yet"
+
+
+def enrol(door: Door, body: bytes = b"{}") -> urllib3.BaseHTTPResponse:
+    """The answer to a Pi that enrols."""
+    return door.pool().request("POST", f"https://localhost:{door.enrolment_port}/enrol", body=body)
 
 
 def write(door: Door, token: str, certificate: tuple[str, str] | None, line: str, **options: str) -> int:
@@ -246,17 +268,17 @@ def test_grafana_answers_without_a_certificate_and_learns_who_asks(door: Door) -
     assert "nginx/" not in answer.headers.get("Server", "")
 
 
-def test_half_sent_requests_do_not_block_others(door: Door) -> None:
+def test_half_sent_requests_do_not_keep_others_from_enrolling(door: Door) -> None:
     context = ssl.create_default_context(cafile=str(door.authority.folder / "authority.crt"))
     held = []
     for _ in range(40):
-        raw = socket.create_connection(("127.0.0.1", door.port), 5)
+        raw = socket.create_connection(("127.0.0.1", door.enrolment_port), 5)
         wrapped = context.wrap_socket(raw, server_hostname="localhost")
         wrapped.sendall(b"POST /enrol HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500\r\n\r\n{")
         held.append(wrapped)
     try:
-        answer = door.pool().request("POST", f"{door.url}/enrol", body=b"{}")
-        assert answer.status == 200
+        answer = enrol(door)
+        assert (answer.status, answer.json()["message"]) == (400, "expected device, token and host_keys")
         held[0].settimeout(20)
         said = held[0].recv(4096)
         assert said == b"" or b" 408 " in said, "it is ended when its time is up"
@@ -266,4 +288,22 @@ def test_half_sent_requests_do_not_block_others(door: Door) -> None:
 
 
 def test_a_large_enrolment_is_refused(door: Door) -> None:
-    assert door.pool().request("POST", f"{door.url}/enrol", body=b"x" * 20_000).status == 413
+    assert enrol(door, b"x" * 20_000).status == 413
+
+
+def test_the_port_for_new_pis_shows_nothing_else(door: Door) -> None:
+    base = f"https://localhost:{door.enrolment_port}"
+    assert door.pool().request("GET", f"{base}/enrol").status == 403
+    for path in ("/", "/api/v2/write", "/login"):
+        assert door.pool().request("POST", base + path).status == 404
+    assert door.pool().request("POST", f"{door.url}/enrol").data.startswith(b"page "), "it is Grafana's path"
+
+
+def test_the_enrolment_service_learns_who_asks(door: Door) -> None:
+    request = {"device": "attic", "token": "t" * 43, "host_keys": ["ssh-ed25519 " + "A" * 68]}
+    answer = door.pool().request(
+        "POST", f"https://localhost:{door.enrolment_port}/enrol", json=request, headers={"X-Forwarded-For": "10.1.2.3"}
+    )
+    assert answer.status == 403, "nobody has a ticket here"
+    log = (door.authority.folder.parent / "enrolment.log").read_text()
+    assert "refused, attic from 127.0.0.1" in log

@@ -7,13 +7,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
+from sensetig.__main__ import main
 from sensetig.errors import SecurityError
+from sensetig.security import certificates, revocation
 from sensetig.security.certificates import revoke
+from sensetig.security.hub import Hub
 from sensetig.security.issuing import Names, establish, issue, names_of
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -156,3 +160,108 @@ def test_a_renewed_certificate_is_revoked_together_with_the_one_before(authority
     assert len(files) == 2
     assert revoke(authority, files, NOW)
     assert len(list(x509.load_pem_x509_crl((authority / "revoked.crl").read_bytes()))) == 2
+
+
+def test_a_revoked_certificate_is_not_handed_out_again(authority: Path) -> None:
+    key = public(ec.generate_private_key(ec.SECP256R1()))
+    first, _ = issue(authority, "hall", key, Names(()), now=NOW, valid_days=397, renew_days=60)
+    assert issue(authority, "hall", key, Names(()), now=NOW, valid_days=397, renew_days=60) == (first, False)
+    assert revoke(authority, sorted((authority / "issued" / "hall").glob("*.crt")), NOW)
+    second, new = issue(authority, "hall", key, Names(()), now=NOW, valid_days=397, renew_days=60)
+    assert new
+    assert second != first
+
+
+def test_certificates_pass_the_strict_check_of_newer_pythons(authority: Path) -> None:
+    certificate = issued(authority, "hall", names_of(["hub.example"]))
+    assert "OK" in verified(authority, certificate, "-x509_strict", "-purpose", "sslclient")
+    assert "OK" in verified(authority, certificate, "-x509_strict", "-purpose", "sslserver")
+
+
+def test_an_authority_without_name_constraints_is_adapted_and_its_certificates_hold(tmp_path: Path) -> None:
+    folder = tmp_path / "authority"
+    establish(folder, "hub", HUB, NOW, 3650, 365)
+    key = certificates.private_key(folder)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "SenseTIG hub")])
+    old = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(NOW - timedelta(days=1))
+        .not_valid_after(NOW + timedelta(days=3650))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "authority.crt").write_bytes(old.public_bytes(serialization.Encoding.PEM))
+    before = issued(folder, "hall", names_of(["hub.example"]))
+    assert establish(folder, "hub", HUB, NOW, 3650, 365)
+    assert "OK" in verified(folder, before)
+
+
+# --- the commands ------------------------------------------------------------------------------------
+
+
+def run(*arguments: str, given: bytes = b"") -> Result:
+    return CliRunner().invoke(main, ["certificate", *arguments], input=given)
+
+
+def test_the_commands_make_an_authority_and_print_a_certificate(tmp_path: Path) -> None:
+    folder = ("--authority", str(tmp_path / "authority"))
+    assert "is written" in run("authority", "hub", "--permit", "hub.example", *folder).output
+    assert "nothing to change" in run("authority", "hub", "--permit", "hub.example", *folder).output
+    key = public(ec.generate_private_key(ec.SECP256R1()))
+    done = run("issue", "hall", *folder, given=key)
+    assert done.stderr == "hall has a new certificate\n"
+    made = x509.load_pem_x509_certificate(done.stdout.encode())
+    assert made.subject.rfc4514_string() == "CN=hall"
+    again = run("issue", "hall", *folder, given=key)
+    assert (again.stdout, again.stderr) == (done.stdout, "hall: nothing to change\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given", "sentence"),
+    [
+        (("hall",), b"{{ 1 }}", "no public key of an elliptic curve"),
+        (("../hall",), b"", "cannot be a device's name"),
+        (("hall", "--name", "*.com"), b"", "neither a DNS name nor an IP address"),
+    ],
+)
+def test_what_cannot_be_certified_is_one_sentence(
+    tmp_path: Path, arguments: tuple[str, ...], given: bytes, sentence: str
+) -> None:
+    folder = ("--authority", str(tmp_path / "authority"))
+    run("authority", "hub", *folder)
+    done = run("issue", *arguments, *folder, given=given)
+    assert done.exit_code == 1
+    assert sentence in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_hubs_renewed_certificate_is_kept_and_handed_out_again(tmp_path: Path) -> None:
+    folder = ("--authority", str(tmp_path / "authority"))
+    run("authority", "hub", *folder)
+    key = public(ec.generate_private_key(ec.SECP256R1()))
+    shown = tmp_path / "device.crt"
+    shown.write_text(run("issue", "hub", "--valid", "70", *folder, given=key).stdout)
+    renewed = run("renew", "--within", "80", "--valid", "300", "--certificate", str(shown), *folder)
+    assert "is renewed" in renewed.output
+    assert run("issue", "hub", *folder, given=key).stdout == shown.read_text()
+
+
+# --- revoking ----------------------------------------------------------------------------------------
+
+
+def test_revoking_hands_the_list_to_the_proxy(tmp_path: Path) -> None:
+    hub = Hub(tmp_path)
+    establish(hub.authority, "hub", HUB, NOW, 3650, 365)
+    issued(hub.authority, "hall", Names(()))
+    told: list[int] = []
+
+    def reload() -> None:
+        told.append(len(list(x509.load_pem_x509_crl(hub.revoked_list.read_bytes()))))
+
+    assert revocation._certificate(hub, "hall", NOW, reload)
+    assert not revocation._certificate(hub, "hall", NOW, reload), "it is on the list already"
+    assert told == [1, 1], "a run that was interrupted is made up for"

@@ -244,7 +244,9 @@ def test_the_playbook_writes_what_is_read(is_hub: bool, tmp_path: Path) -> None:
     environment.filters |= {"to_json": json.dumps, "bool": bool}
     text = environment.get_template("site.toml.j2").render(
         ansible_managed="written by Ansible",
-        sensetig_influxdb_url="https://loft:8086",
+        sensetig_influxdb_url="http://127.0.0.1:8086" if is_hub else "https://loft",
+        sensetig_grafana_here="http://127.0.0.1:3000",
+        sensetig_web_port="",
         sensetig_is_hub=is_hub,
         sensetig_hub="loft",
         sensetig_hub_itself="loft",
@@ -254,7 +256,8 @@ def test_the_playbook_writes_what_is_read(is_hub: bool, tmp_path: Path) -> None:
     )
     assert set(tomllib.loads(text)) <= set(site.Site._fields)
     found = site.load(written(tmp_path, text), tmp_path / "state")
-    assert (found.influxdb_url, found.organisation, found.bucket) == ("https://loft:8086", "sensetig", "raw")
+    assert (found.organisation, found.bucket) == ("sensetig", "raw")
+    assert found.influxdb_url == ("http://127.0.0.1:8086" if is_hub else "https://loft")
     assert (found.hub == "loft") == (not is_hub)
     assert (found.tokens == Path("/etc/sensetig/tokens")) == is_hub
-    assert (found.grafana_url == "https://loft:3000") == is_hub
+    assert (found.grafana_url == "https://loft") == is_hub
