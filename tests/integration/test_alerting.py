@@ -125,6 +125,17 @@ STORIES = {
         line("camera_detection", "confidence=0.9", f"{_CAMERA},label=person,model=x"),
         30,
     ),
+    "gateway-stalled": Story(
+        line("mqtt_gateway", "unconfirmed_seconds=2,unconfirmed_messages=3i"),
+        line("mqtt_gateway", "unconfirmed_seconds=75,unconfirmed_messages=300i"),
+        75,
+    ),
+    "gateway-new-names": Story(
+        device_line("telemetry_rejected", "count=3i", ",reason=list_value"),
+        device_line("telemetry_rejected", "count=3i", ",reason=too_many_names"),
+        270,
+        tag="device",
+    ),
     "telemetry-rejected": Story(
         silence, device_line("telemetry_rejected", "count=3i", ",reason=stuck"), 270, tag="device"
     ),
