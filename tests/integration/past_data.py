@@ -85,6 +85,7 @@ _INFLUXDB = {
 #: What a broker brings, which no demo has: messages through a gateway, and the device's own agent.
 _GATEWAY = (
     "mqtt_receipt,{tags} received=1i",
+    "mqtt_gateway,{tags} unconfirmed_seconds=0.5,unconfirmed_messages=2i",
     'device_status,device=plug-1,{tags} status="online"',
     "energy,device=plug-1,{tags} power_watts=42.5",
     "mqtt,device=shelf,{tags} connected=true,connections=1i,lines_published=118i,messages_published=24i,"
