@@ -107,7 +107,7 @@ def test_a_command_is_carried_out_once_also_after_a_restart(
             if ending == "kill":
                 running.process.kill()
                 operator.status("offline")
-    assert list(json.loads((tmp_path / "ids.json").read_text())) == ["same"]
+    assert list(json.loads((tmp_path / "ids.json").read_text())["ids"]) == ["same"]
 
 
 def test_commands_of_other_processes_are_left_to_them_and_the_sender_sees_no_subscribers(
