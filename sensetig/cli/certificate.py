@@ -16,7 +16,7 @@ def _shown() -> Path:
 
 @click.group()
 def command() -> None:
-    """Show, renew or issue certificates of the internal authority."""
+    """Show, renew and issue certificates."""
 
 
 _folder = click.option(
