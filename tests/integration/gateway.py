@@ -24,7 +24,11 @@ from tests.integration.mosquitto import Mosquitto
 TELEGRAF = bundle.root() / "telegraf"
 
 #: Users of the tests' broker. They are no secrets: the broker is on loopback, and gone with the test.
-USERS = {name: f"password of {name}" for name in ("telegraf", "operator", "hall", "cellar", "plug", "zigbee2mqtt")}
+#: The gateway is connected as `telegraf`, and a second client of that user would take its session.
+USERS = {
+    name: f"password of {name}"
+    for name in ("telegraf", "sensetig-telegraf", "operator", "hall", "cellar", "plug", "zigbee2mqtt")
+}
 
 
 def until(condition: Callable[[], bool], seconds: float = 60) -> None:

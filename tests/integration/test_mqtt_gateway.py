@@ -125,7 +125,11 @@ def test_a_device_that_is_killed_is_offline_by_its_last_will(broker: Mosquitto, 
 
 
 def test_a_device_can_neither_write_as_another_nor_read_others(broker: Mosquitto, hub: Gateway) -> None:
-    with client(broker, "hall") as hall, client(broker, "cellar") as cellar, client(broker, "telegraf") as reader:
+    with (
+        client(broker, "hall") as hall,
+        client(broker, "cellar") as cellar,
+        client(broker, "sensetig-telegraf") as reader,
+    ):
         allowed = Heard(reader, "sensetig/+/telemetry/#")
         spying = Heard(hall, "sensetig/cellar/telemetry/#")
         everything = Heard(hall, "#")
