@@ -78,7 +78,8 @@ def test_pictures_wait_up_to_a_bound_while_the_broker_is_away(away: Broker) -> N
         publisher.close()
     dropped = [sentence for sentence in errors if "is dropped: too many wait for the broker" in sentence]
     assert len(dropped) == 1, "said once"
-    assert errors[-1] == "E! camera: pictures of events that were never sent: 3"
+    # Among others: paho's thread says when it likes that the broker cannot be reached.
+    assert "E! camera: pictures of events that were never sent: 3" in errors
 
 
 def test_detection_does_not_wait_for_the_encoder(away: Broker) -> None:
@@ -98,8 +99,9 @@ def test_detection_does_not_wait_for_the_encoder(away: Broker) -> None:
     finally:
         goes_on.set()
         publisher.close()
-    assert errors[0] == "E! camera: the picture of an event is dropped: those before it are still being encoded"
-    assert re.fullmatch("E! camera: pictures of events that were never sent: [34]", errors[-1])
+    said = [sentence for sentence in errors if "cannot be reached" not in sentence]
+    assert said[0] == "E! camera: the picture of an event is dropped: those before it are still being encoded"
+    assert re.fullmatch("E! camera: pictures of events that were never sent: [34]", said[-1])
 
 
 def test_a_missing_full_size_picture_is_replaced_by_the_small_one(away: Broker) -> None:
