@@ -49,7 +49,7 @@ try:
     publish.single(
         topic, payload, qos=1, hostname="loft", port=8883, client_id="e2e-" + user,
         auth={"username": user, "password": open(file).read().strip()},
-        tls={"ca_certs": "/etc/ssl/certs/ca-certificates.crt"},
+        tls={"ca_certs": "/etc/sensetig/tls/trusted/authority.crt"},
     )
 except MQTTException as error:
     sys.exit(f"refused: {error}")
@@ -65,7 +65,8 @@ async def main():
     async def told(error):
         refused.set()
     server = await nats.connect(
-        "tls://127.0.0.1:4222", user=user, password=open(file).read().strip(), tls=ssl.create_default_context(),
+        "tls://127.0.0.1:4222", user=user, password=open(file).read().strip(),
+        tls=ssl.create_default_context(cafile="/etc/sensetig/tls/trusted/authority.crt"),
         inbox_prefix=b"_INBOX." + user.encode(), error_cb=told, allow_reconnect=False, connect_timeout=10,
     )
     if action == "keys":

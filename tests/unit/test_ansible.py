@@ -20,7 +20,7 @@ HANDLER_FILES = sorted(ANSIBLE.glob("roles/*/handlers/*.yml"))
 #: Keys of an entry of services.yml.
 KEYS = {
     "play", "group", "enabled", "preview", "preflight", "upgrade", "archive", "package", "unit", "units", "hardening",
-    "certificate", "reads_ca", "collectors", "settings", "files", "disabled_files", "data", "account",
+    "certificate", "reads_tls", "collectors", "settings", "files", "disabled_files", "data", "account",
 }  # fmt: skip
 
 #: Units that run the playbook as root, and so are not hardened.
