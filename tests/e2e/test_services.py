@@ -289,6 +289,21 @@ def test_a_device_publishes_over_tls_and_its_reading_arrives(site: Site, hub: Ma
     assert counted(hub, "environment", "device", "refused") == 0
 
 
+def test_each_program_of_a_pi_is_connected_to_the_broker_as_its_own_user(site: Site, hub: Machine) -> None:
+    arrived(hub, "device_status", "host", "hall")
+    for attempt in eventually(120):
+        with attempt:
+            log = hub.ssh("cat /var/log/mosquitto/mosquitto.log").stdout
+            missing = [user for user in ("hall-agent", "hall-camera") if f" as {user} " not in log]
+            if missing:
+                raise NotYet(f"{missing} have not connected: {log[-2000:]}")
+    assert "Client hall-agent already connected" not in log
+    assert "Client hall-camera already connected" not in log
+    stored = site.machines["hall"].ssh("cat /etc/sensetig/credentials/mqtt_agent").stdout
+    password = hub.ssh("cat /etc/sensetig/tokens/mqtt-hall-agent.password").stdout
+    assert password not in stored
+
+
 def test_the_camera_is_a_service_and_its_events_arrive(site: Site, hub: Machine) -> None:
     machine = site.machines["hall"]
     assert machine.ssh("systemctl is-active sensetig-camera").stdout == "active\n"
