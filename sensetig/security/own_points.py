@@ -1,11 +1,11 @@
 """Whether a body of line protocol holds points of one device alone.
 
-InfluxDB's tokens are for buckets, not for series: a device could write points with any `host`. The hub's receiver checks
-each body against the name in the device's certificate before InfluxDB gets it.
+InfluxDB's tokens are for buckets, not for series: a device could write points with any `host`. The hub's receiver
+checks each body against the name in the device's certificate before InfluxDB gets it.
 
-The check must not read a body in another way than InfluxDB does, or points could be hidden from it. InfluxDB's reader is
-lenient: it takes line breaks in strings, and a backslash has three meanings. So the check takes the strict part of line
-protocol, which every reader reads alike and which Telegraf writes, and refuses everything else.
+The check must not read a body in another way than InfluxDB does, or points could be hidden from it. InfluxDB's reader
+is lenient: it takes line breaks in strings, and a backslash has three meanings. So the check takes the strict part of
+line protocol, which every reader reads alike and which Telegraf writes, and refuses everything else.
 """
 
 from __future__ import annotations
