@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from collectors.camera.backends import find_device
+from collectors.camera.devices import find_device
 from collectors.core.api import Unavailable
 from collectors.sensehat import hat
 from sensetig import bundle

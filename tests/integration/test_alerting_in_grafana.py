@@ -27,7 +27,7 @@ from tests.integration.alerting import write
 from tests.integration.conftest import InfluxDB, prepared
 from tests.integration.test_alerting import STORIES, told
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
 
 PASSWORD = "only-for-this-test"  # noqa: S105 - of a Grafana that lives for one test
 

@@ -23,7 +23,7 @@ from tests.integration import live as ways
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-pytestmark = [pytest.mark.engines, pytest.mark.serial, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.engines, pytest.mark.serial, pytest.mark.timeout(900)]
 
 #: Readings that are watched, one a second.
 READINGS = 15

@@ -241,7 +241,7 @@ def test_the_script_is_a_shells_and_has_all_that_the_pi_needs(tmp_path: Path) ->
     script = first_boot.script(FIRST)
     assert re.findall(r"@[A-Z_]+@", script) == []
     (tmp_path / "firstrun.sh").write_text(script)
-    done = subprocess.run(["sh", "-n", tmp_path / "firstrun.sh"], capture_output=True, check=False, timeout=20)
+    done = subprocess.run(["sh", "-n", tmp_path / "firstrun.sh"], capture_output=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     for value in (FIRST.token, FIRST.authority, FIRST.hub_key):
         assert base64.b64encode(value.encode()).decode() in script
