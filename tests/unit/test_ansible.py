@@ -19,8 +19,8 @@ HANDLER_FILES = sorted(ANSIBLE.glob("roles/*/handlers/*.yml"))
 
 #: Keys of an entry of services.yml.
 KEYS = {
-    "play", "also_tags", "group", "enabled", "preview", "preflight", "upgrade", "archive", "package", "unit", "units", "hardening",
-    "certificate", "reads_tls", "collectors", "settings", "files", "disabled_files", "data", "account",
+    "play", "also_tags", "group", "enabled", "preview", "preflight", "upgrade", "archive", "package", "unit", "units",
+    "hardening", "certificate", "reads_tls", "collectors", "settings", "files", "disabled_files", "data", "account",
 }  # fmt: skip
 
 #: Units that run the playbook as root, and so are not hardened.
