@@ -166,7 +166,7 @@ def door(influxdb: InfluxDB, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         template.render(
             ansible_managed="", proxy_address="127.0.0.1", proxy_port=port, proxy_certificate=certificate,
             proxy_key=key, proxy_authority=authority.folder / "authority.crt",
-            proxy_revoked=authority.folder / "revoked.crl", proxy_influxdb_port=influxdb.url.rpartition(":")[2],
+            proxy_revoked=authority.folder / "revoked.crl", proxy_receiver=influxdb.url,
             proxy_grafana_port=page.server_port, proxy_enrolment_port=enrolment_port,
             proxy_enrolment_address="127.0.0.1", proxy_enrolment_certificate=certificate, proxy_enrolment_key=key,
             proxy_enrolment_socket=asked,
