@@ -349,7 +349,7 @@ def test_no_route_of_influxdb_answers_by_any_method(door: Door, influxdb: Influx
         for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
             answer = pool.request(method, door.url + path, headers=headers)
             assert "X-Influxdb-Version" not in answer.headers, (method, path)
-            # Grafana's place answers, which is a stand-in that knows three methods.
+            # The server in Grafana's place answers; it knows three methods.
             assert answer.data.startswith(b"page ") or answer.status == 501, (method, path, answer.status)
 
 
