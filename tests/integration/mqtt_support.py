@@ -22,7 +22,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from tests.bench.measure import environment
 
 #: What is waited for comes much sooner; a test that waits for so long has failed.
-BOUND_SECONDS = 40.0
+BOUND_SECONDS = 120.0
 
 
 class Got(NamedTuple):
@@ -100,7 +100,7 @@ class Peer:
     def send(self, name: str, *, device: str = "pi", retain: bool = False, **content: Any) -> str:
         """Send a command; its id."""
         self._ids += 1
-        body = {"id": f"c{self._ids}", "expires": time.time() + 60, **content}
+        body = {"id": f"c{self._ids}", "expires": time.time() + 600, **content}
         self.publish(f"sensetig/{device}/command/{name}", json.dumps(body).encode(), retain=retain)
         return str(body["id"])
 
