@@ -100,12 +100,18 @@ def emulator() -> Iterator[Emulator]:
         file.unlink()
 
 
+def with_emulator(**extra: str) -> dict[str, str]:
+    """The environment of a collector that waits for the samples of a test on a busy machine."""
+    folder = Path(__file__).parents[1] / "doubles" / "patient_emulator"
+    return environment(SENSETIG_SETTINGS=os.devnull, OPENBLAS_NUM_THREADS="1", **{"PYTHONPATH": str(folder), **extra})
+
+
 def once(*arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "collectors", "sensehat", *arguments],
         capture_output=True,
         text=True,
-        env=environment(SENSETIG_SETTINGS=os.devnull, OPENBLAS_NUM_THREADS="1", **extra),
+        env=with_emulator(**extra),
         timeout=240,
         check=False,
     )
@@ -146,7 +152,7 @@ def test_nothing_of_the_collector_stays_in_the_shared_memory(emulator: Emulator)
 
 @needs_emulator
 def test_what_the_emulator_is_set_to_while_the_collector_runs_is_in_the_next_batch(emulator: Emulator) -> None:
-    settings = environment(SENSETIG_SETTINGS=os.devnull, SENSETIG_SENSEHAT_BACKEND="emulator", OPENBLAS_NUM_THREADS="1")
+    settings = with_emulator(SENSETIG_SENSEHAT_BACKEND="emulator")
     with Execd("sensehat", env=settings) as collector:
         first = by_series(b"".join(collector.ask()).decode())
         emulator.set(humidity=70.0, warm=30.0, pressure=990.0)
@@ -175,12 +181,7 @@ def test_an_emulated_sensor_without_a_value_is_no_data_and_is_counted(emulator: 
 @needs_emulator
 def test_an_emulator_without_noise_repeats_itself_and_is_taken_as_stuck(emulator: Emulator) -> None:
     del emulator
-    settings = environment(
-        SENSETIG_SETTINGS=os.devnull,
-        SENSETIG_SENSEHAT_BACKEND="emulator",
-        SENSETIG_SENSEHAT_STALE_AFTER="3",
-        OPENBLAS_NUM_THREADS="1",
-    )
+    settings = with_emulator(SENSETIG_SENSEHAT_BACKEND="emulator", SENSETIG_SENSEHAT_STALE_AFTER="3")
     with Execd("sensehat", env=settings) as collector:
         batches = [by_series(b"".join(collector.ask()).decode()) for _ in range(4)]
     assert [set(batch) - {"collector"} for batch in batches] == [{"hts221", "lps25h", "imu"}] * 2 + [set()] * 2
