@@ -138,6 +138,7 @@ def test_subscriptions_are_renewed_in_a_session_that_has_lost_them(broker: mosqu
     gone.get(timeout=BOUND_SECONDS)
     other.disconnect()
     other.loop_stop()
+    other.reinitialise()  # closes the sockets that wake its thread, which stopping leaves open
     running = Running(broker.port)
     running.ready()
     peer.publish("sensetig/device/command/a", b"1")

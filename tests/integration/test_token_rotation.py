@@ -224,6 +224,7 @@ class Client:
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+        self._client.reinitialise()  # closes the sockets that wake its thread, which stopping leaves open
 
 
 def test_a_lost_pi_is_revoked_wholly_while_it_is_connected_and_others_go_on(hub: Hub, tmp_path: Path) -> None:

@@ -132,6 +132,7 @@ def publish(broker: Mosquitto, *messages: bytes) -> None:
     finally:
         client.disconnect()
         client.loop_stop()
+        client.reinitialise()  # closes the sockets that wake its thread, which stopping leaves open
 
 
 def numbered(count: int) -> list[bytes]:
