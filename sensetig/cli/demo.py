@@ -171,7 +171,8 @@ def _follow(running: Running, watch: Watch, options: DemoOptions, console: Conso
             for page in pages.write(running, reports, watch.say):
                 pages.open_in_browser(page)
         watch.show(stdout)
-    watch.await_data(max(1.0, options.duration - watch.elapsed))
+    # The engines' start counts to the duration; on a slow machine little of it may be left for the first data.
+    watch.await_data(max(ARRIVAL_SECONDS, options.duration - watch.elapsed))
     arrivals = watch.let_run(options.duration)
     lacking = watch.absent(arrivals)
     now = datetime.now(UTC)
