@@ -22,13 +22,13 @@ NEEDS_ACTION = 3
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
-@click.option("--fix", is_flag=True, help="Run the commands that cure what is wrong, each after asking.")
+@click.option("--fix", is_flag=True, help="Run the commands that cure the faults, each after asking.")
 @click.option("--yes", is_flag=True, help="With --fix: do not ask.")
 def command(as_json: bool, fix: bool, yes: bool) -> None:
     """Check this machine: hardware, clock, services, tokens, network, points, tasks, dashboards, disk.
 
-    Each line says that something is fine, or what is wrong, with the command that cures it. What depends on something
-    that is wrong is not checked. The checks change nothing. Run it as root, since tokens are root's alone.
+    Each line says that something is fine, or names a fault with the command that cures it. A check that depends on
+    a faulty part is not made. The checks change nothing. Run it as root, since tokens are root's alone.
 
     The exit status is 0 when nothing is wrong, 3 when something is, and 1 when the machine cannot be checked.
     """
