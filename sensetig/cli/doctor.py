@@ -83,7 +83,7 @@ def _run(commands: tuple[tuple[str, ...], ...], console: Console) -> None:
         # The commands of SenseTIG are those of this installation, which may not be on root's PATH.
         argv = [sys.executable, "-m", *each] if each[0] == "sensetig" else list(each)
         try:
-            status = subprocess.run(argv, check=False).returncode
+            status = subprocess.run(argv, env={**os.environ, "SYSTEMD_PAGER": ""}, check=False).returncode
         except OSError as error:
             console.print(f"E! {each[0]} cannot be run: {error.strerror}", style="red")
             return

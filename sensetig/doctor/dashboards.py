@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import urllib3
 
@@ -15,6 +16,7 @@ from sensetig.doctor import machine
 from sensetig.doctor.findings import INSTALL, CannotCheck, Check, Finding, NotHere, act, good, hand, look, run
 from sensetig.doctor.patient import PATIENCE_SECONDS, Patient
 from sensetig.doctor.system import health
+from sensetig.errors import SetupError
 from sensetig.grafana.server import Server
 from sensetig.site import tls_context
 
@@ -142,11 +144,20 @@ def _read_dashboards(patient: Patient) -> Provisioned:
     sources = []
     for each in server.resource("list its data sources", "/api/datasources") or []:
         if str(each.get("uid", "")).startswith("sensetig") and each.get("type") == "influxdb":
-            answer = server.resource("check a data source", f"/api/datasources/uid/{each['uid']}/health") or {}
-            if answer.get("status") != "OK":
-                sources.append((str(each.get("name")), str(answer.get("message") or "it gives no reason")))
+            reason = _unreadable(server, str(each["uid"]))
+            if reason:
+                sources.append((str(each.get("name")), reason))
     missing = tuple(title for uid, title in wanted.items() if uid not in there)
     return Provisioned(missing, len(wanted), tuple(sources))
+
+
+def _unreadable(server: Server, uid: str) -> str:
+    """Why a data source cannot read; or empty."""
+    try:
+        answer = server.resource("check a data source", f"/api/datasources/uid/{quote(uid)}/health") or {}
+    except SetupError as error:  # Grafana answers 400 where the data source has a fault
+        return str(error).partition("refused to check a data source: ")[2] or str(error)
+    return "" if answer.get("status") == "OK" else str(answer.get("message") or "it gives no reason")
 
 
 def judge_dashboards(facts: Provisioned) -> list[Finding]:

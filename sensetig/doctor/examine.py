@@ -36,7 +36,9 @@ def _make(
 ) -> Result | None:
     for name, future in needed.items():
         before = future.result()
-        if before is not None and before.level not in (policy.GOOD, policy.LOOK):
+        if before is not None and before.level == UNCHECKED:
+            return Result(check, before.findings)  # its reason is the reason here, too
+        if before is not None and before.level == policy.ACT:
             return _unchecked(check, f"{titles[name]} comes first")
     try:
         facts = check.read(patient)

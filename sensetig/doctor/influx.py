@@ -402,11 +402,11 @@ def judge_losses(facts: Losses) -> list[Finding]:
     """Whether points got lost, and why."""
     found = []
     for lost, doing, cure in (
-        (facts.dropped, "Telegraf dropped", run("journalctl", "--unit=telegraf", "--since=-1h", "--no-pager")),
+        (facts.dropped, "Telegraf dropped", run("journalctl", "--since=-1h", "-u", "telegraf")),
         (
             facts.refused,
             "InfluxDB refused for good",
-            run("tail", "--lines=5", "/var/lib/sensetig-outbox/refused.jsonl"),
+            run("tail", "-n5", "/var/lib/sensetig-outbox/refused.jsonl"),
         ),
     ):
         for host, count in lost.items():

@@ -239,7 +239,7 @@ def judge_outbox(facts: Outbox) -> list[Finding]:
         text = f"{facts.points:,} points wait ({facts.size_bytes / 1e6:.1f} MB), the oldest for " + duration(
             round(facts.oldest_seconds)
         )
-        journal = run("journalctl", "--unit=sensetig-outbox", "--lines=20", "--no-pager")
+        journal = run("journalctl", "-n20", "-u", "sensetig-outbox")
         found.append(Finding(level, text, journal))
     if found:
         return found

@@ -222,7 +222,7 @@ def judge_units(facts: Sequence[Mapping[str, str]]) -> list[Finding]:
         state, sub, result = (unit.get(key, "") for key in ("ActiveState", "SubState", "Result"))
         restarts = int(unit.get("NRestarts") or 0)
         triggered = bool(unit.get("TriggeredBy")) or unit.get("Type") == "oneshot"
-        journal = run("journalctl", "--unit", name, "--lines=30", "--no-pager")
+        journal = run("journalctl", "-n30", "-u", name)
         if unit.get("LoadState") == "masked":
             found += act(f"{name} is masked", Cure((("systemctl", "unmask", name), ("systemctl", "start", name))))
         elif unit.get("LoadState") not in ("loaded", ""):

@@ -215,7 +215,7 @@ def test_an_influxdb_that_does_not_answer_is_the_only_red_line(hub: Hub) -> None
     assert (found.level, found.cure) == (ACT, run("systemctl", "restart", "influxdb.service"))
     red = {name for name, each in wrong.items() if each[0].level == ACT}
     assert red == {"influxdb", "write-path"}
-    assert wrong["buckets"][0].text == "not checked: Operator token comes first"
+    assert wrong["buckets"][0].text == "not checked: InfluxDB comes first"
 
 
 def test_silence_and_a_wrong_clock_are_told_apart(hub: Hub) -> None:
