@@ -108,6 +108,15 @@ INFLUXDB_SERIES = Threshold(100_000, 1_000_000)
 #: The least fill of Telegraf's buffer over a quarter of an hour. One that works empties now and then.
 BUFFER_PERCENT = 10
 
+#: Age of the oldest point that waits for InfluxDB, in seconds: a restart of the hub takes minutes, an outage longer.
+WAITING_SECONDS = Threshold(600, 3600)
+
+#: Days until a certificate ends. A timer renews it 60 days before, so fewer than 30 mean that the renewal fails.
+CERTIFICATE_DAYS = Threshold(30, 7, falling=True)
+
+#: Restarts of a service since the machine has started: some follow from an upgrade or an engine that starts slowly.
+RESTARTS = Threshold(5)
+
 # --- the air -------------------------------------------------------------------------------------
 
 #: Room temperature for people at rest, in °C: from the first value on comfortable, from the second warm, from the

@@ -160,8 +160,13 @@ def redacted(url: str) -> str:
     return f"{scheme}{slashes}{after}" if at and slashes else after
 
 
-def tls_context(ca_file: Path | None) -> SSLContext:
-    """The authorities that are trusted: the system's, and those of a file. Raises SiteError."""
+def tls_context(ca_file: Path | None, identity: tuple[Path, Path] | None = None) -> SSLContext:
+    """The authorities that are trusted: the system's, and those of a file. Raises SiteError.
+
+    Args:
+        ca_file: certificates of further authorities.
+        identity: files with this machine's certificate and its key.
+    """
     import ssl
 
     context = ssl.create_default_context()
@@ -170,6 +175,13 @@ def tls_context(ca_file: Path | None) -> SSLContext:
             context.load_verify_locations(ca_file)
         except (OSError, ssl.SSLError) as error:
             raise SiteError(f"the certificates in {ca_file} cannot be read: {error.strerror or error}") from None
+    if identity is not None:
+        try:
+            context.load_cert_chain(*identity)
+        except (OSError, ssl.SSLError) as error:
+            raise SiteError(
+                f"the certificate {identity[0]} with the key {identity[1]} cannot be used: {error.strerror or error}"
+            ) from None
     return context
 
 
