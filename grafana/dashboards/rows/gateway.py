@@ -37,8 +37,8 @@ def _gateway() -> list[Panel]:
         ),
         lines(
             "Oldest unconfirmed message",
-            "Age of the oldest message that is not written yet. It rises while InfluxDB is away; an alert reports more than a "
-            "minute. Over NATS: of all that the stream has for the workers.",
+            "Age of the oldest message that is not written yet. It rises while InfluxDB is away; an alert reports more "
+            "than a minute. Over NATS: of all that the stream has for the workers.",
             _SOURCE.mean("mqtt_gateway", "unconfirmed_seconds", function="max", names=("age",)),
             low=0,
             decimals=0,
