@@ -34,10 +34,6 @@ MEASUREMENTS = (
 
 _SOURCE = Source(MEASUREMENTS)
 
-#: The condition of a point of a service that is down: it has failed, waits for its restart, or has ended after it was
-#: active. A job that a timer starts is inactive between its runs and starting in one, and never active.
-DOWN = '"active_code" = 3 OR "sub_code" = 13 OR ("active_code" > 0 AND "active_enter_timestamp_us" > 0)'
-
 #: The meaning of ``active_code``; hours hold the maximum, as a whole number in a float.
 STATES = {
     "0": ("active", thresholds.GOOD),
