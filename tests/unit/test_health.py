@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from collectors.core.line_protocol import encode
@@ -14,7 +16,7 @@ NOW_NS = 1_790_000_000_000_000_000
 WELL = Device("pi-a", 3.0, 45.0, 12.0, 40.0, False, False, False, False, memory_percent=30.0, site="home")
 
 
-def judged(**changed: object) -> Judged:
+def judged(**changed: Any) -> Judged:
     return judge(WELL._replace(**changed), Limits())
 
 
@@ -41,7 +43,7 @@ def judged(**changed: object) -> Judged:
         ({"age_seconds": 90.0}, "▲ pi-a: 1 thing to check: silent for 2\u202fmin"),
     ],
 )
-def test_the_verdict_names_what_to_act_on_first_and_the_values(changed: dict[str, object], sentence: str) -> None:
+def test_the_verdict_names_what_to_act_on_first_and_the_values(changed: dict[str, Any], sentence: str) -> None:
     assert verdict(judged(**changed)) == sentence
 
 

@@ -106,8 +106,7 @@ def _facts() -> list[Panel]:
     panel = number(
         "Facts",
         "A short uptime points at the power supply. Above 1 per core some processes wait. Swapping to an SD card is "
-        "slow and wears the card. SD cards do not report their life, eMMCs do. What this device does not report is "
-        "left out.",
+        "slow and wears the card. SD cards do not report their life, eMMCs do. Missing values are left out.",
         *(
             _SOURCE.written(query, table=True)
             for query in (

@@ -61,7 +61,7 @@ def banner() -> Panel:
     """The verdict, as wide as the dashboard."""
     panel = number(
         "Verdict",
-        "What needs action or a look on this device now, as sensetig status tells it. Red needs action, orange a look.",
+        "What needs action or a look on this device now, as in sensetig status. Red needs action, orange a look.",
         newest('last("verdict") AS "Verdict"'),
         columns="/^Verdict$/",
         filled=True,
@@ -87,13 +87,13 @@ def now() -> stat.Panel:
     panel = number(
         "Now",
         "The processor, the memory, the fullest disk and the hottest sensor inside, and a Raspberry Pi's supply, as "
-        "they are now. A device that is not online has no values of now; what it cannot measure is left out.",
+        "they are now. Only an online device has values here, and only those that it can measure.",
         newest(", ".join(f'last("{field}") AS "{name}"' for field, name in names.items())),
         columns=f"/^({'|'.join(names.values())})$/",
         graph=False,
         decimals=0,
         size=(24, 4),
-        no_data="No value of now: the device is not online",
+        no_data="No current values: the device is not online",
     )
     looks: dict[str, list[DynamicConfigValue]] = {
         "CPU": _steps(thresholds.BUSY, "percent"),
