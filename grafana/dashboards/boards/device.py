@@ -27,7 +27,7 @@ _RANGE = "from(bucket: v.defaultBucket)\n  |> range(start: v.timeRangeStart, sto
 
 
 def rows() -> Iterable[Row]:
-    yield Row("device", "", [health.banner(), health.now()], order=0)
+    yield Row("device", "", [health.banner(), health.now(), health.active()], order=0)
     yield Row("device", "Facts", _facts(), order=5)
 
 

@@ -19,7 +19,7 @@ from collectors.system import MEASUREMENTS as SYSTEM
 from collectors.telemetry import MEASUREMENTS as TELEMETRY
 from grafana.dashboards.lib import best, health, silence, thresholds
 from grafana.dashboards.lib.boards import Row
-from grafana.dashboards.lib.panels import Panel, first_with_value, joined, listing, number
+from grafana.dashboards.lib.panels import Panel, alerts, first_with_value, joined, listing, number
 from grafana.dashboards.lib.query import Source, Target
 from grafana.dashboards.lib.style import gauge_cell, nothing, properties, value_map
 from sensetig import policy
@@ -71,7 +71,7 @@ _TO_DEVICE, _TO_PIPELINE = f"/d/sensetig-device?{_CHOSEN}", f"/d/sensetig-pipeli
 
 
 def rows() -> Iterable[Row]:
-    yield Row("fleet", "", [*_needs_action(), _devices()], order=0)
+    yield Row("fleet", "", [*_needs_action(), _devices(), _alerts()], order=0)
     yield Row("fleet", "Details", _details(), order=10)
 
 
@@ -360,6 +360,15 @@ def _devices() -> Panel:
         descending=True,
         size=(24, 14),
         no_data="No device has written anything yet",
+    )
+
+
+def _alerts() -> Panel:
+    return alerts(
+        "Active alerts",
+        "The alerts of all devices that are active now. Open one for its meaning and its runbook.",
+        "",
+        size=(24, 6),
     )
 
 

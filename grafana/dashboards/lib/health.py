@@ -18,7 +18,7 @@ from grafana_foundation_sdk.models.dashboard import (
 )
 
 from grafana.dashboards.lib import thresholds
-from grafana.dashboards.lib.panels import Panel, number
+from grafana.dashboards.lib.panels import Panel, alerts, number
 from grafana.dashboards.lib.query import Source, Target
 from grafana.dashboards.lib.style import properties, value_map
 from sensetig import policy
@@ -92,7 +92,7 @@ def now() -> stat.Panel:
         columns=f"/^({'|'.join(names.values())})$/",
         graph=False,
         decimals=0,
-        size=(24, 4),
+        size=(15, 5),
         no_data="No current values: the device is not online",
     )
     looks: dict[str, list[DynamicConfigValue]] = {
@@ -110,6 +110,16 @@ def now() -> stat.Panel:
     for name, values in looks.items():
         panel.override_by_name(name, values)
     return panel.time_from(f"{FRESH_SECONDS}s").hide_time_override(True)
+
+
+def active() -> Panel:
+    """The alerts of the device."""
+    return alerts(
+        "Active alerts",
+        "The alerts of this device that are active now. Open one for its meaning and its runbook.",
+        '{device="$host"}',
+        size=(9, 5),
+    )
 
 
 def _steps(steps: Sequence[tuple[float | None, str]], unit: str) -> list[DynamicConfigValue]:

@@ -85,7 +85,7 @@ def _state() -> Panel:
         renamed={"device": "Device"},
         sort="Status",
         size=(24, 7),
-        no_data="No device has a state yet: the telemetry processor reports it within a minute",
+        no_data="No device state yet",
         links={"Pipeline": "/d/sensetig-pipeline"},
     )
     return panel.time_from(f"{_STATE_DAYS}d").hide_time_override(True)

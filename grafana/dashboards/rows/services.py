@@ -44,11 +44,11 @@ STATES = {
     "5": ("stopping", "blue"),
 }
 
-_NONE = "No service is watched: load telegraf/hub/services.conf where systemd runs"
+_NONE = "No service in this time range; telegraf/hub/services.conf reports them where systemd runs"
 
 
 def rows() -> Iterable[Row]:
-    yield Row("device", "Services", _services(), order=55)
+    yield Row("device", "Services", _services(), order=20)
 
 
 def _services() -> list[Panel]:
