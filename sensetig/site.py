@@ -161,11 +161,15 @@ def redacted(url: str) -> str:
     return f"{scheme}{slashes}{after}" if at and slashes else after
 
 
-def tls_context(ca_file: Path | None) -> SSLContext:
+def tls_context(ca_file: Path | None, identity: tuple[Path, Path] | None = None) -> SSLContext:
     """The authorities that are trusted: the system's, those of this installation, and those of a file.
 
+    Args:
+        ca_file: certificates of further authorities.
+        identity: files with this machine's certificate and its key.
+
     Raises:
-        SiteError: a file of certificates cannot be read.
+        SiteError: a file of certificates, or a key, cannot be read.
     """
     import ssl
 
@@ -180,6 +184,13 @@ def tls_context(ca_file: Path | None) -> SSLContext:
         raise SiteError(
             f"the certificates in {path or error.filename} cannot be read: {error.strerror or error}"
         ) from None
+    if identity is not None:
+        try:
+            context.load_cert_chain(*identity)
+        except OSError as error:
+            raise SiteError(
+                f"the certificate {identity[0]} with the key {identity[1]} cannot be used: {error.strerror or error}"
+            ) from None
     return context
 
 

@@ -54,10 +54,7 @@ def _facts(top: Path, wait: float) -> Facts:
     from sensetig.errors import OperatorError, SiteError
 
     if not machine.installed(top):
-        raise SiteError(
-            f"SenseTIG is not installed on this machine, since {top / 'etc/sensetig/site.toml'} is not there; run "
-            "sudo ./install in the checkout, or make demo to try it without an installation"
-        )
+        raise SiteError(machine.not_installed(top))
     site = sites.load(top)
     names = machine.names(top)
     facts = Facts(

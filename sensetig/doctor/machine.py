@@ -101,3 +101,20 @@ def outbox_waiting(top: Path) -> int | None:
         return sum(each.points for each in scan(str(top / OUTBOX)))
     except OSError:
         return None
+
+
+def not_installed(top: Path) -> str:
+    """The sentence for a machine without an installation."""
+    return (
+        f"SenseTIG is not installed on this machine, since {top / 'etc/sensetig/site.toml'} is not there; run "
+        "sudo ./install in the checkout, or make demo to try it without an installation"
+    )
+
+
+def telegraf_host(top: Path) -> str:
+    """The name that this machine's points carry: Telegraf's variable, or the machine's name."""
+    for line in (text(top / "etc/default/telegraf") or "").splitlines():
+        name, _, value = line.partition("=")
+        if name == "SENSETIG_HOST" and value.strip("\"' "):
+            return value.strip("\"' ")
+    return socket.gethostname()

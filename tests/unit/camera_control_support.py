@@ -30,6 +30,12 @@ BASE_NS = 1_795_248_000 * 10**9
 #: No test waits longer than this for anything; nothing takes this long, however busy the machine is.
 BOUND_SECONDS = 60.0
 
+#: The program of a camera that may take as long to stop as a busy machine needs; arguments follow as usual.
+PATIENT = (
+    "import sys; from collectors.camera import control, publish; from collectors.__main__ import main; "
+    f"control.STOP_SECONDS = publish._DRAIN_SECONDS = {BOUND_SECONDS}; sys.exit(main(sys.argv[1:]))"
+)
+
 FRAME = Frame(np.zeros((8, 8), np.uint8), 1.0, BASE_NS)
 
 

@@ -32,6 +32,7 @@ from tests.unit.camera_control_support import (
     BASE_NS,
     BOUND_SECONDS,
     FRAME,
+    PATIENT,
     ScriptedMedia,
     Viewer,
     answer_of,
@@ -316,13 +317,6 @@ def test_turning_detection_off_ends_an_open_event() -> None:
 
 def test_detection_learns_first_when_it_is_turned_on_again() -> None:
     assert events(watched(12.0, {0.0: False, 3.0: True}))[0] == "start"
-
-
-#: The camera, which may take as long to stop as a busy machine needs.
-PATIENT = (
-    "import sys; from collectors.camera import control; from collectors.__main__ import main; "
-    f"control.STOP_SECONDS = {BOUND_SECONDS}; sys.exit(main(sys.argv[1:]))"
-)
 
 
 def test_the_camera_process_ends_with_an_open_stream(port: int, tmp_path: Path) -> None:
