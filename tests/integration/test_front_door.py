@@ -42,6 +42,7 @@ error_log {folder}/error.log;
 events {{}}
 http {{
     access_log off;
+    client_body_buffer_size 1m;
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
     fastcgi_temp_path {folder}/fastcgi;
@@ -380,6 +381,54 @@ def test_half_sent_requests_do_not_keep_others_from_enrolling(door: Door) -> Non
 
 def test_a_large_enrolment_is_refused(door: Door) -> None:
     assert enrol(door, b"x" * 20_000).status == 413
+
+
+def spoken(door: Door, port: int, request: bytes, *, tls: bool = True) -> bytes:
+    """The first line of the answer to a request as it is."""
+    raw = socket.create_connection(("127.0.0.1", port), 20)
+    if tls:
+        context = ssl.create_default_context(cafile=str(door.authority.folder / "authority.crt"))
+        raw = context.wrap_socket(raw, server_hostname="localhost")
+    with raw:
+        raw.sendall(request)
+        return raw.makefile("rb").readline()
+
+
+def test_an_enrolment_that_never_ends_or_claims_gigabytes_is_refused(door: Door) -> None:
+    chunks = (
+        b"POST /enrol HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + b"3e8\r\n" + b"x" * 1000 + b"\r\n"
+    )
+    assert b" 413 " in spoken(door, door.enrolment_port, chunks + 40 * (b"3e8\r\n" + b"x" * 1000 + b"\r\n"))
+    claims = b"POST /enrol HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000000\r\n\r\nx"
+    assert b" 413 " in spoken(door, door.enrolment_port, claims)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"])
+def test_enrolment_takes_post_alone(door: Door, method: str) -> None:
+    request = f"{method} /enrol HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    status = spoken(door, door.enrolment_port, request.encode()).split()[1]
+    assert status in (b"403", b"405")
+
+
+def test_neither_port_speaks_without_tls(door: Door) -> None:
+    for port in (door.port, door.enrolment_port):
+        request = b"POST /enrol HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        assert b" 400 " in spoken(door, port, request, tls=False)
+
+
+def test_connections_that_say_nothing_keep_nobody_out(door: Door, influxdb: InfluxDB) -> None:
+    held = [
+        socket.create_connection(("127.0.0.1", port), 5)
+        for port in (door.port, door.enrolment_port)
+        for _ in range(100)
+    ]
+    try:
+        hall = door.authority.issue("hall")
+        assert write(door, influxdb.write_token, hall, f"door,host=hall value=1 {time.time_ns()}") == 204
+        assert enrol(door).status == 400
+    finally:
+        for each in held:
+            each.close()
 
 
 def test_the_port_for_new_pis_shows_nothing_else(door: Door) -> None:
