@@ -111,9 +111,14 @@ class Watch:
         if not late:
             self.say("data of every collector has arrived")
 
-    def show(self, console: Console) -> NoReturn:
-        """Draw the table again and again, until interrupted; without a terminal, only the addresses."""
-        addresses = self.addresses()
+    def show(self, console: Console, page: str = "") -> NoReturn:
+        """Draw the table again and again, until interrupted; without a terminal, only the addresses.
+
+        Args:
+            console: takes the table.
+            page: the address of the page that stands in for the dashboards; or empty.
+        """
+        addresses = [*([f"{'Charts':14} {page}"] if page else []), *self.addresses()]
         if not console.is_terminal:
             for line in addresses:
                 console.print(line, soft_wrap=True)

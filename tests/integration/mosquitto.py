@@ -34,6 +34,7 @@ class Mosquitto:
         self._process: processes.Identity | None = None
         (folder / "mosquitto.conf").write_text(
             f"listener {self.port} 127.0.0.1\npersistence_location {folder}/\nuser {getpass.getuser()}\n"
+            "log_type error\nlog_type warning\nlog_type notice\nlog_type information\nlog_type subscribe\n"
             f"{configuration}",
             encoding="utf-8",
         )
@@ -46,6 +47,12 @@ class Mosquitto:
     def log(self) -> Path:
         """What the broker has said."""
         return self._folder / "mosquitto.log"
+
+    def subscriptions(self, client: str) -> int:
+        """How many subscriptions of a client the broker has accepted since it first started."""
+        if not self.log.exists():
+            return 0
+        return len(re.findall(rf"(?m)^\d+: {re.escape(client)} [012] ", self.log.read_text(errors="replace")))
 
     def start(self) -> None:
         command: list[str | Path] = [self._program, "-c", self._folder / "mosquitto.conf"]

@@ -231,10 +231,15 @@ def test_a_lost_pi_is_revoked_wholly_while_it_is_connected_and_others_go_on(hub:
     hub.setup("lost", "kept")
     token = hub.token("device-lost.token")
     (hub.folder / "mqtt-lost.password").write_text("secret-1")
+    (hub.folder / "mqtt-lost-agent.password").write_text("secret-3")
     place = Place(tmp_path)
     for folder in (place.passwords.parent, place.authority, place.inventory, place.pending, place.accepted):
         folder.mkdir(parents=True)
-    with shipped(place.passwords.parent, {"lost": "secret-1", "kept": "secret-2"}) as broker:
+    place.programs("lost").parent.mkdir(parents=True)
+    place.programs("lost").write_text("user lost-agent\ntopic write sensetig/lost/status\n")
+    with shipped(place.passwords.parent, {"lost": "secret-1", "kept": "secret-2", "lost-agent": "secret-3"}) as broker:
+        program = Client(broker.port, "lost-agent", "secret-3")
+        assert program.accepted.wait(120)
         lost, kept = Client(broker.port, "lost", "secret-1"), Client(broker.port, "kept", "secret-2")
         assert lost.accepted.wait(120)
         assert kept.accepted.wait(120)
@@ -242,12 +247,15 @@ def test_a_lost_pi_is_revoked_wholly_while_it_is_connected_and_others_go_on(hub:
             done = revocation.revoke(place, server, credentials, "lost", datetime.now(UTC), broker.reload)
             assert done == ["its place among the trusted devices", "its InfluxDB token", "its MQTT password"]
             assert lost.ended.wait(120), "it is still connected"
+            assert program.ended.wait(120), "its agent is still connected"
+            assert not place.programs("lost").exists()
+            assert not (hub.folder / "mqtt-lost-agent.password").exists()
             assert revocation.revoke(place, server, credentials, "lost", datetime.now(UTC), broker.reload) == []
         again = Client(broker.port, "lost", "secret-1")
         assert again.ended.wait(120)
         assert not again.accepted.is_set()
         assert not kept.ended.is_set()
-        for client in (lost, kept, again):
+        for client in (lost, kept, again, program):
             client.close()
     assert hub.write(token, "rotation,host=lost number=1i") == 401
     assert hub.write(hub.token("device-kept.token"), "rotation,host=kept number=1i") == 204

@@ -17,10 +17,11 @@ import numpy as np
 import pytest
 
 from collectors.camera import settings
-from collectors.camera.backends import Backend, Frame, find_device, open_backend, parse_address, without_password
+from collectors.camera.backends import Backend, Frame, open_backend, parse_address, without_password
 from collectors.camera.backends.opencv import FramePositions, LiveSource, VideoFile, is_busy
 from collectors.camera.backends.simulated import Scene, SimulatedCamera
 from collectors.camera.detector import Image
+from collectors.camera.devices import find_device
 from collectors.core.api import Unavailable
 from collectors.core.errors import ErrorReporter
 from collectors.core.settings import Values
