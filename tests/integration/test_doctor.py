@@ -30,6 +30,7 @@ from sensetig.doctor.patient import examine as patient_at
 from sensetig.influxdb.client import Client
 from sensetig.influxdb.prepare import setup
 from sensetig.policy import ACT, GOOD, LOOK
+from tests.unit.doctor_support import unhurried
 
 pytestmark = pytest.mark.engines
 
@@ -38,6 +39,12 @@ HOST = "attic"
 #: The checks that ask InfluxDB, in their order.
 ASKING = (system.SITE, system.CLOCK, influx.HEALTH, influx.OPERATOR, influx.READ, influx.WRITE, network.WRITE_PATH,
           influx.BUCKETS, influx.FRESH, influx.WRITES, influx.LOSSES, influx.TASKS)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No answer is late here."""
+    unhurried(monkeypatch)
 
 
 class Hub(NamedTuple):
