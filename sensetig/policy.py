@@ -211,6 +211,12 @@ LIVENESS_LEVELS = {OFFLINE: ACT, LATE: LOOK, ONLINE: GOOD}
 #: report under one name change it with every other point. More changes within the window are not restarts.
 NAME_CLASH_CHANGES, NAME_CLASH_SECONDS = 4, 900
 
+# --- services of systemd ----------------------------------------------------------------------------
+
+#: The condition in InfluxQL of a point of a service that is down: it has failed, waits for its restart, or has ended
+#: after it was active. A job that a timer starts is inactive between its runs and starting in one, and never active.
+SERVICE_DOWN = '"active_code" = 3 OR "sub_code" = 13 OR ("active_code" > 0 AND "active_enter_timestamp_us" > 0)'
+
 # --- fields and conditions --------------------------------------------------------------------------------
 
 #: Fields whose newest point shows when a device was last heard: any one of them does.

@@ -184,7 +184,8 @@ def _follow(running: Running, watch: Watch, options: DemoOptions, console: Conso
             if stdout.is_terminal:
                 pages.open_in_browser(server.url)
             watch.show(stdout, server.url)
-    watch.await_data(max(1.0, options.duration - watch.elapsed))
+    # The engines' start counts to the duration; on a slow machine little of it may be left for the first data.
+    watch.await_data(max(ARRIVAL_SECONDS, options.duration - watch.elapsed))
     arrivals = watch.let_run(options.duration)
     lacking = watch.absent(arrivals)
     now = datetime.now(UTC)

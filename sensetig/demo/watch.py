@@ -25,7 +25,7 @@ from sensetig.errors import InfluxDBError
 from sensetig.influxdb.client import Client
 
 #: How long the first data of every collector may take, in seconds.
-ARRIVAL_SECONDS = 60.0
+ARRIVAL_SECONDS = 90.0
 
 #: After so long without a word of a collector it is asked whether it finds anything to read on this machine.
 SILENT_SECONDS = 5.0

@@ -13,7 +13,7 @@ from sensetig.demo.testbed.ports import LOOPBACK
 def answers(url: str) -> bool:
     """Whether a server at this URL answers with 200."""
     try:
-        return urllib3.request("GET", url, retries=False, timeout=2.0).status == 200
+        return urllib3.request("GET", url, retries=False, timeout=10.0).status == 200
     except urllib3.exceptions.HTTPError:
         return False
 
@@ -55,7 +55,7 @@ def start(
     spawned(identity)
     url = f"http://{LOOPBACK}:{port}"
     try:
-        processes.await_ready(identity, lambda: answers(f"{url}/health"), log=log, seconds=60)
+        processes.await_ready(identity, lambda: answers(f"{url}/health"), log=log, seconds=180)
     except BaseException:
         processes.stop([identity])
         raise
