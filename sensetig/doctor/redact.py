@@ -50,9 +50,9 @@ _MQTT_USER = re.compile(r"\bu'[^'\n]{1,200}'")
 #: A run of characters as tokens have it; :func:`_is_token` decides.
 _RUN = re.compile(r"[A-Za-z0-9_+=-]{32,}")
 
-#: A URL in the settings of alerts: its path is what allows to send.
+#: A URL in the settings of alerts, also in YAML: its path is what allows to send.
 _ALERT_URL = re.compile(
-    r"(?P<begin>SENSETIG_ALERTS_\w{0,40}URL\s{0,9}=\s{0,9}[\"']?[a-z]{1,9}://[^/\s\"']+)(?P<path>/[^\s\"']*)",
+    r"(?P<begin>\b(?:SENSETIG_ALERTS_\w{0,40}URL|url)\s{0,9}[=:]\s{0,9}[\"']?[a-z]{1,9}://[^/\s\"']+)(?P<path>/[^\s\"']*)",
     re.IGNORECASE,
 )
 

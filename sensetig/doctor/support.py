@@ -30,6 +30,7 @@ from sensetig.errors import OperatorError
 _SETTINGS = (
     "etc/sensetig/*.toml",
     "etc/sensetig/*.env",
+    "etc/sensetig/*.yml",
     "etc/sensetig/proxy/*.conf",
     "etc/default/telegraf",
     "etc/default/influxdb2",

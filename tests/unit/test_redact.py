@@ -46,6 +46,7 @@ def test_a_known_secret_is_removed_in_every_form(line: str) -> None:
         ("rtsp://camera:hun/ter@2@10.0.0.9/stream", "hun/ter@2"),
         ("https://hooks.example/send?key=hunter2&to=me", "hunter2"),
         ('SENSETIG_ALERTS_WEBHOOK_URL="https://hooks.example/services/T0/B0/hunter2"', "hunter2"),
+        ("    url: https://ntfy.example/hunter2", "hunter2"),
         ("SENSETIG_ALERTS_NTFY_URL=https://ntfy.example/hunter2", "hunter2"),
         ("Bearer hunter2hunter2", "hunter2"),
         ("Serial\t\t: 10000000abcdef12", "abcdef12"),
