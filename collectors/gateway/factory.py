@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -78,7 +79,7 @@ def _source(values: Values) -> Source:
         password = settings.secret("SENSETIG_NATS_PASSWORD", values[settings.PASSWORD_FILE], "password_file")
         server = read_server(url, ca_file=values[settings.CA_FILE], setting="url")
         server = server._replace(user=server.user or values[settings.USER], password=password or None)
-        return NatsSource(server, values[settings.STREAM], values[settings.CONSUMER])
+        return NatsSource(server, values[settings.STREAM], values[settings.CONSUMER], _log)
     from collectors.gateway.mqtt import MqttSource
     from collectors.messaging.broker import read_broker
 
@@ -90,7 +91,12 @@ def _source(values: Values) -> Source:
     password = settings.secret("SENSETIG_MQTT_PASSWORD", values[settings.PASSWORD_FILE], "password_file")
     if password:
         broker = broker._replace(password=password)
-    return MqttSource(broker, values[settings.CLIENT_ID], settings.topics(values[settings.MAKERS]))
+    return MqttSource(broker, values[settings.CLIENT_ID], settings.topics(values[settings.MAKERS]), _log)
+
+
+def _log(sentence: str) -> None:
+    """Log what is no error, for Telegraf's log."""
+    print(f"I! gateway: {sentence}", file=sys.stderr, flush=True)
 
 
 def _quoted(user: str) -> str:
