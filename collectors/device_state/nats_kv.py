@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from collectors.core.api import Unavailable
 from collectors.core.files import read_password, read_secret
+from collectors.core.tls import trust_installation
 from collectors.device_state.store import Change, Stored, StoreError
 from collectors.messaging.broker import is_loopback
 
@@ -66,7 +67,7 @@ def read_server(
         url: ``nats://[user@]host[:port]``, or ``tls://`` for TLS, which a server beyond loopback needs.
         password_file: its first line is the password, which therefore stands in no list of processes.
         credentials_file: a user's credentials, as NATS's own tools write them.
-        ca_file: certificates that are trusted instead of the system's.
+        ca_file: certificates that are trusted instead of those of the system and of this installation.
         setting: name of the setting with the URL, for error messages.
 
     Raises:
@@ -272,11 +273,15 @@ class NatsStore:
         import ssl
 
         try:
-            return ssl.create_default_context(cafile=self._server.ca_file)
+            context = ssl.create_default_context(cafile=self._server.ca_file)
+            if self._server.ca_file is None:
+                trust_installation(context)
         except OSError as error:  # ssl.SSLError is one, too
+            path = self._server.ca_file or error.filename
             raise Unavailable(
-                f"state_ca_file {self._server.ca_file} cannot be used as certificates: {error.strerror or error}"
+                f"state_ca_file {path} cannot be used as certificates: {error.strerror or error}"
             ) from None
+        return context
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
         """Have something done on the loop; what goes wrong becomes StoreError."""

@@ -57,7 +57,7 @@ class Mosquitto:
     def start(self) -> None:
         command: list[str | Path] = [self._program, "-c", self._folder / "mosquitto.conf"]
         self._process = processes.start("Mosquitto", command, log=self.log, folder=self._folder)
-        processes.await_ready(self._process, lambda: ports.is_listening(self.port), log=self.log, seconds=20)
+        processes.await_ready(self._process, lambda: ports.is_listening(self.port), log=self.log, seconds=120)
 
     def stop(self) -> None:
         if self._process is not None:
@@ -77,7 +77,7 @@ class Mosquitto:
         process = self._process.process()
         assert process is not None, "the broker has ended by itself"
         process.kill()
-        process.wait(10)
+        process.wait(60)
         self._process = None
 
 
@@ -126,7 +126,7 @@ def shipped(
     passwords = folder / "sensetig.passwd"
     passwords.touch(mode=0o600)
     passwords.write_text("".join(f"{name}:{password}\n" for name, password in users.items()), encoding="utf-8")
-    subprocess.run([_found("mosquitto_passwd"), "-U", passwords], check=True, capture_output=True, timeout=60)
+    subprocess.run([_found("mosquitto_passwd"), "-U", passwords], check=True, capture_output=True, timeout=120)
     shutil.copy(source / "sensetig.acl", folder)
     os.chmod(folder / "sensetig.acl", 0o600)
     text = (source / "sensetig.conf").read_text(encoding="utf-8")

@@ -69,6 +69,6 @@ def _energy() -> list[Panel]:
             low=0,
             decimals=0,
             size=(24, 7),
-            no_data="No plug or meter reports through the gateway",
+            no_data="No plug or meter in this time range",
         ),
     ]
