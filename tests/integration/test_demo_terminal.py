@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -119,7 +120,10 @@ def test_without_a_grafana_the_terminal_shows_the_address_of_a_page_with_charts(
     with in_terminal(tmp_path / "state") as demo:
         url = demo.read_until(r"there is no Grafana: .* at (http://127\.0\.0\.1:\d+/)")[1]
         demo.read_until("token to read")
-        answer = urllib3.request("GET", url, timeout=240)
+        # As a browser does: ask again after the time that the answer names, until the charts are drawn.
+        while (answer := urllib3.request("GET", url, retries=False)).status == 503:
+            assert b"being drawn" in answer.data
+            time.sleep(int(answer.headers["Refresh"]))
         assert answer.status == 200
         assert int(answer.headers["Refresh"]) > 0
         text = answer.data.decode()
