@@ -145,6 +145,57 @@ def test_a_device_can_neither_write_as_another_nor_read_others(broker: Mosquitto
     assert hub.rows("forged", "time > 0") == []
 
 
+#: Topics below which a device publishes, with the place of its name.
+OWN = (
+    "sensetig/{}/telemetry",
+    "sensetig/{}/telemetry/room",
+    "sensetig/{}/status",
+    "sensetig/{}/result/1",
+    "tele/{}/SENSOR",
+    "tele/{}/LWT",
+    "tele/{}/0x1234/SENSOR",
+    "stat/{}/RESULT",
+    "esphome/{}/sensor/temperature/state",
+    "esphome/{}/status",
+)
+
+#: Topics of bridges, operators and the broker.
+OTHERS = (
+    "sensetig/{}/command/ping",
+    "cmnd/{}/POWER",
+    "zigbee2mqtt/{}",
+    "zigbee2mqtt/{}/availability",
+    "homeassistant/sensor/{}/state",
+    "homeassistant/{}/hall/state",
+    "{}",
+    "/{}",
+    "sensetig/{}",
+    "tele//{}/SENSOR",
+    "$SYS/{}",
+)
+
+
+def _allowed(broker: Mosquitto, user: str, topics: list[str]) -> set[str]:
+    """The topics that the broker lets a user publish on."""
+    answers: dict[int, bool] = {}
+    with client(broker, user) as sender:
+        sender.on_publish = lambda _client, _data, number, reason, _properties: answers.update(
+            {number: not reason.is_failure}
+        )
+        sent = {sender.publish(topic, "{}", qos=1).mid: topic for topic in topics}
+        until(lambda: answers.keys() >= sent.keys(), 30)
+    return {topic for number, topic in sent.items() if answers[number]}
+
+
+def test_a_device_publishes_under_its_own_name_alone_in_every_family_of_topics(tmp_path: Path) -> None:
+    with mosquitto.shipped(tmp_path, USERS) as broker:
+        topics = [topic.format(name) for topic in (*OWN, *OTHERS) for name in ("hall", "cellar", "hall/cellar", "Hall")]
+        allowed = _allowed(broker, "hall", topics)
+        assert {topic for topic in allowed if topic.split("/")[1] != "hall"} == set()
+        assert {topic.format("hall") for topic in OWN} <= allowed
+        assert not {topic.format("hall") for topic in OTHERS} & allowed
+
+
 def test_commands_reach_their_device_alone_and_its_answers_the_operator(broker: Mosquitto) -> None:
     with (
         client(broker, "hall") as hall,
