@@ -259,6 +259,13 @@ def test_points_are_not_hidden_in_a_second_part_of_the_body(door: Door, influxdb
     assert "more than one gzip member" in answer.json()["message"]
 
 
+def test_a_certificate_without_a_device_s_name_is_refused_without_a_status_that_drops_points(
+    door: Door, influxdb: InfluxDB
+) -> None:
+    odd = door.authority.issue("hall, of the house")
+    assert write(door, influxdb.write_token, odd, "door,host=hall value=1") == 403
+
+
 def test_a_gateway_writes_points_of_others(door: Door, influxdb: InfluxDB) -> None:
     garden = door.authority.issue("garden")
     assert write(door, influxdb.write_token, garden, f"door,host=plug value=1 {time.time_ns()}") == 204
