@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -188,6 +189,10 @@ def test_tokens_that_influxdb_does_not_accept_are_found(hub: Hub) -> None:
         assert (found.level, f"does not accept {name}" in found.text) == (ACT, True)
         (hub.top / "tokens" / name).write_text(kept)
     assert hub.wrong() == {}
+    (hub.top / "tokens/grafana.token").rename(hub.top / "tokens/away")
+    (found,) = hub.wrong()["read-token"]
+    assert (found.level, "No such file" in found.text) == (ACT, True)
+    (hub.top / "tokens/away").rename(hub.top / "tokens/grafana.token")
     (hub.top / "tokens/operator.token").write_text("none-of-this-influxdb")
     wrong = hub.wrong()
     assert "--operator-token-file" in (wrong["operator-token"][0].cure or hand("")).shown
@@ -308,6 +313,26 @@ def test_the_checks_change_nothing(hub: Hub) -> None:
     before = state()
     assert hub.wrong() == {}
     assert state() == before
+
+
+def test_without_root_the_tokens_are_not_checked_and_nothing_is_red(hub: Hub) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can become a user who may not read the tokens")
+    modes = {folder: folder.stat().st_mode for folder in (hub.top, *hub.top.parents)}
+    closed = {folder: mode for folder, mode in modes.items() if mode & 0o005 != 0o005}
+    for folder, mode in closed.items():
+        folder.chmod(mode | 0o055)
+    os.seteuid(65534)
+    try:
+        found = hub.found()
+    finally:
+        os.seteuid(0)
+        for folder, mode in closed.items():
+            folder.chmod(mode)
+    assert {name for name, each in found.items() if each[0].level == ACT} == set()
+    assert found["influxdb"][0].level == GOOD
+    for name in ("operator-token", "read-token", "buckets", "tasks", "fresh", "write-path"):
+        assert (found[name][0].level, "use sudo sensetig doctor" in found[name][0].text) == (UNCHECKED, True), name
 
 
 def test_the_command_answers_in_json_with_the_status_of_the_worst(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
