@@ -109,7 +109,7 @@ def test_ctrl_c_in_a_terminal_leaves_the_engines_that_keep_asks_for(
         assert len(running) >= 2
         assert all(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in running)
         assert run_demo(state, "--stop").returncode == 0
-        assert not psutil.wait_procs(running, timeout=30)[1]
+        assert not psutil.wait_procs(running, timeout=120)[1]
 
 
 def test_without_a_grafana_the_terminal_shows_the_address_of_a_page_with_charts(
@@ -133,6 +133,6 @@ def test_without_a_grafana_the_terminal_shows_the_address_of_a_page_with_charts(
         demo.press_ctrl_c()
         assert "stopping Telegraf" in demo.read_all()
         assert demo.child.wait() == 0
-        assert not psutil.wait_procs(running, timeout=30)[1]
+        assert not psutil.wait_procs(running, timeout=120)[1]
         with pytest.raises(urllib3.exceptions.HTTPError):
             urllib3.request("GET", url, retries=False, timeout=5)
