@@ -35,7 +35,7 @@ from sensetig.errors import (
 )
 from sensetig.policy import ACT, GOOD, LOOK
 from sensetig.site import Site
-from tests.unit.doctor_support import HOST, NOW, answers, finding, findings, healthy, one, unit, write
+from tests.unit.doctor_support import HOST, NOW, answers, finding, findings, healthy, one, unhurried, unit, write
 
 #: The checks that need no server.
 LOCAL = (
@@ -203,7 +203,8 @@ def test_a_damaged_site_file_is_the_cause_that_is_named(tmp_path: Path) -> None:
     assert result.level == UNCHECKED
 
 
-def test_settings_that_a_collector_refuses_are_found(pi: Patient) -> None:
+def test_settings_that_a_collector_refuses_are_found(pi: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    unhurried(monkeypatch)
     real = pi._replace(run=lambda command: run_program(command))
     write(pi.top, {"etc/sensetig/sensetig.toml": "[sensehat]\nbackend = 5\n"})
     found = findings(system.SETTINGS, real)[0]
