@@ -108,6 +108,12 @@ INFLUXDB_SERIES = Threshold(100_000, 1_000_000)
 #: The least fill of Telegraf's buffer over a quarter of an hour. One that works empties now and then.
 BUFFER_PERCENT = 10
 
+#: Age of the oldest point in the outbox, in seconds, over a quarter of an hour: longer than a restart of the hub takes.
+OUTBOX_SECONDS = 900
+
+#: Fill of the outbox: at the pace that filled four fifths of it there is time left to act.
+OUTBOX_PERCENT = 80
+
 # --- the air -------------------------------------------------------------------------------------
 
 #: Room temperature for people at rest, in °C: from the first value on comfortable, from the second warm, from the

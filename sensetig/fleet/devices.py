@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from collectors.device_state.measurement import OFFLINE, ONLINE
+from collectors.outbox import LOSSES
 from sensetig import policy
 from sensetig.influxdb.client import Client, Series, Value
 
@@ -19,6 +21,7 @@ _NEWEST = {
     "throttled": ("pi", "throttled", (), ""),
     "throttled_since_boot": ("pi", "throttled_since_boot", (), ""),
     "interval": ("system", "interval_seconds", (), ""),
+    "waiting": ("outbox", "oldest_seconds", (), ""),
 }
 
 #: Fields of the state that the telemetry processor keeps of each device -> name here.
@@ -50,6 +53,8 @@ class Device(NamedTuple):
         interval_seconds: the learned time between its samples.
         state: online, late or offline by its ``device_state``, of a device known only through a hub.
         name_clash: whether two machines report under its name.
+        lost_points: points that were dropped, refused or damaged within the period.
+        waiting_seconds: age of the oldest point in its outbox.
     """
 
     name: str
@@ -68,6 +73,8 @@ class Device(NamedTuple):
     interval_seconds: float | None = None
     state: str | None = None
     name_clash: bool = False
+    lost_points: int | None = None
+    waiting_seconds: float | None = None
 
 
 class Judged(NamedTuple):
@@ -113,6 +120,10 @@ def judge(device: Device, limits: Limits) -> Judged:
     ):
         if value is not None:
             found.append((threshold.level(value), word))
+    if device.lost_points:
+        found.append((policy.NEVER.level(device.lost_points), f"{device.lost_points} points lost"))
+    if device.waiting_seconds is not None and device.waiting_seconds > policy.OUTBOX_SECONDS:
+        found.append((policy.LOOK, "points wait"))
     found = [each for each in found if each[0] != policy.GOOD]
     found.sort(key=lambda each: policy.LEVELS.index(each[0]))
     return Judged(device, status, policy.worst(level for level, _ in found), tuple(word for _, word in found))
@@ -148,11 +159,22 @@ def read(client: Client, now_seconds: float, since_seconds: float) -> list[Devic
         'SELECT count("change") FROM (SELECT difference("boot_number") AS "change" FROM "system" '  # noqa: S608
         f'WHERE {recent} GROUP BY "host", "site") WHERE "change" != 0 GROUP BY "host", "site"'
     )
+    queries += [
+        f'SELECT sum("lost") FROM (SELECT non_negative_difference("{field}") AS "lost" FROM "delivery" '  # noqa: S608
+        f'WHERE {scope} GROUP BY "host", "site", "stage") WHERE {scope} GROUP BY "host"'
+        for field in LOSSES
+    ]
     for name, tag, field in _RETIRED:
         # A device may have been retired long before the period that is shown.
         queries.append(f'SELECT last("retired") FROM "{name}" GROUP BY "{tag}", "site"')  # noqa: S608
         queries.append(f'SELECT last("{field}") FROM "{name}" WHERE {scope} GROUP BY "{tag}", "site"')  # noqa: S608
-    *answers, changes, machines, here, behind, there = client.query_all(queries)
+    *answers, machines, here, behind, there = client.query_all(queries)
+    lost: Counter[str] = Counter()
+    for answer in answers[-len(LOSSES) :]:
+        lost.update(
+            {host: int(count) for host, count in _values(answer, "host").items() if isinstance(count, float | int)}
+        )
+    *answers, changes = answers[: -len(LOSSES)]
     heard = _heard(answers[: len(policy.SIGNS_OF_LIFE)])
     newest = dict(zip(_NEWEST, (_values(each, "host") for each in answers[len(policy.SIGNS_OF_LIFE) :]), strict=False))
     state = dict(zip(_STATE.values(), (_values(each, "device") for each in answers[-len(_STATE) :]), strict=True))
@@ -177,6 +199,7 @@ def read(client: Client, now_seconds: float, since_seconds: float) -> list[Devic
                 retired=name in retired,
                 state=str(status) if status in policy.LIVENESS_LEVELS else None,
                 name_clash=name in clashes,
+                lost_points=lost.get(name),
             )
         )
     return devices
@@ -246,6 +269,7 @@ def _device(
         str(version) if version else None,
         str(firmware) if firmware else None,
         interval_seconds=number("interval") or learned,
+        waiting_seconds=number("waiting"),
     )
 
 

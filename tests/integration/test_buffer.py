@@ -59,7 +59,7 @@ def written(telegraf: Path, folder: Path, name: str) -> None:
 
 
 def handed_over(folder: Path, socket: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [
+    command: list[str | Path] = [
         sys.executable, "-m", "sensetig", "buffer", "--directory", folder / "buffer", "--socket", socket,
         "--organisation", "sensetig", "--bucket", "raw", *options,
     ]  # fmt: skip
