@@ -391,6 +391,26 @@ _PIPELINE = (
         panel="Errors",
     ),
     Rule(
+        key="collector-hung",
+        title="Collector hung",
+        query=over(
+            "sum",
+            (*MACHINE, "collector"),
+            selected('sum("hangs")', "collector", (*MACHINE, "collector")),
+            selected('0 * count("up")', "collector", (*MACHINE, "collector")),
+        ),
+        range_seconds=_HOUR,
+        evaluator="gt",
+        bounds=(0,),
+        threshold="any within 1 h",
+        severity=WARNING,
+        summary="The collector {collector} of {device} hung {value} times within an hour",
+        meaning="It did not answer, and was restarted. Telegraf's log has the place. A device or a network share that "
+        "does not answer is the usual reason.",
+        board="pipeline",
+        panel="Errors",
+    ),
+    Rule(
         key="buffer-growing",
         title="Buffer growing",
         # The minimum over time: a buffer that empties now and then works, however full it is in between.

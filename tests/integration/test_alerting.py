@@ -147,6 +147,13 @@ STORIES = {
         line("collector", "up=1i,errors=2i", ",collector=pi"),
         182,
     ),
+    "collector-hung": Story(
+        line("collector", "up=1i,errors=0i", ",collector=pi"),
+        line("collector", "up=0i,errors=1i,hangs=1i", ",collector=pi"),
+        61,
+        step=60,
+        phase=2 * 3600,
+    ),
     "buffer-growing": Story(
         line("internal_write", "buffer_size=20i,buffer_limit=1000i", _OUTPUT),
         line("internal_write", "buffer_size=400i,buffer_limit=1000i", _OUTPUT),
