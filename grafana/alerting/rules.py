@@ -9,8 +9,8 @@ from collectors.outbox import LOSSES
 from grafana.alerting.model import CRITICAL, INFO, SLOW, WARNING, Rule
 from grafana.alerting.queries import DEVICE, MACHINE, lately, over, selected, times
 from grafana.dashboards.lib import silence
-from grafana.dashboards.rows.services import DOWN
 from sensetig import policy
+from sensetig.policy import SERVICE_DOWN as DOWN
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
@@ -454,8 +454,8 @@ _PIPELINE = (
         query=selected('min("oldest_seconds")', "outbox", MACHINE),
         range_seconds=15 * _MINUTE,
         evaluator="gt",
-        bounds=(policy.OUTBOX_SECONDS,),
-        threshold=f"never below {policy.OUTBOX_SECONDS // 60} min in 15 min",
+        bounds=(policy.WAITING_SECONDS.look,),
+        threshold=f"never below {policy.WAITING_SECONDS.look // 60} min in 15 min",
         severity=WARNING,
         summary="The oldest point of {device} has waited for {value} s",
         meaning="InfluxDB is slower than the points come, or does not take those of {device}. The field reason of "

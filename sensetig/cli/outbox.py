@@ -64,6 +64,13 @@ _MEGABYTE = 1_000_000
 )
 @click.option("--check", is_flag=True, help="Check that InfluxDB takes points, and exit.")
 @click.option("--receive", is_flag=True, help="Pass the writes of devices on with their tokens; store nothing.")
+@click.option(
+    "--gateway",
+    "gateways",
+    multiple=True,
+    show_envvar=True,
+    help="With --receive: a device that may write points of others; may be repeated.",
+)
 def command(
     folder: str | None,
     listen: str | None,
@@ -81,11 +88,12 @@ def command(
     heartbeat_file: Path | None,
     check: bool,
     receive: bool,
+    gateways: tuple[str, ...],
 ) -> None:
     """Run the durable queue between Telegraf and InfluxDB.
 
-    With --receive it is the hub's receiver behind the proxy: it passes writes on, and answers 503 while InfluxDB does
-    not take points, so that they wait in the outboxes of the devices.
+    With --receive it is the hub's receiver behind the proxy: it passes writes on, refuses points whose host is not the
+    device, and answers 503 while InfluxDB does not take points, so that they wait in the outboxes of the devices.
     """
     from sensetig.outbox.batch import Destination
     from sensetig.outbox.service import Influx, Options, run, run_receiver
@@ -97,7 +105,11 @@ def command(
     influx = Influx(url, ca_file, certificate, key, influxdb_folder, influxdb_reserve_megabytes * _MEGABYTE)
     if receive:
         run_receiver(
-            folder or "/var/lib/sensetig-receiver", listen or "unix:/run/sensetig-receiver/write.sock", influx, log
+            folder or "/var/lib/sensetig-receiver",
+            listen or "unix:/run/sensetig-receiver/write.sock",
+            influx,
+            gateways,
+            log,
         )
         return
     if token_file is None:

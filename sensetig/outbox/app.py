@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 
 from starlette.applications import Starlette
@@ -39,8 +39,8 @@ DEVICE_HEADER = "X-SenseTIG-Device"
 
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
-#: Takes the verified name of a device, or an empty one, and its lines; returns why they are refused, or an empty text.
-Check = Callable[[str, Sequence[bytes]], str]
+#: Takes the verified name of a device, or an empty one, and a body; returns why it is refused, or an empty text.
+Check = Callable[[str, bytes], str]
 
 
 class _Refused(Exception):
@@ -104,7 +104,7 @@ def build_receiver(
                 body = await _body(request)
                 if check is not None:
                     device = request.headers.get(DEVICE_HEADER, "")
-                    reason = await run_in_threadpool(lambda: check(device, split(_expanded(body, request.headers))))
+                    reason = await run_in_threadpool(lambda: check(device, _expanded(body, request.headers)))
                     if reason:
                         return _error(422, reason)
                 passed = {name: request.headers[name] for name in _PASSED if name in request.headers}
@@ -162,6 +162,8 @@ def _expanded(body: bytes, headers: Mapping[str, str]) -> bytes:
         raise _TOO_LARGE
     if not inflate.eof:
         raise _Refused(400, "the gzip of the body ends early")
+    if inflate.unused_data:  # InfluxDB would read it, too
+        raise _Refused(400, "the body has more than one gzip member")
     return expanded
 
 

@@ -11,7 +11,7 @@ import signal
 import socket
 import stat
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -34,6 +34,7 @@ from sensetig.outbox.notify import Notifier
 from sensetig.outbox.receiver import Receiver
 from sensetig.outbox.store import Store
 from sensetig.outbox.upstream import Room, Unreachable, Upstream
+from sensetig.security.own_points import OwnPoints
 from sensetig.site import checked_url, read_token, tls_context
 
 #: Seconds that InfluxDB may take to connect and to answer. Telegraf waits 10 s for the outbox, which stores after this.
@@ -124,13 +125,16 @@ def run(options: Options, log: Callable[[str], None]) -> None:
         store.close()
 
 
-def run_receiver(folder: str, listen: str, influx: Influx, log: Callable[[str], None]) -> None:
+def run_receiver(
+    folder: str, listen: str, influx: Influx, gateways: Collection[str], log: Callable[[str], None]
+) -> None:
     """Pass the writes of devices on to InfluxDB until SIGTERM or SIGINT.
 
     Args:
         folder: of the counts.
         listen: as for the outbox.
         influx: InfluxDB.
+        gateways: devices that may write points of others.
         log: takes one sentence.
 
     Raises:
@@ -143,7 +147,8 @@ def run_receiver(folder: str, listen: str, influx: Influx, log: Callable[[str], 
     receiver = Receiver(_upstream(influx, ""), save, log)
     listener = _listen(listen)
     receiver.save()
-    application = build_receiver(receiver.relay, None, _lifespan(Notifier(), lambda: True, receiver.save))
+    check = OwnPoints(gateways, log, time.monotonic)
+    application = build_receiver(receiver.relay, check, _lifespan(Notifier(), lambda: True, receiver.save))
     _Server().serve(application, listener, MAX_RECEIVER_CONNECTIONS)
 
 

@@ -278,10 +278,10 @@ def test_writes_are_held_before_the_disk_is_full_and_go_on_by_themselves() -> No
 
 
 def test_points_that_the_check_refuses_are_answered_as_influxdb_refuses_points() -> None:
-    checked: list[tuple[str, list[bytes]]] = []
+    checked: list[tuple[str, bytes]] = []
 
-    def check(device: str, lines: object) -> str:
-        checked.append((device, list(lines)))  # type: ignore[call-overload]
+    def check(device: str, body: bytes) -> str:
+        checked.append((device, body))
         return "a point names another device"
 
     def relay(*_: object) -> Answer:
@@ -290,7 +290,7 @@ def test_points_that_the_check_refuses_are_answered_as_influxdb_refuses_points()
     answer = asked(app.build_receiver(relay, check), gzip.compress(b"m f=1 5\nm f=2 6"), "org=o&bucket=b", "gzip")
     assert (answer.status, answer.message) == (422, "a point names another device")
     assert json.loads(answer.body)["code"] == "unprocessable entity"
-    assert checked == [("", [b"m f=1 5", b"m f=2 6"])]
+    assert checked == [("", b"m f=1 5\nm f=2 6")]
 
 
 def test_an_influxdb_that_does_not_answer_is_answered_with_503() -> None:
