@@ -30,9 +30,20 @@ FAMILIES = {
 TOPOLOGIES = {"lone": "lone Pi", "edge": "edge", "hub": "hub"}
 
 COLUMNS = (
-    "fault", "draws", "sent", "stored", "refused and counted", "damaged and counted", "lost, counted or within the bound",
-    "lost beyond it", "duplicates", "invented", "stuck", "alerts wrong", "well after (median, max)",
-)  # fmt: skip
+    "fault",
+    "draws",
+    "sent",
+    "stored",
+    "refused and counted",
+    "damaged and counted",
+    "lost, counted or within the bound",
+    "lost beyond it",
+    "duplicates",
+    "invented",
+    "stuck",
+    "alerts wrong",
+    "well after (median, max)",
+)
 
 
 def record(outcome: Outcome) -> dict[str, Any]:
