@@ -48,6 +48,14 @@ _MEGABYTE = 1_000_000
     show_envvar=True,
     help="Free space that the outbox leaves on the disk.",
 )
+@click.option(
+    "--clock-wait",
+    type=click.FloatRange(0, 86400),
+    default=0,
+    show_default=True,
+    show_envvar=True,
+    help="Seconds after boot in which points wait until the clock is synchronised, so that their times are corrected.",
+)
 def command(
     folder: str,
     listen: str,
@@ -58,6 +66,7 @@ def command(
     key: Path | None,
     max_megabytes: int,
     reserve_megabytes: int,
+    clock_wait: float,
 ) -> None:
     """Run the durable queue between Telegraf and InfluxDB."""
     from sensetig.outbox.service import Options, run
@@ -73,6 +82,7 @@ def command(
             key,
             max_megabytes * _MEGABYTE,
             reserve_megabytes * _MEGABYTE,
+            clock_wait,
         ),
         lambda sentence: click.echo(sentence, err=True),
     )

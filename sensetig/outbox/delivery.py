@@ -19,6 +19,7 @@ from tenacity import (
 )
 
 from sensetig.outbox.batch import Destination
+from sensetig.outbox.clock import Trusted
 from sensetig.outbox.store import Full, Store
 from sensetig.outbox.upstream import Refused, Unreachable
 
@@ -27,6 +28,10 @@ RETRY_SECONDS = (1.0, 60.0)
 
 #: How often the totals are saved while points go straight through, in seconds; more often would wear an SD card.
 SAVE_SECONDS = 60.0
+
+
+#: How often the clock is checked while points wait for it, in seconds.
+HELD_SECONDS = 1.0
 
 
 class Sender(Protocol):
@@ -81,6 +86,7 @@ class Delivery:
         on_refused: takes each refused point and the reason.
         on_failure: called when delivery has ended by a fault of its own; the process must end.
         log: takes one sentence.
+        clock: holds points while it is wrong, and corrects their times.
     """
 
     def __init__(
@@ -90,7 +96,9 @@ class Delivery:
         on_refused: Callable[[bytes, str], None],
         on_failure: Callable[[], None],
         log: Callable[[str], None],
+        clock: Trusted | None = None,
     ) -> None:
+        self._clock = clock or Trusted()
         self._on_failure = on_failure
         self._store = store
         self._sender = sender
@@ -120,18 +128,22 @@ class Delivery:
         Raises:
             Full: there is no room, and InfluxDB does not take them at once.
         """
-        if self._reachable:
+        with self._lock:
+            self._clock.observe(self._store.next_number)
+        if self._reachable and not self._clock.holds:
             try:
                 # Refusals need more requests than Telegraf waits for; they are found from the disk.
-                if self._sender.send(destination, lines) is None:
+                if self._sender.send(destination, self._clock.correct(lines, destination.precision)) is None:
                     with self._lock:
                         self._store.count({"stored_points": len(lines)})
                     return
             except Unreachable as error:
                 self._down(error)
         with self._lock:
+            # A step of the clock that is noticed later finds this batch by its number.
+            self._clock.observe(self._store.next_number)
             try:
-                self._store.add(destination, lines)
+                self._store.add(destination, self._clock.correct(lines, destination.precision))
             except Full:
                 self._store.count({"held_writes": 1})
                 raise
@@ -140,7 +152,7 @@ class Delivery:
     def _run(self) -> None:
         try:
             while not self._stop.is_set():
-                self._wake.wait(SAVE_SECONDS)
+                self._wake.wait(HELD_SECONDS if self._clock.holds else SAVE_SECONDS)
                 self._wake.clear()
                 self._attempt(self._save)
                 while not self._stop.is_set() and self._attempt(self._deliver_oldest):
@@ -170,10 +182,15 @@ class Delivery:
     def _deliver_oldest(self) -> bool:
         """Deliver and remove the oldest batch; False where none waits."""
         with self._lock:
-            batch = self._store.oldest()
+            self._clock.observe(self._store.next_number)
+            batch = None if self._clock.holds else self._store.oldest()
         if batch is None:
             return False
-        outcomes = [deliver(self._sender, *block) for block in batch.blocks]
+        number = batch.waiting.number
+        outcomes = [
+            deliver(self._sender, to, self._clock.correct_batch(number, lines, to.precision))
+            for to, lines in batch.blocks
+        ]
         self._up()
         refused = [one for outcome in outcomes for one in outcome.refused]
         for line, reason in refused:

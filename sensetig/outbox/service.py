@@ -21,6 +21,7 @@ import uvicorn
 
 from sensetig.errors import OutboxError
 from sensetig.outbox.app import build
+from sensetig.outbox.clock import Clock, machine
 from sensetig.outbox.delivery import Delivery
 from sensetig.outbox.store import Store
 from sensetig.outbox.upstream import Upstream
@@ -47,6 +48,7 @@ class Options(NamedTuple):
         certificate, key: files (PEM) that the outbox shows to InfluxDB, or None.
         max_bytes: see :class:`sensetig.outbox.store.Store`.
         reserve_bytes: see there.
+        clock_wait_seconds: see :class:`sensetig.outbox.clock.Clock`.
     """
 
     folder: str
@@ -58,6 +60,7 @@ class Options(NamedTuple):
     key: Path | None
     max_bytes: int
     reserve_bytes: int
+    clock_wait_seconds: float = 0.0
 
 
 def run(options: Options, log: Callable[[str], None]) -> None:
@@ -79,7 +82,8 @@ def run(options: Options, log: Callable[[str], None]) -> None:
             server.should_exit = True
 
         upstream = Upstream(pool, url, token)
-        delivery = Delivery(store, upstream, _journal(options.folder, log), fail, log)
+        clock = Clock(machine(options.folder), options.clock_wait_seconds, options.folder, store.next_number, log)
+        delivery = Delivery(store, upstream, _journal(options.folder, log), fail, log, clock)
         server = uvicorn.Server(
             uvicorn.Config(
                 build(delivery.take, time.time_ns),

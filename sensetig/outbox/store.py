@@ -102,6 +102,11 @@ class Store:
         """Batches that wait."""
         return len(self._waiting)
 
+    @property
+    def next_number(self) -> int:
+        """The number of the next batch."""
+        return self._next
+
     def add(self, destination: Destination, lines: list[bytes]) -> None:
         """Make a batch durable. Raises Full where a bound is reached or the disk has no room."""
         content = encode(destination, lines)

@@ -49,7 +49,8 @@ class Fault(NamedTuple):
     """One fault.
 
     Args:
-        kind: ``kill``, ``pause``, ``hub``, ``disk_full``, ``power_cut``, ``damage`` or ``clock``.
+        kind: ``kill``, ``pause``, ``hub``, ``disk_full``, ``power_cut``, ``damage``, ``clock`` or ``boot``, which is a
+            start with a wrong clock that is set later.
         target: a process or a disk; for ``damage`` its kind.
         begin: seconds after the sources have started.
         seconds: how long it lasts; a killed process is away that long.
@@ -72,6 +73,7 @@ class Fault(NamedTuple):
             "disk_full": f"disk full: {self.target}",
             "power_cut": f"power cut: {self.target}",
             "damage": f"damaged file: {self.target}",
+            "boot": f"start with the clock {self.offset:+.0f} s off",
             "clock": f"clock of {self.target} {self.offset:+.0f} s",
         }
         return f"{words[self.kind]} ({self.begin:.1f} s, for {self.seconds:.1f} s)"
@@ -100,7 +102,8 @@ def draw(seed: int) -> Draw:
     if seed % 3 == 2:
         topology = chance.choice(tuple(PROCESSES))
         first, second = chance.sample([each for each in singles if each[0] == topology], 2)
-        if {first[1], second[1]} <= {"disk_full", "power_cut", "damage", "hub"}:
+        if "boot" in (first[1], second[1]) or {first[1], second[1]} <= {"disk_full", "power_cut", "damage", "hub"}:
+            first = first if first[1] != "boot" else (topology, "kill", "influxd", Mode())
             second = (topology, "kill", chance.choice(PROCESSES[topology]), Mode())
         begin = chance.uniform(3, 6)
         faults = (_fault(chance, first, begin), _fault(chance, second, begin + chance.uniform(-2, 4)))
@@ -115,6 +118,7 @@ def _singles() -> list[tuple[str, str, str, Mode]]:
         found += [(topology, kind, name, Mode()) for kind in ("kill", "pause") for name in names]
         found += [(topology, kind, disk, Mode()) for kind in ("disk_full", "power_cut") for disk in DISKS[topology]]
         found += [(topology, "clock", name, Mode()) for name in ("collector", "outbox")]
+        found += [(topology, "boot", wrong, Mode()) for wrong in ("1970", "behind")]
     found += [("edge", "hub", "relay", mode) for mode in MODES]
     found += [("hub", "hub", "relay", mode) for mode in MODES[::3]]
     found += [(topology, "damage", damage, Mode()) for topology in ("edge", "hub") for damage in DAMAGES]
@@ -125,4 +129,6 @@ def _fault(chance: random.Random, single: tuple[str, str, str, Mode], begin: flo
     _, kind, target, mode = single
     seconds = chance.uniform(3, 25) if kind != "kill" else chance.uniform(0.2, 12)
     offset = chance.choice((-1, 1)) * chance.choice((2.0, 90.0, 3600.0, 86400.0)) if kind == "clock" else 0.0
+    if kind == "boot":
+        offset = -1_750_000_000.0 if target == "1970" else -chance.choice((90.0, 3600.0, 86400.0))
     return Fault(kind, target, round(max(1.0, begin), 2), round(seconds, 2), mode, offset)

@@ -147,7 +147,7 @@ class Rig:
             "outbox": [
                 python, "-m", "tests.chaos.clocked", self.clock, "sensetig", "outbox", "--folder", self.outbox_folder,
                 "--listen", f"unix:{socket}", "--url", f"http://{LOOPBACK}:{self.relay.port}",
-                "--token-file", folder / "token",
+                "--token-file", folder / "token", "--clock-wait", "600",
             ],
         }  # fmt: skip
         text = _CONFIGURATION.format(python=python, ledger=self.ledger("execd"), rate=RATE, control=self.control)
@@ -234,6 +234,11 @@ class Rig:
         if self.draw.topology != "hub":
             return {}
         return {"mosquitto": self.mqtt_port, "nats": int(self.nats_url.rpartition(":")[2])}
+
+    def boot(self) -> None:
+        """Let the machine's time since boot begin again."""
+        Path(f"{self.clock}.boot").unlink(missing_ok=True)
+        (self.outbox_folder / "clock.json").unlink(missing_ok=True)  # it is of another boot
 
     def save_broker(self) -> None:
         """Let Mosquitto write its sessions, as it has on a hub that has run for a while."""

@@ -48,7 +48,7 @@ def main(kind: str, ledger: str, rate: str, control: str, spool: str = "") -> No
     while True:
         if not (folder / "stop").exists():
             offset = folder / "clock"
-            seconds = float(offset.read_text() or 0) if offset.exists() else 0.0
+            seconds = float(offset.read_text().split()[0]) if offset.exists() else 0.0
             os.write(notes, b"b %d\n" % number)
             write(line(f"chaos_{kind}", number, time.time_ns() + int(seconds * 1e9)))
             os.write(notes, b"d %d\n" % number)

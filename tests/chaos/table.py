@@ -22,6 +22,7 @@ FAMILIES = {
     "power_cut": "power cut",
     "damage": "damaged file in the outbox",
     "clock": "clock steps",
+    "boot": "start with a wrong clock",
     "mixed": "two faults of different kinds",
     "week": "outage of a week",
 }
