@@ -83,7 +83,7 @@ engines: $(VENV)/.demo ## Get Telegraf, InfluxDB and Grafana from the first sour
 # The extras that each file in requirements/ pins with hashes. `make` installs the first three; each of the others is
 # what an installation with that extra needs.
 INSTALLED := camera sensehat emulator control vision mqtt nats outbox engines report calibration ansible enrolment debug
-EXTRAS_demo := build camera engines
+EXTRAS_demo := build camera engines report
 EXTRAS_dev := build camera sensehat emulator dev
 EXTRAS_lint := build camera sensehat emulator dev ansible
 EXTRAS_all := $(INSTALLED)

@@ -16,7 +16,7 @@ from collectors.core.api import Unavailable
 from collectors.messaging.broker import Broker, tls_context
 
 if TYPE_CHECKING:
-    from paho.mqtt.client import Client, MQTTMessage
+    from paho.mqtt.client import Client, ConnectFlags, MQTTMessage
     from paho.mqtt.reasoncodes import ReasonCode
 
 #: Seconds between attempts to connect: doubled from the first to the second.
@@ -89,7 +89,9 @@ class Message(NamedTuple):
     """A received message.
 
     Args:
-        number, connection: identify the message for :meth:`Session.acknowledge`.
+        number, connection: identify the message for :meth:`Session.acknowledge`; the number is the packet id, and 0 for
+            a message that is not acknowledged.
+        repeated: the broker may have sent the message before (the flag DUP).
     """
 
     topic: str
@@ -97,6 +99,7 @@ class Message(NamedTuple):
     retained: bool
     number: int = 0
     connection: int = 0
+    repeated: bool = False
 
 
 class Delivery(NamedTuple):
@@ -155,6 +158,8 @@ class Session:
         self._early: dict[int, Delivery] = {}
         self.subscribed = threading.Event()
         """Set while the broker has accepted every subscription of the current connection."""
+        self.resumed = False
+        """Whether the broker had the session already when the current connection began."""
 
         client = Client(CallbackAPIVersion.VERSION2, client_id=config.client_id, protocol=MQTTv5, manual_ack=True)
         self._client = client
@@ -307,7 +312,7 @@ class Session:
         self._errors.add(f"the broker {self._broker.place} cannot be reached; trying again")
 
     def _connect_answered(
-        self, client: Client, _data: object, _flags: object, reason: ReasonCode, _properties: object
+        self, client: Client, _data: object, flags: ConnectFlags, reason: ReasonCode, _properties: object
     ) -> None:
         from paho.mqtt.subscribeoptions import SubscribeOptions
 
@@ -317,6 +322,7 @@ class Session:
             self._errors.add(refusal)
             self._dispatch(lambda: self._on_connection(False, refusal))
             return
+        self.resumed = flags.session_present
         self._set_connected(True)
         if self._config.topics:
             options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
@@ -359,7 +365,9 @@ class Session:
             done(delivery)
 
     def _received(self, _client: object, _data: object, received: MQTTMessage) -> None:
-        message = Message(received.topic, bytes(received.payload), received.retain, received.mid, self._connection)
+        message = Message(
+            received.topic, bytes(received.payload), received.retain, received.mid, self._connection, received.dup
+        )
         self._dispatch(lambda: self._on_message(message))
 
 

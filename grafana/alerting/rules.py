@@ -8,8 +8,8 @@ from __future__ import annotations
 from grafana.alerting.model import CRITICAL, INFO, SLOW, WARNING, Rule
 from grafana.alerting.queries import DEVICE, MACHINE, lately, over, selected, times
 from grafana.dashboards.lib import silence
-from grafana.dashboards.rows.services import DOWN
 from sensetig import policy
+from sensetig.policy import SERVICE_DOWN as DOWN
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 

@@ -79,6 +79,10 @@ class Hub(NamedTuple):
         """The hashed passwords of the broker."""
         return self.top / "etc/mosquitto/sensetig.passwd"
 
+    def programs(self, device: str) -> Path:
+        """The access list of the broker for the programs of a device (role mqtt)."""
+        return self.top / "etc/sensetig/mosquitto" / f"{device}.acl"
+
     def enrolment_url(self) -> str:
         """Where new Pis reach the enrolment service. Raises SecurityError where there is none."""
         return self._read(self.inventory / "enrolment-url")

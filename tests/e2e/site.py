@@ -114,7 +114,7 @@ def booted(run: Path, members: Sequence[tuple[str, str, str]] = FLEET) -> Iterat
                         "camera": {"backend": "simulated", "clips": False},
                     },
                     "mosquitto_users": ["plug"],
-                    "telegraf_extra_collectors": ["random_data"],
+                    "telegraf_extra_collectors": ["random_data", "mqtt"],
                     "camera_control_port": CAMERA_PORT,
                     **_nats(),
                     "grafana_enabled": shown is not None,
@@ -144,7 +144,11 @@ def _own(name: str) -> dict[str, Any]:
     """What one machine has besides the others: one of the edges a camera, whose libraries are large."""
     if name != "hall":
         return {}
-    return {"camera_enabled": True, "e2e_wheels": str(wheels.house(PROJECT, "camera,control,mqtt"))}
+    return {
+        "mqtt_clients": ["agent", "camera"],
+        "camera_enabled": True,
+        "e2e_wheels": str(wheels.house(PROJECT, "camera,control,mqtt")),
+    }
 
 
 def _inventory(fleet: dict[str, Machine], members: Sequence[tuple[str, str, str]]) -> dict[str, Any]:

@@ -36,7 +36,7 @@ REACHABLE = {"loft": {22, 443, 8883, 4222}, "hall": {22}, "lab": {22}}
 _DOOR = """
 import json, ssl, sys, urllib.error, urllib.request
 path, token, method, body, certified = sys.argv[1:]
-context = ssl.create_default_context()
+context = ssl.create_default_context(cafile="/etc/sensetig/tls/trusted/authority.crt")
 if certified:
     context.load_cert_chain("/etc/sensetig/tls/device.crt", "/etc/sensetig/tls/device.key")
 headers = {"Authorization": "Token " + open(token).read().strip()} if token else {}
@@ -218,9 +218,16 @@ def test_the_certificate_says_what_the_hub_knows(site: Site) -> None:
     shown = hall.ssh("openssl x509 -in /etc/sensetig/tls/device.crt -noout -subject -ext subjectAltName").stdout
     assert re.findall(r"DNS:[^\s,]+|IP[^,]+", shown) == ["DNS:hall.sensetig.internal"]
     assert re.search(r"CN ?= ?hall$", shown, re.MULTILINE)
-    authority = hall.ssh("openssl x509 -in /usr/local/share/ca-certificates/sensetig.crt -noout -text").stdout
+    authority = hall.ssh("openssl x509 -in /etc/sensetig/tls/trusted/authority.crt -noout -text").stdout
     assert "X509v3 Name Constraints: critical" in authority
     assert "DNS:sensetig.internal" in authority
+
+
+@pytest.mark.usefixtures("installed")
+def test_other_programs_do_not_trust_the_hubs_authority(site: Site) -> None:
+    for name, machine in site.machines.items():
+        verified = machine.ssh("openssl verify /etc/sensetig/tls/device.crt 2>&1", check=False)
+        assert "unable to get local issuer certificate" in verified.stdout, name
 
 
 @pytest.mark.usefixtures("installed")

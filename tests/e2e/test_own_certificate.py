@@ -126,7 +126,7 @@ def changed(site: Site, authority: Authority) -> Iterator[Changed]:
     hub = site.machines["loft"]
     assert served(hub, 443).issuer != authority.name
     assert hub.ssh("ls /etc/sensetig/tls").stdout.split() == [
-        "authority.crt", "device.crt", "device.key", "hand-over", "revoked.crl",
+        "authority.crt", "device.crt", "device.key", "hand-over", "revoked.crl", "trusted",
     ]  # fmt: skip
     for name in site.machines:
         arrives(hub, name, "uptime", newest(hub, name, "uptime"))

@@ -224,7 +224,7 @@ def await_measured(way: Way, seen: Mapping[str, float]) -> dict[str, float]:
     """The readings, when the file has all that were seen; it is written each half second. Raises RetryError."""
     return Retrying(
         retry=retry_if_result(lambda read: not seen.keys() <= read.keys()),
-        stop=stop_after_delay(10),
+        stop=stop_after_delay(120),
         wait=wait_fixed(0.2),
     )(way.measured)
 

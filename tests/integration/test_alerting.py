@@ -368,7 +368,7 @@ ONE_BY_ONE = {"device-silent", "name-clash", "downstream-silent", "disk-full-in-
 @pytest.mark.parametrize("key", STORIES)
 def test_all_windows_at_once_say_what_each_says_alone(key: str, influxdb: InfluxDB) -> None:
     story, rule = STORIES[key], COMMITTED[f"sensetig-{key}"]
-    name = f"{key}-windows"
+    name = f"windows-{key}"
     times = told(story, influxdb, name)
     ask = reader(influxdb).query_all
     windows = at_windows(ask, rule, times.before * 1000, times.after * 1000) or {}

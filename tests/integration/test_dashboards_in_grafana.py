@@ -18,7 +18,7 @@ from tests import dashboards
 from tests.integration.conftest import Demo
 from tests.integration.dashboard_data import Filled
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(1200)]
 
 COMMITTED = dashboards.committed()
 
@@ -143,7 +143,7 @@ def test_a_provisioned_datasource_reaches_influxdb(uid: str, grafana_url: str) -
     assert answer.json()["status"] == "OK", answer.data
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("size", WIDTHS)
 @pytest.mark.parametrize("theme", ["dark", "light"])
 @pytest.mark.parametrize("name", COMMITTED)

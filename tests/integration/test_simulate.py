@@ -37,7 +37,7 @@ pytestmark = pytest.mark.engines
 TELEGRAF = bundle.root() / "telegraf"
 
 #: What has not happened by then does not happen.
-SECONDS = 60.0
+SECONDS = 300.0
 
 #: One value: device, sensor, field, time.
 Place = tuple[str, str, str, int]
@@ -62,7 +62,7 @@ def simulate(folder: Path, *options: str, **variables: str) -> Sent:
     report, manifest = folder / "report.json", folder / "manifest.jsonl"
     ran = subprocess.run(
         [
-            *(sys.executable, "-m", "sensetig", "simulate", "--speed", "0"),
+            *(sys.executable, "-m", "sensetig", "simulate", "--speed", "0", "--wait", "60", "--drain", "200"),
             *("--json", str(report), "--manifest", str(manifest), *options),
         ],
         capture_output=True,
@@ -465,7 +465,16 @@ def test_a_restart_of_the_broker_loses_no_message(tmp_path: Path) -> None:
         running = subprocess.Popen(
             [
                 *(sys.executable, "-m", "sensetig", "simulate", "--to", broker.url, "--devices", "5"),
-                *("--interval", "0.05", "--json", str(report), "--manifest", str(tmp_path / "manifest")),
+                *(
+                    "--interval",
+                    "0.05",
+                    "--drain",
+                    "200",
+                    "--json",
+                    str(report),
+                    "--manifest",
+                    str(tmp_path / "manifest"),
+                ),
             ],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -490,7 +499,7 @@ def test_a_restart_of_the_broker_loses_no_message(tmp_path: Path) -> None:
 def _refused(*options: str, **variables: str) -> str:
     """The one sentence that a simulation ends with."""
     ran = subprocess.run(
-        [sys.executable, "-m", "sensetig", "simulate", "--messages", "1", "--speed", "0", "--wait", "3", *options],
+        [sys.executable, "-m", "sensetig", "simulate", "--messages", "1", "--speed", "0", "--wait", "30", *options],
         capture_output=True,
         text=True,
         env={**os.environ, **variables},

@@ -230,9 +230,9 @@ def test_a_message_that_comes_again_is_refused_at_the_same_times() -> None:
     content = [{"temperature_raw_celsius": "warm", "a": 1}, 7, {"temperature_raw_celsius": 900, "time": NOW // 10**9}]
     stage = Stage()
     topic = "sensetig/hall/telemetry/environment"
-    more = ',connection="{}",acknowledged=0i'
-    first = stage.metrics(line(topic, content, NOW, more.format("a")))
-    again = stage.metrics(line(topic, content, NOW + 60 * SECOND, more.format("b")))
+    more = ",packet=7i,resumed=true,repeated={},connected_ns={}i"
+    first = stage.metrics(line(topic, content, NOW, more.format("false", 1)))
+    again = stage.metrics(line(topic, content, NOW + 60 * SECOND, more.format("true", 2)))
     points = [(metric.series, metric.time_ns) for metric in first]
     assert len(set(points)) == len(points)
     assert [(metric.series, metric.time_ns) for metric in again] == points

@@ -25,7 +25,7 @@ _WITH_PROBE = (
     "import collectors, sys; collectors.__path__.append(sys.argv[1]); "
     "from collectors.__main__ import main; sys.exit(main(sys.argv[2:]))"
 )
-_SECONDS = 30
+_SECONDS = 120
 
 
 def environment(**extra: str) -> dict[str, str]:

@@ -12,8 +12,8 @@ import pytest
 
 from collectors.system import disk, mounts
 
-#: Long enough for a thread to start on a busy machine.
-PATIENCE = 0.5
+#: Long enough for a thread to start on a machine however busy.
+PATIENCE = 3.0
 
 
 def status(
@@ -129,7 +129,7 @@ class Server:
         if path == "/denied":
             raise PermissionError(errno.EACCES, "Permission denied", path)
         if path in self.silent:
-            self.silent[path].wait(30)
+            self.silent[path].wait(120)
         return status()
 
 
@@ -158,13 +158,13 @@ def test_a_file_system_that_kept_a_thread_is_asked_again_once_that_is_back(serve
     assert patience.answers(["/nas", "/"]) == {"/nas": None, "/": status()}
     assert server.asked == ["/nas", "/"]
     server.silent["/nas"].set()
-    server.threads["/nas"].join(10)
+    server.threads["/nas"].join(60)
     assert patience.answers(["/nas"]) == {"/nas": status()}
     patience.close()
 
 
 def test_as_long_as_all_answer_one_thread_serves_every_batch(server: Server) -> None:
-    patience = disk.Patience(server.ask, 10)
+    patience = disk.Patience(server.ask, 60)
     workers = set()
     for path in ("/", "/boot", "/usb"):
         patience.answers([path])
@@ -173,7 +173,7 @@ def test_as_long_as_all_answer_one_thread_serves_every_batch(server: Server) -> 
     assert threading.current_thread() not in workers
     patience.close()
     for worker in workers:
-        worker.join(10)
+        worker.join(60)
         assert not worker.is_alive()
 
 
@@ -202,7 +202,7 @@ def test_silence_and_refusal_are_counted_and_the_rest_is_emitted(server: Server,
 def test_disks_that_come_and_go_are_followed(server: Server, tmp_path: Path) -> None:
     (tmp_path / "self").mkdir()
     root = str(tmp_path)
-    patience = disk.Patience(server.ask, 10)
+    patience = disk.Patience(server.ask, 60)
     part = disk.Disk(root, root, root, frozenset(), patience, print)
     one = "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
     found = []
@@ -217,6 +217,6 @@ def test_a_file_system_without_a_size_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "self").mkdir()
     (tmp_path / "self/mountinfo").write_text("22 1 0:1 / /proc rw - proc proc rw\n")
     root = str(tmp_path)
-    patience = disk.Patience(lambda _: status(blocks=0, free=0, available=0), 10)
+    patience = disk.Patience(lambda _: status(blocks=0, free=0, available=0), 60)
     assert disk.Disk(root, root, root, frozenset(), patience, print).read(0) == []
     patience.close()

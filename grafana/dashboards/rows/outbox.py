@@ -11,7 +11,7 @@ from grafana.dashboards.lib.query import Source
 
 _SOURCE = Source(MEASUREMENTS)
 
-_NONE = "no outbox"
+_NONE = "no data of an outbox in this time range"
 
 
 def rows() -> Iterable[Row]:

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from collectors.core.api import Unavailable
 from collectors.core.files import read_password
+from collectors.core.tls import trust_installation
 from collectors.messaging.broker import is_loopback
 from sensetig.simulator import SimulatorError
 from sensetig.simulator.device import Message, Status
@@ -60,11 +61,14 @@ class Server:
             if target.password_file:
                 self.options["password"] = read_password(target.password_file, "--password-file")
             if parts.scheme == "tls":
-                self.options["tls"] = ssl.create_default_context(cafile=target.ca_file)
+                self.options["tls"] = context = ssl.create_default_context(cafile=target.ca_file)
+                if target.ca_file is None:
+                    trust_installation(context)
         except Unavailable as error:
             raise SimulatorError(str(error)) from None
         except OSError as error:  # ssl.SSLError is one, too
-            raise SimulatorError(f"{target.ca_file} cannot be used as the server's certificates: {error}") from None
+            path = target.ca_file or error.filename
+            raise SimulatorError(f"{path} cannot be used as the server's certificates: {error}") from None
         if "password" in self.options and "user" not in self.options:
             raise SimulatorError(f"there is a password for {self.place}, but no user; name one: nats://USER@HOST")
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from collectors.messaging.parsers.measurements import MEASUREMENTS
+from collectors.gateway import MEASUREMENTS
+from collectors.messaging.parsers.measurements import MEASUREMENTS as OF_MESSAGES
 from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.panels import Panel, lines, listing
 from grafana.dashboards.lib.query import Source
 from grafana.dashboards.lib.style import properties
 
-_SOURCE = Source(MEASUREMENTS)
+_SOURCE = Source((*MEASUREMENTS, *OF_MESSAGES))
 
 _OFF = "No message from an MQTT gateway"
 
@@ -36,8 +37,8 @@ def _gateway() -> list[Panel]:
         ),
         lines(
             "Oldest unconfirmed message",
-            "Age of the oldest message that the gateway has taken from the broker and not written yet. It rises while "
-            "InfluxDB is away; above a minute an alert reports it.",
+            "Age of the oldest message that is not written yet. It rises while InfluxDB is away; an alert reports more "
+            "than a minute. Over NATS: of all that the stream has for the workers.",
             _SOURCE.mean("mqtt_gateway", "unconfirmed_seconds", function="max", names=("age",)),
             low=0,
             decimals=0,
@@ -68,6 +69,6 @@ def _energy() -> list[Panel]:
             low=0,
             decimals=0,
             size=(24, 7),
-            no_data="No plug or meter reports through the gateway",
+            no_data="No plug or meter in this time range",
         ),
     ]

@@ -1,0 +1,34 @@
+"""The authorities by which this machine's programs know a server: the system's, and those of its SenseTIG.
+
+The playbook keeps the authority of the hub out of the system's store, so that other programs do not trust it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+#: The folder of the authorities, written by the role certificates. Go's programs read it by SSL_CERT_DIR.
+TRUSTED = "/etc/sensetig/tls/trusted"
+
+
+def trust_installation(context: SSLContext) -> None:
+    """Add the authorities of this installation; there are none on a machine without TLS.
+
+    Raises:
+        OSError: one cannot be read or is no certificate; ``filename`` is its path.
+    """
+    try:
+        names = sorted(name for name in os.listdir(TRUSTED) if name.endswith(".crt"))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for name in names:
+        path = os.path.join(TRUSTED, name)
+        try:
+            context.load_verify_locations(path)
+        except OSError as error:  # ssl.SSLError is one, too
+            error.filename = path
+            raise
