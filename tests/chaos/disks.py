@@ -14,7 +14,8 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-_MEGABYTES = 800
+#: More than the outbox and InfluxDB keep free together.
+_MEGABYTES = 2000
 
 
 class NoImages(Exception):

@@ -8,11 +8,11 @@ from typing import NamedTuple
 from tests.chaos.relay import Mode
 
 #: Processes of each topology that a fault can hit. ``collector`` is the numbered source that Telegraf runs,
-#: ``processor`` the collector telemetry.
+#: ``gateway`` one of its two collectors of that name.
 PROCESSES = {
     "lone": ("telegraf", "collector", "outbox", "influxd"),
-    "edge": ("telegraf", "collector", "spool", "outbox", "influxd"),
-    "hub": ("telegraf", "processor", "outbox", "influxd", "mosquitto", "nats"),
+    "edge": ("telegraf", "collector", "spool", "outbox", "receiver", "influxd"),
+    "hub": ("telegraf", "gateway", "outbox", "influxd", "mosquitto", "nats"),
 }
 
 #: Disks of each topology: the folders of its processes lie on them.

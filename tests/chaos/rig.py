@@ -29,7 +29,7 @@ from tests.chaos.draws import DISKS, SOURCES, Draw
 from tests.chaos.relay import Relay
 from tests.chaos.services import Service
 from tests.integration import mosquitto
-from tests.integration.gateway import USERS
+from tests.integration.gateway import GATEWAY, USERS
 from tests.integration.nats import Nats
 
 #: Samples a second of each source.
@@ -136,10 +136,14 @@ class Rig:
         (folder / "token").chmod(0o600)
         self.influxd_port = ports.any_free()
         shutil.copytree(programs.template / "data", hub / "influxdb")
-        self.relay = Relay(self.influxd_port)
+        # A device's points go through the receiver of its hub. The outbox of a hub writes to InfluxDB itself.
+        receives = draw.topology == "edge"
+        self.receiver_port = ports.any_free() if receives else self.influxd_port
+        self.relay = Relay(self.receiver_port)
         socket = folder / "write.sock"
         python = sys.executable
         environment = {"PYTHONPATH": str(bundle.root())}
+        here: list[str | Path] = [] if receives else ["--influxdb-folder", hub / "influxdb"]
         services: dict[str, list[str | Path]] = {
             "influxd": [
                 *_influxd(programs.influxd, hub / "influxdb"), f"--http-bind-address={LOOPBACK}:{self.influxd_port}"
@@ -148,8 +152,17 @@ class Rig:
                 python, "-m", "tests.chaos.clocked", self.clock, "sensetig", "outbox", "--folder", self.outbox_folder,
                 "--listen", f"unix:{socket}", "--url", f"http://{LOOPBACK}:{self.relay.port}",
                 "--token-file", folder / "token", "--clock-wait", "600",
+                "--organisation", "sensetig", "--bucket", "raw",
+                *here,
             ],
         }  # fmt: skip
+        if receives:
+            services["receiver"] = [
+                python, "-m", "sensetig", "outbox", "--receive", "--folder", hub / "receiver",
+                "--listen", f"{LOOPBACK}:{self.receiver_port}", "--url", f"http://{LOOPBACK}:{self.influxd_port}",
+                "--influxdb-folder", hub / "influxdb",
+            ]  # fmt: skip
+            (hub / "receiver").mkdir()
         text = _CONFIGURATION.format(python=python, ledger=self.ledger("execd"), rate=RATE, control=self.control)
         if "spool" in self.sources:
             text += _SPOOL.format(python=python, spool=own / "spool")
@@ -159,6 +172,7 @@ class Rig:
             ]  # fmt: skip
         environment_of_telegraf = {
             **environment,
+            "SENSETIG_OUTBOX_URL": f"unix://{socket}",
             "SENSETIG_INFLUXDB_URL": f"unix://{socket}",
             "SENSETIG_TELEGRAF_TOKEN": "unused",
             "SENSETIG_FLUSH_INTERVAL": flush,
@@ -225,7 +239,7 @@ class Rig:
             from tests.chaos.publishers import NatsSource
 
             NatsSource.prepare(self.nats_url)
-        for name in ("outbox", "spool", "telegraf"):
+        for name in ("receiver", "outbox", "spool", "telegraf"):
             if name in self.services:
                 self.services[name].start()
         self._supervisor.start()
@@ -234,6 +248,11 @@ class Rig:
         if self.draw.topology != "hub":
             return {}
         return {"mosquitto": self.mqtt_port, "nats": int(self.nats_url.rpartition(":")[2])}
+
+    def await_gateway(self) -> None:
+        """Wait until the broker has accepted the gateway's subscriptions, and keeps messages for it from then on."""
+        pattern = re.compile(rf"(?m)^\d+: {re.escape(GATEWAY)} [012] ")
+        until(lambda: pattern.search(self.services["mosquitto"].log.read_text(errors="replace")) is not None, 180)
 
     def boot(self) -> None:
         """Let the machine's time since boot begin again."""
@@ -264,7 +283,7 @@ class Rig:
         """The services of the machine with this disk."""
         names = tuple(self.services)
         if self.draw.topology == "edge":
-            names = ("influxd",) if disk == "hub" else ("telegraf", "spool", "outbox")
+            names = ("influxd", "receiver") if disk == "hub" else ("telegraf", "spool", "outbox")
         return [self.services[name] for name in names]
 
     def rows(self, source: str) -> list[Row] | None:
