@@ -17,25 +17,20 @@ from sensetig.engines import locate
 from tests.chaos import table
 from tests.chaos.disks import NoImages, check
 from tests.chaos.draws import Draw, draw
-from tests.chaos.rig import Programs, make_template
+from tests.chaos.rig import Programs, programs_of
 from tests.chaos.run import Outcome, run
 
 
 def programs(folder: Path) -> Programs:
     """The engines. Raises SystemExit where one is not there."""
-    found = {}
-    for name in ("telegraf", "influxd", "nats-server"):
-        engine = locate(name)
-        if engine is None:
-            sys.exit(f"{name} is not there: run `make engines` first")
-        found[name] = engine.path
-    broker = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/opt/homebrew/sbin")
-    if broker is None:
-        sys.exit("mosquitto is not there: install the package mosquitto")
-    template = folder / "template"
-    template.mkdir()
-    make_template(found["influxd"], template)
-    return Programs(found["telegraf"], found["influxd"], found["nats-server"], broker, template)
+    engines = {name: locate(name) for name in ("telegraf", "influxd")}
+    telegraf, influxd = engines["telegraf"], engines["influxd"]
+    if telegraf is None or influxd is None:
+        sys.exit("Telegraf or InfluxDB is not there: run `make engines` first")
+    found = programs_of(telegraf.path, influxd.path, folder)
+    if found.nats is None or found.mosquitto is None:
+        sys.exit("nats-server or mosquitto is not there: run `make engines`, and install the package mosquitto")
+    return found
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -22,6 +22,7 @@ from sensetig import bundle
 from sensetig.demo.testbed import ports, processes
 from sensetig.demo.testbed.influxdb import answers
 from sensetig.demo.testbed.ports import LOOPBACK
+from sensetig.engines import locate
 from sensetig.influxdb.prepare import setup
 from tests.chaos.account import Row
 from tests.chaos.disks import Disk
@@ -57,8 +58,8 @@ class Programs(NamedTuple):
 
     telegraf: Path
     influxd: Path
-    nats: Path
-    mosquitto: str
+    nats: Path | None
+    mosquitto: str | None
     template: Path
 
     @property
@@ -68,6 +69,16 @@ class Programs(NamedTuple):
     @property
     def read_token(self) -> str:
         return (self.template / "tokens" / "grafana.token").read_text().strip()
+
+
+def programs_of(telegraf: Path, influxd: Path, folder: Path) -> Programs:
+    """The engines, with an InfluxDB that is set up in *folder*; NATS and Mosquitto may be missing."""
+    template = folder / "template"
+    template.mkdir()
+    make_template(influxd, template)
+    nats = locate("nats-server")
+    broker = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/opt/homebrew/sbin")
+    return Programs(telegraf, influxd, nats and nats.path, broker, template)
 
 
 def make_template(influxd: Path, folder: Path) -> None:
@@ -207,14 +218,17 @@ class Rig:
         return self.disks[name].folder
 
     def _messaging(self, hub: Path, services: dict[str, list[str | Path]], environment: dict[str, str]) -> None:
+        broker_program, nats_program = self._programs.mosquitto, self._programs.nats
+        assert broker_program is not None
+        assert nats_program is not None
         for name in ("mosquitto", "nats"):
             (hub / name).mkdir()
         with mosquitto.shipped(hub / "mosquitto", USERS) as broker:
             self.mqtt_port = broker.port
-        services["mosquitto"] = [self._programs.mosquitto, "-c", hub / "mosquitto" / "mosquitto.conf"]
-        server = Nats(self._programs.nats, hub / "nats")
+        services["mosquitto"] = [broker_program, "-c", hub / "mosquitto" / "mosquitto.conf"]
+        server = Nats(nats_program, hub / "nats")
         self.nats_url = server.url
-        services["nats"] = [self._programs.nats, "-c", hub / "nats" / "nats.conf"]
+        services["nats"] = [nats_program, "-c", hub / "nats" / "nats.conf"]
         environment |= {
             "SENSETIG_MQTT_SERVER": f"tcp://{LOOPBACK}:{self.mqtt_port}",
             "SENSETIG_MQTT_PASSWORD": USERS["telegraf"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -10,12 +9,11 @@ from pathlib import Path
 import pytest
 
 from sensetig import bundle
-from sensetig.engines import locate
 from tests.chaos import table
 from tests.chaos.disks import NoImages, check
 from tests.chaos.draws import Draw, Fault
 from tests.chaos.relay import Mode
-from tests.chaos.rig import Programs, make_template
+from tests.chaos.rig import programs_of
 from tests.chaos.run import Outcome, run
 
 # The draws would slow other tests down, and each waits as long as its engines take.
@@ -47,13 +45,9 @@ def outcomes(
 ) -> Iterator[Mapping[str, Future[Outcome]]]:
     """The draws, which run three at a time."""
     folder = tmp_path_factory.mktemp("chaos")
-    template = folder / "template"
-    template.mkdir()
-    make_template(influxd, template)
-    nats = locate("nats-server")
-    broker = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/opt/homebrew/sbin")
-    programs = Programs(telegraf, influxd, nats.path if nats else Path("/nonexistent"), broker or "", template)
-    lacking = {"hub": "NATS and Mosquitto are not both there"} if nats is None or broker is None else {}
+    programs = programs_of(telegraf, influxd, folder)
+    both = programs.nats is not None and programs.mosquitto is not None
+    lacking = {} if both else {"hub": "NATS and Mosquitto are not both there"}
     try:
         check(folder)
         images = True
