@@ -59,7 +59,7 @@ def _facts(top: Path, wait: float) -> Facts:
     names = machine.names(top)
     facts = Facts(
         names.host,
-        place.role(site),
+        place.role(site, machine.devices(site.tokens)),
         __version__,
         site,
         place.access(site, names, machine.listening()),
@@ -70,6 +70,8 @@ def _facts(top: Path, wait: float) -> Facts:
         alerts=bool(machine.channels(top)),
         off_host=machine.copies_backups(top),
         waiting=machine.outbox_waiting(top),
+        config=machine.config(top),
+        own_authority=(top / "etc/sensetig/authority").is_dir() and not (top / "etc/sensetig/tls/site.crt").exists(),
     )
     if facts.role == place.EDGE:
         return facts

@@ -1,7 +1,8 @@
-"""One page on loopback that refreshes itself: it is drawn again when a browser asks for it and the last one is old."""
+"""One page on loopback that refreshes itself. It is drawn only while a browser asks for it."""
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -10,12 +11,12 @@ from html import escape
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sensetig.demo.testbed.ports import LOOPBACK
 from sensetig.errors import OperatorError
 
-#: Seconds after which a browser asks again. Drawing takes a second on a laptop, and some on a Pi.
+#: Seconds after which a browser asks again, and a page is drawn again. Drawing takes two on a laptop, and more on a Pi.
 REFRESH_SECONDS = 10
 
 #: Seconds after which a browser asks again where there is nothing to show yet.
@@ -37,30 +38,71 @@ class Answer(NamedTuple):
     refresh_seconds: int
 
 
+def in_background(work: Callable[[], None]) -> None:
+    """Run something in a thread of its own."""
+    threading.Thread(target=work, name="drawing", daemon=True).start()
+
+
 class Page:
-    """The page as it was last drawn.
+    """The page as it was last drawn. A browser gets that at once; an old page is drawn again meanwhile.
 
     Args:
         draw: makes the HTML. It may raise OperatorError.
         timer: monotonic seconds.
+        start: runs the drawing, and does not wait for it.
     """
 
-    def __init__(self, draw: Callable[[], bytes], timer: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        draw: Callable[[], bytes],
+        timer: Callable[[], float] = time.monotonic,
+        start: Callable[[Callable[[], None]], None] = in_background,
+    ) -> None:
         self._draw = draw
         self._timer = timer
+        self._start = start
         self._guard = threading.Lock()
-        self._drawn: tuple[float, bytes] | None = None
+        self._drawing = False
+        self._begun: float | None = None
+        self._drawn: bytes | None = None
+        self._problem = "The charts are being drawn."
 
     def answer(self) -> Answer:
-        """The page, drawn again where it is older than a refresh; a sentence where it cannot be drawn."""
+        """The page as it is; a sentence where there is none yet."""
         with self._guard:
-            if self._drawn is None or self._timer() - self._drawn[0] >= REFRESH_SECONDS:
-                try:
-                    self._drawn = (self._timer(), self._draw())
-                except OperatorError as error:
-                    sentence = escape(str(error))
-                    return Answer(HTTPStatus.SERVICE_UNAVAILABLE, _WAITING.format(sentence).encode(), _SOON_SECONDS)
-            return Answer(HTTPStatus.OK, self._drawn[1], REFRESH_SECONDS)
+            old = self._begun is None or self._timer() - self._begun >= REFRESH_SECONDS
+            begins = (old or self._drawn is None) and not self._drawing
+            if begins:
+                self._drawing, self._begun = True, self._timer()
+        if begins:
+            self._start(self._draw_again)
+        with self._guard:
+            if self._drawn is not None:
+                return Answer(HTTPStatus.OK, self._drawn, REFRESH_SECONDS)
+            content = _WAITING.format(escape(self._problem)).encode()
+            return Answer(HTTPStatus.SERVICE_UNAVAILABLE, content, _SOON_SECONDS)
+
+    def _draw_again(self) -> None:
+        drawn, problem = None, ""
+        try:
+            drawn = self._draw()
+        except OperatorError as error:
+            problem = str(error)
+        finally:
+            with self._guard:
+                self._drawing = False
+                self._drawn = self._drawn if drawn is None else drawn
+                self._problem = problem
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # A browser that leaves before its answer has arrived is no fault, and the terminal shows the demo.
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class PageServer(AbstractContextManager["PageServer"]):
@@ -99,9 +141,7 @@ class PageServer(AbstractContextManager["PageServer"]):
             def log_message(self, *_: object) -> None:
                 """Requests are not logged: the terminal shows the demo."""
 
-        self._server = ThreadingHTTPServer((LOOPBACK, port), Handler)
-        self._server.daemon_threads = True
-        self._server.block_on_close = False
+        self._server = _Server((LOOPBACK, port), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, name="page", daemon=True)
         self._thread.start()
 

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from sensetig import policy
 from sensetig.doctor.findings import UNCHECKED, CannotCheck, Check, Finding, NotHere, Result, act, hand
+from sensetig.doctor.machine import config
 from sensetig.doctor.patient import Patient
 from sensetig.errors import OperatorError
 
@@ -49,7 +50,15 @@ def _make(
     except OperatorError as error:
         text, _, cure = str(error).partition("; ")
         return Result(check, tuple(act(text, hand(cure or "see the lines above"))))
-    return Result(check, tuple(check.judge(facts)))
+    return Result(check, tuple(_located(each, patient) for each in check.judge(facts)))
+
+
+def _located(finding: Finding, patient: Patient) -> Finding:
+    """The finding, with the place of the playbook's settings on this machine in its cure."""
+    if finding.cure is None or "config.yml" not in finding.cure.by_hand:
+        return finding
+    sentence = finding.cure.by_hand.replace("config.yml", config(patient.top))
+    return finding._replace(cure=hand(sentence))
 
 
 def _unchecked(check: Check, reason: str) -> Result:

@@ -15,7 +15,7 @@ from sensetig.doctor.system import Room, health, room
 from sensetig.errors import InfluxDBError, TokenRefused
 from sensetig.influxdb.client import Client, Series
 from sensetig.influxdb.definitions import read as read_definitions
-from sensetig.influxdb.prepare import DESCRIPTIONS, device_description, device_file
+from sensetig.influxdb.names import DESCRIPTIONS, device_description, device_file
 from sensetig.report.numbers import duration
 from sensetig.site import OPERATOR_TOKEN, READ_TOKEN, WRITE_TOKEN
 

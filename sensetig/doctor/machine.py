@@ -57,6 +57,20 @@ def has_camera(top: Path) -> bool:
     return True
 
 
+def devices(tokens: Path) -> int:
+    """The number of devices that have a token in the folder of tokens; 0 where it cannot be read."""
+    try:
+        return sum(each.name.startswith("device-") and each.suffix == ".token" for each in tokens.iterdir())
+    except OSError:
+        return 0
+
+
+def config(top: Path) -> str:
+    """Where the playbook's settings are: on a machine that ./install has installed, in a file of its own."""
+    path = "etc/sensetig/config.yml"
+    return f"/{path}" if (top / path).exists() else "config.yml"
+
+
 def channels(top: Path) -> list[str]:
     """The notification channels that are set in Grafana's variables."""
     lines = (text(top / "etc/sensetig/grafana.env") or "").splitlines()

@@ -32,7 +32,7 @@ from sensetig.errors import (
     TokenRefused,
 )
 from sensetig.influxdb.client import Client
-from sensetig.influxdb.prepare import device_file
+from sensetig.influxdb.names import device_file
 from sensetig.report.numbers import duration
 from sensetig.site import read_token, tls_context
 

@@ -39,6 +39,8 @@ class Facts(NamedTuple):
         alerts: whether a notification channel is set.
         off_host: whether backups are copied to another machine.
         waiting: points that wait in the outbox; None where this machine has none.
+        config: the file with the playbook's settings.
+        own_authority: whether the installation has made its certificates itself, which browsers do not know.
     """
 
     host: str
@@ -55,6 +57,8 @@ class Facts(NamedTuple):
     alerts: bool = False
     off_host: bool = False
     waiting: int | None = None
+    config: str = "config.yml"
+    own_authority: bool = False
 
 
 def missing(facts: Facts) -> list[tuple[str, str]]:
@@ -65,10 +69,10 @@ def missing(facts: Facts) -> list[tuple[str, str]]:
         bus = "" if facts.i2c else ", switch I²C on (sudo raspi-config nonint do_i2c 0), restart"
         found.append(("Sense HAT", f"{first}{bus}, and {RUN_AGAIN}"))
     if not facts.camera:
-        found.append(("camera", f"plug one in, set camera_enabled: true in config.yml, and {RUN_AGAIN}"))
+        found.append(("camera", f"plug one in, set camera_enabled: true in {facts.config}, and {RUN_AGAIN}"))
     elif not facts.camera_set_up:
         found.append(
-            ("camera", f"there is one that is not used: set camera_enabled: true in config.yml, and {RUN_AGAIN}")
+            ("camera", f"there is one that is not used: set camera_enabled: true in {facts.config}, and {RUN_AGAIN}")
         )
     return found
 
@@ -80,13 +84,17 @@ def steps(facts: Facts) -> list[str]:
         found.append("Find out why points do not arrive: sudo sensetig doctor")
     if facts.role == EDGE:
         found.append(f"Open the hub's dashboards and choose the device {facts.host}.")
+    elif facts.access.tunnel:
+        found.append("Open the dashboards to your network: sudo ./install --lan in the checkout")
     elif facts.access.urls:
         found.append("Open the dashboards, and sign in once to see that the password works.")
     if facts.role != EDGE and facts.access.urls and not facts.alerts:
-        found.append(f"Send alerts to a phone: set grafana_alerts in config.yml (docs/alerting.md), and {RUN_AGAIN}.")
+        found.append(
+            f"Send alerts to a phone: set grafana_alerts in {facts.config} (docs/alerting.md), and {RUN_AGAIN}."
+        )
     if facts.role != EDGE and not facts.off_host:
         found.append(
-            "Keep the nightly backups on another machine, too: backup_copy_to in config.yml (docs/operations.md)."
+            f"Keep the nightly backups on another machine, too: backup_copy_to in {facts.config} (docs/operations.md)."
         )
     if not any("doctor" in each for each in found):
         found.append("Check the whole installation now and then: sudo sensetig doctor")
@@ -157,6 +165,8 @@ def _addresses(facts: Facts) -> list[tuple[str, str | Text]]:
     else:
         rows.append(("Dashboards", shown[0]))
         rows += [("", Text.assemble("or ", each)) for each in shown[1:]]
+        if facts.own_authority and urls[0].startswith("https:"):
+            rows.append(("", "the browser asks about the certificate, which this installation has made itself"))
     if facts.role == EDGE:
         rows.append(("Sign in", f"sudo sensetig info on {facts.site.hub} shows how"))
     else:

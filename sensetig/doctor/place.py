@@ -46,11 +46,16 @@ class Access(NamedTuple):
     tunnel: str = ""
 
 
-def role(site: Site) -> str:
-    """What this machine is: :data:`EDGE`, :data:`HUB` or :data:`ALONE`."""
+def role(site: Site, devices: int = 0) -> str:
+    """What this machine is: :data:`EDGE`, :data:`HUB` or :data:`ALONE`.
+
+    Args:
+        site: the installation.
+        devices: the number of devices that have a token here.
+    """
     if site.hub:
         return EDGE
-    return HUB if site.grafana_url.startswith("https:") else ALONE
+    return HUB if devices > 1 else ALONE
 
 
 def access(site: Site, names: Names, listening: Collection[tuple[str, int]]) -> Access:

@@ -356,7 +356,9 @@ def judge_cgroup(facts: Memory) -> list[Finding]:
         return look(text, hand("start the kernel with cgroup_enable=memory"))
     if facts.requested:
         return look(f"{text}; it is requested, and comes with the next start", hand("restart the machine"))
-    edit = run("sed", "--in-place", "1s/$/ cgroup_enable=memory/", f"/{facts.command_line}")
+    # Raspberry Pi OS disables it before this file is read; what is here comes later.
+    changes = "s/ *cgroup_disable=memory//; 1s/$/ cgroup_enable=memory/"
+    edit = run("sed", "-i", changes, f"/{facts.command_line}")
     return look(f"{text}; a restart of the machine follows the cure", edit)
 
 

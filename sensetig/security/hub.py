@@ -109,11 +109,11 @@ class Hub(NamedTuple):
         return found[1] if found else ""
 
     def hand_over(self, secret: str) -> None:
-        """Give this machine's own Telegraf a token, encrypted for this machine. Raises SecurityError."""
+        """Give this machine's own outbox a token, encrypted for this machine. Raises SecurityError."""
         encrypted = self.credentials / "telegraf_token"
         command = ["systemd-creds", "encrypt", "--with-key=host", "--name=telegraf_token", "-", str(encrypted)]
-        _run("encrypt the token for Telegraf", command, secret)
-        _run("restart Telegraf", ["systemctl", "restart", "telegraf.service"])
+        _run("encrypt the token for the outbox", command, secret)
+        _run("restart the outbox", ["systemctl", "restart", "sensetig-outbox.service"])
 
 
 def _run(purpose: str, command: list[str], given: str = "") -> None:

@@ -16,8 +16,8 @@ from collections.abc import Callable, Collection
 #: Characters of a name in a reason.
 _MAX_NAME = 64
 
-# A backslash escapes the next character; a run of backslashes does not stand before a separator, since readers disagree
-# about what the last one escapes.
+# A backslash escapes the next character. A run of backslashes before a separator is refused: readers disagree about the
+# last one.
 _ESCAPED = rb"\\(?:[^\\\n]|\\++[^\\,= \n])"
 _WORD = rb"(?:[^\\,= \n]++|" + _ESCAPED + rb")++"
 _KEY = (

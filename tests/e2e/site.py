@@ -96,6 +96,7 @@ def booted(run: Path, members: Sequence[tuple[str, str, str]] = FLEET) -> Iterat
         other = archive.Vendor(served / "grafana")
         shown = grafana.publish(os.environ, other.pool)
         other.publish()
+        house = wheels.house(PROJECT, "mqtt,nats,outbox")
         with archive.served(served, net.here) as address:
             inventory = run / "inventory.json"
             booting = [(name, systems[suite]) for name, _, suite in members]
@@ -108,7 +109,7 @@ def booted(run: Path, members: Sequence[tuple[str, str, str]] = FLEET) -> Iterat
                         "grafana": _archive(f"{address}/grafana", other),
                     },
                     # The operator's variables come before those of the inventory, unless they ask for them.
-                    "collectors_wheelhouse": f"{{{{ e2e_wheels | default('{wheels.house(PROJECT, 'mqtt,nats')}') }}}}",
+                    "collectors_wheelhouse": f"{{{{ e2e_wheels | default('{house}') }}}}",
                     "collectors_settings": {
                         "sensehat": {"backend": "simulated"},
                         "camera": {"backend": "simulated", "clips": False},
@@ -147,7 +148,7 @@ def _own(name: str) -> dict[str, Any]:
     return {
         "mqtt_clients": ["agent", "camera"],
         "camera_enabled": True,
-        "e2e_wheels": str(wheels.house(PROJECT, "camera,control,mqtt")),
+        "e2e_wheels": str(wheels.house(PROJECT, "camera,control,mqtt,outbox")),
     }
 
 

@@ -344,7 +344,7 @@ def test_nats_takes_a_devices_own_telemetry_and_keeps_the_state_of_devices(hub: 
 
 def test_the_hub_makes_a_report_of_each_device_and_ends_it_when_told(site: Site, hub: Machine) -> None:
     def played(*, enabled: bool) -> Run:
-        variables = {"report_enabled": enabled, "e2e_wheels": str(wheels.house(PROJECT, "mqtt,nats,report"))}
+        variables = {"report_enabled": enabled, "e2e_wheels": str(wheels.house(PROJECT, "mqtt,nats,outbox,report"))}
         done = site.play("site.yml", "--tags", "collectors,report", "--limit", "loft", **variables)
         assert done.status == 0, done.output[-6000:]
         return done

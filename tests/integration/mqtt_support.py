@@ -200,6 +200,7 @@ def settings(port: int, folder: Path, **more: str) -> dict[str, str]:
         "command_ids_file": str(folder / "ids.json"),
         "led_backend": "simulated",
         "status_seconds": "0.5",
+        "collect_seconds": "120",
         **more,
     }
     return {f"SENSETIG_MQTT_{name.upper()}": value for name, value in values.items()}

@@ -452,7 +452,7 @@ def commands_subscribed(camera: Camera) -> bool:
 
 def test_without_a_broker_the_camera_starts_and_ends_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    assert control.STOP_SECONDS == 2, "Telegraf kills what has not ended by itself after 5 s"
+    assert control.STOP_SECONDS == 2, "Telegraf kills a collector that takes longer than 5 s"
     with socket.create_server(("127.0.0.1", 0)) as silent:  # it takes connections, and never says a word
         for port in (1, silent.getsockname()[1]):
             password = tmp_path / "password"

@@ -147,7 +147,7 @@ def test_a_stop_of_telegraf_in_the_middle_of_an_event_ends_the_event_and_the_col
     (collector,) = run.children()
     assert run.stop() == 0
     assert gone(collector)
-    # Telegraf kills what has not ended by itself after 5 s, and what is killed tells of no end.
+    # Telegraf kills a collector that takes longer than 5 s, and a killed one writes no end.
     begin, end = run.events()
     assert end.series.tags["kind"] == "end"
     assert end.fields["event_id"] == begin.fields["event_id"]

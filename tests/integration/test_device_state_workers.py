@@ -25,6 +25,15 @@ from tests.integration import nats
 
 WORKERS = 8
 
+#: The processor, which waits as long for a store and for other workers as a busy machine needs.
+_PATIENT = (
+    "import sys; from collectors.device_state import background, nats_kv, sqlite, tracker; "
+    "from collectors.__main__ import main; "
+    "background.END_SECONDS = tracker.END_WITHIN_SECONDS = 120.0; tracker.ATTEMPTS = tracker.END_ATTEMPTS = 100; "
+    "nats_kv.ANSWER_SECONDS, nats_kv.CALL_SECONDS = 30.0, 120.0; sqlite.SqliteStore.__init__.__defaults__ = (120.0,); "
+    "sys.exit(main(['telemetry', *sys.argv[1:]]))"
+)
+
 
 class Place(NamedTuple):
     """A store that workers share: what tells them of it, and how the test looks into it."""
@@ -63,11 +72,11 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
 
 
 class Worker:
-    """``python -m collectors telemetry``, as Telegraf runs it."""
+    """The processor in a process, as Telegraf runs it."""
 
     def __init__(self, place: Place, seconds: float) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "collectors", "telemetry", "--execd"],
+            [sys.executable, "-c", _PATIENT, "--execd"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

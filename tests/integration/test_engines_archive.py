@@ -21,6 +21,14 @@ from sensetig.engines.engine import EngineUnavailable
 from tests.unit.engines.vendor import PROGRAM, Vendor, deb, published
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine even a server on loopback may take some seconds."""
+    defaults = archive.unpack.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "patience", 60.0)
+
+
 @pytest.fixture
 def vendor(tmp_path: Path) -> Iterator[Vendor]:
     """An archive that is as it should be."""

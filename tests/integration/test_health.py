@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -37,7 +38,7 @@ def machine(name: str, seconds: int, *more: str) -> list[str]:
 def health(influxdb: InfluxDB, token: Path) -> str:
     """What `sensetig health` prints, in a process of its own."""
     command = [sys.executable, "-m", "sensetig", "health", "--url", influxdb.url, "--token-file", str(token)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
@@ -72,11 +73,13 @@ def test_each_device_gets_the_verdict_of_its_last_values(influxdb: InfluxDB, tmp
         for point in decode_lines(printed)
         if point.series.measurement == "device_health" and point.series.tags.get("site") == SITE
     }
-    assert {name: point.fields["verdict"] for name, point in points.items()} == {
+    verdicts = {name: str(point.fields["verdict"]) for name, point in points.items()}
+    # A busy machine may take a minute or more until here.
+    assert re.fullmatch(r"✖ dead: silent for 3\d\u202fmin; before that: under-voltage", verdicts.pop("dead"))
+    assert verdicts == {
         "well": "● well: all is well",
         "broken": "✖ broken: 3 things to act on: under-voltage, collectors failing: camera, services down: "
         "grafana-server.service, mosquitto.service",
-        "dead": "✖ dead: silent for 30\u202fmin; before that: under-voltage",
         "cooled": "● cooled: all is well",
         "moved": "● moved: all is well",
     }
@@ -84,8 +87,8 @@ def test_each_device_gets_the_verdict_of_its_last_values(influxdb: InfluxDB, tmp
     assert points["well"].fields["disk_percent"] == 30.0
     assert "cpu_percent" not in points["dead"].fields
     # Stored, the verdicts are the levels before of the next run.
-    verdicts = [line.rpartition(" ") for line in printed.splitlines() if line.startswith("device_health")]
-    write(influxdb, [f"{point} {int(time_ns) // 10**9}" for point, _, time_ns in verdicts])
+    stored = [line.rpartition(" ") for line in printed.splitlines() if line.startswith("device_health")]
+    write(influxdb, [f"{point} {int(time_ns) // 10**9}" for point, _, time_ns in stored])
     again = health(influxdb, token)
     later = {point.series.tags["device"]: point for point in decode_lines(again) if "level" in point.fields}
     assert later["broken"].fields["since_seconds"] == points["broken"].fields["since_seconds"]

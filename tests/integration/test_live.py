@@ -68,7 +68,7 @@ def test_a_reading_is_shown_in_an_open_panel_long_before_it_is_stored(
 
     assert len(delays) >= READINGS - 3, "readings were left out"
     assert min(delays) > 0
-    # `make bench BENCH=live` measures it. What waited for a write would be half of its time late in the middle.
+    # `make bench BENCH=live` measures it. Readings that wait for a write are half of its interval late on average.
     assert statistics.median(delays) < FLUSH_SECONDS / 4
 
 

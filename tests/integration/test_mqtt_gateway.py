@@ -166,6 +166,37 @@ def test_commands_reach_their_device_alone_and_its_answers_the_operator(broker: 
         assert answers.topics == ["sensetig/hall/result/a1", "sensetig/hall/result/a3"]
 
 
+def test_a_last_will_of_another_device_is_not_published(tmp_path: Path) -> None:
+    with mosquitto.shipped(tmp_path, USERS) as own, client(own, "telegraf") as reader:
+        heard = Heard(reader, "sensetig/+/status")
+        with client(own, "hall", will=("sensetig/cellar/status", "offline")) as hall:
+            connection: Any = hall.socket()
+            connection.shutdown(socket.SHUT_RDWR)  # as a lost network: the broker publishes the will
+        with client(own, "cellar") as cellar:
+            publish(cellar, "sensetig/cellar/status", "online")
+        until(lambda: bool(heard.topics), 20)
+        assert heard.topics == ["sensetig/cellar/status"]
+
+
+@pytest.mark.parametrize("user", ["+", "#"])
+def test_a_user_named_like_a_wildcard_writes_for_nobody(tmp_path: Path, user: str) -> None:
+    with mosquitto.shipped(tmp_path, {**USERS, user: "secret"}) as own, client(own, "telegraf") as reader:
+        heard = Heard(reader, "sensetig/+/telemetry/#")
+        wild = Client(CallbackAPIVersion.VERSION2, protocol=MQTTv5)
+        wild.username_pw_set(user, "secret")
+        wild.connect("127.0.0.1", own.port)
+        wild.loop_start()
+        try:
+            wild.publish("sensetig/cellar/telemetry/forged", "{}", qos=1)
+            with client(own, "cellar") as cellar:
+                publish(cellar, "sensetig/cellar/telemetry/true", "{}")
+            until(lambda: bool(heard.topics), 20)
+        finally:
+            wild.disconnect()
+            wild.loop_stop()
+        assert heard.topics == ["sensetig/cellar/telemetry/true"]
+
+
 @pytest.mark.parametrize("password", [None, "wrong"])
 def test_who_gives_no_name_or_a_wrong_password_is_refused(broker: Mosquitto, password: str | None) -> None:
     told: list[str] = []

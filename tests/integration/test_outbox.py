@@ -61,6 +61,7 @@ class House:
     """Telegraf, the outbox and an address of InfluxDB, each started and killed at will."""
 
     def __init__(self, folder: Path, telegraf: Path, url: str, token: str, name: str) -> None:
+        folder.mkdir(exist_ok=True)
         self.folder = folder
         self.name = name
         self.outbox_folder = folder / "outbox"

@@ -21,7 +21,8 @@ from sensetig.demo.testbed import influxdb as local_influxdb
 from sensetig.demo.testbed import ports, processes
 from sensetig.errors import SetupError
 from sensetig.influxdb.credentials import Credentials
-from sensetig.influxdb.prepare import device_description, device_file, next_description, next_file, setup
+from sensetig.influxdb.names import device_description, device_file, next_description, next_file
+from sensetig.influxdb.prepare import setup
 from sensetig.influxdb.server import Server
 from sensetig.security import revocation, tokens
 from sensetig.security.hub import Hub as Place

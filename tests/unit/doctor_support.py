@@ -6,6 +6,10 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pytest
+
+from sensetig.doctor import dashboards, influx, network
+from sensetig.doctor import patient as patients
 from sensetig.doctor.examine import examine
 from sensetig.doctor.findings import Check, Finding, Result
 from sensetig.doctor.patient import Patient, Ran
@@ -15,6 +19,12 @@ from sensetig.site import Site
 NOW = 1_767_600_000.0
 
 HOST = "attic"
+
+
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let servers and programs take as long as a busy machine needs."""
+    for module in (patients, dashboards, influx, network):
+        monkeypatch.setattr(module, "PATIENCE_SECONDS", 60.0)
 
 
 class Programs:

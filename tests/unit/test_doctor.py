@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -301,8 +303,13 @@ def test_memory_bounds_without_effect_are_found_and_the_cure_edits_the_command_l
     found = finding(system.CGROUP, pi)
     assert found.level == LOOK
     assert found.cure is not None
-    assert found.cure.shown == "sudo sed --in-place '1s/$/ cgroup_enable=memory/' /boot/firmware/cmdline.txt"
-    write(pi.top, {"boot/firmware/cmdline.txt": "rootwait cgroup_enable=memory\n"})
+    assert found.cure.shown == (
+        "sudo sed -i 's/ *cgroup_disable=memory//; 1s/$/ cgroup_enable=memory/' /boot/firmware/cmdline.txt"
+    )
+    write(pi.top, {"boot/firmware/cmdline.txt": "console=tty1 cgroup_disable=memory rootwait\n"})
+    file = pi.top / "boot/firmware/cmdline.txt"
+    subprocess.run([*found.cure.commands[0][:-1], str(file)], check=True)
+    assert file.read_text() == "console=tty1 rootwait cgroup_enable=memory\n"
     assert "next start" in finding(system.CGROUP, pi).text
     (pi.top / "boot/firmware/cmdline.txt").unlink()
     assert "cgroup_enable=memory" in (finding(system.CGROUP, pi).cure or hand("")).by_hand
@@ -504,3 +511,26 @@ def test_an_edge_has_no_lines_about_influxdb_and_grafana(pi: Patient) -> None:
     hub_only = (influx.HEALTH, influx.OPERATOR, influx.BUCKETS, influx.FRESH, influx.WRITES, influx.TASKS,
                 dashboards.GRAFANA, dashboards.DASHBOARDS, dashboards.ALERTS)  # fmt: skip
     assert [each.name for each in hub_only if one(each, edge) is not None] == []
+
+
+def test_the_cure_names_the_settings_where_they_are(pi: Patient) -> None:
+    write(pi.top, {"sys/class/video4linux/video0/index": "0\n"})
+    cure = finding(hardware.CHECKS[2], pi).cure
+    assert cure is not None
+    assert cure.shown.startswith("set camera_enabled: true in config.yml,")
+    write(pi.top, {"etc/sensetig/config.yml": ""})
+    cure = finding(hardware.CHECKS[2], pi).cure
+    assert cure is not None
+    assert "in /etc/sensetig/config.yml," in cure.shown
+
+
+def test_the_base_installation_is_enough() -> None:
+    code = """
+import sys
+for name in ("cryptography", "cv2", "influxdb_client", "jinja2", "matplotlib", "numpy", "paho", "starlette", "yaml"):
+    sys.modules[name] = None
+import sensetig.cli.doctor, sensetig.cli.info, sensetig.cli.support_bundle
+import sensetig.doctor.arrived, sensetig.doctor.checks, sensetig.doctor.page, sensetig.doctor.show
+import sensetig.doctor.support
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

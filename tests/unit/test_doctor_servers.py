@@ -24,9 +24,15 @@ from sensetig.doctor.findings import UNCHECKED, Finding, hand, run
 from sensetig.doctor.patient import Patient, Ran
 from sensetig.policy import ACT, GOOD, LOOK
 from sensetig.site import Site
-from tests.unit.doctor_support import answers, finding, findings, healthy, one, write
+from tests.unit.doctor_support import answers, finding, findings, healthy, one, unhurried, write
 
 Answers = dict[str, tuple[int, object]]
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No answer is late here."""
+    unhurried(monkeypatch)
 
 
 @contextmanager

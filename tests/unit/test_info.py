@@ -12,7 +12,7 @@ from rich.console import Console
 
 from sensetig import site as sites
 from sensetig.__main__ import main
-from sensetig.doctor import machine
+from sensetig.doctor import machine, place
 from sensetig.doctor.page import Facts, missing, page, plain, steps
 from sensetig.doctor.place import ALONE, EDGE, HUB, Access, Names, access
 from sensetig.site import Site
@@ -59,6 +59,28 @@ def test_an_edge_names_the_dashboards_of_its_hub() -> None:
     assert "an edge of hub.local" in text
     assert plain(facts)["dashboards"]["password_command"] is None
     assert "17 wait here" in shown(facts._replace(waiting=17), 120)
+
+
+def test_the_page_names_the_settings_where_they_are_and_an_own_certificate() -> None:
+    facts = FACTS._replace(config="/etc/sensetig/config.yml", camera=False)
+    assert "/etc/sensetig/config.yml" in dict(missing(facts))["camera"]
+    assert any("/etc/sensetig/config.yml" in step for step in steps(facts))
+    over_tls = FACTS._replace(site=HUB_SITE, access=access(HUB_SITE, NAMES, set()))
+    assert "certificate" not in shown(over_tls, 80)
+    assert "asks about the certificate" in shown(over_tls._replace(own_authority=True), 120)
+
+
+def test_a_machine_is_a_hub_when_other_devices_have_a_token_on_it(tmp_path: Path) -> None:
+    assert machine.devices(tmp_path / "absent") == 0
+    (tmp_path / "device-attic.token").touch()
+    assert place.role(HUB_SITE, machine.devices(tmp_path)) == ALONE
+    (tmp_path / "device-hall.token").touch()
+    assert place.role(HUB_SITE, machine.devices(tmp_path)) == HUB
+    assert place.role(EDGE_SITE) == EDGE
+
+
+def test_dashboards_on_loopback_alone_can_be_opened_to_the_network() -> None:
+    assert "./install --lan" in steps(FACTS)[0]
 
 
 def test_a_machine_without_grafana_says_so() -> None:

@@ -273,7 +273,7 @@ def test_refused_points_are_found_and_all_others_stored(refuse_whole: bool) -> N
         for place in places:
             lines[place] = b"m bad=%d 1" % place
         server = Server(refuse_whole=refuse_whole)
-        outcome = deliver(server, RAW, lines)
+        outcome = deliver(server.send, RAW, lines)
         assert outcome.stored == 200 - bad
         assert sorted(line for line, _ in outcome.refused) == sorted(lines[place] for place in places)
         assert set(server.points) == {line for line in lines if b"bad" not in line}
@@ -292,7 +292,7 @@ def test_points_go_straight_through_while_influxdb_answers_and_wait_while_it_doe
     delivery.take(RAW, lines_of(10, 20))
     assert server.requests == 2, "InfluxDB is not asked again for each write"
     assert [each.points for each in scan(str(tmp_path))] == [10, 10]
-    assert log == ["InfluxDB does not answer; points wait on this disk until it does"]
+    assert log == ["InfluxDB does not answer; points wait on this disk"]
     server.away = False
     while delivery._deliver_oldest():
         pass
@@ -399,16 +399,18 @@ def test_the_collector_reports_what_waits_without_the_service(tmp_path: Path) ->
     store.count({"refused_points": 3})
     store.close()
     now = scan(str(tmp_path))[0].time_ns + 2_000_000_000
-    (metric,) = Outbox(str(tmp_path), lambda: now, lambda _: None).collect()
+    (metric,) = Outbox(str(tmp_path), None, lambda: now, lambda _: None).collect()
     assert metric.fields == {
         "waiting_points": 15, "waiting_bytes": sum(each.size for each in scan(str(tmp_path))), "oldest_seconds": 2.0,
-        "stored_points": 0, "refused_points": 3, "damaged_points": 0, "missing_batches": 0, "held_writes": 0,
+        "limit_bytes": 10_000_000, "reason": "", "taken_points": 15,
+        "stored_points": 0, "refused_points": 3, "refused_type": 0, "refused_retention": 0, "refused_syntax": 0,
+        "refused_device": 0, "damaged_points": 0, "missing_batches": 0, "held_writes": 0,
     }  # fmt: skip
 
 
 def test_the_collector_counts_damaged_totals_as_an_error(tmp_path: Path) -> None:
     (tmp_path / "state.json").write_text(json.dumps({"removed": "x"}))
     errors: list[str] = []
-    (metric,) = Outbox(str(tmp_path), lambda: 5, errors.append).collect()
+    (metric,) = Outbox(str(tmp_path), None, lambda: 5, errors.append).collect()
     assert metric.fields == {"waiting_points": 0, "waiting_bytes": 0, "oldest_seconds": 0.0}
     assert errors == [f"{os.path.join(str(tmp_path), 'state.json')} is damaged; the totals are left out"]

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from collectors.clock import STA_UNSYNC, ClockState
+from sensetig.outbox import clock as clock_module
 from sensetig.outbox.clock import FILE, Clock, Source
 
 _SECOND = 1_000_000_000
@@ -183,3 +189,34 @@ def test_without_a_wait_there_is_nothing_to_do(tmp_path: Path) -> None:
     clock = Machine(tmp_path, -_BOOT).clock(wait_seconds=0)
     assert not clock.holds
     assert clock.settled
+
+
+def _forbidden() -> Callable[[], ClockState]:
+    def ask() -> ClockState:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    return ask
+
+
+@pytest.mark.parametrize(("made", "synchronised"), [([], True), (["."], False), ([".", "synchronized"], True)])
+def test_where_the_kernel_may_not_be_asked_the_time_service_s_mark_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: list[str], synchronised: bool
+) -> None:
+    monkeypatch.setattr("collectors.clock.kernel", _forbidden)
+    monkeypatch.setattr(clock_module, "_has_hardware_clock", lambda: False)
+    monkeypatch.setattr(clock_module, "TIMESYNC", str(tmp_path / "timesync"))
+    for name in made:
+        path = tmp_path / "timesync" / name
+        path.mkdir() if name == "." else path.touch()
+    assert clock_module.machine(str(tmp_path)).synchronised() is synchronised
+
+
+@pytest.mark.parametrize(("ahead", "right"), [(-3600, True), (3600, False)], ids=["newer", "older"])
+def test_a_hardware_clock_is_trusted_unless_the_outbox_has_seen_a_later_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ahead: int, right: bool
+) -> None:
+    monkeypatch.setattr("collectors.clock.kernel", lambda: lambda: ClockState(STA_UNSYNC, 0, 0))
+    monkeypatch.setattr(clock_module, "_has_hardware_clock", lambda: True)
+    (tmp_path / "state.json").touch()
+    os.utime(tmp_path / "state.json", (time.time() + ahead,) * 2)
+    assert clock_module.machine(str(tmp_path)).synchronised() is right

@@ -70,8 +70,8 @@ def test_the_build_backend_is_the_one_that_the_project_names() -> None:
     [
         ("x86_64", "install --require-hashes --requirement requirements/demo.txt"),
         ("aarch64", "install --require-hashes --requirement requirements/demo.txt"),
-        ("armv7l", "install --constraint constraints.txt '.[build,camera,engines]'"),
-        ("armv6l", "install --constraint constraints.txt '.[build,camera,engines]'"),
+        ("armv7l", "install --constraint constraints.txt '.[build,camera,engines,report]'"),
+        ("armv6l", "install --constraint constraints.txt '.[build,camera,engines,report]'"),
     ],
 )
 def test_make_installs_with_hashes_where_wheels_have_those_of_the_index(

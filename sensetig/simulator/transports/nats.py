@@ -25,8 +25,8 @@ SUBJECTS = ("sensetig.*.telemetry", "sensetig.*.telemetry.>", "sensetig.*.status
 #: How long the stream keeps what it has been given; how much of it, the target says.
 KEPT_SECONDS = 7 * 86_400
 
-#: How long a worker may take for a message before another gets it, and how many may be with workers.
-ACK_SECONDS, ACK_PENDING = 300, 20_000
+#: After this time without a sign of a worker, its messages go to another one; and how many may be with workers.
+ACK_SECONDS, ACK_PENDING = 60, 20_000
 
 #: Seconds for an answer; then the message is sent again, which the server notices by its id.
 _ANSWER_SECONDS = 5.0
@@ -74,11 +74,7 @@ class Server:
 
 
 async def make_stream(jetstream: Any, most_bytes: int) -> None:
-    """Make the stream and the workers' consumer, or update them.
-
-    The consumer is made here and not by the first worker, since Telegraf's client deletes at its end a consumer that
-    it has made: all workers would be left without.
-    """
+    """Make the stream and the workers' consumer, or update them."""
     from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, DiscardPolicy, StorageType, StreamConfig
     from nats.js.errors import NotFoundError
 
@@ -95,21 +91,19 @@ async def make_stream(jetstream: Any, most_bytes: int) -> None:
         await jetstream.update_stream(config)
     except NotFoundError:
         await jetstream.add_stream(config)
-    try:
-        await jetstream.consumer_info(STREAM, CONSUMER)
-    except NotFoundError:
-        await jetstream.add_consumer(
-            STREAM,
-            ConsumerConfig(
-                durable_name=CONSUMER,
-                deliver_group=CONSUMER,
-                deliver_subject=f"_deliver.{STREAM}.{CONSUMER}",
-                deliver_policy=DeliverPolicy.ALL,
-                ack_policy=AckPolicy.EXPLICIT,
-                ack_wait=ACK_SECONDS,
-                max_ack_pending=ACK_PENDING,
-            ),
-        )
+    # This also brings the settings of a consumer that an earlier version made up to date.
+    await jetstream.add_consumer(
+        STREAM,
+        ConsumerConfig(
+            durable_name=CONSUMER,
+            deliver_group=CONSUMER,
+            deliver_subject=f"_deliver.{STREAM}.{CONSUMER}",
+            deliver_policy=DeliverPolicy.ALL,
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=ACK_SECONDS,
+            max_ack_pending=ACK_PENDING,
+        ),
+    )
 
 
 class Nats:
