@@ -96,7 +96,8 @@ class Store:
         while self._waiting and self._waiting[0].number <= self._removed:
             self._unlink(self._waiting.pop(0))
         self._bytes = sum(each.size for each in self._waiting)
-        self._saved = True
+        # Alerts compare totals with earlier ones, so they are written from the start.
+        self._saved = bool(state)
         #: Why points wait; empty where InfluxDB takes them.
         self.reason = ""
         self._next = max([self._removed, *(each.number for each in self._waiting)]) + 1

@@ -270,7 +270,7 @@ class Rig:
 
     def boot(self) -> None:
         """Let the machine's time since boot begin again."""
-        Path(f"{self.clock}.boot").unlink(missing_ok=True)
+        Path(f"{self.clock}.boot").write_text(str(time.clock_gettime_ns(time.CLOCK_BOOTTIME)))
         (self.outbox_folder / "clock.json").unlink(missing_ok=True)  # it is of another boot
 
     def save_broker(self) -> None:
