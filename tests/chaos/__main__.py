@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sensetig import bundle
 from sensetig.engines import locate
-from tests.chaos import table
+from tests.chaos import table, week
 from tests.chaos.disks import NoImages, check
 from tests.chaos.draws import Draw, draw
 from tests.chaos.rig import Programs, programs_of
@@ -41,6 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--at-once", type=int, default=4, help="draws that run at the same time [4]")
     parser.add_argument("--flush", type=float, default=10.0, help="Telegraf's flush interval in seconds [10]")
     parser.add_argument("--topology", choices=("lone", "edge", "hub"), help="skip draws of other topologies")
+    parser.add_argument("--week", type=float, metavar="RATE", help="also an outage of a week at RATE points a second")
     parser.add_argument(
         "--results", type=Path, help="append the outcomes to this file, and make the table of all in it"
     )
@@ -49,6 +50,8 @@ def main(arguments: Sequence[str]) -> int:
     draws = [draw(seed) for seed in range(options.seed, options.seed + options.draws)]
     if options.topology:
         draws = [each for each in draws if each.topology == options.topology]
+    if options.week:
+        draws.append(week.DRAW)
     folder = Path(tempfile.mkdtemp(prefix="sensetig-chaos-"))
     images = True
     try:
@@ -76,7 +79,10 @@ def _run_all(
         jobs = {
             pool.submit(run, each, engines, folder / f"draw-{each.seed}", options.flush, images=images): each
             for each in draws
+            if each != week.DRAW
         }
+        if options.week:
+            jobs[pool.submit(week.run, engines, folder / "draw-week", options.week)] = week.DRAW
         for job in as_completed(jobs):
             each = jobs[job]
             faults = "; ".join(map(str, each.faults))

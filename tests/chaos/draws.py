@@ -89,6 +89,8 @@ class Draw(NamedTuple):
     @property
     def family(self) -> str:
         """The row of the table that it counts in."""
+        if self.seed < 0:
+            return "week"
         kinds = sorted({each.kind for each in self.faults})
         if len(self.faults) == 1:
             return kinds[0]

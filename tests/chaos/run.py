@@ -33,7 +33,7 @@ REDELIVERY_SECONDS = 330.0
 WRITE_SECONDS = 7.0
 
 #: Alert rules about loss. They must fire where something was counted as lost, and only there.
-LOSS_RULES = ("sensetig-points-lost", "sensetig-outbox-damaged")
+LOSS_RULES = frozenset({"sensetig-points-lost", "sensetig-outbox-damaged"})
 
 
 class Outcome(NamedTuple):
@@ -370,7 +370,7 @@ def _fired(rig: Rig, programs: Programs) -> tuple[str, ...]:
     reader = Client(f"http://127.0.0.1:{rig.influxd_port}", programs.read_token)
     now = int(time.time() * 1000)
     fired = []
-    for uid in LOSS_RULES:
+    for uid in LOSS_RULES & rules.keys():
         (found,) = outcomes(reader.query_all, rules[uid], [now])
         if any(found.values()):
             fired.append(uid)
