@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from sensetig.alerts.evaluate import outcomes
 from sensetig.influxdb.client import Client
+from sensetig.simulator.transports.nats import ACK_SECONDS
 from tests.chaos.account import Account, account, read_ledger
 from tests.chaos.clocked import set_clock
 from tests.chaos.draws import Draw, Fault
@@ -26,7 +27,7 @@ from tests.integration.alerting import committed
 STUCK_SECONDS = 240.0
 
 #: Time after which NATS gives a worker's unacknowledged messages to another, with a margin, in seconds.
-REDELIVERY_SECONDS = 330.0
+REDELIVERY_SECONDS = ACK_SECONDS + 30.0
 
 #: What a write of Telegraf takes at most while InfluxDB hangs: the outbox waits this long for InfluxDB, then it writes
 #: to its disk.
