@@ -28,8 +28,8 @@ def programs(folder: Path) -> Programs:
     if telegraf is None or influxd is None:
         sys.exit("Telegraf or InfluxDB is not there: run `make engines` first")
     found = programs_of(telegraf.path, influxd.path, folder)
-    if found.nats is None or found.mosquitto is None:
-        sys.exit("nats-server or mosquitto is not there: run `make engines`, and install the package mosquitto")
+    if found.nats is None or found.mosquitto is None or found.nginx is None:
+        sys.exit("nats-server, mosquitto or nginx is not there: run `make engines`, and install mosquitto and nginx")
     return found
 
 

@@ -11,7 +11,7 @@ from tests.chaos.relay import Mode
 #: ``gateway`` one of its two collectors of that name.
 PROCESSES = {
     "lone": ("telegraf", "collector", "outbox", "influxd"),
-    "edge": ("telegraf", "collector", "spool", "outbox", "receiver", "influxd"),
+    "edge": ("telegraf", "collector", "spool", "outbox", "receiver", "proxy", "influxd"),
     "hub": ("telegraf", "gateway", "outbox", "influxd", "mosquitto", "nats"),
 }
 

@@ -44,6 +44,32 @@ _CONFIGURATION = """\
   data_format = "influx"
 """
 
+#: The hub's proxy names the device of a verified certificate to the receiver; here it is always this machine.
+_PROXY = """\
+daemon off;
+{user}
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+events {{}}
+http {{
+  access_log off;
+  client_max_body_size 32m;
+  client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi;
+  scgi_temp_path {folder}/scgi;
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{
+      proxy_pass http://127.0.0.1:{receiver};
+      proxy_http_version 1.1;
+      proxy_set_header X-SenseTIG-Device "{device}";
+    }}
+  }}
+}}
+"""
+
 _SPOOL = """\
 [[inputs.execd]]
   command = ["{python}", "-m", "collectors", "spool", "--execd", "--name", "chaos", "{spool}"]
@@ -53,6 +79,9 @@ _SPOOL = """\
 """
 
 
+_PLACES = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/sbin:/opt/homebrew/bin"
+
+
 class Programs(NamedTuple):
     """The engines, and an InfluxDB that has been set up and stopped."""
 
@@ -60,6 +89,7 @@ class Programs(NamedTuple):
     influxd: Path
     nats: Path | None
     mosquitto: str | None
+    nginx: str | None
     template: Path
 
     @property
@@ -72,13 +102,13 @@ class Programs(NamedTuple):
 
 
 def programs_of(telegraf: Path, influxd: Path, folder: Path) -> Programs:
-    """The engines, with an InfluxDB that is set up in *folder*; NATS and Mosquitto may be missing."""
+    """The engines, with an InfluxDB that is set up in *folder*; NATS, Mosquitto and nginx may be missing."""
     template = folder / "template"
     template.mkdir()
     make_template(influxd, template)
     nats = locate("nats-server")
-    broker = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/opt/homebrew/sbin")
-    return Programs(telegraf, influxd, nats and nats.path, broker, template)
+    broker, nginx = (shutil.which(name, path=_PLACES) for name in ("mosquitto", "nginx"))
+    return Programs(telegraf, influxd, nats and nats.path, broker, nginx, template)
 
 
 def make_template(influxd: Path, folder: Path) -> None:
@@ -148,9 +178,9 @@ class Rig:
         self.influxd_port = ports.any_free()
         shutil.copytree(programs.template / "data", hub / "influxdb")
         # A device's points go through the receiver of its hub. The outbox of a hub writes to InfluxDB itself.
-        receives = draw.topology == "edge"
-        self.receiver_port = ports.any_free() if receives else self.influxd_port
-        self.relay = Relay(self.receiver_port)
+        receives = draw.topology == "edge" and programs.nginx is not None
+        self._hub_ports = {"receiver": ports.any_free(), "proxy": ports.any_free()} if receives else {}
+        self.relay = Relay(self._hub_ports.get("proxy", self.influxd_port))
         socket = folder / "write.sock"
         python = sys.executable
         environment = {"PYTHONPATH": str(bundle.root())}
@@ -170,10 +200,11 @@ class Rig:
         if receives:
             services["receiver"] = [
                 python, "-m", "sensetig", "outbox", "--receive", "--folder", hub / "receiver",
-                "--listen", f"{LOOPBACK}:{self.receiver_port}", "--url", f"http://{LOOPBACK}:{self.influxd_port}",
+                "--listen", f"{LOOPBACK}:{self._hub_ports['receiver']}", "--url", f"http://{LOOPBACK}:{self.influxd_port}",
                 "--influxdb-folder", hub / "influxdb",
             ]  # fmt: skip
             (hub / "receiver").mkdir()
+            services["proxy"] = self._proxy(programs.nginx or "", hub / "proxy")
         text = _CONFIGURATION.format(python=python, ledger=self.ledger("execd"), rate=RATE, control=self.control)
         if "spool" in self.sources:
             text += _SPOOL.format(python=python, spool=own / "spool")
@@ -217,6 +248,18 @@ class Rig:
     def _disk(self, name: str) -> Path:
         return self.disks[name].folder
 
+    def _proxy(self, nginx: str, folder: Path) -> list[str | Path]:
+        folder.mkdir()
+        text = _PROXY.format(
+            user="user root;" if os.geteuid() == 0 else "",
+            folder=folder,
+            port=self._hub_ports["proxy"],
+            receiver=self._hub_ports["receiver"],
+            device=os.uname().nodename,
+        )
+        (folder / "nginx.conf").write_text(text)
+        return [nginx, "-p", folder, "-e", folder / "error.log", "-c", folder / "nginx.conf"]
+
     def _messaging(self, hub: Path, services: dict[str, list[str | Path]], environment: dict[str, str]) -> None:
         broker_program, nats_program = self._programs.mosquitto, self._programs.nats
         assert broker_program is not None
@@ -253,7 +296,7 @@ class Rig:
             from tests.chaos.publishers import NatsSource
 
             NatsSource.prepare(self.nats_url)
-        for name in ("receiver", "outbox", "spool", "telegraf"):
+        for name in ("receiver", "proxy", "outbox", "spool", "telegraf"):
             if name in self.services:
                 self.services[name].start()
         self._supervisor.start()
@@ -297,8 +340,8 @@ class Rig:
         """The services of the machine with this disk."""
         names = tuple(self.services)
         if self.draw.topology == "edge":
-            names = ("influxd", "receiver") if disk == "hub" else ("telegraf", "spool", "outbox")
-        return [self.services[name] for name in names]
+            names = ("influxd", "receiver", "proxy") if disk == "hub" else ("telegraf", "spool", "outbox")
+        return [self.services[name] for name in names if name in self.services]
 
     def rows(self, source: str) -> list[Row] | None:
         """The samples in InfluxDB; None while it does not answer."""

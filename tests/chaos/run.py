@@ -354,7 +354,7 @@ def _bounds(draw: Draw, flush_seconds: float) -> dict[str, int]:
     away = sum(
         each.seconds + 2
         for each in draw.faults
-        if each.target in ("outbox", "influxd", "receiver") or each.kind == "hub"
+        if each.target in ("outbox", "influxd", "receiver", "proxy") or each.kind == "hub"
     )
     cut = [each for each in draw.faults if each.kind == "power_cut" and (draw.topology, each.target) != ("edge", "hub")]
     if cut or any(each.kind == "boot" or (each.kind, each.target) == ("kill", "telegraf") for each in draw.faults):
