@@ -117,6 +117,9 @@ CERTIFICATE_DAYS = Threshold(30, 7, falling=True)
 #: Restarts of a service since the machine has started: some follow from an upgrade or an engine that starts slowly.
 RESTARTS = Threshold(5)
 
+#: Fill of the outbox: at the pace that filled four fifths of it there is time left to act.
+OUTBOX_PERCENT = 80
+
 # --- the air -------------------------------------------------------------------------------------
 
 #: Room temperature for people at rest, in °C: from the first value on comfortable, from the second warm, from the
