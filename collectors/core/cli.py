@@ -13,10 +13,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from collectors.core.api import (
+    Collector,
     Context,
     Module,
     NotApplicable,
     Processor,
+    Streaming,
     Unavailable,
     Unwritable,
 )
@@ -29,6 +31,7 @@ from collectors.core.stdio import StdinControl, widen
 if TYPE_CHECKING:
     import argparse
 
+    from collectors.core.watchdog import Watchdog
     from collectors.spool.writer import Writer
 
 #: A setting of every collector: where its lines go. A service with its own unit writes to a spool.
@@ -41,6 +44,9 @@ HOST_VARIABLE = "SENSETIG_HOST"
 
 #: Exit status of a collector that cannot start: wrong option, wrong setting or missing device.
 CANNOT_START = 2
+
+#: Exit status of a collector that hung.
+HUNG = 70
 
 #: Exit status of a processor that a signal ended while its input goes on: another process may take over its pipe.
 SIGNALLED = 143
@@ -278,7 +284,12 @@ def _run(name: str, rest: Sequence[str]) -> int:
     write = _write_all(1) if spool is None else spool.append
     if processor is not None and not once:
         _tune_process(requests)
-    runner = Runner(name, collector, report, write, time.time_ns, time.monotonic)
+    watchdog = None
+    if not once:
+        watchdog = _watchdog(collector, report, lambda: runner.hung(), spooled=spool is not None)
+    runner = Runner(name, collector, report, write, time.time_ns, time.monotonic, watchdog)
+    if watchdog is not None:
+        watchdog.start()
     try:
         status = runner.once(requests) if once else runner.serve(requests)
         if processor is not None and not once:
@@ -293,6 +304,24 @@ def _run(name: str, rest: Sequence[str]) -> int:
         collector.close()
         if spool is not None:
             spool.close()
+
+
+def _watchdog(collector: Collector, report: ErrorReporter, metric: Callable[[], bytes], *, spooled: bool) -> Watchdog:
+    """Ends this process when its collector hangs, after a line in the log and in the metrics."""
+    # Here, since a collector that runs once does not need it: Telegraf ends one that takes too long.
+    from collectors.core.watchdog import HANG_SECONDS, STREAM_HANG_SECONDS, Watchdog
+
+    seconds = STREAM_HANG_SECONDS if isinstance(collector, Streaming) else HANG_SECONDS
+
+    def end(place: str) -> None:
+        try:
+            report.error(f"the collector hangs for more than {seconds:.0f} s in {place}; it is restarted")
+            if not spooled:
+                _write_all(1)(metric())
+        finally:
+            os._exit(HUNG)
+
+    return Watchdog(seconds, end)
 
 
 def _debug(name: str) -> None:

@@ -13,6 +13,7 @@ from collectors.core.schema import COLLECTOR
 
 if TYPE_CHECKING:
     from collectors.core.stdio import StdinControl
+    from collectors.core.watchdog import Watchdog
 
 #: How often a streaming collector or a processor reports on itself, in seconds.
 REPORT_SECONDS = 10.0
@@ -38,6 +39,7 @@ class Runner:
         write: takes whole lines of line protocol, for stdout or a spool.
         clock_ns: wall clock, nanoseconds since 1970.
         timer: monotonic seconds.
+        watchdog: is kept informed of when the collector works, or None.
     """
 
     def __init__(
@@ -48,7 +50,9 @@ class Runner:
         write: Callable[[bytes], None],
         clock_ns: Callable[[], int],
         timer: Callable[[], float],
+        watchdog: Watchdog | None = None,
     ) -> None:
+        self._watchdog = watchdog
         self._collector = collector
         self._report = report
         self._write = write
@@ -79,12 +83,14 @@ class Runner:
         start = self._timer()
         lines: list[str] = []
         up = True
+        self._busy()
         try:
             for metric in collector.collect():
                 self._add(metric, lines)
         except Exception as error:  # noqa: BLE001 - a failed batch is counted, and the next one runs
             self._report.error(_sentence(error))
             up = False
+        self._idle()
         self._emit(lines, up=up, samples=len(lines), duration=self._timer() - start)
         return up
 
@@ -94,23 +100,35 @@ class Runner:
         due = self._timer()
         samples = 0
         up = True
+
+        def waiting(seconds: float, descriptor: int | None = None, /) -> bool:
+            self._idle()
+            try:
+                return wait(seconds, descriptor)
+            finally:
+                self._busy()
+
+        self._busy()
         try:
-            for batch in self._collector.stream(wait):
+            for batch in self._collector.stream(waiting):
                 lines: list[str] = []
                 for metric in batch:
                     self._add(metric, lines)
                 samples += len(lines)
+                self._idle()
                 if self._timer() >= due:
                     due = self._timer() + REPORT_SECONDS
                     self._emit(lines, up=True, samples=samples)
                     samples = 0
                 elif lines:
                     self._write(_bytes(lines))
+                self._busy()
         except (BrokenPipeError, Unwritable):
             raise
         except Exception as error:  # noqa: BLE001 - the source has failed: report it, and let Telegraf restart the collector
             self._report.error(_sentence(error))
             up = False
+        self._idle()
         self._emit([], up=up, samples=samples)
         return 0 if up else 1
 
@@ -131,7 +149,9 @@ class Runner:
         now = before = self._timer()
         while (data := read(max(0.0, due - self._timer()))) != b"":
             if data is not None:
+                self._busy()
                 written, count = collector.process(data)
+                self._idle()
                 samples += count
                 if written:
                     # At once, for live views.
@@ -141,7 +161,9 @@ class Runner:
                 sleep(COALESCE_SECONDS)
             if now >= due:
                 due = now + TICK_SECONDS
+                self._busy()
                 written, count = collector.tick()
+                self._idle()
                 if written:
                     due = now + BUSY_TICK_SECONDS  # more may follow, in pieces small enough to delay no line
                 samples += count
@@ -157,6 +179,18 @@ class Runner:
         self._write(self._self_metric(up=collector.up, samples=samples))
         return 0
 
+    def hung(self) -> bytes:
+        """The self-metric of a collector that hangs, for the watchdog."""
+        return self._self_metric(up=False, samples=0, hangs=1)
+
+    def _busy(self) -> None:
+        if self._watchdog is not None:
+            self._watchdog.busy()
+
+    def _idle(self) -> None:
+        if self._watchdog is not None:
+            self._watchdog.idle()
+
     def _add(self, metric: Metric, lines: list[str]) -> None:
         if metric.time_ns is None:
             metric = Metric(metric.series, metric.fields, self._clock_ns())
@@ -168,7 +202,7 @@ class Runner:
         """Write the lines, followed by the collector's self-metric."""
         self._write(_bytes(lines) + self._self_metric(up=up, samples=samples, duration=duration))
 
-    def _self_metric(self, *, up: bool, samples: int, duration: float | None = None) -> bytes:
+    def _self_metric(self, *, up: bool, samples: int, duration: float | None = None, hangs: int = 0) -> bytes:
         """The collector's self-metric."""
         fields: dict[str, float | int | bool | str] = {
             "samples": samples,
@@ -177,6 +211,8 @@ class Runner:
         }
         if duration is not None:
             fields["duration_seconds"] = duration
+        if hangs:
+            fields["hangs"] = hangs
         tags = self._collector.tags if isinstance(self._collector, Processor) else {}
         series = Series(COLLECTOR.name, {**tags, "collector": self._name})
         return _bytes([encode(Metric(series, fields, self._clock_ns()))])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from sensetig import bundle, policy
 from sensetig.doctor.findings import INSTALL, CannotCheck, Check, Cure, Finding, act, good, hand, run
 from sensetig.doctor.patient import PATIENCE_SECONDS, Patient
 from sensetig.doctor.system import Room, health, room
-from sensetig.errors import InfluxDBError, TokenRefused
+from sensetig.errors import InfluxDBError, SiteError, TokenRefused
 from sensetig.influxdb.client import Client, Series
 from sensetig.influxdb.definitions import read as read_definitions
 from sensetig.influxdb.names import DESCRIPTIONS, device_description, device_file
@@ -102,7 +103,7 @@ def _read_read_token(patient: Patient) -> list[Token]:
 def _read_write_tokens(patient: Patient) -> list[Token]:
     writes = frozenset({f"write:{patient.site.bucket}"})
     wanted = [(WRITE_TOKEN, DESCRIPTIONS[WRITE_TOKEN], writes)]
-    if (patient.site.tokens / device_file(patient.host)).exists():
+    if os.path.exists(patient.site.tokens / device_file(patient.host)):
         wanted.append((device_file(patient.host), device_description(patient.host), writes))
     return _tokens(patient, wanted)
 
@@ -150,7 +151,7 @@ def _problem(patient: Patient, file: str) -> str:
     try:
         with patient.client(file) as client:
             client.request("GET", "/api/v2/buckets?limit=1", "list its buckets")
-    except CannotCheck as error:
+    except SiteError as error:
         return str(error)
     except TokenRefused:
         return f"InfluxDB does not accept {file}"

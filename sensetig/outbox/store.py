@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from collectors.core.files import sync_folder, write_atomic
 from collectors.outbox import DAMAGED, LIMIT, REASON, STATE, TOTALS, Waiting, read_totals, scan
 from sensetig.errors import OutboxError
-from sensetig.outbox.batch import Block, Destination, decode, encode
+from sensetig.outbox.batch import Block, Destination, decode, encode, joined
 
 #: Damaged files that are kept for inspection.
 MAX_DAMAGED = 32
@@ -145,7 +145,7 @@ class Store:
                 raise
             self._log(f"{waiting.name} cannot be read ({error.strerror}); it counts as damaged")
             content = b""
-        return Batch(waiting, list(decode(content)))
+        return Batch(waiting, joined(decode(content)))
 
     def remove(self, batch: Batch, counts: Mapping[str, int]) -> None:
         """Count a batch that is dealt with, and remove it; a damaged one is set aside. Raises OSError."""
