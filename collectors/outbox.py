@@ -1,7 +1,7 @@
 """The outbox between Telegraf and InfluxDB: points that wait, and points that were stored, refused or damaged.
 
-It reads the folder of the outbox, so that it reports waiting points also while the outbox does not run.
-docs/outbox.md describes the outbox.
+It reads the folder of the outbox, so that it reports waiting points also while the outbox does not run. On a hub it
+reports the receiver, too, which takes the points of other machines. docs/outbox.md describes both.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from collectors.core.api import Context, NotApplicable, Polled, Unavailable
 from collectors.core.line_protocol import FieldValue, Metric, Series
-from collectors.core.schema import Field, Measurement
+from collectors.core.schema import Field, Measurement, Tag
 from collectors.core.settings import Setting
 
 OUTBOX = Measurement(
@@ -24,27 +24,84 @@ OUTBOX = Measurement(
     (
         Field("waiting_points", int, "", "Points on the disk that InfluxDB does not have yet.", 0),
         Field("waiting_bytes", int, "bytes", "Size of the waiting batches.", 0),
+        Field("limit_bytes", int, "bytes", "Maximum size of the waiting batches.", 0),
         Field("oldest_seconds", float, "seconds", "Age of the oldest waiting batch; 0 where none waits.", 0),
+        Field("reason", str, "", "Why points wait: the last error of InfluxDB. Empty while InfluxDB takes points."),
+        Field("taken_points", int, "", "Points taken from Telegraf, in total.", 0),
         Field("stored_points", int, "", "Points that InfluxDB has stored, in total.", 0),
         Field("refused_points", int, "", "Points that InfluxDB refused for good, in total.", 0),
+        Field("refused_type", int, "", "Of these, points with a field of another type than before.", 0),
+        Field("refused_retention", int, "", "Of these, points older than the bucket keeps.", 0),
+        Field("refused_syntax", int, "", "Of these, points that are not valid line protocol.", 0),
+        Field("refused_device", int, "", "Of these, points that name another device.", 0),
         Field("damaged_points", int, "", "Points lost in damaged files, in total.", 0),
         Field("missing_batches", int, "", "Batches whose files disappeared, in total.", 0),
         Field("held_writes", int, "", "Writes answered with 503 because there was no room, in total.", 0),
     ),
 )
-MEASUREMENTS = (OUTBOX,)
+RECEIVER = Measurement(
+    "receiver",
+    "The end of a hub that takes the points of other machines.",
+    (),
+    (
+        Field("passed_writes", int, "", "Writes passed on to InfluxDB since the receiver started.", 0),
+        Field("held_writes", int, "", "Writes answered with 503 since the receiver started.", 0),
+        Field("holding", int, "", "1 while writes are held, else 0.", 0, 1),
+        Field("reason", str, "", "Why writes are held: InfluxDB does not answer, or its disk has no room. Else empty."),
+    ),
+)
+
+#: What became of the points: Telegraf's counts (telegraf.d/telegraf.conf) and the outbox's in one measurement. A lost
+#: point is dropped, rejected, refused or damaged, and counted once.
+DELIVERY = Measurement(
+    "delivery",
+    "What became of the points behind the collectors.",
+    (Tag("stage", "telegraf or outbox: who counts."),),
+    (
+        Field("metrics_written", int, "", "Points that Telegraf has written since it started.", 0),
+        Field("metrics_dropped", int, "", "Points that Telegraf's full buffer has dropped.", 0),
+        Field("metrics_rejected", int, "", "Points that Telegraf has given up.", 0),
+        Field("stored_points", int, "", "Points that InfluxDB has stored, in total.", 0),
+        Field("refused_points", int, "", "Points that InfluxDB refused for good, in total.", 0),
+        Field("damaged_points", int, "", "Points lost in damaged files, in total.", 0),
+    ),
+)
+MEASUREMENTS = (OUTBOX, RECEIVER, DELIVERY)
 
 FOLDER: Setting[str] = Setting("folder", str, "/var/lib/sensetig-outbox", "Folder of the outbox.")
-SETTINGS: tuple[Setting[Any], ...] = (FOLDER,)
+RECEIVER_FOLDER: Setting[str] = Setting(
+    "receiver_folder", str, "/var/lib/sensetig-receiver", "Folder of a hub's receiver."
+)
+SETTINGS: tuple[Setting[Any], ...] = (FOLDER, RECEIVER_FOLDER)
 
 #: Totals in the state file; each is a field of the measurement.
-TOTALS = ("stored_points", "refused_points", "damaged_points", "missing_batches", "held_writes")
+TOTALS = (
+    "taken_points",
+    "stored_points",
+    "refused_points",
+    "refused_type",
+    "refused_retention",
+    "refused_syntax",
+    "refused_device",
+    "damaged_points",
+    "missing_batches",
+    "held_writes",
+)
+#: Further keys of the state file.
+LIMIT, REASON = "limit_bytes", "reason"
 STATE = "state.json"
 DAMAGED = "damaged"
 SUFFIX = ".batch"
 
 _NAME = re.compile(r"([0-9]{12})-([0-9]{1,9})-([0-9]{1,19})\.batch")
 _MAX_STATE_BYTES = 64 * 1024
+
+
+#: The fields of `delivery` that count lost points.
+LOSSES = ("metrics_dropped", "metrics_rejected", "refused_points", "damaged_points")
+
+_DELIVERED = ("stored_points", "refused_points", "damaged_points")
+_OUTBOX_STAGE = Series(DELIVERY.name, {"stage": "outbox"})
 
 
 class Waiting(NamedTuple):
@@ -84,8 +141,8 @@ def scan(folder: str) -> list[Waiting]:
     return sorted(found)
 
 
-def read_totals(folder: str) -> dict[str, int] | None:
-    """The state file's numbers; empty where there is none yet, None where it is damaged. Raises OSError."""
+def read_state(folder: str) -> dict[str, int | str] | None:
+    """The state file's values; empty where there is none yet, None where it is damaged. Raises OSError."""
     try:
         with open(os.path.join(folder, STATE), "rb") as file:
             state = json.loads(file.read(_MAX_STATE_BYTES))
@@ -93,44 +150,81 @@ def read_totals(folder: str) -> dict[str, int] | None:
         return {}
     except ValueError:
         return None
-    if not isinstance(state, dict) or not all(type(value) is int for value in state.values()):
+    if not isinstance(state, dict):
+        return None
+    if not all(type(value) is (str if key == REASON else int) for key, value in state.items()):
         return None
     return state
 
 
+def read_totals(folder: str) -> dict[str, int] | None:
+    """The numbers in the state file; empty where there is none yet, None where it is damaged. Raises OSError."""
+    state = read_state(folder)
+    return None if state is None else {key: value for key, value in state.items() if isinstance(value, int)}
+
+
 class Outbox:
-    """Reports what waits in a folder, and the totals.
+    """Reports what waits in a folder, the totals, and what a receiver has passed on.
 
     Args:
-        folder: of the outbox.
+        folder: of the outbox, or None where there is none.
+        receiver_folder: of the receiver, or None where there is none.
         clock_ns: wall clock, nanoseconds since 1970.
         refuse: counts an error.
     """
 
-    def __init__(self, folder: str, clock_ns: Callable[[], int], refuse: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        folder: str | None,
+        receiver_folder: str | None,
+        clock_ns: Callable[[], int],
+        refuse: Callable[[str], None],
+    ) -> None:
         self._folder = folder
+        self._receiver_folder = receiver_folder
         self._clock_ns = clock_ns
         self._refuse = refuse
 
     def collect(self) -> Iterable[Metric]:
-        """One point. Raises Unavailable where the folder cannot be read."""
-        try:
-            waiting = scan(self._folder)
-            totals = read_totals(self._folder)
-        except OSError as error:
-            raise Unavailable(f"the outbox in {self._folder} cannot be read: {error.strerror}") from None
+        """One point for each. Raises Unavailable where a folder cannot be read."""
         now = self._clock_ns()
+        if self._folder is not None:
+            metric = self._outbox(self._folder, now)
+            yield metric
+            counts = {name: metric.fields[name] for name in _DELIVERED if name in metric.fields}
+            if counts:
+                yield Metric(_OUTBOX_STAGE, counts, now)
+        if self._receiver_folder is not None:
+            state = self._state(self._receiver_folder)
+            if state:
+                fields = {**state, "holding": int(bool(state.get(REASON)))}
+                names = {field.name for field in RECEIVER.fields}
+                yield Metric(Series(RECEIVER.name, {}), {key: fields[key] for key in fields if key in names}, now)
+
+    def _outbox(self, folder: str, now: int) -> Metric:
+        try:
+            waiting = scan(folder)
+        except OSError as error:
+            raise Unavailable(f"the outbox in {folder} cannot be read: {error.strerror}") from None
         oldest = min((each.time_ns for each in waiting), default=now)
-        fields: dict[str, FieldValue | None] = {
+        fields: dict[str, FieldValue] = {
             "waiting_points": sum(each.points for each in waiting),
             "waiting_bytes": sum(each.size for each in waiting),
             "oldest_seconds": max(0, now - oldest) / 1e9,
         }
-        if totals is None:
-            self._refuse(f"{os.path.join(self._folder, STATE)} is damaged; the totals are left out")
-        else:
-            fields.update({name: totals[name] for name in TOTALS if name in totals})
-        yield Metric(Series(OUTBOX.name, {}), {key: value for key, value in fields.items() if value is not None}, now)
+        state = self._state(folder)
+        fields.update({name: state[name] for name in (*TOTALS, LIMIT, REASON) if name in state})
+        return Metric(Series(OUTBOX.name, {}), fields, now)
+
+    def _state(self, folder: str) -> dict[str, int | str]:
+        try:
+            state = read_state(folder)
+        except OSError as error:
+            raise Unavailable(f"{os.path.join(folder, STATE)} cannot be read: {error.strerror}") from None
+        if state is None:
+            self._refuse(f"{os.path.join(folder, STATE)} is damaged; the totals are left out")
+            return {}
+        return state
 
     def close(self) -> None:
         """Nothing is held."""
@@ -138,7 +232,9 @@ class Outbox:
 
 def create(context: Context) -> Polled:
     """The collector. Raises NotApplicable where this machine has no outbox."""
-    folder = context.values[FOLDER]
-    if not os.path.isdir(folder):
-        raise NotApplicable(f"there is no outbox in {folder}")
-    return Outbox(folder, context.clock_ns, context.report.error)
+    folder, receiver_folder = (
+        path if os.path.isdir(path) else None for path in (context.values[FOLDER], context.values[RECEIVER_FOLDER])
+    )
+    if folder is None and receiver_folder is None:
+        raise NotApplicable(f"there is no outbox in {context.values[FOLDER]}")
+    return Outbox(folder, receiver_folder, context.clock_ns, context.report.error)

@@ -100,8 +100,8 @@ token_file = site_option(
     "grafana.token, where sensetig setup keeps it", "File with a token that may read.", _FILE,
 )  # fmt: skip
 ca_file = site_option(
-    "--ca-file", "SENSETIG_CA_FILE", lambda site: site.ca_file, "the system's certificates",
-    "Certificates of authorities to trust besides the system's.", _FILE,
+    "--ca-file", "SENSETIG_CA_FILE", lambda site: site.ca_file, "those of the system and of this installation",
+    "Certificates of authorities to trust in addition.", _FILE,
 )  # fmt: skip
 grafana_url = site_option(
     "--url", "SENSETIG_GRAFANA_URL", lambda site: site.grafana_url, "that of this installation", "Grafana's address."

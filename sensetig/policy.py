@@ -108,6 +108,18 @@ INFLUXDB_SERIES = Threshold(100_000, 1_000_000)
 #: The least fill of Telegraf's buffer over a quarter of an hour. One that works empties now and then.
 BUFFER_PERCENT = 10
 
+#: Age of the oldest point that waits for InfluxDB, in seconds: a restart of the hub takes minutes, an outage longer.
+WAITING_SECONDS = Threshold(900, 3600)
+
+#: Days until a certificate ends. A timer renews it 60 days before, so fewer than 30 mean that the renewal fails.
+CERTIFICATE_DAYS = Threshold(30, 7, falling=True)
+
+#: Restarts of a service since the machine has started: some follow from an upgrade or an engine that starts slowly.
+RESTARTS = Threshold(5)
+
+#: Fill of the outbox: at the pace that filled four fifths of it there is time left to act.
+OUTBOX_PERCENT = 80
+
 # --- the air -------------------------------------------------------------------------------------
 
 #: Room temperature for people at rest, in °C: from the first value on comfortable, from the second warm, from the
@@ -201,6 +213,12 @@ LIVENESS_LEVELS = {OFFLINE: ACT, LATE: LOOK, ONLINE: GOOD}
 #: Each start of a machine has a random number (`system.boot_number`). A restart changes it once; two machines that
 #: report under one name change it with every other point. More changes within the window are not restarts.
 NAME_CLASH_CHANGES, NAME_CLASH_SECONDS = 4, 900
+
+# --- services of systemd ----------------------------------------------------------------------------
+
+#: The condition in InfluxQL of a point of a service that is down: it has failed, waits for its restart, or has ended
+#: after it was active. A job that a timer starts is inactive between its runs and starting in one, and never active.
+SERVICE_DOWN = '"active_code" = 3 OR "sub_code" = 13 OR ("active_code" > 0 AND "active_enter_timestamp_us" > 0)'
 
 # --- fields and conditions --------------------------------------------------------------------------------
 

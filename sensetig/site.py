@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from collectors.core import files
+from collectors.core.tls import trust_installation
 from sensetig.errors import SiteError
 
 if TYPE_CHECKING:
@@ -160,16 +161,36 @@ def redacted(url: str) -> str:
     return f"{scheme}{slashes}{after}" if at and slashes else after
 
 
-def tls_context(ca_file: Path | None) -> SSLContext:
-    """The authorities that are trusted: the system's, and those of a file. Raises SiteError."""
+def tls_context(ca_file: Path | None, identity: tuple[Path, Path] | None = None) -> SSLContext:
+    """The authorities that are trusted: the system's, those of this installation, and those of a file.
+
+    Args:
+        ca_file: certificates of further authorities.
+        identity: files with this machine's certificate and its key.
+
+    Raises:
+        SiteError: a file of certificates, or a key, cannot be read.
+    """
     import ssl
 
     context = ssl.create_default_context()
-    if ca_file is not None:
-        try:
+    path: Path | str | None = ca_file
+    try:
+        if ca_file is not None:
             context.load_verify_locations(ca_file)
-        except (OSError, ssl.SSLError) as error:
-            raise SiteError(f"the certificates in {ca_file} cannot be read: {error.strerror or error}") from None
+        path = None
+        trust_installation(context)
+    except OSError as error:  # ssl.SSLError is one, too
+        raise SiteError(
+            f"the certificates in {path or error.filename} cannot be read: {error.strerror or error}"
+        ) from None
+    if identity is not None:
+        try:
+            context.load_cert_chain(*identity)
+        except OSError as error:
+            raise SiteError(
+                f"the certificate {identity[0]} with the key {identity[1]} cannot be used: {error.strerror or error}"
+            ) from None
     return context
 
 

@@ -6,10 +6,12 @@ import signal
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# A busy machine makes an example slow, and no property wrong.
-settings.register_profile("sensetig", deadline=None)
+# A busy machine makes examples slow, and no property wrong. Each run tries the same examples, so that a failure
+# comes from a change; `--hypothesis-profile explore` tries others.
+settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("sensetig", settings.get_profile("explore"), derandomize=True)
 settings.load_profile("sensetig")
 
 # A shell that runs the tests in the background leaves them deaf to Ctrl-C, and all that they start with them.

@@ -38,7 +38,7 @@ CASES = ROOT / "tests" / "cases"
 DATA = ROOT.parent / "shared" / "data"
 
 #: A case that has not ended by then has hung.
-TIMEOUT_SECONDS = 60
+TIMEOUT_SECONDS = 240
 
 _KEYS = {"arguments", "environment", "requests", "stdin", "status", "needs"}
 

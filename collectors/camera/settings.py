@@ -250,7 +250,10 @@ COMMAND_PASSWORD_FILE: Setting[str | None] = Setting(
     "command_password_file", str, None, "File with the password for that broker; readable by its owner only (0600)."
 )
 COMMAND_CA_FILE: Setting[str | None] = Setting(
-    "command_ca_file", str, None, "CA certificates (PEM) to verify that broker with; the system's by default."
+    "command_ca_file",
+    str,
+    None,
+    "CA certificates (PEM) to verify that broker with; by default the system's and this hub's.",
 )
 COMMAND_DEVICE: Setting[str | None] = Setting(
     "command_device", str, None, "Name of the device in the topics; the host name by default."
@@ -280,7 +283,10 @@ PUBLISH_PASSWORD_FILE: Setting[str | None] = Setting(
     "publish_password_file", str, None, "File whose first line is the password for that broker."
 )
 PUBLISH_CA_FILE: Setting[str | None] = Setting(
-    "publish_ca_file", str, None, "CA certificates (PEM) to verify that broker with; the system's by default."
+    "publish_ca_file",
+    str,
+    None,
+    "CA certificates (PEM) to verify that broker with; by default the system's and this hub's.",
 )
 PUBLISH_AT = Setting(
     "publish_at",

@@ -18,6 +18,7 @@ from collectors.core.api import (
     Module,
     NotApplicable,
     Processor,
+    Streaming,
     Unavailable,
     Unwritable,
 )
@@ -30,6 +31,7 @@ from collectors.core.stdio import StdinControl, widen
 if TYPE_CHECKING:
     import argparse
 
+    from collectors.core.watchdog import Watchdog
     from collectors.spool.writer import Writer
 
 #: A setting of every collector: where its lines go. A service with its own unit writes to a spool.
@@ -42,6 +44,9 @@ HOST_VARIABLE = "SENSETIG_HOST"
 
 #: Exit status of a collector that cannot start: wrong option, wrong setting or missing device.
 CANNOT_START = 2
+
+#: Exit status of a collector that hung.
+HUNG = 70
 
 #: Exit status of a processor that a signal ended while its input goes on: another process may take over its pipe.
 SIGNALLED = 143
@@ -279,6 +284,8 @@ class _Attempt:
         self._report = report
         self._requests = requests
         self._once = once
+        self._watchdog: Watchdog | None = None
+        self._hang_metric: Callable[[], bytes] = bytes
         self.reason = ""
 
     def run(self) -> int:
@@ -309,6 +316,9 @@ class _Attempt:
     def report(self) -> None:
         """Write that the collector is down."""
         _write_all(1)(down(self._name, self._report, self.reason, time.time_ns()))
+
+    def _hung(self) -> bytes:
+        return self._hang_metric()
 
     def _open(self) -> tuple[Collector, Writer | None]:
         """The collector, and its spool where its lines do not go to standard output.
@@ -352,7 +362,11 @@ class _Attempt:
         try:
             if processor and not once:
                 _tune_process(requests)
-            runner = Runner(self._name, collector, self._report, write, time.time_ns, time.monotonic)
+            if not once and self._watchdog is None:
+                self._watchdog = _watchdog(collector, self._report, self._hung, spooled=spool is not None)
+                self._watchdog.start()
+            runner = Runner(self._name, collector, self._report, write, time.time_ns, time.monotonic, self._watchdog)
+            self._hang_metric = runner.hung
             status = runner.once(requests) if once else runner.serve(requests)
             if processor and not once:
                 _drain(1)
@@ -389,6 +403,24 @@ def _again(attempt: _Attempt, requests: StdinControl) -> int:
         backoff.start()
         status = attempt.run()
     return status
+
+
+def _watchdog(collector: Collector, report: ErrorReporter, metric: Callable[[], bytes], *, spooled: bool) -> Watchdog:
+    """Ends this process when its collector hangs, after a line in the log and in the metrics."""
+    # Here, since a collector that runs once does not need it: Telegraf ends one that takes too long.
+    from collectors.core.watchdog import HANG_SECONDS, STREAM_HANG_SECONDS, Watchdog
+
+    seconds = STREAM_HANG_SECONDS if isinstance(collector, Streaming) else HANG_SECONDS
+
+    def end(place: str) -> None:
+        try:
+            report.error(f"the collector hangs for more than {seconds:.0f} s in {place}; it is restarted")
+            if not spooled:
+                _write_all(1)(metric())
+        finally:
+            os._exit(HUNG)
+
+    return Watchdog(seconds, end)
 
 
 def _debug(name: str) -> None:

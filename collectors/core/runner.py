@@ -14,6 +14,7 @@ from collectors.core.schema import COLLECTOR
 
 if TYPE_CHECKING:
     from collectors.core.stdio import StdinControl
+    from collectors.core.watchdog import Watchdog
 
 #: How often a streaming collector or a processor reports on itself, in seconds.
 REPORT_SECONDS = 10.0
@@ -27,7 +28,6 @@ BUSY_TICK_SECONDS = 0.05
 #: Where reads follow each other this quickly, in seconds, the processor sleeps as long and reads the rest together.
 #: Otherwise a busy writer that writes each line separately wakes this process for each.
 COALESCE_SECONDS = 0.001
-
 
 #: Maximum length of the reason in the self-metric, in characters.
 MAX_REASON = 1000
@@ -43,6 +43,7 @@ class Runner:
         write: takes whole lines of line protocol, for stdout or a spool.
         clock_ns: wall clock, nanoseconds since 1970.
         timer: monotonic seconds.
+        watchdog: is kept informed of when the collector works, or None.
     """
 
     def __init__(
@@ -53,7 +54,9 @@ class Runner:
         write: Callable[[bytes], None],
         clock_ns: Callable[[], int],
         timer: Callable[[], float],
+        watchdog: Watchdog | None = None,
     ) -> None:
+        self._watchdog = watchdog
         self._collector = collector
         self._report = report
         self._write = write
@@ -89,18 +92,22 @@ class Runner:
         samples = 0
         reason = ""
         self._distinct.clear()
+        self._busy()
         try:
             for metric in collector.collect():
                 if metric is not PAUSE:
                     self._add(metric, lines)
                 elif lines:
+                    self._idle()
                     self._write(_bytes(lines))
                     samples += len(lines)
                     lines.clear()
+                    self._busy()
         except (BrokenPipeError, Unwritable):
             raise
         except Exception as error:  # noqa: BLE001 - a failed batch is counted, and the next one runs
             reason = self._failed(error)
+        self._idle()
         self._emit(lines, reason=reason, samples=samples + len(lines), duration=self._timer() - start)
         return not reason
 
@@ -110,23 +117,35 @@ class Runner:
         due = self._timer()
         samples = 0
         reason = ""
+
+        def waiting(seconds: float, descriptor: int | None = None, /) -> bool:
+            self._idle()
+            try:
+                return wait(seconds, descriptor)
+            finally:
+                self._busy()
+
+        self._busy()
         try:
-            for batch in self._collector.stream(wait):
+            for batch in self._collector.stream(waiting):
                 lines: list[str] = []
                 self._distinct.clear()
                 for metric in batch:
                     self._add(metric, lines)
                 samples += len(lines)
+                self._idle()
                 if self._timer() >= due:
                     due = self._timer() + REPORT_SECONDS
                     self._emit(lines, samples=samples)
                     samples = 0
                 elif lines:
                     self._write(_bytes(lines))
+                self._busy()
         except (BrokenPipeError, Unwritable):
             raise
         except Exception as error:  # noqa: BLE001 - the source has failed: report it, and let the caller try again
             reason = self._failed(error)
+        self._idle()
         self._emit([], reason=reason, samples=samples)
         return 1 if reason else 0
 
@@ -147,7 +166,9 @@ class Runner:
         now = before = self._timer()
         while (data := read(max(0.0, due - self._timer()))) != b"":
             if data is not None:
+                self._busy()
                 written, count = collector.process(data)
+                self._idle()
                 samples += count
                 if written:
                     # At once, for live views.
@@ -157,7 +178,9 @@ class Runner:
                 sleep(COALESCE_SECONDS)
             if now >= due:
                 due = now + TICK_SECONDS
+                self._busy()
                 written, count = collector.tick()
+                self._idle()
                 if written:
                     due = now + BUSY_TICK_SECONDS  # more may follow, in pieces small enough to delay no line
                 samples += count
@@ -172,6 +195,18 @@ class Runner:
             self._write(written)
         self._write(self._self_metric(up=collector.up, samples=samples))
         return 0
+
+    def hung(self) -> bytes:
+        """The self-metric of a collector that hangs, for the watchdog."""
+        return self._self_metric(up=False, samples=0, hangs=1)
+
+    def _busy(self) -> None:
+        if self._watchdog is not None:
+            self._watchdog.busy()
+
+    def _idle(self) -> None:
+        if self._watchdog is not None:
+            self._watchdog.idle()
 
     def _add(self, metric: Metric, lines: list[str]) -> None:
         if metric.time_ns is None:
@@ -190,7 +225,9 @@ class Runner:
         """Write the lines, followed by the collector's self-metric."""
         self._write(_bytes(lines) + self._self_metric(up=not reason, samples=samples, reason=reason, duration=duration))
 
-    def _self_metric(self, *, up: bool, samples: int, reason: str = "", duration: float | None = None) -> bytes:
+    def _self_metric(
+        self, *, up: bool, samples: int, reason: str = "", duration: float | None = None, hangs: int = 0
+    ) -> bytes:
         """The collector's self-metric."""
         tags = self._collector.tags if isinstance(self._collector, Processor) else {}
         fields: dict[str, FieldValue] = {"samples": samples, "errors": self._report.take(), "up": int(up)}
@@ -198,6 +235,8 @@ class Runner:
             fields["reason"] = reason[:MAX_REASON]
         if duration is not None:
             fields["duration_seconds"] = duration
+        if hangs:
+            fields["hangs"] = hangs
         return self_metric(self._name, fields, self._clock_ns(), tags)
 
 

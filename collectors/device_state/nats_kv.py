@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from collectors.core.api import Unavailable
 from collectors.core.files import read_password, read_secret
+from collectors.core.tls import client_context
 from collectors.device_state.store import Change, Stored, StoreError
 from collectors.messaging.broker import is_loopback
 
@@ -53,7 +54,12 @@ class Server(NamedTuple):
 
 
 def read_server(
-    url: str, password_file: str | None = None, credentials_file: str | None = None, ca_file: str | None = None
+    url: str,
+    password_file: str | None = None,
+    credentials_file: str | None = None,
+    ca_file: str | None = None,
+    *,
+    setting: str = "state",
 ) -> Server:
     """The server that a URL names.
 
@@ -61,7 +67,8 @@ def read_server(
         url: ``nats://[user@]host[:port]``, or ``tls://`` for TLS, which a server beyond loopback needs.
         password_file: its first line is the password, which therefore stands in no list of processes.
         credentials_file: a user's credentials, as NATS's own tools write them.
-        ca_file: certificates that are trusted instead of the system's.
+        ca_file: certificates that are trusted instead of those of the system and of this installation.
+        setting: name of the setting with the URL, for error messages.
 
     Raises:
         Unavailable: the URL names no server, has a password in it, or leads beyond loopback unencrypted; or a file
@@ -73,11 +80,13 @@ def read_server(
     except ValueError:
         parts, port = urlsplit(""), None
     if parts.scheme not in ("nats", "tls") or not parts.hostname or parts.path not in ("", "/"):
-        raise Unavailable("the setting state must be a file, nats://HOST[:PORT], or tls://HOST[:PORT] for TLS")
+        kinds = "a file, nats://HOST[:PORT]," if setting == "state" else "nats://HOST[:PORT]"
+        raise Unavailable(f"the setting {setting} must be {kinds} or tls://HOST[:PORT] for TLS")
     if parts.password is not None:
         raise Unavailable(
-            "the URL in the setting state has a password in it, which the list of processes would show; leave the user "
-            "there (tls://USER@HOST), and put the password into a file that the setting state_password_file names"
+            f"the URL in the setting {setting} has a password in it, which the list of processes would show; leave the "
+            "user there (tls://USER@HOST), and put the password into a file that the setting "
+            f"{'state_' if setting == 'state' else ''}password_file names"
         )
     if parts.scheme != "tls" and not is_loopback(parts.hostname):
         raise Unavailable(
@@ -261,13 +270,11 @@ class NatsStore:
     def _encryption(self) -> Any:
         if not self._server.tls:
             return None
-        import ssl
-
         try:
-            return ssl.create_default_context(cafile=self._server.ca_file)
+            return client_context(self._server.ca_file)
         except OSError as error:  # ssl.SSLError is one, too
             raise Unavailable(
-                f"state_ca_file {self._server.ca_file} cannot be used as certificates: {error.strerror or error}"
+                f"state_ca_file {error.filename} cannot be used as certificates: {error.strerror or error}"
             ) from None
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:

@@ -69,7 +69,7 @@ CREDENTIALS_FILE: Setting[str | None] = Setting(
     "state_credentials_file", str, None, "NATS: file (mode 0600) with credentials, as nsc writes it."
 )
 CA_FILE: Setting[str | None] = Setting(
-    "state_ca_file", str, None, "NATS: certificates that are trusted instead of the system's."
+    "state_ca_file", str, None, "NATS: certificates that are trusted instead of the system's and this hub's."
 )
 
 STATE_SETTINGS: tuple[Setting[Any], ...] = (

@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from collectors.core.api import Unavailable
 from collectors.core.files import read_password, read_secret
+from collectors.core.tls import trust_installation
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -46,7 +47,7 @@ def read_broker(
     Args:
         url: ``mqtt://[user@]host[:port]``, or ``mqtts://`` for TLS, which a broker beyond loopback needs.
         password_file: file whose first line is the password; on the command line, the process list would show it.
-        ca_file: certificates (PEM) to trust instead of the system's.
+        ca_file: certificates (PEM) to trust instead of those of the system and of this installation.
         certificate, key: the client's certificate and private key (PEM), for TLS; only the owner may read the key.
         password_setting: name of the setting for the password file, for error messages.
 
@@ -107,10 +108,12 @@ def tls_context(broker: Broker) -> SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if broker.ca_file is None:
             context.load_default_certs()
+            trust_installation(context)
         else:
             context.load_verify_locations(broker.ca_file)
     except OSError as error:  # ssl.SSLError is an OSError
-        raise Unavailable(f"{broker.ca_file} cannot be used as the broker's certificates: {error}") from None
+        path = broker.ca_file or error.filename
+        raise Unavailable(f"{path} cannot be used as the broker's certificates: {error}") from None
     if broker.certificate is not None:
         try:
             # Refuse a key with a passphrase: OpenSSL would ask for it on a terminal, which a service does not have.

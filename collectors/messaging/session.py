@@ -16,7 +16,7 @@ from collectors.core.api import Unavailable
 from collectors.messaging.broker import Broker, tls_context
 
 if TYPE_CHECKING:
-    from paho.mqtt.client import Client, MQTTMessage
+    from paho.mqtt.client import Client, ConnectFlags, MQTTMessage
     from paho.mqtt.reasoncodes import ReasonCode
 
 #: Seconds between attempts to connect: doubled from the first to the second.
@@ -89,7 +89,9 @@ class Message(NamedTuple):
     """A received message.
 
     Args:
-        number, connection: identify the message for :meth:`Session.acknowledge`.
+        number, connection: identify the message for :meth:`Session.acknowledge`; the number is the packet id, and 0 for
+            a message that is not acknowledged.
+        repeated: the broker may have sent the message before (the flag DUP).
     """
 
     topic: str
@@ -97,6 +99,7 @@ class Message(NamedTuple):
     retained: bool
     number: int = 0
     connection: int = 0
+    repeated: bool = False
 
 
 class Delivery(NamedTuple):
@@ -145,6 +148,7 @@ class Session:
         self._errors = errors
         self._on_message: Callable[[Message], None] = lambda message: self.acknowledge(message)
         self._on_connection: Callable[[bool, str], None] = lambda *_: None
+        self._on_subscribed: Callable[[], None] = lambda: None
         self._dispatch: Callable[[Callable[[], None]], object] = lambda call: call()
         self._connection = 0
         self._refused = False
@@ -155,6 +159,8 @@ class Session:
         self._early: dict[int, Delivery] = {}
         self.subscribed = threading.Event()
         """Set while the broker has accepted every subscription of the current connection."""
+        self.resumed = False
+        """Whether the broker had the session already when the current connection began."""
 
         client = Client(CallbackAPIVersion.VERSION2, client_id=config.client_id, protocol=MQTTv5, manual_ack=True)
         self._client = client
@@ -179,6 +185,7 @@ class Session:
         on_message: Callable[[Message], None] | None = None,
         on_connection: Callable[[bool, str], None] | None = None,
         dispatch: Callable[[Callable[[], None]], object] | None = None,
+        on_subscribed: Callable[[], None] | None = None,
     ) -> None:
         """Start the client's thread, which connects now or as soon as the broker answers.
 
@@ -187,6 +194,7 @@ class Session:
             on_connection: receives True at each connection, False when it is lost or refused, and the sentence of
                 the refusal, else an empty one.
             dispatch: runs the callbacks, for example in an event loop; by default the client's thread does.
+            on_subscribed: called when the broker has accepted every subscription of a connection.
         """
         from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY
         from paho.mqtt.packettypes import PacketTypes
@@ -194,6 +202,7 @@ class Session:
 
         self._on_message = on_message or self._on_message
         self._on_connection = on_connection or self._on_connection
+        self._on_subscribed = on_subscribed or self._on_subscribed
         self._dispatch = dispatch or self._dispatch
         config = self._config
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
@@ -307,7 +316,7 @@ class Session:
         self._errors.add(f"the broker {self._broker.place} cannot be reached; trying again")
 
     def _connect_answered(
-        self, client: Client, _data: object, _flags: object, reason: ReasonCode, _properties: object
+        self, client: Client, _data: object, flags: ConnectFlags, reason: ReasonCode, _properties: object
     ) -> None:
         from paho.mqtt.subscribeoptions import SubscribeOptions
 
@@ -317,6 +326,7 @@ class Session:
             self._errors.add(refusal)
             self._dispatch(lambda: self._on_connection(False, refusal))
             return
+        self.resumed = flags.session_present
         self._set_connected(True)
         if self._config.topics:
             options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
@@ -347,6 +357,7 @@ class Session:
                 self._errors.add(f"the broker {self._broker.place} refuses the subscription to {topic}: {reason}")
         if not refused:
             self.subscribed.set()
+            self._dispatch(self._on_subscribed)
 
     def _published(self, _client: object, _data: object, number: int, reason: ReasonCode, _properties: object) -> None:
         delivery = Delivery(str(reason) if reason.is_failure else "", reason.value == _NO_SUBSCRIBERS)
@@ -359,7 +370,9 @@ class Session:
             done(delivery)
 
     def _received(self, _client: object, _data: object, received: MQTTMessage) -> None:
-        message = Message(received.topic, bytes(received.payload), received.retain, received.mid, self._connection)
+        message = Message(
+            received.topic, bytes(received.payload), received.retain, received.mid, self._connection, received.dup
+        )
         self._dispatch(lambda: self._on_message(message))
 
 

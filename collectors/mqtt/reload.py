@@ -13,7 +13,7 @@ import signal
 from collections.abc import Callable, Sequence
 
 #: How long Telegraf may take to check its configuration, in seconds.
-_CHECK_SECONDS = 30.0
+_CHECK_SECONDS = 60.0
 
 #: Telegraf's options that determine its configuration: with a value, and without.
 _WITH_VALUE = ("config", "config-directory")

@@ -13,7 +13,7 @@ PASSWORD_FILE: Setting[str | None] = Setting(
     "password_file", str, None, "File with the password for the broker; only its owner may read it (0600)."
 )
 CA_FILE: Setting[str | None] = Setting(
-    "ca_file", str, None, "Certificates (PEM) to trust for the broker; by default the system's."
+    "ca_file", str, None, "Certificates (PEM) to trust for the broker; by default the system's and this hub's."
 )
 CERTIFICATE: Setting[str | None] = Setting("certificate", str, None, "Client certificate (PEM), with `key`.")
 KEY: Setting[str | None] = Setting(

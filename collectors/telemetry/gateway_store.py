@@ -1,7 +1,7 @@
 """The memory of the gateway over restarts, in one SQLite file: messages that may come again, and known names.
 
-A transaction is written to the write-ahead log at the end of each pass, without a sync: it outlasts a killed process,
-and a power cut costs the last seconds of it.
+Changes are written to the write-ahead log before the lines that they concern go out, and synced where points without a
+time are among these: then the file outlasts a power cut as InfluxDB's own log does.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterable, Iterator
 from collectors.telemetry.redelivery import Sent
 
 _TABLES = """
-CREATE TABLE IF NOT EXISTS message (
-    place INTEGER PRIMARY KEY, connection TEXT NOT NULL, identity INTEGER NOT NULL, arrived_ns INTEGER NOT NULL,
-    time_ns INTEGER NOT NULL);
+DROP TABLE IF EXISTS message;
+CREATE TABLE IF NOT EXISTS sent (
+    packet INTEGER PRIMARY KEY, place INTEGER NOT NULL, identity INTEGER NOT NULL, time_ns INTEGER NOT NULL,
+    connected_ns INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS received (one INTEGER PRIMARY KEY CHECK (one = 1), count INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS name (
     kind TEXT NOT NULL, name TEXT NOT NULL, day INTEGER NOT NULL, PRIMARY KEY (kind, name)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS spent (
@@ -42,7 +44,7 @@ class GatewayStore:
         self._complain = complain
         self._connection: sqlite3.Connection | None = None
         self._waiting: list[tuple[str, tuple[object, ...]]] = []
-        self._forgotten = 0
+        self._unsynced = False
         self._failed = False
         try:
             self._connection = self._opened()
@@ -73,20 +75,24 @@ class GatewayStore:
 
     def messages(self) -> Iterable[Sent]:
         """See :class:`~collectors.telemetry.redelivery.Journal`."""
-        return [
-            Sent(*row)
-            for row in self._rows("SELECT connection, identity, arrived_ns, time_ns FROM message ORDER BY place")
-        ]
+        return [Sent(*row) for row in self._rows("SELECT packet, place, identity, time_ns, connected_ns FROM sent")]
 
-    def append(self, message: Sent) -> None:
+    def received(self) -> int:
         """See :class:`~collectors.telemetry.redelivery.Journal`."""
-        self._waiting.append(
-            ("INSERT INTO message (connection, identity, arrived_ns, time_ns) VALUES (?, ?, ?, ?)", message)
-        )
+        return next((count for (count,) in self._rows("SELECT count FROM received")), 0)
 
-    def forget(self, count: int) -> None:
+    def put(self, message: Sent) -> None:
         """See :class:`~collectors.telemetry.redelivery.Journal`."""
-        self._forgotten += count
+        self._waiting.append(("INSERT OR REPLACE INTO sent VALUES (?, ?, ?, ?, ?)", message))
+        self._unsynced = True
+
+    def save(self, count: int) -> None:
+        """See :class:`~collectors.telemetry.redelivery.Journal`."""
+        self._waiting.append(("INSERT OR REPLACE INTO received VALUES (1, ?)", (count,)))
+
+    def clear(self) -> None:
+        """See :class:`~collectors.telemetry.redelivery.Journal`."""
+        self._waiting.append(("DELETE FROM sent", ()))
 
     def known(self, kind: str, most: int) -> Iterable[str]:
         """See :class:`~collectors.telemetry.allowance.Names`."""
@@ -113,22 +119,18 @@ class GatewayStore:
         self._waiting.append(("INSERT OR REPLACE INTO spent VALUES (?, ?, ?, ?)", (device, day, fields, series)))
 
     def flush(self) -> None:
-        """Write all changes, before the lines that they concern are put out."""
-        if not self._waiting and not self._forgotten:
+        """Write all changes, and sync them where messages are among them: before their points are sent."""
+        if not self._waiting:
             return
         waiting, self._waiting = self._waiting, []
-        forgotten, self._forgotten = self._forgotten, 0
+        unsynced, self._unsynced = self._unsynced, False
         if self._connection is None:
             return
         try:
+            self._connection.execute(f"PRAGMA synchronous = {'FULL' if unsynced else 'NORMAL'}")
             self._connection.execute("BEGIN IMMEDIATE")
             for statement, values in waiting:
                 self._connection.execute(statement, values)
-            if forgotten:
-                self._connection.execute(
-                    "DELETE FROM message WHERE place IN (SELECT place FROM message ORDER BY place LIMIT ?)",
-                    (forgotten,),
-                )
             self._connection.execute("COMMIT")
             self._failed = False
         except sqlite3.Error as error:

@@ -17,6 +17,8 @@ UNKNOWN_DEVICE = "unknown_device"
 NOT_LINE_PROTOCOL = "not_line_protocol"
 TOO_LONG = "too_long"
 TOO_MANY_NAMES = "too_many_names"
+FAILED = "failed"
+REFUSED_BY_INFLUXDB = "refused_by_influxdb"
 
 REJECTED = Measurement(
     "telemetry_rejected",
@@ -28,8 +30,8 @@ REJECTED = Measurement(
         Tag(
             "reason",
             "`out_of_range`, `rate_of_change`, `stuck`, `wrong_type`, `source_refused`, `not_a_number`, "
-            "`clock_behind`, `clock_ahead`, `unknown_device`, `not_line_protocol`, `too_long`, or what is wrong with "
-            "an MQTT message.",
+            "`clock_behind`, `clock_ahead`, `unknown_device`, `not_line_protocol`, `too_long`, "
+            "`failed` (an error of this program), `refused_by_influxdb`, or what is wrong with an MQTT message.",
         ),
         Tag("topic", "The topic of an MQTT message; the first so many, then `other`.", optional=True),
         Tag("simulated", "`true` where the readings were computed.", optional=True),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from binascii import b2a_base64
+from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from typing import NamedTuple
 
-from collectors.core.line_protocol import Metric, Series
+from collectors.core.line_protocol import FieldValue, Metric, Series
 from collectors.messaging.parsers import Rejection, read_encoded
-from collectors.telemetry.redelivery import Redelivery
+from collectors.telemetry.redelivery import Delivery, Redelivery
 
 #: Refusals of values of two messages have times that differ by less than this.
 _SPREAD_NS = 499
@@ -41,8 +42,9 @@ def read(
     """Read a message; None where the metric is no message.
 
     Args:
-        line: with the tag ``topic`` and the payload in base64 in the field ``value``. Where the fields ``connection``
-            and ``acknowledged`` are there, too, a message without a time is recognised when it is delivered again.
+        line: with the tag ``topic`` and the payload in base64 in the field ``value``. With the fields of
+            :class:`~collectors.telemetry.redelivery.Delivery`, a message without a time is recognised when it is
+            delivered again.
         received_ns: when it arrived.
         is_machine: whether a device may write the measurements of machines.
         redelivery: gives messages their times.
@@ -53,14 +55,15 @@ def read(
         return None
     found = read_encoded(topic, value, received_ns, is_machine=is_machine)
     identity = int.from_bytes(blake2b(f"{topic}\0{value}".encode(), digest_size=8).digest(), "big") >> 1
-    connection, acknowledged = line.fields.get("connection"), line.fields.get("acknowledged")
     time_ns = received_ns
-    if isinstance(connection, str) and any(
-        isinstance(each, Rejection) or each.time_ns == received_ns or not is_readable(each.time_ns or 0)
-        for each in found
-    ):
-        acknowledged_ns = acknowledged if isinstance(acknowledged, int) else 0
-        time_ns = redelivery.time(connection, identity, received_ns, acknowledged_ns)
+    delivery = _delivery(line)
+    if delivery is not None:
+        redelivery.receive(delivery)
+        if any(
+            isinstance(each, Rejection) or each.time_ns == received_ns or not is_readable(each.time_ns or 0)
+            for each in found
+        ):
+            time_ns = redelivery.time(delivery, identity, received_ns)
     site = line.series.tags.get("site")
     outcomes: list[Metric | Rejection] = []
     device = ""
@@ -74,3 +77,21 @@ def read(
             device = device or each.device
             outcomes.append(each)
     return Message(outcomes, device, topic[:256], time_ns, identity % _SPREAD_NS)
+
+
+def message_line(
+    topic: str, payload: bytes, arrived_ns: int, tags: Mapping[str, str], delivery: Delivery | None
+) -> Metric:
+    """A received message as :func:`read` takes it."""
+    fields: dict[str, FieldValue] = {"value": b2a_base64(payload, newline=False).decode("ascii")}
+    if delivery is not None:
+        fields.update(delivery._asdict())
+    return Metric(Series("mqtt_message", {**tags, "topic": topic}), fields, arrived_ns)
+
+
+def _delivery(line: Metric) -> Delivery | None:
+    packet, repeated = line.fields.get("packet"), line.fields.get("repeated")
+    connected_ns, resumed = line.fields.get("connected_ns"), line.fields.get("resumed")
+    if not isinstance(packet, int) or not isinstance(connected_ns, int):
+        return None
+    return Delivery(packet, repeated is True, connected_ns, resumed is True)

@@ -199,9 +199,35 @@ class Pipeline:
                 self._complain(
                     f"a line could not be looked into, and goes on as it came: {type(error).__name__}: {error}"
                 )
+        self.flush()
+        return out
+
+    def take(self, message: Metric) -> list[str]:
+        """What becomes of a message (:func:`collectors.telemetry.messages.message_line`): points and refusals.
+
+        The caller calls :meth:`flush` before it sends them.
+        """
+        out: list[str] = []
+        self._now_ns = self._clock_ns()
+        self._latest_ns = self._now_ns + self._ahead_ns
+        try:
+            self._message(message, "", out)
+        except Exception as error:  # noqa: BLE001 - one message must not end the gateway, which would receive it again
+            text = f"the message could not be read: {type(error).__name__}: {error}"
+            self._complain(text)
+            topic = self._rejections.topics.name(message.series.tags.get("topic", "")[:256])
+            at_ns = message.time_ns or self._now_ns
+            out = [
+                self._rejections.line(
+                    reasons.FAILED, at_ns, tags=message.series.tags, topic=topic, text=text, exact=True
+                )
+            ]
+        return out
+
+    def flush(self) -> None:
+        """Write what the parts for messages remember."""
         if self._opened_gateway is not None:
             self._opened_gateway.flush()
-        return out
 
     def _fast(self, plan: Plan, line: str, head: str, rest: str) -> str | None:
         """The line that comes out; None, with nothing changed, where anything is unusual."""

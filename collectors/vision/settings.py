@@ -18,7 +18,10 @@ PASSWORD_FILE: Setting[str | None] = Setting(
     "password_file", str, None, "File whose first line is the password for the broker."
 )
 CA_FILE: Setting[str | None] = Setting(
-    "ca_file", str, None, "CA certificates (PEM) to verify the broker with; the system's by default."
+    "ca_file",
+    str,
+    None,
+    "CA certificates (PEM) to verify the broker with; by default the system's and this hub's.",
 )
 QUEUE_DAYS = Setting(
     "queue_days",

@@ -1,17 +1,12 @@
-"""``sensetig buffer``: Telegraf's buffer on disk, before each start."""
+"""``sensetig buffer``: hand the points in Telegraf's former disk buffer to the outbox."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    from sensetig.buffer import Outcome
-
-#: The exit status that says that something would be done.
-_TO_DO = 3
+from sensetig import options
 
 
 @click.command()
@@ -21,65 +16,52 @@ _TO_DO = 3
     default="/var/lib/telegraf/buffer",
     show_default=True,
     show_envvar=True,
-    help="Telegraf's buffer_directory.",
+    help="Telegraf's former buffer_directory.",
 )
 @click.option(
-    "--most-megabytes",
-    type=click.IntRange(min=40),
-    default=1024,
+    "--socket",
+    default="/run/sensetig-outbox/write.sock",
     show_default=True,
     show_envvar=True,
-    help="How much the buffer may hold; above it the oldest points go.",
+    help="Socket of the outbox.",
 )
-@click.option(
-    "--free-megabytes",
-    type=click.IntRange(min=0),
-    default=256,
-    show_default=True,
-    show_envvar=True,
-    help="How much of the disk the buffer leaves free; below it the oldest points go.",
-)
-@click.option(
-    "--one-output",
-    is_flag=True,
-    help="A single output buffers here: it takes over the points buffered for an earlier address.",
-)
-@click.option("--only-look", is_flag=True, help="Change nothing; exit with status 3 if the buffer is too large.")
-def command(directory: Path, most_megabytes: int, free_megabytes: int, one_output: bool, only_look: bool) -> None:
-    """Repair and trim Telegraf's disk buffer. Telegraf must not run meanwhile.
+@options.organisation
+@options.bucket
+@click.option("--most-megabytes", type=int, hidden=True)
+@click.option("--free-megabytes", type=int, hidden=True)
+@click.option("--one-output", is_flag=True, hidden=True)
+@click.option("--only-look", is_flag=True, hidden=True)
+def command(
+    directory: Path,
+    socket: str,
+    organisation: str,
+    bucket: str,
+    most_megabytes: int | None,
+    free_megabytes: int | None,
+    one_output: bool,
+    only_look: bool,
+) -> None:
+    """Deliver the points in Telegraf's former disk buffer to the outbox.
 
-    Telegraf does not start with a buffer that a power cut has damaged, and sets it no size. The service calls this
-    before each start. Readable data stays; unreadable data moves into the folder `damaged` and is reported, as are
-    dropped points.
+    The outbox replaces that buffer. The playbook calls this once, when it installs the outbox on a machine that has
+    points in a disk buffer. Files with damaged parts stay in the folder `damaged`; all readable points are delivered.
     """
-    import shutil
+    from sensetig.outbox import former
+    from sensetig.outbox.batch import Destination
 
-    from sensetig import buffer
-
-    def free() -> int:
-        return shutil.disk_usage(directory).free
-
-    most, least = most_megabytes * 1_048_576, free_megabytes * 1_048_576
+    if one_output or only_look or most_megabytes is not None or free_megabytes is not None:
+        click.echo(
+            "W! --most-megabytes, --free-megabytes, --one-output and --only-look are deprecated and do nothing: "
+            "the outbox replaces Telegraf's disk buffer",
+            err=True,
+        )
+    if only_look:
+        return
+    outbox = former.Socket(socket, Destination(organisation, bucket))
     try:
-        if only_look:
-            too_much = buffer.excess(directory, most, least, free()) if directory.is_dir() else 0
-            click.echo(f"the buffer in {directory} has {too_much} bytes too many")
-            raise SystemExit(_TO_DO if too_much else 0)
-        outcome = buffer.guard(directory, most, least, free, one_output=one_output) if directory.is_dir() else None
+        outcome = former.deliver(directory, outbox.send, lambda sentence: click.echo(sentence, err=True))
     except OSError as error:
-        raise click.ClickException(f"the buffer in {directory} cannot be looked after: {error}") from None
-    for line in said(outcome, directory) if outcome else ():
-        click.echo(line, err=True)
-
-
-def said(outcome: Outcome, directory: Path) -> list[str]:
-    """A sentence for each change."""
-    sentences = [
-        (
-            outcome.damaged,
-            f"{outcome.damaged} bytes of the buffer could not be read, and are in {directory / 'damaged'}",
-        ),
-        (outcome.adopted, f"{outcome.adopted} points that waited for an older address go to the present one"),
-        (outcome.dropped, f"{outcome.dropped} of the oldest points were let go, so that the buffer keeps its bounds"),
-    ]
-    return [sentence for count, sentence in sentences if count]
+        raise click.ClickException(
+            f"the buffer in {directory} cannot be delivered: {error.strerror or error}; run this as Telegraf's user"
+        ) from None
+    click.echo(f"{outcome.delivered} points of {directory} are delivered")

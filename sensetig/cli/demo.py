@@ -28,6 +28,10 @@ def _default_folder() -> Path:
     return default_folder()
 
 
+#: Where the page is without a Grafana, if the port is free: Grafana's own.
+PAGE_PORT = 3000
+
+
 class DemoOptions(NamedTuple):
     """What the options ask for."""
 
@@ -82,7 +86,8 @@ def command(
 
     The demo runs real engines on loopback, with their data in a separate folder. System metrics are this machine's.
     The Sense HAT and the camera are the hardware of a Pi where it is there, and simulated otherwise, which their
-    data says in a tag. Ctrl-C stops everything.
+    data says in a tag. Without Grafana, the charts of the last minutes are a page that refreshes itself in a browser.
+    Ctrl-C stops everything, or with --keep all but the engines.
     """
     if report is not None and duration is None:
         raise click.UsageError("--json goes with --for: the summary is written when the time is up")
@@ -137,20 +142,21 @@ def _demo(state: State, console: Console, options: DemoOptions) -> bool:
         console.print(Text.assemble((f"{time.monotonic() - began:5.1f} s  ", "dim"), sentence), soft_wrap=True)
 
     running = up(state, environment, interrupts, say)
-    ran = False
+    sound = False
     try:
         with Client(running.influxdb_url, running.read_token, organisation=running.organisation) as client:
             watch = Watch(running, client, environment, state.logs, say)
             complete = _follow(running, watch, options, console, state.reports)
-        ran = True
+        sound = True
         return complete
     except KeyboardInterrupt:
+        sound = True
         return options.duration is None
     finally:
-        if ran and options.keep:
+        interrupts.ignore()  # a second Ctrl-C must not cut the stopping short
+        if sound and options.keep:
             say(f"the engines are left running; stop them with: sensetig demo --stop --state {state.folder}")
         else:
-            interrupts.ignore()  # a second Ctrl-C must not cut the stopping short
             say("stopping Telegraf, InfluxDB and Grafana")
             down(state, running.identities)
 
@@ -159,19 +165,27 @@ def _follow(running: Running, watch: Watch, options: DemoOptions, console: Conso
     from rich.console import Console
 
     from sensetig.demo import pages
+    from sensetig.demo.served import Page, PageServer
     from sensetig.demo.summary import save, summary
     from sensetig.demo.table import table
+    from sensetig.demo.testbed import ports
     from sensetig.demo.watch import ARRIVAL_SECONDS
 
     stdout = Console(markup=False, highlight=False)
     if options.duration is None:
         watch.await_data(ARRIVAL_SECONDS)
-        if running.grafana_url is None and stdout.is_terminal:
-            watch.let_run(pages.REPORT_SECONDS)
-            for page in pages.write(running, reports, watch.say):
-                pages.open_in_browser(page)
-        watch.show(stdout)
-    watch.await_data(max(1.0, options.duration - watch.elapsed))
+        if running.grafana_url is not None:
+            watch.show(stdout)
+        port, taken = ports.choose(PAGE_PORT)
+        if taken:
+            watch.say(taken)
+        with PageServer(Page(pages.draw(running)), port) as server:
+            watch.say(f"there is no Grafana: a page with the charts of the last minutes is at {server.url}")
+            if stdout.is_terminal:
+                pages.open_in_browser(server.url)
+            watch.show(stdout, server.url)
+    # The engines' start counts to the duration; on a slow machine little of it may be left for the first data.
+    watch.await_data(max(ARRIVAL_SECONDS, options.duration - watch.elapsed))
     arrivals = watch.let_run(options.duration)
     lacking = watch.absent(arrivals)
     now = datetime.now(UTC)

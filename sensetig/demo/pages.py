@@ -1,20 +1,23 @@
-"""The demo without Grafana: a report of its minutes, opened in a browser."""
+"""The demo without Grafana: a report of its minutes, as a file, or as a page that refreshes itself in a browser."""
 
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import click
 
 from sensetig.demo.run import Running
-from sensetig.errors import OperatorError
-from sensetig.report.maker import short_report
+from sensetig.errors import OperatorError, ReportError
+from sensetig.influxdb.client import Client
+from sensetig.report.devices import hosts
+from sensetig.report.maker import NoData, Wanted, make, short_period, short_report
 
-#: Seconds after the start at which a report is made in a terminal: earlier its charts would have few points.
-REPORT_SECONDS = 30.0
+#: The page shows at most these last minutes, so that drawing it takes as long after a day as after an hour.
+PAGE_MINUTES = 30
 
 
 def write(running: Running, folder: Path, say: Callable[[str], None]) -> list[Path]:
@@ -31,7 +34,27 @@ def write(running: Running, folder: Path, say: Callable[[str], None]) -> list[Pa
     return pages
 
 
-def open_in_browser(page: Path) -> None:
+def draw(running: Running) -> Callable[[], bytes]:
+    """A function that draws the page of the last minutes; it raises OperatorError, also before the first data."""
+
+    def drawn() -> bytes:
+        now = datetime.now().astimezone()
+        begin = max(running.started.astimezone(), now - timedelta(minutes=PAGE_MINUTES))
+        with Client(running.influxdb_url, running.read_token) as client:
+            devices = hosts(client)
+            here = socket.gethostname()
+            ordered = sorted(devices, key=lambda each: each != here)
+            for device in ordered:
+                try:
+                    return make(client, Wanted(device, short_period(begin, now)), now).content
+                except NoData:
+                    continue  # a device of an earlier demo, whose data the folder still holds
+        raise ReportError("no point has arrived yet")
+
+    return drawn
+
+
+def open_in_browser(url: str) -> None:
     """Hand a page to the desktop, if there is one: a browser in the terminal would hide the demo."""
     if os.name != "posix" or os.uname().sysname == "Darwin" or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
-        click.launch(page.as_uri())
+        click.launch(url)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from collectors.camera.backends import find_device
+from collectors.camera.devices import find_device
 from collectors.core.api import Unavailable
 from collectors.sensehat import hat
 from sensetig import bundle
@@ -149,7 +149,7 @@ def up(state: State, environment: Mapping[str, str], interrupts: Interrupts, say
         say("starting Telegraf with the collectors")
         state.tags.write_text(f'[global_tags]\n  {BROUGHT_BY} = "telegraf"\n')
         (state.telemetry / "calibrations").mkdir(parents=True, exist_ok=True, mode=0o700)
-        added, shown_by = [state.tags], {}
+        added, shown_by = [state.tags, files / "telegraf" / "hub" / "health.conf"], {}
         if "grafana" in engines:
             # Telegraf reads the token for each write, so it may start first, with one that opens nothing.
             grafana_port = _port(3000, say)
@@ -170,6 +170,8 @@ def up(state: State, environment: Mapping[str, str], interrupts: Interrupts, say
                 "SENSETIG_ORGANISATION": outcome.organisation,
                 "SENSETIG_BUCKET": BUCKET,
                 "SENSETIG_TELEGRAF_TOKEN": outcome.tokens.telegraf,
+                "SENSETIG_READ_TOKEN_FILE": str(outcome.folder / "grafana.token"),
+                "SENSETIG_HEALTH_INTERVAL": "5s",
                 "SENSETIG_INTERVAL": "2s",
                 "SENSETIG_FLUSH_INTERVAL": "1s",
                 "SENSETIG_TELEMETRY_STATE": str(state.telemetry / "device-state.db"),

@@ -25,7 +25,7 @@ from sensetig.errors import InfluxDBError
 from sensetig.influxdb.client import Client
 
 #: How long the first data of every collector may take, in seconds.
-ARRIVAL_SECONDS = 60.0
+ARRIVAL_SECONDS = 90.0
 
 #: After so long without a word of a collector it is asked whether it finds anything to read on this machine.
 SILENT_SECONDS = 5.0
@@ -111,9 +111,14 @@ class Watch:
         if not late:
             self.say("data of every collector has arrived")
 
-    def show(self, console: Console) -> NoReturn:
-        """Draw the table again and again, until interrupted; without a terminal, only the addresses."""
-        addresses = self.addresses()
+    def show(self, console: Console, page: str = "") -> NoReturn:
+        """Draw the table again and again, until interrupted; without a terminal, only the addresses.
+
+        Args:
+            console: takes the table.
+            page: the address of the page that stands in for the dashboards; or empty.
+        """
+        addresses = [*([f"{'Charts':14} {page}"] if page else []), *self.addresses()]
         if not console.is_terminal:
             for line in addresses:
                 console.print(line, soft_wrap=True)

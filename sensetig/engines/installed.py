@@ -13,7 +13,7 @@ from sensetig.engines.engine import Engine
 from sensetig.engines.platforms import version_in, will_do
 
 #: How long a program may take to say its version, in seconds; a slow card needs some of it.
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 class Found(NamedTuple):

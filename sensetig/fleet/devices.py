@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from collectors.device_state.measurement import OFFLINE, ONLINE
+from collectors.outbox import LOSSES
 from sensetig import policy
 from sensetig.influxdb.client import Client, Series, Value
+from sensetig.report.numbers import duration
 
 #: Further values: name -> (measurement, field, further tags, condition).
 _NEWEST = {
@@ -19,7 +22,23 @@ _NEWEST = {
     "throttled": ("pi", "throttled", (), ""),
     "throttled_since_boot": ("pi", "throttled_since_boot", (), ""),
     "interval": ("system", "interval_seconds", (), ""),
+    "waiting": ("outbox", "oldest_seconds", (), ""),
+    "memory": ("mem", "used_percent", (), ""),
 }
+
+#: What has no good value: collectors whose latest batch failed, and services that are down. Each query gives the names.
+_FAILING = (
+    'SELECT "up" FROM (SELECT last("up") AS "up" FROM "collector" WHERE {scope} GROUP BY "host", "collector") '
+    'WHERE "up" = 0 GROUP BY "host", "collector"'
+)
+_DOWN = (
+    'SELECT "active_code" FROM (SELECT last("active_code") AS "active_code", "sub_code", "active_enter_timestamp_us" '  # noqa: S608 - no input
+    'FROM "systemd_units" WHERE {scope} GROUP BY "host", "name") '
+    f'WHERE {policy.SERVICE_DOWN} GROUP BY "host", "name"'
+)
+
+#: At most as many names are told of what fails.
+_NAMES = 5
 
 #: Fields of the state that the telemetry processor keeps of each device -> name here.
 _STATE = {
@@ -50,6 +69,10 @@ class Device(NamedTuple):
         interval_seconds: the learned time between its samples.
         state: online, late or offline by its ``device_state``, of a device known only through a hub.
         name_clash: whether two machines report under its name.
+        lost_points: points that were dropped, refused or damaged within the period.
+        waiting_seconds: age of the oldest point in its outbox.
+        failing, down: its collectors that fail, and its services that are down.
+        site: where it last wrote; empty where it has none.
     """
 
     name: str
@@ -68,15 +91,29 @@ class Device(NamedTuple):
     interval_seconds: float | None = None
     state: str | None = None
     name_clash: bool = False
+    lost_points: int | None = None
+    waiting_seconds: float | None = None
+    memory_percent: float | None = None
+    failing: tuple[str, ...] = ()
+    down: tuple[str, ...] = ()
+    site: str = ""
 
 
 class Judged(NamedTuple):
-    """A device, whether it is online, late or offline, how urgent that is, and why."""
+    """A device, whether it is online, late or offline, how urgent that is, and why.
+
+    Args:
+        reasons: in a word each, most urgent first.
+        details: the same with their values.
+        levels: how urgent each of them is.
+    """
 
     device: Device
     status: str
     level: str
     reasons: tuple[str, ...]
+    details: tuple[str, ...] = ()
+    levels: tuple[str, ...] = ()
 
 
 def liveness(device: Device, limits: Limits) -> str:
@@ -95,27 +132,43 @@ def liveness(device: Device, limits: Limits) -> str:
 def judge(device: Device, limits: Limits) -> Judged:
     """How urgent a device's last values are. A value that it does not report is not judged."""
     status = liveness(device, limits)
-    found = [(policy.LIVENESS_LEVELS[status], {OFFLINE: "silent"}.get(status, status))]
+    silence = f"silent for {duration(round(device.age_seconds))}"
+    found = [(policy.LIVENESS_LEVELS[status], {OFFLINE: "silent"}.get(status, status), silence)]
     if device.name_clash:
-        found.append((policy.ACT, f"two machines report as {device.name}"))
+        clash = f"two machines report as {device.name}"
+        found.append((policy.ACT, clash, clash))
     for now, since_boot, word in (
         (device.under_voltage, device.under_voltage_since_boot, "under-voltage"),
         (device.throttled, device.throttled_since_boot, "throttled"),
     ):
         if now:
-            found.append((policy.ACT, word))
+            found.append((policy.ACT, word, word))
         elif since_boot:
-            found.append((policy.LOOK, f"{word} since boot"))
-    for value, threshold, word in (
-        (device.temperature_celsius, policy.PROCESSOR_CELSIUS, "hot"),
-        (device.disk_percent, policy.DISK_PERCENT, "disk"),
-        (device.cpu_percent, policy.CPU_PERCENT, "busy"),
+            found.append((policy.LOOK, f"{word} since boot", f"{word} since boot"))
+    for names, word, plural in (
+        (device.failing, "failing", "collectors failing"),
+        (device.down, "down", "services down"),
+    ):
+        if names:
+            more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+            found.append((policy.NEVER.level(len(names)), word, f"{plural}: {', '.join(names[:_NAMES])}{more}"))
+    for value, threshold, word, detail in (
+        (device.temperature_celsius, policy.PROCESSOR_CELSIUS, "hot", "hot, {} °C"),
+        (device.disk_percent, policy.DISK_PERCENT, "disk", "disk {} % full"),
+        (device.memory_percent, policy.MEMORY_PERCENT, "memory", "memory {} % in use"),
+        (device.cpu_percent, policy.CPU_PERCENT, "busy", "processor {} % busy"),
     ):
         if value is not None:
-            found.append((threshold.level(value), word))
+            found.append((threshold.level(value), word, detail.format(round(value))))
+    if device.lost_points:
+        found.append((policy.NEVER.level(device.lost_points), "lost", f"{device.lost_points} points lost"))
+    if device.waiting_seconds is not None:
+        level = policy.WAITING_SECONDS.level(device.waiting_seconds)
+        found.append((level, "waiting", f"points wait for {duration(round(device.waiting_seconds))}"))
     found = [each for each in found if each[0] != policy.GOOD]
     found.sort(key=lambda each: policy.LEVELS.index(each[0]))
-    return Judged(device, status, policy.worst(level for level, _ in found), tuple(word for _, word in found))
+    levels, reasons, details = zip(*found, strict=True) if found else ((), (), ())
+    return Judged(device, status, policy.worst(levels), reasons, details, levels)
 
 
 def ordered(devices: Iterable[Judged]) -> list[Judged]:
@@ -135,39 +188,64 @@ def read(client: Client, now_seconds: float, since_seconds: float) -> list[Devic
     """Every device that has written within the last *since_seconds*. Raises InfluxDBError."""
     scope = f"time >= {int((now_seconds - since_seconds) * 1000)}ms"
     queries = [
-        f'SELECT last("{field}") FROM "{name}" WHERE {scope} GROUP BY "host"'  # noqa: S608
+        f'SELECT last("{field}"), "site" FROM "{name}" WHERE {scope} GROUP BY "host"'  # noqa: S608
         for name, field in policy.SIGNS_OF_LIFE
     ]
     for name, field, tags, condition in _NEWEST.values():
         where = scope + (f" AND {condition}" if condition else "")
         groups = ", ".join(f'"{tag}"' for tag in ("host", *tags))
         queries.append(f'SELECT last("{field}") FROM "{name}" WHERE {where} GROUP BY {groups}')  # noqa: S608
-    queries += [f'SELECT last("{field}") FROM "device_state" WHERE {scope} GROUP BY "device"' for field in _STATE]  # noqa: S608
+    queries += [
+        f'SELECT last("{field}"), "site" FROM "device_state" WHERE {scope} GROUP BY "device"'  # noqa: S608
+        for field in _STATE
+    ]
+    just_now = f"time >= {int((now_seconds - policy.OFFLINE_SECONDS) * 1000)}ms"
+    queries += [_FAILING.format(scope=just_now), _DOWN.format(scope=just_now)]
     recent = f"time >= {int((now_seconds - policy.NAME_CLASH_SECONDS) * 1000)}ms"
     queries.append(
         'SELECT count("change") FROM (SELECT difference("boot_number") AS "change" FROM "system" '  # noqa: S608
         f'WHERE {recent} GROUP BY "host", "site") WHERE "change" != 0 GROUP BY "host", "site"'
     )
+    queries += [
+        f'SELECT sum("lost") FROM (SELECT non_negative_difference("{field}") AS "lost" FROM "delivery" '  # noqa: S608
+        f'WHERE {scope} GROUP BY "host", "site", "stage") WHERE {scope} GROUP BY "host"'
+        for field in LOSSES
+    ]
     for name, tag, field in _RETIRED:
         # A device may have been retired long before the period that is shown.
         queries.append(f'SELECT last("retired") FROM "{name}" GROUP BY "{tag}", "site"')  # noqa: S608
         queries.append(f'SELECT last("{field}") FROM "{name}" WHERE {scope} GROUP BY "{tag}", "site"')  # noqa: S608
-    *answers, changes, machines, here, behind, there = client.query_all(queries)
-    heard = _heard(answers[: len(policy.SIGNS_OF_LIFE)])
-    newest = dict(zip(_NEWEST, (_values(each, "host") for each in answers[len(policy.SIGNS_OF_LIFE) :]), strict=False))
-    state = dict(zip(_STATE.values(), (_values(each, "device") for each in answers[-len(_STATE) :]), strict=True))
+    *answers, machines, here, behind, there = client.query_all(queries)
+    lost: Counter[str] = Counter()
+    for answer in answers[-len(LOSSES) :]:
+        lost.update(
+            {host: int(count) for host, count in _values(answer, "host").items() if isinstance(count, float | int)}
+        )
+    *answers, failing, down, changes = answers[: -len(LOSSES)]
+    signs, states = answers[: len(policy.SIGNS_OF_LIFE)], answers[-len(_STATE) :]
+    heard, sites = _heard(signs)
+    state = dict(zip(_STATE.values(), (_values(each, "device") for each in states), strict=True))
+    intervals = _values(answers[len(policy.SIGNS_OF_LIFE) + list(_NEWEST).index("interval")], "host")
+    oldest = {name: _oldest(time, intervals.get(name)) for name, time in heard.items()}
+    newest = {
+        name: _values(answer, "host", oldest)
+        for name, answer in zip(_NEWEST, answers[len(policy.SIGNS_OF_LIFE) :], strict=False)
+    }
     # A device behind the gateway has no points under a host of its name; its state says when it was last heard.
     downstream = {name for name in state["last_telemetry"] if name not in heard}
+    places = {series.tags.get("device", ""): str(series.rows[0][2] or "") for series in states[0]}
     for name in downstream:
         seconds = state["last_telemetry"][name]
         if isinstance(seconds, int | float):
             heard[name] = int(seconds * 1000)
+            sites[name] = places.get(name, "")
     clashes = {
         name
         for name, count in _values(changes, "host").items()
         if isinstance(count, int | float) and count > policy.NAME_CLASH_CHANGES
     }
     retired = _retired(machines, here, "host") | _retired(behind, there, "device")
+    fails, stopped = _names(failing, "collector"), _names(down, "name")
     devices = []
     for name, time in sorted(heard.items()):
         device = _device(name, now_seconds - time / 1000, newest, state)
@@ -177,9 +255,27 @@ def read(client: Client, now_seconds: float, since_seconds: float) -> list[Devic
                 retired=name in retired,
                 state=str(status) if status in policy.LIVENESS_LEVELS else None,
                 name_clash=name in clashes,
+                lost_points=lost.get(name),
+                failing=fails.get(name, ()),
+                down=stopped.get(name, ()),
+                site=sites[name],
             )
         )
     return devices
+
+
+def _oldest(heard_ms: int, interval: Value) -> float:
+    """The time in milliseconds before which a value is not one of now: the device has gone on without it."""
+    seconds = policy.OFFLINE_INTERVALS * float(interval) if isinstance(interval, int | float) else 0
+    return heard_ms - 1000 * max(policy.OFFLINE_SECONDS, seconds)
+
+
+def _names(answer: list[Series], tag: str) -> dict[str, tuple[str, ...]]:
+    found: dict[str, set[str]] = {}
+    for series in answer:
+        if host := series.tags.get("host", ""):
+            found.setdefault(host, set()).add(series.tags.get(tag, ""))
+    return {host: tuple(sorted(names)) for host, names in found.items()}
 
 
 def in_service(devices: Iterable[Device], limits: Limits) -> list[Device]:
@@ -197,20 +293,30 @@ def _retired(said: list[Series], wrote: list[Series], tag: str) -> set[str]:
     return {name for name, _ in retired} - {name for name, _ in places(wrote) - retired}
 
 
-def _heard(answers: Iterable[list[Series]]) -> dict[str, int]:
+def _heard(answers: Iterable[list[Series]]) -> tuple[dict[str, int], dict[str, str]]:
+    """When each host was last heard, in milliseconds since 1970, and its site then."""
     newest: dict[str, int] = {}
+    sites: dict[str, str] = {}
     for answer in answers:
         for series in answer:
-            if name := series.tags.get("host", ""):
-                newest[name] = max(newest.get(name, 0), int(str(series.rows[0][0])))
-    return newest
+            time, _, site = series.rows[0]
+            name = series.tags.get("host", "")
+            if name and int(str(time)) >= newest.get(name, 0):
+                newest[name], sites[name] = int(str(time)), str(site or "")
+    return newest, sites
 
 
-def _values(answer: list[Series], tag: str) -> dict[str, Value]:
-    """Each device's value; the maximum over its series."""
+def _values(answer: list[Series], tag: str, oldest_ms: Mapping[str, float] | None = None) -> dict[str, Value]:
+    """Each device's value; the maximum over its series.
+
+    Args:
+        oldest_ms: leave out what is older, in milliseconds since 1970.
+    """
     found: dict[str, Value] = {}
     for series in answer:
-        name, value = series.tags.get(tag, ""), series.rows[0][1]
+        name, (time, value) = series.tags.get(tag, ""), series.rows[0][:2]
+        if oldest_ms is not None and int(str(time)) < oldest_ms.get(name, 0):
+            continue
         before = found.get(name)
         if name and (before is None or (isinstance(value, int | float) and float(value) > float(before))):
             found[name] = value
@@ -246,6 +352,8 @@ def _device(
         str(version) if version else None,
         str(firmware) if firmware else None,
         interval_seconds=number("interval") or learned,
+        waiting_seconds=number("waiting"),
+        memory_percent=number("memory"),
     )
 
 
@@ -257,4 +365,5 @@ def as_plain(judged: Judged) -> dict[str, object]:
         "status": judged.status,
         "level": judged.level,
         "reasons": list(judged.reasons),
+        "details": list(judged.details),
     }

@@ -65,7 +65,7 @@ def _cells(each: Judged, ago: str) -> dict[str, Text]:
         "Throttling": _flag(device.throttled, device.throttled_since_boot, "throttled"),
         "Messages": _NOT_REPORTED if device.messages is None else Text(f"{device.messages:,}".replace(",", "\u202f")),
         "Version": _NOT_REPORTED if device.version is None else Text(device.version),
-        "Why": Text(", ".join(each.reasons), style=SIGNS[each.level][2]),
+        "Why": Text(", ".join(_why(each)), style=SIGNS[each.level][2]),
     }
 
 
@@ -92,3 +92,9 @@ def heading(devices: Sequence[Judged]) -> Text:
         if count:
             parts.append(Text(f"{SIGNS[level][0]} {count} {words[level]}  ", style=SIGNS[level][2]))
     return Text.assemble(*parts)
+
+
+def _why(each: Judged) -> list[str]:
+    """The reasons with their values, but for the length of a silence, which has a column."""
+    pairs = zip(each.reasons, each.details, strict=True)
+    return [reason if reason in ("silent", "late") else detail for reason, detail in pairs]

@@ -16,7 +16,7 @@ from sensetig.errors import SetupError
 from sensetig.site import checked_url, read_password, tls_context
 
 #: Seconds that one request may take.
-TIMEOUT_SECONDS = 10.0
+TIMEOUT_SECONDS = 30.0
 
 #: The role that may do nothing.
 NO_ROLE = "None"

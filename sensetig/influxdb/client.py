@@ -60,6 +60,7 @@ class Client:
         origin: where the token comes from, for messages.
         organisation: the owner of buckets.
         ca_file: certificates that are trusted besides the system's.
+        identity: files with this machine's certificate and its key, for a server that asks for them.
         timeout_seconds: how long one request may take.
         wait_seconds: how long the server may take to start answering; 0 gives one attempt.
         waiting: called when there is something to wait for.
@@ -77,6 +78,7 @@ class Client:
         origin: str = "the token",
         organisation: str = "",
         ca_file: Path | None = None,
+        identity: tuple[Path, Path] | None = None,
         timeout_seconds: float = TIMEOUT_SECONDS,
         wait_seconds: float = 0.0,
         waiting: Callable[[], None] = lambda: None,
@@ -90,7 +92,7 @@ class Client:
         self._timeout_seconds = timeout_seconds
         self._wait_seconds = wait_seconds
         self._retries = _Until(wait_seconds, waiting) if wait_seconds else False
-        self._context = tls_context(ca_file) if self.url.startswith("https:") else None
+        self._context = tls_context(ca_file, identity) if self.url.startswith("https:") else None
         self._pool = urllib3.PoolManager(
             retries=self._retries,
             timeout=urllib3.Timeout(connect=min(CONNECT_SECONDS, timeout_seconds), read=timeout_seconds),
@@ -99,10 +101,24 @@ class Client:
         self._api: Any = None
 
     @classmethod
-    def with_token_file(cls, url: str, path: Path, *, organisation: str = "", ca_file: Path | None = None) -> Client:
+    def with_token_file(
+        cls,
+        url: str,
+        path: Path,
+        *,
+        organisation: str = "",
+        ca_file: Path | None = None,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+    ) -> Client:
         """A client with the token in a file. Raises SiteError."""
-        token = read_token(path)
-        return cls(url, token, origin=f"the token in {path}", organisation=organisation, ca_file=ca_file)
+        return cls(
+            url,
+            read_token(path),
+            origin=f"the token in {path}",
+            organisation=organisation,
+            ca_file=ca_file,
+            timeout_seconds=timeout_seconds,
+        )
 
     def __enter__(self) -> Client:
         return self

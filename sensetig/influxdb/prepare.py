@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,39 +11,22 @@ from collectors.core.files import read_token
 from sensetig.errors import SetupError
 from sensetig.influxdb.credentials import Credentials
 from sensetig.influxdb.definitions import DAY_SECONDS, Bucket, Definitions, Mapping, Task, read
+from sensetig.influxdb.names import (
+    DESCRIPTIONS,
+    DEVICE,
+    GRAFANA,
+    OPERATOR,
+    PASSWORD,
+    TELEGRAF,
+    device_description,
+    device_file,
+    next_description,
+    next_file,
+)
 from sensetig.influxdb.server import Server
 
 #: How long an InfluxDB that is starting may take to answer, in seconds.
 WAIT_SECONDS = 30.0
-
-OPERATOR, TELEGRAF, GRAFANA, PASSWORD = "operator.token", "telegraf.token", "grafana.token", "admin.password"
-
-#: What the scoped tokens are called in InfluxDB, which is how they are found again.
-DESCRIPTIONS = {TELEGRAF: "SenseTIG: Telegraf writes", GRAFANA: "SenseTIG: Grafana reads"}
-
-
-#: A device's name becomes a part of a file's name.
-_DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-
-
-def device_file(device: str) -> str:
-    """The file of a device's token."""
-    return f"device-{device}.token"
-
-
-def device_description(device: str) -> str:
-    """The description of a device's token in InfluxDB."""
-    return f"SenseTIG: device {device} writes"
-
-
-def next_file(device: str) -> str:
-    """The file of the token that is to take the place of the device's present one."""
-    return f"{device_file(device)}.next"
-
-
-def next_description(device: str) -> str:
-    """Its description in InfluxDB until then."""
-    return f"{device_description(device)}, next"
 
 
 class Tokens(NamedTuple):
@@ -107,7 +89,7 @@ def setup(
     """
     wanted = read(definitions)
     for device in devices:
-        if not _DEVICE.fullmatch(device):
+        if not DEVICE.fullmatch(device):
             raise SetupError(
                 f"{device!r} cannot be a device's name: expected 1 to 64 letters, digits, '.', '_' or '-', "
                 "beginning with a letter or a digit"

@@ -26,7 +26,7 @@ _mapping_service: Any = DBRPsService
 _authorizations_service: Any = AuthorizationsService
 
 #: Seconds that one request may take.
-TIMEOUT_SECONDS = 10.0
+TIMEOUT_SECONDS = 30.0
 
 T = TypeVar("T")
 

@@ -1,9 +1,15 @@
-"""The HTTP side of the outbox: the write endpoint of InfluxDB 2, and nothing else of it."""
+"""The HTTP side: the write endpoint of InfluxDB 2, and nothing else of it.
+
+:func:`build` makes the endpoint of the outbox, which Telegraf writes to. :func:`build_receiver` makes the endpoint of a
+hub's receiver, which devices write to through the proxy.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -14,75 +20,166 @@ from starlette.routing import Route
 from sensetig.outbox.batch import Destination
 from sensetig.outbox.lines import PRECISIONS, split, stamp
 from sensetig.outbox.store import Full
+from sensetig.outbox.upstream import Answer, Unreachable
 
 #: Bytes of a request at most, as sent and expanded. A batch of 5,000 points of Telegraf has about 1.3 MB.
 MAX_BODY_BYTES = 16 * 1024 * 1024
 
+#: Seconds in which the body of a request must arrive.
+BODY_SECONDS = 30.0
+
+#: Requests of which the receiver holds the bodies at the same time; others wait in their connections.
+MAX_BODIES = 8
+
 #: What a writer waits before it asks again while there is no room, in seconds.
 RETRY_AFTER_SECONDS = 10
 
+#: The header in which the proxy names the device whose certificate it has verified.
+DEVICE_HEADER = "X-SenseTIG-Device"
 
-class _TooLarge(Exception):
-    """The body is larger than :data:`MAX_BODY_BYTES`."""
+Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
+
+#: Takes the verified name of a device, and a body; returns why it is refused, or an empty text.
+Check = Callable[[str, bytes], str]
 
 
-class _Broken(Exception):
-    """The body cannot be decompressed."""
+class _Refused(Exception):
+    """The request gets an error status."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
 
 
-def build(take: Callable[[Destination, list[bytes]], None], clock_ns: Callable[[], int]) -> Starlette:
-    """The application.
+_TOO_LARGE = _Refused(413, f"the body has more than {MAX_BODY_BYTES} bytes; send fewer points at once")
+
+
+def build(
+    take: Callable[[Destination, list[bytes]], None], clock_ns: Callable[[], int], lifespan: Lifespan | None = None
+) -> Starlette:
+    """The outbox's endpoint.
 
     Args:
         take: makes points durable; see :meth:`sensetig.outbox.delivery.Delivery.take`.
         clock_ns: wall clock, nanoseconds since 1970.
+        lifespan: runs as long as the server.
     """
 
     async def write(request: Request) -> Response:
-        query = request.query_params
-        precision = query.get("precision", "ns")
-        if not query.get("org") or not query.get("bucket") or precision not in PRECISIONS:
-            return _error(400, "the query needs org and bucket, and a precision of ns, us, ms or s")
         try:
-            body = await _body(request)
-        except _TooLarge:
-            return _error(413, f"the body has more than {MAX_BODY_BYTES} bytes; send fewer points at once")
-        except _Broken as error:
-            return _error(400, str(error))
-        lines = stamp(split(body), clock_ns(), precision)
+            destination = _destination(request.query_params)
+            body = _expanded(await _body(request), request.headers)
+        except _Refused as error:
+            return _error(error.status, str(error))
+        lines = stamp(split(body), clock_ns(), destination.precision)
         if lines:
             try:
-                await run_in_threadpool(take, Destination(query["org"], query["bucket"], precision), lines)
+                await run_in_threadpool(take, destination, lines)
             except Full as error:
-                return _error(503, f"{error}; points wait at the writer", {"Retry-After": str(RETRY_AFTER_SECONDS)})
+                return _error(503, f"{error}; points wait at the writer", RETRY_AFTER_SECONDS)
         return Response(status_code=204)
 
-    return Starlette(routes=[Route("/api/v2/write", write, methods=["POST"])])
+    return Starlette(routes=[Route("/api/v2/write", write, methods=["POST"])], lifespan=lifespan)
+
+
+def build_receiver(
+    relay: Callable[[Destination, bytes, Mapping[str, str]], Answer],
+    check: Check | None = None,
+    lifespan: Lifespan | None = None,
+) -> Starlette:
+    """The receiver's endpoint: passes each request on to InfluxDB with the token of its writer, and stores nothing.
+
+    Args:
+        relay: sends a body to InfluxDB; see :meth:`sensetig.outbox.receiver.Receiver.relay`.
+        check: refuses points. A refusal is answered as InfluxDB answers one (422), so that the writer's outbox finds
+            the refused points, counts them and delivers the others. None for no check.
+        lifespan: runs as long as the server.
+    """
+    bodies = asyncio.Semaphore(MAX_BODIES)
+
+    async def write(request: Request) -> Response:
+        try:
+            destination = _destination(request.query_params)
+            async with bodies:
+                body = await _body(request)
+                if check is not None:
+                    device = request.headers.get(DEVICE_HEADER, "")
+                    if not device:  # a status that drops no points
+                        raise _Refused(403, "the proxy names no device: the certificate is none of this hub's devices")
+                    reason = await run_in_threadpool(lambda: check(device, _expanded(body, request.headers)))
+                    if reason:
+                        return _error(422, reason)
+                passed = {name: request.headers[name] for name in _PASSED if name in request.headers}
+                answer = await run_in_threadpool(relay, destination, body, passed)
+        except _Refused as error:
+            return _error(error.status, str(error))
+        except Unreachable as error:
+            return _error(503, f"{error}; points wait at the writer", int(error.retry_after) or RETRY_AFTER_SECONDS)
+        return Response(answer.body, answer.status, answer.headers)
+
+    return Starlette(routes=[Route("/api/v2/write", write, methods=["POST"])], lifespan=lifespan)
+
+
+#: The headers of a request that InfluxDB needs.
+_PASSED = ("Authorization", "Content-Encoding", "Content-Type")
+
+
+def _destination(query: Mapping[str, str]) -> Destination:
+    """Where the points of a request go. Raises _Refused."""
+    precision = query.get("precision", "ns")
+    if not query.get("org") or not query.get("bucket") or precision not in PRECISIONS:
+        raise _Refused(400, "the query needs org and bucket, and a precision of ns, us, ms or s")
+    return Destination(query["org"], query["bucket"], precision)
 
 
 async def _body(request: Request) -> bytes:
-    encoding = request.headers.get("Content-Encoding", "identity")
-    if encoding not in ("gzip", "identity"):
-        raise _Broken(f"the content encoding {encoding[:20]!r} is not gzip or identity")
-    inflate = zlib.decompressobj(wbits=31) if encoding == "gzip" else None
+    """The body as it was sent. Raises _Refused."""
     parts: list[bytes] = []
     size = 0
-    async for chunk in request.stream():
-        if inflate is not None:
-            try:
-                chunk = inflate.decompress(chunk, MAX_BODY_BYTES + 1 - size)
-            except zlib.error:
-                raise _Broken("the body is not valid gzip") from None
-        size += len(chunk)
-        if size > MAX_BODY_BYTES or (inflate is not None and inflate.unconsumed_tail):
-            raise _TooLarge
-        parts.append(chunk)
-    if inflate is not None and not inflate.eof:
-        raise _Broken("the gzip of the body ends early")
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > MAX_BODY_BYTES:
+                    raise _TOO_LARGE
+                parts.append(chunk)
+    except TimeoutError:
+        raise _Refused(408, f"the body did not arrive within {BODY_SECONDS:.0f} s") from None
     return b"".join(parts)
 
 
-def _error(status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    # The shape of InfluxDB's own errors, which Telegraf reads.
-    code = {400: "invalid", 413: "request too large", 503: "unavailable"}[status]
-    return JSONResponse({"code": code, "message": message}, status, headers)
+def _expanded(body: bytes, headers: Mapping[str, str]) -> bytes:
+    """The body without its compression. Raises _Refused."""
+    encoding = headers.get("Content-Encoding", "identity")
+    if encoding == "identity":
+        return body
+    if encoding != "gzip":
+        raise _Refused(400, f"the content encoding {encoding[:20]!r} is not gzip or identity")
+    inflate = zlib.decompressobj(wbits=31)
+    try:
+        expanded = inflate.decompress(body, MAX_BODY_BYTES + 1)
+    except zlib.error:
+        raise _Refused(400, "the body is not valid gzip") from None
+    if len(expanded) > MAX_BODY_BYTES or inflate.unconsumed_tail:
+        raise _TOO_LARGE
+    if not inflate.eof:
+        raise _Refused(400, "the gzip of the body ends early")
+    if inflate.unused_data:  # InfluxDB would read it, too
+        raise _Refused(400, "the body has more than one gzip member")
+    return expanded
+
+
+def _error(status: int, message: str, retry_after: int | None = None) -> JSONResponse:
+    # The shape of InfluxDB's own errors, which Telegraf and the outbox read.
+    headers = None if retry_after is None else {"Retry-After": str(retry_after)}
+    return JSONResponse({"code": _CODES[status], "message": message}, status, headers)
+
+
+_CODES = {
+    400: "invalid",
+    403: "forbidden",
+    408: "request timeout",
+    413: "request too large",
+    422: "unprocessable entity",
+    503: "unavailable",
+}

@@ -5,7 +5,10 @@ A point that InfluxDB refuses for good is found by halving its batch, and counte
 
 from __future__ import annotations
 
+import contextlib
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
@@ -19,14 +22,22 @@ from tenacity import (
 )
 
 from sensetig.outbox.batch import Destination
+from sensetig.outbox.clock import Trusted
 from sensetig.outbox.store import Full, Store
 from sensetig.outbox.upstream import Refused, Unreachable
 
 #: Seconds between attempts while InfluxDB does not take points: doubled from the first to the second.
 RETRY_SECONDS = (1.0, 60.0)
 
+#: Seconds that one step of the delivery may take beyond its pause. A thread that takes longer hangs.
+GRACE_SECONDS = 60.0
+
 #: How often the totals are saved while points go straight through, in seconds; more often would wear an SD card.
 SAVE_SECONDS = 60.0
+
+
+#: How often the clock is checked while points wait for it, in seconds.
+HELD_SECONDS = 1.0
 
 
 class Sender(Protocol):
@@ -47,7 +58,9 @@ class Outcome(NamedTuple):
     refused: list[tuple[bytes, str]]
 
 
-def deliver(sender: Sender, destination: Destination, lines: Sequence[bytes]) -> Outcome:
+def deliver(
+    send: Callable[[Destination, Sequence[bytes]], Refused | None], destination: Destination, lines: Sequence[bytes]
+) -> Outcome:
     """Write points, and find those that InfluxDB refuses.
 
     InfluxDB stores the good points of a request that has a bad one (422), or none of them (400), and does not say which
@@ -61,7 +74,7 @@ def deliver(sender: Sender, destination: Destination, lines: Sequence[bytes]) ->
     parts = [lines] if lines else []
     while parts:
         part = parts.pop()
-        answer = sender.send(destination, part)
+        answer = send(destination, part)
         if answer is None:
             stored += len(part)
         elif len(part) == 1 or answer.dropped == len(part):
@@ -70,6 +83,20 @@ def deliver(sender: Sender, destination: Destination, lines: Sequence[bytes]) ->
             half = len(part) // 2
             parts += [part[half:], part[:half]]
     return Outcome(stored, refused)
+
+
+#: Words of InfluxDB's reasons, and the total that counts points refused for it.
+_KINDS = (
+    ("type conflict", "refused_type"),
+    ("retention", "refused_retention"),
+    ("unable to parse", "refused_syntax"),
+    ("another device", "refused_device"),
+)
+
+
+def kind_of(reason: str) -> str:
+    """The total that counts points refused for a reason; empty for a reason without one."""
+    return next((total for words, total in _KINDS if words in reason), "")
 
 
 class Delivery:
@@ -81,6 +108,10 @@ class Delivery:
         on_refused: takes each refused point and the reason.
         on_failure: called when delivery has ended by a fault of its own; the process must end.
         log: takes one sentence.
+        destination: of all points, or None for the one that each writer names. Points that wait for a mistyped bucket
+            then go to the right one when the setting is corrected.
+        timer: monotonic seconds.
+        clock: holds points while it is wrong, and corrects their times.
     """
 
     def __init__(
@@ -90,8 +121,16 @@ class Delivery:
         on_refused: Callable[[bytes, str], None],
         on_failure: Callable[[], None],
         log: Callable[[str], None],
+        destination: Destination | None = None,
+        timer: Callable[[], float] = time.monotonic,
+        clock: Trusted | None = None,
     ) -> None:
+        self._clock = clock or Trusted()
         self._on_failure = on_failure
+        self._destination = destination
+        self._timer = timer
+        self._due = timer() + GRACE_SECONDS
+        self._stored_at: float | None = None
         self._store = store
         self._sender = sender
         self._on_refused = on_refused
@@ -120,27 +159,52 @@ class Delivery:
         Raises:
             Full: there is no room, and InfluxDB does not take them at once.
         """
-        if self._reachable:
+        with self._lock:
+            self._clock.observe(self._store.next_number)
+        # Without a waiting batch, as on a full disk, nothing else asks InfluxDB whether it is back.
+        if (self._reachable or not self._store.waiting) and not self._clock.holds:
             try:
                 # Refusals need more requests than Telegraf waits for; they are found from the disk.
-                if self._sender.send(destination, lines) is None:
+                if self._send(destination, self._clock.correct(lines, destination.precision)) is None:
+                    self._up()
                     with self._lock:
-                        self._store.count({"stored_points": len(lines)})
+                        self._store.count({"taken_points": len(lines), "stored_points": len(lines)})
                     return
             except Unreachable as error:
                 self._down(error)
         with self._lock:
+            # A step of the clock that is noticed later finds this batch by its number.
+            self._clock.observe(self._store.next_number)
             try:
-                self._store.add(destination, lines)
+                self._store.add(destination, self._clock.correct(lines, destination.precision))
             except Full:
                 self._store.count({"held_writes": 1})
                 raise
         self._wake.set()
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the delivery makes progress, or pauses as it should."""
+        return self._thread.is_alive() and self._timer() < self._due
+
+    def seconds_since_stored(self) -> float:
+        """Seconds since InfluxDB last took points from this process."""
+        return float("inf") if self._stored_at is None else self._timer() - self._stored_at
+
+    def _send(self, destination: Destination, lines: Sequence[bytes]) -> Refused | None:
+        refused = self._sender.send(self._destination or destination, lines)
+        self._stored_at = self._timer()
+        return refused
+
+    def _allow(self, seconds: float) -> None:
+        """The delivery's thread reports again within this time, or hangs."""
+        self._due = self._timer() + seconds + GRACE_SECONDS
+
     def _run(self) -> None:
         try:
             while not self._stop.is_set():
-                self._wake.wait(SAVE_SECONDS)
+                self._allow(SAVE_SECONDS)
+                self._wake.wait(HELD_SECONDS if self._clock.holds else SAVE_SECONDS)
                 self._wake.clear()
                 self._attempt(self._save)
                 while not self._stop.is_set() and self._attempt(self._deliver_oldest):
@@ -167,37 +231,60 @@ class Delivery:
             self._store.save()
         return True
 
+    def _save_if_possible(self) -> None:
+        """Save the totals during an outage. A disk that refuses them is reported by the step that needs it."""
+        with contextlib.suppress(OSError):
+            self._save()
+
     def _deliver_oldest(self) -> bool:
         """Deliver and remove the oldest batch; False where none waits."""
         with self._lock:
-            batch = self._store.oldest()
+            self._clock.observe(self._store.next_number)
+            batch = None if self._clock.holds else self._store.oldest()
         if batch is None:
             return False
-        outcomes = [deliver(self._sender, *block) for block in batch.blocks]
-        self._up()
+        number = batch.waiting.number
+        outcomes = [
+            deliver(self._step, to, self._clock.correct_batch(number, lines, to.precision))
+            for to, lines in batch.blocks
+        ]
+        if batch.blocks:
+            self._up()
         refused = [one for outcome in outcomes for one in outcome.refused]
         for line, reason in refused:
             self._on_refused(line, reason)
-        counts = {"stored_points": sum(each.stored for each in outcomes), "refused_points": len(refused)}
+        counts = Counter(kind_of(reason) for _, reason in refused)
+        counts["refused_points"] = len(refused)
+        counts["stored_points"] = sum(each.stored for each in outcomes)
         with self._lock:
             self._store.remove(batch, counts)
         return True
 
+    def _step(self, destination: Destination, lines: Sequence[bytes]) -> Refused | None:
+        self._allow(0)
+        return self._send(destination, lines)
+
     def _before_sleep(self, state: RetryCallState) -> None:
+        self._allow(state.next_action.sleep if state.next_action is not None else 0)
         error = state.outcome.exception() if state.outcome is not None else None
         if isinstance(error, Unreachable):
             self._down(error)
+            self._save_if_possible()
         elif state.attempt_number == 1:
             self._log(f"the outbox's disk fails: {error}; trying again")
 
     def _down(self, error: Unreachable) -> None:
+        with self._lock:
+            self._store.explain(str(error))
         if self._reachable:
-            self._log(f"{error}; points wait on this disk until it does")
+            self._log(f"{error}; points wait on this disk")
         self._reachable = False
 
     def _up(self) -> None:
         if not self._reachable:
             self._log("InfluxDB takes points again")
+            with self._lock:
+                self._store.explain("")
         self._reachable = True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -9,30 +10,64 @@ import shutil
 import signal
 import socket
 import stat
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import NamedTuple
 
 import urllib3
 import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 
+from collectors.core.files import write_atomic
+from collectors.messaging.broker import is_loopback
+from collectors.outbox import STATE
 from sensetig.errors import OutboxError
-from sensetig.outbox.app import build
-from sensetig.outbox.delivery import Delivery
+from sensetig.outbox.app import MAX_BODIES, Lifespan, build, build_receiver
+from sensetig.outbox.batch import Destination
+from sensetig.outbox.clock import Clock, machine
+from sensetig.outbox.delivery import SAVE_SECONDS, Delivery
+from sensetig.outbox.heartbeat import Heartbeat
+from sensetig.outbox.notify import Notifier
+from sensetig.outbox.receiver import Receiver
 from sensetig.outbox.store import Store
-from sensetig.outbox.upstream import Upstream
+from sensetig.outbox.upstream import Room, Unreachable, Upstream
+from sensetig.security.own_points import OwnPoints
 from sensetig.site import checked_url, read_token, tls_context
 
 #: Seconds that InfluxDB may take to connect and to answer. Telegraf waits 10 s for the outbox, which stores after this.
 TIMEOUTS = urllib3.Timeout(connect=2.0, read=5.0)
 
+#: Connections at a time. Telegraf has one; the proxy has one for each request of a device.
+MAX_CONNECTIONS = 16
+MAX_RECEIVER_CONNECTIONS = 256
+
 #: File with the refused points and InfluxDB's reasons, and its size at most; one older file is kept.
 REFUSED = "refused.jsonl"
 MAX_REFUSED_BYTES = 1024 * 1024
 _MAX_LINE = 2048
+
+
+class Influx(NamedTuple):
+    """How InfluxDB is reached.
+
+    Args:
+        url: its address.
+        ca_file: certificates that are trusted besides the system's, or None.
+        certificate, key: files (PEM) that are shown to InfluxDB, or None.
+        folder: of its data, where it is on this machine, or None.
+        reserve_bytes: that stay free on the file system of that folder.
+    """
+
+    url: str
+    ca_file: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    folder: str | None = None
+    reserve_bytes: int = 0
 
 
 class Options(NamedTuple):
@@ -41,23 +76,24 @@ class Options(NamedTuple):
     Args:
         folder: of the waiting batches.
         listen: ``unix:/path`` for a socket that the user and the group can write to, or ``HOST:PORT`` on loopback.
-        url: InfluxDB's address.
+        influx: InfluxDB.
         token_file: a token that may write.
-        ca_file: certificates that are trusted besides the system's, or None.
-        certificate, key: files (PEM) that the outbox shows to InfluxDB, or None.
         max_bytes: see :class:`sensetig.outbox.store.Store`.
         reserve_bytes: see there.
+        destination: of all points, or None for the one that the writer names.
+        heartbeat_file: a file with the address of a heartbeat, or None.
+        clock_wait_seconds: see :class:`sensetig.outbox.clock.Clock`.
     """
 
     folder: str
     listen: str
-    url: str
+    influx: Influx
     token_file: Path
-    ca_file: Path | None
-    certificate: Path | None
-    key: Path | None
     max_bytes: int
     reserve_bytes: int
+    destination: Destination | None = None
+    heartbeat_file: Path | None = None
+    clock_wait_seconds: float = 0.0
 
 
 def run(options: Options, log: Callable[[str], None]) -> None:
@@ -66,59 +102,164 @@ def run(options: Options, log: Callable[[str], None]) -> None:
     Raises:
         OperatorError: it cannot start; the message is one sentence.
     """
-    url = checked_url(options.url, "InfluxDB", "http://127.0.0.1:8086")
-    token = read_token(options.token_file)
-    pool = _pool(options)
+    upstream = _upstream(options.influx, read_token(options.token_file))
+    heartbeat_url = None if options.heartbeat_file is None else _heartbeat_url(options.heartbeat_file)
     store = Store(options.folder, options.max_bytes, options.reserve_bytes, time.time_ns, _free_bytes, log)
     try:
         listener = _listen(options.listen)
-        failed = threading.Event()
+        server = _Server()
+        journal = _journal(options.folder, log)
+        clock = Clock(machine(options.folder), options.clock_wait_seconds, options.folder, store.next_number, log)
+        delivery = Delivery(store, upstream, journal, server.fail, log, options.destination, clock=clock)
+        delivery.start()
+        if heartbeat_url is not None:
+            pool = urllib3.PoolManager(timeout=TIMEOUTS, retries=False, ssl_context=tls_context(options.influx.ca_file))
+            Heartbeat(pool, heartbeat_url, delivery.seconds_since_stored, log).start()
+        try:
+            server.serve(
+                build(delivery.take, time.time_ns, _lifespan(Notifier(), lambda: delivery.is_alive, _nothing)),
+                listener,
+                MAX_CONNECTIONS,
+            )
+        finally:
+            delivery.stop()
+        if server.failed:
+            raise OutboxError("delivery has ended by the fault above; points wait on the disk")
+    finally:
+        store.close()
 
-        def fail() -> None:
-            failed.set()
-            server.should_exit = True
 
-        upstream = Upstream(pool, url, token)
-        delivery = Delivery(store, upstream, _journal(options.folder, log), fail, log)
-        server = uvicorn.Server(
+def run_receiver(
+    folder: str, listen: str, influx: Influx, gateways: Collection[str], log: Callable[[str], None]
+) -> None:
+    """Pass the writes of devices on to InfluxDB until SIGTERM or SIGINT.
+
+    Args:
+        folder: of the counts.
+        listen: as for the outbox.
+        influx: InfluxDB.
+        gateways: devices that may write points of others.
+        log: takes one sentence.
+
+    Raises:
+        OperatorError: it cannot start; the message is one sentence.
+    """
+
+    def save(counts: Mapping[str, int | str]) -> None:
+        write_atomic(os.path.join(folder, STATE), json.dumps(counts) + "\n", 0o644, durable=False)
+
+    receiver = Receiver(_upstream(influx, ""), save, log)
+    listener = _listen(listen)
+    receiver.save()
+    check = OwnPoints(gateways, log, time.monotonic)
+    application = build_receiver(receiver.relay, check, _lifespan(Notifier(), lambda: True, receiver.save))
+    _Server().serve(application, listener, MAX_RECEIVER_CONNECTIONS)
+
+
+def check(influx: Influx, token_file: Path, destination: Destination) -> None:
+    """Write no point to InfluxDB, which then checks token, organisation and bucket.
+
+    Raises:
+        OperatorError: it would not take points; the message is one sentence.
+    """
+    try:
+        refused = _upstream(influx, read_token(token_file)).send(destination, [])
+    except Unreachable as error:
+        raise OutboxError(str(error)) from None
+    if refused is not None:
+        raise OutboxError(f"InfluxDB at {influx.url} refuses points: {refused.reason}")
+
+
+class _Server:
+    """Uvicorn on one socket."""
+
+    def __init__(self) -> None:
+        self.failed = False
+        self._server: uvicorn.Server | None = None
+
+    def fail(self) -> None:
+        """End, since a part of the process has failed."""
+        self.failed = True
+        if self._server is not None:
+            self._server.should_exit = True
+
+    def serve(self, application: Starlette, listener: socket.socket, max_connections: int) -> None:
+        """Serve until a signal or :meth:`fail`."""
+        self._server = uvicorn.Server(
             uvicorn.Config(
-                build(delivery.take, time.time_ns),
+                application,
                 ws="none",
-                lifespan="off",
+                lifespan="on",
                 loop="asyncio",
                 log_level=logging.ERROR,
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                limit_concurrency=16,
+                limit_concurrency=max_connections,
                 timeout_graceful_shutdown=8,
             )
         )
         # Uvicorn raises the signal that ended it again; with the default handler the process would end there.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _ignore)
-        delivery.start()
+        if not self.failed:
+            self._server.run(sockets=[listener])
+
+
+def _lifespan(notifier: Notifier, is_alive: Callable[[], bool], tick: Callable[[], None]) -> Lifespan:
+    """Reports to systemd while the server runs; without a report, systemd restarts the service.
+
+    Args:
+        notifier: to systemd.
+        is_alive: whether the threads behind the server make progress.
+        tick: called in between.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async def report() -> None:
+            while True:
+                if is_alive():
+                    notifier.alive()
+                await run_in_threadpool(tick)
+                await asyncio.sleep(notifier.interval or SAVE_SECONDS)
+
+        notifier.ready()
+        task = asyncio.create_task(report())
         try:
-            server.run(sockets=[listener])
+            yield
         finally:
-            delivery.stop()
-        if failed.is_set():
-            raise OutboxError("delivery has ended by the fault above; points wait on the disk")
-    finally:
-        store.close()
+            task.cancel()
+            await run_in_threadpool(tick)
+
+    return lifespan
 
 
-def _pool(options: Options) -> urllib3.PoolManager:
-    context = tls_context(options.ca_file)
-    if options.certificate is not None:
+def _nothing() -> None:
+    """No tick."""
+
+
+def _upstream(influx: Influx, token: str) -> Upstream:
+    url = checked_url(influx.url, "InfluxDB", "http://127.0.0.1:8086")
+    context = tls_context(influx.ca_file)
+    if influx.certificate is not None:
         try:
             # A key with a passphrase is refused; otherwise OpenSSL would ask on a terminal that is not there.
-            context.load_cert_chain(options.certificate, options.key, password=lambda: b"")
+            context.load_cert_chain(influx.certificate, influx.key, password=lambda: b"")
         except (OSError, ValueError) as error:
             raise OutboxError(
-                f"the certificate {options.certificate} with the key {options.key} cannot be used: {error}"
+                f"the certificate {influx.certificate} with the key {influx.key} cannot be used: {error}"
             ) from None
-    return urllib3.PoolManager(timeout=TIMEOUTS, retries=False, ssl_context=context)
+    pool = urllib3.PoolManager(timeout=TIMEOUTS, retries=False, ssl_context=context, maxsize=MAX_BODIES, block=True)
+    room = None if influx.folder is None else Room(influx.folder, influx.reserve_bytes, _free_bytes)
+    return Upstream(pool, url, token, room)
+
+
+def _heartbeat_url(path: Path) -> str:
+    url = read_token(path, "the file with the heartbeat's address")
+    if not url.startswith(("https://", "http://")):
+        raise OutboxError(f"{path} has no address of a heartbeat; expected one such as https://hc-ping.com/...")
+    return url
 
 
 def _ignore(*_: object) -> None:
@@ -159,7 +300,12 @@ def _listen(where: str) -> socket.socket:
         if kind == "unix":
             return _listen_unix(path)
         host, _, port = where.rpartition(":")
-        family, _, _, _, address = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0]
+        if not is_loopback(host.strip("[]")):
+            raise OutboxError(
+                f"the outbox listens without encryption, and {where} is not on this machine only: give --listen a Unix "
+                "socket or an address such as 127.0.0.1:8087"
+            )
+        family, _, _, _, address = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, socket.SOCK_STREAM)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -10,14 +10,14 @@ import errno
 import json
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
 from collectors.core.files import sync_folder, write_atomic
-from collectors.outbox import DAMAGED, STATE, TOTALS, Waiting, read_totals, scan
+from collectors.outbox import DAMAGED, LIMIT, REASON, STATE, TOTALS, Waiting, read_totals, scan
 from sensetig.errors import OutboxError
-from sensetig.outbox.batch import Block, Destination, decode, encode
+from sensetig.outbox.batch import Block, Destination, decode, encode, joined
 
 #: Damaged files that are kept for inspection.
 MAX_DAMAGED = 32
@@ -88,13 +88,18 @@ class Store:
         state = read_totals(self._folder)
         if state is None:
             self._log(f"{os.path.join(self._folder, STATE)} is damaged; the totals start again at 0")
-        self._removed = -1 if state is None else int(state.get("removed", -1))
-        self.totals = {name: 0 if state is None else int(state.get(name, 0)) for name in TOTALS}
+            state = {}
+        self._removed = state.get("removed", -1)
+        self.totals = {name: state.get(name, 0) for name in TOTALS}
         self._waiting = scan(self._folder)
         # These were delivered and counted; the process was killed before it removed them.
         while self._waiting and self._waiting[0].number <= self._removed:
             self._unlink(self._waiting.pop(0))
-        self._saved = True
+        self._bytes = sum(each.size for each in self._waiting)
+        # Alerts compare totals with earlier ones, so they are written from the start.
+        self._saved = bool(state)
+        #: Why points wait; empty where InfluxDB takes them.
+        self.reason = ""
         self._next = max([self._removed, *(each.number for each in self._waiting)]) + 1
 
     @property
@@ -102,10 +107,15 @@ class Store:
         """Batches that wait."""
         return len(self._waiting)
 
+    @property
+    def next_number(self) -> int:
+        """The number of the next batch."""
+        return self._next
+
     def add(self, destination: Destination, lines: list[bytes]) -> None:
         """Make a batch durable. Raises Full where a bound is reached or the disk has no room."""
         content = encode(destination, lines)
-        if sum(each.size for each in self._waiting) + len(content) > self._max_bytes:
+        if self._bytes + len(content) > self._max_bytes:
             raise Full(f"the waiting points have reached {self._max_bytes} bytes")
         if self._free_bytes(self._folder) - len(content) < self._reserve_bytes:
             raise Full(f"fewer than {self._reserve_bytes} bytes are free on the disk")
@@ -116,6 +126,8 @@ class Store:
             raise Full(f"a batch cannot be written: {error.strerror or error}") from None
         self._next += 1
         self._waiting.append(waiting)
+        self._bytes += waiting.size
+        self.count({"taken_points": len(lines)})
 
     def oldest(self) -> Batch | None:
         """The oldest batch, or None where none waits. Its file stays until :meth:`remove`.
@@ -133,39 +145,53 @@ class Store:
                 raise
             self._log(f"{waiting.name} cannot be read ({error.strerror}); it counts as damaged")
             content = b""
-        return Batch(waiting, list(decode(content)))
+        return Batch(waiting, joined(decode(content)))
 
     def remove(self, batch: Batch, counts: Mapping[str, int]) -> None:
         """Count a batch that is dealt with, and remove it; a damaged one is set aside. Raises OSError."""
         waiting = batch.waiting
         lost = max(0, waiting.points - batch.points)
         gap = waiting.number - self._removed - 1 if self._removed >= 0 else 0
+        counts = {**counts, "damaged_points": lost, "missing_batches": gap}
+        totals = self._sum(counts)
+        # Saved before anything else changes: when the disk refuses it, the next attempt counts the batch again.
+        self._write({"removed": waiting.number, **totals})
+        self._removed, self.totals, self._saved = waiting.number, totals, True
         if gap:
             self._log(f"{gap} files before {waiting.name} are missing; their points are lost")
-        self.count({**counts, "damaged_points": lost, "missing_batches": gap})
-        self._removed = waiting.number
-        self.save()
         if lost:
             self._log(f"{waiting.name} is damaged: {lost} of {waiting.points} points are lost; it is kept in {DAMAGED}")
             self._set_aside(waiting)
         else:
             self._unlink(waiting)
         self._waiting.pop(0)
+        self._bytes -= waiting.size
+
+    def explain(self, reason: str) -> None:
+        """Set why points wait; :meth:`save` keeps it."""
+        self._saved = self._saved and reason == self.reason
+        self.reason = reason
 
     def count(self, counts: Mapping[str, int]) -> None:
         """Add to the totals; :meth:`save` keeps them."""
-        self.totals = {name: value + counts.get(name, 0) for name, value in self.totals.items()}
+        self.totals = self._sum(counts)
         self._saved = False
+
+    def _sum(self, counts: Mapping[str, int]) -> dict[str, int]:
+        return {name: value + counts.get(name, 0) for name, value in self.totals.items()}
 
     def save(self) -> None:
         """Write the totals where they have changed. Raises OSError."""
         if self._saved:
             return
-        state: dict[str, Any] = {"removed": self._removed, **self.totals}
+        self._write({"removed": self._removed, **self.totals})
+        self._saved = True
+
+    def _write(self, state: Mapping[str, int | str]) -> None:
         # Not synced: it survives the end of this process, and after a power cut a batch is delivered again, which
         # InfluxDB stores as the same points.
+        state = {**state, LIMIT: self._max_bytes, REASON: self.reason}
         write_atomic(os.path.join(self._folder, STATE), json.dumps(state) + "\n", 0o640, durable=False)
-        self._saved = True
 
     def close(self) -> None:
         """Save the totals, and let another process use the folder."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import urlencode
 
@@ -21,6 +21,9 @@ _REFUSED = frozenset({400, 413, 422})
 _DROPPED = re.compile(r"\bdropped=(\d{1,9})\b")
 
 _MAX_ANSWER_BYTES = 64 * 1024
+
+#: Seconds after which InfluxDB's disk is checked again.
+NO_ROOM_SECONDS = 30.0
 
 #: A server that asks for more patience than this is asked again all the same, in seconds.
 MAX_RETRY_AFTER_SECONDS = 300.0
@@ -51,19 +54,57 @@ class Refused(NamedTuple):
     dropped: int | None
 
 
+class Answer(NamedTuple):
+    """An answer of InfluxDB."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Room:
+    """The free space of the file system that has InfluxDB's data.
+
+    InfluxDB does not recover from a full disk without a restart, which then loses points. So nothing is written to it
+    while too little is free.
+
+    Args:
+        folder: of InfluxDB's data.
+        reserve_bytes: that stay free.
+        free_bytes: the free bytes of the file system that has a folder.
+    """
+
+    def __init__(self, folder: str, reserve_bytes: int, free_bytes: Callable[[str], int]) -> None:
+        self._folder = folder
+        self._reserve_bytes = reserve_bytes
+        self._free_bytes = free_bytes
+
+    def check(self) -> None:
+        """Raise Unreachable where too little is free."""
+        free = self._free_bytes(self._folder)
+        if free < self._reserve_bytes:
+            raise Unreachable(
+                f"the disk of InfluxDB has {free // 1_000_000} MB left and {self._reserve_bytes // 1_000_000} MB stay "
+                f"free: nothing is written to {self._folder} until there is room",
+                NO_ROOM_SECONDS,
+            )
+
+
 class Upstream:
     """The write endpoint of one InfluxDB.
 
     Args:
         pool: the connection pool, with certificates and timeouts.
         url: InfluxDB's address, without a path.
-        token: its token.
+        token: its token; empty where each request brings one.
+        room: the disk of an InfluxDB on this machine, or None.
     """
 
-    def __init__(self, pool: urllib3.PoolManager, url: str, token: str) -> None:
+    def __init__(self, pool: urllib3.PoolManager, url: str, token: str, room: Room | None = None) -> None:
         self._pool = pool
         self._url = url.rstrip("/") + "/api/v2/write"
         self._place = url
+        self._room = room
         self._headers = {
             "Authorization": f"Token {token}",
             "Content-Encoding": "gzip",
@@ -76,23 +117,8 @@ class Upstream:
         Raises:
             Unreachable: for now they cannot be stored.
         """
-        query = urlencode(
-            {"org": destination.organisation, "bucket": destination.bucket, "precision": destination.precision}
-        )
-        try:
-            answer = self._pool.request(
-                "POST",
-                f"{self._url}?{query}",
-                body=gzip.compress(b"\n".join(lines), 6, mtime=0),
-                headers=self._headers,
-                preload_content=False,
-            )
-            try:
-                code, said = _error(answer.read(_MAX_ANSWER_BYTES))
-            finally:
-                answer.release_conn()
-        except HTTPError as error:
-            raise Unreachable(f"InfluxDB at {self._place} does not answer ({type(error).__name__})") from None
+        answer = self.relay(destination, gzip.compress(b"\n".join(lines), 6, mtime=0), self._headers)
+        code, said = _error(answer.body)
         if answer.status in (200, 204):
             return None
         if (answer.status in _REFUSED and code) or (answer.status == 413 and len(lines) > 1):
@@ -100,9 +126,52 @@ class Upstream:
             return Refused(said, int(dropped[1]) if dropped else None)
         raise Unreachable(
             f"InfluxDB at {self._place} does not take points for the bucket {destination.bucket!r}: "
-            f"status {answer.status}{f' ({said})' if said else ''}",
+            f"status {answer.status}{f' ({said})' if said else ''}{_cure(answer.status, destination)}",
             _seconds(answer.headers.get("Retry-After")),
         )
+
+    def relay(self, destination: Destination, body: bytes, headers: Mapping[str, str]) -> Answer:
+        """Send a body as it is; InfluxDB's answer.
+
+        Args:
+            destination: where the points go.
+            body: line protocol, compressed or not.
+            headers: with a token.
+
+        Raises:
+            Unreachable: there is no answer, or InfluxDB's disk has no room.
+        """
+        if self._room is not None:
+            self._room.check()
+        query = urlencode(
+            {"org": destination.organisation, "bucket": destination.bucket, "precision": destination.precision}
+        )
+        try:
+            answer = self._pool.request(
+                "POST", f"{self._url}?{query}", body=body, headers=headers, preload_content=False
+            )
+            try:
+                said = answer.read(_MAX_ANSWER_BYTES)
+            finally:
+                answer.release_conn()
+        except HTTPError as error:
+            raise Unreachable(f"InfluxDB at {self._place} does not answer ({type(error).__name__})") from None
+        return Answer(answer.status, {name: answer.headers[name] for name in _KEPT if name in answer.headers}, said)
+
+
+#: The headers of an answer that a writer reads.
+_KEPT = ("Content-Type", "Retry-After")
+
+_CURES = {
+    401: "; check the token",
+    403: "; check the token's permissions and this machine's certificate",
+    404: "; check organisation, bucket and address",
+}
+
+
+def _cure(status: int, destination: Destination) -> str:
+    cure = _CURES.get(status, "")
+    return f"{cure} (organisation {destination.organisation!r})" if status == 404 else cure
 
 
 def _error(content: bytes) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from email.utils import formatdate, make_msgid
 from pathlib import Path
 from typing import NamedTuple
 
+from collectors.core.tls import client_context
 from sensetig.errors import ReportError
 from sensetig.report.text import MAX_NAME, printable
 
@@ -24,7 +25,8 @@ class SmtpConfig(NamedTuple):
     Args:
         security: ``starttls``, ``tls`` from the first byte, or ``none``, which is for this machine alone.
         user, password: sign in with these; an empty user does not sign in.
-        ca_file: certificates that the server's is checked against, instead of the system's.
+        ca_file: certificates that the server's is checked against, instead of those of the system and of this
+            installation.
     """
 
     host: str
@@ -71,7 +73,7 @@ def send(config: SmtpConfig, mail: EmailMessage) -> tuple[str, ...]:
     """Send a mail; the recipients that the server refused while it took it for others. Raises ReportError."""
     where = f"{config.host}:{config.port}"
     try:
-        context = ssl.create_default_context(cafile=config.ca_file or None)
+        context = client_context(config.ca_file or None)
         with _connect(config, context) as server:
             if config.security == "starttls":
                 server.starttls(context=context)

@@ -131,6 +131,11 @@ def _rules() -> list[Rule]:
         raise ReportError(f"{_MISSING} ({error.name} is not there)") from None
 
 
+def short_period(begin: datetime, now: datetime) -> Period:
+    """Minutes of a demo: its Telegraf reads every 2 s, and its charts are short."""
+    return period(begin, now, now, raw_kept_days=0, bucket="raw")._replace(step=5)
+
+
 def short_report(url: str, token: str, folder: Path, begin: datetime, now: datetime) -> list[Path]:
     """The demo's report of its own minutes: a page for each device that has written since it began.
 
@@ -144,8 +149,7 @@ def short_report(url: str, token: str, folder: Path, begin: datetime, now: datet
     """
     client = Client(url, token)
     there = store.ReportStore(folder)
-    # The demo's Telegraf reads every 2 s, and its charts are short.
-    span = period(begin, now, now, raw_kept_days=0, bucket="raw")._replace(step=5)
+    span = short_period(begin, now)
     pages = []
     for device in hosts(client):
         try:

@@ -209,10 +209,10 @@ def _keep(hub: Hub, known: dict[str, dict[str, Any]]) -> None:
     arguments = f"-o UserKnownHostsFile={hub.inventory}/known_hosts -o StrictHostKeyChecking=yes -o HostKeyAlias="
     hosts = {
         device: {
-            "ansible_host": each["address"],
+            "ansible_host": _unsafe(each["address"]),
             "ansible_user": "sensetig",
             "ansible_ssh_private_key_file": str(hub.inventory / "key"),
-            "ansible_ssh_common_args": f"{arguments}{device}",
+            "ansible_ssh_common_args": _unsafe(f"{arguments}{device}"),
         }
         for device, each in sorted(known.items())
     }
@@ -224,6 +224,11 @@ def _keep(hub: Hub, known: dict[str, dict[str, Any]]) -> None:
         ("inventory/edge.json", inventory),
     ):
         write_atomic(hub.inventory / name, text)
+
+
+def _unsafe(text: str) -> dict[str, str]:
+    """A text for an inventory that Ansible never takes for a template: ``!unsafe`` in JSON."""
+    return {"__ansible_unsafe": text}
 
 
 def _digest(token: str) -> str:

@@ -79,6 +79,10 @@ class Hub(NamedTuple):
         """The hashed passwords of the broker."""
         return self.top / "etc/mosquitto/sensetig.passwd"
 
+    def programs(self, device: str) -> Path:
+        """The access list of the broker for the programs of a device (role mqtt)."""
+        return self.top / "etc/sensetig/mosquitto" / f"{device}.acl"
+
     def enrolment_url(self) -> str:
         """Where new Pis reach the enrolment service. Raises SecurityError where there is none."""
         return self._read(self.inventory / "enrolment-url")
@@ -105,11 +109,11 @@ class Hub(NamedTuple):
         return found[1] if found else ""
 
     def hand_over(self, secret: str) -> None:
-        """Give this machine's own Telegraf a token, encrypted for this machine. Raises SecurityError."""
+        """Give this machine's own outbox a token, encrypted for this machine. Raises SecurityError."""
         encrypted = self.credentials / "telegraf_token"
         command = ["systemd-creds", "encrypt", "--with-key=host", "--name=telegraf_token", "-", str(encrypted)]
-        _run("encrypt the token for Telegraf", command, secret)
-        _run("restart Telegraf", ["systemctl", "restart", "telegraf.service"])
+        _run("encrypt the token for the outbox", command, secret)
+        _run("restart the outbox", ["systemctl", "restart", "sensetig-outbox.service"])
 
 
 def _run(purpose: str, command: list[str], given: str = "") -> None:

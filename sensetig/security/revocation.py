@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 
@@ -94,25 +94,36 @@ def _mark(folder: Path, device: str, now: datetime) -> bool:
 
 
 def _mqtt(hub: Hub, credentials: Credentials, device: str, reload: Callable[[], None]) -> bool:
-    """Whether the broker knew the device. Who is connected is disconnected when the broker reads the file."""
+    """Whether the broker knew the device or one of its programs.
+
+    Who is connected is disconnected when the broker reads the file.
+    """
+    programs = hub.programs(device)
+    names = [device]
+    if programs.exists():
+        names += re.findall(r"^user (.+)$", programs.read_text(encoding="utf-8"), re.MULTILINE)
     users = credentials.path("mqtt-users")
-    if users.exists() and (listed := users.read_text(encoding="utf-8")) != _without(listed, device):
-        credentials.write("mqtt-users", _without(listed, device))
+    if users.exists() and (listed := users.read_text(encoding="utf-8")) != _without(listed, names):
+        credentials.write("mqtt-users", _without(listed, names))
     known = False
     if hub.passwords.exists():
         present = hub.passwords.read_text(encoding="utf-8")
-        known = _without(present, device) != present
+        known = _without(present, names) != present
         if known:
             status = hub.passwords.stat()
             with AtomicFile(hub.passwords, None) as file:
                 os.fchown(file.fileno(), status.st_uid, status.st_gid)
-                file.write(_without(present, device).encode())
+                file.write(_without(present, names).encode())
         reload()  # also where the file was right: a run before may have ended between the two
-    return credentials.remove(f"mqtt-{device}.password") or known
+    removed = [credentials.remove(f"mqtt-{name}.password") for name in names]
+    # At last, since it has the names: an interrupted run is made up for by the next one.
+    programs.unlink(missing_ok=True)
+    return any(removed) or known
 
 
-def _without(users: str, device: str) -> str:
-    return re.sub(rf"^{re.escape(device)}:.*\n?", "", users, flags=re.MULTILINE)
+def _without(users: str, names: Iterable[str]) -> str:
+    listed = "|".join(map(re.escape, names))
+    return re.sub(rf"^(?:{listed}):.*\n?", "", users, flags=re.MULTILINE)
 
 
 def _certificate(hub: Hub, device: str, now: datetime, reload: Callable[[], None]) -> bool:

@@ -19,7 +19,7 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from sensetig.errors import SetupError
 from sensetig.influxdb.credentials import Credentials
-from sensetig.influxdb.prepare import device_description, device_file, next_description, next_file
+from sensetig.influxdb.names import device_description, device_file, next_description, next_file
 from sensetig.influxdb.server import Server
 from sensetig.influxdb.stored import StoredToken
 

@@ -96,6 +96,7 @@ def booted(run: Path, members: Sequence[tuple[str, str, str]] = FLEET) -> Iterat
         other = archive.Vendor(served / "grafana")
         shown = grafana.publish(os.environ, other.pool)
         other.publish()
+        house = wheels.house(PROJECT, "mqtt,nats,outbox")
         with archive.served(served, net.here) as address:
             inventory = run / "inventory.json"
             booting = [(name, systems[suite]) for name, _, suite in members]
@@ -108,13 +109,13 @@ def booted(run: Path, members: Sequence[tuple[str, str, str]] = FLEET) -> Iterat
                         "grafana": _archive(f"{address}/grafana", other),
                     },
                     # The operator's variables come before those of the inventory, unless they ask for them.
-                    "collectors_wheelhouse": f"{{{{ e2e_wheels | default('{wheels.house(PROJECT, 'mqtt,nats')}') }}}}",
+                    "collectors_wheelhouse": f"{{{{ e2e_wheels | default('{house}') }}}}",
                     "collectors_settings": {
                         "sensehat": {"backend": "simulated"},
                         "camera": {"backend": "simulated", "clips": False},
                     },
                     "mosquitto_users": ["plug"],
-                    "telegraf_extra_collectors": ["random_data"],
+                    "telegraf_extra_collectors": ["random_data", "mqtt"],
                     "camera_control_port": CAMERA_PORT,
                     **_nats(),
                     "grafana_enabled": shown is not None,
@@ -144,7 +145,11 @@ def _own(name: str) -> dict[str, Any]:
     """What one machine has besides the others: one of the edges a camera, whose libraries are large."""
     if name != "hall":
         return {}
-    return {"camera_enabled": True, "e2e_wheels": str(wheels.house(PROJECT, "camera,control,mqtt"))}
+    return {
+        "mqtt_clients": ["agent", "camera"],
+        "camera_enabled": True,
+        "e2e_wheels": str(wheels.house(PROJECT, "camera,control,mqtt,outbox")),
+    }
 
 
 def _inventory(fleet: dict[str, Machine], members: Sequence[tuple[str, str, str]]) -> dict[str, Any]:

@@ -32,13 +32,13 @@ def refused(alone: Site, run: Run, *words: str) -> None:
             {"grafana_enabled": True, "grafana_admin_password": "short"},
             ("grafana_admin_password has fewer than 12 characters",),
         ),
-        ({"common_free_megabytes": 999_999_999}, ("MB left on /", "999999999 MB", "make room first")),
+        ({"common_free_megabytes": 999_999_999}, ("MB left on /", "999999999 MB", "free up space first")),
         ({"collectors_settings": {"sensehat": {"backend": "hat"}}}, ("solo has no Sense HAT", "simulated")),
-        ({"collectors_wheelhouse": "/no/such/folder"}, ("/no/such/folder is not there",)),
+        ({"collectors_wheelhouse": "/no/such/folder"}, ("/no/such/folder does not exist",)),
         ({"telegraf_interval": "10"}, ("telegraf_interval", "a number with a unit, such as 10s")),
         (
             {"common_archives": {"influxdata": {"url": NOWHERE, "key": NOWHERE, "fingerprint": "0" * 40}}},
-            ("solo cannot get", NOWHERE, "common_packages_folder"),
+            ("solo cannot download", NOWHERE, "common_packages_folder"),
         ),
     ],
     ids=["type", "type-of-list", "choice", "password", "disk", "hat", "wheels", "interval", "archive"],
@@ -78,7 +78,7 @@ def test_an_operating_system_that_nobody_has_tried_is_told(alone: Site) -> None:
     )
     solo.ssh("cp /etc/debian_version /root/ && echo 11.9 > /etc/debian_version")
     try:
-        refused(alone, alone.play(), "solo has Debian 11", "12 (bookworm) and later")
+        refused(alone, alone.play(), "solo has Debian 11", "12 (bookworm) or later")
     finally:
         solo.ssh("mv /root/os-release /etc/os-release && mv /root/debian_version /etc/debian_version")
 

@@ -18,16 +18,24 @@ from tests.e2e.site import Site
 
 #: The units of each machine, and how exposed each may be by the measure of `systemd-analyze security`.
 UNITS: dict[str, dict[str, float]] = {
-    "loft": {"influxdb": 3.0, "telegraf": 2.2, "mosquitto": 2.0, "nats-server": 2.0, "sensetig-proxy": 2.0},
-    "hall": {"telegraf": 2.2, "sensetig-camera": 2.0},
-    "lab": {"telegraf": 2.2},
+    "loft": {
+        "influxdb": 3.0,
+        "telegraf": 2.2,
+        "mosquitto": 2.0,
+        "nats-server": 2.0,
+        "sensetig-outbox": 2.0,
+        "sensetig-proxy": 2.0,
+        "sensetig-receiver": 2.0,
+    },
+    "hall": {"telegraf": 2.2, "sensetig-camera": 2.0, "sensetig-outbox": 2.0},
+    "lab": {"telegraf": 2.2, "sensetig-outbox": 2.0},
 }
 
 #: Services that a timer starts, and how exposed each may be.
 TIMED: dict[str, dict[str, float]] = {
     "loft": {"sensetig-backup": 2.0, "sensetig-certificate": 2.0},
-    "hall": {"sensetig-buffer": 2.0},
-    "lab": {"sensetig-buffer": 2.0},
+    "hall": {},
+    "lab": {},
 }
 
 #: What may be reached from the network: ssh, and on the hub the proxy, the broker and NATS, all with TLS.
@@ -36,7 +44,7 @@ REACHABLE = {"loft": {22, 443, 8883, 4222}, "hall": {22}, "lab": {22}}
 _DOOR = """
 import json, ssl, sys, urllib.error, urllib.request
 path, token, method, body, certified = sys.argv[1:]
-context = ssl.create_default_context()
+context = ssl.create_default_context(cafile="/etc/sensetig/tls/trusted/authority.crt")
 if certified:
     context.load_cert_chain("/etc/sensetig/tls/device.crt", "/etc/sensetig/tls/device.key")
 headers = {"Authorization": "Token " + open(token).read().strip()} if token else {}
@@ -174,6 +182,22 @@ def test_points_of_every_machine_are_on_the_hub(site: Site) -> None:
 
 
 @pytest.mark.usefixtures("installed")
+def test_the_hub_has_a_verdict_on_every_machine(site: Site) -> None:
+    hub = site.machines["loft"]
+    query = (
+        'from(bucket: "raw") |> range(start: -5m) |> filter(fn: (r) => r._measurement == "device_health" and '
+        'r._field == "status") |> last() |> keep(columns: ["device", "_value"])'
+    )
+    for attempt in eventually():
+        with attempt:
+            status, text = flux(hub, "/etc/sensetig/tokens/grafana.token", query)
+            assert status == 200, text
+            lacking = [name for name in UNITS if not re.search(rf"\b(online,{name}|{name},online)\b", text)]
+            if lacking:
+                raise NotYet(f"no machine called {', '.join(lacking)} is online in: {text}")
+
+
+@pytest.mark.usefixtures("installed")
 def test_a_stolen_token_neither_reads_nor_writes_elsewhere(site: Site) -> None:
     hub, token = site.machines["loft"], "/etc/sensetig/tokens/device-hall.token"
     line = "stolen value=1"
@@ -191,7 +215,10 @@ def test_a_stolen_pi_writes_its_points_and_deletes_nothing(site: Site) -> None:
     hub, hall = site.machines["loft"], site.machines["hall"]
     secret = hub.ssh("cat /etc/sensetig/tokens/device-hall.token").stdout
     token = put(hall, "stolen", secret)
-    assert knock(hall, _WRITE, token=token, method="POST", body="stolen value=2")[0] == 204
+    assert knock(hall, _WRITE, token=token, method="POST", body="stolen,host=hall value=2")[0] == 204
+    for line in ("stolen,host=lab value=2", "stolen value=2"):
+        status, text, _ = knock(hall, _WRITE, token=token, method="POST", body=line)
+        assert (status, "a device writes its own points only" in text) == (422, True), text
     everything = '{"start": "1970-01-01T00:00:00Z", "stop": "2100-01-01T00:00:00Z"}'
     for path in ("/api/v2/delete?org=sensetig&bucket=raw", "/api/v2/write/../delete?org=sensetig&bucket=raw"):
         status, _, headers = knock(hall, path, token=token, method="POST", body=everything)
@@ -208,7 +235,7 @@ def test_a_stolen_pi_writes_its_points_and_deletes_nothing(site: Site) -> None:
 def test_a_token_without_its_certificate_is_useless(site: Site) -> None:
     hub, hall = site.machines["loft"], site.machines["hall"]
     token = put(hall, "stolen", hub.ssh("cat /etc/sensetig/tokens/device-hall.token").stdout)
-    assert knock(hall, _WRITE, token=token, method="POST", body="stolen value=3", certified=False)[0] == 403
+    assert knock(hall, _WRITE, token=token, method="POST", body="stolen,host=hall value=3", certified=False)[0] == 403
     hall.ssh(f"rm {token}")
 
 
@@ -218,9 +245,16 @@ def test_the_certificate_says_what_the_hub_knows(site: Site) -> None:
     shown = hall.ssh("openssl x509 -in /etc/sensetig/tls/device.crt -noout -subject -ext subjectAltName").stdout
     assert re.findall(r"DNS:[^\s,]+|IP[^,]+", shown) == ["DNS:hall.sensetig.internal"]
     assert re.search(r"CN ?= ?hall$", shown, re.MULTILINE)
-    authority = hall.ssh("openssl x509 -in /usr/local/share/ca-certificates/sensetig.crt -noout -text").stdout
+    authority = hall.ssh("openssl x509 -in /etc/sensetig/tls/trusted/authority.crt -noout -text").stdout
     assert "X509v3 Name Constraints: critical" in authority
     assert "DNS:sensetig.internal" in authority
+
+
+@pytest.mark.usefixtures("installed")
+def test_other_programs_do_not_trust_the_hubs_authority(site: Site) -> None:
+    for name, machine in site.machines.items():
+        verified = machine.ssh("openssl verify /etc/sensetig/tls/device.crt 2>&1", check=False)
+        assert "unable to get local issuer certificate" in verified.stdout, name
 
 
 @pytest.mark.usefixtures("installed")
@@ -285,11 +319,11 @@ def test_a_second_run_changes_nothing(site: Site) -> None:
 
 @pytest.mark.usefixtures("installed")
 def test_telegraf_loads_what_the_machine_is_for(site: Site) -> None:
-    everywhere = {"clock", "credentials", "kernel", "pi", "sensehat", "services", "system", "telegraf", "telemetry"}
+    everywhere = {"clock", "kernel", "pi", "sensehat", "services", "system", "telegraf", "telemetry"}
     everywhere |= set(site.config["telegraf_extra_collectors"])
     for name in UNITS:
         loaded = set(site.machines[name].ssh("ls /etc/telegraf/telegraf.d").stdout.split())
-        expected = everywhere | ({"gateway", "influxdb"} if name == "loft" else set())
+        expected = everywhere | ({"credentials", "gateway", "health", "influxdb"} if name == "loft" else set())
         assert {f"{each}.conf" for each in expected} <= loaded, name
         assert ("gateway.conf" in loaded) == ("influxdb.conf" in loaded) == (name == "loft"), name
 
@@ -324,8 +358,36 @@ def test_services_have_bounds_that_fit_the_board(site: Site) -> None:
 
 
 @pytest.mark.usefixtures("installed")
-def test_nothing_is_lost_while_the_hub_is_away_and_telegraf_is_killed(site: Site) -> None:
-    """The buffer of the edge outlives its Telegraf, and damage at its end as a power cut leaves it."""
+def test_telegraf_has_neither_the_token_nor_the_certificate(site: Site) -> None:
+    for name in UNITS:
+        machine = site.machines[name]
+        telegraf, outbox = (machine.ssh(f"systemctl cat {unit}").stdout for unit in ("telegraf", "sensetig-outbox"))
+        assert "telegraf_token" not in telegraf
+        assert "tls.key" not in telegraf
+        assert "LoadCredentialEncrypted=telegraf_token:" in outbox
+        assert ("tls.key" in outbox) == (name != "loft")
+        settings = shown(machine, "sensetig-outbox")
+        assert (settings["User"], settings["WatchdogUSec"]) == ("sensetig-outbox", "2min")
+
+
+#: Python that prints the points of a folder of the outbox, by measurement.
+_WAITING = """
+import glob, sys
+from sensetig.outbox.batch import decode
+files = glob.glob("/var/lib/sensetig-outbox/*.batch")
+lines = [line for file in files for block in decode(open(file, "rb").read()) for line in block.lines]
+print(sum(line.startswith(b"outage,") for line in lines))
+"""
+
+
+def waiting(edge: Machine) -> int:
+    """Points of the measurement outage that wait on the disk of an edge."""
+    command = shlex.join(["/opt/sensetig/venv/bin/python", "-c", _WAITING])
+    return int(edge.ssh(command, check=False).stdout.strip() or 0)
+
+
+@pytest.mark.usefixtures("installed")
+def test_nothing_is_lost_while_the_hub_is_away_and_the_edge_is_killed_and_rebooted(site: Site) -> None:
     hub, edge = site.machines["loft"], site.machines["hall"]
     hub.ssh("systemctl stop influxdb")
     begin = int(edge.ssh("date +%s").stdout)
@@ -337,22 +399,65 @@ def test_nothing_is_lost_while_the_hub_is_away_and_telegraf_is_killed(site: Site
     )
     for attempt in eventually():
         with attempt:
-            # A line of the log of entries may have several: words are counted.
-            held = edge.ssh("cat /var/lib/telegraf/buffer/*/* | grep -a -o outage | wc -l", check=False).stdout.strip()
-            if int(held) < 200:
-                raise NotYet(f"{held} points are in the buffer")
+            if (count := waiting(edge)) < 200:
+                raise NotYet(f"{count} points wait on the disk")
     edge.ssh("rm /etc/telegraf/telegraf.d/outage.conf /var/lib/telegraf/outage.influx")
-    edge.ssh("systemctl kill --signal=KILL telegraf")
-    edge.ssh("systemctl stop telegraf")
-    edge.ssh("for log in /var/lib/telegraf/buffer/*; do printf '\\377\\001half' >> \"$log/$(ls $log | tail -1)\"; done")
-    edge.ssh("systemctl start telegraf && systemctl is-active telegraf")
-    assert "could not be read" in edge.ssh("journalctl --no-pager --unit=telegraf --since=-2min").stdout
+    edge.ssh("systemctl kill --signal=KILL telegraf sensetig-outbox")
+    edge.reboot()
+    assert waiting(edge) >= 200
     hub.ssh("systemctl start influxdb")
     query = 'from(bucket: "raw") |> range(start: -1h) |> filter(fn: (r) => r._measurement == "outage") |> count()'
     for attempt in eventually(180):
         with attempt:
             status, text = flux(hub, "/etc/sensetig/tokens/grafana.token", query)
             if status != 200 or not re.search(r",200,hall,|,200,value,", text):
+                raise NotYet(f"InfluxDB answers {status}: {text}")
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_hub_with_a_full_disk_holds_the_points_of_its_edges(site: Site) -> None:
+    """The reserve is set above the free space; the disk itself is the test machine's."""
+    hub, edge = site.machines["loft"], site.machines["hall"]
+    unit, kept = "/etc/systemd/system/sensetig-receiver.service", "/root/receiver.service"
+    again = "systemctl daemon-reload && systemctl restart sensetig-receiver"
+    hub.ssh(f"cp -p {unit} {kept} && sed -i 's/reserve-megabytes .*/reserve-megabytes 1000000/' {unit} && {again}")
+    for attempt in eventually():
+        with attempt:
+            if "the disk of InfluxDB has" not in edge.ssh("journalctl --no-pager --unit=sensetig-outbox").stdout:
+                raise NotYet("the edge writes")
+    hub.ssh(f"mv {kept} {unit} && {again}")
+    for attempt in eventually(180):
+        with attempt:
+            if edge.ssh("ls /var/lib/sensetig-outbox | grep -c batch || true").stdout.strip() != "0":
+                raise NotYet("points wait on the edge")
+
+
+@pytest.mark.usefixtures("installed")
+def test_points_of_a_former_disk_buffer_are_delivered(site: Site) -> None:
+    """The buffer was written by Telegraf; a second playbook run has nothing to deliver."""
+    hub, edge = site.machines["loft"], site.machines["lab"]
+    begin = int(edge.ssh("date +%s").stdout)
+    lines = "\n".join(f"former value={number}i {begin - number}000000000" for number in range(100))
+    edge.ssh(f"printf '%s\\n' {shlex.quote(lines)} > /var/lib/telegraf/former.influx")
+    edge.ssh(
+        'printf \'[agent]\\n buffer_strategy = "disk"\\n buffer_directory = "/var/lib/telegraf/buffer"\\n'
+        ' interval = "1s"\\n flush_interval = "1s"\\n[[inputs.file]]\\n files = ["/var/lib/telegraf/former.influx"]\\n'
+        ' data_format = "influx"\\n[[outputs.influxdb_v2]]\\n urls = ["http://127.0.0.1:9"]\\n'
+        ' startup_error_behavior = "retry"\\n\' > /var/lib/telegraf/former.conf && '
+        "chown -R telegraf: /var/lib/telegraf && "
+        "runuser -u telegraf -- timeout -s TERM 5 telegraf --config /var/lib/telegraf/former.conf || true"
+    )
+    edge.ssh("rm /var/lib/telegraf/former.*")
+    assert edge.ssh("cat /var/lib/telegraf/buffer/*/* | grep -a -o former | wc -l").stdout.strip() != "0"
+    again = site.play("site.yml", "--tags", "telegraf", "--limit", "loft,lab")
+    assert again.status == 0, again.output[-6000:]
+    assert "points of /var/lib/telegraf/buffer are delivered" in again.output
+    assert edge.ssh("test -e /var/lib/telegraf/buffer", check=False).returncode == 1
+    query = 'from(bucket: "raw") |> range(start: -1h) |> filter(fn: (r) => r._measurement == "former") |> count()'
+    for attempt in eventually():
+        with attempt:
+            status, text = flux(hub, "/etc/sensetig/tokens/grafana.token", query)
+            if status != 200 or not re.search(r",100,(lab,)?", text):
                 raise NotYet(f"InfluxDB answers {status}: {text}")
 
 
@@ -372,7 +477,7 @@ def test_a_revoked_pi_is_refused_at_once_while_others_write(site: Site) -> None:
     """The one that is revoked is taken back by a new certificate and token."""
     hub, lab, hall = (site.machines[name] for name in ("loft", "lab", "hall"))
     token = put(lab, "kept", hub.ssh("cat /etc/sensetig/tokens/device-hall.token").stdout)
-    line = "knock value=1"
+    line = "knock,host=lab value=1"
     assert knock(lab, _WRITE, token=token, method="POST", body=line)[0] == 204
     assert "its certificate" in hub.ssh("sensetig revoke lab").stdout
     for attempt in eventually(10):
@@ -381,11 +486,11 @@ def test_a_revoked_pi_is_refused_at_once_while_others_write(site: Site) -> None:
             if knock(lab, _WRITE, token=token, method="POST", body=line)[0] != 403:
                 raise NotYet("the revoked certificate is accepted")
     other = put(hall, "kept", hub.ssh("cat /etc/sensetig/tokens/device-hall.token").stdout)
-    assert knock(hall, _WRITE, token=other, method="POST", body=line)[0] == 204
+    assert knock(hall, _WRITE, token=other, method="POST", body=line.replace("lab", "hall"))[0] == 204
     lab.ssh(f"rm {token}")
     hall.ssh(f"rm {other}")
     hub.ssh("sensetig revoke --back lab")
-    again = site.play("site.yml", "--tags", "certificates,telegraf", "--limit", "loft,lab")
+    again = site.play("site.yml", "--tags", "certificates,outbox,telegraf", "--limit", "loft,lab")
     assert again.status == 0, again.output[-6000:]
     fresh = put(lab, "fresh", hub.ssh("cat /etc/sensetig/tokens/device-lab.token").stdout)
     assert knock(lab, _WRITE, token=fresh, method="POST", body=line)[0] == 204

@@ -126,7 +126,7 @@ def changed(site: Site, authority: Authority) -> Iterator[Changed]:
     hub = site.machines["loft"]
     assert served(hub, 443).issuer != authority.name
     assert hub.ssh("ls /etc/sensetig/tls").stdout.split() == [
-        "authority.crt", "device.crt", "device.key", "hand-over", "revoked.crl",
+        "authority.crt", "device.crt", "device.key", "hand-over", "revoked.crl", "trusted",
     ]  # fmt: skip
     for name in site.machines:
         arrives(hub, name, "uptime", newest(hub, name, "uptime"))
@@ -158,8 +158,10 @@ def test_it_is_shown_and_everybody_writes_on(site: Site, authority: Authority, c
         assert served(hub, port).issuer == authority.name, port
     for name, machine in site.machines.items():
         arrives(hub, name, "uptime", newest(hub, name, "uptime"))
-        log = machine.ssh(f"journalctl --unit=telegraf --since=@{changed.since} --no-pager").stdout
+        units = "--unit=telegraf --unit=sensetig-outbox"
+        log = machine.ssh(f"journalctl {units} --since=@{changed.since} --no-pager").stdout
         assert "x509" not in log, f"{name} did not trust the hub for a while"
+        assert "SSLError" not in log, f"{name} did not trust the hub for a while"
     assert "holds" in hub.ssh("sensetig token list").stdout
     assert "site.crt holds until" in hub.ssh("sensetig certificate show").stdout
     again = site.play("site.yml", **changed.options)

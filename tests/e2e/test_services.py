@@ -49,7 +49,7 @@ try:
     publish.single(
         topic, payload, qos=1, hostname="loft", port=8883, client_id="e2e-" + user,
         auth={"username": user, "password": open(file).read().strip()},
-        tls={"ca_certs": "/etc/ssl/certs/ca-certificates.crt"},
+        tls={"ca_certs": "/etc/sensetig/tls/trusted/authority.crt"},
     )
 except MQTTException as error:
     sys.exit(f"refused: {error}")
@@ -65,7 +65,8 @@ async def main():
     async def told(error):
         refused.set()
     server = await nats.connect(
-        "tls://127.0.0.1:4222", user=user, password=open(file).read().strip(), tls=ssl.create_default_context(),
+        "tls://127.0.0.1:4222", user=user, password=open(file).read().strip(),
+        tls=ssl.create_default_context(cafile="/etc/sensetig/tls/trusted/authority.crt"),
         inbox_prefix=b"_INBOX." + user.encode(), error_cb=told, allow_reconnect=False, connect_timeout=10,
     )
     if action == "keys":
@@ -215,8 +216,9 @@ def test_grafanas_settings_are_what_the_operator_has_asked_for(site: Site, tmp_p
         "password": f"$__file{{{here}/smtp}}",
         "starttls_policy": "MandatoryStartTLS",
     }
-    assert settings["server"]["protocol"] == "https"
-    assert settings["server"]["cert_file"] == f"{here}/tls.crt"
+    # The proxy is in front of it, with TLS.
+    assert settings["server"]["protocol"] == "http"
+    assert settings["server"]["http_addr"] == "127.0.0.1"
     assert settings["security"]["admin_password"] == f"$__file{{{here}/admin}}"
     for section, key in (("analytics", "reporting_enabled"), ("analytics", "check_for_updates"),
                          ("analytics", "check_for_plugin_updates"), ("news", "news_feed_enabled"),
@@ -288,6 +290,21 @@ def test_a_device_publishes_over_tls_and_its_reading_arrives(site: Site, hub: Ma
     assert counted(hub, "environment", "device", "refused") == 0
 
 
+def test_each_program_of_a_pi_is_connected_to_the_broker_as_its_own_user(site: Site, hub: Machine) -> None:
+    arrived(hub, "device_status", "host", "hall")
+    for attempt in eventually(120):
+        with attempt:
+            log = hub.ssh("cat /var/log/mosquitto/mosquitto.log").stdout
+            missing = [user for user in ("hall-agent", "hall-camera") if f" as {user} " not in log]
+            if missing:
+                raise NotYet(f"{missing} have not connected: {log[-2000:]}")
+    assert "Client hall-agent already connected" not in log
+    assert "Client hall-camera already connected" not in log
+    stored = site.machines["hall"].ssh("cat /etc/sensetig/credentials/mqtt_agent").stdout
+    password = hub.ssh("cat /etc/sensetig/tokens/mqtt-hall-agent.password").stdout
+    assert password not in stored
+
+
 def test_the_camera_is_a_service_and_its_events_arrive(site: Site, hub: Machine) -> None:
     machine = site.machines["hall"]
     assert machine.ssh("systemctl is-active sensetig-camera").stdout == "active\n"
@@ -327,7 +344,7 @@ def test_nats_takes_a_devices_own_telemetry_and_keeps_the_state_of_devices(hub: 
 
 def test_the_hub_makes_a_report_of_each_device_and_ends_it_when_told(site: Site, hub: Machine) -> None:
     def played(*, enabled: bool) -> Run:
-        variables = {"report_enabled": enabled, "e2e_wheels": str(wheels.house(PROJECT, "mqtt,nats,report"))}
+        variables = {"report_enabled": enabled, "e2e_wheels": str(wheels.house(PROJECT, "mqtt,nats,outbox,report"))}
         done = site.play("site.yml", "--tags", "collectors,report", "--limit", "loft", **variables)
         assert done.status == 0, done.output[-6000:]
         return done
@@ -336,7 +353,8 @@ def test_the_hub_makes_a_report_of_each_device_and_ends_it_when_told(site: Site,
     try:
         states = hub.ssh("systemctl is-active sensetig-report.timer; systemctl is-enabled sensetig-report.timer").stdout
         assert states.split() == ["active", "enabled"]
-        hub.ssh("systemctl start sensetig-report.service", timeout=600)
+        failed = "{ journalctl --unit=sensetig-report --lines=30 --no-pager; exit 1; }"
+        hub.ssh(f"systemctl start sensetig-report.service || {failed}", timeout=600)
         reports = hub.ssh("ls /var/lib/sensetig-report").stdout.split()
         for name in site.machines:
             (report,) = [each for each in reports if name in each]

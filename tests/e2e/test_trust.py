@@ -121,12 +121,12 @@ def prepared(site: Site) -> Iterator[Played]:
     }
     before = dict(site.config)
     site.config.update(options)
-    done = site.play("site.yml", "--tags", "certificates,mosquitto,proxy,enrolment", "--limit", "loft")
+    done = site.play("site.yml", "--tags", "mosquitto,enrolment", "--limit", "loft")
     assert done.status == 0, done.output[-6000:]
     yield done
     site.config.clear()
     site.config.update(before)
-    undone = site.play("site.yml", "--tags", "proxy,enrolment", "--limit", "loft")
+    undone = site.play("site.yml", "--tags", "enrolment", "--limit", "loft")
     assert undone.status == 0, undone.output[-6000:]
     assert "sensetig-enrol" not in site.machines["loft"].ssh("systemctl list-units --all --plain --no-legend").stdout
 

@@ -121,7 +121,7 @@ class Demo(NamedTuple):
 
 
 def run_demo(
-    state: Path, *options: str, seconds: float = 240, environ: Mapping[str, str] = os.environ
+    state: Path, *options: str, seconds: float = 600, environ: Mapping[str, str] = os.environ
 ) -> subprocess.CompletedProcess[str]:
     """Run `sensetig demo` to its end, as a program of its own."""
     return subprocess.run(

@@ -99,7 +99,7 @@ class Filled(NamedTuple):
                 "Content-Type": "application/x-www-form-urlencoded",
             },
             retries=False,
-            timeout=30,
+            timeout=120,
         )
         body = json.loads(answer.data)
         assert answer.status == 200, f"{body}: {query}"
@@ -220,7 +220,7 @@ def filled(demo: Demo, telegraf: Path, tmp_path_factory: pytest.TempPathFactory)
         folder=bundle.root(),
     )
     try:
-        processes.await_ready(identity, lambda: all(reader.ask(query) for query in _LAST), log=log, seconds=60)
+        processes.await_ready(identity, lambda: all(reader.ask(query) for query in _LAST), log=log, seconds=240)
         # Read before the stop: Telegraf may call it an error that a collector's pipe closes then.
         told = log.read_text(encoding="utf-8")
     finally:

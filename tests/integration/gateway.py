@@ -23,6 +23,9 @@ from tests.integration.mosquitto import Mosquitto
 
 TELEGRAF = bundle.root() / "telegraf"
 
+#: The user that the gateway is connected as.
+GATEWAY = "telegraf"
+
 #: Users of the tests' broker. They are no secrets: the broker is on loopback, and gone with the test.
 #: The gateway is connected as `telegraf`, and a second client of that user would take its session.
 USERS = {
@@ -31,7 +34,7 @@ USERS = {
 }
 
 
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+def until(condition: Callable[[], bool], seconds: float = 240) -> None:
     """Wait until *condition* answers True; raises RetryError when the time is up."""
     Retrying(retry=retry_if_result(lambda met: not met), stop=stop_after_delay(seconds), wait=wait_fixed(0.1))(
         condition
@@ -50,7 +53,7 @@ def client(broker: Mosquitto, user: str, **options: Any) -> Iterator[Client]:
     made.connect("127.0.0.1", broker.port, **options)
     made.loop_start()
     try:
-        until(made.is_connected, 20)
+        until(made.is_connected, 240)
         yield made
     finally:
         made.disconnect()
@@ -59,7 +62,7 @@ def client(broker: Mosquitto, user: str, **options: Any) -> Iterator[Client]:
 
 def publish(sender: Client, topic: str, payload: bytes | str, *, retain: bool = False) -> None:
     """Publish with QoS 1, and wait until the broker has confirmed it."""
-    sender.publish(topic, payload, qos=1, retain=retain).wait_for_publish(30)
+    sender.publish(topic, payload, qos=1, retain=retain).wait_for_publish(240)
 
 
 class Heard:
@@ -71,7 +74,7 @@ class Heard:
         listener.on_message = self._take
         listener.on_subscribe = self._subscribed
         listener.subscribe(topic, qos=1)
-        until(lambda: bool(self.reasons), 20)
+        until(lambda: bool(self.reasons), 240)
 
     def _take(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         self.topics.append(message.topic)
@@ -97,7 +100,7 @@ class Gateway:
             telegraf,
             *("--config", TELEGRAF / "telegraf.conf"),
             *("--config", TELEGRAF / "telegraf.d" / "telemetry.conf"),
-            *("--config", self._configuration()),
+            *("--config", TELEGRAF / "hub" / "gateway.conf"),
         ]
         (folder / "sensetig.toml").write_text("", encoding="utf-8")
         self._environment = {
@@ -109,16 +112,10 @@ class Gateway:
             "SENSETIG_TELEMETRY_STATE": str(folder / "state.sqlite"),
             "SENSETIG_MQTT_SERVER": f"tcp://127.0.0.1:{broker.port}",
             "SENSETIG_MQTT_PASSWORD": USERS["telegraf"],
+            "SENSETIG_MQTT_MAKERS": "tasmota, zigbee2mqtt, esphome, homeassistant",
             "PYTHONPATH": str(bundle.root()),
         }
         self._process: processes.Identity | None = None
-
-    def _configuration(self) -> Path:
-        """The snippet with all of its topics: those of other makers are behind a comment sign."""
-        text = (TELEGRAF / "hub" / "gateway.conf").read_text(encoding="utf-8")
-        path = self._folder / "gateway.conf"
-        path.write_text(text.replace('    # "', '    "'), encoding="utf-8")
-        return path
 
     @property
     def log(self) -> str:
@@ -126,12 +123,12 @@ class Gateway:
         return (self._folder / "telegraf.log").read_text(errors="replace")
 
     def start(self) -> None:
-        """Start Telegraf, and wait until the broker has its subscriptions."""
+        """Start Telegraf, and wait until the broker has accepted the gateway's subscriptions."""
         log = self._folder / "telegraf.log"
-        connections = log.read_text().count("Connected [") if log.exists() else 0
+        subscriptions = self._broker.subscriptions(GATEWAY)
         self._process = processes.start("Telegraf", self._command, log=log, environment=self._environment)
         processes.await_ready(
-            self._process, lambda: log.read_text().count("Connected [") > connections, log=log, seconds=60
+            self._process, lambda: self._broker.subscriptions(GATEWAY) > subscriptions, log=log, seconds=240
         )
 
     def stop(self) -> None:
@@ -146,7 +143,7 @@ class Gateway:
         assert process is not None, "Telegraf has ended by itself"
         children = process.children(recursive=True)
         process.kill()
-        psutil.wait_procs([process, *children], timeout=20)
+        psutil.wait_procs([process, *children], timeout=240)
         self._process = None
 
     def processor(self) -> psutil.Process:
@@ -154,8 +151,7 @@ class Gateway:
         assert self._process is not None
         process = self._process.process()
         assert process is not None
-        words = ["-m", "collectors", "telemetry"]
-        # The shell that holds its pipes is Telegraf's child, and it is the shell's.
+        words = ["-m", "collectors", "gateway"]
         return next(child for child in process.children(recursive=True) if child.cmdline()[1:4] == words)
 
     def ask(self, query: str) -> list[dict[str, Any]]:

@@ -34,6 +34,7 @@ class Mosquitto:
         self._process: processes.Identity | None = None
         (folder / "mosquitto.conf").write_text(
             f"listener {self.port} 127.0.0.1\npersistence_location {folder}/\nuser {getpass.getuser()}\n"
+            "log_type error\nlog_type warning\nlog_type notice\nlog_type information\nlog_type subscribe\n"
             f"{configuration}",
             encoding="utf-8",
         )
@@ -47,10 +48,16 @@ class Mosquitto:
         """What the broker has said."""
         return self._folder / "mosquitto.log"
 
+    def subscriptions(self, client: str) -> int:
+        """How many subscriptions of a client the broker has accepted since it first started."""
+        if not self.log.exists():
+            return 0
+        return len(re.findall(rf"(?m)^\d+: {re.escape(client)} [012] ", self.log.read_text(errors="replace")))
+
     def start(self) -> None:
         command: list[str | Path] = [self._program, "-c", self._folder / "mosquitto.conf"]
         self._process = processes.start("Mosquitto", command, log=self.log, folder=self._folder)
-        processes.await_ready(self._process, lambda: ports.is_listening(self.port), log=self.log, seconds=20)
+        processes.await_ready(self._process, lambda: ports.is_listening(self.port), log=self.log, seconds=120)
 
     def stop(self) -> None:
         if self._process is not None:
@@ -70,7 +77,7 @@ class Mosquitto:
         process = self._process.process()
         assert process is not None, "the broker has ended by itself"
         process.kill()
-        process.wait(10)
+        process.wait(60)
         self._process = None
 
 
@@ -119,7 +126,7 @@ def shipped(
     passwords = folder / "sensetig.passwd"
     passwords.touch(mode=0o600)
     passwords.write_text("".join(f"{name}:{password}\n" for name, password in users.items()), encoding="utf-8")
-    subprocess.run([_found("mosquitto_passwd"), "-U", passwords], check=True, capture_output=True, timeout=60)
+    subprocess.run([_found("mosquitto_passwd"), "-U", passwords], check=True, capture_output=True, timeout=120)
     shutil.copy(source / "sensetig.acl", folder)
     os.chmod(folder / "sensetig.acl", 0o600)
     text = (source / "sensetig.conf").read_text(encoding="utf-8")

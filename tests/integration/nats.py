@@ -41,7 +41,7 @@ class Nats:
         log = self._folder / "nats.log"
         command: list[str | Path] = [self._program, "-c", self._folder / "nats.conf"]
         self._process = processes.start("NATS", command, log=log, folder=self._folder)
-        processes.await_ready(self._process, lambda: ports.is_listening(self.port), log=log, seconds=20)
+        processes.await_ready(self._process, lambda: ports.is_listening(self.port), log=log, seconds=120)
 
     def stop(self) -> None:
         if self._process is not None:

@@ -27,7 +27,7 @@ from tests.integration.alerting import write
 from tests.integration.conftest import InfluxDB, prepared
 from tests.integration.test_alerting import STORIES, told
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
 
 PASSWORD = "only-for-this-test"  # noqa: S105 - of a Grafana that lives for one test
 
@@ -59,7 +59,7 @@ class Grafana(NamedTuple):
             self.url + path,
             headers=make_headers(basic_auth=f"{grafana.ADMINISTRATOR}:{PASSWORD}"),
             retries=False,
-            timeout=30,
+            timeout=120,
         )
         assert answer.status == 200, answer.data
         return json.loads(answer.data)
@@ -77,10 +77,11 @@ class Grafana(NamedTuple):
             if ("level=warn" in line or "level=error" in line)
             and "logger=migrator" not in line
             and "database is locked" not in line
+            and "Tick dropped because alert rule evaluation is too slow" not in line  # on a busy machine
         ]
 
 
-def until(question: Callable[[], Any], seconds: float = 120) -> Any:
+def until(question: Callable[[], Any], seconds: float = 300) -> Any:
     """Ask until the answer is not empty. Raises tenacity's RetryError when the time is up."""
     return Retrying(
         retry=retry_if_result(lambda answer: not answer), stop=stop_after_delay(seconds), wait=wait_fixed(0.5)
@@ -127,7 +128,7 @@ def running(root: Path, folder: Path, influxdb: InfluxDB, variables: Mapping[str
     try:
         started = Grafana(url, log)
         # It answers before it has read the provisioning, and ends when it does not like it.
-        until(lambda: identity.process() is None or len(started.rules()) == len(RULES), 60)
+        until(lambda: identity.process() is None or len(started.rules()) == len(RULES))
         assert identity.process() is not None, processes.tail(log)
         yield started
     finally:
@@ -170,16 +171,16 @@ def receiver() -> Iterator[tuple[str, queue.Queue[dict[str, Any]]]]:
         server.server_close()
 
 
-def ill_for_a_while(influxdb: InfluxDB, name: str) -> None:
-    """Under-voltage that will be out of the rule's five minutes in one."""
+def ill_for_a_while(influxdb: InfluxDB, name: str, ago: int) -> None:
+    """Under-voltage that was so long ago, and will be out of the rule's five minutes when they are over."""
     now = int(time.time())
-    told = {240: "true", 20: "false", 0: "false"}
+    told = {ago: "true", 0: "false"}
     write(influxdb, [f"pi,host={name},site=alerting under_voltage={value} {now - ago}" for ago, value in told.items()])
 
 
 def received(posted: queue.Queue[dict[str, Any]], device: str, status: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The next message with that device's alert in that state, and the alert in it."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 400
     while True:
         message = posted.get(timeout=max(0.1, deadline - time.monotonic()))
         for alert in message["alerts"]:
@@ -230,8 +231,8 @@ def test_a_new_installation_says_nothing_of_its_empty_database(influxd: Path, tm
 
 
 def test_an_alert_is_seen_and_nothing_is_sent_where_nothing_is_set(influxdb: InfluxDB, tmp_path: Path) -> None:
-    ill_for_a_while(influxdb, "unsent")
     with running(hurried(tmp_path / "bundle"), tmp_path, influxdb, {}) as server:
+        ill_for_a_while(influxdb, "unsent", 10)
 
         def grouped() -> list[str]:
             return [
@@ -256,7 +257,7 @@ def test_an_alert_fires_is_sent_to_the_webhook_and_so_is_its_end(influxdb: Influ
             "SENSETIG_ALERTS_WEBHOOK_TOKEN": "only-for-the-hook",
         }
         with running(hurried(tmp_path / "bundle"), tmp_path, influxdb, variables) as server:
-            ill_for_a_while(influxdb, "sent")
+            ill_for_a_while(influxdb, "sent", 180)
 
             message, alert = received(posted, "sent", "firing")
             assert message["path"] == "/hook"

@@ -54,7 +54,7 @@ class Hub(NamedTuple):
 
     def _post(self, path: str, token: str, body: str = "") -> urllib3.BaseHTTPResponse:
         headers = {"Authorization": f"Token {self.token(token)}"}
-        return urllib3.request("POST", self.url + path, body=body, headers=headers, retries=False, timeout=30)
+        return urllib3.request("POST", self.url + path, body=body, headers=headers, retries=False, timeout=120)
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ def seconds(path: Path) -> float:
 def test_each_end_of_an_event_names_a_snapshot_and_a_clip_that_are_there(tmp_path: Path) -> None:
     options = ("--backend", "simulated", "--pace", "0", "--frames", "500", "--event-gap-seconds", "5")
     with camera(*options, "--media-dir", str(tmp_path)) as process:
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=240)
     assert process.returncode == 0
     assert err == ""
     ends = [each for each in events(out.splitlines()) if "duration_seconds" in each]
@@ -70,7 +70,8 @@ def test_each_end_of_an_event_names_a_snapshot_and_a_clip_that_are_there(tmp_pat
 
 
 def test_a_stop_amid_an_event_finishes_its_clip(tmp_path: Path) -> None:
-    with camera("--backend", "simulated", "--pace", "4", "--media-dir", str(tmp_path)) as process:
+    options = ("--backend", "simulated", "--pace", "4", "--event-gap-seconds", "600")  # it lasts until the stop
+    with camera(*options, "--media-dir", str(tmp_path)) as process:
         assert process.stdout is not None
         lines: list[str] = []
         while not events(lines):
@@ -78,7 +79,7 @@ def test_a_stop_amid_an_event_finishes_its_clip(tmp_path: Path) -> None:
             assert line, "the collector ended before the first event"
             lines.append(line.strip())
         process.send_signal(signal.SIGTERM)
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=240)
     assert process.returncode == 0
     (end,) = events(out.splitlines())
     assert end["interrupted"] is True
@@ -89,7 +90,7 @@ def test_a_stop_amid_an_event_finishes_its_clip(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_used_is_one_sentence_and_status_2(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with camera("--backend", "simulated", "--media-dir", str(tmp_path / "file")) as process:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=240)
     assert process.returncode == 2
     assert out == ""
     assert err == f"E! camera: the folder for media, {tmp_path}/file, cannot be used: File exists\n"
@@ -114,6 +115,6 @@ def test_memory_does_not_grow_over_many_clips(tmp_path: Path) -> None:
                 if ends == 18:
                     break
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
+        process.communicate(timeout=240)
     assert taken[1] < taken[0] + 15e6
     assert sum(each.stat().st_size for each in tmp_path.rglob("*.mp4")) < 5e6

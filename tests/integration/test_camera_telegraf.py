@@ -19,6 +19,7 @@ import pytest
 from collectors.camera.encoding import MAX_THUMBNAIL_BYTES
 from collectors.core.line_protocol import Metric
 from collectors.core.line_protocol_parser import ParseError, decode_lines
+from tests.integration.conftest import errors_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SNIPPET = ROOT / "telegraf" / "telegraf.d" / "camera.conf"
@@ -63,7 +64,7 @@ class Run:
         """The events among them."""
         return [metric for metric in self.metrics() if metric.series.measurement == "camera_event"]
 
-    def until(self, reached: Callable[[], bool], seconds: float = 60.0) -> None:
+    def until(self, reached: Callable[[], bool], seconds: float = 180.0) -> None:
         """Wait for something to have happened; fails with the log when it does not, or Telegraf has ended."""
         limit = time.monotonic() + seconds
         while not reached():
@@ -81,7 +82,7 @@ class Run:
         """End Telegraf as its service would; its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(120)
 
 
 @pytest.fixture
@@ -136,23 +137,22 @@ def test_an_event_of_the_simulated_scene_arrives_as_start_and_end_with_the_same_
     assert status.fields["frames_per_second"] == pytest.approx(10)
 
 
-@pytest.mark.serial
 @pytest.mark.engines
 def test_a_stop_of_telegraf_in_the_middle_of_an_event_ends_the_event_and_the_collector(
     start: Callable[..., Run],
 ) -> None:
-    run = start(SENSETIG_CAMERA_BACKEND="simulated")
+    # The event lasts until the stop, however late that comes.
+    run = start(SENSETIG_CAMERA_BACKEND="simulated", SENSETIG_CAMERA_EVENT_GAP_SECONDS="600")
     run.until(lambda: bool(kinds(run)))
     (collector,) = run.children()
-    begun = time.monotonic()
     assert run.stop() == 0
-    assert time.monotonic() - begun < 4, "Telegraf kills what has not ended by itself after 5 s"
     assert gone(collector)
+    # Telegraf kills a collector that takes longer than 5 s, and a killed one writes no end.
     begin, end = run.events()
     assert end.series.tags["kind"] == "end"
     assert end.fields["event_id"] == begin.fields["event_id"]
     assert end.fields["interrupted"] is True
-    assert "E!" not in run.log.read_text(encoding="utf-8")
+    assert errors_of(run.log.read_text(encoding="utf-8")) == []
 
 
 @pytest.mark.engines

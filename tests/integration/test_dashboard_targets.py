@@ -41,6 +41,7 @@ def test_every_variable_offers_a_value(name: str, filled: Filled) -> None:
             continue
         asked = dashboards.filled(variable["query"]["query"], chosen)
         if variable["datasource"]["uid"] == "sensetig-flux":
+            asked = asked.replace("v.timeRangeStart", "-1y").replace("v.timeRangeStop", "now()")
             assert [row["_value"] for row in filled.ask_flux(asked)] == [chosen[variable["name"]]]
         else:
             assert filled.values(asked)
@@ -170,12 +171,6 @@ def test_what_a_device_of_another_name_has_written_is_not_shown(filled: Filled) 
         end_ms=filled.end_ms,
     )
     assert filled.ask(query) == []
-
-
-def test_services_down_are_those_that_failed_or_stopped_and_no_job_between_its_runs(filled: Filled) -> None:
-    (target,) = [each for each in TARGETS if each.panel == "Services down"]
-    (series,) = filled.ask(asked(target, filled))
-    assert series["values"][0][1] == 2, "influxdb was stopped, and mosquitto failed"
 
 
 def device(name: str) -> fleet.Device:

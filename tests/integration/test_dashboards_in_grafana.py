@@ -18,7 +18,7 @@ from tests import dashboards
 from tests.integration.conftest import Demo
 from tests.integration.dashboard_data import Filled
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(1200)]
 
 COMMITTED = dashboards.committed()
 
@@ -86,9 +86,9 @@ def grafana_url(demo: Demo) -> str:
 def context(chromium: Path) -> Iterator[BrowserContext]:
     """A browser that keeps what it has fetched of Grafana from page to page."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=_ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=chromium, args=_ARGUMENTS, timeout=240_000)
         context = browser.new_context()
-        context.set_default_timeout(120_000)  # Grafana's own page takes its time on a busy machine
+        context.set_default_timeout(240_000)  # Grafana's own page takes its time on a busy machine
         yield context
         browser.close()
 
@@ -143,7 +143,7 @@ def test_a_provisioned_datasource_reaches_influxdb(uid: str, grafana_url: str) -
     assert answer.json()["status"] == "OK", answer.data
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("size", WIDTHS)
 @pytest.mark.parametrize("theme", ["dark", "light"])
 @pytest.mark.parametrize("name", COMMITTED)

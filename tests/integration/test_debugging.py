@@ -32,7 +32,7 @@ def collector(debug: str | None) -> Iterator[subprocess.Popen[bytes]]:
     try:
         yield process
     finally:
-        process.communicate(timeout=30)
+        process.communicate(timeout=240)
 
 
 def batch(process: subprocess.Popen[bytes]) -> bytes:
@@ -41,7 +41,7 @@ def batch(process: subprocess.Popen[bytes]) -> bytes:
     assert process.stdout is not None
     process.stdin.write(b"\n")
     process.stdin.flush()
-    assert select.select([process.stdout], [], [], 30)[0], "the collector printed nothing"
+    assert select.select([process.stdout], [], [], 120)[0], "the collector printed nothing"
     return process.stdout.readline()
 
 
@@ -62,7 +62,7 @@ def initialised(port: int) -> dict[str, Any]:
     request = json.dumps(
         {"seq": 1, "type": "request", "command": "initialize", "arguments": {"adapterID": "python"}}
     ).encode()
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=120) as client:
         client.sendall(b"Content-Length: %d\r\n\r\n%b" % (len(request), request))
         stream = client.makefile("rb")
         while True:
@@ -80,7 +80,7 @@ def test_a_debugger_attaches_on_loopback_while_the_collector_goes_on() -> None:
     port = ports.any_free()
     with collector(f"system:{port}") as process:
         assert process.stderr is not None
-        assert select.select([process.stderr], [], [], 30)[0]
+        assert select.select([process.stderr], [], [], 120)[0]
         assert f"127.0.0.1:{port}" in process.stderr.readline().decode()
         assert ("127.0.0.1", port) in listening(process, port)
         assert {address for address, _ in listening(process, port)} == {"127.0.0.1"}

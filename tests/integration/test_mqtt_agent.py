@@ -60,7 +60,7 @@ def test_lines_may_come_from_a_file(broker: mosquitto.Mosquitto, peer: Peer, tmp
             capture_output=True,
             text=True,
             env=environment(SENSETIG_SETTINGS="/dev/null", **settings(broker.port, tmp_path)),
-            timeout=60,
+            timeout=240,
             check=False,
         )
     assert sorted(peer.lines(11)) == sorted([*LINES[:10], "mem used=1 5"])

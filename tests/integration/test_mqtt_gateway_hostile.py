@@ -142,8 +142,6 @@ def _outbox(influxdb: InfluxDB, folder: Path) -> Iterator[Outbox]:
         made.end(kill=True)
 
 
-# Redelivered messages without a time are recognised by the pauses between messages, which a busy machine stretches.
-@pytest.mark.serial
 def test_each_message_is_stored_or_counted_exactly_once_through_restarts_of_every_process(
     telegraf: Path, influxdb: InfluxDB, tmp_path: Path
 ) -> None:

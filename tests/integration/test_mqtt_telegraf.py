@@ -72,7 +72,7 @@ def query(influxdb: InfluxDB, text: str) -> str:
         f"{influxdb.url}/query",
         fields={"db": influxdb.raw, "q": text},
         headers={"Authorization": f"Token {influxdb.read_token}", "Accept": "application/csv"},
-        timeout=20,
+        timeout=60,
     )
     assert answer.status == 200, answer.data
     return answer.data.decode()

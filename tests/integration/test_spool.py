@@ -39,7 +39,7 @@ PASSED_ON = """
 """
 
 #: How old a delivery must be not to be repeated: well above the time that Telegraf and InfluxDB take for a batch.
-REDELIVER_SECONDS = 8
+REDELIVER_SECONDS = 30
 
 #: The tags that Telegraf adds.
 ADDED = {"host", "site"}
@@ -100,7 +100,7 @@ class House:
         configuration = [word for file in (AGENT, SNIPPET, besides) for word in ("--config", str(file))]
         return self._start([str(self._telegraf), *configuration], "telegraf.log")
 
-    def until(self, reached: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
+    def until(self, reached: Callable[[], bool], what: str, seconds: float = 240.0) -> None:
         """Wait for something to have happened; fails with the logs when it does not."""
         limit = time.monotonic() + seconds
         while not reached():
@@ -120,7 +120,7 @@ class House:
         """End a process as its service manager, or the kernel, would."""
         assert process.poll() is None, "it has ended by itself"
         process.send_signal(how)
-        process.wait(30)
+        process.wait(120)
         self._running.remove(process)
 
     def close(self) -> None:
@@ -128,7 +128,7 @@ class House:
         for process in self._running:
             process.terminate()
         for process in self._running:
-            process.wait(30)
+            process.wait(120)
 
     def records(self) -> list[Record]:
         """Everything that was ever written to the spool."""
@@ -183,7 +183,7 @@ class House:
                 "Content-Type": "application/x-www-form-urlencoded",
             },
             retries=False,
-            timeout=30,
+            timeout=120,
         )
         assert answer.status == 200, answer.data
         series: list[dict[str, Any]] = json.loads(answer.data)["results"][0].get("series", [])
@@ -232,7 +232,7 @@ def house(telegraf: Path, influxdb: InfluxDB, tmp_path: Path, request: pytest.Fi
 
 
 @pytest.mark.engines
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_every_line_is_one_point_whoever_is_stopped_or_killed_amid_an_event(house: House) -> None:
     service, telegraf = house.service(), house.telegraf()
     for step in STEPS:

@@ -30,7 +30,7 @@ ROOT = bundle.root()
 SECOND = 1_000_000_000
 
 
-def _await(condition: Callable[[], bool], seconds: float = 60) -> None:
+def _await(condition: Callable[[], bool], seconds: float = 240) -> None:
     """Wait until *condition* answers True; raises RetryError when the time is up."""
     Retrying(retry=retry_if_result(lambda met: not met), stop=stop_after_delay(seconds), wait=wait_fixed(0.2))(
         condition
@@ -174,7 +174,7 @@ def test_a_processor_that_is_killed_under_load_loses_no_line_and_invents_none(
         os.kill(found, number)
         feed(range(count + 4000, count + 5000))
         count += 5000
-    _await(partial(arrived, count), 90)
+    _await(partial(arrived, count))
     for field, offset in (("raw", 0), ("calibrated", -4)):
         rows = telegraf.query(f'filter(fn: (r) => r._field == "temperature_{field}_celsius") |> group()')
         assert len(rows) == count
@@ -193,7 +193,7 @@ def test_what_was_taken_is_written_when_telegraf_is_stopped(start: Callable[[str
     _await(lambda: telegraf.total("environment", "temperature_raw_celsius", "count") == 1)
     telegraf.feed(*(_reading(site, at, 20 + at % 3) for at in range(1, 3001)))
     _await(lambda: telegraf.total("environment", "temperature_raw_celsius", "count") > 1)
-    processes.stop([telegraf.identity])
+    processes.stop([telegraf.identity], seconds=120)
     assert [line for line in errors_of(telegraf.log.read_text()) if "E! [processors" in line] == []
     # Telegraf stops reading its inputs at once; whatever had entered is in the database, calibrated, once.
     taken = telegraf.total("environment", "temperature_raw_celsius", "count")

@@ -53,7 +53,7 @@ def _answers(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
     """What becomes of the line, again and again, within a bounded time."""
     assert process.stdin is not None
     assert process.stdout is not None
-    watch = threading.Timer(60, process.kill)
+    watch = threading.Timer(240, process.kill)
     watch.start()
     try:
         while True:
@@ -95,7 +95,7 @@ def test_lines_go_through_untouched_and_it_is_said_once_and_counted(
 ) -> None:
     (folder / "sensetig.toml").write_text(settings)
     with start(folder, *arguments, **environment) as process:
-        out, err = process.communicate(LINE * 3 + LINE[:-1], timeout=60)
+        out, err = process.communicate(LINE * 3 + LINE[:-1], timeout=240)
         assert process.returncode == 0
     *lines, about = out.splitlines(keepends=True)
     assert lines == [LINE] * 4
@@ -115,7 +115,7 @@ def test_once_it_is_mended_lines_are_calibrated(folder: Path) -> None:
         (folder / "sensetig.toml").write_text("")
         assert next(line for line in answers if line != LINE) == CALIBRATED
         answers.close()  # type: ignore[attr-defined]
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=240)
     assert decode(out.splitlines()[-1].decode()).fields["up"] == 1
 
 
@@ -127,7 +127,7 @@ def test_by_hand_a_wrong_setting_ends_it_with_status_2(folder: Path) -> None:
         capture_output=True,
         cwd=ROOT,
         env={**os.environ, "SENSETIG_SETTINGS": str(folder / "sensetig.toml")},
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert (done.returncode, done.stdout) == (2, b"")
@@ -140,6 +140,6 @@ def test_files_that_begin_with_a_byte_order_mark_are_read(folder: Path) -> None:
     limits.write_text("[environment.temperature_raw_celsius]\nhigh = 30\n", encoding="utf-8-sig")
     (folder / "sensetig.toml").write_text(f'[telemetry]\nlimits = "{limits}"\n', encoding="utf-8-sig")
     with start(folder) as process:
-        out, err = process.communicate(LINE, timeout=60)
+        out, err = process.communicate(LINE, timeout=240)
     assert (process.returncode, err) == (0, b"")
     assert out.splitlines(keepends=True)[0] == CALIBRATED

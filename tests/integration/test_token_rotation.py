@@ -21,7 +21,8 @@ from sensetig.demo.testbed import influxdb as local_influxdb
 from sensetig.demo.testbed import ports, processes
 from sensetig.errors import SetupError
 from sensetig.influxdb.credentials import Credentials
-from sensetig.influxdb.prepare import device_description, device_file, next_description, next_file, setup
+from sensetig.influxdb.names import device_description, device_file, next_description, next_file
+from sensetig.influxdb.prepare import setup
 from sensetig.influxdb.server import Server
 from sensetig.security import revocation, tokens
 from sensetig.security.hub import Hub as Place
@@ -75,7 +76,7 @@ class Hub:
         return sorted(int(row[1]) for row in answer["results"][0]["series"][0]["values"])
 
     def server(self) -> Server:
-        server = Server(self.url, wait_seconds=10, say=lambda _: None)
+        server = Server(self.url, wait_seconds=60, say=lambda _: None)
         server.sign_in(self.token("operator.token"))
         server.enter("sensetig")
         return server
@@ -123,7 +124,7 @@ def test_a_device_that_writes_all_the_time_loses_no_point_while_its_token_change
         new = hub.token("device-busy.token.next")
         device.token = new
         since = time.time()
-        said = hub.run("token", "rotate", "--finish", "--since", str(since), "--wait", "20", "busy")
+        said = hub.run("token", "rotate", "--finish", "--since", str(since), "--wait", "180", "busy")
     finally:
         device.stop.set()
         device.join()
@@ -172,7 +173,7 @@ def test_a_rotation_that_ended_between_its_last_steps_is_taken_up(hub: Hub, done
     said = hub.run("token", "rotate", "--begin", name)
     assert ("already" in said) == (done < 3)
     hub.write(hub.token(next_file(name)), f"rotation,host={name} number=2i")
-    hub.run("token", "rotate", "--finish", "--since", "0", "--wait", "20", name)
+    hub.run("token", "rotate", "--finish", "--since", "0", "--wait", "180", name)
     assert not (hub.folder / next_file(name)).exists()
     assert hub.write(hub.token(device_file(name)), f"rotation,host={name} number=3i") == 204
     with hub.server() as server:
@@ -224,29 +225,38 @@ class Client:
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+        self._client.reinitialise()  # closes the sockets that wake its thread, which stopping leaves open
 
 
 def test_a_lost_pi_is_revoked_wholly_while_it_is_connected_and_others_go_on(hub: Hub, tmp_path: Path) -> None:
     hub.setup("lost", "kept")
     token = hub.token("device-lost.token")
     (hub.folder / "mqtt-lost.password").write_text("secret-1")
+    (hub.folder / "mqtt-lost-agent.password").write_text("secret-3")
     place = Place(tmp_path)
     for folder in (place.passwords.parent, place.authority, place.inventory, place.pending, place.accepted):
         folder.mkdir(parents=True)
-    with shipped(place.passwords.parent, {"lost": "secret-1", "kept": "secret-2"}) as broker:
+    place.programs("lost").parent.mkdir(parents=True)
+    place.programs("lost").write_text("user lost-agent\ntopic write sensetig/lost/status\n")
+    with shipped(place.passwords.parent, {"lost": "secret-1", "kept": "secret-2", "lost-agent": "secret-3"}) as broker:
+        program = Client(broker.port, "lost-agent", "secret-3")
+        assert program.accepted.wait(120)
         lost, kept = Client(broker.port, "lost", "secret-1"), Client(broker.port, "kept", "secret-2")
-        assert lost.accepted.wait(20)
-        assert kept.accepted.wait(20)
+        assert lost.accepted.wait(120)
+        assert kept.accepted.wait(120)
         with hub.server() as server, Credentials(hub.folder) as credentials:
             done = revocation.revoke(place, server, credentials, "lost", datetime.now(UTC), broker.reload)
             assert done == ["its place among the trusted devices", "its InfluxDB token", "its MQTT password"]
-            assert lost.ended.wait(20), "it is still connected"
+            assert lost.ended.wait(120), "it is still connected"
+            assert program.ended.wait(120), "its agent is still connected"
+            assert not place.programs("lost").exists()
+            assert not (hub.folder / "mqtt-lost-agent.password").exists()
             assert revocation.revoke(place, server, credentials, "lost", datetime.now(UTC), broker.reload) == []
         again = Client(broker.port, "lost", "secret-1")
-        assert again.ended.wait(20)
+        assert again.ended.wait(120)
         assert not again.accepted.is_set()
         assert not kept.ended.is_set()
-        for client in (lost, kept, again):
+        for client in (lost, kept, again, program):
             client.close()
     assert hub.write(token, "rotation,host=lost number=1i") == 401
     assert hub.write(hub.token("device-kept.token"), "rotation,host=kept number=1i") == 204

@@ -17,7 +17,7 @@ from sensetig.errors import SetupError
 from sensetig.grafana import wall
 from sensetig.grafana.server import Server
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

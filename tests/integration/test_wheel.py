@@ -78,7 +78,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for words in steps:
         built = [str(each) for each in folder.glob("*.whl")]
         done = subprocess.run(
-            [*pip, words[0], "--no-deps", *words[1:], *built], capture_output=True, text=True, timeout=120, check=False
+            [*pip, words[0], "--no-deps", *words[1:], *built], capture_output=True, text=True, timeout=400, check=False
         )
         assert done.returncode == 0, done.stderr
     return folder
@@ -119,7 +119,7 @@ def test_every_help_needs_no_more_than_is_installed(extras: str, wheel: Path) ->
         capture_output=True,
         text=True,
         cwd=wheel,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -133,7 +133,7 @@ def test_a_command_without_its_libraries_names_the_extra_that_brings_them(wheel:
         capture_output=True,
         text=True,
         cwd=wheel,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 1
@@ -150,7 +150,7 @@ def test_every_command_has_a_summary_that_fits_and_begins_with_a_verb(wheel: Pat
         capture_output=True,
         text=True,
         cwd=wheel,
-        timeout=60,
+        timeout=240,
         check=True,
     )
     summaries = done.stdout.partition("Commands:\n")[2].splitlines()

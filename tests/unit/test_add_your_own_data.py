@@ -42,7 +42,7 @@ def _python(copy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         env={**environment, "PYTHONPATH": str(copy), "SENSETIG_SETTINGS": os.devnull},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=False,
     )
 

@@ -19,8 +19,8 @@ HANDLER_FILES = sorted(ANSIBLE.glob("roles/*/handlers/*.yml"))
 
 #: Keys of an entry of services.yml.
 KEYS = {
-    "play", "group", "enabled", "preview", "preflight", "upgrade", "archive", "package", "unit", "units", "hardening",
-    "certificate", "reads_ca", "collectors", "settings", "files", "disabled_files", "data", "account",
+    "play", "also_tags", "group", "enabled", "preview", "preflight", "upgrade", "archive", "package", "unit", "units",
+    "hardening", "certificate", "reads_tls", "collectors", "settings", "files", "disabled_files", "data", "account",
 }  # fmt: skip
 
 #: Units that run the playbook as root, and so are not hardened.
@@ -69,6 +69,7 @@ def test_service_entry_matches_its_role(name: str) -> None:
     assert entry["play"] in ("base", "hub", "device", "enrolment")
     assert entry["group"] in ("all", "hub")
     assert "enabled" in entry
+    assert set(entry.get("also_tags", [])) <= set(services())
     assert (role / "tasks" / "main.yml").is_file()
     assert (role / "tasks" / "preflight.yml").is_file() == ("preflight" in entry)
 

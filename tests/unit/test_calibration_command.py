@@ -142,7 +142,7 @@ def test_ctrl_c_in_a_real_process_writes_nothing_and_is_told(folder: Path) -> No
         while not shown.endswith("pair 2: ") and (character := process.stdout.read(1)):
             shown += character
         process.send_signal(signal.SIGINT)
-        assert "Aborted!" in process.communicate(timeout=30)[0]
+        assert "Aborted!" in process.communicate(timeout=120)[0]
     assert process.returncode == 1
     assert not folder.exists()
 
@@ -291,12 +291,13 @@ ENTRY: dict[str, Any] = {
 }
 
 
-def test_writers_at_the_same_time_lose_nothing_of_each_other(folder: Path) -> None:
+def test_writers_at_the_same_time_lose_nothing_of_each_other(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "_PATIENCE", 120.0)  # the last one waits for seven, and each for the disk
     together = threading.Barrier(8)
     failed: list[BaseException] = []
 
     def write(day: int) -> None:
-        together.wait(10)
+        together.wait(60)
         try:
             store.add(folder, "pi-1", {**ENTRY, "valid_from": datetime(2026, 11, day, tzinfo=UTC)})
         except BaseException as error:  # noqa: BLE001 - told by the one who waits
@@ -306,7 +307,7 @@ def test_writers_at_the_same_time_lose_nothing_of_each_other(folder: Path) -> No
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
     assert failed == []
     assert len(read((folder / "pi-1.toml").read_text(), "x", "pi-1")) == 8
 

@@ -17,10 +17,11 @@ import numpy as np
 import pytest
 
 from collectors.camera import settings
-from collectors.camera.backends import Backend, Frame, find_device, open_backend, parse_address, without_password
+from collectors.camera.backends import Backend, Frame, open_backend, parse_address, without_password
 from collectors.camera.backends.opencv import FramePositions, LiveSource, VideoFile, is_busy
 from collectors.camera.backends.simulated import Scene, SimulatedCamera
 from collectors.camera.detector import Image
+from collectors.camera.devices import find_device
 from collectors.core.api import Unavailable
 from collectors.core.errors import ErrorReporter
 from collectors.core.settings import Values
@@ -34,10 +35,10 @@ class Opener:
     def __init__(self) -> None:
         self.errors: list[str] = []
 
-    def __call__(self, **values: object) -> Backend:
+    def __call__(self, timer: Callable[[], float] = time.monotonic, **values: object) -> Backend:
         report = ErrorReporter("camera", self.errors.append)
         defaults = {"pace": 0.0, "reconnect_seconds": 0.0}
-        return open_backend(Values({**defaults, **values}), report, lambda: 10**18, time.monotonic)
+        return open_backend(Values({**defaults, **values}), report, lambda: 10**18, timer)
 
 
 @pytest.fixture
@@ -47,6 +48,11 @@ def opener() -> Opener:
 
 def never(_seconds: float) -> bool:
     return False
+
+
+def hasty() -> float:
+    """A clock that runs ten times as fast: a timeout that passes soon, and leaves a busy machine the time to open."""
+    return 10 * time.monotonic()
 
 
 def film(path: Path, frames: int = 40, size: tuple[int, int] = (160, 120), rate: float = 10.0) -> Path:
@@ -77,19 +83,18 @@ def test_file_restarts_with_each_call(opener: Opener, tmp_path: Path) -> None:
     assert [len(list(backend.frames(never))) for _ in range(3)] == [5, 5, 5]
 
 
-@pytest.mark.parametrize(("pace", "last"), [(1.0, 3.9), (4.0, 0.975)])
-def test_file_plays_at_the_configured_pace(opener: Opener, tmp_path: Path, pace: float, last: float) -> None:
+@pytest.mark.parametrize("pace", [1.0, 4.0])
+def test_file_plays_at_the_configured_pace(opener: Opener, tmp_path: Path, pace: float) -> None:
     pauses: list[float] = []
 
     def wait(seconds: float) -> bool:
         pauses.append(seconds)
         return False
 
-    backend = opener(source=str(film(tmp_path / "hall.avi")), pace=pace)
+    backend = opener(lambda: 50.0, source=str(film(tmp_path / "hall.avi")), pace=pace)
     assert len(list(backend.frames(wait))) == 40
-    # No pause really passes here, so each is nearly as long as the whole way from the beginning.
-    assert pauses[-1] == pytest.approx(last, abs=0.5)
-    assert pauses == sorted(pauses)
+    # The clock stands, so each pause is the whole way from the beginning.
+    assert pauses == pytest.approx([number / 10 / pace for number in range(40)])
 
 
 def test_file_stops_on_shutdown(opener: Opener, tmp_path: Path) -> None:
@@ -306,11 +311,9 @@ def test_stream_that_ends_delivers_its_frames_and_is_then_lost(opener: Opener) -
 def test_silent_stream_is_lost_after_the_timeout(opener: Opener) -> None:
     pictures = [np.full((120, 160, 3), 20 * number, np.uint8) for number in range(10)]
     with network_camera(pictures, silent=True) as url:
-        backend = opener(source=url, timeout_seconds=1.0)
-        begun = time.monotonic()
-        with pytest.raises(Unavailable, match=r"has delivered no frame for 1 s|delivers no more frames"):
+        backend = opener(hasty, source=url, timeout_seconds=30.0)
+        with pytest.raises(Unavailable, match="has delivered no frame for 30 s"):
             list(backend.frames(never))
-        assert time.monotonic() - begun < 10
         backend.close()
 
 
@@ -318,7 +321,7 @@ def test_stream_continues_after_a_size_change(opener: Opener) -> None:
     small = [np.full((120, 160, 3), 60, np.uint8)] * 10
     large = [np.full((240, 320, 3), 180, np.uint8)] * 600  # some of which are passed over, since they come too fast
     with network_camera([*small, *large], silent=True) as url:
-        backend = opener(source=url, timeout_seconds=2.0, frame_rate=120.0)
+        backend = opener(source=url, timeout_seconds=60.0, frame_rate=120.0)
         levels: set[int] = set()
         sizes: set[tuple[int, ...]] = set()
         for frame in backend.frames(never):
@@ -336,18 +339,17 @@ def test_stream_continues_after_a_size_change(opener: Opener) -> None:
 def test_unresponsive_server_times_out(opener: Opener) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://user:secret@127.0.0.1:{server.getsockname()[1]}/stream"
-        begun = time.monotonic()
         with pytest.raises(Unavailable, match="delivers no frame within 1 s; check its address") as caught:
             opener(source=url, timeout_seconds=1.0)
-        assert time.monotonic() - begun < 10
     assert "secret" not in str(caught.value)
 
 
 def test_missing_server_is_reported_in_one_sentence(opener: Opener) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    with pytest.raises(Unavailable, match=f"http://127.0.0.1:{port}/ delivers no frame"):
-        opener(source=f"http://127.0.0.1:{port}/")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # a port that nothing listens on
+        port = taken.getsockname()[1]
+        with pytest.raises(Unavailable, match=f"http://127.0.0.1:{port}/ delivers no frame"):
+            opener(source=f"http://127.0.0.1:{port}/")
 
 
 def test_unsupported_scheme_is_rejected_by_name(opener: Opener) -> None:
@@ -451,7 +453,7 @@ def test_oldest_unprocessed_frames_are_dropped_and_counted() -> None:
     frames = backend.frames(never)
     first = next(frames)
     assert first is not None
-    assert device.ended.wait(10)
+    assert device.ended.wait(60)
     rest: list[Frame] = []
     with pytest.raises(Unavailable):
         rest.extend(frame for frame in frames if frame is not None)
@@ -465,7 +467,7 @@ def test_frames_beyond_the_frame_rate_are_skipped_without_decoding() -> None:
     backend, device = live(300, step=1 / 30, frame_rate=10.0)
     frames = backend.frames(never)
     next(frames)
-    assert device.ended.wait(10)
+    assert device.ended.wait(60)
     assert 95 <= device.converted <= 105
     backend.close()
 
@@ -474,7 +476,7 @@ def test_live_source_stops_on_shutdown() -> None:
     backend, device = live(5, step=1.0, frame_rate=1.0)
     assert list(backend.frames(lambda _seconds: True)) == []
     backend.close()
-    assert device.ended.wait(10)
+    assert device.ended.wait(60)
 
 
 # --- the simulated scene ---------------------------------------------------------------------------

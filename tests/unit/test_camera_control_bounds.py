@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from asyncio import TimerHandle
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from pathlib import Path
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from collectors.camera.collector import DetectionSwitch
+from collectors.camera.control import STOP_SECONDS, server
 from collectors.camera.control.command_queue import Busy, CommandQueue
 from collectors.camera.control.server import Bounds, Listener, Server
 from collectors.core.api import Unavailable
@@ -30,6 +32,9 @@ from tests.unit.camera_control_support import (
     site,
     until,
 )
+
+#: Short for a test, and longer than a busy machine takes from a connection to its request.
+IMPATIENT = Bounds(request_seconds=1.5)
 
 
 async def nowhere(scope: object, receive: object, send: object) -> None:
@@ -91,7 +96,8 @@ def test_an_abandoned_request_is_not_carried_out() -> None:
         assert answer_of(first).status == 504
         on.media.go_on.set()
         until(lambda: waiting(on) == 0)
-        assert on.ask("/take_photo").status == 201
+        # Not by HTTP, whose answer may be late once more on a busy machine.
+        assert on.queue.photo().result(BOUND_SECONDS)
         assert on.media.asked == ["photo", "photo"]
         first.close()
 
@@ -151,34 +157,30 @@ def test_the_frame_rate_of_the_stream_is_limited() -> None:
         thread = threading.Thread(target=camera)
         thread.start()
         try:
-            viewer = Viewer(on.port)
-            viewer.picture()
+            # From before the first, since pictures wait in the connection for a viewer that is late.
             begun = time.monotonic()
-            for _ in range(10):
+            viewer = Viewer(on.port)
+            for _ in range(11):
                 assert viewer.picture()
             # Ten steps of a twentieth of a second; a busy machine makes them longer, nothing makes them shorter.
-            assert time.monotonic() - begun > 0.4
+            assert time.monotonic() - begun > 0.45
             viewer.close()
         finally:
             stop.set()
             thread.join()
 
 
-@pytest.mark.serial
 def test_a_slow_viewer_gets_the_newest_picture_and_delays_no_one() -> None:
     media = ScriptedMedia()
     media.size = 200_000
-    with site(media, stream_frame_rate=10_000.0) as on:
+    with site(media, stream_frame_rate=10_000.0, bounds=Bounds(send_seconds=3600.0)) as on:
         slow, quick = Viewer(on.port, receive_bytes=4096), Viewer(on.port)
         assert slow.status == 200
-        longest = 0.0
+        # The slow one reads nothing until the end of this, and would stop whatever waited for it.
         for number in range(2, 152):
-            begun = time.monotonic()
             on.show()
-            longest = max(longest, time.monotonic() - begun)
             while quick.picture().strip() != f"picture {number}".encode():
                 pass
-        assert longest < 1.0
         seen: list[int] = []
         while not seen or seen[-1] < 151:
             seen.append(int(slow.picture().split()[1]))
@@ -213,22 +215,22 @@ def test_a_client_that_reads_nothing_is_disconnected(tmp_path: Path, what: str) 
     [b"", b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nHost: loc", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"],
 )
 def test_a_request_that_does_not_arrive_times_out(begun: bytes) -> None:
-    with site(bounds=Bounds(request_seconds=0.3)) as on:
+    with site(bounds=IMPATIENT) as on:
         assert on.send(begun) == b""
         assert on.ask("/healthz").status == 200
 
 
 def test_the_second_request_on_a_connection_times_out_too() -> None:
-    with site(bounds=Bounds(request_seconds=0.3)) as on:
+    with site(bounds=IMPATIENT) as on:
         found = on.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /healthz HTTP/1.1\r\nHo")
         assert found.count(b"HTTP/1.1 ") == 1
 
 
 def test_a_stream_is_not_an_idle_connection() -> None:
-    with site(bounds=Bounds(request_seconds=0.2)) as on:
+    with site(bounds=IMPATIENT) as on:
         viewer = Viewer(on.port)
         viewer.picture()
-        threading.Event().wait(0.5)
+        threading.Event().wait(2 * IMPATIENT.request_seconds)
         on.show()
         assert viewer.picture().strip() == b"picture 2"
         viewer.close()
@@ -247,10 +249,16 @@ def test_connections_beyond_the_limit_are_closed() -> None:
             each.close()
 
 
-@pytest.mark.serial
-def test_the_server_ends_at_once_with_open_streams_and_stuck_downloads(tmp_path: Path) -> None:
+def test_the_steps_of_a_stop_fit_into_its_time() -> None:
+    with site() as on:
+        graceful = on.server._server.config.timeout_graceful_shutdown
+        assert graceful is not None
+        assert graceful + server._CLOSE_SECONDS < STOP_SECONDS
+
+
+def test_the_server_ends_without_its_clients_with_open_streams_and_stuck_downloads(tmp_path: Path) -> None:
     (tmp_path / "large.mp4").write_bytes(bytes(32 * 1024 * 1024))
-    made = Site(ScriptedMedia(str(tmp_path)))
+    made = Site(ScriptedMedia(str(tmp_path)), bounds=Bounds(request_seconds=3600.0, send_seconds=3600.0))
     made.show()
     made.media.go_on.clear()
     viewers = [Viewer(made.port) for _ in range(2)]
@@ -262,9 +270,7 @@ def test_the_server_ends_at_once_with_open_streams_and_stuck_downloads(tmp_path:
     idle = socket.create_connection(("127.0.0.1", made.port), BOUND_SECONDS)
     asked = ask_later(made, "/take_photo")
     assert made.media.begun.acquire(timeout=BOUND_SECONDS)
-    begun = time.monotonic()
-    assert made.server.stop(2.0)
-    assert time.monotonic() - begun < 2.0
+    assert made.server.stop(BOUND_SECONDS)
     for viewer in viewers:
         assert viewer.picture() == b""
         viewer.close()
@@ -327,8 +333,8 @@ def test_a_reset_connection_leaves_nothing_in_memory() -> None:
         until(lambda: not on.server._server.server_state.connections)
         loop = on.server._loop
         assert loop is not None
-        kept = [timer for timer in list(loop._scheduled) if not timer.cancelled()]  # type: ignore[attr-defined]
-        assert len(kept) <= 1  # the server's own tick
+        timers: list[TimerHandle] = loop._scheduled  # type: ignore[attr-defined]
+        until(lambda: sum(not timer.cancelled() for timer in list(timers)) <= 1)  # the server's own tick
 
 
 def test_a_thousand_requests_leave_memory_flat(tmp_path: Path) -> None:

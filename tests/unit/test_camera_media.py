@@ -213,7 +213,7 @@ def test_live_camera_does_not_wait_for_the_encoder_and_counts_lost_frames(tmp_pa
     )
     clip = Clip("2026/11/21/20261121T080000.000000Z-door.mp4")
     recorder.record(picture(0), clip, 0.0)
-    assert begun.wait(30)
+    assert begun.wait(60)
     for number in range(1, 300):
         recorder.record(picture(number / 10), clip, 0.0)
     assert recorder.buffered_bytes <= 40 * 28_800
@@ -250,7 +250,7 @@ def test_buffer_is_bounded_and_drops_the_oldest_frames(tmp_path: Path) -> None:
     )
     clip = Clip("2026/11/21/20261121T080000.000000Z-door.mp4")
     assert recorder.submit(hold)
-    assert held.wait(30)
+    assert held.wait(60)
     for number in range(6):
         recorder.record(picture(number / 10), clip, 0.0)
     recorder.end(clip, float("inf"), last=True)

@@ -165,7 +165,7 @@ def test_photo_is_in_colour_and_full_size_while_detection_sees_the_same_frame() 
     while not made.ribbon._still_requests:  # the thread asks before it waits, and nothing else can be seen of it
         assert asker.is_alive()
     seen = next(frames)
-    asker.join(10)
+    asker.join(60)
     assert seen is not None
     assert int(seen.image[0, 0]) == 90
     assert taken[0].shape == (1080, 1920, 3)
@@ -334,7 +334,7 @@ def settle(media: Media) -> None:
     done = threading.Event()
     assert media._recorder is not None
     assert media._recorder.submit(done.set)
-    assert done.wait(30)
+    assert done.wait(60)
 
 
 def test_clip_during_which_the_camera_is_lost_is_kept_until_then(tmp_path: Path) -> None:

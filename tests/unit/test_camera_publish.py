@@ -69,11 +69,9 @@ def test_pictures_wait_up_to_a_bound_while_the_broker_is_away(away: Broker) -> N
     publisher = Publisher(away, "pi", "hall", (), "both", 3, ErrorReporter("camera", errors.append))
     try:
         image = np.zeros((480, 640, 3), np.uint8)
-        began = time.monotonic()
         for _ in range(5):
             assert publisher.on_event(event("start", image)) == {}
-            publisher._jobs.join()  # encoded, each before the next
-        assert time.monotonic() - began < 5
+            publisher._jobs.join()  # encoded, each before the next, without a broker
     finally:
         publisher.close()
     dropped = [sentence for sentence in errors if "is dropped: too many wait for the broker" in sentence]
@@ -85,17 +83,20 @@ def test_pictures_wait_up_to_a_bound_while_the_broker_is_away(away: Broker) -> N
 def test_detection_does_not_wait_for_the_encoder(away: Broker) -> None:
     errors: list[str] = []
     goes_on = threading.Event()
+    waited: list[bool] = []
 
     def still() -> Image:
-        goes_on.wait(30)
+        waited.append(goes_on.wait(60))
         return np.zeros((480, 640, 3), np.uint8)
 
     publisher = Publisher(away, "pi", "hall", (), "start", 10, ErrorReporter("camera", errors.append), still)
     try:
-        began = time.monotonic()
         for _ in range(10):
             publisher.on_event(event("start", np.zeros((48, 64), np.uint8)))
-        assert time.monotonic() - began < 5
+        assert waited == [], "the encoder still waits for the camera"
+        goes_on.set()
+        publisher._jobs.join()
+        assert all(waited)
     finally:
         goes_on.set()
         publisher.close()
@@ -114,6 +115,7 @@ def test_a_missing_full_size_picture_is_replaced_by_the_small_one(away: Broker) 
     try:
         for kind in ("start", "end"):
             publisher.on_event(event(kind, np.zeros((96, 128), np.uint8)))
+        publisher._jobs.join()
     finally:
         publisher.close()
     assert [sentence for sentence in errors if "cannot be reached" not in sentence] == [
@@ -127,7 +129,7 @@ def test_a_broker_that_is_away_is_reported_once(away: Broker) -> None:
     frame = Frame(np.zeros((48, 64), np.uint8), 0.0, 0)
     publisher = Publisher(away, "pi", "hall", (), "both", 3, ErrorReporter("camera", errors.append))
     try:
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while not errors and time.monotonic() < end:
             time.sleep(0.01)
             publisher.on_frame(frame, Detector(DetectorConfig()).detect(frame.image, frame.seconds))
@@ -141,6 +143,7 @@ def test_a_picture_that_does_not_fit_is_reported_and_the_camera_continues(away: 
     publisher = Publisher(away, "pi", "hall", (), "both", 3, ErrorReporter("camera", errors.append))
     try:
         assert publisher.on_event(event("start", np.zeros((4, 4, 3), np.uint8))) == {}
+        publisher._jobs.join()
     finally:
         publisher.close()
     assert [sentence for sentence in errors if "cannot be reached" not in sentence] == [

@@ -20,11 +20,12 @@ from grafana.dashboards.lib.panels import lines
 from grafana.dashboards.lib.query import Source
 from grafana.dashboards.rows import influxdb, kernel, services, telegraf
 from sensetig.declarations import declared
+from sensetig.fleet import health
 from tests import dashboards
 
 COMMITTED = dashboards.committed()
 PANELS = [(name, panel) for name, dashboard in COMMITTED.items() for panel in dashboards.panels(dashboard)]
-FILLED = [(name, panel) for name, panel in PANELS if panel["type"] != "text"]
+FILLED = [(name, panel) for name, panel in PANELS if panel["type"] not in ("text", "alertlist")]
 FLUX_TARGETS = [target for dashboard in COMMITTED.values() for target in dashboards.flux_targets(dashboard)]
 CHANNELS = [(name, each) for name, dashboard in COMMITTED.items() for each in dashboards.channels(dashboard)]
 
@@ -46,7 +47,13 @@ PROVISIONING = FOLDER.parent / "provisioning"
 
 def known() -> dict[str, Measurement]:
     """Every measurement that a dashboard may read: the collectors', and those of Telegraf's own inputs."""
-    native = (*telegraf.MEASUREMENTS, *services.MEASUREMENTS, *kernel.MEASUREMENTS, *influxdb.MEASUREMENTS)
+    native = (
+        *telegraf.MEASUREMENTS,
+        *services.MEASUREMENTS,
+        *kernel.MEASUREMENTS,
+        *influxdb.MEASUREMENTS,
+        *health.MEASUREMENTS,
+    )
     return {
         **{name: each.measurement for name, each in declared().items()},
         **{each.name: each for each in native},
@@ -174,7 +181,8 @@ def scope_faults(target: dashboards.Target) -> Iterator[str]:
             if '"site" =~ /^$site$/' not in where or not re.search(r"time > now\(\) - \d+[sd]", where):
                 yield f"no site or no time in: {where}"
         return
-    device = '"device" =~ /^$host$/' if target.dashboard == "sensetig-live" else '"host" =~ /^$host$/'
+    by_tag = target.dashboard == "sensetig-live" or '"device_health"' in target.query
+    device = '"device" =~ /^$host$/' if by_tag else '"host" =~ /^$host$/'
     for condition in (device, '"site" =~ /^$site$/', "$timeFilter"):
         if condition not in target.query and not (condition == device and str(target) in OF_ALL_DEVICES):
             yield f"{condition} is missing"

@@ -243,7 +243,7 @@ def test_an_interrupt_that_is_held_back_comes_at_the_release() -> None:
 
 def test_an_engine_that_ended_is_not_taken_for_a_later_process_with_its_id(tmp_path: Path) -> None:
     state = State(tmp_path)
-    engine = start("sleeper", ["sleep", "60"], log=tmp_path / "log")
+    engine = start("sleeper", ["sleep", "600"], log=tmp_path / "log")
     state.remember([engine, Identity("another", engine.pid, engine.started - 100)])
     try:
         assert state.running() == [engine]
@@ -256,7 +256,7 @@ def test_an_engine_that_ends_at_once_is_told_with_the_end_of_its_log(tmp_path: P
     log = tmp_path / "log"
     engine = start("engine", ["sh", "-c", "echo cannot bind; exit 3"], log=log)
     with pytest.raises(EngineFailed, match=r"engine ended(.|\n)*cannot bind"):
-        await_ready(engine, lambda: False, log=log, seconds=10)
+        await_ready(engine, lambda: False, log=log, seconds=60)
 
 
 def test_a_taken_port_is_named_with_its_holder_and_another_is_chosen() -> None:
@@ -293,7 +293,7 @@ def test_the_newest_reading_wins_over_an_older_one_of_another_series() -> None:
 
 
 def test_an_engine_is_known_after_the_clock_was_corrected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = start("sleeper", ["sleep", "60"], log=tmp_path / "log")
+    engine = start("sleeper", ["sleep", "600"], log=tmp_path / "log")
     told = psutil.Process(engine.pid).create_time()
     monkeypatch.setattr(psutil.Process, "create_time", lambda _: told + 3600)
     stop([engine])
@@ -303,8 +303,9 @@ def test_an_engine_is_known_after_the_clock_was_corrected(tmp_path: Path, monkey
 
 def test_what_an_engine_still_starts_when_it_is_told_to_end_ends_with_it(tmp_path: Path) -> None:
     ready, late = tmp_path / "ready", tmp_path / "late"
-    script = f"trap 'sleep 60 & echo $! > {late}; exit' TERM; touch {ready}; while :; do sleep 0.1; done"
+    script = f"trap 'sleep 600 & echo $! > {late}; exit' TERM; touch {ready}; while :; do sleep 0.1; done"
     engine = start("starter", ["sh", "-c", script], log=tmp_path / "log")
-    await_ready(engine, ready.exists, log=tmp_path / "log", seconds=20)
-    stop([engine], seconds=2)
+    await_ready(engine, ready.exists, log=tmp_path / "log", seconds=60)
+    # Its end comes at once; the rest of the time is waited for what it has started, which ignores it.
+    stop([engine], seconds=8)
     assert not psutil.pid_exists(int(late.read_text()))

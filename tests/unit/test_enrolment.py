@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
 import re
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -61,8 +63,8 @@ def test_a_pi_with_its_ticket_gets_into_the_inventory_with_its_key_pinned(hub: H
     ask(hub, "attic", token)
     assert enrolment.admit(hub, NOW) == (["attic"], [])
     host = json.loads((hub.inventory / "inventory/edge.json").read_text())["edge"]["hosts"]["attic"]
-    assert host["ansible_host"] == "10.0.0.7"
-    assert "StrictHostKeyChecking=yes" in host["ansible_ssh_common_args"]
+    assert host["ansible_host"] == {"__ansible_unsafe": "10.0.0.7"}
+    assert "StrictHostKeyChecking=yes" in host["ansible_ssh_common_args"]["__ansible_unsafe"]
     assert (hub.inventory / "known_hosts").read_text() == f"attic {KEY}\n"
     assert list(hub.pending.iterdir()) == list(hub.accepted.iterdir()) == []
     enrolment.installed(hub, "attic")
@@ -196,6 +198,15 @@ def test_a_revoked_device_gets_no_ticket_and_is_not_admitted(hub: Hub) -> None:
         json.dumps({"device": "a", "token": "x" * 43, "host_keys": []}).encode(),
         json.dumps({"device": "a", "token": "x" * 43, "host_keys": [KEY + "\nevil"]}).encode(),
         json.dumps({"device": "a", "token": "x" * 43, "host_keys": [KEY], "more": 1}).encode(),
+        json.dumps({"device": "a", "token": "x" * 43, "host_keys": [KEY], "address": "10.6.6.6"}).encode(),
+        json.dumps({"device": "../a", "token": "x" * 43, "host_keys": [KEY]}).encode(),
+        json.dumps({"device": "a\n", "token": "x" * 43, "host_keys": [KEY]}).encode(),
+        json.dumps({"device": "a" * 65, "token": "x" * 43, "host_keys": [KEY]}).encode(),
+        json.dumps({"device": "a", "token": "x" * 43, "host_keys": [f'command="x" {KEY}']}).encode(),
+        json.dumps({"device": "a", "token": "x" * 43, "host_keys": [f"@cert-authority * {KEY}"]}).encode(),
+        json.dumps({"device": "a", "token": "x" * 43, "host_keys": [KEY] * 5}).encode(),
+        b'{"device": ' + b"9" * 8000 + b"}",
+        b'{"device": NaN, "token": NaN, "host_keys": NaN}',
         b"[" * 8000,
     ],
 )  # fmt: skip
@@ -241,7 +252,7 @@ def test_the_script_is_a_shells_and_has_all_that_the_pi_needs(tmp_path: Path) ->
     script = first_boot.script(FIRST)
     assert re.findall(r"@[A-Z_]+@", script) == []
     (tmp_path / "firstrun.sh").write_text(script)
-    done = subprocess.run(["sh", "-n", tmp_path / "firstrun.sh"], capture_output=True, check=False, timeout=20)
+    done = subprocess.run(["sh", "-n", tmp_path / "firstrun.sh"], capture_output=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     for value in (FIRST.token, FIRST.authority, FIRST.hub_key):
         assert base64.b64encode(value.encode()).decode() in script
@@ -268,3 +279,28 @@ def test_a_pi_on_the_same_link_enrols_with_the_interface_in_its_address(hub: Hub
     enrolment.accept(hub.pending, hub.accepted, request, "fe80::1%eth0", NOW)
     assert enrolment.admit(hub, NOW) == (["attic"], [])
     assert enrolment.enrolled(hub)["attic"]["address"] == "fe80::1%eth0"
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_no_value_of_a_device_is_a_template_in_the_inventory(hub: Hub, trusted: bool) -> None:
+    """Also if the check of the address were gone: Ansible takes the value as data."""
+    template = "{{ 7 * 191 }}"
+    known = {"attic": {"address": template, "host_keys": [KEY], "installed": False}}
+    enrolment._keep(hub, known)
+    path = hub.inventory / "inventory/edge.json"
+    host = json.loads(path.read_text())["edge"]["hosts"]["attic"]
+    assert host["ansible_host"] == {"__ansible_unsafe": template}
+    ansible = Path(sys.executable).parent / "ansible"
+    if not ansible.exists():
+        pytest.skip("the extra ansible is not installed")
+    if trusted:  # what the mark prevents
+        host["ansible_host"] = template
+        path.write_text(json.dumps({"edge": {"hosts": {"attic": host}}}))
+    done = subprocess.run(
+        [ansible, "-i", path, "attic", "-c", "local", "-m", "ansible.builtin.debug", "-a", "var=ansible_host"],
+        capture_output=True, text=True, check=False, timeout=300, cwd=hub.inventory,
+        env={**os.environ, "ANSIBLE_HOME": str(hub.top / "home"), "LC_ALL": "C.UTF-8"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert ("1337" in done.stdout) == trusted, done.stdout
+    assert (template in done.stdout) != trusted, done.stdout

@@ -122,10 +122,13 @@ def test_any_bytes_are_refused_or_measured(garbage: bytes, at: int) -> None:
 @pytest.mark.parametrize("unit", [b"\xff", b"\xff\x00", b"\xff\xd0", b"\xff\xe1\x00\x02", b"\x00"])
 def test_a_megabyte_of_any_shape_is_checked_in_linear_time(unit: bytes) -> None:
     head = encoded(16, 8)[:-2]
-    begin = time.process_time()
-    with pytest.raises(ValueError, match="an image "):
-        jpeg_size(head + unit * ((1 << 20) // len(unit)))
-    assert time.process_time() - begin < 2
+    taken = []
+    for _ in range(3):
+        begin = time.process_time()
+        with pytest.raises(ValueError, match="an image "):
+            jpeg_size(head + unit * ((1 << 20) // len(unit)))
+        taken.append(time.process_time() - begin)
+    assert min(taken) < 2
 
 
 def test_a_small_jpeg_is_a_thumbnail() -> None:

@@ -43,7 +43,7 @@ def run(
         stderr=subprocess.PIPE,
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT), **extra},
-        timeout=60,
+        timeout=240,
         check=False,
     )
 

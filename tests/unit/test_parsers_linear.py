@@ -46,6 +46,10 @@ SHAPES = {
     "escaped spaces": _times("\\ "),
     "commas": _times(","),
     "equals": _times("="),
+    "commas and spaces": _times(",  "),
+    "a comma and spaces": "," + _times(" "),
+    "foreign numbers": _times("+.5,"),
+    "zeros": _times("0"),
     "pairs": _times("a=1,"),
     "tags": "m," + _times("a=b,") + "a=b f=1",
     "words": _times("aA"),
@@ -141,8 +145,11 @@ def test_the_time_for_a_megabyte_of_any_shape_is_within_that_of_plain_lines(shap
         wrapped = (WRAPPED if name in WRAPPED_FOR else {"alone": "{}"}) if shape in SHAPES else {"alone": "{}"}
         for form in wrapped.values():
             text = form.format(SHAPES[shape]) if shape in SHAPES else _many()[shape]
-            taken = _seconds(lambda text=text, reader=reader: reader(text))  # type: ignore[misc]
-            assert taken < 8 * benign_seconds + 0.5, (name, text[:20], len(text))
+            # The shortest lines are eight times as many; what is not linear takes a thousand times as long. The
+            # quickest of three counts: other programs slow a processor down, and nothing speeds it up.
+            limit = 24 * benign_seconds + 0.5
+            taken = (_seconds(lambda text=text, reader=reader: reader(text)) for _ in range(3))  # type: ignore[misc]
+            assert any(seconds < limit for seconds in taken), (name, text[:20], len(text))
 
 
 @pytest.mark.parametrize("ending", ["i", "u", "x", "", "e", "."])

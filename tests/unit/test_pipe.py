@@ -78,7 +78,7 @@ class Slow(SqliteStore):
 
     def read(self, devices):  # type: ignore[no-untyped-def]
         self.asked.set()
-        assert self.answer.wait(30)
+        assert self.answer.wait(60)
         if self.fail:
             raise StoreError(self.fail)
         return super().read(devices)
@@ -96,7 +96,7 @@ def _background(store: Store, said: list[str], pending: int = 50_000) -> Backgro
 def _until(told: Callable[[], list[str]], count: int) -> list[str]:
     found: list[str] = []
     waiting = threading.Event()
-    for _ in range(3000):
+    for _ in range(6000):
         found += told()
         if len(found) >= count:
             return found
@@ -110,7 +110,7 @@ def test_lines_go_on_while_the_store_keeps_a_flush_waiting(tmp_path: Path) -> No
     device = background.device("pi", "environment")
     device.count(1, NOW, {})
     assert background.tell() == []
-    assert store.asked.wait(30)
+    assert store.asked.wait(60)
     device.count(2, NOW + 1, {})
     assert background.tell() == [], "the flush waits for its store, and nobody for the flush"
     store.answer.set()

@@ -72,6 +72,7 @@ def server(certificate: tuple[Path, Path]) -> Iterator[tuple[Inbox, int]]:
         require_starttls=True,
         authenticator=inbox,
         auth_required=True,
+        ready_timeout=60.0,  # seconds that a busy machine may need to start it
     )
     controller.start()
     yield inbox, controller.port

@@ -16,7 +16,7 @@ from sensetig.simulator import SimulatorError
 from sensetig.simulator.run import SimulateOptions, plan_of
 from sensetig.simulator.transports import Target
 
-SECONDS = 60.0
+SECONDS = 120.0
 
 WISHES = SimulateOptions(
     devices=1,

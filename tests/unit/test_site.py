@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tomllib
+import warnings
 from pathlib import Path
 
 import pytest
@@ -211,15 +212,18 @@ def test_where_root_alone_may_read_the_sentence_says_sudo(tmp_path: Path) -> Non
     (folder / "grafana.token").write_text("word")
     (folder / "grafana.token").chmod(0o600)
     reading, writing = os.pipe()
-    child = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads of pytest, which the child does not use
+        child = os.fork()
     if not child:  # the mode of a folder is nothing to root
-        os.close(reading)
-        os.setuid(65534)
         try:
+            os.close(reading)
+            os.setuid(65534)
             site.read_token(folder / "grafana.token")
         except SiteError as error:
             os.write(writing, str(error).encode())
-        os._exit(0)
+        finally:
+            os._exit(0)
     os.close(writing)
     os.waitpid(child, 0)
     with os.fdopen(reading) as told:

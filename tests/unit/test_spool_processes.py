@@ -18,7 +18,7 @@ from collectors.core.schema import COLLECTOR
 from collectors.spool.reader import Reader
 from tests.golden import ROOT
 
-_SECONDS = 30
+_SECONDS = 120
 
 
 # --- the command line -------------------------------------------------------------------------------
@@ -138,7 +138,7 @@ def test_lines_arrive_while_they_are_written_and_again_after_the_reader_was_ende
     folder = tmp_path / "spool"
     assert run(*PROBE, "--spool", folder)[0] == 0
     for expected in (2, 3):
-        with start("spool", "--execd", folder) as reader:
+        with start("spool", "--execd", "--redeliver-seconds", 3600, folder) as reader:
             assert reader.stdout is not None
             lines = [reader.stdout.readline() for _ in range(2)]
             assert lines[0].startswith("spool,")

@@ -11,6 +11,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 
 from tests.golden import ROOT
@@ -69,8 +70,8 @@ def test_the_build_backend_is_the_one_that_the_project_names() -> None:
     [
         ("x86_64", "install --require-hashes --requirement requirements/demo.txt"),
         ("aarch64", "install --require-hashes --requirement requirements/demo.txt"),
-        ("armv7l", "install --constraint constraints.txt '.[build,camera,engines]'"),
-        ("armv6l", "install --constraint constraints.txt '.[build,camera,engines]'"),
+        ("armv7l", "install --constraint constraints.txt '.[build,camera,engines,report]'"),
+        ("armv6l", "install --constraint constraints.txt '.[build,camera,engines,report]'"),
     ],
 )
 def test_make_installs_with_hashes_where_wheels_have_those_of_the_index(
@@ -161,3 +162,37 @@ def test_an_address_without_a_server_is_not_reachable() -> None:
 
 def test_python_and_both_go_modules_are_checked() -> None:
     assert [each.name for each in checks()] == ["pip-audit", "govulncheck", "govulncheck"]
+
+
+@pytest.mark.parametrize(
+    ("role", "file", "name"),
+    [
+        ("collectors", "version.yml", "Install the collectors"),
+        ("enrolment", "controller.yml", "Install the enrolment service and Ansible"),
+    ],
+)
+def test_the_playbook_installs_libraries_with_hashes_and_the_package_without_libraries(
+    role: str, file: str, name: str
+) -> None:
+    tasks = yaml.safe_load((ROOT / "ansible/roles" / role / "tasks" / file).read_text(encoding="utf-8"))
+    blocks = [each for task in tasks for each in task.get("block", [])]
+    (task,) = [each for each in blocks if each["name"] == name]
+    text = yaml.safe_dump(task, width=1000)
+    assert "--require-hashes" in text
+    assert "--no-deps" in text
+    assert "requirements" in text or "collectors_lists" in text
+
+
+def test_the_hub_s_playbook_has_the_lists_of_libraries() -> None:
+    known = yaml.safe_load((ROOT / "ansible/roles/enrolment/vars/main.yml").read_text(encoding="utf-8"))
+    assert {"constraints.txt", "requirements"} <= set(known["enrolment_checkout"])
+
+
+def test_an_extra_and_the_base_can_be_installed_together() -> None:
+    """The playbook names a list for each extra; pip refuses two versions of a library."""
+    versions: dict[str, set[str]] = {}
+    for path in REQUIREMENTS:
+        for text in pins(path):
+            requirement = Requirement(text)
+            versions.setdefault(f"{requirement.name};{requirement.marker}", set()).add(str(requirement.specifier))
+    assert {name: found for name, found in versions.items() if len(found) > 1} == {}

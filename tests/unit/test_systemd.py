@@ -25,7 +25,7 @@ MAX_EXPOSURE = 2.0
 MAX_TELEGRAF_EXPOSURE = 2.2
 
 #: Units that run as root.
-ROOTS = {"sensetig-certificate.service", "sensetig-buffer.service"}
+ROOTS = {"sensetig-certificate.service"}
 
 
 def program(name: str) -> str:

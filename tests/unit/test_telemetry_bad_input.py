@@ -46,7 +46,7 @@ def run(folder: Path, *arguments: str) -> Ran:
         text=True,
         cwd=ROOT,
         env={**environment, "SENSETIG_SETTINGS": os.devnull},
-        timeout=120,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
+import circuitbreaker
 import pytest
 
 from collectors.core.api import Unavailable
@@ -29,7 +30,7 @@ GOOD = json.dumps({"predictions": [{"label": "person", "confidence": 0.9}]}).enc
 
 def engine(url: str, **values: Any) -> HttpEngine:
     made = open_engine(
-        Values({"engine": "http", "http_url": url, "http_timeout_seconds": 0.5, "http_backoff_seconds": 0.01, **values})
+        Values({"engine": "http", "http_url": url, "http_timeout_seconds": 60, "http_backoff_seconds": 0.01, **values})
     )
     assert isinstance(made, HttpEngine)
     return made
@@ -152,11 +153,9 @@ def test_unresponsive_endpoint_times_out() -> None:
         endpoint.released.wait(60)
 
     with serving(silent) as endpoint:
-        began = time.monotonic()
-        with pytest.raises(EngineError, match=r"127\.0\.0\.1:[0-9]+ has not answered within 0\.2 s"):
-            engine(endpoint.url, http_timeout_seconds=0.2, http_attempts=2).detect(PICTURE, support.never)
-        assert time.monotonic() - began < 10
-        assert len(endpoint.requests) == 2
+        with pytest.raises(EngineError, match=r"127\.0\.0\.1:[0-9]+ has not answered within 2 s"):
+            engine(endpoint.url, http_timeout_seconds=2.0, http_attempts=2).detect(PICTURE, support.never)
+        _until(lambda: len(endpoint.requests) == 2)
 
 
 def test_shutdown_ends_a_running_attempt() -> None:
@@ -164,14 +163,13 @@ def test_shutdown_ends_a_running_attempt() -> None:
 
     def silent(_: BaseHTTPRequestHandler) -> None:
         asked.set()
-        endpoint.released.wait(60)
+        endpoint.released.wait(120)
 
     with serving(silent) as endpoint:
-        began = time.monotonic()
         looking = engine(endpoint.url, http_timeout_seconds=300)
         with pytest.raises(Stopped):
             looking.detect(PICTURE, lambda _: asked.is_set())
-        assert time.monotonic() - began < 10
+        assert not endpoint.released.is_set(), "the endpoint is silent still"
         assert looking.available is True, "to be stopped is no failure of the endpoint"
         assert len(endpoint.requests) == 1
 
@@ -184,11 +182,8 @@ def test_endpoint_that_responds_slowly_times_out() -> None:
         while not endpoint.released.wait(0.05):
             handler.wfile.write(b" ")
 
-    with serving(dripping) as endpoint:
-        began = time.monotonic()
-        with pytest.raises(EngineError, match=r"has not answered within 0\.4 s"):
-            engine(endpoint.url, http_timeout_seconds=0.4, http_attempts=1).detect(PICTURE, support.never)
-        assert time.monotonic() - began < 10
+    with serving(dripping) as endpoint, pytest.raises(EngineError, match=r"has not answered within 0\.4 s"):
+        engine(endpoint.url, http_timeout_seconds=0.4, http_attempts=1).detect(PICTURE, support.never)
 
 
 def test_truncated_response_is_retried() -> None:
@@ -250,7 +245,7 @@ def test_delays_are_random_up_to_a_limit_that_doubles() -> None:
             http_backoff_max_seconds=4.0,
             breaker_failures=1000,
         )
-        for _ in range(12):
+        for _ in range(24):
             pauses.append([])
             with pytest.raises(EngineError):
                 looking.detect(PICTURE, wait)
@@ -279,9 +274,11 @@ def test_shutdown_ends_a_delay() -> None:
         assert len(endpoint.requests) == 1
 
 
-def test_breaker_opens_after_failures_and_closes_after_a_success() -> None:
+def test_breaker_opens_after_failures_and_closes_after_a_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(circuitbreaker, "monotonic", lambda: now)
     with serving(says(500), says(500), says(404), says(200, GOOD)) as endpoint:
-        looking = engine(endpoint.url, http_attempts=1, breaker_failures=2, breaker_seconds=0.3)
+        looking = engine(endpoint.url, http_attempts=1, breaker_failures=2, breaker_seconds=30.0)
         for _ in range(2):
             with pytest.raises(EngineError, match="status 500"):
                 looking.detect(PICTURE, support.never)
@@ -290,19 +287,21 @@ def test_breaker_opens_after_failures_and_closes_after_a_success() -> None:
             looking.detect(PICTURE, support.never)
         assert len(endpoint.requests) == 2, "an open breaker asks nothing"
 
-        _until(lambda: looking.available is True)
+        now += 30.0
+        assert looking.available is True
         with pytest.raises(EngineError, match="status 404"):
             looking.detect(PICTURE, support.never)
         assert looking.available is False, "one failure opens a breaker again that was only ajar"
 
-        _until(lambda: looking.available is True)
+        now += 30.0
+        assert looking.available is True
         assert looking.detect(PICTURE, support.never) == [Detection("person", 0.9)]
         assert looking.available is True
         assert len(endpoint.requests) == 4
 
 
-def _until(done: Callable[[], bool], seconds: float = 10) -> None:
-    """Wait until something holds, which only the passing of time brings about."""
+def _until(done: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait until something holds that another thread brings about."""
     end = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < end, "it did not come about in time"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -11,6 +10,7 @@ import numpy as np
 
 from collectors.camera import settings
 from collectors.camera.detector import Image
+from collectors.camera.devices import find_device
 from collectors.core.api import Unavailable
 from collectors.core.errors import ErrorReporter
 from collectors.core.settings import Values
@@ -121,15 +121,7 @@ class SupportsExposure(Protocol):
         ...
 
 
-#: Drivers of devices that are no cameras, or parts of a camera that needs libcamera.
-_IGNORED_DRIVERS = ("unicam", "rp1-cfe", "bcm2835-isp", "bcm2835-codec", "pispbe", "rpivid", "rpi-hevc-dec")
-_LIBCAMERA = ("unicam", "rp1-cfe")
-
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
-_CHOICES = (
-    "name a video file, a device or a URL with SENSETIG_CAMERA_SOURCE, "
-    "or select a simulated scene with SENSETIG_CAMERA_BACKEND=simulated"
-)
 
 
 def open_backend(
@@ -205,31 +197,6 @@ def _open_source(
     return first
 
 
-def find_device(sys_root: str, *, csi: bool = True) -> str | None:
-    """Find the camera to use: None for a CSI camera, otherwise the first Video4Linux device.
-
-    Args:
-        sys_root: where sysfs is mounted.
-        csi: whether a CSI camera may be used.
-
-    Raises:
-        Unavailable: there is none; the message names the choices.
-    """
-    root = os.path.join(sys_root, "class/video4linux")
-    try:
-        nodes = sorted((each for each in os.listdir(root) if re.fullmatch(r"video\d+", each)), key=lambda n: int(n[5:]))
-    except FileNotFoundError:
-        nodes = []
-    drivers = {node: os.path.basename(os.path.realpath(os.path.join(root, node, "device/driver"))) for node in nodes}
-    if csi and any(driver in _LIBCAMERA for driver in drivers.values()):
-        return None
-    for node, driver in drivers.items():
-        # A USB camera has a second node, for metadata, with another index.
-        if driver not in _IGNORED_DRIVERS and _read(os.path.join(root, node, "index")) in ("0", ""):
-            return f"/dev/{node}"
-    raise Unavailable(f"no camera is connected; {_CHOICES}")
-
-
 class Address(NamedTuple):
     """What may be shown of a URL.
 
@@ -282,11 +249,3 @@ def without_password(source: str) -> str:
     if address is not None:
         return address.shown
     return "…" if re.search(r":.*@", source, re.DOTALL) else source
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, encoding="ascii") as file:
-            return file.read().strip()
-    except FileNotFoundError:
-        return ""

@@ -106,9 +106,9 @@ class Server:
         self._thread = threading.Thread(target=self._run, name="camera-control", daemon=True)
 
     def start(self) -> None:
-        """Start to answer. Raises Unavailable if that takes longer than 10 s."""
+        """Start to answer. Raises Unavailable if that takes longer than 30 s."""
         self._thread.start()
-        if not self._ready.wait(10) or self._loop is None:
+        if not self._ready.wait(30) or self._loop is None:
             raise Unavailable("the HTTP control did not start; see the message before this one")
 
     def stop(self, seconds: float) -> bool:

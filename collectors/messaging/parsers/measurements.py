@@ -35,19 +35,4 @@ ENERGY = Measurement(
         Field("frequency_hertz", float, "hertz", "Frequency of the mains.", 0, 1000),
     ),
 )
-MQTT_RECEIPT = Measurement(
-    "mqtt_receipt",
-    "One point for each message that the gateway received; it acknowledges the message when this point is written.",
-    (),
-    (Field("received", int, "", "Always 1, so that their sum is the number of messages.", 1, 1),),
-)
-MQTT_GATEWAY = Measurement(
-    "mqtt_gateway",
-    "Messages that the gateway has not acknowledged to the broker yet, since their points are not written.",
-    (),
-    (
-        Field("unconfirmed_messages", int, "", "Messages that are not acknowledged.", 0),
-        Field("unconfirmed_seconds", float, "seconds", "Age of the oldest of them.", 0),
-    ),
-)
-MEASUREMENTS = (DEVICE_STATUS, ENERGY, MQTT_GATEWAY, MQTT_RECEIPT)
+MEASUREMENTS = (DEVICE_STATUS, ENERGY)

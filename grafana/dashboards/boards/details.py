@@ -81,7 +81,7 @@ def _memory() -> list[Panel]:
             low=0,
             fill=4,
             colours={"used": "purple", "size": "text"},
-            no_data="No swap space",
+            no_data="No swap in this time range",
         ),
     ]
 
@@ -107,7 +107,7 @@ def _drives() -> list[Panel]:
             decimals=0,
             fill=4,
             size=(8, 8),
-            no_data="No file system with inodes",
+            no_data="No inodes in this time range",
         ),
         lines(
             "I/O latency",
@@ -198,7 +198,7 @@ def _network() -> list[Panel]:
             low=0,
             decimals=0,
             fill=4,
-            no_data="No interface reports its speed",
+            no_data="No interface speed in this time range",
         ),
         _lost_packets(
             "Errors by interface",

@@ -1,29 +1,24 @@
-"""The top of the Device dashboard, with everything that needs action, and the annotations of a device: restarts and
-deployments."""
+"""The top of the Device dashboard, with the verdict, and the annotations of a device: restarts and deployments."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from grafana_foundation_sdk.builders.common import VizTextDisplayOptions
+from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 
 from collectors.core.schema import COLLECTOR
 from collectors.pi import MEASUREMENTS as PI
 from collectors.system import MEASUREMENTS as SYSTEM
 from collectors.telemetry import MEASUREMENTS as TELEMETRY
-from grafana.dashboards.lib import thresholds
+from grafana.dashboards.lib import health, thresholds
 from grafana.dashboards.lib.boards import Mark, Row
 from grafana.dashboards.lib.panels import Panel, number
-from grafana.dashboards.lib.query import FluxTarget, Source, Target
-from grafana.dashboards.rows.services import DOWN
+from grafana.dashboards.lib.query import FluxTarget, Source
+from grafana.dashboards.lib.style import properties, value_map
 from grafana.dashboards.rows.services import MEASUREMENTS as SERVICES
-from grafana.dashboards.rows.system import DISKS
 from sensetig import policy
 
 _SOURCE = Source(SYSTEM, PI, (COLLECTOR,), TELEMETRY, SERVICES)
-
-#: Small enough for two words on one line.
-_WORDS = VizTextDisplayOptions().title_size(13).value_size(20)
 
 #: The dashboards that offer the annotations, and whether they are on at first.
 _BOARDS = {"device": True, "environment": True, "camera": True, "pipeline": True, "history": False}
@@ -32,7 +27,8 @@ _RANGE = "from(bucket: v.defaultBucket)\n  |> range(start: v.timeRangeStart, sto
 
 
 def rows() -> Iterable[Row]:
-    yield Row("device", "", [*_needs_action(), *_facts()], order=0)
+    yield Row("device", "", [health.banner(), health.now(), health.active()], order=0)
+    yield Row("device", "Facts", _facts(), order=5)
 
 
 def marks() -> Iterable[Mark]:
@@ -95,189 +91,46 @@ def _deployments() -> FluxTarget:
     )
 
 
-def _services_down() -> Target:
-    newest = (
-        '(SELECT last("active_code") AS "active_code", "sub_code", "active_enter_timestamp_us" FROM "systemd_units" '
-        'WHERE $scope GROUP BY "name")'
-    )
-    return _SOURCE.written(
-        f'SELECT sum("down") AS "Down" FROM (SELECT count("active_code") AS "down" FROM {newest} WHERE {DOWN}), '  # noqa: S608
-        f'(SELECT count("active_code") * 0 AS "down" FROM {newest})',
-        table=True,
-    )
-
-
-def _needs_action() -> list[Panel]:
-    """The health of the device at a glance: green is good, orange needs a look, red needs action."""
-    return [
-        number(
-            "Last seen",
-            "When this device last wrote a value. More than a minute ago means that it is off, disconnected, or that "
-            "Telegraf has stopped.",
-            _SOURCE.newest("system", "uptime"),
-            time=True,
-            no_data="silent in this time range",
-            links={"Pipeline": "/d/sensetig-pipeline"},
-        ),
-        number(
-            "Power",
-            "Whether a Raspberry Pi has enough voltage now. Under-voltage corrupts cards: use the power supply made "
-            "for the board and a short, thick cable. Under-voltage since boot is shown further down.",
-            _SOURCE.newest("pi", "under_voltage", names=("Power",)),
-            texts={"true": ("too low", thresholds.ACT), "false": ("OK", thresholds.GOOD)},
-            columns="/^Power$/",
-            graph=False,
-            no_data="not a Pi",
-        ),
-        number(
-            "Throttling",
-            "Whether the firmware of a Raspberry Pi throttles the processor now, because of heat or a weak supply.",
-            _SOURCE.newest("pi", "throttled", names=("Throttling",)),
-            texts={"true": ("throttled", thresholds.ACT), "false": ("none", thresholds.GOOD)},
-            columns="/^Throttling$/",
-            graph=False,
-            no_data="not a Pi",
-        ),
-        number(
-            "Hottest",
-            f"The highest temperature of all sensors. A Raspberry Pi throttles from {policy.PROCESSOR_CELSIUS.act} °C.",
-            _SOURCE.mean("temp", "temp", function="max", names=("Temperature",)),
-            steps=thresholds.PROCESSOR,
-            unit="celsius",
-            decimals=1,
-            no_data="no sensor",
-        ),
-        number(
-            "Disk",
-            "Used share of the fullest file system; File systems below has all of them. From "
-            f"{policy.DISK_PERCENT.act} % free some space.",
-            _SOURCE.mean("disk", "used_percent", function="max", where=DISKS, names=("Disk",)),
-            steps=thresholds.DISK,
-            decimals=0,
-            low=0,
-            high=100,
-        ),
-        number(
-            "Memory",
-            f"Share of memory in use that cannot be reclaimed at once. From {policy.MEMORY_PERCENT.act} % programs "
-            "get killed.",
-            _SOURCE.mean("mem", "used_percent", names=("Memory",)),
-            steps=thresholds.MEMORY,
-            decimals=0,
-            low=0,
-            high=100,
-        ),
-        number(
-            "Services down",
-            "Watched services that have failed, or have stopped after they ran; Services below has their names. A "
-            "job that a timer starts counts only when it has failed.",
-            _services_down(),
-            steps=thresholds.NEVER,
-            graph=False,
-            decimals=0,
-            no_data="none watched",
-        ).text(_WORDS),
-        number(
-            "Failing",
-            "Collectors whose latest batch failed as a whole. Telegraf's log has the reason.",
-            _SOURCE.written(
-                'SELECT count("up") - sum("up") AS "Failing" FROM '
-                '(SELECT last("up") AS "up" FROM "collector" WHERE $scope GROUP BY "collector") WHERE $timeFilter',
-                table=True,
-            ),
-            steps=thresholds.NEVER,
-            graph=False,
-            decimals=0,
-            no_data="no collector",
-        ),
-    ]
-
-
 def _facts() -> list[Panel]:
-    """Numbers that are neither good nor bad, or seldom bad."""
-    return [
-        number(
-            "Uptime",
-            "Time since the device booted. An unexpectedly short uptime points at the power supply.",
-            _SOURCE.newest("system", "uptime"),
-            unit="s",
-            decimals=1,
-            graph=False,
+    """What is neither good nor bad, or seldom bad: of the last minutes, or not at all."""
+    looks = {
+        "Uptime": _steps(thresholds.STARTED, "s", 1),
+        "Load per core": _steps(thresholds.LOAD, "short", 2),
+        "Swap": _steps(thresholds.SWAP, "percent", 0),
+        "Wi-Fi": _steps(thresholds.SIGNAL, "dBm", 0),
+        "Card life used": _steps(thresholds.WEAR, "percent", 0),
+        "Voltage since boot": properties(
+            mappings=value_map({"true": ("was too low", thresholds.LOOK), "false": ("fine", thresholds.GOOD)})
         ),
-        number(
-            "CPU",
-            f"Busy share of all cores. Above {policy.CPU_PERCENT.look} % for long, check CPU by mode below.",
-            _SOURCE.mean("cpu", "usage_idle", where={"cpu": "cpu-total"}, formula="100 - {}", names=("CPU",)),
-            steps=thresholds.BUSY,
-            unit="percent",
-            decimals=0,
-            low=0,
-            high=100,
-            size=(2, 3),
+    }
+    panel = number(
+        "Facts",
+        "A short uptime points at the power supply. Above 1 per core some processes wait. Swapping to an SD card is "
+        "slow and wears the card. SD cards do not report their life, eMMCs do. Missing values are left out.",
+        *(
+            _SOURCE.written(query, table=True)
+            for query in (
+                'SELECT last("uptime") AS "Uptime" FROM "system" WHERE $scope',
+                'SELECT last("load1") / last("n_cpus") AS "Load per core" FROM "system" WHERE $scope',
+                'SELECT last("used_percent") AS "Swap" FROM "swap" WHERE $scope',
+                'SELECT last("signal_dbm") AS "Wi-Fi" FROM "wifi" WHERE $scope',
+                'SELECT max("life_used_percent") AS "Card life used" FROM "sd_card" WHERE $scope',
+                'SELECT last("under_voltage_since_boot") AS "Voltage since boot" FROM "pi" WHERE $scope',
+            )
         ),
-        number(
-            "Load/core",
-            "Processes that run or wait, divided by the number of cores. Above 1 some of them wait.",
-            _SOURCE.written(
-                'SELECT mean("load1") / mean("n_cpus") AS "Load" FROM "system" WHERE $scope '
-                "GROUP BY time($__interval) fill(null)",
-            ),
-            steps=thresholds.LOAD,
-            decimals=2,
-            low=0,
-        ),
-        number(
-            "Swap",
-            "Used share of the swap space. Swapping to an SD card is slow and wears the card.",
-            _SOURCE.mean("swap", "used_percent", names=("Swap",)),
-            steps=thresholds.SWAP,
-            decimals=0,
-            low=0,
-            high=100,
-            no_data="no swap",
-        ),
-        number(
-            "Under-voltage since boot",
-            "Whether the power supply was too weak at any time since boot, even between two readings.",
-            _SOURCE.newest("pi", "under_voltage_since_boot", names=("Ever",)),
-            texts={"true": ("yes", thresholds.LOOK), "false": ("never", thresholds.GOOD)},
-            columns="/^Ever$/",
-            graph=False,
-            no_data="not a Pi",
-            # Wider by what the shortest title leaves.
-            size=(4, 3),
-        ),
-        number(
-            "Card life used",
-            "How much of its life an eMMC reports as used; SD cards do not report it. From "
-            f"{policy.CARD_LIFE_PERCENT.act} % back up and replace it.",
-            _SOURCE.mean("sd_card", "life_used_percent", function="max", names=("Life",)),
-            steps=thresholds.WEAR,
-            decimals=0,
-            low=0,
-            high=100,
-            no_data="not reported",
-        ),
-        number(
-            "Wi-Fi",
-            f"Strength of the wireless signal. From {policy.WIFI_DBM.look} dBm up video works, below "
-            f"{policy.WIFI_DBM.act} dBm links break.",
-            _SOURCE.mean("wifi", "signal_dbm", names=("Signal",)),
-            steps=thresholds.SIGNAL,
-            decimals=0,
-            no_data="no Wi-Fi",
-        ),
-        number(
-            "Rejected",
-            "Values rejected in the time range: out of range, stuck, or changing too fast.",
-            _SOURCE.written(
-                'SELECT sum("count") AS "Rejected" FROM (SELECT sum("count") AS "count" FROM "telemetry_rejected" '
-                'WHERE $scope), (SELECT last("uptime") * 0 AS "count" FROM "system" WHERE $scope)',
-                table=True,
-            ),
-            steps=thresholds.SELDOM,
-            graph=False,
-            decimals=0,
-            links={"Pipeline": "/d/sensetig-pipeline"},
-        ),
-    ]
+        columns=f"/^({'|'.join(looks)})$/",
+        graph=False,
+        size=(24, 4),
+        no_data=f"This device reported nothing within {policy.OFFLINE_SECONDS // 60} minutes",
+    )
+    for name, values in looks.items():
+        panel.override_by_name(name, values)
+    return [panel.time_from(f"{policy.OFFLINE_SECONDS}s").hide_time_override(True)]
+
+
+def _steps(steps: thresholds.Steps, unit: str, decimals: int) -> list[DynamicConfigValue]:
+    return properties(
+        unit=unit,
+        decimals=decimals,
+        thresholds={"mode": "absolute", "steps": [{"value": value, "color": colour} for value, colour in steps]},
+    )

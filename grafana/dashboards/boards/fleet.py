@@ -17,12 +17,13 @@ from collectors.pi import MEASUREMENTS as PI
 from collectors.sensehat import MEASUREMENTS as SENSEHAT
 from collectors.system import MEASUREMENTS as SYSTEM
 from collectors.telemetry import MEASUREMENTS as TELEMETRY
-from grafana.dashboards.lib import best, silence, thresholds
+from grafana.dashboards.lib import best, health, silence, thresholds
 from grafana.dashboards.lib.boards import Row
-from grafana.dashboards.lib.panels import Panel, first_with_value, joined, listing, number
+from grafana.dashboards.lib.panels import Panel, alerts, first_with_value, joined, listing, number
 from grafana.dashboards.lib.query import Source, Target
 from grafana.dashboards.lib.style import gauge_cell, nothing, properties, value_map
 from sensetig import policy
+from sensetig.fleet.health import NUMBERS, SIGNS
 
 #: The declarations; every query here is written out.
 _SOURCE = Source(SYSTEM, PI, SENSEHAT, (COLLECTOR,), TELEMETRY, scope=('"site" =~ /^$site$/',))
@@ -53,6 +54,16 @@ _STATUS = {
     str(_RETIRED): ("○ retired", thresholds.PLAIN),
 }
 
+#: The level of a verdict in words.
+_VERDICTS = {
+    str(NUMBERS[level]): (f"{SIGNS[level]} {word}", colour)
+    for level, word, colour in (
+        (policy.ACT, "act", thresholds.ACT),
+        (policy.LOOK, "check", thresholds.LOOK),
+        (policy.GOOD, "well", thresholds.GOOD),
+    )
+}
+
 _NOBODY = "no device"
 
 _CHOSEN = "var-host=${__data.fields.Device:percentencode}&${site:queryparam}&${__url_time_range}"
@@ -60,7 +71,7 @@ _TO_DEVICE, _TO_PIPELINE = f"/d/sensetig-device?{_CHOSEN}", f"/d/sensetig-pipeli
 
 
 def rows() -> Iterable[Row]:
-    yield Row("fleet", "", [*_needs_action(), _devices()], order=0)
+    yield Row("fleet", "", [*_needs_action(), _devices(), _alerts()], order=0)
     yield Row("fleet", "Details", _details(), order=10)
 
 
@@ -278,8 +289,8 @@ def _devices() -> Panel:
     heard, state = _statuses()
     return listing(
         "Devices",
-        f"Every device that wrote within {policy.FORGOTTEN_DAYS} days: offline and late ones first, those retired with "
-        "sensetig retire last. Click a heading to sort by it, a device to open it. Values are those of the last "
+        f"Every device that wrote within {policy.FORGOTTEN_DAYS} days, the most urgent first, with the reason. "
+        "Click a heading to sort by it, a device to open it. Values are those of the last "
         f"{minutes} minutes: CPU their mean, Temperature the hottest sensor inside, Disk the fullest file system. "
         " Air is the Sense HAT's temperature: calibrated, else compensated, else raw; without a Sense HAT "
         "that of the warmest sensor. Devices behind a gateway have no values of a Raspberry Pi.",
@@ -304,6 +315,11 @@ def _devices() -> Panel:
             '"bundle_version" AS "version", "site" AS "place" '
             f'FROM "device_state" WHERE {_SITE} AND {_KNOWN} GROUP BY "device") GROUP BY "device"'
         ),
+        _table(
+            'SELECT "level" AS "Verdict", "reasons" AS "Why" FROM (SELECT last("level") AS "level", "reasons" '  # noqa: S608
+            f'FROM "device_health" WHERE {_SITE} AND time > now() - {health.FRESH_SECONDS}s GROUP BY "device") '
+            'GROUP BY "device"'
+        ),
         joined_by="Device",
         keys=("host", "device"),
         first_of={
@@ -324,6 +340,8 @@ def _devices() -> Panel:
         ),
         order=(
             "Device",
+            "Verdict",
+            "Why",
             "Status",
             "Last seen",
             "Temperature",
@@ -338,9 +356,19 @@ def _devices() -> Panel:
             "Site",
         ),
         columns=_looks(),
-        sort="Status",
+        sort="Verdict",
+        descending=True,
         size=(24, 14),
         no_data="No device has written anything yet",
+    )
+
+
+def _alerts() -> Panel:
+    return alerts(
+        "Active alerts",
+        "The alerts of all devices that are active now. Open one for its meaning and its runbook.",
+        "",
+        size=(24, 6),
     )
 
 
@@ -353,6 +381,15 @@ def _looks() -> dict[str, list[DynamicConfigValue]]:
         "Device": properties(links=link, custom__minWidth=120),
         "Status": properties(
             mappings=value_map(_STATUS), custom__cellOptions=text, custom__width=90, custom__align="left"
+        ),
+        "Verdict": properties(
+            mappings=[*value_map(_VERDICTS), nothing("unknown")],
+            custom__cellOptions=text,
+            custom__width=90,
+            custom__align="left",
+        ),
+        "Why": properties(
+            custom__minWidth=200, custom__align="left", custom__cellOptions={"type": "auto", "wrapText": True}
         ),
         "Last seen": properties(unit="dateTimeFromNow", custom__width=145, custom__align="left"),
         "Temperature": properties(

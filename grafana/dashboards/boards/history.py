@@ -287,7 +287,7 @@ def _events() -> list[Panel]:
             bars=True,
             colours={"events": "orange"},
             legend=False,
-            no_data="No motion, or no camera",
+            no_data="No motion in this time range",
             links={"Camera": "/d/sensetig-camera"},
         ),
         lines(
@@ -305,6 +305,6 @@ def _events() -> list[Panel]:
             decimals=1,
             fill=20,
             colours={"under-voltage": "orange", "throttled": "red"},
-            no_data="Not a Raspberry Pi, or no hours yet",
+            no_data=weather.NO_HOURS,
         ),
     ]

@@ -306,7 +306,7 @@ def _variables(board: Board) -> list[QueryVariable | IntervalVariable]:
         .step_count(200)
         .min_interval(board.resolutions[0])
         .current(chosen),
-        *buckets.variables(),
+        *buckets.variables(board.devices_of, board.devices_by),
     ]
 
 

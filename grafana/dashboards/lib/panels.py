@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, Self, TypeVar
 
-from grafana_foundation_sdk.builders import stat, statetimeline, table, text, timeseries
+from grafana_foundation_sdk.builders import dashboard, stat, statetimeline, table, text, timeseries
 from grafana_foundation_sdk.builders.common import (
     GraphThresholdsStyleConfig,
     ReduceDataOptions,
@@ -364,6 +364,32 @@ def words(title: str, content: str, *, size: tuple[int, int]) -> text.Panel:
     """Text in Markdown; an empty title shows none."""
     panel = with_basics(text.Panel(), title, "", (), size, "", None)
     return panel.mode(TextMode.MARKDOWN).content(content)
+
+
+def alerts(title: str, description: str, labels: str, *, size: tuple[int, int]) -> dashboard.Panel:
+    """The active alerts, most severe first, each with a link to its rule, which has the runbook.
+
+    Args:
+        labels: which instances, such as ``{device="pi-hall"}``; empty for all.
+    """
+    panel = with_basics(dashboard.Panel().type("alertlist"), title, description, (), size, "", None)
+    states = {"firing": True, "pending": False, "recovering": True, "noData": False, "normal": False, "error": True}
+    return panel.options(
+        {
+            "viewMode": "list",
+            "groupMode": "default",
+            "groupBy": [],
+            "maxItems": 20,
+            "sortOrder": 3,  # by importance
+            "dashboardAlerts": False,
+            "alertName": "",
+            "alertInstanceLabelFilter": labels,
+            "datasource": "-- Grafana --",
+            "showInstances": True,
+            "showInactiveAlerts": False,
+            "stateFilter": states,
+        }
+    )
 
 
 class _Numeric(Protocol):

@@ -73,7 +73,7 @@ def _glance() -> list[Panel]:
             _SOURCE.newest("camera", "frames"),
             time=True,
             size=(3, 3),
-            no_data="silent",
+            no_data="no data",
         ).text(_SMALL),
         number(
             "Events",

@@ -12,11 +12,11 @@ from grafana.dashboards.lib.query import Source
 
 _SOURCE = Source(MEASUREMENTS)
 
-_NONE = "The collector clock is off"
+_NONE = "No data of the collector clock in this time range"
 
 
 def rows() -> Iterable[Row]:
-    yield Row("device", "Clock", _clock(), order=80)
+    yield Row("device", "Clock", _clock(), order=70, collapsed=True)
 
 
 def _clock() -> list[Panel]:

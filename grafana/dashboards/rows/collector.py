@@ -30,7 +30,7 @@ def _glance() -> list[Panel]:
             _SOURCE.newest("collector", "up"),
             time=True,
             size=(5, 3),
-            no_data="silent in this time range",
+            no_data="no data in this time range",
         ),
         number(
             "Collectors",

@@ -12,7 +12,7 @@ from grafana.dashboards.lib.style import properties
 
 _SOURCE = Source(MEASUREMENTS)
 
-_NONE = "No joystick event in this time range, or no joystick"
+_NONE = "No joystick event in this time range"
 
 
 def rows() -> Iterable[Row]:

@@ -8,7 +8,7 @@ from collectors.device_state.measurement import LATE, OFFLINE, ONLINE
 from collectors.device_state.measurement import MEASUREMENTS as STATE
 from collectors.sensehat import MEASUREMENTS as SENSEHAT
 from collectors.system import MEASUREMENTS as SYSTEM
-from grafana.dashboards.lib import thresholds
+from grafana.dashboards.lib import health, thresholds
 from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.live import Names, channels, dressed
 from grafana.dashboards.lib.panels import Panel, lines, listing, number, origin
@@ -49,11 +49,12 @@ _CPU: Names = {
 
 
 def rows() -> Iterable[Row]:
-    yield Row("live", "", [_state()], order=0)
+    yield Row("live", "", [health.banner()], order=0)
     yield Row("live", "Now", _now(), order=10)
     yield Row("live", "Air (live)", _air(), order=20)
     yield Row("live", "Motion (live)", _motion(), order=30)
     yield Row("live", "Machine (live)", _machine(), order=40)
+    yield Row("live", "Devices", [_state()], order=50)
 
 
 def _state() -> Panel:
@@ -84,7 +85,7 @@ def _state() -> Panel:
         renamed={"device": "Device"},
         sort="Status",
         size=(24, 7),
-        no_data="No device has a state yet: the telemetry processor reports it within a minute",
+        no_data="No device state yet",
         links={"Pipeline": "/d/sensetig-pipeline"},
     )
     return panel.time_from(f"{_STATE_DAYS}d").hide_time_override(True)

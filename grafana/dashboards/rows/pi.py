@@ -17,7 +17,7 @@ from sensetig import policy
 
 _SOURCE = Source(MEASUREMENTS)
 
-_NOT_A_PI = "Not a Raspberry Pi, or the collector pi is off"
+_NOT_A_PI = "No data of a Raspberry Pi in this time range"
 
 #: The firmware's reactions to heat and a weak supply, and their names on the panels.
 _FLAGS = {
@@ -36,8 +36,8 @@ _SPARE_BLOCKS = {
 
 
 def rows() -> Iterable[Row]:
-    yield Row("device", "Raspberry Pi: power and throttling", _power(), order=60)
-    yield Row("device", "Raspberry Pi: card and Wi-Fi", _card_and_wifi(), order=70)
+    yield Row("device", "Raspberry Pi: power and throttling", _power(), order=40, collapsed=True)
+    yield Row("device", "Raspberry Pi: card and Wi-Fi", _card_and_wifi(), order=42, collapsed=True)
 
 
 def _power() -> list[Panel]:
@@ -120,7 +120,7 @@ def _power() -> list[Panel]:
             _SOURCE.mean("pi", "fan_percent", names=("drive",)),
             low=0,
             size=(6, 8),
-            no_data="No fan that the board drives",
+            no_data="No fan in this time range",
             overrides={
                 "speed": shaded("blue"),
                 "drive": properties(
@@ -140,7 +140,7 @@ def _power() -> list[Panel]:
             low=0,
             decimals=1,
             size=(24, 8),
-            no_data="No chip that measures its rails: only a Raspberry Pi 5 and its kin have one",
+            no_data="No rail in this time range; a Raspberry Pi 5 measures them",
         ),
     ]
 
@@ -174,7 +174,7 @@ def _card_and_wifi() -> list[Panel]:
                 ),
             },
             size=(12, 6),
-            no_data="No SD card or eMMC",
+            no_data="No card in this time range",
         ),
         lines(
             "Card writes",
@@ -182,7 +182,7 @@ def _card_and_wifi() -> list[Panel]:
             _SOURCE.rate("sd_card", "written_bytes", by=("device",)),
             low=0,
             size=(12, 6),
-            no_data="No SD card or eMMC",
+            no_data="No card in this time range",
         ),
         lines(
             "Wi-Fi signal",
@@ -194,7 +194,7 @@ def _card_and_wifi() -> list[Panel]:
             steps=thresholds.SIGNAL,
             fill=0,
             size=(12, 7),
-            no_data="No wireless connection",
+            no_data="No Wi-Fi in this time range",
         ),
         lines(
             "Wi-Fi bit rate",
@@ -202,6 +202,6 @@ def _card_and_wifi() -> list[Panel]:
             _SOURCE.mean("wifi", "bit_rate_bits_per_second", by=("interface",)),
             low=0,
             size=(12, 7),
-            no_data="No wireless connection reports its rate",
+            no_data="No Wi-Fi bit rate in this time range",
         ),
     ]

@@ -37,7 +37,7 @@ def _glance() -> list[Panel]:
             _SOURCE.newest("random_data", "value"),
             time=True,
             size=(4, 3),
-            no_data="silent in this time range",
+            no_data="no data in this time range",
         ),
         number(
             "Value",

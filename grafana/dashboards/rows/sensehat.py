@@ -41,7 +41,7 @@ def _glance() -> list[Panel]:
             _SOURCE.newest("environment", "temperature_raw_celsius", where=_SENSE_HAT),
             time=True,
             size=(4, 3),
-            no_data="silent in this time range",
+            no_data="no data in this time range",
         ),
         weather.known(
             _SOURCE,
@@ -89,7 +89,7 @@ def _glance() -> list[Panel]:
             "is its brightness, in per cent of the sensor's maximum.",
             "colour",
             size=(4, 3),
-            no_data="no colour sensor",
+            no_data="no colour in this time range",
         ),
         weather.tendency(_SOURCE),
         weather.comfort(_SOURCE, no_data="not calibrated, and no factor set"),
@@ -342,7 +342,7 @@ def _light() -> list[Panel]:
             colours={"red": "red", "green": "green", "blue": "blue"},
             overrides={"clear": properties(color={"mode": "fixed", "fixedColor": "text"})},
             size=(16, 8),
-            no_data="No colour sensor: the second edition of the Sense HAT has one",
+            no_data="No colour in this time range; the second edition of the Sense HAT measures it",
         ),
         lines(
             "Gain",
@@ -350,6 +350,6 @@ def _light() -> list[Panel]:
             _SOURCE.mean("colour", "gain", function="last"),
             low=0,
             size=(8, 8),
-            no_data="No colour sensor",
+            no_data="No colour in this time range",
         ),
     ]

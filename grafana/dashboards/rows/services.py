@@ -34,10 +34,6 @@ MEASUREMENTS = (
 
 _SOURCE = Source(MEASUREMENTS)
 
-#: The condition of a point of a service that is down: it has failed, waits for its restart, or has ended after it was
-#: active. A job that a timer starts is inactive between its runs and starting in one, and never active.
-DOWN = '"active_code" = 3 OR "sub_code" = 13 OR ("active_code" > 0 AND "active_enter_timestamp_us" > 0)'
-
 #: The meaning of ``active_code``; hours hold the maximum, as a whole number in a float.
 STATES = {
     "0": ("active", thresholds.GOOD),
@@ -48,11 +44,11 @@ STATES = {
     "5": ("stopping", "blue"),
 }
 
-_NONE = "No service is watched: load telegraf/hub/services.conf where systemd runs"
+_NONE = "No service in this time range; telegraf/hub/services.conf reports them where systemd runs"
 
 
 def rows() -> Iterable[Row]:
-    yield Row("device", "Services", _services(), order=55)
+    yield Row("device", "Services", _services(), order=20)
 
 
 def _services() -> list[Panel]:

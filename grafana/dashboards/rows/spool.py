@@ -12,7 +12,7 @@ from grafana.dashboards.lib.query import Source
 
 _SOURCE = Source(MEASUREMENTS)
 
-_NONE = "no collector writes to a spool"
+_NONE = "no spool in this time range"
 
 
 def rows() -> Iterable[Row]:

@@ -33,11 +33,16 @@ _MEMORY = (
 
 
 def rows() -> Iterable[Row]:
-    yield Row("device", "Processor", _processor(), order=10)
-    yield Row("device", "Memory", _memory(), order=20)
-    yield Row("device", "Disks", _disks(), order=30)
-    yield Row("device", "Network", _network(), order=40)
-    yield Row("device", "Temperatures and processes", _rest(), order=50)
+    cpu, *processor = _processor()
+    memory, *swap = _memory()
+    file_systems, *disks = _disks()
+    temperatures, *processes = _rest()
+    yield Row("device", "Overview", [cpu, memory, temperatures, file_systems], order=10)
+    yield Row("device", "Processor", processor, order=60, collapsed=True)
+    yield Row("device", "Swap", swap, order=62, collapsed=True)
+    yield Row("device", "Disks", disks, order=64, collapsed=True)
+    yield Row("device", "Network", _network(), order=66, collapsed=True)
+    yield Row("device", "Processes", processes, order=68, collapsed=True)
 
 
 def _processor() -> list[Panel]:
@@ -75,7 +80,7 @@ def _processor() -> list[Panel]:
             low=0,
             soft_high=20,
             fill=4,
-            size=(6, 8),
+            size=(12, 8),
         ),
         lines(
             "Load",
@@ -85,7 +90,7 @@ def _processor() -> list[Panel]:
             decimals=2,
             low=0,
             fill=4,
-            size=(6, 8),
+            size=(12, 8),
             colours={"1 min": "blue", "5 min": "light-blue", "15 min": "purple"},
             overrides={
                 "cores": properties(
@@ -126,18 +131,18 @@ def _memory() -> list[Panel]:
             high=100,
             decimals=0,
             steps=thresholds.SWAP,
-            size=(6, 8),
+            size=(12, 8),
             colours={"used": "purple"},
-            no_data="No swap space",
+            no_data="No swap in this time range",
         ),
         lines(
             "Swapping",
             "Memory moved to swap (below the line) and back (above). Steady traffic means too little memory.",
             _SOURCE.rate("swap", "in", "out", names=("in", "out")),
-            size=(6, 8),
+            size=(12, 8),
             soft_high=1024,
             overrides={"in": shaded("blue"), "out": shaded("orange", below=True)},
-            no_data="No swap space",
+            no_data="No swap in this time range",
         ),
     ]
 
@@ -170,7 +175,7 @@ def _disks() -> list[Panel]:
                 "Inodes used": properties(unit="percent", decimals=0),
                 "Type": properties(custom__width=80),
             },
-            size=(16, 7),
+            size=(12, 8),
         ),
         lines(
             "Disk busy",
@@ -179,13 +184,14 @@ def _disks() -> list[Panel]:
             low=0,
             soft_high=20,
             decimals=1,
-            size=(8, 7),
+            size=(8, 8),
         ),
         lines(
             "Disk throughput",
             "Bytes read (above the line) and written (below) per second. Steady writing wears an SD card.",
             _SOURCE.rate("diskio", "read_bytes", by=("name",), where=DRIVES, alias="$tag_name read"),
             _SOURCE.rate("diskio", "write_bytes", by=("name",), where=DRIVES, alias="$tag_name written"),
+            size=(8, 8),
         )
         .override_by_regexp("/ read$/", shaded("blue"))
         .override_by_regexp("/ written$/", shaded("orange", below=True)),
@@ -199,6 +205,7 @@ def _disks() -> list[Panel]:
             _SOURCE.rate(
                 "diskio", "writes", by=("name",), where=DRIVES, alias="$tag_name writes", unit="operations_per_second"
             ),
+            size=(8, 8),
         )
         .override_by_regexp("/ reads$/", shaded("blue"))
         .override_by_regexp("/ writes$/", shaded("orange", below=True)),
@@ -271,7 +278,7 @@ def _rest() -> list[Panel]:
             soft_high=85,
             steps=thresholds.PROCESSOR,
             links={"Environment": "/d/sensetig-environment"},
-            no_data="This machine has no temperature sensor that the kernel knows",
+            no_data="No temperature in this time range",
         ),
         lines(
             "Processes",
@@ -279,7 +286,7 @@ def _rest() -> list[Panel]:
             "behind.",
             _SOURCE.mean("processes", "total", "total_threads", names=("processes", "threads")),
             decimals=0,
-            size=(6, 8),
+            size=(12, 8),
         ),
         lines(
             "Running and blocked processes",
@@ -291,7 +298,7 @@ def _rest() -> list[Panel]:
             low=0,
             soft_high=5,
             decimals=0,
-            size=(6, 8),
+            size=(12, 8),
             colours={"running": "green", "blocked": "orange", "zombies": "red"},
         ),
     ]

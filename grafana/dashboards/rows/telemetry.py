@@ -74,7 +74,7 @@ def _store() -> list[Panel]:
             renamed={"device": "Device"},
             sort="Device",
             size=(12, 8),
-            no_data="no device has sent anything",
+            no_data="no device in this time range",
         ),
         lines(
             "State writes",

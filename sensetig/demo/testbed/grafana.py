@@ -81,7 +81,7 @@ def start(
     spawned(identity)
     url = f"http://{LOOPBACK}:{port}"
     try:
-        processes.await_ready(identity, lambda: answers(f"{url}/api/health"), log=log, seconds=90)
+        processes.await_ready(identity, lambda: answers(f"{url}/api/health"), log=log, seconds=300)
     except BaseException:
         processes.stop([identity])
         raise

@@ -13,15 +13,30 @@ from sensetig.demo.testbed.ports import LOOPBACK
 def answers(url: str) -> bool:
     """Whether a server at this URL answers with 200."""
     try:
-        return urllib3.request("GET", url, retries=False, timeout=2.0).status == 200
+        return urllib3.request("GET", url, retries=False, timeout=10.0).status == 200
     except urllib3.exceptions.HTTPError:
         return False
 
 
 def start(
-    influxd: Path, folder: Path, port: int, log: Path, spawned: processes.Spawned = processes.ignore
+    influxd: Path,
+    folder: Path,
+    port: int,
+    log: Path,
+    spawned: processes.Spawned = processes.ignore,
+    *,
+    metrics: bool = False,
 ) -> tuple[processes.Identity, str]:
-    """Start influxd with its files in *folder*; answers when it does: the process and its URL. Raises EngineFailed."""
+    """Start influxd with its files in *folder*; answers when it does: the process and its URL. Raises EngineFailed.
+
+    Args:
+        influxd: the program.
+        folder: takes its files.
+        port: of the loopback address.
+        log: takes its output.
+        spawned: called with the process before it answers.
+        metrics: whether it shows its metrics, which need no token.
+    """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     command: list[str | Path] = [
         influxd,
@@ -33,14 +48,14 @@ def start(
         # Flux neither fetches URLs of this network nor opens files and SQLite databases, by whichever token it is sent.
         "--hardening-enabled",
         # The demo's Telegraf does not read them, and they need no token.
-        "--metrics-disabled",
+        *([] if metrics else ["--metrics-disabled"]),
         "--log-level=warn",
     ]
     identity = processes.start("InfluxDB", command, log=log)
     spawned(identity)
     url = f"http://{LOOPBACK}:{port}"
     try:
-        processes.await_ready(identity, lambda: answers(f"{url}/health"), log=log, seconds=60)
+        processes.await_ready(identity, lambda: answers(f"{url}/health"), log=log, seconds=180)
     except BaseException:
         processes.stop([identity])
         raise

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import ssl
 from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from collectors.core.api import Unavailable
 from collectors.core.files import read_password
+from collectors.core.tls import client_context
 from collectors.messaging.broker import is_loopback
 from sensetig.simulator import SimulatorError
 from sensetig.simulator.device import Message, Status
@@ -24,8 +24,8 @@ SUBJECTS = ("sensetig.*.telemetry", "sensetig.*.telemetry.>", "sensetig.*.status
 #: How long the stream keeps what it has been given; how much of it, the target says.
 KEPT_SECONDS = 7 * 86_400
 
-#: How long a worker may take for a message before another gets it, and how many may be with workers.
-ACK_SECONDS, ACK_PENDING = 300, 20_000
+#: After this time without a sign of a worker, its messages go to another one; and how many may be with workers.
+ACK_SECONDS, ACK_PENDING = 60, 20_000
 
 #: Seconds for an answer; then the message is sent again, which the server notices by its id.
 _ANSWER_SECONDS = 5.0
@@ -60,21 +60,17 @@ class Server:
             if target.password_file:
                 self.options["password"] = read_password(target.password_file, "--password-file")
             if parts.scheme == "tls":
-                self.options["tls"] = ssl.create_default_context(cafile=target.ca_file)
+                self.options["tls"] = client_context(target.ca_file)
         except Unavailable as error:
             raise SimulatorError(str(error)) from None
         except OSError as error:  # ssl.SSLError is one, too
-            raise SimulatorError(f"{target.ca_file} cannot be used as the server's certificates: {error}") from None
+            raise SimulatorError(f"{error.filename} cannot be used as the server's certificates: {error}") from None
         if "password" in self.options and "user" not in self.options:
             raise SimulatorError(f"there is a password for {self.place}, but no user; name one: nats://USER@HOST")
 
 
 async def make_stream(jetstream: Any, most_bytes: int) -> None:
-    """Make the stream and the workers' consumer, or update them.
-
-    The consumer is made here and not by the first worker, since Telegraf's client deletes at its end a consumer that
-    it has made: all workers would be left without.
-    """
+    """Make the stream and the workers' consumer, or update them."""
     from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, DiscardPolicy, StorageType, StreamConfig
     from nats.js.errors import NotFoundError
 
@@ -91,21 +87,19 @@ async def make_stream(jetstream: Any, most_bytes: int) -> None:
         await jetstream.update_stream(config)
     except NotFoundError:
         await jetstream.add_stream(config)
-    try:
-        await jetstream.consumer_info(STREAM, CONSUMER)
-    except NotFoundError:
-        await jetstream.add_consumer(
-            STREAM,
-            ConsumerConfig(
-                durable_name=CONSUMER,
-                deliver_group=CONSUMER,
-                deliver_subject=f"_deliver.{STREAM}.{CONSUMER}",
-                deliver_policy=DeliverPolicy.ALL,
-                ack_policy=AckPolicy.EXPLICIT,
-                ack_wait=ACK_SECONDS,
-                max_ack_pending=ACK_PENDING,
-            ),
-        )
+    # This also brings the settings of a consumer that an earlier version made up to date.
+    await jetstream.add_consumer(
+        STREAM,
+        ConsumerConfig(
+            durable_name=CONSUMER,
+            deliver_group=CONSUMER,
+            deliver_subject=f"_deliver.{STREAM}.{CONSUMER}",
+            deliver_policy=DeliverPolicy.ALL,
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=ACK_SECONDS,
+            max_ack_pending=ACK_PENDING,
+        ),
+    )
 
 
 class Nats:

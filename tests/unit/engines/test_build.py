@@ -169,7 +169,7 @@ def test_a_real_module_is_compiled_by_the_real_go(tmp_path: Path) -> None:
     assert b"7.8.9" in (tmp_path / "out").read_bytes()
 
 
-#: Builds Telegraf with a Go that has a compiler at work, which writes down its process and would go on for a minute.
+#: Builds Telegraf with a Go that has a compiler at work, which writes down its process and would go on for ten minutes.
 _BUILD = """
 import signal, sys
 from pathlib import Path
@@ -190,14 +190,14 @@ def test_a_signal_that_ends_it_ends_the_build_with_all_its_compilers(tmp_path: P
     os.mkfifo(told)
     script(
         tmp_path / "bin" / "go",
-        f'[ "$1" = version ] && echo go1.26.8 && exit; sleep 60 & echo $! > {told}; wait',
+        f'[ "$1" = version ] && echo go1.26.8 && exit; sleep 600 & echo $! > {told}; wait',
     )
     with subprocess.Popen([sys.executable, "-c", _BUILD, str(tmp_path)], stderr=subprocess.PIPE) as process:
         compiler = psutil.Process(int(told.read_text()))  # which waits until the compiler is at work
         process.send_signal(number)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=120)
     # It is told to end at the same moment as its parent, and may take a little longer.
-    assert not psutil.wait_procs([compiler], timeout=10)[1], "the compiler outlived the build"
+    assert not psutil.wait_procs([compiler], timeout=120)[1], "the compiler outlived the build"
     if number is not signal.SIGINT:
         assert (process.returncode, err) == (128 + number, b"")
 

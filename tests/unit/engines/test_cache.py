@@ -84,8 +84,8 @@ def test_a_second_one_waits_says_so_and_finds_what_the_first_has_got(tmp_path: P
     thread = threading.Thread(target=second)
     with cache.lock(KEY, pytest.fail), cache.staging(KEY) as staged:
         thread.start()
-        assert waits.wait(10)
+        assert waits.wait(120)
         prints(staged / "telegraf", "Telegraf 1.39.3")
         cache.install(KEY, staged, "the first")
-    thread.join(10)
+    thread.join(120)
     assert [engine.source for engine in found if engine] == ["the cache (the first)"]

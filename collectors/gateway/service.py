@@ -1,0 +1,261 @@
+"""The gateway's loop: messages in, points to InfluxDB, acknowledgements back.
+
+By construction, not by timing:
+
+- A message is acknowledged after InfluxDB (or the outbox) has answered for all of its points.
+- A message that is delivered again has the same time, so its points are the same. What recognises it is on the disk
+  before its points are sent.
+- Messages that are not acknowledged are in this process and at the broker, so no buffer is lost with the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from collectors.core.api import Wait
+from collectors.core.errors import ErrorReporter
+from collectors.core.line_protocol import Metric, Series
+from collectors.core.line_protocol_parser import decode
+from collectors.gateway.measurements import MQTT_GATEWAY, MQTT_RECEIPT
+from collectors.gateway.source import Incoming, Source, Waiting
+from collectors.gateway.writer import Refused, Unreachable
+from collectors.telemetry.measurements import REFUSED_BY_INFLUXDB
+from collectors.telemetry.messages import message_line
+
+#: How often the gateway reports on itself, in seconds.
+REPORT_SECONDS = 10.0
+
+#: Points and bytes of one request. The outbox takes 16 MiB.
+MAX_LINES, MAX_BYTES = 5_000, 4 * 1024 * 1024
+
+#: Seconds between attempts to write: doubled from the first to the second.
+RETRY_SECONDS = (1.0, 30.0)
+
+#: How long messages are collected that arrive together, in seconds.
+_COALESCE_SECONDS = 0.02
+
+#: Interval of device states, and of prolonging unacknowledged messages at the source, in seconds.
+_TICK_SECONDS = 1.0
+
+#: Lines of device states that wait for InfluxDB; more are dropped, and the next flush has the newest again.
+_MAX_STATE_LINES = 20_000
+
+#: Messages in memory at most. While InfluxDB is away, each new connection repeats the unacknowledged ones.
+_MAX_MESSAGES = 30_000
+
+#: The tag of a point that is printed for live panels. Telegraf's processor and output pass over it.
+INGEST = "ingest"
+
+
+class Pipeline(Protocol):
+    """What makes points of messages: :class:`collectors.telemetry.pipeline.Pipeline`."""
+
+    def take(self, message: Metric) -> list[str]:
+        """Points and refusals of a message."""
+        ...
+
+    def flush(self) -> None:
+        """Write to the disk what recognises these messages."""
+        ...
+
+    def tick(self) -> None:
+        """Read calibrations again."""
+        ...
+
+    def close(self) -> None:
+        """Close files."""
+        ...
+
+
+class Stages(NamedTuple):
+    """The treatment of messages.
+
+    Args:
+        pipeline: makes points of them.
+        states: lines of device states that are due.
+        end: the last of these, once.
+        reject: a line of ``telemetry_rejected``: reason, time, text.
+        tags: of messages: ``host`` and ``site`` of the gateway.
+    """
+
+    pipeline: Pipeline
+    states: Callable[[], list[str]]
+    end: Callable[[], list[str]]
+    reject: Callable[[str, int, str], str]
+    tags: Mapping[str, str]
+
+
+class Held(NamedTuple):
+    """A message whose points are not stored yet."""
+
+    message: Incoming
+    lines: list[str]
+
+
+class Gateway:
+    """The collector.
+
+    Args:
+        source: of the messages.
+        stages: what becomes of them.
+        write: stores points, and returns those refused for good. Raises Unreachable.
+        close: closes the connection of that.
+        flush_seconds: time between writes.
+        live: print points as they arrive.
+        report: takes errors.
+        clock_ns: wall clock, nanoseconds since 1970.
+        timer: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        stages: Stages,
+        write: Callable[[Sequence[str]], list[Refused]],
+        close: Callable[[], None],
+        *,
+        flush_seconds: float,
+        live: bool,
+        report: ErrorReporter,
+        clock_ns: Callable[[], int],
+        timer: Callable[[], float],
+    ) -> None:
+        self._source = source
+        self._stages = stages
+        self._write = write
+        self._close = close
+        self._flush_seconds = flush_seconds
+        self._live = live
+        self._report = report
+        self._clock_ns = clock_ns
+        self._timer = timer
+        self._held: list[Held] = []
+        self._count = 0
+        self._state_lines: list[str] = []
+        self._received = 0
+        self._retry_seconds = 0.0
+
+    def stream(self, wait: Wait) -> Iterator[Iterable[Metric]]:
+        """Yield the gateway's reports, and live points."""
+        self._source.start()
+        now = self._timer()
+        flush_at, tick_at, report_at = now + self._flush_seconds, now, now
+        while True:
+            now = self._timer()
+            if now >= tick_at:
+                tick_at = now + _TICK_SECONDS
+                self._tick()
+            if now >= report_at:
+                report_at = now + REPORT_SECONDS
+                yield self._reports()
+            due = now >= flush_at if self._retry_seconds else now >= flush_at or self._count >= MAX_LINES
+            if due:
+                flush_at = self._timer() + (self._flush_seconds if self.flush() else self._retry_seconds)
+            stopped = wait(max(0.0, min(flush_at, tick_at, report_at) - self._timer()), self._source.descriptor)
+            if not stopped and self._timer() < min(flush_at, tick_at):
+                stopped = wait(_COALESCE_SECONDS)
+            live = self._take()
+            if live:
+                yield live
+            if stopped:
+                self.flush()
+                self._state_lines += self._stages.end()
+                self.flush()
+                yield self._reports()
+                return
+
+    def close(self) -> None:
+        """Disconnect, and close files."""
+        self._source.close()
+        self._stages.end()
+        self._stages.pipeline.close()
+        self._close()
+
+    def flush(self) -> bool:
+        """Write what waits, and acknowledge it; False where it has to be tried again."""
+        self._stages.pipeline.flush()
+        try:
+            while self._held or self._state_lines:
+                self._flush_some()
+        except Unreachable as error:
+            self._report.error(str(error))
+            self._retry_seconds = min(self._retry_seconds * 2 or RETRY_SECONDS[0], RETRY_SECONDS[1])
+            return False
+        self._retry_seconds = 0.0
+        return True
+
+    def _flush_some(self) -> None:
+        """Write one request's worth. A message is never divided, so that it is acknowledged at once."""
+        lines = self._state_lines[:MAX_LINES]
+        states = len(lines)
+        messages = size = 0
+        for held in self._held:
+            more = sum(map(len, held.lines))
+            if messages and (len(lines) + len(held.lines) > MAX_LINES or size + more > MAX_BYTES):
+                break
+            lines += held.lines
+            messages += 1
+            size += more
+        if lines:
+            refused = self._write(lines)
+            if refused:
+                self._refuse(refused)
+        done, self._held = self._held[:messages], self._held[messages:]
+        self._state_lines = self._state_lines[states:]
+        self._count -= sum(len(held.lines) for held in done)
+        self._source.acknowledge([held.message for held in done])
+        self._received += len(done)
+
+    def _refuse(self, refused: Sequence[Refused]) -> None:
+        lines = []
+        for line, reason in refused:
+            head, _, stamp = line.rpartition(" ")
+            self._report.error(f"InfluxDB refuses a point of {head.partition(' ')[0][:100]!r}: {reason}")
+            time_ns = int(stamp) if stamp.isdigit() else self._clock_ns()
+            lines.append(self._stages.reject(REFUSED_BY_INFLUXDB, time_ns, f"{head[:80]}: {reason}"))
+        # One of these that is refused, too, is dropped: it is counted in the errors.
+        self._write(lines)
+
+    def _take(self) -> list[Metric]:
+        live: list[Metric] = []
+        for message in self._source.take():
+            line = message_line(message.topic, message.payload, message.time_ns, self._stages.tags, message.delivery)
+            lines = self._stages.pipeline.take(line)
+            self._held.append(Held(message, lines))
+            self._count += len(lines)
+            if self._live:
+                live += map(_live, lines)
+        if len(self._held) > _MAX_MESSAGES:
+            dropped, self._held = self._held[:-_MAX_MESSAGES], self._held[-_MAX_MESSAGES:]
+            self._count -= sum(len(held.lines) for held in dropped)
+        return live
+
+    def _tick(self) -> None:
+        self._stages.pipeline.tick()
+        self._state_lines += self._stages.states()
+        if len(self._state_lines) > _MAX_STATE_LINES:
+            del self._state_lines[:-_MAX_STATE_LINES]
+        self._source.hold([held.message for held in self._held])
+        for sentence in self._source.errors():
+            self._report.error(sentence)
+
+    def _reports(self) -> list[Metric]:
+        now_ns = self._clock_ns()
+        waiting = self._source.waiting()
+        if waiting is None:
+            oldest = min((held.message.time_ns for held in self._held), default=None)
+            waiting = Waiting(len(self._held), oldest)
+        age = max(0, now_ns - waiting.oldest_ns) / 1e9 if waiting.oldest_ns is not None else 0.0
+        state = {"unconfirmed_messages": waiting.messages, "unconfirmed_seconds": age}
+        metrics = [Metric(Series(MQTT_GATEWAY.name, {}), state, now_ns)]
+        if self._received:
+            metrics.append(Metric(Series(MQTT_RECEIPT.name, {}), {"received": self._received}, now_ns))
+            self._received = 0
+        return metrics
+
+
+def _live(line: str) -> Metric:
+    metric = decode(line)
+    series = Series(metric.series.measurement, {**metric.series.tags, INGEST: "gateway"})
+    return Metric(series, metric.fields, metric.time_ns)

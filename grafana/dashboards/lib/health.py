@@ -1,0 +1,129 @@
+"""The verdict on a device, as the hub computes it: the same sentence on every dashboard and in ``sensetig status``.
+
+Its values are never older than :data:`FRESH_SECONDS`, however long the dashboard's time range is: an old value says
+nothing of now. (Grafana leaves a range that ends in the past as it is, which then shows the verdict of that time.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from grafana_foundation_sdk.builders import stat
+from grafana_foundation_sdk.models.dashboard import (
+    DashboardRegexMapOptions,
+    DynamicConfigValue,
+    RegexMap,
+    ValueMapping,
+    ValueMappingResult,
+)
+
+from grafana.dashboards.lib import thresholds
+from grafana.dashboards.lib.panels import Panel, alerts, number
+from grafana.dashboards.lib.query import Source, Target
+from grafana.dashboards.lib.style import properties, value_map
+from sensetig import policy
+from sensetig.fleet.health import MEASUREMENTS, SIGNS
+
+#: The verdict is computed twice a minute; after this, something is wrong with what computes it.
+FRESH_SECONDS = 120
+
+#: A device's verdict has its name in the tag ``device``.
+SCOPE = ('"device" =~ /^$host$/', '"site" =~ /^$site$/')
+
+_SOURCE = Source(MEASUREMENTS, scope=SCOPE)
+
+_COLOURS = {policy.ACT: thresholds.ACT, policy.LOOK: thresholds.LOOK, policy.GOOD: thresholds.GOOD}
+
+_NO_VERDICT = (
+    f"No verdict within {FRESH_SECONDS // 60} minutes: this device is not known, or the health check on the hub does "
+    "not run"
+)
+
+
+def coloured() -> list[ValueMapping]:
+    """The colour of a verdict, by its sign."""
+    return [
+        RegexMap(
+            options=DashboardRegexMapOptions(
+                pattern=f"^({SIGNS[level]}.*)$", result=ValueMappingResult("$1", _COLOURS[level], None, index)
+            )
+        )
+        for index, level in enumerate(policy.LEVELS)
+    ]
+
+
+def newest(columns: str) -> Target:
+    """A table with the newest values of the device's health."""
+    return _SOURCE.written(f'SELECT {columns} FROM "device_health" WHERE $scope', table=True)  # noqa: S608 - no input
+
+
+def banner() -> Panel:
+    """The verdict, as wide as the dashboard."""
+    panel = number(
+        "Verdict",
+        "What needs action or a look on this device now, as in sensetig status. Red needs action, orange a look.",
+        newest('last("verdict") AS "Verdict"'),
+        columns="/^Verdict$/",
+        filled=True,
+        graph=False,
+        size=(24, 3),
+        no_data=_NO_VERDICT,
+        links={"Fleet": "/d/sensetig-fleet"},
+    )
+    panel.mappings(coloured()).time_from(f"{FRESH_SECONDS}s").hide_time_override(True)
+    return panel
+
+
+def now() -> stat.Panel:
+    """The values of now in one panel; a silent device has none."""
+    names = {
+        "cpu_percent": "CPU",
+        "memory_percent": "Memory",
+        "disk_percent": "Disk",
+        "temperature_celsius": "Hottest",
+        "under_voltage": "Power",
+        "throttled": "Throttling",
+    }
+    panel = number(
+        "Now",
+        "The processor, the memory, the fullest disk and the hottest sensor inside, and a Raspberry Pi's supply, as "
+        "they are now. Only an online device has values here, and only those that it can measure.",
+        newest(", ".join(f'last("{field}") AS "{name}"' for field, name in names.items())),
+        columns=f"/^({'|'.join(names.values())})$/",
+        graph=False,
+        decimals=0,
+        size=(15, 5),
+        no_data="No current values: the device is not online",
+    )
+    looks: dict[str, list[DynamicConfigValue]] = {
+        "CPU": _steps(thresholds.BUSY, "percent"),
+        "Memory": _steps(thresholds.MEMORY, "percent"),
+        "Disk": _steps(thresholds.DISK, "percent"),
+        "Hottest": _steps(thresholds.PROCESSOR, "celsius"),
+        "Power": properties(
+            mappings=value_map({"true": ("too low", thresholds.ACT), "false": ("OK", thresholds.GOOD)})
+        ),
+        "Throttling": properties(
+            mappings=value_map({"true": ("throttled", thresholds.ACT), "false": ("none", thresholds.GOOD)})
+        ),
+    }
+    for name, values in looks.items():
+        panel.override_by_name(name, values)
+    return panel.time_from(f"{FRESH_SECONDS}s").hide_time_override(True)
+
+
+def active() -> Panel:
+    """The alerts of the device."""
+    return alerts(
+        "Active alerts",
+        "The alerts of this device that are active now. Open one for its meaning and its runbook.",
+        '{device="$host"}',
+        size=(9, 5),
+    )
+
+
+def _steps(steps: Sequence[tuple[float | None, str]], unit: str) -> list[DynamicConfigValue]:
+    return properties(
+        unit=unit,
+        thresholds={"mode": "absolute", "steps": [{"value": value, "color": colour} for value, colour in steps]},
+    )

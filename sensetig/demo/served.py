@@ -1,0 +1,153 @@
+"""One page on loopback that refreshes itself. It is drawn only while a browser asks for it."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from html import escape
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from sensetig.demo.testbed.ports import LOOPBACK
+from sensetig.errors import OperatorError
+
+#: Seconds after which a browser asks again, and a page is drawn again. Drawing takes two on a laptop, and more on a Pi.
+REFRESH_SECONDS = 10
+
+#: Seconds after which a browser asks again where there is nothing to show yet.
+_SOON_SECONDS = 2
+
+_WAITING = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>SenseTIG</title>
+<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
+<style>body {{ font: 18px/1.5 system-ui, sans-serif; margin: 20vh auto; max-width: 32em; padding: 0 1em; }}</style>
+</head><body><h1>SenseTIG</h1><p>{}</p><p>This page refreshes itself.</p></body></html>
+"""
+
+
+class Answer(NamedTuple):
+    """What a browser gets."""
+
+    status: HTTPStatus
+    content: bytes
+    refresh_seconds: int
+
+
+def in_background(work: Callable[[], None]) -> None:
+    """Run something in a thread of its own."""
+    threading.Thread(target=work, name="drawing", daemon=True).start()
+
+
+class Page:
+    """The page as it was last drawn. A browser gets that at once; an old page is drawn again meanwhile.
+
+    Args:
+        draw: makes the HTML. It may raise OperatorError.
+        timer: monotonic seconds.
+        start: runs the drawing, and does not wait for it.
+    """
+
+    def __init__(
+        self,
+        draw: Callable[[], bytes],
+        timer: Callable[[], float] = time.monotonic,
+        start: Callable[[Callable[[], None]], None] = in_background,
+    ) -> None:
+        self._draw = draw
+        self._timer = timer
+        self._start = start
+        self._guard = threading.Lock()
+        self._drawing = False
+        self._begun: float | None = None
+        self._drawn: bytes | None = None
+        self._problem = "The charts are being drawn."
+
+    def answer(self) -> Answer:
+        """The page as it is; a sentence where there is none yet."""
+        with self._guard:
+            old = self._begun is None or self._timer() - self._begun >= REFRESH_SECONDS
+            begins = (old or self._drawn is None) and not self._drawing
+            if begins:
+                self._drawing, self._begun = True, self._timer()
+        if begins:
+            self._start(self._draw_again)
+        with self._guard:
+            if self._drawn is not None:
+                return Answer(HTTPStatus.OK, self._drawn, REFRESH_SECONDS)
+            content = _WAITING.format(escape(self._problem)).encode()
+            return Answer(HTTPStatus.SERVICE_UNAVAILABLE, content, _SOON_SECONDS)
+
+    def _draw_again(self) -> None:
+        drawn, problem = None, ""
+        try:
+            drawn = self._draw()
+        except OperatorError as error:
+            problem = str(error)
+        finally:
+            with self._guard:
+                self._drawing = False
+                self._drawn = self._drawn if drawn is None else drawn
+                self._problem = problem
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # A browser that leaves before its answer has arrived is no fault, and the terminal shows the demo.
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
+class PageServer(AbstractContextManager["PageServer"]):
+    """Serves a page on loopback while the context is active.
+
+    Args:
+        page: the page, at ``/``.
+        port: a free port of the loopback address.
+    """
+
+    def __init__(self, page: Page, port: int) -> None:
+        self.url = f"http://{LOOPBACK}:{port}/"
+        names = {f"{name}:{port}" for name in (LOOPBACK, "localhost")}
+
+        class Handler(BaseHTTPRequestHandler):
+            server_version, sys_version = "SenseTIG", ""
+            timeout = 30
+
+            def do_GET(self) -> None:
+                # A page of another site, whose name resolves to loopback, must not read this one.
+                if self.headers.get("Host") not in names:
+                    self.send_error(HTTPStatus.MISDIRECTED_REQUEST)
+                    return
+                if self.path != "/":
+                    self.send_error(HTTPStatus.NOT_FOUND)
+                    return
+                answer = page.answer()
+                self.send_response(answer.status)
+                self.send_header("Content-Type", "text/html; charset=utf-8")
+                self.send_header("Content-Length", str(len(answer.content)))
+                self.send_header("Cache-Control", "no-store")
+                self.send_header("Refresh", str(answer.refresh_seconds))
+                self.end_headers()
+                self.wfile.write(answer.content)
+
+            def log_message(self, *_: object) -> None:
+                """Requests are not logged: the terminal shows the demo."""
+
+        self._server = _Server((LOOPBACK, port), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, name="page", daemon=True)
+        self._thread.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
