@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from collectors.core.api import Unavailable
+from collectors.core.tls import client_context
 from collectors.device_state.nats_kv import Server
 from collectors.gateway.source import Inbox, Incoming, Waiting
 
@@ -249,9 +250,9 @@ def _encryption(server: Server) -> ssl.SSLContext | None:
     if not server.tls:
         return None
     try:
-        return ssl.create_default_context(cafile=server.ca_file)
+        return client_context(server.ca_file)
     except OSError as error:  # ssl.SSLError is one, too
-        raise Unavailable(f"ca_file {server.ca_file} cannot be used as certificates: {error}") from None
+        raise Unavailable(f"ca_file {error.filename} cannot be used as certificates: {error}") from None
 
 
 def _sentence(error: Exception) -> str:

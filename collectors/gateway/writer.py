@@ -7,11 +7,12 @@ import json
 import socket
 from collections.abc import Sequence
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from ssl import SSLContext, create_default_context
+from ssl import SSLContext
 from typing import NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 from collectors.core.api import Unavailable
+from collectors.core.tls import client_context
 
 _TIMEOUT_SECONDS = 10.0
 
@@ -163,7 +164,7 @@ class Writer:
 
 def _context(target: Target) -> SSLContext:
     try:
-        context = create_default_context(cafile=target.ca)
+        context = client_context(target.ca)
         if target.certificate is not None:
             context.load_cert_chain(target.certificate, target.key, password=lambda: b"")
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from collectors.core.files import sync_folder, write_atomic
 from collectors.outbox import DAMAGED, LIMIT, REASON, STATE, TOTALS, Waiting, read_totals, scan
 from sensetig.errors import OutboxError
-from sensetig.outbox.batch import Block, Destination, decode, encode
+from sensetig.outbox.batch import Block, Destination, decode, encode, joined
 
 #: Damaged files that are kept for inspection.
 MAX_DAMAGED = 32
@@ -96,7 +96,8 @@ class Store:
         while self._waiting and self._waiting[0].number <= self._removed:
             self._unlink(self._waiting.pop(0))
         self._bytes = sum(each.size for each in self._waiting)
-        self._saved = True
+        # Alerts compare totals with earlier ones, so they are written from the start.
+        self._saved = bool(state)
         #: Why points wait; empty where InfluxDB takes them.
         self.reason = ""
         self._next = max([self._removed, *(each.number for each in self._waiting)]) + 1
@@ -105,6 +106,11 @@ class Store:
     def waiting(self) -> int:
         """Batches that wait."""
         return len(self._waiting)
+
+    @property
+    def next_number(self) -> int:
+        """The number of the next batch."""
+        return self._next
 
     def add(self, destination: Destination, lines: list[bytes]) -> None:
         """Make a batch durable. Raises Full where a bound is reached or the disk has no room."""
@@ -139,7 +145,7 @@ class Store:
                 raise
             self._log(f"{waiting.name} cannot be read ({error.strerror}); it counts as damaged")
             content = b""
-        return Batch(waiting, list(decode(content)))
+        return Batch(waiting, joined(decode(content)))
 
     def remove(self, batch: Batch, counts: Mapping[str, int]) -> None:
         """Count a batch that is dealt with, and remove it; a damaged one is set aside. Raises OSError."""
