@@ -344,9 +344,10 @@ class Rig:
         return [self.services[name] for name in names if name in self.services]
 
     def rows(self, source: str) -> list[Row] | None:
-        """The samples in InfluxDB; None while it does not answer."""
+        """The whole samples in InfluxDB; None while it does not answer."""
         found = self._query(f'SELECT "number", "check" FROM "chaos_{source}"')  # noqa: S608 - the harness's own name
-        return None if found is None else [Row(*row) for row in found]
+        # The fields of a point that is just being written appear one after the other.
+        return None if found is None else [Row(*row) for row in found if None not in row]
 
     def _query(self, query: str) -> list[Any] | None:
         try:
