@@ -31,7 +31,7 @@ _WAITING = """<!DOCTYPE html>
 
 
 class Answer(NamedTuple):
-    """What a browser gets."""
+    """The answer to a browser."""
 
     status: HTTPStatus
     content: bytes
@@ -39,7 +39,7 @@ class Answer(NamedTuple):
 
 
 def in_background(work: Callable[[], None]) -> None:
-    """Run something in a thread of its own, which this process waits for when it ends.
+    """Run something in a separate thread, which this process waits for when it ends.
 
     The libraries that draw abort the process where a thread is torn out of them.
     """

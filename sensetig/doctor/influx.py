@@ -75,8 +75,8 @@ class Token(NamedTuple):
     Args:
         file: its name there.
         problem: why it cannot be used; or empty.
-        permissions: what InfluxDB lists for it, as ``write:raw``; None where it lists no such token.
-        wanted: what it is meant to do; empty means everything.
+        permissions: as InfluxDB lists them, such as ``write:raw``; None where it lists no such token.
+        wanted: the permissions it is meant to have; empty means everything.
     """
 
     file: str
@@ -159,7 +159,7 @@ def _problem(patient: Patient, file: str) -> str:
 
 
 def judge_tokens(facts: Sequence[Token]) -> list[Finding]:
-    """Whether each token does what it should, and no more."""
+    """Whether each token has its permissions, and no more."""
     found = []
     for each in facts:
         cure = _token_cure(each.file)
@@ -324,7 +324,7 @@ def _newest(client: Client, bucket: str) -> float | None:
 
 
 def judge_writes(facts: Writes) -> list[Finding]:
-    """Whether InfluxDB stores what it is sent."""
+    """Whether InfluxDB stores points."""
     stale = facts.newest_seconds is None or facts.newest_seconds >= policy.LATE_SECONDS
     if not facts.failed:
         return good("no write has failed since InfluxDB started")

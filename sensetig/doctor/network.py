@@ -133,7 +133,7 @@ class Certificate(NamedTuple):
     """A certificate.
 
     Args:
-        name: what it is, for messages.
+        name: for messages.
         days: until it ends.
         here: whether this machine renews it.
     """

@@ -1,4 +1,4 @@
-"""The page of `sensetig info`: where everything is, what has arrived, what is missing, and what to do next."""
+"""The page of `sensetig info`: addresses, arrived points, missing hardware, and the next steps."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RUN_AGAIN = "run ./install again in the checkout"
 
 
 class Facts(NamedTuple):
-    """What is known of this machine.
+    """The facts about this machine.
 
     Args:
         host: its name.

@@ -31,7 +31,7 @@ os.execv(sys.executable, [sys.executable, "-m", "sensetig", *sys.argv[1:]])
 
 
 class Terminal:
-    """A program in a terminal of its own, and what it has printed."""
+    """A program in a separate terminal, and its output."""
 
     def __init__(self, master: int, child: Popen[bytes]) -> None:
         self._master = master

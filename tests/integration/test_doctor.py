@@ -95,7 +95,7 @@ class Hub(NamedTuple):
         ).status
 
     def found(self, patient: Patient | None = None) -> dict[str, tuple[Finding, ...]]:
-        """What the checks that ask InfluxDB find, by their names."""
+        """The findings of the checks that ask InfluxDB, by their names."""
         return {each.check.name: each.findings for each in examine(ASKING, patient or self.patient)}
 
     def wrong(self, patient: Patient | None = None) -> dict[str, tuple[Finding, ...]]:

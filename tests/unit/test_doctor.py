@@ -1,4 +1,4 @@
-"""The doctor on a machine made of files: each check finds what is broken, and names the cure."""
+"""The doctor on a machine made of files: each check finds its fault, and names the cure."""
 
 from __future__ import annotations
 
