@@ -13,6 +13,7 @@ from sensetig.backup.run import Places, make, restore
 from sensetig.errors import BackupError
 from tests.chaos.account import account, read_ledger
 from tests.chaos.draws import Draw
+from tests.chaos.relay import Mode
 from tests.chaos.rig import Rig, programs_of, running, until
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(900)]
@@ -56,11 +57,11 @@ def test_an_edge_loses_nothing_but_what_a_restore_replaces(telegraf: Path, influ
             assert numbers <= _stored(rig, name), "a refused restore changes nothing"
         _await_newer(rig)
 
-        # As restore.yml does: without the receiver, points wait at the edge.
-        rig.services["receiver"].kill()
+        # restore.yml stops the receiver, so that points wait at the edge.
+        rig.relay.set(Mode("refuse"))
         before_restore = {name: _stored(rig, name) for name in rig.sources}
         restore(made.path, url=url, places=places, say=lambda _: None)
-        rig.services["receiver"].start()
+        rig.relay.set(Mode())
         _await_newer(rig)
         (rig.control / "stop").touch()
         ledgers = {name: read_ledger(rig.ledger(name)) for name in rig.sources}
