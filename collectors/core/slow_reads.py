@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Container, Hashable, Mapping
 
 #: A read that took longer, in seconds, is slow: where batch follows batch, no batch waits for it again.
 SLOW_SECONDS = 0.25
@@ -82,16 +82,21 @@ class SlowReads:
             if self._queue:
                 self._wake()
 
-    def wait(self, seconds: float, *, slow: bool) -> bool:
+    def wait(self, seconds: float, *, slow: bool, keys: Container[Hashable] | None = None) -> bool:
         """Wait until the reads of the last request are done; True once they are, False when the time is over.
 
         Args:
             slow: wait for those, too, that were slow the last time.
+            keys: wait for no others.
         """
         deadline = self._timer() + seconds
         with self._done:
             while awaited := [
-                key for key in self._fresh if key in self._since and (slow or self._took.get(key, 0.0) < SLOW_SECONDS)
+                key
+                for key in self._fresh
+                if key in self._since
+                and (keys is None or key in keys)
+                and (slow or self._took.get(key, 0.0) < SLOW_SECONDS)
             ]:
                 left = deadline - self._timer()
                 if left <= 0:

@@ -188,9 +188,17 @@ class System:
         if requested:
             if not self._reads.wait(_QUICK_SECONDS, slow=self._once):
                 yield PAUSE
-                patience = max(part.patience for part in self._slow)
-                self._reads.wait(patience if self._once else min(patience, _WAIT_SECONDS), slow=self._once)
+                self._wait(requested)
             yield from self._answers(requested, now)
+
+    def _wait(self, requested: Mapping[Hashable, SlowPart]) -> None:
+        """Wait for each part as long as its patience allows, all at the same time."""
+        waited = 0.0
+        for part in sorted(self._slow, key=lambda part: part.patience):
+            patience = part.patience if self._once else min(part.patience, _WAIT_SECONDS)
+            keys = {key for key, owner in requested.items() if owner is part}
+            if not self._reads.wait(patience - waited, slow=self._once, keys=keys):
+                waited = patience
 
     def _request(self) -> tuple[dict[Hashable, SlowPart], int]:
         """Start all slow reads; return those of this batch with their parts, and how many parts failed."""

@@ -108,6 +108,13 @@ def test_a_read_that_was_slow_is_not_waited_for_where_another_batch_follows(sour
     assert not reads.wait(0.0, slow=True)
 
 
+def test_a_wait_for_some_reads_ends_with_them(sources: Sources, reads: SlowReads) -> None:
+    sources.hold("nas")
+    reads.request(sources.reads("nas", "a"))
+    assert reads.wait(FOREVER, slow=True, keys={"a"})
+    assert reads.take().keys() == {"a"}
+
+
 def test_quick_reads_come_before_those_that_were_slow(sources: Sources, reads: SlowReads) -> None:
     reads._took = {"w1": 0.8}  # as it was measured the last time
     sources.hold("a")

@@ -411,6 +411,19 @@ def test_a_source_that_hangs_delays_no_later_batch_and_comes_with_the_batch_afte
     assert [(metric.series.tags["name"], metric.time_ns) for metric in found] == [("nas", 2_000)]
 
 
+def test_a_one_shot_run_waits_for_each_part_as_long_as_its_own_patience_allows() -> None:
+    """A disk that hangs does not make the run wait as long as a sensor may take."""
+    hung, other = Sources("nas"), Sources()
+    hung.patience, other.patience = 0.1, 3600.0
+    reads = SlowReads(lambda: 2_000, time.monotonic)
+    parts = (other, hung)
+    collector = system.System((Quick(),), parts, reads, system.Errors(pytest.fail), lambda: 1_000, None, once=True)
+    assert [metric for metric in collector.collect() if metric is not PAUSE] == Quick().read(1_000)
+    assert hung.late == ["nas"]
+    hung.held["nas"].set()
+    collector.close()
+
+
 def test_a_source_without_an_answer_is_late_after_its_patience() -> None:
     sources = Sources("nas")
     sources.patience = 0.0
