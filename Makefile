@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop demo-clean test unit bench lint audit sbom dashboards reference engines lock lock-hashes clean e2e deploy
+.PHONY: help demo demo-stop demo-clean test unit bench chaos lint audit sbom dashboards reference engines lock lock-hashes clean e2e deploy
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,13 @@ bench: $(VENV)/.dev ## Measure speed and memory, side by side with what they are
 	@$(BIN)/sensetig engines
 	$(BIN)/python -m tests.bench $(BENCH)
 
+DRAWS := 200
+SEED := 0
+
+chaos: $(VENV)/.dev ## Break the real engines at random and count every point: DRAWS=200 SEED=0 (hours)
+	@$(BIN)/sensetig engines telegraf influxd nats-server
+	$(BIN)/python -m tests.chaos --draws $(DRAWS) --seed $(SEED) $(CHAOS)
+
 e2e: $(VENV)/.ansible ## Boot three Debian machines and run the playbook on them (as root; minutes)
 	@$(BIN)/sensetig engines telegraf influxd nats-server
 	SENSETIG_E2E=1 $(BIN)/python -m pytest -rs tests/e2e $(E2E)
@@ -53,6 +60,7 @@ lint: $(VENV)/.ansible ## Check style, types, prose, commit subjects and known v
 	$(BIN)/python -m tools.prose
 	$(BIN)/python -m tools.subjects
 	$(BIN)/python -m tools.audit
+	$(BIN)/shellcheck install ansible/development.sh sensetig/security/on_the_pi/firstrun.sh .ci/run
 	cd ansible && ../$(BIN)/yamllint --strict .
 	cd ansible && PATH="$(CURDIR)/$(BIN):$$PATH" ../$(BIN)/ansible-lint --offline --strict
 
@@ -78,7 +86,7 @@ engines: $(VENV)/.demo ## Get Telegraf, InfluxDB and Grafana from the first sour
 INSTALLED := camera sensehat emulator control vision mqtt nats outbox engines report calibration ansible enrolment debug
 EXTRAS_demo := build camera engines report
 EXTRAS_dev := build camera sensehat emulator dev
-EXTRAS_lint := build camera sensehat emulator dev ansible
+EXTRAS_lint := build camera sensehat emulator dev ansible lint
 EXTRAS_all := $(INSTALLED)
 COMPILE := uv pip compile pyproject.toml --universal --quiet --no-header --no-annotate --no-emit-index-url --python-version 3.11
 

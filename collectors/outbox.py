@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from collectors.core.api import Context, NotApplicable, Polled, Unavailable
 from collectors.core.line_protocol import FieldValue, Metric, Series
-from collectors.core.schema import Field, Measurement
+from collectors.core.schema import Field, Measurement, Tag
 from collectors.core.settings import Setting
 
 OUTBOX = Measurement(
@@ -50,7 +50,23 @@ RECEIVER = Measurement(
         Field("reason", str, "", "Why writes are held: InfluxDB does not answer, or its disk has no room. Else empty."),
     ),
 )
-MEASUREMENTS = (OUTBOX, RECEIVER)
+
+#: What became of the points: Telegraf's counts (telegraf.d/telegraf.conf) and the outbox's in one measurement. A lost
+#: point is dropped, rejected, refused or damaged, and counted once.
+DELIVERY = Measurement(
+    "delivery",
+    "What became of the points behind the collectors.",
+    (Tag("stage", "telegraf or outbox: who counts."),),
+    (
+        Field("metrics_written", int, "", "Points that Telegraf has written since it started.", 0),
+        Field("metrics_dropped", int, "", "Points that Telegraf's full buffer has dropped.", 0),
+        Field("metrics_rejected", int, "", "Points that Telegraf has given up.", 0),
+        Field("stored_points", int, "", "Points that InfluxDB has stored, in total.", 0),
+        Field("refused_points", int, "", "Points that InfluxDB refused for good, in total.", 0),
+        Field("damaged_points", int, "", "Points lost in damaged files, in total.", 0),
+    ),
+)
+MEASUREMENTS = (OUTBOX, RECEIVER, DELIVERY)
 
 FOLDER: Setting[str] = Setting("folder", str, "/var/lib/sensetig-outbox", "Folder of the outbox.")
 RECEIVER_FOLDER: Setting[str] = Setting(
@@ -79,6 +95,13 @@ SUFFIX = ".batch"
 
 _NAME = re.compile(r"([0-9]{12})-([0-9]{1,9})-([0-9]{1,19})\.batch")
 _MAX_STATE_BYTES = 64 * 1024
+
+
+#: The fields of `delivery` that count lost points.
+LOSSES = ("metrics_dropped", "metrics_rejected", "refused_points", "damaged_points")
+
+_DELIVERED = ("stored_points", "refused_points", "damaged_points")
+_OUTBOX_STAGE = Series(DELIVERY.name, {"stage": "outbox"})
 
 
 class Waiting(NamedTuple):
@@ -166,7 +189,11 @@ class Outbox:
         """One point for each. Raises Unavailable where a folder cannot be read."""
         now = self._clock_ns()
         if self._folder is not None:
-            yield self._outbox(self._folder, now)
+            metric = self._outbox(self._folder, now)
+            yield metric
+            counts = {name: metric.fields[name] for name in _DELIVERED if name in metric.fields}
+            if counts:
+                yield Metric(_OUTBOX_STAGE, counts, now)
         if self._receiver_folder is not None:
             state = self._state(self._receiver_folder)
             if state:

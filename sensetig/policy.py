@@ -109,13 +109,16 @@ INFLUXDB_SERIES = Threshold(100_000, 1_000_000)
 BUFFER_PERCENT = 10
 
 #: Age of the oldest point that waits for InfluxDB, in seconds: a restart of the hub takes minutes, an outage longer.
-WAITING_SECONDS = Threshold(600, 3600)
+WAITING_SECONDS = Threshold(900, 3600)
 
 #: Days until a certificate ends. A timer renews it 60 days before, so fewer than 30 mean that the renewal fails.
 CERTIFICATE_DAYS = Threshold(30, 7, falling=True)
 
 #: Restarts of a service since the machine has started: some follow from an upgrade or an engine that starts slowly.
 RESTARTS = Threshold(5)
+
+#: Fill of the outbox: at the pace that filled four fifths of it there is time left to act.
+OUTBOX_PERCENT = 80
 
 # --- the air -------------------------------------------------------------------------------------
 

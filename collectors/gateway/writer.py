@@ -40,7 +40,7 @@ class Target(NamedTuple):
     Args:
         url: http://, https:// or unix://; without a path, but for the last.
         organisation, bucket: of the points.
-        token: as an HTTP header takes it.
+        token: as an HTTP header takes it; empty for the outbox, which has it itself.
         ca, certificate, key: files for TLS, or None.
     """
 
@@ -90,11 +90,9 @@ class Writer:
             self._context = _context(target)
         query = {"org": target.organisation, "bucket": target.bucket, "precision": "ns"}
         self._query = f"{'' if self._socket else parts.path.rstrip('/')}/api/v2/write?{urlencode(query)}"
-        self._headers = {
-            "Authorization": f"Token {target.token}",
-            "Content-Encoding": "gzip",
-            "Content-Type": "text/plain; charset=utf-8",
-        }
+        self._headers = {"Content-Encoding": "gzip", "Content-Type": "text/plain; charset=utf-8"}
+        if target.token:
+            self._headers["Authorization"] = f"Token {target.token}"
         self._connection: HTTPConnection | None = None
 
     def write(self, lines: Sequence[str]) -> list[Refused]:

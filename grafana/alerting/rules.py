@@ -5,6 +5,7 @@ The thresholds are in `sensetig/policy.py`; `make dashboards` writes the file th
 
 from __future__ import annotations
 
+from collectors.outbox import LOSSES
 from grafana.alerting.model import CRITICAL, INFO, SLOW, WARNING, Rule
 from grafana.alerting.queries import DEVICE, MACHINE, lately, over, selected, times
 from grafana.dashboards.lib import silence
@@ -33,6 +34,9 @@ _KEPT = "\"output\" != 'http'"
 
 #: Writable file systems; a read-only image is always full.
 _WRITABLE = "\"mode\" = 'rw'"
+
+#: Telegraf and the outbox count in one measurement.
+MACHINE_STAGE = (*MACHINE, "stage")
 
 _SILENT = (
     Rule(
@@ -387,6 +391,26 @@ _PIPELINE = (
         panel="Errors",
     ),
     Rule(
+        key="collector-hung",
+        title="Collector hung",
+        query=over(
+            "sum",
+            (*MACHINE, "collector"),
+            selected('sum("hangs")', "collector", (*MACHINE, "collector")),
+            selected('0 * count("up")', "collector", (*MACHINE, "collector")),
+        ),
+        range_seconds=_HOUR,
+        evaluator="gt",
+        bounds=(0,),
+        threshold="any within 1 h",
+        severity=WARNING,
+        summary="The collector {collector} of {device} hung {value} times within an hour",
+        meaning="It did not answer, and was restarted. Telegraf's log has the place. A device or a network share that "
+        "does not answer is the usual reason.",
+        board="pipeline",
+        panel="Errors",
+    ),
+    Rule(
         key="buffer-growing",
         title="Buffer growing",
         # The minimum over time: a buffer that empties now and then works, however full it is in between.
@@ -409,8 +433,8 @@ _PIPELINE = (
         title="Points lost",
         query=over(
             "sum",
-            (*MACHINE, "output"),
-            selected('non_negative_difference("metrics_dropped")', "internal_write", (*MACHINE, "output"), _KEPT),
+            MACHINE,
+            *(selected(f'non_negative_difference("{field}")', "delivery", MACHINE_STAGE) for field in LOSSES),
         ),
         range_seconds=15 * _MINUTE,
         evaluator="gt",
@@ -418,10 +442,78 @@ _PIPELINE = (
         threshold="any within 15 min",
         severity=CRITICAL,
         summary="{device} has lost {value} points",
-        meaning="Telegraf's buffer on {device} was full and dropped the oldest points, which cannot be recovered. "
-        "Repair the connection to the database, or enlarge the buffer.",
+        meaning="Telegraf's full buffer dropped points of {device}, InfluxDB refused them, or the disk damaged them. "
+        "*Points lost by cause* shows which; refused.jsonl in the folder of the outbox has each refused point.",
         board="pipeline",
         panel="Points lost",
+    ),
+    Rule(
+        key="outbox-waiting",
+        title="Points wait in the outbox",
+        # The minimum over time: an outbox that empties now and then works.
+        query=selected('min("oldest_seconds")', "outbox", MACHINE),
+        range_seconds=15 * _MINUTE,
+        evaluator="gt",
+        bounds=(policy.WAITING_SECONDS.look,),
+        threshold=f"never below {policy.WAITING_SECONDS.look // 60} min in 15 min",
+        severity=WARNING,
+        summary="The oldest point of {device} has waited for {value} s",
+        meaning="InfluxDB is slower than the points come, or does not take those of {device}. The field reason of "
+        "outbox has its last error.",
+        board="pipeline",
+        panel="Age of the oldest waiting point",
+    ),
+    Rule(
+        key="outbox-nearly-full",
+        title="Outbox nearly full",
+        query=selected('100.0 * last("waiting_bytes") / last("limit_bytes")', "outbox", MACHINE),
+        range_seconds=15 * _MINUTE,
+        evaluator="gt",
+        bounds=(policy.OUTBOX_PERCENT,),
+        threshold=f"above {policy.OUTBOX_PERCENT} % of outbox_megabytes",
+        severity=CRITICAL,
+        summary="The outbox of {device} is {value} % full",
+        meaning="When it is full, points wait in Telegraf's memory, which drops the oldest. Repair the way to "
+        "InfluxDB, or raise outbox_megabytes.",
+        board="pipeline",
+        panel="Points waiting",
+    ),
+    Rule(
+        key="outbox-damaged",
+        title="Outbox damaged",
+        query=over(
+            "sum",
+            MACHINE,
+            *(
+                selected(f'non_negative_difference("{field}")', "outbox", MACHINE)
+                for field in ("damaged_points", "missing_batches")
+            ),
+        ),
+        range_seconds=_HOUR,
+        evaluator="gt",
+        bounds=(0,),
+        threshold="any point or file within 1 h",
+        severity=WARNING,
+        summary="The disk of {device} has damaged the outbox",
+        meaning="Files of the outbox were damaged or are missing; damaged ones are kept in its folder damaged. The "
+        "card or its supply may be failing.",
+        board="pipeline",
+        panel="Points lost by cause",
+    ),
+    Rule(
+        key="writes-held",
+        title="Writes held at the hub",
+        query=selected('min("holding")', "receiver", MACHINE),
+        range_seconds=5 * _MINUTE,
+        evaluator="gt",
+        bounds=(0,),
+        threshold="for 5 min",
+        severity=CRITICAL,
+        summary="{device} takes no points of other machines",
+        meaning="The disk of InfluxDB has less free space than its reserve, or InfluxDB does not answer. Points wait "
+        "in the outboxes. The field reason of receiver has the cause.",
+        board="pipeline",
+        panel="Writes of devices",
     ),
 )
 

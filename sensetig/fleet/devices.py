@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from collectors.device_state.measurement import OFFLINE, ONLINE
+from collectors.outbox import LOSSES
 from sensetig import policy
 from sensetig.influxdb.client import Client, Series, Value
 from sensetig.report.numbers import duration
@@ -20,6 +22,7 @@ _NEWEST = {
     "throttled": ("pi", "throttled", (), ""),
     "throttled_since_boot": ("pi", "throttled_since_boot", (), ""),
     "interval": ("system", "interval_seconds", (), ""),
+    "waiting": ("outbox", "oldest_seconds", (), ""),
     "memory": ("mem", "used_percent", (), ""),
 }
 
@@ -66,6 +69,8 @@ class Device(NamedTuple):
         interval_seconds: the learned time between its samples.
         state: online, late or offline by its ``device_state``, of a device known only through a hub.
         name_clash: whether two machines report under its name.
+        lost_points: points that were dropped, refused or damaged within the period.
+        waiting_seconds: age of the oldest point in its outbox.
         failing, down: its collectors that fail, and its services that are down.
         site: where it last wrote; empty where it has none.
     """
@@ -86,6 +91,8 @@ class Device(NamedTuple):
     interval_seconds: float | None = None
     state: str | None = None
     name_clash: bool = False
+    lost_points: int | None = None
+    waiting_seconds: float | None = None
     memory_percent: float | None = None
     failing: tuple[str, ...] = ()
     down: tuple[str, ...] = ()
@@ -153,6 +160,11 @@ def judge(device: Device, limits: Limits) -> Judged:
     ):
         if value is not None:
             found.append((threshold.level(value), word, detail.format(round(value))))
+    if device.lost_points:
+        found.append((policy.NEVER.level(device.lost_points), "lost", f"{device.lost_points} points lost"))
+    if device.waiting_seconds is not None:
+        level = policy.WAITING_SECONDS.level(device.waiting_seconds)
+        found.append((level, "waiting", f"points wait for {duration(round(device.waiting_seconds))}"))
     found = [each for each in found if each[0] != policy.GOOD]
     found.sort(key=lambda each: policy.LEVELS.index(each[0]))
     levels, reasons, details = zip(*found, strict=True) if found else ((), (), ())
@@ -194,11 +206,22 @@ def read(client: Client, now_seconds: float, since_seconds: float) -> list[Devic
         'SELECT count("change") FROM (SELECT difference("boot_number") AS "change" FROM "system" '  # noqa: S608
         f'WHERE {recent} GROUP BY "host", "site") WHERE "change" != 0 GROUP BY "host", "site"'
     )
+    queries += [
+        f'SELECT sum("lost") FROM (SELECT non_negative_difference("{field}") AS "lost" FROM "delivery" '  # noqa: S608
+        f'WHERE {scope} GROUP BY "host", "site", "stage") WHERE {scope} GROUP BY "host"'
+        for field in LOSSES
+    ]
     for name, tag, field in _RETIRED:
         # A device may have been retired long before the period that is shown.
         queries.append(f'SELECT last("retired") FROM "{name}" GROUP BY "{tag}", "site"')  # noqa: S608
         queries.append(f'SELECT last("{field}") FROM "{name}" WHERE {scope} GROUP BY "{tag}", "site"')  # noqa: S608
-    *answers, failing, down, changes, machines, here, behind, there = client.query_all(queries)
+    *answers, machines, here, behind, there = client.query_all(queries)
+    lost: Counter[str] = Counter()
+    for answer in answers[-len(LOSSES) :]:
+        lost.update(
+            {host: int(count) for host, count in _values(answer, "host").items() if isinstance(count, float | int)}
+        )
+    *answers, failing, down, changes = answers[: -len(LOSSES)]
     signs, states = answers[: len(policy.SIGNS_OF_LIFE)], answers[-len(_STATE) :]
     heard, sites = _heard(signs)
     state = dict(zip(_STATE.values(), (_values(each, "device") for each in states), strict=True))
@@ -232,6 +255,7 @@ def read(client: Client, now_seconds: float, since_seconds: float) -> list[Devic
                 retired=name in retired,
                 state=str(status) if status in policy.LIVENESS_LEVELS else None,
                 name_clash=name in clashes,
+                lost_points=lost.get(name),
                 failing=fails.get(name, ()),
                 down=stopped.get(name, ()),
                 site=sites[name],
@@ -328,6 +352,7 @@ def _device(
         str(version) if version else None,
         str(firmware) if firmware else None,
         interval_seconds=number("interval") or learned,
+        waiting_seconds=number("waiting"),
         memory_percent=number("memory"),
     )
 

@@ -17,7 +17,10 @@ from filelock import FileLock, Timeout
 from collectors.core.files import sync_folder, write_atomic
 from collectors.outbox import DAMAGED, LIMIT, REASON, STATE, TOTALS, Waiting, read_totals, scan
 from sensetig.errors import OutboxError
-from sensetig.outbox.batch import Block, Destination, decode, encode
+from sensetig.outbox.batch import Block, Destination, decode, encode, joined
+
+#: In the state file: the number of the last batch that was removed, and that of the next batch.
+_REMOVED, _NEXT = "removed", "next"
 
 #: Damaged files that are kept for inspection.
 MAX_DAMAGED = 32
@@ -89,22 +92,33 @@ class Store:
         if state is None:
             self._log(f"{os.path.join(self._folder, STATE)} is damaged; the totals start again at 0")
             state = {}
-        self._removed = state.get("removed", -1)
+        self._removed = state.get(_REMOVED, -1)
         self.totals = {name: state.get(name, 0) for name in TOTALS}
         self._waiting = scan(self._folder)
         # These were delivered and counted; the process was killed before it removed them.
         while self._waiting and self._waiting[0].number <= self._removed:
             self._unlink(self._waiting.pop(0))
         self._bytes = sum(each.size for each in self._waiting)
-        self._saved = True
+        # Alerts compare totals with earlier ones, so they are written from the start.
+        self._saved = bool(state)
         #: Why points wait; empty where InfluxDB takes them.
         self.reason = ""
+        if _REMOVED not in state and self._waiting:
+            self._removed = self._waiting[0].number - 1  # whether there were others is not known
         self._next = max([self._removed, *(each.number for each in self._waiting)]) + 1
+        if missing := max(0, state.get(_NEXT, 0) - self._next):
+            self._log(f"{missing} files at the end of {self._folder} are missing; their points are lost")
+            self.count({"missing_batches": missing})
 
     @property
     def waiting(self) -> int:
         """Batches that wait."""
         return len(self._waiting)
+
+    @property
+    def next_number(self) -> int:
+        """The number of the next batch."""
+        return self._next
 
     def add(self, destination: Destination, lines: list[bytes]) -> None:
         """Make a batch durable. Raises Full where a bound is reached or the disk has no room."""
@@ -139,17 +153,17 @@ class Store:
                 raise
             self._log(f"{waiting.name} cannot be read ({error.strerror}); it counts as damaged")
             content = b""
-        return Batch(waiting, list(decode(content)))
+        return Batch(waiting, joined(decode(content)))
 
     def remove(self, batch: Batch, counts: Mapping[str, int]) -> None:
         """Count a batch that is dealt with, and remove it; a damaged one is set aside. Raises OSError."""
         waiting = batch.waiting
         lost = max(0, waiting.points - batch.points)
-        gap = waiting.number - self._removed - 1 if self._removed >= 0 else 0
+        gap = waiting.number - self._removed - 1
         counts = {**counts, "damaged_points": lost, "missing_batches": gap}
         totals = self._sum(counts)
         # Saved before anything else changes: when the disk refuses it, the next attempt counts the batch again.
-        self._write({"removed": waiting.number, **totals})
+        self._write({_REMOVED: waiting.number, **totals})
         self._removed, self.totals, self._saved = waiting.number, totals, True
         if gap:
             self._log(f"{gap} files before {waiting.name} are missing; their points are lost")
@@ -178,13 +192,13 @@ class Store:
         """Write the totals where they have changed. Raises OSError."""
         if self._saved:
             return
-        self._write({"removed": self._removed, **self.totals})
+        self._write({_REMOVED: self._removed, **self.totals})
         self._saved = True
 
     def _write(self, state: Mapping[str, int | str]) -> None:
         # Not synced: it survives the end of this process, and after a power cut a batch is delivered again, which
         # InfluxDB stores as the same points.
-        state = {**state, LIMIT: self._max_bytes, REASON: self.reason}
+        state = {**state, _NEXT: self._next, LIMIT: self._max_bytes, REASON: self.reason}
         write_atomic(os.path.join(self._folder, STATE), json.dumps(state) + "\n", 0o640, durable=False)
 
     def close(self) -> None:

@@ -20,15 +20,15 @@ from tests.e2e.site import Site
 UNITS: dict[str, dict[str, float]] = {
     "loft": {
         "influxdb": 3.0,
-        "telegraf": 2.0,
+        "telegraf": 2.2,
         "mosquitto": 2.0,
         "nats-server": 2.0,
         "sensetig-outbox": 2.0,
         "sensetig-proxy": 2.0,
         "sensetig-receiver": 2.0,
     },
-    "hall": {"telegraf": 2.0, "sensetig-camera": 2.0, "sensetig-outbox": 2.0},
-    "lab": {"telegraf": 2.0, "sensetig-outbox": 2.0},
+    "hall": {"telegraf": 2.2, "sensetig-camera": 2.0, "sensetig-outbox": 2.0},
+    "lab": {"telegraf": 2.2, "sensetig-outbox": 2.0},
 }
 
 #: Services that a timer starts, and how exposed each may be.
@@ -182,6 +182,22 @@ def test_points_of_every_machine_are_on_the_hub(site: Site) -> None:
 
 
 @pytest.mark.usefixtures("installed")
+def test_the_hub_has_a_verdict_on_every_machine(site: Site) -> None:
+    hub = site.machines["loft"]
+    query = (
+        'from(bucket: "raw") |> range(start: -5m) |> filter(fn: (r) => r._measurement == "device_health" and '
+        'r._field == "status") |> last() |> keep(columns: ["device", "_value"])'
+    )
+    for attempt in eventually():
+        with attempt:
+            status, text = flux(hub, "/etc/sensetig/tokens/grafana.token", query)
+            assert status == 200, text
+            lacking = [name for name in UNITS if not re.search(rf"\b(online,{name}|{name},online)\b", text)]
+            if lacking:
+                raise NotYet(f"no machine called {', '.join(lacking)} is online in: {text}")
+
+
+@pytest.mark.usefixtures("installed")
 def test_a_stolen_token_neither_reads_nor_writes_elsewhere(site: Site) -> None:
     hub, token = site.machines["loft"], "/etc/sensetig/tokens/device-hall.token"
     line = "stolen value=1"
@@ -307,7 +323,7 @@ def test_telegraf_loads_what_the_machine_is_for(site: Site) -> None:
     everywhere |= set(site.config["telegraf_extra_collectors"])
     for name in UNITS:
         loaded = set(site.machines[name].ssh("ls /etc/telegraf/telegraf.d").stdout.split())
-        expected = everywhere | ({"credentials", "gateway", "influxdb"} if name == "loft" else set())
+        expected = everywhere | ({"credentials", "gateway", "health", "influxdb"} if name == "loft" else set())
         assert {f"{each}.conf" for each in expected} <= loaded, name
         assert ("gateway.conf" in loaded) == ("influxdb.conf" in loaded) == (name == "loft"), name
 
@@ -344,12 +360,14 @@ def test_services_have_bounds_that_fit_the_board(site: Site) -> None:
 @pytest.mark.usefixtures("installed")
 def test_telegraf_has_neither_the_token_nor_the_certificate(site: Site) -> None:
     for name in UNITS:
-        telegraf, outbox = (shown(site.machines[name], unit) for unit in ("telegraf", "sensetig-outbox"))
-        assert "telegraf_token" not in telegraf["LoadCredentialEncrypted"]
-        assert "tls.key" not in telegraf.get("LoadCredential", "")
-        assert "telegraf_token" in outbox["LoadCredentialEncrypted"]
-        assert outbox["User"] == "sensetig-outbox"
-        assert outbox["WatchdogUSec"] == "2min"
+        machine = site.machines[name]
+        telegraf, outbox = (machine.ssh(f"systemctl cat {unit}").stdout for unit in ("telegraf", "sensetig-outbox"))
+        assert "telegraf_token" not in telegraf
+        assert "tls.key" not in telegraf
+        assert "LoadCredentialEncrypted=telegraf_token:" in outbox
+        assert ("tls.key" in outbox) == (name != "loft")
+        settings = shown(machine, "sensetig-outbox")
+        assert (settings["User"], settings["WatchdogUSec"]) == ("sensetig-outbox", "2min")
 
 
 #: Python that prints the points of a folder of the outbox, by measurement.

@@ -92,6 +92,7 @@ _GATEWAY = (
     "lines_refused=0i,lines_waiting=3i,commands_ok=1i,commands_refused=0i,commands_failed=0i",
 )
 
+_REFUSED = ("refused_type", "refused_retention", "refused_syntax", "refused_device")
 _OUTBOX = "waiting_points=120i,oldest_seconds=4.5"
 _STORE = "written=3i,conflicts=1i,failures=0i,pending_messages=0i,unchecked_messages=0i,lost_messages=0i"
 
@@ -105,7 +106,10 @@ def raw(host: str, site: str, now: float) -> Iterator[str]:
             yield f"{series},host={host},site={site} {told} {at}000000000"
         for line in _GATEWAY:
             yield f"{line.format(tags=f'host={host},site={site}')} {at}000000000"
-        yield f"outbox,host={host},site={site} {_OUTBOX},refused_points={at}i,damaged_points={at}i {at}000000000"
+        refused = ",".join(f"{name}={at}i" for name in ("refused_points", "damaged_points", *_REFUSED))
+        yield f"outbox,host={host},site={site} {_OUTBOX},{refused} {at}000000000"
+        yield f"delivery,stage=outbox,host={host},site={site} stored_points={at}i,refused_points={at}i {at}000000000"
+        yield f"receiver,host={host},site={site} passed_writes={at}i,held_writes={at}i,holding=0i {at}000000000"
         yield f"device_store,store=sqlite,host={host},site={site} {_STORE},duration_seconds=0.004 {at}000000000"
         yield (
             f"telemetry_rejected,device={host},measurement=environment,field=humidity_raw_percent,reason=out_of_range,"

@@ -147,16 +147,37 @@ STORIES = {
         line("collector", "up=1i,errors=2i", ",collector=pi"),
         182,
     ),
+    "collector-hung": Story(
+        line("collector", "up=1i,errors=0i", ",collector=pi"),
+        line("collector", "up=0i,errors=1i,hangs=1i", ",collector=pi"),
+        61,
+        step=60,
+        phase=2 * 3600,
+    ),
     "buffer-growing": Story(
         line("internal_write", "buffer_size=20i,buffer_limit=1000i", _OUTPUT),
         line("internal_write", "buffer_size=400i,buffer_limit=1000i", _OUTPUT),
         40,
     ),
     "points-lost": Story(
-        line("internal_write", "metrics_dropped=0i", _OUTPUT),
-        growing("internal_write", _OUTPUT, "metrics_dropped", 2, 0),
+        line("delivery", "metrics_dropped=0i", ",stage=telegraf"),
+        growing("delivery", ",stage=telegraf", "metrics_dropped", 2, 0),
         1800,
     ),
+    "outbox-waiting": Story(line("outbox", "oldest_seconds=3"), line("outbox", "oldest_seconds=1200"), 1200),
+    "outbox-nearly-full": Story(
+        line("outbox", "waiting_bytes=10i,limit_bytes=1000i"),
+        line("outbox", "waiting_bytes=900i,limit_bytes=1000i"),
+        90,
+    ),
+    "outbox-damaged": Story(
+        line("outbox", "damaged_points=0i,missing_batches=0i"),
+        growing("outbox", "", "damaged_points", 2, 0),
+        7200,
+        step=60,
+        phase=2 * 3600,
+    ),
+    "writes-held": Story(line("receiver", "holding=0i"), line("receiver", "holding=1i"), 1),
 }
 
 
@@ -362,7 +383,7 @@ def test_what_is_let_go_on_the_way_to_open_panels_is_not_lost(influxdb: InfluxDB
 
 
 #: Rules that are asked look by look: they compare points, or look back over two lengths of time.
-ONE_BY_ONE = {"device-silent", "name-clash", "downstream-silent", "disk-full-in-a-day", "points-lost"}
+ONE_BY_ONE = {"device-silent", "name-clash", "downstream-silent", "disk-full-in-a-day", "points-lost", "outbox-damaged"}
 
 
 @pytest.mark.parametrize("key", STORIES)

@@ -48,6 +48,12 @@ def now(influxdb: InfluxDB) -> int:
         )
     for ago in range(0, 900, 10):
         lines.append(f"system,host=twin,site={SITE} uptime=1i,boot_number={ago // 10 % 2}i {seconds - ago}")
+    for ago, dropped, refused in ((60, 2, 1), (40, 5, 1), (20, 0, 4)):  # Telegraf restarts before the last
+        tags = f"host=leaky,site={SITE}"
+        lines.append(f"system,{tags} uptime=1i {seconds - ago}")
+        lines.append(f"delivery,stage=telegraf,{tags} metrics_dropped={dropped}i,metrics_rejected=0i {seconds - ago}")
+        lines.append(f"delivery,stage=outbox,{tags} refused_points={refused}i,damaged_points=0i {seconds - ago}")
+        lines.append(f"outbox,{tags} oldest_seconds=1200 {seconds - ago}")
     write(influxdb, lines)
     return seconds
 
@@ -95,6 +101,14 @@ def test_a_sensor_that_reports_each_half_hour_is_as_its_state_says(
     assert (slow["status"], slow["level"], slow["interval_seconds"]) == ("online", "good", 1800)
     assert (gone["status"], gone["level"], gone["reasons"]) == ("offline", "act", ["silent"])
     assert (NUMBERS[fleet["slow-sensor"]], NUMBERS[fleet["gone-sensor"]]) == ("online", "offline")
+
+
+def test_lost_and_waiting_points_of_a_machine_are_reported(influxdb: InfluxDB, now: int, tmp_path: Path) -> None:
+    del now
+    leaky = told(influxdb, tmp_path)["leaky"]
+    assert (leaky["lost_points"], leaky["waiting_seconds"]) == (6, 1200)
+    assert leaky["reasons"] == ["lost", "waiting"]
+    assert leaky["details"] == ["6 points lost", "points wait for 20\u202fmin"]
 
 
 def test_two_machines_under_one_name_are_noticed(influxdb: InfluxDB, now: int, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 
-from collectors.outbox import Outbox, scan
+from collectors.outbox import Outbox, read_totals, scan
 from sensetig.errors import OutboxError
 from sensetig.outbox import app
 from sensetig.outbox.batch import Destination, decode, encode
@@ -119,8 +119,49 @@ def test_points_outlive_the_process_and_arrive_once_in_order(tmp_path: Path) -> 
     again = opened(tmp_path, [])
     assert drained(again, server) == []
     assert server.points == lines_of(300)
+    assert server.requests == 3, "each batch is one request"
     assert again.totals["stored_points"] == 300
     assert scan(str(tmp_path)) == []
+
+
+@pytest.mark.parametrize("number", [0, 1, 2], ids=["first", "middle", "last"])
+def test_a_missing_file_is_counted_wherever_it_was(tmp_path: Path, number: int) -> None:
+    store = opened(tmp_path, [])
+    for start in (0, 10, 20):
+        store.add(RAW, lines_of(10, start))
+    store.save()
+    store._lock.release()  # killed
+    (tmp_path / scan(str(tmp_path))[number].name).unlink()
+    server = Server()
+    again = opened(tmp_path, [])
+    drained(again, server)
+    assert len(server.points) == 20
+    assert again.totals["missing_batches"] == 1
+    again.close()
+    assert opened(tmp_path, []).totals["missing_batches"] == 1, "counted once"
+
+
+def test_after_a_damaged_state_no_file_is_taken_for_missing(tmp_path: Path) -> None:
+    store = opened(tmp_path, [])
+    for start in (0, 10, 20):
+        store.add(RAW, lines_of(10, start))
+    drained(store, Server())
+    store.add(RAW, lines_of(10, 30))
+    store.close()
+    (tmp_path / "state.json").write_bytes(b"\0")
+    again = opened(tmp_path, [])
+    drained(again, Server())
+    assert again.totals["missing_batches"] == 0
+
+
+@pytest.mark.parametrize("before", [None, b"\0{"], ids=["new", "damaged"])
+def test_the_totals_are_written_from_the_start(tmp_path: Path, before: bytes | None) -> None:
+    if before is not None:
+        (tmp_path / "state.json").write_bytes(before)
+    opened(tmp_path, []).save()
+    totals = read_totals(str(tmp_path))
+    assert totals is not None
+    assert totals["damaged_points"] == 0
 
 
 def test_a_process_killed_between_counting_and_removing_counts_once(
@@ -195,32 +236,61 @@ def test_missing_files_are_counted(tmp_path: Path) -> None:
 DRAWS = 1200
 
 
-def test_random_damage_never_stops_it_and_costs_only_the_damaged_blocks(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [3, 100, 800])
+def test_random_damage_of_a_file_costs_only_the_damaged_blocks(count: int) -> None:
+    numbers = random.Random(20261130 + count)
+    lines = lines_of(count)
+    clean = encode(RAW, lines)
+    blocks = list(decode(clean))
+    assert [line for block in blocks for line in block.lines] == lines
+    per_block = max(len(block.lines) for block in blocks)
+    for _ in range(DRAWS):
+        content = bytearray(clean)
+        spoiled = _damage(numbers, content)
+        found = [line for block in decode(bytes(content)) for line in block.lines]
+        assert len(set(found)) == len(found)
+        assert set(found) <= set(lines), "nothing is invented"
+        if spoiled is not None:
+            assert count - len(found) <= spoiled * per_block
+
+
+def test_damage_of_a_kilobyte_costs_few_points() -> None:
+    """The lines are as long as those of a real collector: some 90 bytes a point in the file."""
+    numbers = random.Random(4)
+    lines = [
+        b"disk,device=mmcblk0p%d,fstype=ext4,host=hall,mode=rw,path=/srv/%d,site=home free=%di,inodes_free=%di,"
+        b"inodes_total=7700480i,total=%di,used=%di,used_percent=%.6f %d"
+        % (number % 5, number % 5, *(numbers.randrange(10**10) for _ in range(4)), numbers.random(), 10**18 + number)
+        for number in range(480)
+    ]
+    clean = encode(RAW, lines)
+    for start in range(0, len(clean) - 1024, 1024):
+        content = clean[:start] + bytes(1024) + clean[start + 1024 :]
+        lost = len(lines) - sum(len(block.lines) for block in decode(content))
+        assert lost <= 1024 * len(lines) // len(clean) + 12
+
+
+def test_random_damage_in_the_folder_never_stops_it_and_is_counted(tmp_path: Path) -> None:
     """Each draw damages one file of three; every point of the others arrives, and each lost point is counted."""
     numbers = random.Random(20261130)
-    batches = [encode(RAW, lines_of(400, start)) for start in (0, 400, 800)]
-    per_block = max(len(block.lines) for block in decode(batches[1]))
-    for draw in range(DRAWS):
+    for draw in range(60):
         folder = tmp_path / f"{draw}"
         store = opened(folder, [])
-        for start in (0, 400, 800):
-            store.add(RAW, lines_of(400, start))
+        for start in (0, 600, 1200):
+            store.add(RAW, lines_of(600, start))
         store.close()
         victim = folder / scan(str(folder))[1].name
         content = bytearray(victim.read_bytes())
-        spoiled = _damage(numbers, content)
+        _damage(numbers, content)
         victim.write_bytes(content)
         server = Server()
         again = opened(folder, [])
         assert drained(again, server) == []
         arrived = set(server.points)
         assert len(arrived) == len(server.points)
-        expected = set(lines_of(1200))
-        assert arrived <= expected, "nothing is invented"
-        assert set(lines_of(400)) | set(lines_of(400, 800)) <= arrived, "the other batches are whole"
-        assert again.totals["damaged_points"] == 1200 - len(arrived) == 1200 - again.totals["stored_points"]
-        if spoiled is not None:
-            assert 1200 - len(arrived) <= spoiled * per_block
+        assert arrived <= set(lines_of(1800)), "nothing is invented"
+        assert set(lines_of(600)) | set(lines_of(600, 1200)) <= arrived, "the other batches are whole"
+        assert again.totals["damaged_points"] == 1800 - len(arrived) == 1800 - again.totals["stored_points"]
         again.close()
 
 
@@ -399,7 +469,9 @@ def test_the_collector_reports_what_waits_without_the_service(tmp_path: Path) ->
     store.count({"refused_points": 3})
     store.close()
     now = scan(str(tmp_path))[0].time_ns + 2_000_000_000
-    (metric,) = Outbox(str(tmp_path), None, lambda: now, lambda _: None).collect()
+    metric, delivery = Outbox(str(tmp_path), None, lambda: now, lambda _: None).collect()
+    assert (delivery.series.measurement, delivery.series.tags) == ("delivery", {"stage": "outbox"})
+    assert delivery.fields == {"stored_points": 0, "refused_points": 3, "damaged_points": 0}
     assert metric.fields == {
         "waiting_points": 15, "waiting_bytes": sum(each.size for each in scan(str(tmp_path))), "oldest_seconds": 2.0,
         "limit_bytes": 10_000_000, "reason": "", "taken_points": 15,

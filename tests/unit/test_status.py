@@ -39,6 +39,9 @@ def shown(width: int, *devices: Device) -> str:
         ({"throttled": True, "temperature_celsius": 81.0}, ACT, ("throttled", "hot")),
         ({"disk_percent": 90.0}, ACT, ("disk",)),
         ({"disk_percent": 80.0, "cpu_percent": 95.0}, LOOK, ("disk", "busy")),
+        ({"lost_points": 3}, ACT, ("lost",)),
+        ({"lost_points": 0, "waiting_seconds": 500.0}, GOOD, ()),
+        ({"waiting_seconds": 900.0}, LOOK, ("waiting",)),
     ],
 )
 def test_a_device_is_judged_by_what_it_told(changed: dict[str, Any], level: str, reasons: tuple[str, ...]) -> None:

@@ -38,12 +38,40 @@ def _outbox() -> list[Panel]:
             no_data=_NONE,
         ),
         lines(
-            "Points refused or damaged",
-            "Points that InfluxDB refused for good, such as a number where a text was before, and points in files that "
-            "the disk damaged. refused.jsonl in the folder of the outbox names each refused point with the reason.",
-            _SOURCE.rate("outbox", "refused_points", "damaged_points", names=("refused", "damaged")),
+            "Points lost by cause",
+            "Points that InfluxDB refused for good, such as a number where a text was before, points in files that "
+            "the disk damaged, and points that Telegraf dropped or gave up. refused.jsonl in the folder of the outbox "
+            "names each refused point with the reason.",
+            _SOURCE.rate(
+                "outbox",
+                "refused_type",
+                "refused_retention",
+                "refused_syntax",
+                "refused_device",
+                "damaged_points",
+                names=("another type", "too old", "no line protocol", "another device", "damaged"),
+            ),
+            _SOURCE.rate("delivery", "metrics_dropped", "metrics_rejected", names=("dropped", "given up")),
             low=0,
             size=(8, 8),
             no_data=_NONE,
+        ),
+        lines(
+            "Points sent and stored",
+            "Points per second that Telegraf writes, and that InfluxDB stores. Stored below sent: points wait.",
+            _SOURCE.rate("delivery", "metrics_written", names=("sent",)),
+            _SOURCE.rate("delivery", "stored_points", names=("stored",)),
+            low=0,
+            size=(12, 8),
+            no_data=_NONE,
+        ),
+        lines(
+            "Writes of devices",
+            "Writes per second that the hub's receiver passes on to InfluxDB, and that it holds: their points wait in "
+            "the outboxes of the devices.",
+            _SOURCE.rate("receiver", "passed_writes", "held_writes", names=("passed on", "held")),
+            low=0,
+            size=(12, 8),
+            no_data="not a hub of other machines",
         ),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from collectors.core.schema import Field, Measurement, Tag
+from collectors.outbox import DELIVERY, LOSSES
 from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.panels import Panel, lines, number
@@ -64,13 +65,23 @@ def _since_start(field: str, inner: str, column: str) -> str:
     )
 
 
+def _lost() -> str:
+    """Points lost in the chosen time, by every cause; 0 where none is lost."""
+    parts = [f'non_negative_difference("{field}")' for field in LOSSES] + ['0 * count("metrics_written")']
+    inner = ", ".join(
+        f'(SELECT {part} AS "lost" FROM "delivery" WHERE $scope GROUP BY "stage")'  # noqa: S608 - all of it is this module's own
+        for part in parts
+    )
+    return f'SELECT sum("lost") AS "Lost" FROM {inner} WHERE $timeFilter'  # noqa: S608 - all of it is this module's own
+
+
 def _telegraf() -> list[Panel]:
     return [
         number(
             "Points lost",
-            "Points that a full buffer dropped since Telegraf started. Anything but 0 is lost data: InfluxDB was "
-            "offline for longer than the buffer lasts.",
-            _SOURCE.written(_since_start("metrics_dropped", "lost", "Lost"), table=True),
+            "Points lost in the chosen time: dropped from a full buffer, rejected, refused by InfluxDB, or damaged on "
+            "the disk. Points lost by cause has the causes.",
+            Source((DELIVERY,)).written(_lost(), table=True),
             steps=thresholds.NEVER,
             graph=False,
             size=(6, 3),
