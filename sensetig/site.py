@@ -30,6 +30,9 @@ TOP = Path("/")
 #: The folder of settings of an installed machine, and the file in it that this module reads.
 ETC, FILE = "etc/sensetig", "site.toml"
 
+#: The state of services whose user has no home.
+SHARED_STATE = Path("/var/lib/sensetig")
+
 OPERATOR_TOKEN, WRITE_TOKEN, READ_TOKEN = "operator.token", "telegraf.token", "grafana.token"
 
 
@@ -77,7 +80,10 @@ def load(top: Path | None = None, state: Path | None = None) -> Site:
     if state is None:
         import platformdirs
 
-        state = platformdirs.user_state_path("sensetig")
+        try:
+            state = platformdirs.user_state_path("sensetig")
+        except RuntimeError:  # a service whose user has no home
+            state = SHARED_STATE
     folder = (TOP if top is None else top) / ETC
     site = Site(tokens=state / "tokens", live_tokens=state / "live")
     url = _text(folder / "influxdb-url")

@@ -30,6 +30,19 @@ def test_without_an_installation_everything_is_on_this_machine_and_tokens_are_th
     assert (found.tokens, found.live_tokens) == (tmp_path / "state" / "tokens", tmp_path / "state" / "live")
 
 
+def test_a_service_without_a_home_reads_the_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the weekly report runs: its user is made at its start."""
+
+    def homeless(*_: object) -> Path:
+        raise RuntimeError("could not determine the home directory")
+
+    monkeypatch.setattr("platformdirs.user_state_path", homeless)
+    assert load(tmp_path).tokens == Path("/var/lib/sensetig/tokens")
+    (tmp_path / "etc/sensetig").mkdir(parents=True)
+    (tmp_path / "etc/sensetig/site.toml").write_text('tokens = "/etc/sensetig/tokens"\n')
+    assert load(tmp_path).tokens == Path("/etc/sensetig/tokens")
+
+
 def test_site_toml_comes_before_the_users_state(tmp_path: Path) -> None:
     top = written(tmp_path, 'influxdb_url = "https://loft:8086"\ntokens = "/etc/sensetig/tokens"\nlater_key = 1\n')
     found = site.load(top, tmp_path / "state")
