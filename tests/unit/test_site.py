@@ -37,10 +37,10 @@ def test_a_service_without_a_home_reads_the_installation(tmp_path: Path, monkeyp
         raise RuntimeError("could not determine the home directory")
 
     monkeypatch.setattr("platformdirs.user_state_path", homeless)
-    assert load(tmp_path).tokens == Path("/var/lib/sensetig/tokens")
+    assert site.load(tmp_path).tokens == Path("/var/lib/sensetig/tokens")
     (tmp_path / "etc/sensetig").mkdir(parents=True)
     (tmp_path / "etc/sensetig/site.toml").write_text('tokens = "/etc/sensetig/tokens"\n')
-    assert load(tmp_path).tokens == Path("/etc/sensetig/tokens")
+    assert site.load(tmp_path).tokens == Path("/etc/sensetig/tokens")
 
 
 def test_site_toml_comes_before_the_users_state(tmp_path: Path) -> None:
