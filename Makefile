@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop demo-clean test unit bench lint audit sbom dashboards reference engines lock lock-hashes clean e2e deploy
+.PHONY: help demo demo-stop demo-clean test unit bench chaos lint audit sbom dashboards reference engines lock lock-hashes clean e2e deploy
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,13 @@ unit: $(VENV)/.dev ## Run the tests that need no engine, on every push
 bench: $(VENV)/.dev ## Measure speed and memory, side by side with what they are compared to
 	@$(BIN)/sensetig engines
 	$(BIN)/python -m tests.bench $(BENCH)
+
+DRAWS := 200
+SEED := 0
+
+chaos: $(VENV)/.dev ## Break the real engines at random and count every point: DRAWS=200 SEED=0 (hours)
+	@$(BIN)/sensetig engines telegraf influxd nats-server
+	$(BIN)/python -m tests.chaos --draws $(DRAWS) --seed $(SEED) $(CHAOS)
 
 e2e: $(VENV)/.ansible ## Boot three Debian machines and run the playbook on them (as root; minutes)
 	@$(BIN)/sensetig engines telegraf influxd nats-server

@@ -109,7 +109,7 @@ INFLUXDB_SERIES = Threshold(100_000, 1_000_000)
 BUFFER_PERCENT = 10
 
 #: Age of the oldest point that waits for InfluxDB, in seconds: a restart of the hub takes minutes, an outage longer.
-WAITING_SECONDS = Threshold(600, 3600)
+WAITING_SECONDS = Threshold(900, 3600)
 
 #: Days until a certificate ends. A timer renews it 60 days before, so fewer than 30 mean that the renewal fails.
 CERTIFICATE_DAYS = Threshold(30, 7, falling=True)

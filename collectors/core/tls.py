@@ -15,6 +15,27 @@ if TYPE_CHECKING:
 TRUSTED = "/etc/sensetig/tls/trusted"
 
 
+def client_context(ca_file: str | None = None) -> SSLContext:
+    """The context of a client that trusts the certificates of a file, or those of the system and this installation.
+
+    Args:
+        ca_file: certificates (PEM), or None.
+
+    Raises:
+        OSError: a file cannot be read or has no certificate; ``filename`` is its path.
+    """
+    import ssl
+
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except OSError as error:  # ssl.SSLError is one, too
+        error.filename = ca_file
+        raise
+    if ca_file is None:
+        trust_installation(context)
+    return context
+
+
 def trust_installation(context: SSLContext) -> None:
     """Add the authorities of this installation; there are none on a machine without TLS.
 

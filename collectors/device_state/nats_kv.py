@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from collectors.core.api import Unavailable
 from collectors.core.files import read_password, read_secret
-from collectors.core.tls import trust_installation
+from collectors.core.tls import client_context
 from collectors.device_state.store import Change, Stored, StoreError
 from collectors.messaging.broker import is_loopback
 
@@ -270,18 +270,12 @@ class NatsStore:
     def _encryption(self) -> Any:
         if not self._server.tls:
             return None
-        import ssl
-
         try:
-            context = ssl.create_default_context(cafile=self._server.ca_file)
-            if self._server.ca_file is None:
-                trust_installation(context)
+            return client_context(self._server.ca_file)
         except OSError as error:  # ssl.SSLError is one, too
-            path = self._server.ca_file or error.filename
             raise Unavailable(
-                f"state_ca_file {path} cannot be used as certificates: {error.strerror or error}"
+                f"state_ca_file {error.filename} cannot be used as certificates: {error.strerror or error}"
             ) from None
-        return context
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
         """Have something done on the loop; what goes wrong becomes StoreError."""

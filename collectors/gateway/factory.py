@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -52,7 +53,8 @@ def make(context: Context) -> Gateway:
 
 def _target(values: Values) -> Target:
     token = settings.secret("SENSETIG_TELEGRAF_TOKEN", values[settings.TOKEN_FILE], "token_file")
-    if not is_token(token):
+    # The outbox has the token itself.
+    if not is_token(token) and (token or not values[settings.INFLUXDB_URL].startswith("unix:")):
         raise Unavailable("there is no token for InfluxDB; set SENSETIG_TELEGRAF_TOKEN, or name its file in token_file")
     certificate, key = values[settings.TLS_CERT], values[settings.TLS_KEY]
     if (certificate is None) != (key is None):
@@ -78,7 +80,7 @@ def _source(values: Values) -> Source:
         password = settings.secret("SENSETIG_NATS_PASSWORD", values[settings.PASSWORD_FILE], "password_file")
         server = read_server(url, ca_file=values[settings.CA_FILE], setting="url")
         server = server._replace(user=server.user or values[settings.USER], password=password or None)
-        return NatsSource(server, values[settings.STREAM], values[settings.CONSUMER])
+        return NatsSource(server, values[settings.STREAM], values[settings.CONSUMER], _log)
     from collectors.gateway.mqtt import MqttSource
     from collectors.messaging.broker import read_broker
 
@@ -90,7 +92,12 @@ def _source(values: Values) -> Source:
     password = settings.secret("SENSETIG_MQTT_PASSWORD", values[settings.PASSWORD_FILE], "password_file")
     if password:
         broker = broker._replace(password=password)
-    return MqttSource(broker, values[settings.CLIENT_ID], settings.topics(values[settings.MAKERS]))
+    return MqttSource(broker, values[settings.CLIENT_ID], settings.topics(values[settings.MAKERS]), _log)
+
+
+def _log(sentence: str) -> None:
+    """Log what is no error, for Telegraf's log."""
+    print(f"I! gateway: {sentence}", file=sys.stderr, flush=True)
 
 
 def _quoted(user: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from collectors.gateway.source import Inbox, Incoming, Waiting
 from collectors.messaging.broker import Broker
@@ -27,9 +27,12 @@ class MqttSource:
         broker: the broker.
         client_id: of the session.
         topics: to subscribe to.
+        log: takes a sentence at each connection.
     """
 
-    def __init__(self, broker: Broker, client_id: str, topics: tuple[str, ...]) -> None:
+    def __init__(self, broker: Broker, client_id: str, topics: tuple[str, ...], log: Callable[[str], None]) -> None:
+        self._log = log
+        self._place = broker.place
         self._errors = ErrorQueue()
         config = SessionConfig(
             client_id=client_id,
@@ -45,7 +48,7 @@ class MqttSource:
 
     def start(self) -> None:
         """See :class:`~collectors.gateway.source.Source`."""
-        self._session.start(self._receive, self._connection)
+        self._session.start(self._receive, self._connection, on_subscribed=self._subscribed)
 
     def take(self) -> list[Incoming]:
         """See :class:`~collectors.gateway.source.Source`."""
@@ -79,6 +82,9 @@ class MqttSource:
     def _connection(self, connected: bool, _refusal: str) -> None:
         if connected:
             self._connected_ns = time.time_ns()
+
+    def _subscribed(self) -> None:
+        self._log(f"subscribed at the broker {self._place}")
 
     def _receive(self, message: Message) -> None:
         if not message.payload:  # the deletion of a retained message

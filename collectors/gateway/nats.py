@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from collectors.core.api import Unavailable
+from collectors.core.tls import client_context
 from collectors.device_state.nats_kv import Server
 from collectors.gateway.source import Inbox, Incoming, Waiting
 
@@ -60,16 +61,18 @@ class NatsSource:
     Args:
         server: where, and who connects.
         stream, consumer: names.
+        log: takes a sentence when the consumer is found.
 
     Raises:
         Unavailable: the library is not installed, or the certificates cannot be used.
     """
 
-    def __init__(self, server: Server, stream: str, consumer: str) -> None:
+    def __init__(self, server: Server, stream: str, consumer: str, log: Callable[[str], None]) -> None:
         try:
             import nats  # noqa: F401 - reported now, and not on the thread
         except ImportError:
             raise Unavailable("NATS needs the library nats-py: pip install 'sensetig[nats]'") from None
+        self._log = log
         self._server = server
         self._stream = stream
         self._consumer = consumer
@@ -173,6 +176,7 @@ class NatsSource:
                         self._stream, info.config, self._consumer, cb=self._receive, manual_ack=True
                     )
                     subscribed = True
+                    self._log(f"subscribed to {self._consumer} of the stream {self._stream} at {self._server.place}")
                 await self._ask(jetstream, info)
                 await asyncio.sleep(_ASK_SECONDS)
             except (Error, OSError, TimeoutError, TypeError) as error:
@@ -246,9 +250,9 @@ def _encryption(server: Server) -> ssl.SSLContext | None:
     if not server.tls:
         return None
     try:
-        return ssl.create_default_context(cafile=server.ca_file)
+        return client_context(server.ca_file)
     except OSError as error:  # ssl.SSLError is one, too
-        raise Unavailable(f"ca_file {server.ca_file} cannot be used as certificates: {error}") from None
+        raise Unavailable(f"ca_file {error.filename} cannot be used as certificates: {error}") from None
 
 
 def _sentence(error: Exception) -> str:

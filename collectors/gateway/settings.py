@@ -22,7 +22,7 @@ PASSWORD_FILE: Setting[str | None] = Setting(
     "password_file", str, None, "File (mode 0600) with the user's password, in the place of SENSETIG_MQTT_PASSWORD."
 )
 CA_FILE: Setting[str | None] = Setting(
-    "ca_file", str, None, "Certificates that are trusted for the broker instead of the system's."
+    "ca_file", str, None, "Certificates that are trusted for the broker instead of the system's and this hub's."
 )
 CLIENT_ID = Setting(
     "client_id",
@@ -54,7 +54,7 @@ TOKEN_FILE: Setting[str | None] = Setting(
     "token_file", str, None, "File (mode 0600) with the token, in the place of SENSETIG_TELEGRAF_TOKEN."
 )
 TLS_CA: Setting[str | None] = Setting(
-    "tls_ca", str, None, "Certificates that are trusted for InfluxDB instead of the system's."
+    "tls_ca", str, None, "Certificates that are trusted for InfluxDB instead of the system's and this hub's."
 )
 TLS_CERT: Setting[str | None] = Setting(
     "tls_cert", str, None, "This machine's certificate, where InfluxDB asks for one."

@@ -7,11 +7,12 @@ import json
 import socket
 from collections.abc import Sequence
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from ssl import SSLContext, create_default_context
+from ssl import SSLContext
 from typing import NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 from collectors.core.api import Unavailable
+from collectors.core.tls import client_context
 
 _TIMEOUT_SECONDS = 10.0
 
@@ -39,7 +40,7 @@ class Target(NamedTuple):
     Args:
         url: http://, https:// or unix://; without a path, but for the last.
         organisation, bucket: of the points.
-        token: as an HTTP header takes it.
+        token: as an HTTP header takes it; empty for the outbox, which has it itself.
         ca, certificate, key: files for TLS, or None.
     """
 
@@ -89,11 +90,9 @@ class Writer:
             self._context = _context(target)
         query = {"org": target.organisation, "bucket": target.bucket, "precision": "ns"}
         self._query = f"{'' if self._socket else parts.path.rstrip('/')}/api/v2/write?{urlencode(query)}"
-        self._headers = {
-            "Authorization": f"Token {target.token}",
-            "Content-Encoding": "gzip",
-            "Content-Type": "text/plain; charset=utf-8",
-        }
+        self._headers = {"Content-Encoding": "gzip", "Content-Type": "text/plain; charset=utf-8"}
+        if target.token:
+            self._headers["Authorization"] = f"Token {target.token}"
         self._connection: HTTPConnection | None = None
 
     def write(self, lines: Sequence[str]) -> list[Refused]:
@@ -165,7 +164,7 @@ class Writer:
 
 def _context(target: Target) -> SSLContext:
     try:
-        context = create_default_context(cafile=target.ca)
+        context = client_context(target.ca)
         if target.certificate is not None:
             context.load_cert_chain(target.certificate, target.key, password=lambda: b"")
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError

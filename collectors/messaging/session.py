@@ -148,6 +148,7 @@ class Session:
         self._errors = errors
         self._on_message: Callable[[Message], None] = lambda message: self.acknowledge(message)
         self._on_connection: Callable[[bool, str], None] = lambda *_: None
+        self._on_subscribed: Callable[[], None] = lambda: None
         self._dispatch: Callable[[Callable[[], None]], object] = lambda call: call()
         self._connection = 0
         self._refused = False
@@ -184,6 +185,7 @@ class Session:
         on_message: Callable[[Message], None] | None = None,
         on_connection: Callable[[bool, str], None] | None = None,
         dispatch: Callable[[Callable[[], None]], object] | None = None,
+        on_subscribed: Callable[[], None] | None = None,
     ) -> None:
         """Start the client's thread, which connects now or as soon as the broker answers.
 
@@ -192,6 +194,7 @@ class Session:
             on_connection: receives True at each connection, False when it is lost or refused, and the sentence of
                 the refusal, else an empty one.
             dispatch: runs the callbacks, for example in an event loop; by default the client's thread does.
+            on_subscribed: called when the broker has accepted every subscription of a connection.
         """
         from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY
         from paho.mqtt.packettypes import PacketTypes
@@ -199,6 +202,7 @@ class Session:
 
         self._on_message = on_message or self._on_message
         self._on_connection = on_connection or self._on_connection
+        self._on_subscribed = on_subscribed or self._on_subscribed
         self._dispatch = dispatch or self._dispatch
         config = self._config
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
@@ -353,6 +357,7 @@ class Session:
                 self._errors.add(f"the broker {self._broker.place} refuses the subscription to {topic}: {reason}")
         if not refused:
             self.subscribed.set()
+            self._dispatch(self._on_subscribed)
 
     def _published(self, _client: object, _data: object, number: int, reason: ReasonCode, _properties: object) -> None:
         delivery = Delivery(str(reason) if reason.is_failure else "", reason.value == _NO_SUBSCRIBERS)

@@ -62,6 +62,8 @@ class Delivery:
     def stream(self, wait: Wait) -> Iterator[Iterable[Metric]]:
         """Yield the lines as they arrive, and the state of the spool every :data:`REPORT_SECONDS`."""
         due = self._timer()
+        if self._reader.notice:
+            self._report.error(self._reader.notice)
         while True:
             state: list[Metric] = []
             try:

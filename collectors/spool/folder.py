@@ -6,7 +6,8 @@ The writer creates all of them; the reader only opens them, so that its user nee
 - ``position``: the number of the last delivered line, written by the reader alone, in place. It has a fixed length,
   and its checksum shows damage by a power cut.
 - ``bell``: a FIFO with which the writer notifies the reader of new lines, so that it does not poll.
-- ``writer``: locked by the writer as long as it lives; holds its process id.
+- ``writer``: locked by the writer as long as it lives; holds its process id, and the number of the last line that was
+  written when it last synced, in the format of ``position``. So the loss of whole segments shows.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from collectors.spool.record import segment_first, segment_name
 POSITION = "position"
 NOTIFY_FIFO = "bell"
 WRITER = "writer"
+
+#: Where in the writer's file the number of the last written line begins.
+WRITTEN_OFFSET = 32
 
 #: Mode of the files that the reader writes to: the folder's group can write. The umask decides on all others.
 SHARED = 0o660

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from stat import S_ISFIFO
 
-from collectors.spool.folder import NOTIFY_FIFO, POSITION, SHARED, WRITER, Busy, lock, path_of, segments
+from collectors.spool.folder import NOTIFY_FIFO, POSITION, SHARED, WRITER, Busy, Segment, lock, path_of, segments
 from collectors.spool.record import decode, decode_position, encode_position
 
 #: Bytes read at a time; a line longer than that is read as a whole.
@@ -24,6 +24,7 @@ class Reader:
         number: of the last line that :meth:`read` gave, or 0.
         missing: lines that were dropped from the spool, or could not be written.
         damaged: skipped pieces that are not records.
+        notice: a sentence about a position that does not belong to these lines; empty where it does.
         fifo: a descriptor that can be read once there are new lines; None where there is no FIFO.
 
     Raises:
@@ -49,9 +50,17 @@ class Reader:
         delivered = decode_position(os.pread(self._position, 512, 0))
         self._known = delivered is not None
         self.number = self._committed = delivered or 0
+        # Lines up to this one are not missing though they are not there.
+        self._ahead = 0
+        self.notice = ""
         self._segment: int | None = None
         self._file = -1
         self._offset = 0
+        try:
+            self._compare()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def removed(self) -> bool:
@@ -133,9 +142,45 @@ class Reader:
                 return lines
         return []
 
+    def _compare(self) -> None:
+        """Compare the position with the lines. Lines that may be undelivered are delivered, though some come again."""
+        found = segments(self._directory)
+        if not found:
+            return
+        oldest = found[0].first
+        if not self._known:
+            if oldest > 1:
+                self.notice = (
+                    f"the position in the spool is lost: its lines from {oldest} on are delivered again, and up to "
+                    f"{oldest - 1} before them may not have been delivered"
+                )
+            return
+        if self.number < oldest or self._has(found, self.number):
+            return
+        said = f"the position in the spool is {self.number}, and there is no such line, as after a power cut"
+        if self._last_number(found[-1].first, found[-1].size) > self.number:
+            self.notice = f"{said}; the lines before it count as delivered"
+            return
+        # Nobody has gone on from there, so the position may belong to other lines.
+        self.notice = f"{said}, or with the position of another spool; its lines from {oldest} on are delivered again"
+        self._ahead, self.number = self.number, oldest - 1
+
+    def _has(self, found: list[Segment], number: int) -> bool:
+        """Whether there is a line of this number."""
+        first, size = max(each for each in found if each.first <= number)
+        file = os.open(path_of(self._directory, first), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            records = decode(self._pread(file, size, 0)).records
+        except OSError:
+            return True  # a bad block of the disk, which the reader passes over later
+        finally:
+            os.close(file)
+        return any(record.number == number for record in records)
+
     def _pass_to(self, number: int) -> None:
         if self._known:
-            self.missing += number - self.number - 1
+            expected = max(self.number, self._ahead) if number > self._ahead else self.number
+            self.missing += number - expected - 1
         self._known = True
         self.number = number
 

@@ -15,6 +15,7 @@ from collectors.spool.folder import (
     POSITION,
     SHARED,
     WRITER,
+    WRITTEN_OFFSET,
     Busy,
     Disk,
     Segment,
@@ -113,14 +114,15 @@ class Writer:
     def _open(self, delivered: int | None) -> None:
         """Prepare the folder. In an empty one, *delivered* lines count as delivered."""
         os.makedirs(self._directory, exist_ok=True)
-        self._lock = _lock(self._directory)
+        self._lock, written = _lock(self._directory)
         # Open for reading too, so that opening and notifying need no reader, and the FIFO keeps the notification.
         self._fifo = _fifo(self._directory)
         self._segments = segments(self._directory)
         # Without the position, it is unknown whether the first remaining line was delivered.
         unknown = delivered is None or bool(self._segments)
         self._position = _shared(self._directory, POSITION, b"" if unknown else encode_position(delivered or 0))
-        self._next = max(self._next, self._resume(), (self._delivered() or 0) + 1)
+        # Numbers that were given go on even if their segments are gone, so that the reader counts these lines.
+        self._next = max(self._next, self._resume(), written + 1, (self._delivered() or 0) + 1)
 
     def _release(self) -> None:
         for descriptor in (self._active, self._position, self._fifo, self._lock):
@@ -297,6 +299,10 @@ class Writer:
                     f"the spool {self._directory} cannot be synced to the disk: {error.strerror}; "
                     "its newest lines may be lost at a power cut"
                 )
+        if self._unsynced_since is not None and self._lock >= 0:
+            # A full disk has room for this: the place in the file is written already.
+            with contextlib.suppress(OSError):
+                os.pwrite(self._lock, encode_position(self._next - 1), WRITTEN_OFFSET)
         self._unsynced_since = None
 
     def _notify(self) -> None:
@@ -318,16 +324,17 @@ class Writer:
             return None
 
 
-def _lock(directory: str) -> int:
+def _lock(directory: str) -> tuple[int, int]:
+    """The locked file of the writer, and the number of the last line that was written, as far as it is known."""
     path = os.path.join(directory, WRITER)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     if not lock(descriptor):
-        holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+        holder = os.pread(descriptor, WRITTEN_OFFSET, 0).decode("ascii", "replace").strip()
         os.close(descriptor)
         raise Busy(f"the process {holder} writes to the spool {directory}; give each collector its own folder")
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
-    return descriptor
+    written = decode_position(os.pread(descriptor, 512, WRITTEN_OFFSET)) or 0
+    os.pwrite(descriptor, (b"%d" % os.getpid()).ljust(WRITTEN_OFFSET - 1) + b"\n" + encode_position(written), 0)
+    return descriptor, written
 
 
 def _fifo(directory: str) -> int:

@@ -44,6 +44,14 @@ _MEGABYTE = 1_000_000
     help="Free space that the outbox leaves on the disk.",
 )
 @click.option(
+    "--clock-wait",
+    type=click.FloatRange(0, 86400),
+    default=0,
+    show_default=True,
+    show_envvar=True,
+    help="Seconds after boot in which points wait until the clock is synchronised, so that their times are corrected.",
+)
+@click.option(
     "--influxdb-folder",
     show_envvar=True,
     help="InfluxDB's data on this machine. While its disk has less free space than the reserve, points wait.",
@@ -83,6 +91,7 @@ def command(
     bucket: str | None,
     max_megabytes: int,
     reserve_megabytes: int,
+    clock_wait: float,
     influxdb_folder: str | None,
     influxdb_reserve_megabytes: int,
     heartbeat_file: Path | None,
@@ -133,6 +142,7 @@ def command(
             reserve_megabytes * _MEGABYTE,
             destination,
             heartbeat_file,
+            clock_wait,
         ),
         log,
     )

@@ -87,7 +87,10 @@ def command(
     limits = Limits(late, offline)
     devices = _watch(client, limits, since, interval) if watch else _fetch(client, limits, since)
     if not devices:
-        raise ReportError(f"no device has written to InfluxDB at {client.url} within {since / 3600:g} hours")
+        raise ReportError(
+            f"no device has written to InfluxDB at {client.url} within {since / 3600:g} hours by the clock of this "
+            "machine; sudo sensetig doctor finds the cause"
+        )
     if not watch:
         _print(devices, as_json=as_json)
     sys.exit(NEEDS_ACTION if any(each.level == policy.ACT for each in devices) else 0)

@@ -20,6 +20,7 @@ CHECKS = (
     network.CERTIFICATES,
     network.WRITE_PATH,
     network.OUTBOX,
+    network.RECEIVER,
     influx.BUCKETS,
     influx.FRESH,
     influx.WRITES,

@@ -107,8 +107,8 @@ def _server(patient: Patient) -> Server:
         path.open("rb").close()
     except PermissionError:
         raise CannotCheck(f"only root may read {path}; use sudo sensetig doctor") from None
-    except OSError:
-        raise CannotCheck(f"{path} is not there") from None
+    except OSError as error:
+        raise CannotCheck(f"{path} cannot be read: {error.strerror}") from None
     site = patient.site
     server = Server.with_password_file(site.grafana_url, site.grafana_admin, path, site.ca_file)
     server.sign_in()

@@ -50,6 +50,8 @@ def _make(
     except OperatorError as error:
         text, _, cure = str(error).partition("; ")
         return Result(check, tuple(act(text, hand(cure or "see the lines above"))))
+    except OSError as error:
+        return _unchecked(check, f"{error.filename or 'a file'} cannot be read: {error.strerror}")
     return Result(check, tuple(_located(each, patient) for each in check.judge(facts)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from sensetig import bundle, policy
 from sensetig.doctor.findings import INSTALL, CannotCheck, Check, Cure, Finding, act, good, hand, run
 from sensetig.doctor.patient import PATIENCE_SECONDS, Patient
 from sensetig.doctor.system import Room, health, room
-from sensetig.errors import InfluxDBError, TokenRefused
+from sensetig.errors import InfluxDBError, SiteError, TokenRefused
 from sensetig.influxdb.client import Client, Series
 from sensetig.influxdb.definitions import read as read_definitions
 from sensetig.influxdb.names import DESCRIPTIONS, device_description, device_file
@@ -102,7 +103,7 @@ def _read_read_token(patient: Patient) -> list[Token]:
 def _read_write_tokens(patient: Patient) -> list[Token]:
     writes = frozenset({f"write:{patient.site.bucket}"})
     wanted = [(WRITE_TOKEN, DESCRIPTIONS[WRITE_TOKEN], writes)]
-    if (patient.site.tokens / device_file(patient.host)).exists():
+    if os.path.exists(patient.site.tokens / device_file(patient.host)):
         wanted.append((device_file(patient.host), device_description(patient.host), writes))
     return _tokens(patient, wanted)
 
@@ -150,7 +151,7 @@ def _problem(patient: Patient, file: str) -> str:
     try:
         with patient.client(file) as client:
             client.request("GET", "/api/v2/buckets?limit=1", "list its buckets")
-    except CannotCheck as error:
+    except SiteError as error:
         return str(error)
     except TokenRefused:
         return f"InfluxDB does not accept {file}"
@@ -348,12 +349,12 @@ class Losses(NamedTuple):
     Args:
         rejected: refused values by (reason, device).
         dropped: points that Telegraf dropped, by host.
-        refused: points that InfluxDB refused for good, by host.
+        refused: points that InfluxDB refused for good, or that a damaged disk took, by host and cause.
     """
 
     rejected: Mapping[tuple[str, str], int]
     dropped: Mapping[str, int]
-    refused: Mapping[str, int]
+    refused: Mapping[str, Mapping[str, int]]
 
 
 _HOUR = "time > now() - 1h"
@@ -372,15 +373,37 @@ def _read_losses(patient: Patient) -> Losses:
             [
                 f'SELECT sum("count") FROM "telemetry_rejected" WHERE {_HOUR} GROUP BY "reason", "device"',  # noqa: S608
                 _increase("internal_write", ("metrics_dropped", "metrics_rejected")),
-                _increase("outbox", ("refused_points", "damaged_points")),
+                _increase("outbox", tuple(_CAUSES)),
             ],
             patient.site.bucket,
         )
     return Losses(
         {(each.tags.get("reason", ""), each.tags.get("device", "")): _sum(each) for each in rejected},
         {each.tags.get("host", ""): _sum(each) for each in dropped},
-        {each.tags.get("host", ""): _sum(each) for each in refused},
+        {each.tags.get("host", ""): _causes(each) for each in refused},
     )
+
+
+#: Fields of the outbox -> the cause, in words.
+_CAUSES = {
+    "refused_type": "with a field of another type than before",
+    "refused_retention": "older than the bucket keeps",
+    "refused_syntax": "that are not valid line protocol",
+    "refused_device": "that name another device",
+    "damaged_points": "in damaged files",
+    "refused_points": "for other reasons",
+}
+
+
+def _causes(series: Series) -> dict[str, int]:
+    """The points that were lost for each cause; the last one counts what the others have not."""
+    counts = {
+        words: int(float(value)) if isinstance(value, int | float) else 0
+        for words, value in zip(_CAUSES.values(), series.rows[0][1:], strict=True)
+    }
+    *named, _, other = counts
+    counts[other] -= sum(counts[each] for each in named)
+    return {words: count for words, count in counts.items() if count > 0}
 
 
 def _sum(series: Series) -> int:
@@ -401,17 +424,15 @@ _REASONS = {
 def judge_losses(facts: Losses) -> list[Finding]:
     """Whether points got lost, and why."""
     found = []
-    for lost, doing, cure in (
-        (facts.dropped, "Telegraf dropped", run("journalctl", "--since=-1h", "-u", "telegraf")),
-        (
-            facts.refused,
-            "InfluxDB refused for good",
-            run("tail", "-n5", "/var/lib/sensetig-outbox/refused.jsonl"),
-        ),
-    ):
-        for host, count in lost.items():
-            if policy.NEVER.level(count) != policy.GOOD:
-                found.append(Finding(policy.ACT, f"{doing} {count:,} points of {host or 'this machine'}", cure))
+    for host, count in facts.dropped.items():
+        if policy.NEVER.level(count) != policy.GOOD:
+            journal = run("journalctl", "--since=-1h", "-u", "telegraf")
+            found.append(Finding(policy.ACT, f"Telegraf dropped {count:,} points of {host or 'this machine'}", journal))
+    for host, causes in facts.refused.items():
+        if causes:
+            why = ", ".join(f"{count:,} {words}" for words, count in causes.items())
+            text = f"the outbox of {host or 'this machine'} lost points: {why}"
+            found.append(Finding(policy.ACT, text, run("tail", "-n5", "/var/lib/sensetig-outbox/refused.jsonl")))
     for (reason, device), count in sorted(facts.rejected.items(), key=lambda each: -each[1]):
         level = policy.SELDOM.level(count)
         if level != policy.GOOD:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlencode, urlsplit
 
-from collectors.outbox import DAMAGED, read_totals, scan
+from collectors.outbox import DAMAGED, read_state, read_totals, scan
 from sensetig import policy
-from sensetig.doctor import machine
 from sensetig.doctor.findings import (
     INSTALL,
     CannotCheck,
@@ -61,7 +62,7 @@ class WritePath(NamedTuple):
 def _read_write_path(patient: Patient) -> WritePath:
     site = patient.site
     identity = tuple(patient.top / each for each in _IDENTITY)
-    certificate = (identity[0], identity[1]) if patient.is_edge and identity[0].exists() else None
+    certificate = (identity[0], identity[1]) if patient.is_edge and os.path.exists(identity[0]) else None
     query = urlencode({"org": site.organisation, "bucket": site.bucket, "precision": "ns"})
     with Client(
         site.influxdb_url,
@@ -82,6 +83,9 @@ def _read_write_path(patient: Patient) -> WritePath:
 def _telegrafs_token(patient: Patient) -> str:
     """The token that Telegraf writes with, which never leaves this process. Raises CannotCheck and SiteError."""
     encrypted = patient.top / _CREDENTIAL
+    for folder in (encrypted.parent, patient.site.tokens):
+        if os.path.isdir(folder) and not os.access(folder, os.R_OK | os.X_OK, effective_ids=True):
+            raise CannotCheck(f"only root may read {folder}; use sudo sensetig doctor")
     if encrypted.exists():
         answer = patient.run(("systemd-creds", "decrypt", "--name=telegraf_token", str(encrypted), "-"))
         if answer.status == 0 and answer.output.strip():
@@ -146,7 +150,7 @@ def _read_certificates(patient: Patient) -> list[Certificate]:
         ends = _served_until(parts.hostname, parts.port or 443, patient.site.ca_file)
         found.append(Certificate(f"that {parts.hostname} shows", (ends - patient.now()) / 86400, not patient.is_edge))
     own = patient.top / _IDENTITY[0]
-    if own.exists():
+    if os.path.exists(own):
         answer = patient.run(("openssl", "x509", "-enddate", "-noout", "-in", str(own)))
         name, _, value = answer.output.strip().partition("=")
         if answer.status == 0 and name == "notAfter":
@@ -190,56 +194,72 @@ def judge_certificates(facts: list[Certificate]) -> list[Finding]:
 # --- the outbox -----------------------------------------------------------------------------------------
 
 
-class Outbox(NamedTuple):
-    """The queue between Telegraf and InfluxDB.
+class Queue(NamedTuple):
+    """The queue between Telegraf and InfluxDB, or the one of a hub for the points of other machines.
 
     Args:
+        service: that has it.
         points: that wait.
         size_bytes: of them.
         oldest_seconds: age of the oldest.
         totals: of :data:`collectors.outbox.TOTALS`; None where its state is damaged.
         damaged_files: that were set aside.
+        reason: why points wait: the last error of InfluxDB; or empty.
     """
 
+    service: str
     points: int
     size_bytes: int
     oldest_seconds: float
     totals: dict[str, int] | None
     damaged_files: int
+    reason: str = ""
 
 
-def _read_outbox(patient: Patient) -> Outbox:
-    folder = patient.top / machine.OUTBOX
+def _read_queue(patient: Patient, service: str) -> Queue:
+    folder = patient.top / "var/lib" / service
     try:
         waiting = scan(str(folder))
         totals = read_totals(str(folder))
-        damaged = len(list((folder / DAMAGED).iterdir())) if (folder / DAMAGED).is_dir() else 0
+        reason = str((read_state(str(folder)) or {}).get("reason", ""))
+        damaged = len(os.listdir(folder / DAMAGED)) if (folder / DAMAGED).is_dir() else 0
     except FileNotFoundError:
         raise NotHere from None
     except PermissionError:
-        raise CannotCheck(f"only root may read /{machine.OUTBOX}; use sudo sensetig doctor") from None
+        raise CannotCheck(f"only root may read /var/lib/{service}; use sudo sensetig doctor") from None
     oldest = min((each.time_ns for each in waiting), default=None)
     age = 0.0 if oldest is None else max(0.0, patient.now() - oldest / 1e9)
-    return Outbox(sum(each.points for each in waiting), sum(each.size for each in waiting), age, totals, damaged)
+    return Queue(
+        service,
+        sum(each.points for each in waiting),
+        sum(each.size for each in waiting),
+        age,
+        totals,
+        damaged,
+        reason,
+    )
 
 
-def judge_outbox(facts: Outbox) -> list[Finding]:
+def judge_queue(facts: Queue) -> list[Finding]:
     """Whether points wait for long, or were lost."""
     found = []
     if facts.totals is None:
-        restart = run("systemctl", "restart", "sensetig-outbox.service")
+        restart = run("systemctl", "restart", f"{facts.service}.service")
         found.append(Finding(policy.LOOK, "its state file is damaged, so its totals start again at 0", restart))
     if facts.damaged_files or (facts.totals or {}).get("damaged_points"):
         lost = (facts.totals or {}).get("damaged_points", 0)
         text = f"{lost:,} points were lost in damaged files; {facts.damaged_files} of these are kept"
-        kept = hand(f"check the card and the power above; remove /{machine.OUTBOX}/{DAMAGED} when you have seen it")
+        kept = hand(
+            f"check the card and the power above; remove /var/lib/{facts.service}/{DAMAGED} when you have seen it"
+        )
         found.append(Finding(policy.LOOK, text, kept))
     level = policy.WAITING_SECONDS.level(facts.oldest_seconds) if facts.points else policy.GOOD
     if level != policy.GOOD:
         text = f"{facts.points:,} points wait ({facts.size_bytes / 1e6:.1f} MB), the oldest for " + duration(
             round(facts.oldest_seconds)
         )
-        journal = run("journalctl", "-n20", "-u", "sensetig-outbox")
+        text += f": {' '.join(facts.reason.split())[:200]}" if facts.reason else ""
+        journal = run("journalctl", "-n20", "-u", facts.service)
         found.append(Finding(level, text, journal))
     if found:
         return found
@@ -248,4 +268,5 @@ def judge_outbox(facts: Outbox) -> list[Finding]:
 
 WRITE_PATH = Check("write-path", "Write path", _read_write_path, judge_write_path, ("site",))
 CERTIFICATES = Check("certificates", "Certificates", _read_certificates, judge_certificates, ("site", "clock"))
-OUTBOX = Check("outbox", "Outbox", _read_outbox, judge_outbox, ("clock",))
+OUTBOX = Check("outbox", "Outbox", partial(_read_queue, service="sensetig-outbox"), judge_queue, ("clock",))
+RECEIVER = Check("receiver", "Receiver", partial(_read_queue, service="sensetig-receiver"), judge_queue, ("clock",))

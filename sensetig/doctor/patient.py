@@ -88,15 +88,15 @@ class Patient(NamedTuple):
     def client(self, token: str = OPERATOR_TOKEN) -> Client:
         """A client of InfluxDB with a token of the folder of tokens.
 
-        Raises SiteError, and CannotCheck where only root may read the file.
+        Raises SiteError where there is none, and CannotCheck where only root may read the file.
         """
         path = self.site.tokens / token
         try:
             path.open("rb").close()
         except PermissionError:
             raise CannotCheck(f"only root may read {path}; use sudo sensetig doctor") from None
-        except OSError:
-            raise CannotCheck(f"{path} is not there") from None
+        except OSError as error:
+            raise SiteError(f"{path} cannot be read: {error.strerror}") from None
         return Client.with_token_file(
             self.site.influxdb_url,
             path,

@@ -39,7 +39,7 @@ DEVICE_HEADER = "X-SenseTIG-Device"
 
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
-#: Takes the verified name of a device, or an empty one, and a body; returns why it is refused, or an empty text.
+#: Takes the verified name of a device, and a body; returns why it is refused, or an empty text.
 Check = Callable[[str, bytes], str]
 
 
@@ -104,6 +104,8 @@ def build_receiver(
                 body = await _body(request)
                 if check is not None:
                     device = request.headers.get(DEVICE_HEADER, "")
+                    if not device:  # a status that drops no points
+                        raise _Refused(403, "the proxy names no device: the certificate is none of this hub's devices")
                     reason = await run_in_threadpool(lambda: check(device, _expanded(body, request.headers)))
                     if reason:
                         return _error(422, reason)
@@ -175,6 +177,7 @@ def _error(status: int, message: str, retry_after: int | None = None) -> JSONRes
 
 _CODES = {
     400: "invalid",
+    403: "forbidden",
     408: "request timeout",
     413: "request too large",
     422: "unprocessable entity",

@@ -22,6 +22,7 @@ from tenacity import (
 )
 
 from sensetig.outbox.batch import Destination
+from sensetig.outbox.clock import Trusted
 from sensetig.outbox.store import Full, Store
 from sensetig.outbox.upstream import Refused, Unreachable
 
@@ -33,6 +34,10 @@ GRACE_SECONDS = 60.0
 
 #: How often the totals are saved while points go straight through, in seconds; more often would wear an SD card.
 SAVE_SECONDS = 60.0
+
+
+#: How often the clock is checked while points wait for it, in seconds.
+HELD_SECONDS = 1.0
 
 
 class Sender(Protocol):
@@ -106,6 +111,7 @@ class Delivery:
         destination: of all points, or None for the one that each writer names. Points that wait for a mistyped bucket
             then go to the right one when the setting is corrected.
         timer: monotonic seconds.
+        clock: holds points while it is wrong, and corrects their times.
     """
 
     def __init__(
@@ -117,7 +123,9 @@ class Delivery:
         log: Callable[[str], None],
         destination: Destination | None = None,
         timer: Callable[[], float] = time.monotonic,
+        clock: Trusted | None = None,
     ) -> None:
+        self._clock = clock or Trusted()
         self._on_failure = on_failure
         self._destination = destination
         self._timer = timer
@@ -151,11 +159,13 @@ class Delivery:
         Raises:
             Full: there is no room, and InfluxDB does not take them at once.
         """
+        with self._lock:
+            self._clock.observe(self._store.next_number)
         # Without a waiting batch, as on a full disk, nothing else asks InfluxDB whether it is back.
-        if self._reachable or not self._store.waiting:
+        if (self._reachable or not self._store.waiting) and not self._clock.holds:
             try:
                 # Refusals need more requests than Telegraf waits for; they are found from the disk.
-                if self._send(destination, lines) is None:
+                if self._send(destination, self._clock.correct(lines, destination.precision)) is None:
                     self._up()
                     with self._lock:
                         self._store.count({"taken_points": len(lines), "stored_points": len(lines)})
@@ -163,8 +173,10 @@ class Delivery:
             except Unreachable as error:
                 self._down(error)
         with self._lock:
+            # A step of the clock that is noticed later finds this batch by its number.
+            self._clock.observe(self._store.next_number)
             try:
-                self._store.add(destination, lines)
+                self._store.add(destination, self._clock.correct(lines, destination.precision))
             except Full:
                 self._store.count({"held_writes": 1})
                 raise
@@ -192,7 +204,7 @@ class Delivery:
         try:
             while not self._stop.is_set():
                 self._allow(SAVE_SECONDS)
-                self._wake.wait(SAVE_SECONDS)
+                self._wake.wait(HELD_SECONDS if self._clock.holds else SAVE_SECONDS)
                 self._wake.clear()
                 self._attempt(self._save)
                 while not self._stop.is_set() and self._attempt(self._deliver_oldest):
@@ -227,10 +239,15 @@ class Delivery:
     def _deliver_oldest(self) -> bool:
         """Deliver and remove the oldest batch; False where none waits."""
         with self._lock:
-            batch = self._store.oldest()
+            self._clock.observe(self._store.next_number)
+            batch = None if self._clock.holds else self._store.oldest()
         if batch is None:
             return False
-        outcomes = [deliver(self._step, *block) for block in batch.blocks]
+        number = batch.waiting.number
+        outcomes = [
+            deliver(self._step, to, self._clock.correct_batch(number, lines, to.precision))
+            for to, lines in batch.blocks
+        ]
         if batch.blocks:
             self._up()
         refused = [one for outcome in outcomes for one in outcome.refused]

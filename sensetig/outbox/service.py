@@ -28,6 +28,7 @@ from collectors.outbox import STATE
 from sensetig.errors import OutboxError
 from sensetig.outbox.app import MAX_BODIES, Lifespan, build, build_receiver
 from sensetig.outbox.batch import Destination
+from sensetig.outbox.clock import Clock, machine
 from sensetig.outbox.delivery import SAVE_SECONDS, Delivery
 from sensetig.outbox.heartbeat import Heartbeat
 from sensetig.outbox.notify import Notifier
@@ -81,6 +82,7 @@ class Options(NamedTuple):
         reserve_bytes: see there.
         destination: of all points, or None for the one that the writer names.
         heartbeat_file: a file with the address of a heartbeat, or None.
+        clock_wait_seconds: see :class:`sensetig.outbox.clock.Clock`.
     """
 
     folder: str
@@ -91,6 +93,7 @@ class Options(NamedTuple):
     reserve_bytes: int
     destination: Destination | None = None
     heartbeat_file: Path | None = None
+    clock_wait_seconds: float = 0.0
 
 
 def run(options: Options, log: Callable[[str], None]) -> None:
@@ -106,7 +109,8 @@ def run(options: Options, log: Callable[[str], None]) -> None:
         listener = _listen(options.listen)
         server = _Server()
         journal = _journal(options.folder, log)
-        delivery = Delivery(store, upstream, journal, server.fail, log, options.destination)
+        clock = Clock(machine(options.folder), options.clock_wait_seconds, options.folder, store.next_number, log)
+        delivery = Delivery(store, upstream, journal, server.fail, log, options.destination, clock=clock)
         delivery.start()
         if heartbeat_url is not None:
             pool = urllib3.PoolManager(timeout=TIMEOUTS, retries=False, ssl_context=tls_context(options.influx.ca_file))

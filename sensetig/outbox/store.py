@@ -96,7 +96,8 @@ class Store:
         while self._waiting and self._waiting[0].number <= self._removed:
             self._unlink(self._waiting.pop(0))
         self._bytes = sum(each.size for each in self._waiting)
-        self._saved = True
+        # Alerts compare totals with earlier ones, so they are written from the start.
+        self._saved = bool(state)
         #: Why points wait; empty where InfluxDB takes them.
         self.reason = ""
         self._next = max([self._removed, *(each.number for each in self._waiting)]) + 1
@@ -105,6 +106,11 @@ class Store:
     def waiting(self) -> int:
         """Batches that wait."""
         return len(self._waiting)
+
+    @property
+    def next_number(self) -> int:
+        """The number of the next batch."""
+        return self._next
 
     def add(self, destination: Destination, lines: list[bytes]) -> None:
         """Make a batch durable. Raises Full where a bound is reached or the disk has no room."""

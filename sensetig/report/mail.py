@@ -11,7 +11,7 @@ from email.utils import formatdate, make_msgid
 from pathlib import Path
 from typing import NamedTuple
 
-from collectors.core.tls import trust_installation
+from collectors.core.tls import client_context
 from sensetig.errors import ReportError
 from sensetig.report.text import MAX_NAME, printable
 
@@ -73,9 +73,7 @@ def send(config: SmtpConfig, mail: EmailMessage) -> tuple[str, ...]:
     """Send a mail; the recipients that the server refused while it took it for others. Raises ReportError."""
     where = f"{config.host}:{config.port}"
     try:
-        context = ssl.create_default_context(cafile=config.ca_file or None)
-        if not config.ca_file:
-            trust_installation(context)
+        context = client_context(config.ca_file or None)
         with _connect(config, context) as server:
             if config.security == "starttls":
                 server.starttls(context=context)

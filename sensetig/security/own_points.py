@@ -40,8 +40,6 @@ def refusal(device: str, body: bytes) -> str:
         device: the name in the verified certificate.
         body: line protocol, not compressed.
     """
-    if not device:
-        return "the proxy names no device: points are taken from devices with a certificate of this hub only"
     name = device.encode()
     place = number = 0
     while place < len(body):
@@ -86,5 +84,5 @@ class OwnPoints:
             now = self._clock()
             if now - self._logged.get(device, float("-inf")) >= 3600:
                 self._logged[device] = now
-                self._log(f"refused points of {device or 'an unnamed device'}: {reason}")
+                self._log(f"refused points of {device}: {reason}")
         return reason

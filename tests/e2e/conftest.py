@@ -18,7 +18,18 @@ from tests.e2e.site import FLEET, Site, booted
 
 #: The files in the order of what they tell: the first installs the fleet, the last removes it. The machine alone has a
 #: network of its own, and comes between.
-ORDER = ("fleet", "services", "commands", "trust", "own_certificate", "life", "bad_input", "standalone", "teardown")
+ORDER = (
+    "fleet",
+    "inside_the_unit",
+    "services",
+    "commands",
+    "trust",
+    "own_certificate",
+    "life",
+    "bad_input",
+    "standalone",
+    "teardown",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -20,15 +20,15 @@ from tests.e2e.site import Site
 UNITS: dict[str, dict[str, float]] = {
     "loft": {
         "influxdb": 3.0,
-        "telegraf": 2.0,
+        "telegraf": 2.2,
         "mosquitto": 2.0,
         "nats-server": 2.0,
         "sensetig-outbox": 2.0,
         "sensetig-proxy": 2.0,
         "sensetig-receiver": 2.0,
     },
-    "hall": {"telegraf": 2.0, "sensetig-camera": 2.0, "sensetig-outbox": 2.0},
-    "lab": {"telegraf": 2.0, "sensetig-outbox": 2.0},
+    "hall": {"telegraf": 2.2, "sensetig-camera": 2.0, "sensetig-outbox": 2.0},
+    "lab": {"telegraf": 2.2, "sensetig-outbox": 2.0},
 }
 
 #: Services that a timer starts, and how exposed each may be.
@@ -182,6 +182,22 @@ def test_points_of_every_machine_are_on_the_hub(site: Site) -> None:
 
 
 @pytest.mark.usefixtures("installed")
+def test_the_hub_has_a_verdict_on_every_machine(site: Site) -> None:
+    hub = site.machines["loft"]
+    query = (
+        'from(bucket: "raw") |> range(start: -5m) |> filter(fn: (r) => r._measurement == "device_health" and '
+        'r._field == "status") |> last() |> keep(columns: ["device", "_value"])'
+    )
+    for attempt in eventually():
+        with attempt:
+            status, text = flux(hub, "/etc/sensetig/tokens/grafana.token", query)
+            assert status == 200, text
+            lacking = [name for name in UNITS if not re.search(rf"\b(online,{name}|{name},online)\b", text)]
+            if lacking:
+                raise NotYet(f"no machine called {', '.join(lacking)} is online in: {text}")
+
+
+@pytest.mark.usefixtures("installed")
 def test_a_stolen_token_neither_reads_nor_writes_elsewhere(site: Site) -> None:
     hub, token = site.machines["loft"], "/etc/sensetig/tokens/device-hall.token"
     line = "stolen value=1"
@@ -199,7 +215,10 @@ def test_a_stolen_pi_writes_its_points_and_deletes_nothing(site: Site) -> None:
     hub, hall = site.machines["loft"], site.machines["hall"]
     secret = hub.ssh("cat /etc/sensetig/tokens/device-hall.token").stdout
     token = put(hall, "stolen", secret)
-    assert knock(hall, _WRITE, token=token, method="POST", body="stolen value=2")[0] == 204
+    assert knock(hall, _WRITE, token=token, method="POST", body="stolen,host=hall value=2")[0] == 204
+    for line in ("stolen,host=lab value=2", "stolen value=2"):
+        status, text, _ = knock(hall, _WRITE, token=token, method="POST", body=line)
+        assert (status, "a device writes its own points only" in text) == (422, True), text
     everything = '{"start": "1970-01-01T00:00:00Z", "stop": "2100-01-01T00:00:00Z"}'
     for path in ("/api/v2/delete?org=sensetig&bucket=raw", "/api/v2/write/../delete?org=sensetig&bucket=raw"):
         status, _, headers = knock(hall, path, token=token, method="POST", body=everything)
@@ -216,7 +235,7 @@ def test_a_stolen_pi_writes_its_points_and_deletes_nothing(site: Site) -> None:
 def test_a_token_without_its_certificate_is_useless(site: Site) -> None:
     hub, hall = site.machines["loft"], site.machines["hall"]
     token = put(hall, "stolen", hub.ssh("cat /etc/sensetig/tokens/device-hall.token").stdout)
-    assert knock(hall, _WRITE, token=token, method="POST", body="stolen value=3", certified=False)[0] == 403
+    assert knock(hall, _WRITE, token=token, method="POST", body="stolen,host=hall value=3", certified=False)[0] == 403
     hall.ssh(f"rm {token}")
 
 
@@ -304,7 +323,7 @@ def test_telegraf_loads_what_the_machine_is_for(site: Site) -> None:
     everywhere |= set(site.config["telegraf_extra_collectors"])
     for name in UNITS:
         loaded = set(site.machines[name].ssh("ls /etc/telegraf/telegraf.d").stdout.split())
-        expected = everywhere | ({"credentials", "gateway", "influxdb"} if name == "loft" else set())
+        expected = everywhere | ({"credentials", "gateway", "health", "influxdb"} if name == "loft" else set())
         assert {f"{each}.conf" for each in expected} <= loaded, name
         assert ("gateway.conf" in loaded) == ("influxdb.conf" in loaded) == (name == "loft"), name
 
@@ -458,7 +477,7 @@ def test_a_revoked_pi_is_refused_at_once_while_others_write(site: Site) -> None:
     """The one that is revoked is taken back by a new certificate and token."""
     hub, lab, hall = (site.machines[name] for name in ("loft", "lab", "hall"))
     token = put(lab, "kept", hub.ssh("cat /etc/sensetig/tokens/device-hall.token").stdout)
-    line = "knock value=1"
+    line = "knock,host=lab value=1"
     assert knock(lab, _WRITE, token=token, method="POST", body=line)[0] == 204
     assert "its certificate" in hub.ssh("sensetig revoke lab").stdout
     for attempt in eventually(10):
@@ -467,7 +486,7 @@ def test_a_revoked_pi_is_refused_at_once_while_others_write(site: Site) -> None:
             if knock(lab, _WRITE, token=token, method="POST", body=line)[0] != 403:
                 raise NotYet("the revoked certificate is accepted")
     other = put(hall, "kept", hub.ssh("cat /etc/sensetig/tokens/device-hall.token").stdout)
-    assert knock(hall, _WRITE, token=other, method="POST", body=line)[0] == 204
+    assert knock(hall, _WRITE, token=other, method="POST", body=line.replace("lab", "hall"))[0] == 204
     lab.ssh(f"rm {token}")
     hall.ssh(f"rm {other}")
     hub.ssh("sensetig revoke --back lab")

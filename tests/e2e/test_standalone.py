@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import time
+from typing import Any
+
 import pytest
 
+from tests.e2e.machines import Machine
 from tests.e2e.playbook import Run
 from tests.e2e.site import Site
 from tests.e2e.test_fleet import NotYet, ask, eventually, reachable
@@ -44,3 +49,75 @@ def test_a_second_run_changes_nothing(alone: Site) -> None:
     assert second.status == 0, second.output[-6000:]
     print(f"the second run on one machine took {second.seconds:.0f} s")
     assert second.changed() == {"solo": 0}
+
+
+def _doctor(solo: Machine, *options: str) -> tuple[int, dict[str, Any]]:
+    done = solo.ssh(f"/opt/sensetig/venv/bin/sensetig doctor --json {' '.join(options)}", check=False)
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def _wrong(document: dict[str, Any]) -> dict[str, list[str]]:
+    """The texts of what is wrong, by check."""
+    return {
+        each["name"]: [finding["text"] for finding in each["findings"]]
+        for each in document["checks"]
+        if each["level"] == "act"
+    }
+
+
+@pytest.mark.usefixtures("installed")
+def test_the_page_of_the_installation_counts_its_points(alone: Site) -> None:
+    done = alone.machines["solo"].ssh("/opt/sensetig/venv/bin/sensetig info --json --wait 60s")
+    page = json.loads(done.stdout)
+    assert page["points_last_minute"]["system"] > 0
+    assert page["problem"] is None
+    assert len(page["next"]) == 3
+
+
+@pytest.mark.usefixtures("installed")
+def test_the_doctor_finds_nothing_wrong(alone: Site) -> None:
+    solo = alone.machines["solo"]
+    for attempt in eventually():
+        with attempt:
+            began = time.monotonic()
+            status, document = _doctor(solo)
+            seconds = time.monotonic() - began
+            if status:
+                raise NotYet(str(_wrong(document)))
+    print(f"the doctor took {seconds:.1f} s: {[(each['name'], each['level']) for each in document['checks']]}")
+    fine = {each["name"] for each in document["checks"] if each["level"] == "good"}
+    assert {
+        "site",
+        "settings",
+        "services",
+        "telegraf",
+        "influxdb",
+        "operator-token",
+        "read-token",
+        "write-tokens",
+    } <= fine
+    assert {"write-path", "buckets", "fresh", "writes", "losses", "tasks"} <= fine
+
+
+@pytest.mark.usefixtures("installed")
+def test_the_doctor_finds_a_stopped_service_and_starts_it(alone: Site) -> None:
+    solo = alone.machines["solo"]
+    solo.ssh("systemctl stop telegraf")
+    status, document = _doctor(solo)
+    assert (status, _wrong(document)["services"]) == (3, ["telegraf.service is stopped"])
+    solo.ssh("/opt/sensetig/venv/bin/sensetig doctor --fix --yes", check=False)
+    assert solo.ssh("systemctl is-active telegraf", check=False).stdout.strip() == "active"
+
+
+@pytest.mark.usefixtures("installed")
+def test_no_secret_of_the_machine_is_in_its_support_bundle(alone: Site) -> None:
+    solo = alone.machines["solo"]
+    solo.ssh("/opt/sensetig/venv/bin/sensetig support-bundle --output /root/support.tar.gz")
+    text = solo.ssh("tar --extract --gzip --to-stdout --file /root/support.tar.gz").stdout
+    assert "telegraf.service" in text
+    secrets = solo.ssh(
+        "for file in /etc/sensetig/tokens/*.token /etc/sensetig/tokens/*.password; do cat $file; echo; done"
+    ).stdout.split()
+    assert len(secrets) >= 4
+    assert [secret[:4] for secret in secrets if secret in text] == []

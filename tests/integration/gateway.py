@@ -34,7 +34,7 @@ USERS = {
 }
 
 
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+def until(condition: Callable[[], bool], seconds: float = 240) -> None:
     """Wait until *condition* answers True; raises RetryError when the time is up."""
     Retrying(retry=retry_if_result(lambda met: not met), stop=stop_after_delay(seconds), wait=wait_fixed(0.1))(
         condition
@@ -53,7 +53,7 @@ def client(broker: Mosquitto, user: str, **options: Any) -> Iterator[Client]:
     made.connect("127.0.0.1", broker.port, **options)
     made.loop_start()
     try:
-        until(made.is_connected, 20)
+        until(made.is_connected, 240)
         yield made
     finally:
         made.disconnect()
@@ -62,7 +62,7 @@ def client(broker: Mosquitto, user: str, **options: Any) -> Iterator[Client]:
 
 def publish(sender: Client, topic: str, payload: bytes | str, *, retain: bool = False) -> None:
     """Publish with QoS 1, and wait until the broker has confirmed it."""
-    sender.publish(topic, payload, qos=1, retain=retain).wait_for_publish(30)
+    sender.publish(topic, payload, qos=1, retain=retain).wait_for_publish(240)
 
 
 class Heard:
@@ -74,7 +74,7 @@ class Heard:
         listener.on_message = self._take
         listener.on_subscribe = self._subscribed
         listener.subscribe(topic, qos=1)
-        until(lambda: bool(self.reasons), 20)
+        until(lambda: bool(self.reasons), 240)
 
     def _take(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         self.topics.append(message.topic)
@@ -128,7 +128,7 @@ class Gateway:
         subscriptions = self._broker.subscriptions(GATEWAY)
         self._process = processes.start("Telegraf", self._command, log=log, environment=self._environment)
         processes.await_ready(
-            self._process, lambda: self._broker.subscriptions(GATEWAY) > subscriptions, log=log, seconds=60
+            self._process, lambda: self._broker.subscriptions(GATEWAY) > subscriptions, log=log, seconds=240
         )
 
     def stop(self) -> None:
@@ -143,7 +143,7 @@ class Gateway:
         assert process is not None, "Telegraf has ended by itself"
         children = process.children(recursive=True)
         process.kill()
-        psutil.wait_procs([process, *children], timeout=20)
+        psutil.wait_procs([process, *children], timeout=240)
         self._process = None
 
     def processor(self) -> psutil.Process:

@@ -194,11 +194,11 @@ def opened(chromium: Path, grafana_url: str, panel_id: int) -> Iterator[Page]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=_ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=chromium, args=_ARGUMENTS, timeout=240_000)
         try:
             page = browser.new_page(viewport={"width": 1400, "height": 900})
             # How long a busy machine takes to load Grafana is not what is tried.
-            page.goto(f"{grafana_url}/d/sensetig-live?var-host={DEVICE}&kiosk&theme=dark", timeout=120_000)
+            page.goto(f"{grafana_url}/d/sensetig-live?var-host={DEVICE}&kiosk&theme=dark", timeout=240_000)
             page.evaluate(_WATCH, panel_id)
             yield page
         finally:

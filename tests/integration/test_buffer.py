@@ -63,7 +63,7 @@ def handed_over(folder: Path, socket: Path, *options: str) -> subprocess.Complet
         sys.executable, "-m", "sensetig", "buffer", "--directory", folder / "buffer", "--socket", socket,
         "--organisation", "sensetig", "--bucket", "raw", *options,
     ]  # fmt: skip
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
 
 
 def test_points_of_a_killed_telegraf_are_delivered_once(telegraf: Path, influxdb: InfluxDB, tmp_path: Path) -> None:

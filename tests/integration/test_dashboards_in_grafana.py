@@ -86,9 +86,9 @@ def grafana_url(demo: Demo) -> str:
 def context(chromium: Path) -> Iterator[BrowserContext]:
     """A browser that keeps what it has fetched of Grafana from page to page."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=_ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=chromium, args=_ARGUMENTS, timeout=240_000)
         context = browser.new_context()
-        context.set_default_timeout(120_000)  # Grafana's own page takes its time on a busy machine
+        context.set_default_timeout(240_000)  # Grafana's own page takes its time on a busy machine
         yield context
         browser.close()
 

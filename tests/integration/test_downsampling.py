@@ -43,11 +43,11 @@ class Store(NamedTuple):
         api = self.client.write_api(write_options=SYNCHRONOUS)
         api.write(self.influxdb.raw, self.influxdb.org, lines)
 
-    def downsample(self) -> None:
-        """Run the task as if it were the full hour, to its end."""
+    def downsample(self, when: datetime = NOW) -> None:
+        """Run the task as if it were that time, by default the full hour, to its end."""
         tasks = self.client.tasks_api()
         task = tasks.find_tasks(name="downsample_hourly")[0]
-        run = tasks.run_manually(task.id, scheduled_for=NOW)
+        run = tasks.run_manually(task.id, scheduled_for=when)
         end = time.monotonic() + RUN_SECONDS
         status = "started"
         while status in ("scheduled", "started"):
@@ -151,11 +151,51 @@ def test_a_point_that_comes_a_day_late_gets_into_its_hour(store: Store) -> None:
     }
 
 
-def test_a_point_that_comes_later_than_26_hours_after_its_hour_began_stays_in_raw_alone(store: Store) -> None:
+def test_the_run_of_the_full_hour_leaves_what_began_more_than_26_hours_ago(store: Store) -> None:
     points = {_every_minute(26)[0]: {"value": 1.0}, _every_minute(27)[59]: {"value": 2.0}}
     store.write(Series("downsampled_too_late"), points)
     store.downsample()
     assert sorted(store.hourly("downsampled_too_late")) == [NOW - timedelta(hours=26)]
+
+
+def _half_hours() -> list[datetime]:
+    """The 27 half hours that have passed last."""
+    return [NOW - timedelta(hours=hours) - timedelta(minutes=30) for hours in range(27)]
+
+
+def test_the_runs_of_27_half_hours_find_every_hour_of_the_retention(store: Store) -> None:
+    # An hour that began less than 60 hours ago is found by a run that is still to come.
+    ages = (60, 61, 89, 90, 91, 120, 300, 401, 500, 700)
+    series = Series("downsampled_week_late", {"host": "pi"})
+    store.write(series, {_every_minute(age)[5]: {"value": float(age), "open": True} for age in ages})
+    for when in _half_hours():
+        store.downsample(when)
+    found = store.hourly("downsampled_week_late")
+    assert sorted(found) == sorted(NOW - timedelta(hours=age) for age in ages)
+    assert {row["value"] for row in found.values()} == set(map(float, ages))
+    assert all(row["open__count"] == 1 for row in found.values())
+
+
+def test_a_late_point_changes_an_hour_that_was_summarised_weeks_ago(store: Store) -> None:
+    hour = _every_minute(400)
+    block = int(hour[0].timestamp()) // 3600 // 30
+    # Each run takes the block before that of the last one, through 26 blocks.
+    hours = {when: int(when.timestamp()) // 3600 for when in _half_hours()}
+    run = next(when for when, number in hours.items() if number // 30 - number % 26 - 1 == block)
+    store.write(Series("downsampled_changes"), {hour[0]: {"value": 1.0}})
+    store.downsample(run)
+    store.write(Series("downsampled_changes"), {hour[1]: {"value": 4.0}})
+    store.downsample(run)
+    assert store.hourly("downsampled_changes") == {hour[0]: _summary("value", 2.5, 1, 4, 2)}
+
+
+def test_the_run_of_a_half_hour_reads_one_block_of_30_hours_alone(store: Store) -> None:
+    ages = range(30, 690)
+    store.write(Series("downsampled_block"), {_every_minute(age)[0]: {"value": 1.0} for age in ages})
+    store.downsample(_half_hours()[0])
+    found = sorted(store.hourly("downsampled_block"))
+    assert len(found) <= 30
+    assert not found or found[-1] - found[0] <= timedelta(hours=29)
 
 
 def test_running_again_changes_nothing(store: Store) -> None:

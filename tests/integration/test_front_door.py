@@ -207,9 +207,9 @@ def _answers(door: Door) -> None:
     assert enrol(door).status != 502, "the enrolment service does not answer yet"
 
 
-@retry(stop=stop_after_delay(60), wait=wait_fixed(0.1), reraise=True)
+@retry(stop=stop_after_delay(240), wait=wait_fixed(0.1), reraise=True)
 def _receives(port: int) -> None:
-    socket.create_connection(("127.0.0.1", port), 2).close()
+    socket.create_connection(("127.0.0.1", port), 30).close()
 
 
 def enrol(door: Door, body: bytes = b"{}") -> urllib3.BaseHTTPResponse:
@@ -257,6 +257,13 @@ def test_points_are_not_hidden_in_a_second_part_of_the_body(door: Door, influxdb
     )
     assert answer.status == 400
     assert "more than one gzip member" in answer.json()["message"]
+
+
+def test_a_certificate_without_a_device_s_name_is_refused_without_a_status_that_drops_points(
+    door: Door, influxdb: InfluxDB
+) -> None:
+    odd = door.authority.issue("hall, of the house")
+    assert write(door, influxdb.write_token, odd, "door,host=hall value=1") == 403
 
 
 def test_a_gateway_writes_points_of_others(door: Door, influxdb: InfluxDB) -> None:
@@ -385,7 +392,7 @@ def test_a_large_enrolment_is_refused(door: Door) -> None:
 
 def spoken(door: Door, port: int, request: bytes, *, tls: bool = True) -> bytes:
     """The first line of the answer to a request as it is."""
-    raw = socket.create_connection(("127.0.0.1", port), 20)
+    raw = socket.create_connection(("127.0.0.1", port), 120)
     if tls:
         context = ssl.create_default_context(cafile=str(door.authority.folder / "authority.crt"))
         raw = context.wrap_socket(raw, server_hostname="localhost")
@@ -418,7 +425,7 @@ def test_neither_port_speaks_without_tls(door: Door) -> None:
 
 def test_connections_that_say_nothing_keep_nobody_out(door: Door, influxdb: InfluxDB) -> None:
     held = [
-        socket.create_connection(("127.0.0.1", port), 5)
+        socket.create_connection(("127.0.0.1", port), 60)
         for port in (door.port, door.enrolment_port)
         for _ in range(100)
     ]

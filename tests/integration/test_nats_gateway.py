@@ -125,7 +125,7 @@ def worker(
     finally:
         assert process.stdin is not None
         process.stdin.close()
-        process.wait(30)
+        process.wait(240)
 
 
 def rows(influxdb: InfluxDB, measurement: str, where: str) -> list[Mapping[str, Any]]:
@@ -162,14 +162,14 @@ def test_the_messages_of_a_killed_worker_are_the_same_points_from_another(
         times = stored_times(server, stream, 2)
         assert [time / 1e9 for time in points] == pytest.approx(times, abs=1e-5)
         first.kill()
-        first.wait(30)
+        first.wait(240)
         # A worker that writes at its leisure has these, and is killed before.
         slow = stack.enter_context(worker(server, influxdb, tmp_path / "slow", stream, "10m"))
         publish(server, topic, [b'{"n": 2}', b'{"n": 2}', b'{"n": 2'])
         until(lambda: consumer(server, stream).num_ack_pending == 3)
         assert consumer(server, stream).num_pending == 0
         slow.kill()
-        slow.wait(30)
+        slow.wait(240)
         stack.enter_context(worker(server, influxdb, tmp_path / "second", stream, "200ms"))
         until(lambda: consumer(server, stream).ack_floor.stream_seq == 8)
         readings = rows(influxdb, "killed_reading", "device = 'killed'")
@@ -217,7 +217,7 @@ def test_a_worker_that_waits_for_influxdb_keeps_its_messages(
             return float(line.partition("unconfirmed_seconds=")[2].split(" ")[0].split(",")[0])
 
         # Longer than the consumer's wait: another worker would have got the message in between.
-        until(lambda: any(seconds(line) > 12 for line in reported()), 90)
+        until(lambda: any(seconds(line) > 12 for line in reported()), 240)
         assert consumer(server, stream).num_redelivered == 0
     assert "messages wait at the broker" in (tmp_path / "away" / "err").read_text()
 

@@ -41,13 +41,16 @@ _TELEGRAF = """\
   startup_error_behavior = "retry"
 """
 
-# Twenty points a second, numbered, and the number of the last one in a file.
+# Twenty points a second, numbered, and the number of the last one in a file. It ends when Telegraf closes its input,
+# and not before Telegraf has read everything: of a process that ends, it may lose lines that are still in the pipe.
 _SOURCE = """\
-import itertools, os, sys, time
+import itertools, os, select, sys, time
 for number in itertools.count(int(open({count!r}).read() or 0) if os.path.exists({count!r}) else 0):
     print(f"{name} number={{number}}i,text=\\"a,b c\\" {{time.time_ns()}}", flush=True)
     open({count!r}, "w").write(str(number + 1))
-    time.sleep(0.05)
+    if select.select([sys.stdin], [], [], 0.05)[0]:
+        break
+time.sleep(3)
 """
 
 

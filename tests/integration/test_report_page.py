@@ -115,7 +115,9 @@ def test_the_page_has_the_best_pictures_the_best_first(page: Path) -> None:
 @pytest.fixture(scope="module")
 def browser(chromium: Path) -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        started = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"], timeout=240_000
+        )
         yield started
         started.close()
 
@@ -133,6 +135,7 @@ def test_the_page_is_whole_in_a_browser(scheme: str, size: str, page: Path, brow
         "request",
         lambda request: None if request.url.startswith(("file:", "data:")) else outside.append(request.url),
     )
+    opened.set_default_timeout(240_000)
     opened.goto(page.as_uri())
     folder = Path(os.environ.get("SENSETIG_SCREENSHOTS", tmp_path))
     opened.screenshot(path=folder / f"report-{scheme}-{size}.png", full_page=True)
@@ -281,6 +284,7 @@ def test_a_hostile_name_is_only_a_name(
     opened = browser.new_page()
     dialogs: list[str] = []
     opened.on("dialog", lambda dialog: dialogs.append(dialog.message))
+    opened.set_default_timeout(240_000)
     opened.goto(file.as_uri())
     assert opened.locator("h1").inner_text().split() == HOSTILE.split()
     assert dialogs == []

@@ -291,7 +291,7 @@ def test_through_mosquitto_and_telegraf_what_arrived_and_what_was_refused_is_wha
             influxdb,
             tmp_path / "hub",
             "gateway",
-            "Connected [",
+            "subscribed at the broker",
             SENSETIG_MQTT_SERVER=broker.url.replace("mqtt", "tcp"),
         ),
     ):
@@ -324,7 +324,7 @@ def test_a_message_that_comes_twice_is_counted_once_in_the_state_of_its_device(
             influxdb,
             tmp_path / "hub",
             "gateway",
-            "Connected [",
+            "subscribed at the broker",
             SENSETIG_MQTT_SERVER=broker.url.replace("mqtt", "tcp"),
             SENSETIG_TELEMETRY_STATE_SECONDS="1",
         ),
@@ -366,7 +366,7 @@ def test_a_calibration_with_the_inverse_takes_the_error_out_again(
             influxdb,
             tmp_path / "hub",
             "gateway",
-            "Connected [",
+            "subscribed at the broker",
             SENSETIG_MQTT_SERVER=broker.url.replace("mqtt", "tcp"),
         ),
     ):
@@ -420,7 +420,7 @@ def test_through_jetstream_and_two_workers_what_arrived_and_what_was_refused_is_
         "1",
     )
     assert first.status == 0, first.said
-    ready = "Started the NATS consumer service"
+    ready = "subscribed to telegraf of the stream"
     # Of two workers each has seen what the other has not, so a rate of change means something else to each. By the
     # range alone both have one verdict: every spike is beyond these.
     limits = tmp_path / "limits.toml"

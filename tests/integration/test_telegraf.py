@@ -132,6 +132,7 @@ for _ in sys.stdin:
         number += 1
     print(number, file=open(sys.argv[1], "w"))
     sys.stdout.flush()
+time.sleep(3)  # of a process that ends, Telegraf may lose lines that are still in the pipe
 """
 
 

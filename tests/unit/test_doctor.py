@@ -35,7 +35,7 @@ from sensetig.errors import (
 )
 from sensetig.policy import ACT, GOOD, LOOK
 from sensetig.site import Site
-from tests.unit.doctor_support import HOST, NOW, answers, finding, findings, healthy, one, unit, write
+from tests.unit.doctor_support import HOST, NOW, answers, finding, findings, healthy, one, unhurried, unit, write
 
 #: The checks that need no server.
 LOCAL = (
@@ -203,7 +203,8 @@ def test_a_damaged_site_file_is_the_cause_that_is_named(tmp_path: Path) -> None:
     assert result.level == UNCHECKED
 
 
-def test_settings_that_a_collector_refuses_are_found(pi: Patient) -> None:
+def test_settings_that_a_collector_refuses_are_found(pi: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    unhurried(monkeypatch)
     real = pi._replace(run=lambda command: run_program(command))
     write(pi.top, {"etc/sensetig/sensetig.toml": "[sensehat]\nbackend = 5\n"})
     found = findings(system.SETTINGS, real)[0]
@@ -381,7 +382,7 @@ def test_points_that_wait_long_or_were_lost_are_found(pi: Patient) -> None:
     folder = pi.top / "var/lib/sensetig-outbox"
     folder.mkdir(parents=True)
     assert finding(network.OUTBOX, pi).text == "no point waits"
-    for age, level in ((30, GOOD), (900, LOOK), (7200, ACT)):
+    for age, level in ((30, GOOD), (1200, LOOK), (7200, ACT)):
         batch = folder / f"{1:012d}-250-{int((NOW - age) * 1e9)}.batch"
         batch.write_bytes(b"x" * 1000)
         found = finding(network.OUTBOX, pi)
@@ -391,6 +392,23 @@ def test_points_that_wait_long_or_were_lost_are_found(pi: Patient) -> None:
     assert "40 points were lost" in finding(network.OUTBOX, pi).text
     write(folder, {"state.json": "{"})
     assert any("state file is damaged" in each.text for each in findings(network.OUTBOX, pi))
+
+
+def test_the_reason_of_waiting_points_is_the_last_error(pi: Patient) -> None:
+    folder = pi.top / "var/lib/sensetig-outbox"
+    write(
+        folder,
+        {f"{1:012d}-250-{int((NOW - 7200) * 1e9)}.batch": "x", "state.json": json.dumps({"reason": "status 500"})},
+    )
+    assert finding(network.OUTBOX, pi).text.endswith(": status 500")
+
+
+def test_points_of_other_machines_that_wait_on_a_hub_are_found(pi: Patient) -> None:
+    assert one(network.RECEIVER, pi) is None
+    batch = f"{1:012d}-250-{int((NOW - 7200) * 1e9)}.batch"
+    write(pi.top, {f"var/lib/sensetig-receiver/{batch}": "x"})
+    found = finding(network.RECEIVER, pi)
+    assert (found.level, found.cure) == (ACT, run("journalctl", "-n20", "-u", "sensetig-receiver"))
 
 
 # --- order, terminal, command ---------------------------------------------------------------------------
@@ -422,6 +440,15 @@ def test_each_line_fits_the_terminal_and_colour_is_not_the_only_sign(width: int)
     assert "not checked: Read token comes first" in text
 
 
+def test_words_of_others_cannot_steer_the_terminal() -> None:
+    console = Console(file=io.StringIO(), width=80, color_system=None)
+    found = act("InfluxDB says \x1b[2J\x07", hand("\x1b]0;owned\x07"))
+    console.print(show.page(HOST, [Result(Check("x", "X", lambda _: None, lambda _: found), tuple(found))]))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "\x1b" not in text
+    assert "\x07" not in text
+
+
 def test_a_cure_is_offered_once_and_the_most_urgent_first() -> None:
     offered = [cure.shown for _, cure in show.cures(results())]
     assert offered == [
@@ -445,6 +472,15 @@ def test_a_check_that_cannot_be_made_is_not_red(pi: Patient) -> None:
     result = one(Check("x", "X", read, lambda _: good("")), pi)
     assert result is not None
     assert result.level == UNCHECKED
+
+
+def test_a_file_that_cannot_be_read_is_not_red(pi: Patient) -> None:
+    def read(patient: Patient) -> None:
+        (patient.top / "absent").read_text()
+
+    result = one(Check("x", "X", read, lambda _: good("")), pi)
+    assert result is not None
+    assert (result.level, "absent cannot be read" in result.findings[0].text) == (UNCHECKED, True)
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ import json
 from itertools import permutations
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -224,6 +226,20 @@ def test_known_names_and_counts_of_the_day_outlast_a_restart(tmp_path: Any) -> N
     assert after.admit("bad", metric.series, {"a": 1.0, "c": 1.0}, NOW) == (True, ["c"])
     assert after.admit("bad", decode("n,device=bad a=1 5").series, {}, NOW) == (False, [])
     store.close()
+
+
+def test_a_machine_s_thumbnail_is_a_small_jpeg_or_refused() -> None:
+    done, image = cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))
+    assert done
+    good = "data:image/jpeg;base64," + base64.b64encode(image.tobytes()).decode()
+    topic = "sensetig/pi-1/telemetry/camera_event"
+    others = ("http://192.0.2.1/x.jpg", "javascript:alert(1)", good + "A" * 70_000, good[:60], "data:image/svg+xml,x")
+    for text in (good, *others):
+        out = Stage().metrics(line(topic, {"thumbnail": text, "area_percent": 3.0, "tags": {"camera": "door"}}))
+        fields = kept(out)[0]
+        assert fields.pop("thumbnail", "") == (text if text == good else "")
+        assert fields == {"area_percent": 3.0}
+        assert [reason for reason, _, _ in refused(out)] in (([],) if text == good else (["bad_image"], ["too_large"]))
 
 
 def test_a_message_that_comes_again_is_refused_at_the_same_times() -> None:

@@ -232,7 +232,7 @@ def test_the_messages_that_wait_are_prolonged() -> None:
 
 
 def test_two_messages_of_one_moment_have_two_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    source = MqttSource(Broker("127.0.0.1", 1, False), "id", ("a",))
+    source = MqttSource(Broker("127.0.0.1", 1, False), "id", ("a",), print)
     monkeypatch.setattr("collectors.gateway.mqtt.time.time_ns", lambda: NOW)
     for number in (1, 2):
         source._receive(Message("a", b"x", False, number))
@@ -240,7 +240,7 @@ def test_two_messages_of_one_moment_have_two_times(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_deletion_of_a_retained_message_is_no_message() -> None:
-    source = MqttSource(Broker("127.0.0.1", 1, False), "id", ("a",))
+    source = MqttSource(Broker("127.0.0.1", 1, False), "id", ("a",), print)
     source._receive(Message("a", b"", True))
     assert source.take() == []
 

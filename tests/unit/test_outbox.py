@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 
-from collectors.outbox import Outbox, scan
+from collectors.outbox import Outbox, read_totals, scan
 from sensetig.errors import OutboxError
 from sensetig.outbox import app
 from sensetig.outbox.batch import Destination, decode, encode
@@ -122,6 +122,16 @@ def test_points_outlive_the_process_and_arrive_once_in_order(tmp_path: Path) -> 
     assert server.requests == 3, "each batch is one request"
     assert again.totals["stored_points"] == 300
     assert scan(str(tmp_path)) == []
+
+
+@pytest.mark.parametrize("before", [None, b"\0{"], ids=["new", "damaged"])
+def test_the_totals_are_written_from_the_start(tmp_path: Path, before: bytes | None) -> None:
+    if before is not None:
+        (tmp_path / "state.json").write_bytes(before)
+    opened(tmp_path, []).save()
+    totals = read_totals(str(tmp_path))
+    assert totals is not None
+    assert totals["damaged_points"] == 0
 
 
 def test_a_process_killed_between_counting_and_removing_counts_once(
@@ -350,7 +360,7 @@ class Answer(NamedTuple):
 
 def asked(
     application: Starlette, body: bytes, query: str, encoding: str = "identity", method: str = "POST",
-    path: str = "/api/v2/write",
+    path: str = "/api/v2/write", more: Sequence[tuple[bytes, bytes]] = (),
 ) -> Answer:  # fmt: skip
     """One request to the application, in pieces of 64 KiB as a server gives them."""
     pieces = [body[start : start + 65536] for start in range(0, len(body), 65536)] or [b""]
@@ -365,7 +375,7 @@ def asked(
 
     scope = {
         "type": "http", "method": method, "path": path, "raw_path": path.encode(), "root_path": "",
-        "query_string": query.encode(), "headers": [(b"content-encoding", encoding.encode())],
+        "query_string": query.encode(), "headers": [(b"content-encoding", encoding.encode()), *more],
     }  # fmt: skip
     asyncio.run(application(scope, receive, send))
     headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}

@@ -77,10 +77,6 @@ def test_the_reason_names_the_line_and_both_devices() -> None:
     assert len(refusal("hall", b"m,host=" + b"x" * 100_000 + b" v=1")) < 250
 
 
-def test_nobody_writes_without_a_certificate() -> None:
-    assert "the proxy names no device" in refusal("", b"m,host= v=1")
-
-
 def test_everything_that_the_collectors_encode_passes() -> None:
     strange = ["a b", "a,b", "a=b", 'a"b', "a\\b", "\\\\server\\share", "/mnt/x\\040y", "ünï", "tab\there", "#a"]
     for text in strange:

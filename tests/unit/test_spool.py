@@ -345,3 +345,60 @@ def test_the_group_may_write_the_position_and_the_bell_and_nothing_else(ends: En
     rights = {path.name: path.stat().st_mode & 0o777 for path in ends.directory.iterdir()}
     assert rights == {"bell": 0o660, "position": 0o660, "writer": 0o640, segment_name(1): 0o640}
     assert ends.directory.stat().st_mode & 0o777 == 0o750
+
+
+# --- whole segments that are gone -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gone", ["first", "last", "all"])
+def test_lines_of_segments_that_are_gone_are_missing(ends: Ends, gone: str) -> None:
+    writer = ends.writer(max_bytes=1 << 14)
+    writer.append(batch(numbered(150)))
+    ends.end(writer)
+    files = ends.files()
+    assert len(files) > 2
+    for path in {"first": files[:1], "last": files[-1:], "all": files}[gone]:
+        path.unlink()
+    again = ends.writer(max_bytes=1 << 14)
+    again.append(batch(numbered(1, first=151)))
+    reader = ends.reader()
+    found = everything(reader)
+    assert found[-1:] == numbered(1, first=151)
+    assert len(found) + reader.missing == 151
+    assert reader.missing > 0
+
+
+def test_lines_with_the_position_of_another_spool_are_delivered_and_that_is_reported(ends: Ends) -> None:
+    writer = ends.writer()
+    writer.append(batch(numbered(20)))
+    ends.end(writer)
+    (ends.directory / "position").write_bytes(encode_position(5000))
+    reader = ends.reader()
+    assert "there is no such line" in reader.notice
+    assert reader.waiting()[0] == 20
+    assert everything(reader) == numbered(20)
+    ends.writer().append(batch(numbered(1, first=5001)))
+    assert everything(reader) == numbered(1, first=5001)
+    assert reader.missing == 0
+
+
+def test_a_position_that_fits_is_not_reported(ends: Ends) -> None:
+    ends.writer().append(batch(numbered(20)))
+    reader = ends.reader()
+    assert reader.notice == ""
+    everything(reader)
+    reader.commit(20)
+    ends.end(reader)
+    again = ends.reader()
+    assert (again.notice, everything(again)) == ("", [])
+
+
+def test_lines_before_the_oldest_are_named_where_the_position_is_lost(ends: Ends) -> None:
+    writer = ends.writer(max_bytes=1 << 14)
+    writer.append(batch(numbered(150)))
+    ends.files()[0].unlink()
+    (ends.directory / "position").write_bytes(b"damaged")
+    reader = ends.reader()
+    first = int(ends.files()[0].name.removesuffix(".lines"))
+    assert f"up to {first - 1} before them may not have been delivered" in reader.notice
+    assert len(everything(reader)) == 151 - first

@@ -12,6 +12,7 @@ import pytest
 from collectors.core import tls
 from collectors.core.api import Unavailable
 from collectors.device_state import nats_kv
+from collectors.gateway import nats as gateway
 from collectors.messaging import broker
 from sensetig.errors import SiteError
 from sensetig.security.issuing import establish, names_of
@@ -45,7 +46,13 @@ def of_the_device_state(ca_file: str | None = None) -> ssl.SSLContext:
     return context
 
 
-CLIENTS = [of_a_broker, of_a_command, of_the_device_state]
+def of_the_gateway(ca_file: str | None = None) -> ssl.SSLContext:
+    context = gateway._encryption(nats_kv.Server("hub.example", 4222, True, ca_file=ca_file))
+    assert context is not None
+    return context
+
+
+CLIENTS = [of_a_broker, of_a_command, of_the_device_state, of_the_gateway]
 
 
 def known(context: ssl.SSLContext) -> set[str]:
@@ -73,7 +80,7 @@ def test_the_authority_of_the_site_is_trusted_in_addition(
 
 
 @pytest.mark.usefixtures("trusted")
-@pytest.mark.parametrize("client", [of_a_broker, of_the_device_state])
+@pytest.mark.parametrize("client", [of_a_broker, of_the_device_state, of_the_gateway])
 def test_a_broker_with_an_authority_of_its_own_is_known_by_that_alone(
     client: Callable[..., ssl.SSLContext], tmp_path: Path
 ) -> None:

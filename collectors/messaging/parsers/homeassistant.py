@@ -1,4 +1,4 @@
-"""Home Assistant's MQTT Statestream: ``homeassistant/<domain>/<entity>/state`` with a plain text.
+"""Home Assistant: ``homeassistant/<domain>/<entity>/state`` with a plain text, or the JSON object of a sensor.
 
 Format: https://www.home-assistant.io/integrations/mqtt_statestream/
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -13,12 +13,19 @@ from collectors.messaging.parsers.results import PayloadError
 #: Longer integers exceed 64 bits in any case; Python converts no more than 4300 digits.
 _MAX_DIGITS = 20
 _LITERALS = ("true", "false", "null", "NaN", "Infinity", "-Infinity")
-#: A string, to pass over it, or the word that a printf has in the place of a number.
-_NOT_FINITE = re.compile(
+#: A string, to pass over it, or a spelling of C, Arduino, Python or JavaScript that JSON does not have: a word in the
+#: place of a number, ``+1``, ``.5``, ``1.``, ``007``, ``True``, and a comma after the last value. Linear: nothing is
+#: read twice.
+_FOREIGN = re.compile(
     r'"(?:[^"\\]++|\\.?)*+"?'
-    r"|(?<![\w.+-])[-+]?(?P<word>nan(?:\([^()\"]{0,32}+\))?|inf(?:inity)?|ovf|1\.#(?:INF|IND|[QS]?NAN))(?![\w.(])",
+    r"|(?<![\w.+-])[-+]?(?P<word>nan(?:\([^()\"]{0,32}+\))?|inf(?:inity)?|ovf|1\.#(?:INF|IND|[QS]?NAN))(?![\w.(])"
+    r"|(?<![\w.+-])(?P<number>[-+]?(?:\d++\.?+\d*+|\.\d++)(?:[eE][-+]?\d++)?+)(?=\s*+[,}\]])"
+    r"|(?<![\w.+-])(?P<python>True|False|None)(?![\w.])"
+    r"|(?P<comma>,)(?=\s*+[}\]])",
     re.ASCII | re.IGNORECASE | re.DOTALL,
 )
+_PYTHON = {"True": "true", "False": "false", "None": "null"}
+_SPACE = re.compile(r"[ \t\r\n]*+")
 _TRUNCATED_NUMBER = re.compile(r"(?:-|\.|[eE][-+]?)\Z")
 
 if TYPE_CHECKING:
@@ -37,19 +44,29 @@ class Object(dict[str, object]):
 def read_json(text: str) -> object:
     """Parse JSON into Object, list, str, bool, None, int or float.
 
-    Accepts NaN and Infinity, and the words that C, Arduino and MicroPython print for such numbers.
+    Accepts NaN and Infinity, the words that C, Arduino and MicroPython print for such numbers, and some spellings that
+    other languages have.
 
     Raises:
         PayloadError: the text is not JSON, is truncated, or is nested too deeply.
     """
+    return _read(text, _DECODER.decode)
+
+
+def read_documents(text: str) -> object:
+    """Parse JSON as :func:`read_json` does; several documents after one another, such as a line each, are a list."""
+    return _read(text, _documents)
+
+
+def _read(text: str, decode: Callable[[str], object]) -> object:
     try:
         try:
-            return _DECODER.decode(text)
+            return decode(text)
         except json.JSONDecodeError:
-            spelled = _NOT_FINITE.sub(_as_json, text)
+            spelled = _FOREIGN.sub(_as_json, text)
             if spelled == text:
                 raise
-            return _DECODER.decode(spelled)
+            return decode(spelled)
     except json.JSONDecodeError as error:
         if _is_truncated(error.doc, error):
             sentence = f"the JSON is truncated after {len(text)} characters"
@@ -60,15 +77,46 @@ def read_json(text: str) -> object:
         raise PayloadError("too_deep", "the JSON is nested too deeply to be read") from None
 
 
+def _documents(text: str) -> object:
+    found: list[object] = []
+    at = 0
+    while True:
+        document, end = _DECODER.raw_decode(text, at)
+        at = _SPACE.match(text, end).end()  # type: ignore[union-attr]  # it matches nothing, too
+        if not found and at == len(text):
+            return document
+        if not isinstance(document, Object):
+            raise json.JSONDecodeError("Extra data", text, end)
+        found.append(document)
+        if at == len(text):
+            return found
+        if text[at] != "{":
+            raise json.JSONDecodeError("Extra data", text, at)
+
+
 def _as_json(found: re.Match[str]) -> str:
-    """A number that is none, as Python's JSON spells it; a string as it is."""
+    """A foreign spelling in JSON, or as Python's JSON spells a number that is none; a string as it is."""
     text = found[0]
     if text.startswith('"'):
         return text
+    if found["comma"]:
+        return ""
+    if found["python"]:
+        return _PYTHON.get(text, text)
+    if found["number"]:
+        return _number(text)
     word = found["word"].lower()
     if word.startswith("nan") or ("#" in word and not word.endswith("inf")):
         return "NaN"
     return "-Infinity" if text.startswith("-") else "Infinity"
+
+
+def _number(text: str) -> str:
+    """A number with one digit at least on both sides of its point, and no zeros or plus before it."""
+    sign = "-" if text.startswith("-") else ""
+    mantissa, exponent, power = text.lstrip("+-").lower().partition("e")
+    whole, point, fraction = mantissa.partition(".")
+    return f"{sign}{whole.lstrip('0') or '0'}{point}{fraction or '0' if point else ''}{exponent}{power}"
 
 
 def _object(pairs: list[tuple[str, object]]) -> Object:

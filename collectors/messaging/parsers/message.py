@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
+from collectors.core.jpeg import THUMBNAIL_FIELD, check_thumbnail
 from collectors.core.line_protocol import (
     MAX_STRING_BYTES,
     RESERVED_FIELDS,
@@ -28,7 +29,7 @@ _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 
 def is_device(name: str) -> bool:
     """Whether a level of a topic is a valid device name."""
-    return _DEVICE.fullmatch(name) is not None and name.isprintable()
+    return _DEVICE.fullmatch(name) is not None and name.isprintable() and name not in (".", "..")
 
 
 class Message:
@@ -99,6 +100,7 @@ class Message:
         """
         before = self.rejected
         given = list(fields)
+        lists: list[tuple[str, PayloadError]] = []
         if len(given) > self.bounds.fields:
             raise PayloadError(
                 "too_many", f"{measurement} has {len(given)} fields; the maximum is {self.bounds.fields}"
@@ -117,7 +119,16 @@ class Message:
                         raise PayloadError("duplicate_key", f"two keys would become {name[:80]!r}")
                     kept[name] = checked
                 except PayloadError as error:
-                    self.reject(error.reason, error.text)
+                    if isinstance(value, list):
+                        lists.append((key, error))
+                    else:
+                        self.reject(error.reason, error.text)
+        for key, refusal in lists:
+            # Beside good values it is what a maker always sends.
+            if kept and not kinds and refusal.reason == "wrong_type":
+                self.reject("list_value", f"{measurement} {key[:80]} is a list, which cannot be a field")
+            else:
+                self.reject(refusal.reason, refusal.text)
         if not kept:
             if not given and self.rejected == before:
                 raise PayloadError("no_fields", f"the message has no field for {measurement}")
@@ -144,7 +155,7 @@ class Message:
             raise PayloadError("bad_name", f"{key[:80]!r} is not a valid field name")
         if isinstance(value, list) and is_open(measurement):
             raise PayloadError("list_value", f"{measurement} {key[:80]} is a list, which cannot be a field")
-        checked = _checked(key, value)
+        checked = _checked(name, value)
         kind = type(checked)
         wanted = kinds.get(name)
         if wanted is int and type(checked) is float and checked.is_integer() and abs(checked) < 2**63:
@@ -174,6 +185,11 @@ def _checked(key: str, value: object) -> bool | float | str:
         spelled = clean_string(value)
         if len(spelled) > MAX_STRING_BYTES or len(spelled.encode()) > MAX_STRING_BYTES:
             raise PayloadError("too_large", f"the text of {key[:80]!r} has more than {MAX_STRING_BYTES} bytes")
+        if key == THUMBNAIL_FIELD:
+            try:
+                check_thumbnail(value)
+            except ValueError as error:
+                raise PayloadError("bad_image", str(error)) from None
         return spelled
     if isinstance(value, int):
         if not _INT64_MIN <= value <= _INT64_MAX:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
-from collectors.core.line_protocol import MAX_TIME_NS, MIN_TIME_NS
+from collectors.core.line_protocol import MAX_TIME_NS, MIN_TIME_NS, Metric
 from collectors.core.line_protocol_parser import ParseError, decode
-from collectors.messaging.parsers.json_values import Object, flatten, read_json
+from collectors.messaging.parsers.json_values import Object, flatten, read_documents, read_json
 from collectors.messaging.parsers.message import Message
 from collectors.messaging.parsers.results import PayloadError
 from collectors.messaging.parsers.timestamps import read_time
@@ -14,6 +15,14 @@ from collectors.messaging.parsers.vocabulary import vocabulary
 
 #: Tags of a metric; each one multiplies the number of series.
 _MAX_TAGS = 32
+
+#: A string, to pass over it, or a word of C for a number that is none, as the value of a field.
+_NO_VALUE = re.compile(
+    r'"(?:[^"\\]++|\\.?)*+"?|(?<==)[-+]?(?P<word>nan|inf(?:inity)?)(?=[, \t]|\Z)', re.ASCII | re.IGNORECASE | re.DOTALL
+)
+
+#: Stands for such a value until the line is read; no payload has this character.
+_NONE = "\0none"
 
 #: Characters of the value of a tag.
 _MAX_TAG_VALUE = 256
@@ -26,7 +35,7 @@ def read_telemetry(message: Message, text: str, measurement: str | None) -> None
     """Read telemetry.
 
     Args:
-        text: a JSON object, a list of them, or lines of line protocol.
+        text: a JSON object, a list of them, several after one another, or lines of line protocol.
         measurement: the measurement in the topic, or None if the payload names it.
 
     Raises:
@@ -35,7 +44,7 @@ def read_telemetry(message: Message, text: str, measurement: str | None) -> None
     if measurement is not None:
         message.check_measurement(measurement)
     if text[0] in "{[":
-        document = read_json(text)
+        document = read_documents(text)
         elements = document if isinstance(document, list) else [document]
         _check_count(message, len(elements))
         if not elements:
@@ -154,15 +163,33 @@ def _read_lines(message: Message, text: str, measurement: str | None) -> None:
         raise PayloadError("no_fields", "the payload has only comments")
     for number, line in lines:
         try:
-            _read_line(message, line, measurement)
+            _read_line(message, _decoded(message, number, line), measurement)
         except ParseError as error:
             message.reject("not_line_protocol", f"line {number}, {error}"[:400])
         except PayloadError as error:
             message.reject(error.reason, f"line {number}: {error.text}")
 
 
-def _read_line(message: Message, line: str, measurement: str | None) -> None:
-    metric = decode(line)
+def _decoded(message: Message, number: int, line: str) -> Metric:
+    """The metric of a line, without values that are none, which are rejected. Raises ParseError."""
+    try:
+        return decode(line)
+    except ParseError:
+        spelled = _NO_VALUE.sub(lambda found: f'"{_NONE}"' if found["word"] else found[0], line)
+        if spelled == line:
+            raise
+        metric = decode(spelled)
+    for name, value in metric.fields.items():
+        if value == _NONE:
+            message.reject("not_finite", f"line {number}: {name[:80]!r} is not a finite number, which cannot be stored")
+    return Metric(
+        metric.series, {name: value for name, value in metric.fields.items() if value != _NONE}, metric.time_ns
+    )
+
+
+def _read_line(message: Message, metric: Metric, measurement: str | None) -> None:
+    if not metric.fields:
+        return
     named = _measurement(message, metric.series.measurement, measurement)
     message.add(
         named,

@@ -46,6 +46,7 @@ class Bounds(NamedTuple):
 #: Every reason with its meaning.
 REASONS = {
     "bad_device": "the device name in the topic is not valid",
+    "bad_image": "a thumbnail is not the data URI of a small JPEG",
     "bad_name": "the name of a measurement, tag or field is not valid",
     "bad_status": "a status is neither online nor offline",
     "duplicate_key": "a JSON object has a key twice with different values, or two keys become one field",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from collectors.messaging.parsers.json_values import Value
+from collectors.messaging.parsers.json_values import Object, Value, flatten, read_json
 from collectors.messaging.parsers.message import Message
 from collectors.messaging.parsers.results import PayloadError
 
@@ -33,11 +33,17 @@ def _check_finite(text: str) -> None:
 
 
 def add_state(message: Message, measurement: str, text: str, tags: dict[str, str]) -> None:
-    """Add a plain state: a number becomes the field `value`, on and off become `on`, and any other text `text`.
+    """Add a state: a number becomes the field `value`, on and off become `on`, and any other text `text`.
+
+    The values of a JSON object, such as the state of a light, become fields.
 
     Raises:
         PayloadError: it is a number that cannot be stored, or a text that is too long.
     """
+    fields = _fields(message, text) if text.startswith("{") else None
+    if fields is not None:
+        message.add(measurement, fields, tags)
+        return
     _check_finite(text)
     field: tuple[str, Value]
     if _NUMBER.fullmatch(text):
@@ -47,3 +53,19 @@ def add_state(message: Message, measurement: str, text: str, tags: dict[str, str
     else:
         field = ("text", text)
     message.add(measurement, [field], tags)
+
+
+def _fields(message: Message, text: str) -> list[tuple[str, Value]] | None:
+    """The values of an object; None for a text that only begins like one."""
+    try:
+        document = read_json(text)
+    except PayloadError as error:
+        if error.reason == "too_deep":
+            raise
+        return None
+    if not isinstance(document, Object):
+        return None
+    return [
+        ("on", value == "ON") if key == "state" and value in ("ON", "OFF") else (key, value)
+        for key, value in flatten(message, document)
+    ]

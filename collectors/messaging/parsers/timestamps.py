@@ -11,6 +11,12 @@ from collectors.messaging.parsers.results import PayloadError
 _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d(?::\d\d)?)(?:[.,](\d{1,9}+)\d{0,32}+)?+ ?([Zz]|[+-]\d\d:?\d\d)?\Z", re.ASCII
 )
+#: A local date, time or both in the order of some country, or the time since a program began (rtl_433: ``@0.123456s``).
+_LOCAL = re.compile(
+    r"(?:\d{1,4}[./-]\d{1,2}[./-]\d{1,4}[ T,]{1,2})?\d{1,2}[:.]\d\d(?:[:.]\d\d(?:[.,]\d{1,9})?)?(?: ?[AaPp]\.?[Mm]\.?)?"
+    r"|@\d{1,12}(?:\.\d{1,12})?s",
+    re.ASCII,
+)
 _NUMBER = re.compile(r"(-?\d{1,20}+)(\.\d{0,20}+)?\Z", re.ASCII)
 _EPOCH, _SECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(seconds=1)
 
@@ -33,7 +39,7 @@ def read_time(value: object) -> int | None:
     True
 
     Returns:
-        None for a local time without its zone, which cannot be converted.
+        None for a local time without its zone, or one without a date, which cannot be converted.
 
     Raises:
         PayloadError: the value is neither, or is outside the range of InfluxDB.
@@ -48,6 +54,8 @@ def read_time(value: object) -> int | None:
             nanoseconds = _of_text(written)
             if nanoseconds is not None and written[4] is None:
                 return None
+        elif _LOCAL.fullmatch(text) is not None:
+            return None
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         nanoseconds = _of_number(value)
     if nanoseconds is None or not MIN_TIME_NS <= nanoseconds <= MAX_TIME_NS:

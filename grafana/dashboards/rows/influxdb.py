@@ -100,7 +100,7 @@ def _influxdb() -> list[Panel]:
         number(
             "Failed tasks",
             "Downsampling runs that failed since InfluxDB's start. Hours may be missing in History until one "
-            "succeeds; each run repeats the last 26 hours.",
+            "succeeds; each run repeats the last 26 hours or an earlier block.",
             _SOURCE.mean("influxdb", "task_scheduler_total_execute_failure", function="max", names=("Failed",)),
             steps=thresholds.NEVER,
             graph=False,

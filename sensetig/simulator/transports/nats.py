@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import ssl
 from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from collectors.core.api import Unavailable
 from collectors.core.files import read_password
-from collectors.core.tls import trust_installation
+from collectors.core.tls import client_context
 from collectors.messaging.broker import is_loopback
 from sensetig.simulator import SimulatorError
 from sensetig.simulator.device import Message, Status
@@ -61,14 +60,11 @@ class Server:
             if target.password_file:
                 self.options["password"] = read_password(target.password_file, "--password-file")
             if parts.scheme == "tls":
-                self.options["tls"] = context = ssl.create_default_context(cafile=target.ca_file)
-                if target.ca_file is None:
-                    trust_installation(context)
+                self.options["tls"] = client_context(target.ca_file)
         except Unavailable as error:
             raise SimulatorError(str(error)) from None
         except OSError as error:  # ssl.SSLError is one, too
-            path = target.ca_file or error.filename
-            raise SimulatorError(f"{path} cannot be used as the server's certificates: {error}") from None
+            raise SimulatorError(f"{error.filename} cannot be used as the server's certificates: {error}") from None
         if "password" in self.options and "user" not in self.options:
             raise SimulatorError(f"there is a password for {self.place}, but no user; name one: nats://USER@HOST")
 

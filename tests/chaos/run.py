@@ -1,0 +1,378 @@
+"""Runs one draw: start, faults, recovery, account."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sensetig.alerts.evaluate import outcomes
+from sensetig.influxdb.client import Client
+from sensetig.simulator.transports.nats import ACK_SECONDS
+from tests.chaos.account import Account, account, read_ledger
+from tests.chaos.clocked import set_clock
+from tests.chaos.draws import Draw, Fault
+from tests.chaos.relay import Mode
+from tests.chaos.rig import RATE, Programs, Rig, is_tail, running, until
+from tests.integration.alerting import committed
+
+#: A source whose samples do not arrive within this time after the last fault is stuck, in seconds. NATS gives messages
+#: of a killed worker to another after five minutes.
+STUCK_SECONDS = 240.0
+
+#: Time after which NATS gives a worker's unacknowledged messages to another, with a margin, in seconds.
+REDELIVERY_SECONDS = ACK_SECONDS + 30.0
+
+#: What a write of Telegraf takes at most while InfluxDB hangs: the outbox waits this long for InfluxDB, then it writes
+#: to its disk.
+WRITE_SECONDS = 7.0
+
+#: Alert rules about loss. They must fire where something was counted as lost, and only there.
+LOSS_RULES = frozenset({"sensetig-points-lost", "sensetig-outbox-damaged"})
+
+
+class Outcome(NamedTuple):
+    """What a draw has shown.
+
+    Args:
+        accounts: of each source.
+        bounds: samples of each source that may be lost by the documented bound.
+        damaged: points that the outbox counted as damaged.
+        missing: files that the outbox counted as missing.
+        dropped: lines that the spool counted as dropped.
+        well_seconds: time from the end of the faults until new samples of all sources arrived and nothing waited.
+        stuck: whether that took too long.
+        ended: processes that ended by themselves, with the number of times.
+        fired: alert rules about loss that fire at the end.
+    """
+
+    draw: Draw
+    accounts: tuple[Account, ...]
+    bounds: dict[str, int]
+    damaged: int
+    missing: int
+    dropped: int
+    well_seconds: float
+    stuck: bool
+    ended: dict[str, int]
+    fired: tuple[str, ...]
+
+    def beyond(self, each: Account) -> int:
+        """Samples of a source that are lost, neither within the bound nor counted as damaged or dropped."""
+        if self.missing:
+            return 0
+        counted = self.damaged + (self.dropped if each.source == "spool" else 0)
+        return max(0, len(each.lost) - self.bounds[each.source] - counted)
+
+    def findings(self) -> list[str]:
+        """What is not as it should be, in a sentence each."""
+        found = []
+        for each in self.accounts:
+            if self.beyond(each):
+                found.append(
+                    f"{each.source}: {len(each.lost)} lost ({each.lost[0]} to {each.lost[-1]}), bound "
+                    f"{self.bounds[each.source]}, counted as damaged {self.damaged}, as dropped {self.dropped}"
+                )
+            if each.duplicates:
+                found.append(f"{each.source}: {each.duplicates} duplicates")
+            if each.invented:
+                found.append(f"{each.source}: {each.invented} invented")
+        if self.stuck:
+            found.append(f"stuck after {self.well_seconds:.0f} s")
+        if (self.damaged or self.missing) and not self.fired:
+            found.append("no alert about the counted loss")
+        if self.fired and not (self.damaged or self.missing or any(each.refused for each in self.accounts)):
+            found.append(f"false alert {', '.join(self.fired)}")
+        return found
+
+
+def run(draw: Draw, programs: Programs, folder: Path, flush_seconds: float, *, images: bool) -> Outcome:
+    """Run a draw in a folder, which is empty afterwards unless something was found."""
+    with running(draw, programs, folder, f"{flush_seconds:g}s", images=images) as rig, ExitStack() as stack:
+        if draw.topology == "hub":
+            rig.await_gateway()
+        sources = _publishers(rig)
+        for source in sources:
+            stack.callback(source.close)
+            source.start()
+        _await_first(rig)
+        if draw.topology == "hub":
+            rig.save_broker()
+        _apply(rig, draw)
+        lifted = time.monotonic()
+        sent = {name: max(read_ledger(rig.ledger(name)).done, default=-1) for name in rig.sources}
+        stuck = False
+        try:
+            until(lambda: _well(rig, sent), STUCK_SECONDS)
+        except TimeoutError:
+            stuck = True
+        well = time.monotonic() - lifted
+        (rig.control / "stop").touch()
+        for source in sources:
+            source.stop()
+        accounts = _settle(rig, flush_seconds)
+        totals = rig.totals()
+        outcome = Outcome(
+            draw,
+            accounts,
+            _bounds(draw, flush_seconds),
+            totals.get("damaged_points", 0),
+            totals.get("missing_batches", 0),
+            rig.dropped() if "spool" in rig.sources else 0,
+            well,
+            stuck,
+            {name: service.ended for name, service in rig.services.items() if service.ended},
+            _fired(rig, programs),
+        )
+    if not outcome.findings():
+        shutil.rmtree(folder)
+    return outcome
+
+
+def _publishers(rig: Rig) -> list[Any]:
+    if rig.draw.topology != "hub":
+        return []
+    from tests.chaos.publishers import MqttSource, NatsSource
+
+    return [
+        MqttSource(rig.mqtt_port, rig.ledger("mqtt"), RATE, user="hall", measurement="chaos_mqtt", timed=True),
+        MqttSource(rig.mqtt_port, rig.ledger("mqtt_untimed"), RATE, user="cellar", measurement="chaos_mqtt_untimed"),
+        NatsSource(rig.nats_url, rig.ledger("nats"), RATE),
+    ]
+
+
+def _await_first(rig: Rig) -> None:
+    try:
+        until(lambda: all(rig.rows(name) for name in rig.sources), 180)
+    except TimeoutError:
+        logs = "\n".join(f"{name}: {is_tail(service.log)}" for name, service in rig.services.items())
+        raise TimeoutError(f"no samples arrive before the first fault\n{logs}") from None
+
+
+def _apply(rig: Rig, draw: Draw) -> None:
+    """Run all faults, each in a thread of its own, and return when the last has ended."""
+    failures: list[BaseException] = []
+
+    def one(fault: Fault) -> None:
+        try:
+            time.sleep(fault.begin)
+            _FAULTS[fault.kind](rig, fault)
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
+            failures.append(error)
+
+    threads = [threading.Thread(target=one, args=(fault,)) for fault in draw.faults]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+def _kill(rig: Rig, fault: Fault) -> None:
+    if fault.target in rig.services:
+        service = rig.services[fault.target]
+        service.kill()
+        time.sleep(fault.seconds)
+        service.start()
+    elif (child := _child(rig, fault.target)) is not None:
+        child.kill()
+
+
+def _pause(rig: Rig, fault: Fault) -> None:
+    if fault.target in rig.services:
+        family = rig.services[fault.target].family()
+    else:
+        child = _child(rig, fault.target)
+        family = [] if child is None else [child]
+    for number in (signal.SIGSTOP, signal.SIGCONT):
+        for process in family:
+            if process.is_running():
+                process.send_signal(number)
+        if number == signal.SIGSTOP:
+            time.sleep(fault.seconds)
+
+
+def _child(rig: Rig, name: str) -> Any:
+    words = ("tests.chaos.source", "execd") if name == "collector" else ("collectors", name)
+    return rig.services["telegraf"].child(*words)
+
+
+def _hub(rig: Rig, fault: Fault) -> None:
+    rig.relay.set(fault.mode)
+    time.sleep(fault.seconds)
+    rig.relay.set(Mode())
+
+
+def _disk_full(rig: Rig, fault: Fault) -> None:
+    disk = rig.disks[fault.target]
+    disk.fill()
+    time.sleep(fault.seconds)
+    disk.empty()
+
+
+def _power_cut(rig: Rig, fault: Fault) -> None:
+    disk, services = rig.disks[fault.target], rig.machine(fault.target)
+    for service in services:
+        service.cut_power(on=False)
+    disk.snapshot()
+    for service in services:
+        service.vanish()
+    disk.cut()
+    time.sleep(fault.seconds)
+    for service in services:
+        service.cut_power(on=True)
+
+
+def _damage(rig: Rig, fault: Fault) -> None:
+    """Damage a file of the outbox while points wait in it: the outbox is killed for that, as by a power cut."""
+    chance = random.Random(rig.draw.seed)
+    rig.relay.set(Mode("refuse"))
+    until(lambda: rig.waiting() > 20, 60)
+    outbox = rig.services["outbox"]
+    outbox.kill()
+    files = sorted(
+        each for each in rig.outbox_folder.iterdir() if each.is_file() and each.suffix not in (".lock", ".jsonl")
+    )
+    files = [each for each in files if not each.name.startswith(".")]
+    damage(chance.choice(files), fault.target, chance)
+    outbox.start()
+    time.sleep(fault.seconds)
+    rig.relay.set(Mode())
+
+
+def damage(file: Path, kind: str, chance: random.Random) -> None:
+    """Damage a file as a worn card or a crash does."""
+    content = bytearray(file.read_bytes())
+    if kind == "missing":
+        file.unlink()
+        return
+    at = chance.randrange(max(1, len(content)))
+    length = chance.choice((1, 16, 512, 4096))
+    if kind == "bits":
+        for _ in range(chance.choice((1, 2, 8))):
+            if content:
+                content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+    elif kind == "garbage":
+        content[at : at + length] = chance.randbytes(len(content[at : at + length]))
+    elif kind == "zeros":
+        content[at : at + length] = bytes(len(content[at : at + length]))
+    elif kind == "truncated":
+        del content[at:]
+    else:
+        content.clear()
+    file.write_bytes(content)
+
+
+def _clock(rig: Rig, fault: Fault) -> None:
+    file = rig.clock if fault.target == "outbox" else rig.control / "clock"
+    set_clock(file, fault.offset)
+    time.sleep(fault.seconds)
+    set_clock(file, 0.0)
+
+
+def _boot(rig: Rig, fault: Fault) -> None:
+    """Telegraf and the outbox start as after a boot, with a wrong clock that is set later."""
+    services = [rig.services["telegraf"], rig.services["outbox"]]
+    for service in services:
+        service.kill()
+    rig.boot()
+    set_clock(rig.clock, fault.offset, synchronised=False)
+    set_clock(rig.control / "clock", fault.offset)
+    for service in reversed(services):
+        service.start()
+    time.sleep(fault.seconds)
+    set_clock(rig.control / "clock", 0.0)
+    set_clock(rig.clock, 0.0)
+
+
+_FAULTS: dict[str, Callable[[Rig, Fault], None]] = {
+    "kill": _kill,
+    "pause": _pause,
+    "hub": _hub,
+    "disk_full": _disk_full,
+    "power_cut": _power_cut,
+    "damage": _damage,
+    "clock": _clock,
+    "boot": _boot,
+}
+
+
+def _well(rig: Rig, sent: dict[str, int]) -> bool:
+    """Whether samples of each source arrive that are newer than the last fault, and nothing waits."""
+    if rig.waiting():
+        return False
+    for name, number in sent.items():
+        rows = rig.rows(name)
+        if rows is None or max((row.number for row in rows), default=-1) <= number:
+            return False
+    return True
+
+
+def _settle(rig: Rig, flush_seconds: float) -> tuple[Account, ...]:
+    """The accounts when all is there, or when no more comes."""
+    quiet = max(3 * flush_seconds + WRITE_SECONDS, 20.0)
+    changed = time.monotonic()
+    before: tuple[int, ...] = ()
+    while True:
+        accounts = tuple(_account(rig, name) for name in rig.sources)
+        if not any(each.lost for each in accounts):
+            return accounts
+        # Then the stream gives what a killed worker had to another worker.
+        redelivered = any(
+            len(each.lost) > rig.totals().get("damaged_points", 0) for each in accounts if each.source == "nats"
+        )
+        patience = max(quiet, REDELIVERY_SECONDS) if redelivered else quiet
+        counts = tuple(each.stored for each in accounts)
+        if counts != before or rig.waiting():
+            changed, before = time.monotonic(), counts
+        if time.monotonic() - changed > patience:
+            return accounts
+        time.sleep(1)
+
+
+def _account(rig: Rig, name: str) -> Account:
+    rows = rig.rows(name)
+    while rows is None:
+        time.sleep(0.5)
+        rows = rig.rows(name)
+    if any(each.kind == "boot" for each in rig.draw.faults):
+        # A time that was not corrected is as bad as an invented sample.
+        rows = [row if abs(row.time_ns / 1e9 - time.time()) < 1800 else row._replace(check=-1.0) for row in rows]
+    return account(name, read_ledger(rig.ledger(name)), rows, rig.refused(name))
+
+
+def _bounds(draw: Draw, flush_seconds: float) -> dict[str, int]:
+    """Samples that may be lost: what Telegraf had not flushed, and what a spool had not synced."""
+    bounds = dict.fromkeys(("execd", "spool", "mqtt", "mqtt_untimed", "nats"), 0)
+    away = sum(
+        each.seconds + 2
+        for each in draw.faults
+        if each.target in ("outbox", "influxd", "receiver", "proxy") or each.kind == "hub"
+    )
+    cut = [each for each in draw.faults if each.kind == "power_cut" and (draw.topology, each.target) != ("edge", "hub")]
+    if cut or any(each.kind == "boot" or (each.kind, each.target) == ("kill", "telegraf") for each in draw.faults):
+        bounds["execd"] = round((flush_seconds + WRITE_SECONDS + away) * RATE)
+    elif any(each.target == "collector" and each.kind == "kill" for each in draw.faults):
+        bounds["execd"] = 2
+    if cut:
+        bounds["spool"] = round(60 * RATE)
+    return bounds
+
+
+def _fired(rig: Rig, programs: Programs) -> tuple[str, ...]:
+    rules = committed()
+    reader = Client(f"http://127.0.0.1:{rig.influxd_port}", programs.read_token)
+    now = int(time.time() * 1000)
+    fired = []
+    for uid in LOSS_RULES & rules.keys():
+        (found,) = outcomes(reader.query_all, rules[uid], [now])
+        if any(found.values()):
+            fired.append(uid)
+    return tuple(fired)

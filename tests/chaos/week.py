@@ -1,0 +1,86 @@
+"""An outage of a simulated week: the backlog of a week waits in the outbox, and then the hub is back."""
+
+from __future__ import annotations
+
+import http.client
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.chaos.account import Account
+from tests.chaos.draws import Draw, Fault
+from tests.chaos.relay import Mode
+from tests.chaos.rig import Programs, running, until
+from tests.chaos.run import Outcome
+from tests.chaos.source import line
+
+_WEEK_SECONDS = 7 * 86_400
+
+#: Points of a request, as Telegraf's largest batch.
+_BATCH = 5000
+
+#: The seed -1 is that of the outcome in a file of results.
+DRAW = Draw(-1, "edge", (Fault("hub", "relay", 0, _WEEK_SECONDS, Mode("refuse")),))
+
+#: A backlog that is not delivered within this time is stuck, in seconds.
+_STUCK_SECONDS = 3600.0
+
+
+def run(programs: Programs, folder: Path, rate: float) -> Outcome:
+    """Let the points of a week wait, deliver them, and count.
+
+    Args:
+        rate: points a second of the simulated week. The backlog is written to the outbox as fast as it takes it.
+    """
+    with running(DRAW, programs, folder, "10s", images=False) as rig:
+        rig.relay.set(DRAW.faults[0].mode)
+        begin_ns = time.time_ns() - _WEEK_SECONDS * 1_000_000_000
+        sent = int(_WEEK_SECONDS * rate)
+        for batch in _batches(begin_ns, sent, rate):
+            _write(rig.folder / "write.sock", batch)
+        rig.relay.set(Mode())
+        start = time.monotonic()
+        stuck = False
+        try:
+            until(lambda: not rig.waiting(), _STUCK_SECONDS)
+        except TimeoutError:
+            stuck = True
+        seconds = time.monotonic() - start
+        stored, total = rig.sum_of("week")
+        expected = sent * (sent - 1) // 2
+        # Each number has a time of its own, so that the count and the sum hold exactly where each is there once.
+        lost = tuple(range(sent - stored)) if stored < sent else ()
+        invented = max(0, stored - sent) or int(not lost and total != expected)
+        totals = rig.totals()
+        account = Account("week", sent, min(stored, sent), 0, lost, 0, invented)
+        outcome = Outcome(
+            DRAW, (account,), {"week": 0}, totals.get("damaged_points", 0), totals.get("missing_batches", 0), 0,
+            seconds, stuck, {}, (),
+        )  # fmt: skip
+    shutil.rmtree(folder)
+    return outcome
+
+
+def _batches(begin_ns: int, count: int, rate: float) -> Iterator[bytes]:
+    step = int(1e9 / rate)
+    for start in range(0, count, _BATCH):
+        numbers = range(start, min(start + _BATCH, count))
+        yield b"".join(line("chaos_week", number, begin_ns + number * step) for number in numbers)
+
+
+def _write(path: Path, body: bytes) -> None:
+    class Connection(http.client.HTTPConnection):
+        def connect(self) -> None:
+            self.sock = socket.socket(socket.AF_UNIX)
+            self.sock.connect(str(path))
+
+    connection = Connection("outbox", timeout=60)
+    try:
+        connection.request("POST", "/api/v2/write?org=sensetig&bucket=raw&precision=ns", body=body)
+        status = connection.getresponse().status
+    finally:
+        connection.close()
+    if status != 204:
+        raise RuntimeError(f"the outbox answered {status} to a batch of the backlog")
