@@ -19,6 +19,9 @@ from collectors.outbox import DAMAGED, LIMIT, REASON, STATE, TOTALS, Waiting, re
 from sensetig.errors import OutboxError
 from sensetig.outbox.batch import Block, Destination, decode, encode, joined
 
+#: In the state file: the number of the last batch that was removed, and that of the next batch.
+_REMOVED, _NEXT = "removed", "next"
+
 #: Damaged files that are kept for inspection.
 MAX_DAMAGED = 32
 
@@ -89,7 +92,7 @@ class Store:
         if state is None:
             self._log(f"{os.path.join(self._folder, STATE)} is damaged; the totals start again at 0")
             state = {}
-        self._removed = state.get("removed", -1)
+        self._removed = state.get(_REMOVED, -1)
         self.totals = {name: state.get(name, 0) for name in TOTALS}
         self._waiting = scan(self._folder)
         # These were delivered and counted; the process was killed before it removed them.
@@ -100,7 +103,12 @@ class Store:
         self._saved = bool(state)
         #: Why points wait; empty where InfluxDB takes them.
         self.reason = ""
+        if _REMOVED not in state and self._waiting:
+            self._removed = self._waiting[0].number - 1  # whether there were others is not known
         self._next = max([self._removed, *(each.number for each in self._waiting)]) + 1
+        if missing := max(0, state.get(_NEXT, 0) - self._next):
+            self._log(f"{missing} files at the end of {self._folder} are missing; their points are lost")
+            self.count({"missing_batches": missing})
 
     @property
     def waiting(self) -> int:
@@ -151,11 +159,11 @@ class Store:
         """Count a batch that is dealt with, and remove it; a damaged one is set aside. Raises OSError."""
         waiting = batch.waiting
         lost = max(0, waiting.points - batch.points)
-        gap = waiting.number - self._removed - 1 if self._removed >= 0 else 0
+        gap = waiting.number - self._removed - 1
         counts = {**counts, "damaged_points": lost, "missing_batches": gap}
         totals = self._sum(counts)
         # Saved before anything else changes: when the disk refuses it, the next attempt counts the batch again.
-        self._write({"removed": waiting.number, **totals})
+        self._write({_REMOVED: waiting.number, **totals})
         self._removed, self.totals, self._saved = waiting.number, totals, True
         if gap:
             self._log(f"{gap} files before {waiting.name} are missing; their points are lost")
@@ -184,13 +192,13 @@ class Store:
         """Write the totals where they have changed. Raises OSError."""
         if self._saved:
             return
-        self._write({"removed": self._removed, **self.totals})
+        self._write({_REMOVED: self._removed, **self.totals})
         self._saved = True
 
     def _write(self, state: Mapping[str, int | str]) -> None:
         # Not synced: it survives the end of this process, and after a power cut a batch is delivered again, which
         # InfluxDB stores as the same points.
-        state = {**state, LIMIT: self._max_bytes, REASON: self.reason}
+        state = {**state, _NEXT: self._next, LIMIT: self._max_bytes, REASON: self.reason}
         write_atomic(os.path.join(self._folder, STATE), json.dumps(state) + "\n", 0o640, durable=False)
 
     def close(self) -> None:

@@ -46,6 +46,10 @@ class Disk:
     def _mount(self) -> None:
         _run("mount", "-o", "loop", str(self._image), str(self.folder))
 
+    def sync(self) -> None:
+        """Bring to the disk what an installation has brought there long ago."""
+        _run("sync", "--file-system", str(self.folder))
+
     def fill(self) -> None:
         """Take all free space."""
         with (self.folder / "filler").open("wb") as file:

@@ -89,7 +89,7 @@ class Relay:
         app.capture_signals = _no_signals  # type: ignore[method-assign]
         self._answering_port = answering
         serving = asyncio.create_task(app.serve())
-        server = await asyncio.start_server(self._connection, LOOPBACK, self.port)
+        server = await asyncio.start_server(self._accept, LOOPBACK, self.port)
         self._ready.set()
         await self._end.wait()
         server.close()
@@ -97,6 +97,8 @@ class Relay:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(serving, *self._tasks, return_exceptions=True)
+        for writer in self._open:
+            writer.transport.abort()
 
     async def _answer(self, scope: Any, receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
         del scope
@@ -117,13 +119,15 @@ class Relay:
         await send({"type": "http.response.start", "status": mode.number, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Here, since a task that is cancelled before its first step would leave the connection open.
+        self._open.add(writer)
+        task = asyncio.create_task(self._connection(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         mode, changed = self._mode, self._changed
-        self._open.add(writer)
         seen = bytearray()
         try:
             if mode.kind == "refuse":

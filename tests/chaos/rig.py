@@ -163,9 +163,9 @@ class Rig:
         self.logs = folder / "logs"
         for made in (self.control, self.logs, folder / "ledgers"):
             made.mkdir(parents=True)
-        needs_images = images and any(each.kind in ("disk_full", "power_cut") for each in draw.faults)
+        self._images = images and any(each.kind in ("disk_full", "power_cut") for each in draw.faults)
         self.disks = {
-            name: Disk(folder / f"disk-{name}", folder / f"{name}.img" if needs_images else None)
+            name: Disk(folder / f"disk-{name}", folder / f"{name}.img" if self._images else None)
             for name in DISKS[draw.topology]
         }
         for disk in self.disks.values():
@@ -283,7 +283,10 @@ class Rig:
         return self.folder / "ledgers" / source
 
     def start(self) -> None:
-        """Start everything in order, and wait until points arrive."""
+        """Start everything in order."""
+        if self._images:
+            for disk in self.disks.values():
+                disk.sync()
         self.relay.start()
         self._stack.callback(self.relay.stop)
         self._stack.callback(self._stop)

@@ -36,10 +36,12 @@ def run(programs: Programs, folder: Path, rate: float) -> Outcome:
     """
     with running(DRAW, programs, folder, "10s", images=False) as rig:
         rig.relay.set(DRAW.faults[0].mode)
+        listening = rig.folder / "write.sock"
+        until(listening.exists, 120)
         begin_ns = time.time_ns() - _WEEK_SECONDS * 1_000_000_000
         sent = int(_WEEK_SECONDS * rate)
         for batch in _batches(begin_ns, sent, rate):
-            _write(rig.folder / "write.sock", batch)
+            _write(listening, batch)
         rig.relay.set(Mode())
         start = time.monotonic()
         stuck = False

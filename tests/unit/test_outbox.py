@@ -124,6 +124,36 @@ def test_points_outlive_the_process_and_arrive_once_in_order(tmp_path: Path) -> 
     assert scan(str(tmp_path)) == []
 
 
+@pytest.mark.parametrize("number", [0, 1, 2], ids=["first", "middle", "last"])
+def test_a_missing_file_is_counted_wherever_it_was(tmp_path: Path, number: int) -> None:
+    store = opened(tmp_path, [])
+    for start in (0, 10, 20):
+        store.add(RAW, lines_of(10, start))
+    store.save()
+    store._lock.release()  # killed
+    (tmp_path / scan(str(tmp_path))[number].name).unlink()
+    server = Server()
+    again = opened(tmp_path, [])
+    drained(again, server)
+    assert len(server.points) == 20
+    assert again.totals["missing_batches"] == 1
+    again.close()
+    assert opened(tmp_path, []).totals["missing_batches"] == 1, "counted once"
+
+
+def test_after_a_damaged_state_no_file_is_taken_for_missing(tmp_path: Path) -> None:
+    store = opened(tmp_path, [])
+    for start in (0, 10, 20):
+        store.add(RAW, lines_of(10, start))
+    drained(store, Server())
+    store.add(RAW, lines_of(10, 30))
+    store.close()
+    (tmp_path / "state.json").write_bytes(b"\0")
+    again = opened(tmp_path, [])
+    drained(again, Server())
+    assert again.totals["missing_batches"] == 0
+
+
 @pytest.mark.parametrize("before", [None, b"\0{"], ids=["new", "damaged"])
 def test_the_totals_are_written_from_the_start(tmp_path: Path, before: bytes | None) -> None:
     if before is not None:
