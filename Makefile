@@ -60,6 +60,7 @@ lint: $(VENV)/.ansible ## Check style, types, prose, commit subjects and known v
 	$(BIN)/python -m tools.prose
 	$(BIN)/python -m tools.subjects
 	$(BIN)/python -m tools.audit
+	$(BIN)/shellcheck install ansible/development.sh sensetig/security/on_the_pi/firstrun.sh .ci/run
 	cd ansible && ../$(BIN)/yamllint --strict .
 	cd ansible && PATH="$(CURDIR)/$(BIN):$$PATH" ../$(BIN)/ansible-lint --offline --strict
 
@@ -85,7 +86,7 @@ engines: $(VENV)/.demo ## Get Telegraf, InfluxDB and Grafana from the first sour
 INSTALLED := camera sensehat emulator control vision mqtt nats outbox engines report calibration ansible enrolment debug
 EXTRAS_demo := build camera engines report
 EXTRAS_dev := build camera sensehat emulator dev
-EXTRAS_lint := build camera sensehat emulator dev ansible
+EXTRAS_lint := build camera sensehat emulator dev ansible lint
 EXTRAS_all := $(INSTALLED)
 COMPILE := uv pip compile pyproject.toml --universal --quiet --no-header --no-annotate --no-emit-index-url --python-version 3.11
 

@@ -2,6 +2,10 @@
 
 adjtimex(2) returns the state that the time service (systemd-timesyncd, chrony, ntpd) has set; no request goes to the
 network. A Pi has no hardware clock: until it is synchronised its points carry wrong times.
+
+A sandbox may refuse adjtimex(2), even for reading (ProtectClock of systemd, a container without CAP_SYS_TIME). The
+clock is then synchronised if systemd-timesyncd has said so; otherwise it is not known to be, which timedatectl reports
+as "no" in the same place.
 """
 
 from __future__ import annotations
@@ -10,8 +14,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from collectors.core.api import Context, Polled, Unavailable
-from collectors.core.line_protocol import Metric, Series
+from collectors.core.line_protocol import FieldValue, Metric, Series
 from collectors.core.schema import Field, Measurement
+from collectors.core.settings import Setting
 
 CLOCK = Measurement(
     "clock",
@@ -22,16 +27,30 @@ CLOCK = Measurement(
             "synchronised",
             int,
             "",
-            "1 while the clock is synchronised, 0 while it is not; a number, so that aggregates have its maximum.",
+            "1 while the clock is synchronised, 0 while it is not known to be; a number, so that aggregates have its "
+            "maximum.",
             0,
             1,
         ),
-        Field("maximum_error_seconds", float, "seconds", "Maximum error of the clock; up to 16.", 0),
-        Field("estimated_error_seconds", float, "seconds", "Estimated error of the clock.", 0),
+        Field(
+            "maximum_error_seconds",
+            float,
+            "seconds",
+            "Maximum error of the clock; up to 16; absent where the kernel may not be queried.",
+            0,
+        ),
+        Field(
+            "estimated_error_seconds",
+            float,
+            "seconds",
+            "Estimated error of the clock; absent where the kernel may not be queried.",
+            0,
+        ),
     ),
 )
 MEASUREMENTS = (CLOCK,)
-SETTINGS = ()
+RUN_ROOT = Setting("run_root", str, "/run", "Where systemd-timesyncd notes that it has synchronised the clock.")
+SETTINGS = (RUN_ROOT,)
 
 #: Bit of the status (adjtimex(2)): the clock is not synchronised.
 STA_UNSYNC = 0x0040
@@ -50,33 +69,34 @@ class Clock:
 
     Args:
         ask: queries the kernel. Raises OSError.
+        noted: whether the time service has noted that it has synchronised the clock since the start.
         clock_ns: wall clock, the time of the point.
     """
 
-    def __init__(self, ask: Callable[[], ClockState], clock_ns: Callable[[], int]) -> None:
+    def __init__(self, ask: Callable[[], ClockState], noted: Callable[[], bool], clock_ns: Callable[[], int]) -> None:
         self._ask = ask
+        self._noted = noted
         self._clock_ns = clock_ns
         self._series = Series(CLOCK.name)
 
     def collect(self) -> list[Metric]:
         """One point. Raises Unavailable where the kernel does not answer."""
+        fields: dict[str, FieldValue]
         try:
             state = self._ask()
+        except PermissionError:
+            fields = {"synchronised": int(self._noted())}
         except OSError as error:
             raise Unavailable(
                 f"the kernel does not report the state of its clock: adjtimex: {error.strerror}"
             ) from None
-        return [
-            Metric(
-                self._series,
-                {
-                    "synchronised": 0 if state.status & STA_UNSYNC else 1,
-                    "maximum_error_seconds": state.maximum_error / 1e6,
-                    "estimated_error_seconds": state.estimated_error / 1e6,
-                },
-                self._clock_ns(),
-            )
-        ]
+        else:
+            fields = {
+                "synchronised": 0 if state.status & STA_UNSYNC else 1,
+                "maximum_error_seconds": state.maximum_error / 1e6,
+                "estimated_error_seconds": state.estimated_error / 1e6,
+            }
+        return [Metric(self._series, fields, self._clock_ns())]
 
     def close(self) -> None:
         """There is nothing to close."""
@@ -118,4 +138,7 @@ def kernel() -> Callable[[], ClockState]:
 
 def create(context: Context) -> Polled:
     """Return the collector. Raises Unavailable where the kernel cannot be queried."""
-    return Clock(kernel(), context.clock_ns)
+    import os
+
+    noted = f"{context.values[RUN_ROOT]}/systemd/timesync/synchronized"
+    return Clock(kernel(), lambda: os.path.exists(noted), context.clock_ns)

@@ -12,9 +12,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from collectors.core.errors import ErrorReporter
-from collectors.core.line_protocol import Metric
+from collectors.core.line_protocol import Metric, Series
 from collectors.core.schema import Measurement
 from collectors.core.settings import Setting, Values
+
+#: Not a sample: a polled collector yields it where the rest of its batch may take long.
+PAUSE = Metric(Series("pause"), {})
 
 
 class NotApplicable(Exception):
@@ -42,7 +45,7 @@ class Polled(Protocol):
     """A collector that is asked for each batch."""
 
     def collect(self) -> Iterable[Metric]:
-        """Read one batch of samples."""
+        """Read one batch of samples. At :data:`PAUSE`, the runner writes those before it."""
         ...
 
     def close(self) -> None:

@@ -24,7 +24,7 @@ from collectors.core.api import (
 )
 from collectors.core.errors import ErrorReporter, start_error
 from collectors.core.registry import catalogue, load
-from collectors.core.runner import Runner
+from collectors.core.runner import Runner, down, sentence
 from collectors.core.settings import DEFAULT_FILE, Setting, SettingsError, Values, resolve, variable
 from collectors.core.stdio import StdinControl, widen
 
@@ -247,63 +247,162 @@ def _list() -> int:
 
 def _run(name: str, rest: Sequence[str]) -> int:
     report = ErrorReporter(name, _complain)
-    spool: Writer | None = None
     once = "--execd" not in rest
     try:
         if "SENSETIG_DEBUG" in os.environ:
             _debug(name)
-        module = load(name)
-        if module is None:
-            _complain(f"E! there is no collector {name!r}; choose one of {', '.join(catalogue())}")
-            return CANNOT_START
         _check_streams(once=once)
-        requests = StdinControl(None if once else 0)
-        values = Values(load=lambda: _values(name, module, rest))
-        host = os.environ.get(HOST_VARIABLE) or os.uname().nodename
-        collector = module.create(Context(values, report, once, host, time.time_ns))
-        try:
-            processor = collector if isinstance(collector, Processor) else None
-            if once and processor is not None:
-                if sys.stdin is None:
-                    raise Unavailable("standard input is closed, and the lines come from there; open it")
-                requests.listen(0)
-            # A degraded processor passes lines to standard output, since its settings may be wrong.
-            directory = values[SPOOL] if processor is None or processor.up else None
-            if directory is not None:
-                # Only now: a collector that cannot start leaves no spool behind.
-                spool = _spool(directory, [each.name for each in module.MEASUREMENTS if each.event], report)
-        except BaseException:
-            collector.close()
-            raise
-    except NotApplicable as reason:
-        _complain(f"I! {name}: nothing to read: {reason}")
-        return 0 if once else _idle(requests)
     except (SettingsError, Unavailable, ImportError) as error:
         _complain(f"E! {name}: {start_error(name, error)}")
         return CANNOT_START
-    write = _write_all(1) if spool is None else spool.append
-    if processor is not None and not once:
-        _tune_process(requests)
-    watchdog = None
-    if not once:
-        watchdog = _watchdog(collector, report, lambda: runner.hung(), spooled=spool is not None)
-    runner = Runner(name, collector, report, write, time.time_ns, time.monotonic, watchdog)
-    if watchdog is not None:
-        watchdog.start()
-    try:
-        status = runner.once(requests) if once else runner.serve(requests)
-        if processor is not None and not once:
-            _drain(1)
-            if not requests.ended:
-                return SIGNALLED
-        return status
-    except Unwritable as error:
-        _complain(f"E! {name}: {error}")
-        return 1
-    finally:
-        collector.close()
-        if spool is not None:
-            spool.close()
+    requests = StdinControl(None if once else 0)
+    attempt = _Attempt(name, rest, report, requests, once=once)
+    status = attempt.run()
+    if not once and attempt.reason:
+        status = _again(attempt, requests)
+    return status
+
+
+class _Attempt:
+    """Starts a collector, and runs it.
+
+    Attributes:
+        reason: why the last run failed, where it can be tried again; else empty.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        rest: Sequence[str],
+        report: ErrorReporter,
+        requests: StdinControl,
+        *,
+        once: bool,
+    ) -> None:
+        self._name = name
+        self._rest = rest
+        self._report = report
+        self._requests = requests
+        self._once = once
+        self._watchdog: Watchdog | None = None
+        self._hang_metric: Callable[[], bytes] = bytes
+        self.reason = ""
+
+    def run(self) -> int:
+        """Run once; return the exit status."""
+        self.reason = ""
+        try:
+            collector, spool = self._open()
+        except NotApplicable as reason:
+            _complain(f"I! {self._name}: nothing to read: {reason}")
+            return 0 if self._once else _idle(self._requests)
+        except _Final as error:
+            _complain(f"E! {error}")
+            return CANNOT_START
+        except (SettingsError, Unavailable, ImportError) as error:
+            self.reason = start_error(self._name, error)
+        except Exception as error:
+            if self._once:
+                raise
+            self.reason = sentence(error)
+        else:
+            return self._serve(collector, spool)
+        if self._once:
+            _complain(f"E! {self._name}: {self.reason}")
+        else:
+            self.report()
+        return CANNOT_START
+
+    def report(self) -> None:
+        """Write that the collector is down."""
+        _write_all(1)(down(self._name, self._report, self.reason, time.time_ns()))
+
+    def _hung(self) -> bytes:
+        return self._hang_metric()
+
+    def _open(self) -> tuple[Collector, Writer | None]:
+        """The collector, and its spool where its lines do not go to standard output.
+
+        Raises NotApplicable, SettingsError, Unavailable or ImportError, or what a driver raises.
+        """
+        name, once = self._name, self._once
+        module = load(name)
+        if module is None:
+            raise _Final(f"there is no collector {name!r}; choose one of {', '.join(catalogue())}")
+        values = Values(load=lambda: _values(name, module, self._rest))
+        host = os.environ.get(HOST_VARIABLE) or os.uname().nodename
+        collector = module.create(Context(values, self._report, once, host, time.time_ns))
+        processor = collector if isinstance(collector, Processor) else None
+        try:
+            if once and processor is not None:
+                if sys.stdin is None:
+                    raise Unavailable("standard input is closed, and the lines come from there; open it")
+                self._requests.listen(0)
+            # A degraded processor passes lines to standard output, since its settings may be wrong.
+            directory = values[SPOOL] if processor is None or processor.up else None
+            if directory is None:
+                return collector, None
+            # Only now: a collector that cannot start leaves no spool behind.
+            events = [each.name for each in module.MEASUREMENTS if each.event]
+            return collector, _spool(directory, events, self._report)
+        except (SettingsError, Unavailable) as error:
+            collector.close()
+            if processor is not None:
+                # The lines that it would wait with belong to others.
+                raise _Final(f"{name}: {start_error(name, error)}") from None
+            raise
+        except BaseException:
+            collector.close()
+            raise
+
+    def _serve(self, collector: Collector, spool: Writer | None) -> int:
+        requests, once = self._requests, self._once
+        write = _write_all(1) if spool is None else spool.append
+        processor = isinstance(collector, Processor)
+        try:
+            if processor and not once:
+                _tune_process(requests)
+            if not once and self._watchdog is None:
+                self._watchdog = _watchdog(collector, self._report, self._hung, spooled=spool is not None)
+                self._watchdog.start()
+            runner = Runner(self._name, collector, self._report, write, time.time_ns, time.monotonic, self._watchdog)
+            self._hang_metric = runner.hung
+            status = runner.once(requests) if once else runner.serve(requests)
+            if processor and not once:
+                _drain(1)
+                if not requests.ended:
+                    return SIGNALLED
+            if status and not processor:
+                self.reason = runner.reason
+            return status
+        except Unwritable as error:
+            _complain(f"E! {self._name}: {error}")
+            return 1
+        finally:
+            collector.close()
+            if spool is not None:
+                spool.close()
+
+
+class _Final(Exception):
+    """A collector cannot start, and another attempt is of no use; the message is the line that says so."""
+
+
+def _again(attempt: _Attempt, requests: StdinControl) -> int:
+    """Start a collector that failed again and again, until it ends without an error; return the exit status."""
+    import importlib
+
+    from collectors.core.retry import Backoff, stand_by
+
+    backoff = Backoff(time.monotonic)
+    status = CANNOT_START
+    while attempt.reason:
+        if stand_by(requests, backoff.next(), attempt.report, time.monotonic):
+            return 0
+        importlib.invalidate_caches()  # a missing library may be installed by now
+        backoff.start()
+        status = attempt.run()
+    return status
 
 
 def _watchdog(collector: Collector, report: ErrorReporter, metric: Callable[[], bytes], *, spooled: bool) -> Watchdog:

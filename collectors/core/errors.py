@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
+
+#: Errors of a driver whose device sleeps or is off: there is no reading, and no fault.
+ASLEEP = frozenset({errno.EAGAIN, errno.ENODATA, errno.ENXIO, errno.ENODEV})
+
+#: How many notes are logged; names that change for ever would fill the log and the memory.
+_MAX_NOTES = 200
 
 
 class ErrorReporter:
@@ -22,6 +29,14 @@ class ErrorReporter:
         self._write = write
         self._said: set[str] = set()
         self._now: set[str] = set()
+        self._noted: set[str] = set()
+
+    def note(self, sentence: str) -> None:
+        """Log once what is missing by design, such as a mount of another user, which is no error."""
+        sentence = " ".join(sentence.split())
+        if sentence not in self._noted and len(self._noted) < _MAX_NOTES:
+            self._noted.add(sentence)
+            self._write(f"I! {self._collector}: {sentence}")
 
     def error(self, sentence: str) -> None:
         """Count an error, and log it unless the previous batch had it, too."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from collectors.core.api import Collector, Polled, Processor, Streaming, Unavailable, Unwritable, Wait
+from collectors.core.api import PAUSE, Collector, Polled, Processor, Streaming, Unavailable, Unwritable, Wait
+from collectors.core.batch import Distinct
 from collectors.core.errors import ErrorReporter
-from collectors.core.line_protocol import Metric, Series, encode
+from collectors.core.line_protocol import FieldValue, Metric, Series, encode
 from collectors.core.schema import COLLECTOR
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ BUSY_TICK_SECONDS = 0.05
 #: Where reads follow each other this quickly, in seconds, the processor sleeps as long and reads the rest together.
 #: Otherwise a busy writer that writes each line separately wakes this process for each.
 COALESCE_SECONDS = 0.001
+
+#: Maximum length of the reason in the self-metric, in characters.
+MAX_REASON = 1000
 
 
 class Runner:
@@ -59,6 +63,9 @@ class Runner:
         self._clock_ns = clock_ns
         self._timer = timer
         self._name = name
+        self._distinct = Distinct(report.error)
+        #: Why the last batch that failed did; empty before one has.
+        self.reason = ""
 
     def once(self, requests: StdinControl) -> int:
         """Run one batch, or all that a streaming collector emits until a signal; return the exit status."""
@@ -82,24 +89,34 @@ class Runner:
     def _batch(self, collector: Polled) -> bool:
         start = self._timer()
         lines: list[str] = []
-        up = True
+        samples = 0
+        reason = ""
+        self._distinct.clear()
         self._busy()
         try:
             for metric in collector.collect():
-                self._add(metric, lines)
+                if metric is not PAUSE:
+                    self._add(metric, lines)
+                elif lines:
+                    self._idle()
+                    self._write(_bytes(lines))
+                    samples += len(lines)
+                    lines.clear()
+                    self._busy()
+        except (BrokenPipeError, Unwritable):
+            raise
         except Exception as error:  # noqa: BLE001 - a failed batch is counted, and the next one runs
-            self._report.error(_sentence(error))
-            up = False
+            reason = self._failed(error)
         self._idle()
-        self._emit(lines, up=up, samples=len(lines), duration=self._timer() - start)
-        return up
+        self._emit(lines, reason=reason, samples=samples + len(lines), duration=self._timer() - start)
+        return not reason
 
     def run_streaming(self, wait: Wait) -> int:
         """Emit the events of a streaming collector until its source ends or on shutdown; return the exit status."""
         assert isinstance(self._collector, Streaming)
         due = self._timer()
         samples = 0
-        up = True
+        reason = ""
 
         def waiting(seconds: float, descriptor: int | None = None, /) -> bool:
             self._idle()
@@ -112,25 +129,25 @@ class Runner:
         try:
             for batch in self._collector.stream(waiting):
                 lines: list[str] = []
+                self._distinct.clear()
                 for metric in batch:
                     self._add(metric, lines)
                 samples += len(lines)
                 self._idle()
                 if self._timer() >= due:
                     due = self._timer() + REPORT_SECONDS
-                    self._emit(lines, up=True, samples=samples)
+                    self._emit(lines, samples=samples)
                     samples = 0
                 elif lines:
                     self._write(_bytes(lines))
                 self._busy()
         except (BrokenPipeError, Unwritable):
             raise
-        except Exception as error:  # noqa: BLE001 - the source has failed: report it, and let Telegraf restart the collector
-            self._report.error(_sentence(error))
-            up = False
+        except Exception as error:  # noqa: BLE001 - the source has failed: report it, and let the caller try again
+            reason = self._failed(error)
         self._idle()
-        self._emit([], up=up, samples=samples)
-        return 0 if up else 1
+        self._emit([], reason=reason, samples=samples)
+        return 1 if reason else 0
 
     def run_processor(
         self, read: Callable[[float], bytes | None], sleep: Callable[[float], object] = time.sleep
@@ -195,34 +212,53 @@ class Runner:
         if metric.time_ns is None:
             metric = Metric(metric.series, metric.fields, self._clock_ns())
         line = encode(metric, self._report.error)
-        if line:
+        if line and self._distinct.admits(metric):
             lines.append(line)
 
-    def _emit(self, lines: list[str], *, up: bool, samples: int, duration: float | None = None) -> None:
-        """Write the lines, followed by the collector's self-metric."""
-        self._write(_bytes(lines) + self._self_metric(up=up, samples=samples, duration=duration))
+    def _failed(self, error: Exception) -> str:
+        """Report an error that ended a batch; return the reason."""
+        self.reason = sentence(error)
+        self._report.error(self.reason)
+        return self.reason
 
-    def _self_metric(self, *, up: bool, samples: int, duration: float | None = None, hangs: int = 0) -> bytes:
+    def _emit(self, lines: list[str], *, samples: int, reason: str = "", duration: float | None = None) -> None:
+        """Write the lines, followed by the collector's self-metric."""
+        self._write(_bytes(lines) + self._self_metric(up=not reason, samples=samples, reason=reason, duration=duration))
+
+    def _self_metric(
+        self, *, up: bool, samples: int, reason: str = "", duration: float | None = None, hangs: int = 0
+    ) -> bytes:
         """The collector's self-metric."""
-        fields: dict[str, float | int | bool | str] = {
-            "samples": samples,
-            "errors": self._report.take(),
-            "up": int(up),
-        }
+        tags = self._collector.tags if isinstance(self._collector, Processor) else {}
+        fields: dict[str, FieldValue] = {"samples": samples, "errors": self._report.take(), "up": int(up)}
+        if reason:
+            fields["reason"] = reason[:MAX_REASON]
         if duration is not None:
             fields["duration_seconds"] = duration
         if hangs:
             fields["hangs"] = hangs
-        tags = self._collector.tags if isinstance(self._collector, Processor) else {}
-        series = Series(COLLECTOR.name, {**tags, "collector": self._name})
-        return _bytes([encode(Metric(series, fields, self._clock_ns()))])
+        return self_metric(self._name, fields, self._clock_ns(), tags)
+
+
+def self_metric(
+    name: str, fields: Mapping[str, FieldValue], time_ns: int, tags: Mapping[str, str] | None = None
+) -> bytes:
+    """A collector's self-metric as a line."""
+    series = Series(COLLECTOR.name, {**(tags or {}), "collector": name})
+    return _bytes([encode(Metric(series, fields, time_ns))])
+
+
+def down(name: str, report: ErrorReporter, reason: str, time_ns: int) -> bytes:
+    """Count and log why a collector cannot start; return its self-metric."""
+    report.error(reason)
+    return self_metric(name, {"samples": 0, "errors": report.take(), "up": 0, "reason": reason[:MAX_REASON]}, time_ns)
 
 
 def _bytes(lines: list[str]) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
 
 
-def _sentence(error: Exception) -> str:
+def sentence(error: Exception) -> str:
     """The message of an exception; with its type, unless the message is a full sentence."""
     if isinstance(error, (Unavailable, ValueError)) and str(error):
         return str(error)

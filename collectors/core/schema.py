@@ -135,6 +135,7 @@ COLLECTOR = Measurement(
         Field("samples", int, "", "Lines emitted since the last report.", 0),
         Field("errors", int, "", "Readings rejected or failed since the last report.", 0),
         Field("up", int, "", "1 when the batch was collected, 0 when it failed as a whole.", 0, 1),
+        Field("reason", str, "", "Why it failed, or why the collector cannot start; only where up is 0."),
         Field("hangs", int, "", "1 when the collector hung and is restarted; absent otherwise.", 0, 1),
     ),
 )

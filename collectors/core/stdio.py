@@ -169,6 +169,15 @@ class StdinControl:
         self._pending -= 1
         return True
 
+    def request(self, seconds: float) -> bool:
+        """Whether a line comes within *seconds*; sooner False on shutdown."""
+        if not self._pending and not self.stopped:
+            self._read(seconds)
+        if not self._pending:
+            return False
+        self._pending -= 1
+        return True
+
     def read(self, seconds: float) -> bytes | None:
         """Read standard input as it comes; None where *seconds* pass without input, empty at its end.
 

@@ -96,7 +96,7 @@ def _source(values: Values) -> Source:
 
 
 def _log(sentence: str) -> None:
-    """Log what is no error, for Telegraf's log."""
+    """Write a sentence to Telegraf's log that is no error."""
     print(f"I! gateway: {sentence}", file=sys.stderr, flush=True)
 
 

@@ -30,7 +30,7 @@ _MODEL = Tag("model", "The board, as its device tree names it.")
 PI = Measurement(
     "pi",
     "The board's supply, limits, clocks and fan.",
-    (_MODEL,),
+    (_MODEL, Tag("fan", "A second fan, and each further one, such as 10-002f-fan2.", optional=True)),
     (
         *(Field(name, bool, "", _NOW[name]) for name in readings.THROTTLED_BITS),
         *(Field(name + readings.SINCE_BOOT, bool, "", _SINCE_BOOT[name]) for name in readings.THROTTLED_BITS),
@@ -107,6 +107,7 @@ def create(context: Context) -> Polled:
     """Return the collector for this board. Raises NotApplicable on other machines than a Raspberry Pi."""
     import time
 
+    from collectors.core.slow_reads import SlowReads
     from collectors.pi import board, firmware
 
     sys_root, proc_root = context.values[SYS_ROOT], context.values[PROC_ROOT]
@@ -127,9 +128,10 @@ def create(context: Context) -> Polled:
         proc_root=proc_root,
         report=context.report.error,
         # Only BCM2712 boards have the chip that measures their rails.
+        reads=SlowReads(context.clock_ns, time.monotonic),
+        once=context.once,
         firmware=firmware.Firmware(
             firmware.vcgencmd(context.values[VCGENCMD]),
-            context.report.error,
             interval=interval,
             timer=time.monotonic,
             has_rails="bcm2712" in chips,

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import TypeVar
 
+from collectors.core.api import PAUSE
+from collectors.core.errors import ASLEEP
 from collectors.core.line_protocol import FieldValue, Metric, Series
 from collectors.core.schema import Measurement
+from collectors.core.slow_reads import Answer, SlowReads
 from collectors.pi import PI, PI_RAIL, SD_CARD, WIFI, readings
-from collectors.pi.firmware import Firmware
+from collectors.pi.firmware import TIMEOUT_SECONDS, Answers, Firmware
 
 T = TypeVar("T")
 
@@ -51,6 +56,8 @@ class Board:
         sys_root, proc_root: where sysfs and procfs are.
         report: takes a sentence for each reading that failed.
         firmware: has the values that the kernel lacks.
+        reads: queries it, since it may hang.
+        once: whether no other batch will take an answer that comes later.
         bit_rate: bits a second of an interface, or None.
         read: gives a file's text, or raises OSError.
     """
@@ -63,6 +70,8 @@ class Board:
         proc_root: str,
         report: Callable[[str], None],
         firmware: Firmware,
+        reads: SlowReads,
+        once: bool,
         bit_rate: Callable[[str], int | None],
         read: Callable[[str], str] = read_text,
     ) -> None:
@@ -72,17 +81,43 @@ class Board:
         self._proc = proc_root
         self._report = report
         self._firmware = firmware
+        self._reads = reads
+        self._once = once
+        self._outstanding = False
+        self._devices: dict[str, str] = {}
+        self._found: list[tuple[str, str, list[str]]] = []
         self._bit_rate = bit_rate
         self._read_text = read
 
     def collect(self) -> Iterator[Metric]:
         """The board, its rails, its cards and its wireless interfaces, as they are now."""
-        yield from self._board()
+        fields = self._board()
+        fans = self._fans()
+        if fans:
+            fields |= fans.pop(0)[1]
+        asked = self._firmware.is_due()
+        if asked:
+            self._reads.request({"firmware": partial(self._firmware.answers, volts_known="core_volts" in fields)})
+        if fields:
+            yield Metric(self._series, fields)
+        for name, more in fans:
+            yield Metric(Series(PI.name, {"model": self._model, "fan": name}), more)
         yield from self._cards()
         yield from self._wireless()
+        if asked and not self._reads.wait(_QUICK_SECONDS, slow=self._once):
+            yield PAUSE
+            self._reads.wait(_PATIENCE_SECONDS if self._once else _WAIT_SECONDS, slow=self._once)
+        if asked or self._outstanding:
+            for answer in self._reads.take().values():
+                yield from self._answers(answer, fields)
+            waiting = self._reads.waiting()
+            self._outstanding = bool(waiting)
+            if waiting and (self._once or max(waiting.values()) >= _PATIENCE_SECONDS):
+                self._report("vcgencmd does not answer, and the values of the firmware are missing")
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """End the thread that waits for the next query."""
+        self._reads.close()
 
     # --- reading --------------------------------------------------------------------------------
 
@@ -91,7 +126,8 @@ class Board:
         try:
             text = self._read_text(path)
         except OSError as error:
-            self._report(f"{path} cannot be read: {error.strerror or error}")
+            if error.errno not in ASLEEP:
+                self._report(f"{path} cannot be read: {error.strerror or error}")
             return None
         try:
             return parse(text)
@@ -134,23 +170,41 @@ class Board:
 
     # --- the board ------------------------------------------------------------------------------
 
-    def _board(self) -> Iterator[Metric]:
-        fields: dict[str, FieldValue] = {}
+    def _chips(self) -> Iterator[tuple[str, str, list[str]]]:
+        """Each chip of hwmon: the name that its driver gives it, its folder and the files there."""
         hwmon = f"{self._sys}/class/hwmon"
         for entry in self._names(hwmon):
-            chip = self._read(f"{hwmon}/{entry}/name", str.strip)
+            folder = f"{hwmon}/{entry}"
+            name = self._read(f"{folder}/name", str.strip)
+            if name is not None:
+                yield name, folder, self._names(folder)
+
+    def _board(self) -> dict[str, FieldValue]:
+        fields: dict[str, FieldValue] = {}
+        self._found = list(self._chips())
+        for chip, folder, present in self._found:
             if chip in _CHIPS:
-                folder = f"{hwmon}/{entry}"
-                _CHIPS[chip](self, folder, self._names(folder), fields)
+                _CHIPS[chip](self, folder, present, fields)
+        if not any(chip in _PROCESSORS for chip, _, _ in self._found):
+            self._zone(fields)
         cpufreq = f"{self._sys}/devices/system/cpu/cpu0/cpufreq"
         present = self._names(cpufreq)
         for name, file in (("cpu_clock_hertz", "scaling_cur_freq"), ("cpu_clock_max_hertz", "cpuinfo_max_freq")):
             if file in present:
                 self._take(fields, PI, name, f"{cpufreq}/{file}", lambda text: readings.whole_number(text) * 1000)
-        rails = self._ask_firmware(fields)
-        if fields:
-            yield Metric(self._series, fields)
-        yield from rails
+        return fields
+
+    def _zone(self, fields: dict[str, FieldValue]) -> None:
+        """The processor's temperature from its thermal zone, on a kernel that shows it nowhere else."""
+        from collectors.sensehat.thermal import cpu_zone
+
+        try:
+            zone = cpu_zone(self._sys)
+        except OSError as error:
+            self._report(f"the thermal zones cannot be read: {error}")
+            return
+        if zone is not None:
+            self._take(fields, PI, "cpu_celsius", f"{zone}/temp", _thousandths)
 
     def _supply(self, folder: str, present: list[str], fields: dict[str, FieldValue]) -> None:
         """``rpi_volt``: the alarm of the supply, which holds for the two seconds between two polls of the kernel.
@@ -180,20 +234,51 @@ class Board:
         if "temp1_input" in present:
             self._take(fields, PI, "rp1_celsius", f"{folder}/temp1_input", _thousandths)
 
-    def _fan(self, folder: str, present: list[str], fields: dict[str, FieldValue]) -> None:
-        if "fan1_input" in present:
-            self._take(fields, PI, "fan_rpm", f"{folder}/fan1_input", readings.whole_number)
-        if "pwm1" in present:
-            # hwmon drives a fan from 0 to 255.
-            self._take(fields, PI, "fan_percent", f"{folder}/pwm1", lambda text: int(text) * 100 / 255)
+    def _fans(self) -> list[tuple[str, dict[str, FieldValue]]]:
+        """Each fan that gives a reading, whatever drives it: the connector of the board first, with a lasting name."""
+        fans = []
+        for chip, folder, present in self._found:
+            channels = {
+                match[1] or match[2]
+                for file in present
+                if file.startswith(("fan", "pwm")) and (match := _FAN.fullmatch(file))
+            }
+            if not channels:
+                continue
+            device = self._devices.get(folder)
+            if device is None:
+                device = os.path.basename(os.path.realpath(f"{folder}/device" if "device" in present else folder))
+                self._devices[folder] = device
+            for channel in sorted(channels):
+                fields: dict[str, FieldValue] = {}
+                if f"fan{channel}_input" in present:
+                    self._take(fields, PI, "fan_rpm", f"{folder}/fan{channel}_input", readings.whole_number)
+                if f"pwm{channel}" in present:
+                    # hwmon drives a fan from 0 to 255.
+                    self._take(fields, PI, "fan_percent", f"{folder}/pwm{channel}", lambda text: int(text) * 100 / 255)
+                if fields:
+                    fans.append((chip not in _OWN_FANS, f"{device}-fan{channel}", fields))
+        fans.sort(key=lambda fan: fan[:2])
+        return [(name, fields) for _, name, fields in fans]
 
-    def _ask_firmware(self, fields: dict[str, FieldValue]) -> list[Metric]:
-        """Add the answers of the firmware to the board's fields; return the metrics of the rails."""
-        said = self._firmware.answers(volts_known="core_volts" in fields)
+    def _answers(self, answer: Answer, known: Mapping[str, FieldValue]) -> Iterator[Metric]:
+        """The answers of the firmware, with their rails.
+
+        Args:
+            known: fields of the board that the kernel has.
+        """
+        said = answer.value
+        if not isinstance(said, Answers):
+            self._report(f"vcgencmd failed: {said}")
+            return
+        for error in said.errors:
+            self._report(error)
+        # A slow answer has its own time.
+        time_ns = answer.time(0) or None
+        fields: dict[str, FieldValue] = {}
         if said.bits is not None:
             fields.update(readings.throttled_since_boot(said.bits))
-            for name, held in readings.throttled_now(said.bits).items():
-                fields.setdefault(name, held)
+            fields.update((name, held) for name, held in readings.throttled_now(said.bits).items() if name not in known)
         if said.core_clock_hertz is not None:
             self._put(fields, PI, "core_clock_hertz", round(said.core_clock_hertz), "vcgencmd measure_clock core")
         if said.core_volts is not None:
@@ -213,10 +298,12 @@ class Board:
                 kept["watts"] = watts
                 total = (total or 0.0) + watts
             if kept:
-                metrics.append(Metric(Series(PI_RAIL.name, {"model": self._model, "rail": rail.name}), kept))
+                metrics.append(Metric(Series(PI_RAIL.name, {"model": self._model, "rail": rail.name}), kept, time_ns))
         if total is not None:
             self._put(fields, PI, "rails_watts", total, "vcgencmd pmic_read_adc")
-        return metrics
+        if fields:
+            yield Metric(self._series, fields, time_ns)
+        yield from metrics
 
     # --- cards and Wi-Fi ------------------------------------------------------------------------
 
@@ -245,7 +332,11 @@ class Board:
         path = f"{self._proc}/net/wireless"
         if not os.path.exists(path):
             return
-        for link in self._read(path, lambda text: list(readings.wireless(text))) or []:
+
+        def refuse(line: str) -> None:
+            self._report(f"{path} holds {' '.join(line.split())[:80]!r}, which is no reading")
+
+        for link in self._read(path, lambda text: readings.wireless(text, refuse)) or []:
             fields: dict[str, FieldValue] = {}
             if link.signal_dbm is not None:
                 fields["signal_dbm"] = link.signal_dbm
@@ -271,10 +362,27 @@ _Reader = Callable[[Board, str, list[str], dict[str, FieldValue]], None]
 _CHIPS: dict[str | None, _Reader] = {
     "rpi_volt": Board._supply,
     "cpu_thermal": Board._processor,
+    "bcm2835_thermal": Board._processor,
     "rp1_adc": Board._rp1,
-    "pwmfan": Board._fan,
-    "gpio_fan": Board._fan,
 }
+
+#: Those of them that are the processor's.
+_PROCESSORS = ("cpu_thermal", "bcm2835_thermal")
+
+#: Drivers of a fan at the board's own connector, or at one of its pins.
+_OWN_FANS = ("pwmfan", "gpio_fan")
+
+#: The files of a fan: its speed, and how hard it is driven.
+_FAN = re.compile(r"fan(\d+)_input|pwm(\d+)")
+
+#: How long a batch waits for the firmware before it emits the rest, in seconds.
+_QUICK_SECONDS = 0.1
+
+#: How long a batch then waits, in seconds, where another batch will take an answer that comes later.
+_WAIT_SECONDS = 5.0
+
+#: After this time, in seconds, vcgencmd does not answer; it is killed before that, which may fail, too.
+_PATIENCE_SECONDS = 2 * TIMEOUT_SECONDS
 
 #: Rails without a current, which are fields of the board.
 _BOARD_RAILS = {"ext5v": "input_volts", "batt": "battery_volts"}

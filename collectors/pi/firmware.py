@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from collectors.pi import readings
@@ -47,11 +48,16 @@ def vcgencmd(command: str) -> Ask:
 
 
 class Answers:
-    """Answers of the firmware; None for values that were not queried or not understood."""
+    """Answers of the firmware; None for values that were not queried or not understood.
 
-    __slots__ = ("bits", "core_clock_hertz", "core_volts", "rails")
+    Attributes:
+        errors: a sentence for each query that failed, and for each line of an answer that is none.
+    """
+
+    __slots__ = ("bits", "core_clock_hertz", "core_volts", "errors", "rails")
 
     def __init__(self) -> None:
+        self.errors: list[str] = []
         self.bits: int | None = None
         self.core_clock_hertz: float | None = None
         self.core_volts: float | None = None
@@ -63,58 +69,64 @@ class Firmware:
 
     Args:
         ask: see :func:`vcgencmd`.
-        report: takes a sentence for each query that failed.
         interval: seconds between queries; 0 disables them.
         timer: monotonic seconds.
         has_rails: whether the board has a power management chip that measures.
     """
 
-    def __init__(
-        self,
-        ask: Ask,
-        report: Callable[[str], None],
-        *,
-        interval: float,
-        timer: Callable[[], float],
-        has_rails: bool,
-    ) -> None:
+    def __init__(self, ask: Ask, *, interval: float, timer: Callable[[], float], has_rails: bool) -> None:
         self._ask = ask
-        self._report = report
         self._interval = interval
         self._timer = timer
         self._has_rails = has_rails
         self._due: float | None = None
 
+    def is_due(self) -> bool:
+        """Whether to query now; the next time is then an interval later."""
+        now = self._timer()
+        if not self._interval or (self._due is not None and now < self._due):
+            return False
+        self._due = now + self._interval
+        return True
+
     def answers(self, *, volts_known: bool) -> Answers:
-        """Query, if that is due, all values that this board's kernel lacks.
+        """Query all values that this board's kernel lacks. A firmware that hangs is asked no more.
 
         Args:
             volts_known: whether the kernel has the core's voltage.
         """
         got = Answers()
-        now = self._timer()
-        if not self._interval or (self._due is not None and now < self._due):
-            return got
-        self._due = now + self._interval
-        got.bits = self._answer(readings.throttled_answer, "get_throttled")
-        got.core_clock_hertz = self._answer(readings.answer, "measure_clock", "core")
-        if not volts_known:
-            got.core_volts = self._answer(readings.answer, "measure_volts", "core")
-        if self._has_rails:
-            got.rails = self._answer(readings.rails, "pmic_read_adc") or []
+        try:
+            got.bits = self._answer(got.errors, readings.throttled_answer, "get_throttled")
+            got.core_clock_hertz = self._answer(got.errors, readings.answer, "measure_clock", "core")
+            if not volts_known:
+                got.core_volts = self._answer(got.errors, readings.answer, "measure_volts", "core")
+            if self._has_rails:
+                got.rails = self._answer(got.errors, partial(_rails, errors=got.errors), "pmic_read_adc") or []
+        except TimeoutError as error:
+            got.errors.append(str(error))
         return got
 
-    def _answer(self, read: Callable[[str], T], *words: str) -> T | None:
+    def _answer(self, errors: list[str], read: Callable[[str], T], *words: str) -> T | None:
         query = f"vcgencmd {' '.join(words)}"
         try:
             text = self._ask(words)
+        except TimeoutError as error:
+            raise TimeoutError(f"{query} failed: {error}") from None
         except OSError as error:
-            self._report(f"{query} failed: {error}")
+            errors.append(f"{query} failed: {error}")
             return None
         if text is None:
             return None
         try:
             return read(text)
         except ValueError:
-            self._report(f"{query} answered {' '.join(text.split())[:80]!r}, which is not what it answers")
+            errors.append(f"{query} answered {' '.join(text.split())[:80]!r}, which is not what it answers")
             return None
+
+
+def _rails(text: str, errors: list[str]) -> list[readings.Rail]:
+    def refuse(line: str) -> None:
+        errors.append(f"vcgencmd pmic_read_adc answered a line {line.strip()[:80]!r}, which is no rail")
+
+    return readings.rails(text, refuse)

@@ -1,13 +1,13 @@
 """Parsers for the texts of the kernel and the firmware of a Raspberry Pi.
 
-Every function raises ValueError without a message for a text of another form: the caller knows the file or the
-command, and names it.
+Every function raises ValueError without a message for a text of another form, or passes on a line of another form:
+the caller knows the file or the command, and names it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 #: Bits of ``get_throttled`` that hold now; 16 places higher, the same has occurred before.
@@ -23,10 +23,16 @@ SECTOR_BYTES = 512
 
 _SECTORS_WRITTEN = 6  # position in the block device's stat file
 _ANSWER = re.compile(r"^(?P<name>[a-z]+)(?:\(\d+\))?=(?P<value>[0-9.]+)[A-Za-z']*\s*$")
-_RAIL = re.compile(r"^\s*(?P<rail>\w+)_(?P<kind>[AV])\s+(?:current|volt)\(\d+\)=(?P<value>[0-9.]+)[AV]\s*$")
-_WIRELESS = re.compile(
-    r"^\s*(?P<interface>\S+):\s+[0-9a-f]+\s+(?P<link>-?\d+)(?P<fresh>\.?)\s+(?P<level>-?\d+)\.?\s+-?\d+\.?\s"
+_RAIL = re.compile(
+    r"^\s*(?P<rail>\w+)_(?P<kind>[AV])\s+(?:current|volt)\(\d+\)=(?P<value>-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)[AV]\s*$"
 )
+_WIRELESS = re.compile(
+    r"^\s*(?P<interface>\S+):\s*[0-9a-fA-F]+\s+(?P<link>-?\d+)(?P<fresh>\.?)\s+(?P<level>-?\d+)\.?\s+-?\d+\.?\s"
+)
+
+
+#: Takes a line that is none of those expected.
+Refuse = Callable[[str], None]
 
 
 class Rail(NamedTuple):
@@ -97,25 +103,29 @@ def pre_eol(text: str) -> int | None:
     return level or None
 
 
-def wireless(text: str) -> Iterator[Link]:
+def wireless(text: str, refuse: Refuse) -> list[Link]:
     """The interfaces of ``/proc/net/wireless`` that are connected.
 
     An interface without a network has zeros that no driver has set, which the missing full stop after the
     quality shows. A driver on cfg80211 reports dBm, clamped from -110 to -40, and the quality as that
     plus 110; any other has its own level, with a quality of up to 100 (net/wireless/wext-compat.c).
+
+    Args:
+        refuse: takes each line of another form.
     """
-    lines = text.splitlines()
-    if len(lines) < 2 or "link" not in lines[1]:
-        raise ValueError
-    for line in lines[2:]:
+    links = []
+    for line in text.split("\n"):
+        if not line.strip() or "|" in line:
+            continue  # one of the headings
         match = _WIRELESS.match(line + " ")
         if match is None:
-            raise ValueError
-        if match["fresh"]:
+            refuse(line)
+        elif match["fresh"]:
             level = int(match["level"])
             # 0 - 256 is what an unset level looks like once the kernel has made it signed.
             signal = float(level) if -256 < level < 0 else None
-            yield Link(match["interface"], int(match["link"]), 70 if level < 0 else 100, signal)
+            links.append(Link(match["interface"], int(match["link"]), 70 if level < 0 else 100, signal))
+    return links
 
 
 def answer(text: str) -> float:
@@ -134,19 +144,26 @@ def throttled_answer(text: str) -> int:
     return int(value, 16)
 
 
-def rails(text: str) -> list[Rail]:
+def rails(text: str, refuse: Refuse) -> list[Rail]:
     """The supplies in the answer to ``vcgencmd pmic_read_adc``.
 
     Current and voltage of a rail have separate lines with the rail's name. The numbers in brackets are those of the
     converter's channels.
+
+    Args:
+        refuse: takes each line of another form.
     """
     found: dict[str, dict[str, float]] = {}
-    for line in text.splitlines():
+    refused = []
+    for line in text.split("\n"):
         if line.strip():
             match = _RAIL.match(line)
             if match is None:
-                raise ValueError
-            found.setdefault(match["rail"].lower(), {})[match["kind"]] = float(match["value"])
+                refused.append(line)
+            else:
+                found.setdefault(match["rail"].lower(), {})[match["kind"]] = float(match["value"])
     if not found:
         raise ValueError
+    for line in refused:
+        refuse(line)
     return [Rail(name, values.get("V"), values.get("A")) for name, values in found.items()]

@@ -161,7 +161,7 @@ class Reader:
         if self._last_number(found[-1].first, found[-1].size) > self.number:
             self.notice = f"{said}; the lines before it count as delivered"
             return
-        # Nobody has gone on from there, so the position may belong to other lines.
+        # No line follows the position, so it may belong to other lines.
         self.notice = f"{said}, or with the position of another spool; its lines from {oldest} on are delivered again"
         self._ahead, self.number = self.number, oldest - 1
 

@@ -13,14 +13,59 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-from collectors.core.api import Context, Unavailable
+from collectors.core.api import PAUSE, Context, Unavailable
 from collectors.core.line_protocol import Metric
 from collectors.core.settings import Setting
+from collectors.core.slow_reads import SlowReads
 from collectors.system import cpu, disk, diskio, host, memory, network, processes, temperature
 from collectors.system.files import sentence
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
+    from typing import Protocol
+
+    from collectors.core.slow_reads import Answer, Read
+
+    class Part(Protocol):
+        """Reads one measurement, from files that answer at once."""
+
+        @property
+        def name(self) -> str:
+            """The measurement."""
+            ...
+
+        @property
+        def compares(self) -> bool:
+            """Whether some of its fields need an earlier sample."""
+            ...
+
+        def read(self, now: int) -> list[Metric]:
+            """One sample with this time. Raises OSError or ValueError where there is none."""
+            ...
+
+    class SlowPart(Protocol):
+        """Reads one measurement, from sources that can take long."""
+
+        @property
+        def name(self) -> str:
+            """The measurement."""
+            ...
+
+        @property
+        def patience(self) -> float:
+            """Seconds after which a source does not answer."""
+            ...
+
+        def reads(self) -> dict[Hashable, Read]:
+            """A read of each source, by a key that no other part has."""
+            ...
+
+        def metrics(self, answers: Mapping[Hashable, Answer], late: Collection[Hashable], now: int) -> Iterable[Metric]:
+            """The samples in the answers. Those that are late are reported."""
+            ...
+
 
 MEASUREMENTS = (
     cpu.MEASUREMENT,
@@ -54,6 +99,9 @@ CPU_SAMPLE_SECONDS = Setting(
 DISK_TIMEOUT_SECONDS = Setting(
     "disk_timeout_seconds", float, 2.0, "Seconds to wait for the answer of a file system.", low=0.01, high=60
 )
+TEMP_TIMEOUT_SECONDS = Setting(
+    "temp_timeout_seconds", float, 12.0, "Seconds to wait for the answer of a temperature sensor.", low=0.01, high=60
+)
 PROC_ROOT = Setting("proc_root", str, "/proc", "Where the kernel's proc file system is mounted.")
 SYS_ROOT = Setting("sys_root", str, "/sys", "Where the kernel's sys file system is mounted.")
 RUN_ROOT = Setting("run_root", str, "/run", "Where udev and the record of users are.")
@@ -62,75 +110,136 @@ SETTINGS = (
     IGNORE_FS,
     CPU_SAMPLE_SECONDS,
     DISK_TIMEOUT_SECONDS,
+    TEMP_TIMEOUT_SECONDS,
     PROC_ROOT,
     SYS_ROOT,
     RUN_ROOT,
 )
 
 
-class Part(Protocol):
-    """Reads one measurement."""
+#: How long a batch waits for reads that are usually quick before it emits the rest, in seconds.
+_QUICK_SECONDS = 0.1
 
-    @property
-    def name(self) -> str:
-        """The measurement."""
-        ...
+#: How long a batch then waits, in seconds, where another batch will take the answers that come later.
+_WAIT_SECONDS = 5.0
 
-    @property
-    def compares(self) -> bool:
-        """Whether some of its fields need an earlier sample."""
-        ...
 
-    def read(self, now: int) -> list[Metric]:
-        """One sample with this time. Raises OSError or ValueError where there is none."""
-        ...
+class Errors:
+    """Takes the errors of all parts, except those of a sample that only serves for comparison."""
+
+    def __init__(self, error: Callable[[str], None]) -> None:
+        self._error = error
+        self.muted = False
+
+    def __call__(self, sentence: str) -> None:
+        """Report a sentence."""
+        if not self.muted:
+            self._error(sentence)
 
 
 class System:
-    """All parts. Each fails separately.
+    """All parts. Each fails separately, and the slow ones keep no other waiting.
 
     Args:
-        parts: what to read, in order.
+        parts: what to read at once, in order.
+        slow: what to read in threads.
+        reads: runs them.
         error: takes a sentence for each part that fails.
-        clock_ns: wall clock, the time of every metric of a batch.
+        clock_ns: wall clock, the time of a batch.
         watch: sleeps between two samples in a one-shot run; None where batch follows batch.
-        close: releases the resources that are kept between batches.
+        once: whether no other batch will take answers that come later.
     """
 
     def __init__(
         self,
         parts: tuple[Part, ...],
-        error: Callable[[str], None],
+        slow: tuple[SlowPart, ...],
+        reads: SlowReads,
+        error: Errors,
         clock_ns: Callable[[], int],
         watch: Callable[[], None] | None,
-        close: Callable[[], None],
+        *,
+        once: bool,
     ) -> None:
         self._parts = parts
+        self._slow = slow
+        self._reads = reads
+        self._owners: dict[Hashable, SlowPart] = {}
         self._error = error
         self._clock_ns = clock_ns
         self._watch = watch
-        self.close = close
+        self._once = once
+        self.close = reads.close
 
-    def collect(self) -> list[Metric]:
+    def collect(self) -> Iterator[Metric]:
         """One batch. Raises Unavailable when no part could be read."""
+        requested, failed = self._request()
         first = tuple(part for part in self._parts if part.compares)
         if first and self._watch is not None:
-            self._read(first, lambda _: None)  # a part that fails here fails again below, and is reported there
+            self._error.muted = True  # a part that fails here fails again below
+            self._read(first, 0)
+            self._error.muted = False
             self._watch()
-        metrics, failed = self._read(self._parts, self._error)
-        if failed == len(self._parts):
-            raise Unavailable("none of its parts could be read")
-        return metrics
-
-    def _read(self, parts: tuple[Part, ...], error: Callable[[str], None]) -> tuple[list[Metric], int]:
         now = self._clock_ns()
+        metrics, more = self._read(self._parts, now)
+        yield from metrics
+        if failed + more == len(self._parts) + len(self._slow):
+            raise Unavailable("none of its parts could be read")
+        if requested:
+            if not self._reads.wait(_QUICK_SECONDS, slow=self._once):
+                yield PAUSE
+                self._wait(requested)
+            yield from self._answers(requested, now)
+
+    def _wait(self, requested: Mapping[Hashable, SlowPart]) -> None:
+        """Wait for each part as long as its patience allows, all at the same time."""
+        waited = 0.0
+        for part in sorted(self._slow, key=lambda part: part.patience):
+            patience = part.patience if self._once else min(part.patience, _WAIT_SECONDS)
+            keys = {key for key, owner in requested.items() if owner is part}
+            if not self._reads.wait(patience - waited, slow=self._once, keys=keys):
+                waited = patience
+
+    def _request(self) -> tuple[dict[Hashable, SlowPart], int]:
+        """Start all slow reads; return those of this batch with their parts, and how many parts failed."""
+        reads: dict[Hashable, Read] = {}
+        owners: dict[Hashable, SlowPart] = {}
+        failed = 0
+        for part in self._slow:
+            try:
+                wanted = part.reads()
+            except Exception as problem:  # noqa: BLE001 - a part that fails is counted, and the others run
+                self._error(f"{part.name}: {sentence(problem)}")
+                failed += 1
+                continue
+            reads |= wanted
+            owners |= dict.fromkeys(wanted, part)
+        self._owners |= owners
+        if reads:
+            self._reads.request(reads)
+        return owners, failed
+
+    def _answers(self, requested: Mapping[Hashable, SlowPart], now: int) -> Iterator[Metric]:
+        answers, waiting = self._reads.take(), self._reads.waiting()
+        for part in self._slow:
+            # In the order of the requests, whatever the order of the answers; first those that an earlier batch lacked.
+            mine = {key: answers[key] for key, owner in self._owners.items() if owner is part and key in answers}
+            late = [
+                key
+                for key, seconds in waiting.items()
+                if requested.get(key) is part and (self._once or seconds >= part.patience)
+            ]
+            yield from part.metrics(mine, late, now)
+        self._owners = {key: part for key, part in self._owners.items() if key in waiting}
+
+    def _read(self, parts: tuple[Part, ...], now: int) -> tuple[list[Metric], int]:
         metrics: list[Metric] = []
         failed = 0
         for part in parts:
             try:
                 metrics += part.read(now)
             except Exception as problem:  # noqa: BLE001 - a part that fails is counted, and the others run
-                error(f"{part.name}: {sentence(problem)}")
+                self._error(f"{part.name}: {sentence(problem)}")
                 failed += 1
         return metrics, failed
 
@@ -147,7 +256,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 def create(context: Context) -> System:
     """Return the collector. Raises Unavailable for an unknown part, and where there is no /proc."""
-    values, error = context.values, context.report.error
+    values, error = context.values, Errors(context.report.error)
     chosen = _names(values[PARTS])
     for name in chosen:
         if name not in _PARTS:
@@ -160,19 +269,27 @@ def create(context: Context) -> System:
             f"there is no {proc}, which this collector reads; without Linux, use Telegraf's own inputs instead"
         )
     ignored = frozenset(_names(values[IGNORE_FS]))
-    patience = disk.Patience(os.statvfs, values[DISK_TIMEOUT_SECONDS])
+    note = context.report.note
     makers: dict[str, Callable[[], Part]] = {
         "cpu": lambda: cpu.Cpu(proc, error),
-        "mem": lambda: memory.Mem(proc),
-        "swap": lambda: memory.Swap(proc, os.sysconf("SC_PAGE_SIZE")),
-        "disk": lambda: disk.Disk(proc, sys, run, ignored, patience, error),
-        "diskio": lambda: diskio.DiskIo(proc, sys, time.monotonic),
-        "net": lambda: network.Net(proc, sys),
-        "system": lambda: host.Host(proc, sys, host.Users(f"{run}/utmp", _session_names)),
-        "processes": lambda: processes.Processes(proc),
-        "temp": lambda: temperature.Temp(sys, error),
+        "mem": lambda: memory.Mem(proc, error),
+        "swap": lambda: memory.Swap(proc, os.sysconf("SC_PAGE_SIZE"), error),
+        "diskio": lambda: diskio.DiskIo(proc, sys, time.monotonic, error),
+        "net": lambda: network.Net(proc, sys, error),
+        "system": lambda: host.Host(proc, sys, host.Users(f"{run}/utmp", _session_names), error),
+        "processes": lambda: processes.Processes(proc, error, note),
+    }
+    slow: dict[str, Callable[[], SlowPart]] = {
+        "disk": lambda: disk.Disk(proc, sys, run, ignored, values[DISK_TIMEOUT_SECONDS], context.report),
+        "temp": lambda: temperature.Temp(sys, values[TEMP_TIMEOUT_SECONDS], error),
     }
     seconds = values[CPU_SAMPLE_SECONDS]
-    watch = (lambda: time.sleep(seconds)) if context.once and seconds else None
-    parts = tuple(makers[name]() for name in _PARTS if name in chosen)
-    return System(parts, error, context.clock_ns, watch, patience.close)
+    return System(
+        tuple(make() for name, make in makers.items() if name in chosen),
+        tuple(make() for name, make in slow.items() if name in chosen),
+        SlowReads(context.clock_ns, time.monotonic),
+        error,
+        context.clock_ns,
+        (lambda: time.sleep(seconds)) if context.once and seconds else None,
+        once=context.once,
+    )

@@ -37,19 +37,26 @@ MEASUREMENT = Measurement(
 Times = Sequence[int]
 
 
-def parse_times(content: bytes) -> dict[str, Times]:
-    """Processor to ticks in each state, from /proc/stat. Raises ValueError when it has no such line."""
+def parse_times(content: bytes, refuse: Callable[[str], None]) -> dict[str, Times]:
+    """Processor to ticks in each state, from /proc/stat. Raises ValueError when it has no such line.
+
+    Args:
+        refuse: takes a sentence for each processor without its ticks.
+    """
     found: dict[str, Times] = {}
-    for line in content.splitlines():
+    for line in content.split(b"\n"):
         if not line.startswith(b"cpu"):
             break  # the processors come first
         name, *ticks = line.split()
         try:
             times = [int(each) for each in ticks[: len(_STATES)]]
+            if not times or min(times) < 0:
+                raise ValueError
         except ValueError:
-            raise ValueError(f"/proc/stat has {line[:80]!r} where ticks were expected") from None
+            refuse(f"/proc/stat has {line[:80]!r} where ticks were expected")
+            continue
         times += [0] * (len(_STATES) - len(times))
-        found["cpu-total" if name == b"cpu" else name.decode("ascii")] = times
+        found["cpu-total" if name == b"cpu" else name.decode("ascii", "replace")] = times
     if not found:
         raise ValueError("/proc/stat does not begin with the times of the processors")
     return found
@@ -84,7 +91,10 @@ class Cpu:
 
     def read(self, now: int) -> list[Metric]:
         """The usage of each processor that the previous sample has, too."""
-        before, self._before = self._before, parse_times(read(self._path))
+        before, self._before = (
+            self._before,
+            parse_times(read(self._path), lambda refused: self._error(f"cpu: {refused}")),
+        )
         metrics = []
         for name, times in self._before.items():
             earlier = before.get(name)

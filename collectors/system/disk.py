@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from queue import SimpleQueue
+from functools import partial
+from typing import TYPE_CHECKING
 
 from collectors.core.line_protocol import Metric, Series
 from collectors.core.schema import Field, Measurement, Tag
-from collectors.system.mounts import Mount, label_of, parse_mountinfo, read_mountinfo
+from collectors.system.files import sentence
+from collectors.system.mounts import Mount, Table, Tree, label_of, parse_mountinfo, read_mountinfo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+
+    from collectors.core.errors import ErrorReporter
+    from collectors.core.slow_reads import Answer, Read
+
+    Ask = Callable[[str], os.statvfs_result]
 
 MEASUREMENT = Measurement(
     "disk",
@@ -33,7 +41,17 @@ MEASUREMENT = Measurement(
     ),
 )
 
-Answer = os.statvfs_result | OSError | None
+#: Types without a size: the kernel's own, and a desktop's. They are not queried, and may be another user's.
+SIZELESS = frozenset(
+    (
+        *("autofs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "cpuset", "debugfs", "devpts", "fusectl"),
+        *("mqueue", "nsfs", "pipefs", "proc", "pstore", "ramfs", "rpc_pipefs", "securityfs", "selinuxfs", "smackfs"),
+        *("sockfs", "sysfs", "tracefs", "fuse.gvfsd-fuse", "fuse.portal"),
+    )
+)
+
+#: What systemd mounts over a path that a service may not see.
+_INACCESSIBLE = "/systemd/inaccessible/"
 
 
 def usage(status: os.statvfs_result) -> dict[str, int | float]:
@@ -55,103 +73,21 @@ def usage(status: os.statvfs_result) -> dict[str, int | float]:
     }
 
 
-class _Round:
-    """Paths that a thread queries in order, until the caller stops waiting."""
-
-    def __init__(self, paths: list[str]) -> None:
-        self.paths = paths
-        self.answers: list[os.statvfs_result | OSError] = []
-        self.abandoned = False
-        self.done = threading.Event()
-
-
-class Patience:
-    """Queries file systems, each with a timeout.
-
-    A network file system whose server is down blocks a query forever. A thread therefore queries; after the timeout
-    it is abandoned, and another one continues with the rest. A path that blocks a thread is not queried again before
-    that thread returns. While all answer, one thread serves batch after batch: starting one takes longer than a
-    query.
-
-    Args:
-        ask: os.statvfs, or a double.
-        seconds: the timeout of each query.
-    """
-
-    def __init__(self, ask: Callable[[str], os.statvfs_result], seconds: float) -> None:
-        self._ask = ask
-        self._seconds = seconds
-        self._waiting: set[str] = set()
-        self._lock = threading.Lock()
-        self._requests: SimpleQueue[_Round | None] | None = None
-
-    def answers(self, paths: Iterable[str]) -> dict[str, Answer]:
-        """Each path with its status, its error, or None after a timeout."""
-        left = list(dict.fromkeys(paths))
-        with self._lock:
-            found: dict[str, Answer] = dict.fromkeys(self._waiting.intersection(left))
-        left = [path for path in left if path not in found]
-        while left:
-            asked = _Round(left)
-            self._worker().put(asked)
-            answered = 0
-            while not asked.done.wait(self._seconds) and answered < len(asked.answers):
-                answered = len(asked.answers)  # slow, but it makes progress
-            with self._lock:
-                asked.abandoned = True
-                found.update(zip(left, asked.answers, strict=False))
-                left = left[len(asked.answers) :]
-                if left:
-                    silent = left.pop(0)
-                    found[silent] = None
-                    self._waiting.add(silent)
-                    self._requests = None
-        return found
-
-    def close(self) -> None:
-        """End the thread."""
-        if self._requests is not None:
-            self._requests.put(None)
-            self._requests = None
-
-    def _worker(self) -> SimpleQueue[_Round | None]:
-        if self._requests is None:
-            self._requests = SimpleQueue()
-            threading.Thread(target=self._work, args=(self._requests,), daemon=True).start()
-        return self._requests
-
-    def _work(self, requests: SimpleQueue[_Round | None]) -> None:
-        while (asked := requests.get()) is not None and self._finish(asked):
-            pass
-
-    def _finish(self, asked: _Round) -> bool:
-        """Query until all have answered; False where the caller has stopped waiting."""
-        for path in asked.paths:
-            try:
-                answer: os.statvfs_result | OSError = self._ask(path)
-            except OSError as error:
-                answer = error
-            with self._lock:
-                if asked.abandoned:
-                    self._waiting.discard(path)
-                    return False
-                asked.answers.append(answer)
-        asked.done.set()
-        return True
-
-
 class Disk:
     """Reads ``disk``.
+
+    A sandbox shows a service other mounts than the machine has. A file system is therefore queried only where the
+    mount that answers at its path, in the view of this process, is of the same device.
 
     Args:
         proc_root, sys_root, run_root: where the kernel and udev have their files.
         ignored: types of file systems to skip.
-        patience: queries the file systems.
-        error: takes a sentence for each that does not answer.
+        patience: seconds after which a file system does not answer.
+        report: takes a sentence for each that does not answer.
+        ask: os.statvfs, or a double.
     """
 
     name = MEASUREMENT.name
-    compares = False
 
     def __init__(
         self,
@@ -159,40 +95,81 @@ class Disk:
         sys_root: str,
         run_root: str,
         ignored: frozenset[str],
-        patience: Patience,
-        error: Callable[[str], None],
+        patience: float,
+        report: ErrorReporter,
+        ask: Ask = os.statvfs,
     ) -> None:
         self._proc = proc_root
         self._sys = sys_root
         self._run = run_root
-        # A query would mount an automount.
-        self._ignored = ignored | {"autofs"}
-        self._patience = patience
-        self._error = error
-        self._content = b""
-        self._mounts: list[Mount] = []
+        self._ignored = ignored | SIZELESS
+        self.patience = patience
+        self._report = report
+        self._ask = ask
+        self._table: Table | None = None
+        self._reads: dict[Hashable, Read] = {}
+        self._refused: list[str] = []
         self._series: dict[tuple[Mount, str], Series] = {}
 
-    def read(self, now: int) -> list[Metric]:
-        """One sample of each file system that has a size."""
-        content = read_mountinfo(self._proc)
-        if content != self._content:
-            mounts = parse_mountinfo(content, self._sys)
-            self._mounts = [mount for mount in mounts if mount.fstype not in self._ignored]
-            self._content = content
+    def reads(self) -> dict[Hashable, Read]:
+        """A query for each file system that this process sees. Raises OSError where the mounts cannot be read."""
+        table = read_mountinfo(self._proc)
+        if table != self._table:
+            self._refused = []
+            self._reads = {mount: partial(self._ask, mount.path) for mount in self._visible(table)}
+            self._table = table
             self._series.clear()
-        return list(self._sample(now))
+        for refused in self._refused:
+            self._report.error(f"disk: {refused}")
+        return self._reads
 
-    def _sample(self, now: int) -> Iterator[Metric]:
-        answers = self._patience.answers(mount.path for mount in self._mounts)
-        for mount in self._mounts:
-            answer = answers[mount.path]
-            if answer is None:
-                self._error(f"disk: {mount.path} ({mount.device}) does not answer, and has no sample in this batch")
-            elif isinstance(answer, OSError):
-                self._error(f"disk: {mount.path} ({mount.device}) cannot be read: {answer.strerror}")
-            elif answer.f_blocks:  # virtual file systems have no size
-                yield Metric(self._tags(mount), usage(answer), now)
+    def _visible(self, table: Table) -> Iterator[Mount]:
+        refuse = self._refused.append
+        mounts = parse_mountinfo(table.machine, self._sys, refuse, whole=table.whole)
+        machine = Tree(mounts)
+        if table.own is None:
+            yield from (mount for mount in mounts if mount.fstype not in self._ignored)
+            return
+        # A line of another form is counted once.
+        own = machine if table.own == table.machine else Tree(parse_mountinfo(table.own, self._sys, lambda _: None))
+        for mount in mounts:
+            if mount.fstype in self._ignored:
+                continue
+            upper = machine.answering(mount.path)
+            if upper is not None and upper.id != mount.id:
+                if not table.whole and _INACCESSIBLE in upper.root:
+                    refuse(_hidden(mount))
+                elif upper.number != mount.number:
+                    self._report.note(
+                        f"disk: {mount.path} ({mount.device}) is left out, since {upper.device} is mounted over it"
+                    )
+                continue
+            seen = own.answering(mount.path)
+            if seen is None or seen.number != mount.number:
+                refuse(_hidden(mount))
+            else:
+                yield mount
+
+    def metrics(self, answers: Mapping[Hashable, Answer], late: Collection[Hashable], now: int) -> Iterator[Metric]:
+        """A sample of each file system that has answered and has a size.
+
+        Args:
+            late: queries that have had no answer within the time for it.
+        """
+        for mount in late:
+            assert isinstance(mount, Mount)
+            self._report.error(f"disk: {mount.path} ({mount.device}) does not answer, and has no sample in this batch")
+        for mount, answer in answers.items():
+            assert isinstance(mount, Mount)
+            status = answer.value
+            if isinstance(status, PermissionError):
+                self._report.note(f"disk: {mount.path} ({mount.device}) is left out, since this user may not read it")
+            elif isinstance(status, OSError):
+                self._report.error(f"disk: {mount.path} ({mount.device}) cannot be read: {status.strerror}")
+            elif isinstance(status, Exception):
+                self._report.error(f"disk: {mount.path} ({mount.device}) cannot be read: {sentence(status)}")
+            elif isinstance(status, os.statvfs_result) and status.f_blocks:  # virtual file systems have no size
+                yield Metric(self._tags(mount), usage(status), answer.time(now))
 
     def _tags(self, mount: Mount) -> Series:
         device = mount.fstype if mount.device in ("none", "") else mount.device
@@ -203,3 +180,10 @@ class Disk:
             series = Series("disk", {**tags, "path": mount.path, "label": label})
             self._series[mount, label] = series
         return series
+
+
+def _hidden(mount: Mount) -> str:
+    return (
+        f"{mount.path} ({mount.device}) is not visible to this process, where another file system or none is at that "
+        "path; open it in the service's unit, or leave its type out with ignore_fs"
+    )

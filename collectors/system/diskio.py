@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
-from collectors.core.line_protocol import Metric, Series
+from collectors.core.line_protocol import Metric, Series, clean_name
 from collectors.core.schema import Field, Measurement, Tag
-from collectors.system.files import read, read_text
+from collectors.system.files import read, read_optional
 
 #: Field, its column in /proc/diskstats counted from the device's name (kernel: Documentation/admin-guide/iostats.rst),
 #: the factor to its unit, the unit, and the help.
@@ -47,25 +48,43 @@ _MONOTONIC = ("reads", "writes", "read_time", "write_time", "io_time")
 Counters = dict[str, int]
 
 
-def parse_diskstats(content: bytes) -> dict[str, Counters]:
-    """Device to counters; those that never did anything are left out. Raises ValueError for a line that is none."""
+#: The counters of a device that never did anything, after which newer kernels have more.
+_UNUSED = b"0 0 0 0 0 0 0 0 0 0 0"
+
+
+def parse_diskstats(content: bytes, refuse: Callable[[str], None]) -> dict[str, Counters]:
+    """Device to counters; those that never did anything are left out.
+
+    Args:
+        refuse: takes a sentence for each line that is none.
+    """
     found: dict[str, Counters] = {}
-    for line in content.splitlines():
-        if line.endswith(b" 0 0 0 0 0 0 0 0 0 0 0"):
-            continue  # the many loop devices and RAM disks, without taking each apart
-        words = line.split()[2:]
+    for line in content.split(b"\n"):
+        words = line.split(None, 3)
+        if not words:
+            continue
         try:
-            counters = {name: int(words[column]) * factor for name, column, factor, _, _ in _COLUMNS}
+            counted = words[3]
+            if counted == _UNUSED or counted.startswith(_UNUSED + b" "):
+                continue  # the many loop devices and RAM disks, without taking each apart
+            numbers = counted.split()
+            counters = {name: int(numbers[column - 1]) * factor for name, column, factor, _, _ in _COLUMNS}
         except (IndexError, ValueError):
-            raise ValueError(f"/proc/diskstats has {line[:80]!r} where counters were expected") from None
+            refuse(f"/proc/diskstats has {line[:80]!r} where counters were expected")
+            continue
+        if min(counters.values()) < 0:  # requests in progress, on some kernels
+            refuse(f"/proc/diskstats has {line[:80]!r}, and no counter can be negative")
+            counters = {name: number for name, number in counters.items() if number >= 0}
         if any(counters.values()):
-            found[words[0].decode("utf-8", "replace")] = counters
+            found[words[2].decode("utf-8", "replace")] = counters
     return found
 
 
 def activity(before: Counters, after: Counters, seconds: float) -> dict[str, float]:
-    """io_await, io_svctm and io_util between two samples; none of them when a counter went back."""
-    if any(after[name] < before[name] for name in _MONOTONIC):
+    """io_await, io_svctm and io_util between two samples; none of them when a counter went back or is missing."""
+    if any(after.get(name, -1) < before.get(name, 0) for name in _MONOTONIC):
+        return {}
+    if any(name not in before for name in _MONOTONIC):
         return {}
     requests = after["reads"] - before["reads"] + after["writes"] - before["writes"]
     took = after["read_time"] - before["read_time"] + after["write_time"] - before["write_time"]
@@ -85,36 +104,50 @@ class DiskIo:
     Args:
         proc_root, sys_root: where the kernel has its files.
         timer: monotonic seconds.
+        error: takes a sentence for each line that is none.
     """
 
     name = MEASUREMENT.name
     compares = True
 
-    def __init__(self, proc_root: str, sys_root: str, timer: Callable[[], float]) -> None:
+    def __init__(self, proc_root: str, sys_root: str, timer: Callable[[], float], error: Callable[[str], None]) -> None:
         self._path = f"{proc_root}/diskstats"
         self._block = f"{sys_root}/block"
         self._timer = timer
+        self._error = error
         self._before: dict[str, Counters] = {}
         self._then = 0.0
         self._series: dict[str, Series] = {}
+        self._parts: set[str] = set()
 
     def read(self, now: int) -> list[Metric]:
         """One sample of each device that has ever been used."""
-        current, time = parse_diskstats(read(self._path)), self._timer()
+        current = parse_diskstats(read(self._path), lambda sentence: self._error(f"diskio: {sentence}"))
+        time = self._timer()
         metrics = []
         for name, counters in current.items():
-            before = self._before.get(name)
+            known = self._series.get(name)
+            series = self._tags(name)
+            # A stick that was swapped for another one has its name, and perhaps higher counters.
+            before = self._before.get(name) if series == known else None
             more = activity(before, counters, time - self._then) if before is not None else {}
-            metrics.append(Metric(self._tags(name), {**counters, **more}, now))
+            metrics.append(Metric(series, {**counters, **more}, now))
         for gone in self._before.keys() - current.keys():
             self._series.pop(gone, None)  # another device may get this name
+            self._parts.discard(gone)
         self._before, self._then = current, time
         return metrics
 
     def _tags(self, name: str) -> Series:
+        """The series of a device, whose identifier is read each time; a partition has none."""
         series = self._series.get(name)
-        if series is None:
-            # The kernel's file names have ! where a device's name has /.
-            wwid = read_text(f"{self._block}/{name.replace('/', '!')}/wwid") or ""
+        if name in self._parts and series is not None:
+            return series
+        # The kernel's file names have ! where a device's name has /.
+        folder = f"{self._block}/{name.replace('/', '!')}"
+        wwid = read_optional(f"{folder}/wwid") or ""
+        if not wwid and not os.path.isdir(folder):
+            self._parts.add(name)
+        if series is None or series.tags.get("wwid", "") != clean_name(wwid):
             series = self._series[name] = Series("diskio", {"name": name, "wwid": wwid})
         return series

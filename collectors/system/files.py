@@ -30,6 +30,14 @@ def read_text(path: str) -> str | None:
         return None
 
 
+def read_optional(path: str) -> str | None:
+    """As :func:`read_text`, for a file without which nothing else is missing: None where it cannot be read, either."""
+    try:
+        return os.fsdecode(read(path)).strip()
+    except OSError:
+        return None
+
+
 def sentence(error: Exception) -> str:
     """The message of an error, with the name of the file."""
     if isinstance(error, OSError) and error.filename is not None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from collectors.core.line_protocol import FieldValue, Metric, Series
 from collectors.core.schema import Field, Measurement
-from collectors.system.files import read, read_text
+from collectors.system.files import read, read_optional, read_text, sentence
 
 MEASUREMENT = Measurement(
     "system",
@@ -83,7 +83,7 @@ class Users:
         """n_users and n_unique_users; none where there is no record, as on a system that no longer keeps one."""
         try:
             status = os.stat(self._path)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
         version = (status.st_mtime_ns, status.st_size)
         if version != self._version:
@@ -99,8 +99,9 @@ class Host:
     name = MEASUREMENT.name
     compares = False
 
-    def __init__(self, proc_root: str, sys_root: str, users: Users) -> None:
+    def __init__(self, proc_root: str, sys_root: str, users: Users, error: Callable[[str], None]) -> None:
         self._proc = proc_root
+        self._error = error
         self._cpus = f"{sys_root}/devices/system/cpu"
         self._users = users
         self._online = ""
@@ -110,30 +111,50 @@ class Host:
         self._before: float | None = None
 
     def read(self, now: int) -> list[Metric]:
-        """One sample."""
+        """One sample, without the fields whose file is missing or broken. Raises the first error without any."""
         fields: dict[str, FieldValue] = {}
+        failed: list[Exception] = []
+        for part in (self._load, self._processors, self._users.fields, self._uptime):
+            try:
+                fields.update(part())
+            except Exception as problem:  # noqa: BLE001 - it is counted, and the others are read
+                failed.append(problem)
+        if not fields:
+            raise failed[0]
+        for each in failed:
+            self._error(f"system: {sentence(each)}")
+        fields.update(self._boot)
+        return [Metric(self._series, fields, now)]
+
+    def _load(self) -> dict[str, FieldValue]:
         words = read(f"{self._proc}/loadavg").split()
         try:
-            fields["load1"], fields["load5"], fields["load15"] = map(float, words[:3])
+            one, five, fifteen = map(float, words[:3])
         except ValueError:
             raise ValueError(f"{self._proc}/loadavg has {words!r} where three loads were expected") from None
-        fields.update(self._processors())
-        fields.update(self._users.fields())
+        return {"load1": one, "load5": five, "load15": fifteen}
+
+    def _uptime(self) -> dict[str, FieldValue]:
         # Not now less the boot time: a Pi has no hardware clock, so both are wrong before the first synchronisation,
         # and the boot time stays wrong.
-        uptime = float(read(f"{self._proc}/uptime").split()[0])
-        fields["uptime"] = int(uptime)
-        fields["uptime_format"] = format_uptime(int(uptime))
+        content = read(f"{self._proc}/uptime")
+        try:
+            uptime = float(content.split()[0])
+        except (IndexError, ValueError):
+            raise ValueError(f"{self._proc}/uptime has {content[:80]!r} where seconds were expected") from None
+        fields: dict[str, FieldValue] = {"uptime": int(uptime), "uptime_format": format_uptime(int(uptime))}
         if self._before is not None and uptime > self._before:
             fields["interval_seconds"] = round(uptime - self._before, 1)
         self._before = uptime
-        fields.update(self._boot)
-        return [Metric(self._series, fields, now)]
+        return fields
 
     def _processors(self) -> dict[str, FieldValue]:
         online = os.fsdecode(read(f"{self._cpus}/online")).strip()
         if online != self._online:
-            self._counts = {"n_cpus": count_cpus(online)}
+            try:
+                self._counts = {"n_cpus": count_cpus(online)}
+            except ValueError:
+                raise ValueError(f"{self._cpus}/online has {online[:80]!r} where processors were expected") from None
             cores = {
                 siblings
                 for entry in os.listdir(self._cpus)
@@ -147,4 +168,4 @@ class Host:
     def _siblings(self, cpu: str) -> str | None:
         """The processors that share a core with this one, under the name of today's or of older kernels."""
         topology = f"{self._cpus}/{cpu}/topology"
-        return read_text(f"{topology}/core_cpus_list") or read_text(f"{topology}/thread_siblings_list")
+        return read_optional(f"{topology}/core_cpus_list") or read_optional(f"{topology}/thread_siblings_list")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from collectors.core.line_protocol import Metric, Series
 from collectors.core.schema import Field, Measurement
-from collectors.system.files import read
+from collectors.system.files import read, sentence
 
 #: Field, its name in /proc/meminfo, and the help (proc_meminfo(5)).
 _BYTES = (
@@ -76,34 +78,60 @@ _KEYS = tuple(
 
 #: Every kernel has these. A kernel omits others that it was built without, and their value is known to be 0: a
 #: 64-bit kernel has no high memory.
-_NEEDED = (b"MemTotal:", b"MemAvailable:", b"MemFree:", b"Cached:", b"SwapTotal:", b"SwapFree:")
+_NEEDED = frozenset((b"MemTotal:", b"MemAvailable:", b"MemFree:", b"Cached:", b"SwapTotal:", b"SwapFree:"))
+
+#: Kibibytes that a field of 64 bits can hold in bytes.
+_MAX_NUMBER = (2**63 - 1) // 1024
+
+Refuse = Callable[[str], None]
 
 
-def parse_meminfo(content: bytes) -> dict[bytes, int]:
-    """Name with its colon to number, in the file's own unit. Raises ValueError when something basic is missing."""
-    found: dict[bytes, int] = {}
-    for line in content.splitlines():
-        words = line.split(None, 2)
-        try:
-            found[words[0]] = int(words[1])
-        except (IndexError, ValueError):
-            raise ValueError(f"/proc/meminfo has {line[:80]!r} where a name and a number were expected") from None
-    for key in _NEEDED:
-        if key not in found:
-            raise ValueError(f"/proc/meminfo has no line {key.decode()}")
-    if not found[b"MemTotal:"]:
-        raise ValueError("/proc/meminfo says that there is no memory at all")
+def parse_meminfo(content: bytes, refuse: Refuse) -> dict[bytes, int | None]:
+    """Name with its colon to number, in the file's own unit; None where the line holds no number that can be.
+
+    Args:
+        refuse: takes a sentence for each line of another form.
+    """
+    found: dict[bytes, int | None] = {}
+    for line in content.split(b"\n"):
+        # Some kernels in containers end the file with NULs.
+        name, colon, rest = line.strip(b"\0").partition(b":")
+        words = rest.split(None, 1)
+        if colon and words and words[0].isdigit() and (number := int(words[0])) <= _MAX_NUMBER:
+            found[name + colon] = number
+        elif name.strip():
+            refuse(f"/proc/meminfo has {line[:80]!r} where a name and a number were expected")
+            if colon:
+                found[name + colon] = None
     return found
 
 
-def memory(found: dict[bytes, int]) -> dict[str, int | float]:
-    """The fields of ``mem``."""
-    fields: dict[str, int | float] = {name: found.get(key, 0) * scale for name, key, scale in _KEYS}
-    total, available = fields["total"], fields["available"]
-    fields["used"] = used = total - available
-    fields["used_percent"] = 100 * used / total
-    fields["available_percent"] = 100 * available / total
-    fields["cached"] = 1024 * (found[b"Cached:"] + found.get(b"SReclaimable:", 0))
+def _number(found: dict[bytes, int | None], key: bytes) -> int | None:
+    """The number of a line; None where it is broken, or missing although every kernel has it."""
+    return found.get(key, None if key in _NEEDED else 0)
+
+
+def memory(found: dict[bytes, int | None], refuse: Refuse) -> dict[str, int | float]:
+    """The fields of ``mem``, without those whose lines are missing or broken. Raises ValueError without the total."""
+    fields: dict[str, int | float] = {
+        name: number * scale for name, key, scale in _KEYS if (number := _number(found, key)) is not None
+    }
+    total, available = fields.get("total"), fields.get("available")
+    if not total:
+        why = "says that there is no memory at all" if total == 0 else "has no line MemTotal:"
+        raise ValueError(f"/proc/meminfo {why}")
+    if available is None:
+        refuse("/proc/meminfo does not say how much memory is available")
+    elif available > total:
+        refuse(f"/proc/meminfo has {available} bytes of memory available, of {total}")
+        del fields["available"]
+    else:
+        fields["used"] = used = total - available
+        fields["used_percent"] = 100 * used / total
+        fields["available_percent"] = 100 * available / total
+    cached, reclaimable = _number(found, b"Cached:"), _number(found, b"SReclaimable:")
+    if cached is not None and reclaimable is not None:
+        fields["cached"] = 1024 * (cached + reclaimable)
     return fields
 
 
@@ -117,20 +145,37 @@ def parse_vmstat(content: bytes, key: bytes) -> int:
     return int(content[start : end if end >= 0 else None])
 
 
-def swap(found: dict[bytes, int], vmstat: bytes, page_bytes: int) -> dict[str, int | float]:
-    """The fields of ``swap``.
+def swap(found: dict[bytes, int | None], refuse: Refuse) -> dict[str, int | float]:
+    """The space among the fields of ``swap``, without what is missing or broken."""
+    total, free = _number(found, b"SwapTotal:"), _number(found, b"SwapFree:")
+    fields: dict[str, int | float] = {}
+    if total is not None:
+        fields["total"] = total * 1024
+    if free is not None:
+        fields["free"] = free * 1024
+    if total is None or free is None:
+        refuse("/proc/meminfo does not say how much swap space there is and is free")
+    elif free > total:
+        refuse(f"/proc/meminfo has {free} KiB of swap space free, of {total}")
+        del fields["free"]
+    else:
+        fields["used"] = (total - free) * 1024
+        fields["used_percent"] = 100 * (total - free) / total if total else 0.0
+    return fields
+
+
+def traffic(vmstat: bytes, page_bytes: int, refuse: Refuse) -> dict[str, int | float]:
+    """The traffic among the fields of ``swap``.
 
     The kernel counts pages, of 16 KiB on a Raspberry Pi 5 and of 4 KiB elsewhere.
     """
-    total, free = found[b"SwapTotal:"] * 1024, found[b"SwapFree:"] * 1024
-    return {
-        "total": total,
-        "used": total - free,
-        "free": free,
-        "used_percent": 100 * (total - free) / total if total else 0.0,
-        "in": parse_vmstat(vmstat, b"pswpin") * page_bytes,
-        "out": parse_vmstat(vmstat, b"pswpout") * page_bytes,
-    }
+    fields: dict[str, int | float] = {}
+    for name, key in (("in", b"pswpin"), ("out", b"pswpout")):
+        try:
+            fields[name] = parse_vmstat(vmstat, key) * page_bytes
+        except ValueError:
+            refuse(f"/proc/vmstat has no number after {key.decode()}")
+    return fields
 
 
 class Mem:
@@ -139,13 +184,18 @@ class Mem:
     name = MEM.name
     compares = False
 
-    def __init__(self, proc_root: str) -> None:
+    def __init__(self, proc_root: str, error: Refuse) -> None:
         self._path = f"{proc_root}/meminfo"
+        self._error = error
         self._series = Series("mem")
 
     def read(self, now: int) -> list[Metric]:
         """One sample."""
-        return [Metric(self._series, memory(parse_meminfo(read(self._path))), now)]
+        found = parse_meminfo(read(self._path), self._refuse)
+        return [Metric(self._series, memory(found, self._refuse), now)]
+
+    def _refuse(self, refused: str) -> None:
+        self._error(f"mem: {refused}")
 
 
 class Swap:
@@ -154,12 +204,21 @@ class Swap:
     name = SWAP.name
     compares = False
 
-    def __init__(self, proc_root: str, page_bytes: int) -> None:
+    def __init__(self, proc_root: str, page_bytes: int, error: Refuse) -> None:
         self._root = proc_root
         self._page_bytes = page_bytes
+        self._error = error
         self._series = Series("swap")
 
     def read(self, now: int) -> list[Metric]:
         """One sample."""
-        found = parse_meminfo(read(f"{self._root}/meminfo"))
-        return [Metric(self._series, swap(found, read(f"{self._root}/vmstat"), self._page_bytes), now)]
+        # Lines of another form are an error of mem, and here only where they are those of swap.
+        fields = swap(parse_meminfo(read(f"{self._root}/meminfo"), lambda _: None), self._refuse)
+        try:
+            fields |= traffic(read(f"{self._root}/vmstat"), self._page_bytes, self._refuse)
+        except OSError as problem:
+            self._refuse(sentence(problem))
+        return [Metric(self._series, fields, now)]
+
+    def _refuse(self, refused: str) -> None:
+        self._error(f"swap: {refused}")

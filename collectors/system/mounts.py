@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from collectors.system.files import read, read_text
+from collectors.system.files import read, read_optional
 
 
 class Mount(NamedTuple):
@@ -16,46 +17,136 @@ class Mount(NamedTuple):
         path: the mount point.
         fstype: the file system's type.
         mode: rw, ro or unknown.
+        number: the file system's device number, ``major:minor``, the same in every mount namespace.
+        id, parent: numbers of this mount and of the one that it is mounted on, in one mount namespace.
+        root: the folder of the file system that is mounted.
     """
 
     device: str
     path: str
     fstype: str
     mode: str
+    number: str = ""
+    id: str = ""
+    parent: str = ""
+    root: str = "/"
 
 
-def read_mountinfo(proc_root: str) -> bytes:
-    """The mounts of the first process, or of this one where the first one's cannot be read."""
+class Table:
+    """What mountinfo holds.
+
+    Args:
+        machine: the mounts of the first process, which are the machine's.
+        own: those of this process, which a sandbox makes others; None where they are not there to be compared.
+        whole: False where the first process cannot be read, and *machine* is what this process sees, too.
+    """
+
+    __slots__ = ("machine", "own", "whole")
+
+    def __init__(self, machine: bytes, own: bytes | None, *, whole: bool) -> None:
+        self.machine = machine
+        self.own = own
+        self.whole = whole
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Table) and (self.machine, self.own, self.whole) == (
+            other.machine,
+            other.own,
+            other.whole,
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def read_mountinfo(proc_root: str) -> Table:
+    """The mounts of the machine and of this process. Raises OSError where neither can be read."""
     try:
-        return read(f"{proc_root}/1/mountinfo")
+        own: bytes | None = read(f"{proc_root}/self/mountinfo")
+    except FileNotFoundError:
+        own = None  # a copy of a /proc, whose mounts are not those of this machine
+    try:
+        return Table(read(f"{proc_root}/1/mountinfo"), own, whole=True)
     except (FileNotFoundError, PermissionError):
-        return read(f"{proc_root}/self/mountinfo")
+        if own is None:
+            raise
+        return Table(own, own, whole=False)
 
 
-def parse_mountinfo(content: bytes, sys_root: str) -> list[Mount]:
-    """Every mount, in the kernel's order (proc_pid_mountinfo(5)). Raises ValueError for a line of another form.
+def parse_mountinfo(content: bytes, sys_root: str, refuse: Callable[[str], None], *, whole: bool = True) -> list[Mount]:
+    """Every mount, in the kernel's order (proc_pid_mountinfo(5)).
 
     A bind mount gets the device that was mounted first. /dev/root, the kernel's name on a Pi that starts without an
     initial file system, is replaced by the name of the device behind it.
+
+    Args:
+        refuse: takes a sentence for each line of another form.
+        whole: False leaves the options of the mount itself out of its mode: a sandbox makes every mount read-only.
     """
     mounts = []
     first: dict[str, str] = {}
-    for line in os.fsdecode(content).splitlines():
-        left, _, right = line.partition(" - ")
-        head, tail = left.split(" "), right.split(" ")
-        if len(head) < 6 or len(tail) < 2:
-            raise ValueError(f"mountinfo has {line[:80]!r} where a mount was expected")
-        number, root, path, options = head[2:6]
-        fstype, source = tail[0], unescape(tail[1])
-        device = source if root == "/" or source.startswith("/") else unescape(root)
-        device = first.setdefault(number, device)
-        if device.startswith("/dev/mapper/"):
-            device = os.path.realpath(device)
-        elif device == "/dev/root":
-            device = "/dev/" + _root_device(sys_root, number)
-        both = (options.split(","), tail[2].split(",") if len(tail) > 2 else [])
-        mounts.append(Mount(device, unescape(path), fstype, _mode(*both)))
+    # Names keep every other character that ends a line elsewhere.
+    for line in os.fsdecode(content).split("\n"):
+        if not line:
+            continue
+        try:
+            mounts.append(_mount(line, sys_root, first, whole=whole))
+        except ValueError:
+            refuse(f"mountinfo has {line[:80]!r} where a mount was expected")
     return mounts
+
+
+def _mount(line: str, sys_root: str, first: dict[str, str], *, whole: bool) -> Mount:
+    left, _, right = line.partition(" - ")
+    head, tail = left.split(" "), right.split(" ")
+    if len(head) < 6 or len(tail) < 2:
+        raise ValueError
+    id, parent, number, root, path, options = head[:6]
+    path, root = unescape(path), unescape(root)
+    fstype, source = tail[0], unescape(tail[1])
+    device = source if root == "/" or source.startswith("/") else root
+    device = first.setdefault(number, device)
+    if device.startswith("/dev/mapper/"):
+        device = os.path.realpath(device)
+    elif device == "/dev/root":
+        device = "/dev/" + _root_device(sys_root, number)
+    superblock = tail[2].split(",") if len(tail) > 2 else []
+    return Mount(
+        device, path, fstype, _mode(options.split(",") if whole else ["rw"], superblock), number, id, parent, root
+    )
+
+
+class Tree:
+    """Mounts by where they are mounted, to find the one that answers at a path."""
+
+    def __init__(self, mounts: list[Mount]) -> None:
+        known = {mount.id for mount in mounts}
+        self._on = {(mount.parent, mount.path): mount for mount in mounts if mount.parent != mount.id}
+        roots = [
+            mount for mount in mounts if mount.path == "/" and (mount.parent not in known or mount.parent == mount.id)
+        ]
+        self._root = roots[-1] if roots else None
+
+    def answering(self, path: str) -> Mount | None:
+        """The mount that a process with this table reaches at the path: the last of those mounted over each other."""
+        mount = self._root
+        if mount is None:
+            return None
+        left = len(self._on)  # a table that contradicts itself ends, too
+        for prefix in _prefixes(path):
+            while left and (upper := self._on.get((mount.id, prefix))) is not None:
+                mount = upper
+                left -= 1
+        return mount
+
+
+def _prefixes(path: str) -> Iterator[str]:
+    """The folders on the way to a path, and the path, without the root."""
+    end = path.find("/", 1)
+    while end > 0:
+        yield path[:end]
+        end = path.find("/", end + 1)
+    if path != "/":
+        yield path
 
 
 def unescape(text: str) -> str:
@@ -75,20 +166,23 @@ def unescape(text: str) -> str:
 def label_of(device: str, sys_root: str, run_root: str) -> str:
     """The file system's label, as the device mapper or udev knows it; empty where there is none."""
     name = device.removeprefix("/dev/")
-    mapped = read_text(f"{sys_root}/block/{name}/dm/name")
+    mapped = read_optional(f"{sys_root}/block/{name}/dm/name")
     if mapped:
         return mapped
-    number = read_text(f"{sys_root}/class/block/{name}/dev")
-    known = read_text(f"{run_root}/udev/data/b{number}") if number else None
-    for line in (known or "").splitlines():
+    number = read_optional(f"{sys_root}/class/block/{name}/dev")
+    known = read_optional(f"{run_root}/udev/data/b{number}") if number else None
+    for line in (known or "").split("\n"):
         if line.startswith("E:ID_FS_LABEL="):
             return line.removeprefix("E:ID_FS_LABEL=")
     return ""
 
 
 def _mode(mount: list[str], superblock: list[str]) -> str:
-    """A mount can be written to where both it and the file system can."""
-    if "ro" in mount or "ro" in superblock:
+    """A mount can be written to where both it and the file system can.
+
+    After an error, ext4 keeps rw among its options and adds emergency_ro (Linux 6.15).
+    """
+    if "ro" in mount or "ro" in superblock or "emergency_ro" in superblock:
         return "ro"
     return "rw" if "rw" in mount else "unknown"
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from collectors.core.line_protocol import Metric, Series
 from collectors.core.schema import Field, Measurement, Tag
-from collectors.system.files import read
+from collectors.system.files import read, sentence
 
 #: Field, its column in /proc/net/dev (proc_pid_net(5)), unit, and the help.
 _COLUMNS = (
@@ -34,18 +36,27 @@ MEASUREMENT = Measurement(
 )
 
 
-def parse_interfaces(content: bytes) -> dict[str, dict[str, int]]:
-    """Interface to its counters, from /proc/net/dev. Raises ValueError for a line that is none."""
+def parse_interfaces(content: bytes, refuse: Callable[[str], None]) -> dict[str, dict[str, int]]:
+    """Interface to its counters, from /proc/net/dev.
+
+    Args:
+        refuse: takes a sentence for each line that is none.
+    """
     found: dict[str, dict[str, int]] = {}
-    for line in content.splitlines()[2:]:
+    for line in content.split(b"\n"):
+        if not line or b"|" in line:
+            continue  # one of the headings
         name, _, counters = line.rpartition(b":")
         columns = counters.split()
         try:
-            if len(columns) < _WIDTH:
+            if len(columns) < _WIDTH or not name.strip():
                 raise ValueError
             fields = {field: int(columns[column]) for field, column, _, _ in _COLUMNS}
+            if min(fields.values()) < 0:
+                raise ValueError
         except ValueError:
-            raise ValueError(f"/proc/net/dev has {line[:80]!r} where counters were expected") from None
+            refuse(f"/proc/net/dev has {line[:80]!r} where counters were expected")
+            continue
         found[name.strip().decode("utf-8", "replace")] = fields
     return found
 
@@ -56,19 +67,24 @@ class Net:
     name = MEASUREMENT.name
     compares = False
 
-    def __init__(self, proc_root: str, sys_root: str) -> None:
+    def __init__(self, proc_root: str, sys_root: str, error: Callable[[str], None]) -> None:
         self._path = f"{proc_root}/net/dev"
         self._interfaces = f"{sys_root}/class/net"
+        self._error = error
         self._series: dict[str, Series] = {}
 
     def read(self, now: int) -> list[Metric]:
         """One sample of each interface that is up."""
         metrics = []
-        for name, counters in parse_interfaces(read(self._path)).items():
+        interfaces = parse_interfaces(read(self._path), lambda refused: self._error(f"net: {refused}"))
+        for name, counters in interfaces.items():
             try:
                 flags = int(read(f"{self._interfaces}/{name}/flags"), 16)
             except FileNotFoundError:
                 continue  # it was unplugged after the counters had been read
+            except (OSError, ValueError) as problem:
+                self._error(f"net: the flags of {name} are not known: {sentence(problem)}")
+                continue
             if not flags & _IFF_UP or flags & _IFF_LOOPBACK:
                 continue
             fields: dict[str, int] = {**counters, "speed": self._speed(name)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from collectors.core.line_protocol import Metric, Series
 from collectors.core.schema import Field, Measurement
@@ -48,18 +49,23 @@ MEASUREMENT = Measurement(
 _EMPTY = {field.name: 0 for field in MEASUREMENT.fields if field.name != "parked"}
 
 
-def count(proc_root: str) -> dict[str, int]:
+def count(proc_root: str, refuse: Callable[[str], None], hidden: Callable[[], None]) -> dict[str, int]:
     """The fields of ``processes``. A process that ends meanwhile is not counted.
 
     Most of a batch's time is spent here, since the kernel has one file for each process. The files are therefore
     opened relative to an open /proc, which saves the kernel the path lookup, and read with one call each.
 
-    Raises OSError where the list of processes cannot be read, ValueError for a file of another form.
+    Args:
+        refuse: takes a sentence for each file of another form.
+        hidden: called where the processes of other users cannot be seen.
+
+    Raises OSError where the list of processes cannot be read.
     """
     fields = dict(_EMPTY)
     open_, read, close = os.open, os.read, os.close
     states: dict[bytes, int] = {}
     total = threads = 0
+    first, others = False, True
     root = open_(proc_root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for name in os.listdir(root):
@@ -67,8 +73,13 @@ def count(proc_root: str) -> dict[str, int]:
                 continue
             try:
                 descriptor = open_(name + "/stat", 0, dir_fd=root)
-            except FileNotFoundError:
+            except (FileNotFoundError, ProcessLookupError):
                 continue
+            except PermissionError:
+                others = False  # /proc is mounted with hidepid=1
+                continue
+            if name == "1":
+                first = True
             try:
                 content = read(descriptor, 4096)
             except ProcessLookupError:
@@ -80,12 +91,15 @@ def count(proc_root: str) -> dict[str, int]:
             try:
                 threads += int(words[_THREADS])
             except (IndexError, ValueError):
-                raise ValueError(f"{proc_root}/{name}/stat has {content[:80]!r}, which has no threads") from None
+                refuse(f"{proc_root}/{name}/stat has {content[:80]!r}, which has no threads")
+                continue
             state = words[0]
             states[state] = states.get(state, 0) + 1
             total += 1
     finally:
         close(root)
+    if not others or not first:  # with hidepid=2, the first process is not in the list, either
+        hidden()
     for state, number in states.items():
         field = _STATES.get(state, "unknown")
         fields[field] = fields.get(field, 0) + number
@@ -100,10 +114,21 @@ class Processes:
     name = MEASUREMENT.name
     compares = False
 
-    def __init__(self, proc_root: str) -> None:
+    def __init__(self, proc_root: str, error: Callable[[str], None], note: Callable[[str], None]) -> None:
         self._root = proc_root
+        self._error = error
+        self._note = note
         self._series = Series("processes")
 
     def read(self, now: int) -> list[Metric]:
         """One sample."""
-        return [Metric(self._series, count(self._root), now)]
+        return [Metric(self._series, count(self._root, self._refuse, self._hidden), now)]
+
+    def _refuse(self, refused: str) -> None:
+        self._error(f"processes: {refused}")
+
+    def _hidden(self) -> None:
+        self._note(
+            f"processes: only those of this user are counted, since {self._root} hides the others (its mount option "
+            "hidepid)"
+        )

@@ -2,23 +2,54 @@
 
 from __future__ import annotations
 
-import errno
 import os
-from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
+from collectors.core.errors import ASLEEP
 from collectors.core.line_protocol import Metric, Series
 from collectors.core.schema import Field, Measurement, Tag
-from collectors.system.files import read_text, sentence
+from collectors.system.files import read_optional, sentence
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+
+    from collectors.core.slow_reads import Answer, Read
 
 MEASUREMENT = Measurement(
     "temp",
     "Temperatures that the kernel reports.",
-    (Tag("sensor", "The sensor's name and label, such as cpu_thermal or nvme_composite."),),
+    (
+        Tag("sensor", "The sensor's name and label, such as cpu_thermal or nvme_composite."),
+        Tag(
+            "device",
+            "Distinguishes sensors of one name, such as nvme0, a 1-Wire id or 1-0048-temp2; absent from others.",
+            optional=True,
+        ),
+    ),
     (Field("temp", float, "celsius", "The temperature.", -273.15, 1000),),
 )
 
-#: Errors of a driver whose device sleeps or is off: there is no reading, and no fault.
-_ASLEEP = frozenset({errno.EAGAIN, errno.ENODATA, errno.ENXIO, errno.ENODEV})
+#: Types of a processor's thermal zone, which a kernel without CONFIG_THERMAL_HWMON shows nowhere else.
+_CPU_ZONES = frozenset({"cpu-thermal", "cpu_thermal", "soc-thermal", "bcm2835_thermal"})
+
+
+#: The names of chips that the kernel gives those zones.
+_CPU_CHIPS = frozenset({kind.replace("-", "_") for kind in _CPU_ZONES})
+
+
+class Sensor(NamedTuple):
+    """One sensor.
+
+    Args:
+        name: its driver's name, with its label where it has one.
+        path: the file with its temperature.
+        device: what tells it from others of the same name; empty where there is none.
+    """
+
+    name: str
+    path: str
+    device: str
 
 
 def _list(folder: str, prefix: str, suffix: str = "") -> list[str]:
@@ -29,8 +60,8 @@ def _list(folder: str, prefix: str, suffix: str = "") -> list[str]:
     return sorted(name for name in names if name.startswith(prefix) and name.endswith(suffix))
 
 
-def hwmon_sensors(sys_root: str) -> Iterator[tuple[str, str]]:
-    """Each sensor's name and the file with its temperature (kernel: Documentation/hwmon/sysfs-interface.rst).
+def hwmon_sensors(sys_root: str) -> Iterator[Sensor]:
+    """Each sensor of a chip (kernel: Documentation/hwmon/sysfs-interface.rst).
 
     Old drivers have their files one folder further down, which is read only where no other driver has any.
     """
@@ -41,22 +72,66 @@ def hwmon_sensors(sys_root: str) -> Iterator[tuple[str, str]]:
         devices = [f"{folder}/device" for folder in folders]
         found = [(folder, file) for folder in devices for file in _list(folder, "temp", "_input")]
     for folder, file in found:
-        name = read_text(f"{folder}/name") or os.path.basename(os.path.realpath(f"{folder}/device"))
-        label = read_text(f"{folder}/{file.removesuffix('_input')}_label")
-        yield f"{name}_{label.lower().replace(' ', '_')}" if label else name, f"{folder}/{file}"
+        name = read_optional(f"{folder}/name") or os.path.basename(os.path.realpath(f"{folder}/device"))
+        label = read_optional(f"{folder}/{file.removesuffix('_input')}_label")
+        if label:
+            name = f"{name}_{label.lower().replace(' ', '_')}"
+        yield Sensor(name, f"{folder}/{file}", "")
 
 
-def zone_sensors(sys_root: str) -> Iterator[tuple[str, str]]:
-    """Each thermal zone's type and the file with its temperature (kernel: Documentation/driver-api/thermal)."""
+def _device(folder: str) -> str:
+    """The device of a chip by a name that outlives a restart: its serial number, its address on the bus, or its number.
+
+    The kernel numbers chips and NVMe disks in the order in which it finds them.
+    """
+    # Where the driver is an old one, the folder is the device already.
+    device = folder if os.path.basename(folder) == "device" else f"{folder}/device"
+    serial = read_optional(f"{device}/serial")
+    if serial:
+        return serial
+    return os.path.basename(os.path.realpath(device if os.path.isdir(device) else folder))
+
+
+def zone_sensors(sys_root: str) -> Iterator[Sensor]:
+    """Each thermal zone (kernel: Documentation/driver-api/thermal)."""
     base = f"{sys_root}/class/thermal"
     for zone in _list(base, "thermal_zone"):
-        kind = read_text(f"{base}/{zone}/type")
+        kind = read_optional(f"{base}/{zone}/type")
         if kind:
-            yield kind, f"{base}/{zone}/temp"
+            yield Sensor(kind, f"{base}/{zone}/temp", "")
+
+
+def find_sensors(sys_root: str) -> list[Sensor]:
+    """All sensors of chips, and the processor's thermal zone where no chip has it; all zones where there is no chip."""
+    sensors = list(hwmon_sensors(sys_root))
+    names = {sensor.name for sensor in sensors}
+    if not sensors:
+        sensors += zone_sensors(sys_root)
+    elif not names & _CPU_CHIPS:
+        sensors += (zone for zone in zone_sensors(sys_root) if zone.name in _CPU_ZONES)
+    return sensors if len(names) == len(sensors) else _distinguish(sensors)
+
+
+def _distinguish(sensors: list[Sensor]) -> list[Sensor]:
+    """The sensors, with the device of those that have one name, and the channel of those that have one device, too."""
+    told = []
+    for sensor in sensors:
+        if sum(other.name == sensor.name for other in sensors) > 1:
+            sensor = sensor._replace(device=_device(os.path.dirname(sensor.path)))
+        told.append(sensor)
+    counts: dict[tuple[str, str], int] = {}
+    for name, _, device in told:
+        counts[name, device] = counts.get((name, device), 0) + 1
+    return [
+        sensor._replace(device=f"{sensor.device}-{os.path.basename(sensor.path).removesuffix('_input')}")
+        if sensor.device and counts[sensor.name, sensor.device] > 1
+        else sensor
+        for sensor in told
+    ]
 
 
 def read_millidegrees(path: str) -> float | None:
-    """Degrees Celsius, or None from a sensor that sleeps; never waits for one to wake.
+    """Degrees Celsius, or None from a sensor that sleeps.
 
     Raises OSError where the sensor does not answer, ValueError where the answer is not a number.
     """
@@ -67,7 +142,7 @@ def read_millidegrees(path: str) -> float | None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        if error.errno in _ASLEEP:
+        if error.errno in ASLEEP:
             return None
         raise OSError(error.errno, error.strerror, path) from None
     try:
@@ -77,32 +152,42 @@ def read_millidegrees(path: str) -> float | None:
 
 
 class Temp:
-    """Reads ``temp``."""
+    """Reads ``temp``.
+
+    Args:
+        sys_root: where sysfs is.
+        patience: seconds after which a sensor does not answer.
+        error: takes a sentence for each that fails.
+    """
 
     name = MEASUREMENT.name
-    compares = False
 
-    def __init__(self, sys_root: str, error: Callable[[str], None]) -> None:
+    def __init__(self, sys_root: str, patience: float, error: Callable[[str], None]) -> None:
         self._root = sys_root
+        self.patience = patience
         self._error = error
-        self._series: dict[str, Series] = {}
+        self._series: dict[Sensor, Series] = {}
 
-    def read(self, now: int) -> list[Metric]:
-        """One sample of each sensor that answers. None at all is no error: a virtual machine has none."""
-        return self._sample(hwmon_sensors(self._root), now) or self._sample(zone_sensors(self._root), now)
+    def reads(self) -> dict[Hashable, Read]:
+        """A read of each sensor. None at all is no error: a virtual machine has none."""
+        return {sensor: partial(read_millidegrees, sensor.path) for sensor in find_sensors(self._root)}
 
-    def _sample(self, sensors: Iterator[tuple[str, str]], now: int) -> list[Metric]:
-        metrics = []
-        for name, path in sensors:
-            try:
-                value = read_millidegrees(path)
-            except (OSError, ValueError) as error:
-                self._error(f"temp: {sentence(error)}")
-                continue
-            if value is None:
-                continue
-            series = self._series.get(name)
-            if series is None:
-                series = self._series[name] = Series("temp", {"sensor": name})
-            metrics.append(Metric(series, {"temp": value}, now))
-        return metrics
+    def metrics(self, answers: Mapping[Hashable, Answer], late: Collection[Hashable], now: int) -> Iterator[Metric]:
+        """A sample of each sensor that has answered.
+
+        Args:
+            late: sensors that have had no answer within the time for it.
+        """
+        for sensor in late:
+            assert isinstance(sensor, Sensor)
+            self._error(f"temp: {sensor.path} does not answer, and has no sample in this batch")
+        for sensor, answer in answers.items():
+            assert isinstance(sensor, Sensor)
+            if isinstance(answer.value, Exception):
+                self._error(f"temp: {sentence(answer.value)}")
+            elif isinstance(answer.value, float):
+                series = self._series.get(sensor)
+                if series is None:
+                    tags = {"sensor": sensor.name, "device": sensor.device}
+                    series = self._series[sensor] = Series("temp", tags)
+                yield Metric(series, {"temp": answer.value}, answer.time(now))

@@ -1,4 +1,4 @@
-"""What the processor itself tells: each value, line and message that it refused."""
+"""The measurement of refused values, lines and messages."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ _WAITING = """<!DOCTYPE html>
 
 
 class Answer(NamedTuple):
-    """What a browser gets."""
+    """The answer to a browser."""
 
     status: HTTPStatus
     content: bytes
@@ -39,8 +39,11 @@ class Answer(NamedTuple):
 
 
 def in_background(work: Callable[[], None]) -> None:
-    """Run something in a thread of its own."""
-    threading.Thread(target=work, name="drawing", daemon=True).start()
+    """Run something in a separate thread, which this process waits for when it ends.
+
+    The libraries that draw abort the process where a thread is torn out of them.
+    """
+    threading.Thread(target=work, name="drawing").start()
 
 
 class Page:

@@ -1,1 +1,1 @@
-"""What this machine says of its own installation: `sensetig info`, `sensetig doctor` and `sensetig support-bundle`."""
+"""The state of this installation: `sensetig info`, `sensetig doctor` and `sensetig support-bundle`."""

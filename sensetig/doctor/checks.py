@@ -1,4 +1,4 @@
-"""Every check, in the order of dependence: what comes later works only where what comes earlier does."""
+"""Every check, in the order of dependence: each works only if the earlier ones find nothing wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The words of the doctor: a check, what it found, and the cure."""
+"""The words of the doctor: a check, its findings, and their cures."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Cure(NamedTuple):
 
     Args:
         commands: run as root, one after the other; empty where a person has to act.
-        by_hand: what the person does, as a sentence without a full stop.
+        by_hand: the action of a person, as a sentence without a full stop.
     """
 
     commands: tuple[tuple[str, ...], ...] = ()
@@ -55,7 +55,7 @@ INSTALL = hand("run sudo ./install in the checkout again")
 
 
 class Finding(NamedTuple):
-    """What a check found.
+    """One result of a check.
 
     Args:
         level: of :mod:`sensetig.policy`, or :data:`UNCHECKED`.

@@ -75,8 +75,8 @@ class Token(NamedTuple):
     Args:
         file: its name there.
         problem: why it cannot be used; or empty.
-        permissions: what InfluxDB lists for it, as ``write:raw``; None where it lists no such token.
-        wanted: what it is meant to do; empty means everything.
+        permissions: as InfluxDB lists them, such as ``write:raw``; None where it lists no such token.
+        wanted: the permissions it is meant to have; empty means everything.
     """
 
     file: str
@@ -159,7 +159,7 @@ def _problem(patient: Patient, file: str) -> str:
 
 
 def judge_tokens(facts: Sequence[Token]) -> list[Finding]:
-    """Whether each token does what it should, and no more."""
+    """Whether each token has its permissions, and no more."""
     found = []
     for each in facts:
         cure = _token_cure(each.file)
@@ -324,7 +324,7 @@ def _newest(client: Client, bucket: str) -> float | None:
 
 
 def judge_writes(facts: Writes) -> list[Finding]:
-    """Whether InfluxDB stores what it is sent."""
+    """Whether InfluxDB stores points."""
     stale = facts.newest_seconds is None or facts.newest_seconds >= policy.LATE_SECONDS
     if not facts.failed:
         return good("no write has failed since InfluxDB started")
@@ -349,12 +349,12 @@ class Losses(NamedTuple):
     Args:
         rejected: refused values by (reason, device).
         dropped: points that Telegraf dropped, by host.
-        refused: points that InfluxDB refused for good, by host.
+        refused: points that InfluxDB refused for good, or that a damaged disk took, by host and cause.
     """
 
     rejected: Mapping[tuple[str, str], int]
     dropped: Mapping[str, int]
-    refused: Mapping[str, int]
+    refused: Mapping[str, Mapping[str, int]]
 
 
 _HOUR = "time > now() - 1h"
@@ -373,15 +373,37 @@ def _read_losses(patient: Patient) -> Losses:
             [
                 f'SELECT sum("count") FROM "telemetry_rejected" WHERE {_HOUR} GROUP BY "reason", "device"',  # noqa: S608
                 _increase("internal_write", ("metrics_dropped", "metrics_rejected")),
-                _increase("outbox", ("refused_points", "damaged_points")),
+                _increase("outbox", tuple(_CAUSES)),
             ],
             patient.site.bucket,
         )
     return Losses(
         {(each.tags.get("reason", ""), each.tags.get("device", "")): _sum(each) for each in rejected},
         {each.tags.get("host", ""): _sum(each) for each in dropped},
-        {each.tags.get("host", ""): _sum(each) for each in refused},
+        {each.tags.get("host", ""): _causes(each) for each in refused},
     )
+
+
+#: Fields of the outbox -> the cause, in words.
+_CAUSES = {
+    "refused_type": "with a field of another type than before",
+    "refused_retention": "older than the bucket keeps",
+    "refused_syntax": "that are not valid line protocol",
+    "refused_device": "that name another device",
+    "damaged_points": "in damaged files",
+    "refused_points": "for other reasons",
+}
+
+
+def _causes(series: Series) -> dict[str, int]:
+    """The points that were lost for each cause; the last one counts what the others have not."""
+    counts = {
+        words: int(float(value)) if isinstance(value, int | float) else 0
+        for words, value in zip(_CAUSES.values(), series.rows[0][1:], strict=True)
+    }
+    *named, _, other = counts
+    counts[other] -= sum(counts[each] for each in named)
+    return {words: count for words, count in counts.items() if count > 0}
 
 
 def _sum(series: Series) -> int:
@@ -402,17 +424,15 @@ _REASONS = {
 def judge_losses(facts: Losses) -> list[Finding]:
     """Whether points got lost, and why."""
     found = []
-    for lost, doing, cure in (
-        (facts.dropped, "Telegraf dropped", run("journalctl", "--since=-1h", "-u", "telegraf")),
-        (
-            facts.refused,
-            "InfluxDB refused for good",
-            run("tail", "-n5", "/var/lib/sensetig-outbox/refused.jsonl"),
-        ),
-    ):
-        for host, count in lost.items():
-            if policy.NEVER.level(count) != policy.GOOD:
-                found.append(Finding(policy.ACT, f"{doing} {count:,} points of {host or 'this machine'}", cure))
+    for host, count in facts.dropped.items():
+        if policy.NEVER.level(count) != policy.GOOD:
+            journal = run("journalctl", "--since=-1h", "-u", "telegraf")
+            found.append(Finding(policy.ACT, f"Telegraf dropped {count:,} points of {host or 'this machine'}", journal))
+    for host, causes in facts.refused.items():
+        if causes:
+            why = ", ".join(f"{count:,} {words}" for words, count in causes.items())
+            text = f"the outbox of {host or 'this machine'} lost points: {why}"
+            found.append(Finding(policy.ACT, text, run("tail", "-n5", "/var/lib/sensetig-outbox/refused.jsonl")))
     for (reason, device), count in sorted(facts.rejected.items(), key=lambda each: -each[1]):
         level = policy.SELDOM.level(count)
         if level != policy.GOOD:

@@ -66,7 +66,7 @@ def devices(tokens: Path) -> int:
 
 
 def config(top: Path) -> str:
-    """Where the playbook's settings are: on a machine that ./install has installed, in a file of its own."""
+    """Where the playbook's settings are: on a machine that ./install has installed, in a separate file."""
     path = "etc/sensetig/config.yml"
     return f"/{path}" if (top / path).exists() else "config.yml"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlencode, urlsplit
 
-from collectors.outbox import DAMAGED, read_totals, scan
+from collectors.outbox import DAMAGED, read_state, read_totals, scan
 from sensetig import policy
 from sensetig.doctor.findings import (
     INSTALL,
@@ -133,7 +133,7 @@ class Certificate(NamedTuple):
     """A certificate.
 
     Args:
-        name: what it is, for messages.
+        name: for messages.
         days: until it ends.
         here: whether this machine renews it.
     """
@@ -204,6 +204,7 @@ class Queue(NamedTuple):
         oldest_seconds: age of the oldest.
         totals: of :data:`collectors.outbox.TOTALS`; None where its state is damaged.
         damaged_files: that were set aside.
+        reason: why points wait: the last error of InfluxDB; or empty.
     """
 
     service: str
@@ -212,6 +213,7 @@ class Queue(NamedTuple):
     oldest_seconds: float
     totals: dict[str, int] | None
     damaged_files: int
+    reason: str = ""
 
 
 def _read_queue(patient: Patient, service: str) -> Queue:
@@ -219,6 +221,7 @@ def _read_queue(patient: Patient, service: str) -> Queue:
     try:
         waiting = scan(str(folder))
         totals = read_totals(str(folder))
+        reason = str((read_state(str(folder)) or {}).get("reason", ""))
         damaged = len(os.listdir(folder / DAMAGED)) if (folder / DAMAGED).is_dir() else 0
     except FileNotFoundError:
         raise NotHere from None
@@ -227,7 +230,13 @@ def _read_queue(patient: Patient, service: str) -> Queue:
     oldest = min((each.time_ns for each in waiting), default=None)
     age = 0.0 if oldest is None else max(0.0, patient.now() - oldest / 1e9)
     return Queue(
-        service, sum(each.points for each in waiting), sum(each.size for each in waiting), age, totals, damaged
+        service,
+        sum(each.points for each in waiting),
+        sum(each.size for each in waiting),
+        age,
+        totals,
+        damaged,
+        reason,
     )
 
 
@@ -249,6 +258,7 @@ def judge_queue(facts: Queue) -> list[Finding]:
         text = f"{facts.points:,} points wait ({facts.size_bytes / 1e6:.1f} MB), the oldest for " + duration(
             round(facts.oldest_seconds)
         )
+        text += f": {' '.join(facts.reason.split())[:200]}" if facts.reason else ""
         journal = run("journalctl", "-n20", "-u", facts.service)
         found.append(Finding(level, text, journal))
     if found:

@@ -1,4 +1,4 @@
-"""The page of `sensetig info`: where everything is, what has arrived, what is missing, and what to do next."""
+"""The page of `sensetig info`: addresses, arrived points, missing hardware, and the next steps."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sensetig.doctor.place import ALONE, EDGE, HUB, Access
+from sensetig.report.text import MAX_NAME, MAX_TEXT, printable
 from sensetig.site import Site
 
 #: Telegraf's measurements of itself: counted in the sum, and not listed.
@@ -22,7 +23,7 @@ RUN_AGAIN = "run ./install again in the checkout"
 
 
 class Facts(NamedTuple):
-    """What is known of this machine.
+    """The facts about this machine.
 
     Args:
         host: its name.
@@ -139,7 +140,10 @@ def page(facts: Facts, width: int) -> RenderableType:
     if facts.role == EDGE:
         parts += [Text("Points", style="bold"), _block(_on_an_edge(facts))]
     elif facts.arrived is None:
-        parts += [Text("Points in the last minute", style="bold"), _block(Text(facts.problem, style="red"))]
+        parts += [
+            Text("Points in the last minute", style="bold"),
+            _block(Text(printable(facts.problem, MAX_TEXT), style="red")),
+        ]
     else:
         parts.append(_heading(facts.arrived))
         parts.append(Padding(_columns(facts.arrived, width - 2), (0, 0, 0, 2)))
@@ -177,7 +181,7 @@ def _addresses(facts: Facts) -> list[tuple[str, str | Text]]:
 
 def _on_an_edge(facts: Facts) -> Text:
     if facts.problem:
-        return Text(facts.problem, style="red")
+        return Text(printable(facts.problem, MAX_TEXT), style="red")
     text = f"Telegraf sends them to {facts.site.influxdb_url}; only the hub can count them."
     if facts.waiting:
         return Text(f"{text} {facts.waiting:,} wait here for the hub.", style="yellow")
@@ -192,9 +196,11 @@ def _heading(arrived: Mapping[str, int]) -> Text:
 
 def _columns(arrived: Mapping[str, int], width: int) -> Table:
     """The measurements, as many next to each other as fit, in columns that read downwards."""
-    names = sorted(name for name in arrived if not name.startswith(_TELEGRAFS_OWN))
+    # Whoever may write chooses the names of measurements.
+    shown = {printable(name, MAX_NAME): count for name, count in arrived.items() if not name.startswith(_TELEGRAFS_OWN)}
+    names = sorted(shown)
     longest = max(map(len, names), default=0)
-    digits = max((len(f"{arrived[name]:,}") for name in names), default=0)
+    digits = max((len(f"{shown[name]:,}") for name in names), default=0)
     columns = max(1, min(4, width // (longest + digits + 5)))
     height = -(-len(names) // columns)
     table = Table.grid(padding=(0, 1))
@@ -205,7 +211,7 @@ def _columns(arrived: Mapping[str, int], width: int) -> Table:
     for row in range(height):
         cells: list[str] = []
         for name in names[row::height]:
-            cells += [name, f"{arrived[name]:,}", ""]
+            cells += [name, f"{shown[name]:,}", ""]
         table.add_row(*cells)
     return table
 

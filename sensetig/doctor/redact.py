@@ -1,7 +1,7 @@
 """Takes secrets out of text: those that are known by their value, and those that look like one.
 
-Known values come from the files that hold secrets. What is unknown is removed where its name says what it is
-(``password = …``), where it is a part of a URL, and where it has the form of a token or a private key.
+Known values come from the files that hold secrets. Unknown ones are removed where their name shows them
+(``password = …``), in a URL, and where they have the form of a token or a private key.
 """
 
 from __future__ import annotations

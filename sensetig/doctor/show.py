@@ -13,6 +13,7 @@ from rich.text import Text
 from sensetig.doctor.findings import UNCHECKED, Cure, Finding, Result, worst
 from sensetig.fleet.table import SIGNS
 from sensetig.policy import ACT, GOOD, LOOK
+from sensetig.report.text import MAX_NAME, MAX_TEXT, printable
 
 _SIGNS = {**{level: (sign, colour) for level, (sign, _, colour) in SIGNS.items()}, UNCHECKED: ("–", "dim")}
 
@@ -29,7 +30,7 @@ def table(results: Sequence[Result]) -> Table:
         title = result.check.title
         for finding in result.findings:
             sign, colour = _SIGNS[finding.level]
-            text = Text(finding.text, style="dim" if finding.level == UNCHECKED else "")
+            text = Text(printable(finding.text, MAX_TEXT), style="dim" if finding.level == UNCHECKED else "")
             drawn.add_row(Text(sign, style=colour), Text(title, style=colour if finding.level != GOOD else ""), text)
             if finding.cure is not None:
                 drawn.add_row("", "", _cure(finding.cure))
@@ -39,13 +40,13 @@ def table(results: Sequence[Result]) -> Table:
 
 def _cure(cure: Cure) -> Text:
     arrow = Text("→ ", style="cyan")
-    return Text.assemble(arrow, (cure.shown, "bold cyan" if cure.commands else "cyan"))
+    return Text.assemble(arrow, (printable(cure.shown, MAX_TEXT), "bold cyan" if cure.commands else "cyan"))
 
 
 def heading(host: str, results: Sequence[Result]) -> Text:
     """The machine, and how many findings there are of each level."""
     counts = Counter(finding.level for result in results for finding in result.findings)
-    parts = [Text(f"{host}: ", style="bold")]
+    parts = [Text(f"{printable(host, MAX_NAME)}: ", style="bold")]
     for level, word in _WORDS.items():
         if counts[level]:
             sign, colour = _SIGNS[level]

@@ -1,4 +1,4 @@
-"""What a maintainer needs to help, as texts: versions, settings, services, journal, hardware, the doctor's answer.
+"""The texts that a maintainer needs: versions, settings, services, journal, hardware, the doctor's answer.
 
 Every text goes through the redactor, and the finished archive is searched for every known secret.
 """
@@ -178,7 +178,7 @@ def _versions() -> dict[str, object]:
 
 
 def _listed(path: Path) -> str:
-    """A file of secrets as `ls -l` shows it: never what it holds."""
+    """A file of secrets as `ls -l` shows it: never its content."""
     try:
         status = path.stat()
     except OSError as error:
@@ -191,7 +191,7 @@ def bundle(patient: Patient, name: str) -> bytes:
     """The archive, a gzipped tar with one folder of that name.
 
     Raises:
-        SecretLeft: a known secret is in what was made, so that nothing is returned.
+        SecretLeft: a known secret is in a text, so that nothing is returned.
     """
     cleaner = redactor(patient)
     out = io.BytesIO()

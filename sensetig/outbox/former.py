@@ -7,6 +7,7 @@ number, and a gob with one point (Telegraf's ``metric.ToBytes``).
 from __future__ import annotations
 
 import http.client
+import os
 import re
 import shutil
 import socket
@@ -150,10 +151,17 @@ def segments(log: Path) -> list[Path]:
 
 
 def logs(directory: Path) -> list[Path]:
-    """The logs in a buffer's folder, one for each output of Telegraf."""
+    """The logs in a buffer's folder, one for each output of Telegraf.
+
+    One of another user is left out: `telegraf config check`, called by root, makes such a log without points.
+    """
     if not directory.is_dir():
         return []
-    return sorted(each for each in directory.iterdir() if each.is_dir() and each.name.strip(".") != DAMAGED)
+    return sorted(
+        each
+        for each in directory.iterdir()
+        if each.is_dir() and each.name.strip(".") != DAMAGED and os.access(each, os.R_OK | os.W_OK | os.X_OK)
+    )
 
 
 def deliver(directory: Path, send: Callable[[list[bytes]], None], log: Callable[[str], None]) -> Outcome:

@@ -27,7 +27,6 @@ def run(hub: Hub, name: str, devices: Sequence[str], *options: str) -> None:
     environ = {
         **os.environ,
         "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
-        "ANSIBLE_COLLECTIONS_PATH": str(hub.controller / "collections"),
         "ANSIBLE_HOME": str(hub.controller / "home"),
         "ANSIBLE_HOST_KEY_CHECKING": "true",
         "LC_ALL": "C.UTF-8",

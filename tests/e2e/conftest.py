@@ -16,9 +16,34 @@ from tests.e2e import probe, roots
 from tests.e2e.playbook import Run
 from tests.e2e.site import FLEET, Site, booted
 
-#: The files in the order of what they tell: the first installs the fleet, the last removes it. The machine alone has a
-#: network of its own, and comes between.
-ORDER = ("fleet", "services", "commands", "trust", "own_certificate", "life", "bad_input", "standalone", "teardown")
+#: The order of the files: the first installs the fleet, and the last removes it. Those between with one machine only
+#: have a separate network.
+ORDER = (
+    "fleet",
+    "inside_the_unit",
+    "services",
+    "commands",
+    "trust",
+    "own_certificate",
+    "life",
+    "bad_input",
+    "standalone",
+    "install",
+    "teardown",
+)
+
+
+@contextmanager
+def folder_of_run(log: str) -> Iterator[Path]:
+    """A folder for one run, whose log of playbooks is kept in the cache under that name."""
+    folder = Path(tempfile.mkdtemp(prefix="run-", dir=roots.cache()))
+    try:
+        yield folder
+    finally:
+        told = folder / "playbooks.log"
+        if told.exists():
+            shutil.copy(told, roots.cache() / log)
+        shutil.rmtree(folder)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -47,7 +72,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def run() -> Iterator[Path]:
     """A folder on the disk that the cache is on; an overlay cannot be stacked on every other."""
-    with _folder("playbooks.log") as folder:
+    with folder_of_run("playbooks.log") as folder:
         yield folder
 
 
@@ -61,7 +86,7 @@ def site(run: Path) -> Iterator[Site]:
 @pytest.fixture(scope="session")
 def alone() -> Iterator[Site]:
     """One machine that is hub and edge at once, booted, before the playbook has seen it."""
-    with _folder("playbooks-alone.log") as folder, booted(folder, [("solo", "standalone", "trixie")]) as machine:
+    with folder_of_run("playbooks-alone.log") as folder, booted(folder, [("solo", "standalone", "trixie")]) as machine:
         yield machine
 
 
@@ -78,15 +103,3 @@ def installed(site: Site, checked: Run) -> Run:
     first = site.play()
     assert first.status == 0, first.output[-6000:]
     return first
-
-
-@contextmanager
-def _folder(log: str) -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="run-", dir=roots.cache()))
-    try:
-        yield folder
-    finally:
-        told = folder / "playbooks.log"
-        if told.exists():
-            shutil.copy(told, roots.cache() / log)
-        shutil.rmtree(folder)

@@ -219,6 +219,7 @@ def test_grafanas_settings_are_what_the_operator_has_asked_for(site: Site, tmp_p
     # The proxy is in front of it, with TLS.
     assert settings["server"]["protocol"] == "http"
     assert settings["server"]["http_addr"] == "127.0.0.1"
+    assert settings["security"]["content_security_policy"] == "true"
     assert settings["security"]["admin_password"] == f"$__file{{{here}/admin}}"
     for section, key in (("analytics", "reporting_enabled"), ("analytics", "check_for_updates"),
                          ("analytics", "check_for_plugin_updates"), ("news", "news_feed_enabled"),

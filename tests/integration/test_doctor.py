@@ -95,7 +95,7 @@ class Hub(NamedTuple):
         ).status
 
     def found(self, patient: Patient | None = None) -> dict[str, tuple[Finding, ...]]:
-        """What the checks that ask InfluxDB find, by their names."""
+        """The findings of the checks that ask InfluxDB, by their names."""
         return {each.check.name: each.findings for each in examine(ASKING, patient or self.patient)}
 
     def wrong(self, patient: Patient | None = None) -> dict[str, tuple[Finding, ...]]:
@@ -256,14 +256,18 @@ def test_losses_of_the_last_hour_are_counted_with_their_reasons(hub: Hub) -> Non
     second = 1_000_000_000
     series = f"internal_write,host={HOST},output=influxdb_v2"
     counters = [f"{series} metrics_dropped={n}i,metrics_rejected=0i {now - (9 - n) * second}" for n in (0, 7)]
-    refused = [f"outbox,host={HOST} refused_points={n}i,damaged_points=0i {now - (9 - n) * second}" for n in (1, 4)]
+    refused = [
+        f"outbox,host={HOST} refused_points={2 * n}i,refused_type={n}i,damaged_points={n}i {now - (9 - n) * second}"
+        for n in (0, 3)
+    ]
     rejected = [f"telemetry_rejected,device=plug,reason=clock_ahead count=12i {now - second}"]
     rejected.append(f"telemetry_rejected,device=plug,reason=clock_ahead count=900i {now - 7200 * second}")
     assert hub.write(*counters, *refused, *rejected) == 204
     found = {each.text: each for each in hub.wrong()["losses"]}
     assert found.keys() == {
         f"Telegraf dropped 7 points of {HOST}",
-        f"InfluxDB refused for good 3 points of {HOST}",
+        f"the outbox of {HOST} lost points: 3 with a field of another type than before, 3 in damaged files, "
+        "3 for other reasons",
         "12 values of plug were rejected: clock ahead",
     }
     assert "set the clock" in (found["12 values of plug were rejected: clock ahead"].cure or hand("")).shown

@@ -11,7 +11,7 @@ from paho.mqtt.client import Client
 from tests.integration import gateway as gateways
 from tests.integration import mosquitto
 from tests.integration.conftest import InfluxDB
-from tests.integration.gateway import USERS, Gateway, client, until
+from tests.integration.gateway import USERS, Gateway, client, publish, until
 
 pytestmark = pytest.mark.engines
 
@@ -117,3 +117,53 @@ def test_the_broker_gets_no_acknowledgement_before_the_database_has_the_point(
             hub.kill()
         with gateways.running(telegraf, broker, influxdb, tmp_path) as hub:
             _all_arrive_once(hub, "database_away", 300)
+
+
+def test_equal_messages_without_a_time_that_a_killed_broker_sends_again_are_no_second_readings(
+    telegraf: Path, influxdb: InfluxDB, tmp_path: Path
+) -> None:
+    """The broker begins again with a state in which it had sent none of them: the flag DUP is not set."""
+    with (
+        mosquitto.shipped(tmp_path, USERS, {"autosave_interval": "3600"}) as broker,
+        gateways.running(telegraf, broker, influxdb, tmp_path) as hub,
+    ):
+        hub.stop()
+        topic = "sensetig/hall/telemetry/equal"
+        with client(broker, "hall") as hall:
+            for each in [hall.publish(topic, '{"n": 1}', qos=1) for _ in range(100)]:
+                each.wait_for_publish(60)
+        broker.stop()  # which saves its state
+        broker.start()
+        hub.start()
+        until(lambda: len(_numbers(hub, "equal")) >= 100, 90)
+        broker.kill()
+        broker.start()
+        with client(broker, "hall") as hall:
+            publish(hall, topic, '{"n": 2}')
+        until(lambda: 2 in _numbers(hub, "equal"), 90)
+        assert sorted(_numbers(hub, "equal")) == [1] * 100 + [2]
+
+
+def test_equal_messages_without_a_time_are_one_reading_each_while_the_database_is_away(
+    telegraf: Path, influxdb: InfluxDB, tmp_path: Path
+) -> None:
+    """Each restart of the gateway and of the broker delivers all of them again."""
+    topic = "sensetig/hall/telemetry/equal_away"
+    away = influxdb._replace(url="http://127.0.0.1:1")
+    with mosquitto.shipped(tmp_path, USERS) as broker:
+        hub = gateways.Gateway(telegraf, broker, away, tmp_path, "300ms", write_url=f"unix://{tmp_path}/none.sock")
+        hub.start()
+        with client(broker, "hall") as hall:
+            for each in [hall.publish(topic, '{"n": 1}', qos=1) for _ in range(50)]:
+                each.wait_for_publish(60)
+        until(lambda: "messages wait at the broker" in hub.log, 60)
+        hub.kill()
+        hub.start()
+        broker.stop()
+        broker.start()
+        hub.stop()
+        with gateways.running(telegraf, broker, influxdb, tmp_path) as back:
+            with client(broker, "hall") as hall:
+                publish(hall, topic, '{"n": 2}')
+            until(lambda: 2 in _numbers(back, "equal_away"), 90)
+            assert sorted(_numbers(back, "equal_away")) == [1] * 50 + [2]

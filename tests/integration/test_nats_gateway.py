@@ -184,7 +184,7 @@ def test_the_messages_of_a_killed_worker_are_the_same_points_from_another(
 def test_points_that_are_written_before_a_kill_and_again_after_it_are_the_same(
     server: nats.Nats, influxdb: InfluxDB, tmp_path: Path
 ) -> None:
-    """The acknowledgement is what the kill prevents: a database that answers, and a stream that hears nothing."""
+    """As after a kill between the answer of the database and the acknowledgement."""
     stream, topic = "again", "sensetig.again.telemetry.again_reading"
     make(server, stream)
     publish(server, topic, [b'{"n": 1}', b'{"n": 1}', b"broken"])

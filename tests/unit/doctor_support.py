@@ -28,7 +28,7 @@ def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Programs:
-    """Answers of programs: the first words of a command -> exit status and output. What is not listed is not there."""
+    """Answers of programs: the first words of a command -> exit status and output. Other programs do not exist."""
 
     def __init__(self, answers: Mapping[str, Ran]) -> None:
         self.answers = dict(answers)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 
@@ -70,6 +72,25 @@ def test_a_browser_does_not_wait_for_a_slow_drawing(drawing: Drawing) -> None:
     assert page.answer().content == b"<html>1</html>"
     waiting.pop()()
     assert page.answer().content == b"<html>2</html>"
+
+
+def test_the_process_waits_for_a_drawing_when_it_ends() -> None:
+    code = """
+import threading
+from sensetig.demo.served import Page
+begun, main = threading.Event(), threading.current_thread()
+
+def draw():
+    begun.set()
+    main.join()
+    print("drawn")
+    return b""
+
+Page(draw).answer()
+begun.wait()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "drawn\n", "")
 
 
 def test_a_page_that_cannot_be_drawn_yet_is_a_sentence_that_asks_again(drawing: Drawing) -> None:

@@ -1,4 +1,4 @@
-"""The doctor on a machine made of files: each check finds what is broken, and names the cure."""
+"""The doctor on a machine made of files: each check finds its fault, and names the cure."""
 
 from __future__ import annotations
 
@@ -394,6 +394,15 @@ def test_points_that_wait_long_or_were_lost_are_found(pi: Patient) -> None:
     assert any("state file is damaged" in each.text for each in findings(network.OUTBOX, pi))
 
 
+def test_the_reason_of_waiting_points_is_the_last_error(pi: Patient) -> None:
+    folder = pi.top / "var/lib/sensetig-outbox"
+    write(
+        folder,
+        {f"{1:012d}-250-{int((NOW - 7200) * 1e9)}.batch": "x", "state.json": json.dumps({"reason": "status 500"})},
+    )
+    assert finding(network.OUTBOX, pi).text.endswith(": status 500")
+
+
 def test_points_of_other_machines_that_wait_on_a_hub_are_found(pi: Patient) -> None:
     assert one(network.RECEIVER, pi) is None
     batch = f"{1:012d}-250-{int((NOW - 7200) * 1e9)}.batch"
@@ -429,6 +438,15 @@ def test_each_line_fits_the_terminal_and_colour_is_not_the_only_sign(width: int)
     assert "attic: ✖ 2 wrong  ▲ 2 to check  ● 1 fine  – 1 not checked" in text
     assert "→ sudo sensetig setup && sudo systemctl try-restart" in " ".join(text.split())
     assert "not checked: Read token comes first" in text
+
+
+def test_words_of_others_cannot_steer_the_terminal() -> None:
+    console = Console(file=io.StringIO(), width=80, color_system=None)
+    found = act("InfluxDB says \x1b[2J\x07", hand("\x1b]0;owned\x07"))
+    console.print(show.page(HOST, [Result(Check("x", "X", lambda _: None, lambda _: found), tuple(found))]))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "\x1b" not in text
+    assert "\x07" not in text
 
 
 def test_a_cure_is_offered_once_and_the_most_urgent_first() -> None:

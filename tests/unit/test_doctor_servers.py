@@ -226,7 +226,7 @@ class Authority:
         return path
 
     def certificate(self, name: str, days: float) -> tuple[Path, Path]:
-        """Files with a certificate that ends in so many days, and its key."""
+        """Files with a certificate that ends in this number of days, and its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         path = self._write(f"{name}.crt", self._made(subject, key, days))

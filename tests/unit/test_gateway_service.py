@@ -58,7 +58,7 @@ class Source:
 
 
 class Pipeline:
-    """Makes so many lines of each message."""
+    """Makes a fixed number of lines of each message."""
 
     def __init__(self, log: list[str], lines: int) -> None:
         self._log = log

@@ -19,7 +19,7 @@ Answer = tuple[int, object]
 
 
 class Server:
-    """Takes writes and answers as it is told; the lines of each request are kept."""
+    """Takes writes and answers as a test wants; it keeps the lines of each request."""
 
     def __init__(self, unix: Path | None = None) -> None:
         self.requests: list[list[str]] = []

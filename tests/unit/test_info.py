@@ -99,6 +99,12 @@ def test_the_page_has_the_address_the_user_the_password_command_and_the_points(w
     assert "Not found" not in text
 
 
+def test_a_name_that_others_chose_cannot_steer_the_terminal() -> None:
+    text = shown(FACTS._replace(arrived={"\x1b[2J\x1b]0;owned\x07": 3, "cpu": 1}, problem=""), 80)
+    assert "\x1b" not in text
+    assert "owned" in text
+
+
 def test_missing_hardware_comes_with_the_way_to_add_it() -> None:
     bare = FACTS._replace(hat=False, i2c=False, camera=False)
     assert [what for what, _ in missing(bare)] == ["Sense HAT", "camera"]

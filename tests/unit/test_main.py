@@ -27,6 +27,8 @@ _WITH_PROBE = (
     "from collectors.core import runner; runner.REPORT_SECONDS = 3600.0; "
     "from collectors.__main__ import main; sys.exit(main(sys.argv[2:]))"
 )
+#: The same, with attempts that follow each other sooner.
+_SOONER = "from collectors.core import retry; retry.FIRST_SECONDS = retry.MAX_SECONDS = 0.01; "
 _SECONDS = 120
 
 
@@ -123,11 +125,77 @@ def test_a_refused_reading_is_said_and_no_failure() -> None:
     assert done.stderr == "E! probe: the reading 0 is no data\nclosed\n"
 
 
-@pytest.mark.parametrize("execd", [(), ("--execd",)])
-def test_a_collector_that_cannot_start_says_why_and_ends_with_2(execd: tuple[str, ...]) -> None:
-    done = run("probe", "--mode", "unavailable", *execd)
+def test_a_collector_that_cannot_start_says_why_and_ends_with_2() -> None:
+    done = run("probe", "--mode", "unavailable")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "E! probe: there is no device; plug one in\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--mode", "unavailable"), "there is no device; plug one in"),
+        (("--mode", "crashing"), "RuntimeError: the driver has no such register"),
+        (("--count", "ten"), "--count is 'ten'; it must be a whole number from 1 to 9"),
+        (("--cuont", "1"), "there is no option --cuont"),
+        (("--mode", "lacking"), "No module named 'a_library_that_is_not_installed'"),
+    ],
+)
+def test_under_telegraf_it_stays_says_why_once_and_reports_that_it_is_down(
+    arguments: tuple[str, ...], reason: str
+) -> None:
+    """Telegraf would start a process that ends again every few seconds, with several lines in its log."""
+    with start("probe", "--execd", *arguments) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        lines = [process.stdout.readline()]
+        for _ in range(3):
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+            lines.append(process.stdout.readline())
+        assert process.poll() is None
+        out, err = process.communicate(timeout=_SECONDS)
+    assert (process.returncode, out) == (0, b"")
+    assert err.decode().count("\n") == 1
+    assert err.decode().startswith(f"E! probe: {reason}")
+    found = [dict(metric.fields) for metric in decode_lines(b"".join(lines).decode())]
+    assert len(found) == 4
+    for fields in found:
+        assert (fields["up"], fields["errors"], fields["samples"]) == (0, 1, 0)
+        assert str(fields["reason"]).startswith(reason)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_collector_that_cannot_start_ends_with_a_signal(number: signal.Signals) -> None:
+    with start("probe", "--execd", "--mode", "unavailable") as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(number)
+        out, _ = process.communicate(timeout=_SECONDS)
+    assert (process.returncode, out) == (0, b"")
+
+
+def test_a_library_that_is_installed_later_is_found_at_the_next_attempt(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _SOONER + _WITH_PROBE, str(PROBE), "probe", "--execd", "--mode", "lacking"]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(PYTHONPATH=f"{ROOT}{os.pathsep}{tmp_path}"),
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert reports(process.stdout.readline().decode()) == [0]
+        (tmp_path / "a_library_that_is_not_installed.py").touch()
+        found: list[object] = []
+        while not found:
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+            found = numbers(process.stdout.readline().decode())
+        _, err = process.communicate(timeout=_SECONDS)
+    assert process.returncode == 0
+    assert err.count(b"E! probe: ") == 1
 
 
 def test_a_missing_library_is_named_with_what_brings_it() -> None:
@@ -218,8 +286,14 @@ def test_events_come_without_being_asked_for_and_end_with_the_input() -> None:
     assert (process.returncode, err) == (0, b"closed\n")
 
 
-def test_a_stream_whose_source_is_lost_ends_with_1_so_that_telegraf_starts_it_again() -> None:
+def test_a_stream_whose_source_is_lost_stays_and_reports_that_it_is_down() -> None:
     done = run("probe", "--execd", "--mode", "breaking")
+    assert (done.returncode, reports(done.stdout)) == (0, [1, 0])
+    assert done.stderr == "E! probe: OSError: the source is gone\nclosed\n"
+
+
+def test_a_stream_whose_source_is_lost_ends_with_1_where_systemd_starts_it_again() -> None:
+    done = run("probe", "--mode", "breaking")
     assert (done.returncode, reports(done.stdout)) == (1, [1, 0])
     assert done.stderr == "E! probe: OSError: the source is gone\nclosed\n"
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from collectors import pi
-from collectors.core.api import Context, NotApplicable, Unavailable
+from collectors.core.api import PAUSE, Context, NotApplicable, Unavailable
 from collectors.core.errors import ErrorReporter
 from collectors.core.line_protocol import Metric
 from collectors.core.settings import Values
+from collectors.core.slow_reads import SlowReads
 from collectors.pi import board, firmware
 from tests.golden import CASES
 from tests.trees import plant
@@ -43,9 +47,7 @@ class Bench:
         self.tree = tree
         self.errors: list[str] = []
         self.now = 1000.0
-        self._firmware = firmware.Firmware(
-            ask, self.errors.append, interval=interval, timer=lambda: self.now, has_rails=has_rails
-        )
+        self.firmware = firmware.Firmware(ask, interval=interval, timer=lambda: self.now, has_rails=has_rails)
 
     def collect(
         self,
@@ -58,13 +60,22 @@ class Bench:
             sys_root=str(self.tree / "sys"),
             proc_root=str(self.tree / "proc"),
             report=self.errors.append,
-            firmware=self._firmware,
+            firmware=self.firmware,
+            reads=SlowReads(lambda: 7, time.monotonic),
+            once=True,
             bit_rate=bit_rate,
             read=read,
         )
         found: dict[str, list[Metric]] = {}
         for metric in reader.collect():
-            found.setdefault(metric.series.measurement, []).append(metric)
+            if metric is PAUSE:
+                continue
+            known = found.setdefault(metric.series.measurement, [])
+            if known and known[0].series == metric.series:  # as InfluxDB merges the firmware's answers
+                known[0] = Metric(metric.series, {**known[0].fields, **metric.fields})
+            else:
+                known.append(metric)
+        reader.close()
         return found
 
 
@@ -113,7 +124,7 @@ def test_each_board_is_read_without_an_error(name: str, tmp_path: Path) -> None:
         (tmp_path / "answers").mkdir()
         vcgencmd = "no-such-command" if name == "zero-2-w" else str(VCGENCMD)
         collector = pi.create(context(tree_of(name, tmp_path), errors, vcgencmd=vcgencmd))
-        metrics = list(collector.collect())
+        metrics = [metric for metric in collector.collect() if metric is not PAUSE]
         collector.close()
     assert errors == []
     assert metrics[0].series.measurement == "pi"
@@ -176,6 +187,64 @@ def test_a_fan_that_stands_still_turns_at_zero(pi_4: Bench) -> None:
     assert pi_4.collect()["pi"][0].fields["fan_rpm"] == 0
 
 
+def fan(tree: Path, number: int, name: str, device: str, **files: str) -> None:
+    folder = tree / f"sys/class/hwmon/hwmon{number}"
+    (tree / "sys/devices" / device).mkdir(parents=True)
+    folder.mkdir(parents=True)
+    (folder / "device").symlink_to(tree / "sys/devices" / device)
+    (folder / "name").write_text(f"{name}\n")
+    for file, text in files.items():
+        (folder / file).write_text(text)
+
+
+@pytest.mark.parametrize("name", ["emc2305", "emc2301", "rpi_poe_fan", "nct7802", "argon_fan"])
+def test_a_fan_is_read_whatever_drives_it(name: str, tmp_path: Path) -> None:
+    fan(tmp_path, 2, name, "10-002f", fan1_input="1160\n", pwm1="64\n", fan1_fault="0\n", pwm1_enable="1\n")
+    (metric,) = Bench(tmp_path, Firmware()).collect()["pi"]
+    assert metric.fields == {"fan_rpm": 1160, "fan_percent": pytest.approx(25.1, abs=0.01)}
+    assert "fan" not in metric.series.tags
+
+
+def test_two_fans_are_distinguished_and_that_of_the_board_comes_first(tmp_path: Path) -> None:
+    fan(tmp_path, 1, "emc2305", "10-002f", fan1_input="1160\n", fan2_input="2000\n", pwm2="255\n")
+    fan(tmp_path, 3, "pwmfan", "cooling_fan", fan1_input="3000\n", pwm1="0\n")
+    found = {
+        metric.series.tags.get("fan"): dict(metric.fields) for metric in Bench(tmp_path, Firmware()).collect()["pi"]
+    }
+    assert found == {
+        None: {"fan_rpm": 3000, "fan_percent": 0.0},
+        "10-002f-fan1": {"fan_rpm": 1160},
+        "10-002f-fan2": {"fan_rpm": 2000, "fan_percent": 100.0},
+    }
+
+
+def test_a_fan_that_is_switched_off_has_no_reading_and_no_error(tmp_path: Path) -> None:
+    def read(path: str) -> str:
+        if path.endswith("fan1_input"):
+            raise OSError(errno.ENODATA, "No data available")
+        return board.read_text(path)
+
+    fan(tmp_path, 2, "pwmfan", "cooling_fan", fan1_input="0\n", pwm1="0\n")
+    bench = Bench(tmp_path, Firmware())
+    (metric,) = bench.collect(read=read)["pi"]
+    assert metric.fields == {"fan_percent": 0.0}
+    assert bench.errors == []
+
+
+@pytest.mark.parametrize("kind", ["cpu-thermal", "cpu_thermal", "bcm2835_thermal", "soc-thermal"])
+def test_a_thermal_zone_without_hwmon_has_the_processor_s_temperature(kind: str, tmp_path: Path) -> None:
+    plant(
+        "sys/class/thermal/thermal_zone0/type = gpu-thermal\\n\n"
+        "sys/class/thermal/thermal_zone0/temp = 40000\\n\n"
+        f"sys/class/thermal/thermal_zone1/type = {kind}\\n\n"
+        "sys/class/thermal/thermal_zone1/temp = 51234\\n\n",
+        tmp_path,
+    )
+    bench = Bench(tmp_path, Firmware())
+    assert bench.collect()["pi"][0].fields == {"cpu_celsius": 51.234}
+    assert bench.errors == []
+
+
 def test_a_board_without_any_reading_emits_nothing(tmp_path: Path) -> None:
     bench = Bench(tmp_path, Firmware())
     assert bench.collect() == {}
@@ -228,6 +297,82 @@ def test_an_answer_of_another_form_is_an_error_with_the_answer(pi_4: Bench) -> N
     ]
 
 
+ADC = """\
+     3V7_WL_SW_A current(0)=0.00487990A
+       3V3_SYS_A current(1)=0.5A
+     3V7_WL_SW_V volt(8)=3.69480000V
+       3V3_SYS_V volt(9)=3.0V
+         EXT5V_V volt(24)=5.12000000V
+          BATT_V volt(25)=0.00512820V
+"""
+
+
+@pytest.mark.parametrize(
+    "line", ["DIE_TEMP temp(26)=45.1C", "nonsense", "VDD_CORE_A current(7)=nanA", "VDD_CORE_W power(7)=1.0W"]
+)
+def test_a_line_that_is_no_rail_is_an_error_and_the_rails_are_read(line: str, pi_4: Bench) -> None:
+    bench = Bench(pi_4.tree, Firmware(pmic_read_adc=ADC + f"   {line}\n"))
+    found = bench.collect()
+    assert [metric.series.tags["rail"] for metric in found["pi_rail"]] == ["3v7_wl_sw", "3v3_sys"]
+    fields = found["pi"][0].fields
+    assert (fields["input_volts"], fields["battery_volts"]) == (5.12, 0.0051282)
+    assert fields["rails_watts"] == pytest.approx(1.5 + 0.0048799 * 3.6948)
+    assert bench.errors == [f"vcgencmd pmic_read_adc answered a line {line!r}, which is no rail"]
+
+
+@pytest.mark.parametrize("current", ["-0.00097598", "-1e-3", "31.0"])
+def test_a_current_beyond_its_range_costs_itself(current: str, pi_4: Bench) -> None:
+    bench = Bench(pi_4.tree, Firmware(pmic_read_adc=ADC.replace("current(1)=0.5", f"current(1)={current}")))
+    found = bench.collect()
+    assert [dict(metric.fields) for metric in found["pi_rail"]][1] == {"volts": 3.0}
+    assert found["pi"][0].fields["rails_watts"] == pytest.approx(0.0048799 * 3.6948)
+    assert len(bench.errors) == 1
+
+
+def test_a_firmware_that_hangs_is_asked_once_and_the_board_is_read(pi_4: Bench) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def hang(words: tuple[str, ...]) -> str:
+        asked.append(words)
+        raise TimeoutError("no answer within 5 s")
+
+    bench = Bench(pi_4.tree, hang)
+    assert "cpu_celsius" in bench.collect()["pi"][0].fields
+    assert asked == [("get_throttled",)]
+    assert bench.errors == ["vcgencmd get_throttled failed: no answer within 5 s"]
+
+
+def test_the_board_is_written_before_the_firmware_answers(pi_4: Bench) -> None:
+    answer = threading.Event()
+
+    def ask(_words: tuple[str, ...]) -> str:
+        answer.wait(60)
+        return "throttled=0x0\n"
+
+    bench = Bench(pi_4.tree, ask)
+    reader = board.Board(
+        "Raspberry Pi",
+        sys_root=str(pi_4.tree / "sys"),
+        proc_root=str(pi_4.tree / "proc"),
+        report=bench.errors.append,
+        firmware=bench.firmware,
+        reads=SlowReads(lambda: 7, time.monotonic),
+        once=False,
+        bit_rate=lambda _interface: None,
+    )
+    batch = iter(reader.collect())
+    first = [next(batch)]
+    while first[-1] is not PAUSE:
+        first.append(next(batch))
+    assert {metric.series.measurement for metric in first[:-1]} >= {"pi", "sd_card"}
+    answer.set()
+    late = list(batch)
+    while not late:  # it comes with a later batch, which reads the board, too
+        late = [metric for metric in reader.collect() if "throttled_since_boot" in metric.fields]
+    assert any("throttled_since_boot" in metric.fields for metric in late)
+    reader.close()
+
+
 def test_a_rail_without_a_voltage_has_no_power_and_is_not_in_the_sum(pi_4: Bench) -> None:
     adc = "A_A current(0)=2.0A\nA_V volt(8)=3.0V\nB_A current(1)=5.0A\nEXT5V_V volt(24)=5.1V\n"
     found = Bench(pi_4.tree, Firmware(pmic_read_adc=adc)).collect()
@@ -276,7 +421,8 @@ HEAD = (
 
 
 def wireless(*rows: str) -> list[tuple[str, int, int, float | None]]:
-    return [tuple(link) for link in pi.readings.wireless(HEAD + "".join(f"{row}\n" for row in rows))]  # type: ignore[misc]
+    links = pi.readings.wireless(HEAD + "".join(f"{row}\n" for row in rows), pytest.fail)
+    return [tuple(link) for link in links]  # type: ignore[misc]
 
 
 def test_a_connected_interface_has_its_signal_and_its_quality() -> None:
@@ -292,11 +438,28 @@ def test_a_level_without_a_unit_is_no_signal_strength() -> None:
     assert wireless(" wlan0: 0000  51.  -256.  -256. 0 0 0 0 0 0")[0][3] is None
 
 
-def test_a_table_of_another_form_is_an_error_with_its_file(pi_4: Bench) -> None:
-    (pi_4.tree / "proc/net/wireless").write_text(HEAD + "wlan0 up\n")
-    assert "wifi" not in pi_4.collect()
-    assert len(pi_4.errors) == 1
-    assert pi_4.errors[0].startswith(f"{pi_4.tree}/proc/net/wireless holds ")
+@pytest.mark.parametrize("line", ["wlan0 up", "wlan1: 0001 FF 00 00", "wlan1:", "wlan1: 0000 41. strong. -256."])
+def test_a_line_of_another_form_is_an_error_and_the_others_are_read(line: str, pi_4: Bench) -> None:
+    path = pi_4.tree / "proc/net/wireless"
+    path.write_text(HEAD + line + "\n wlan0: 0000   41.  -69.  -256        0      0      0     23      0        0\n")
+    (link,) = pi_4.collect()["wifi"]
+    assert (link.series.tags["interface"], link.fields["signal_dbm"]) == ("wlan0", -69.0)
+    assert pi_4.errors == [f"{path} holds {line!r}, which is no reading"]
+
+
+@pytest.mark.parametrize(
+    ("row", "interface", "signal"),
+    [
+        ("wlan0: 0000   70.  -40.  -256        0      0      0      0      0        0", "wlan0", -40.0),
+        ("wlp1s0u1u2: 0000   51.  -59.  -256   0 0 0 0 0 0", "wlp1s0u1u2", -59.0),
+        ("wlan0:0000   51.  -59.  -256.  0 0 0 0 0 0", "wlan0", -59.0),  # a longer name leaves no space
+        ("wlxb827eb123456: 00fe   51.  -59.  -95.  0 0 0 0 0 0", "wlxb827eb123456", -59.0),
+        ("wlan0.1:1: 0000   51.  -59.  -256   0 0 0 0 0 0", "wlan0.1:1", -59.0),
+    ],
+)
+def test_the_rows_of_other_drivers_are_read(row: str, interface: str, signal: float) -> None:
+    ((name, _, _, dbm),) = wireless(row)
+    assert (name, dbm) == (interface, signal)
 
 
 def test_the_bit_rate_is_asked_for_each_connected_interface(pi_4: Bench) -> None:

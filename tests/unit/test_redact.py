@@ -1,4 +1,4 @@
-"""No secret passes the redactor, whichever way it is written; what a maintainer needs stays."""
+"""No secret passes the redactor, whichever way it is written; other text stays."""
 
 from __future__ import annotations
 

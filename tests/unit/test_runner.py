@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from collectors.core.api import Collector, Unavailable
+from collectors.core.api import PAUSE, Collector, Unavailable
 from collectors.core.errors import ErrorReporter
 from collectors.core.line_protocol import Metric, Series
 from collectors.core.line_protocol_parser import decode_lines
@@ -131,6 +131,43 @@ def test_the_duration_is_the_batch_s_own(requests_of: Any) -> None:
     assert stage.reports[0]["duration_seconds"] == 2.5
 
 
+def test_the_samples_before_a_pause_are_written_while_the_rest_is_read(requests_of: Any) -> None:
+    written: list[bytes] = []
+
+    def slow() -> Iterator[Metric]:
+        yield number(1, 7)
+        yield PAUSE
+        written.append(stage.written)
+        yield PAUSE  # there is nothing to write
+        yield number(2, 8)
+
+    stage = Stage(Polled(slow()))
+    assert stage.runner.once(requests_of()[0]) == 0
+    assert written == [b"room number=1i 7\n"]
+    assert stage.writes == 2
+    assert stage.reports == [{"samples": 2, "errors": 0, "up": 1, "duration_seconds": 0.0}]
+
+
+def test_two_samples_of_one_series_and_time_are_counted_and_the_first_is_kept(requests_of: Any) -> None:
+    stage = Stage(Polled([number(1, 7), number(2, 7), number(3, 8)], [number(4, 7)]))
+    requests, writing = requests_of()
+    os.write(writing, b"\n\n")
+    os.close(writing)
+    assert stage.runner.serve(requests) == 0
+    values = [metric.fields["number"] for metric in stage.metrics if metric.series.measurement == "room"]
+    assert values == [1, 3, 4], "each batch for itself"
+    assert [(report["samples"], report["errors"]) for report in stage.reports] == [(2, 1), (1, 0)]
+    assert stage.said == [
+        "E! room: two samples of room have the same time, and InfluxDB keeps one of them: the second is left out"
+    ]
+
+
+def test_two_events_of_one_time_in_a_stream_are_counted() -> None:
+    stage = Stage(Streaming([number(1, 7), number(2, 7)], [number(3, 7)]))
+    assert stage.runner.run_streaming(lambda *_: False) == 0
+    assert sum(report["errors"] for report in stage.reports) == 1
+
+
 def test_no_data_is_an_empty_batch_and_no_failure(requests_of: Any) -> None:
     stage = Stage(Polled([]))
     assert stage.runner.once(requests_of()[0]) == 0
@@ -152,7 +189,9 @@ def test_a_batch_that_fails_keeps_what_it_has_and_is_reported_as_down(requests_o
 
     stage = Stage(Polled(failing()))
     assert stage.runner.once(requests_of()[0]) == 1
-    assert stage.reports == [{"samples": 1, "errors": 1, "up": 0, "duration_seconds": 0.0}]
+    assert stage.reports == [
+        {"samples": 1, "errors": 1, "up": 0, "reason": "OSError: the device is gone", "duration_seconds": 0.0}
+    ]
     assert stage.said == ["E! room: OSError: the device is gone"]
 
 
@@ -261,7 +300,7 @@ def test_a_stream_stops_when_it_is_time() -> None:
 def test_a_source_that_is_lost_is_said_and_reported_as_down() -> None:
     stage = Stage(Streaming([number(1)], OSError("unplugged")))
     assert stage.runner.run_streaming(lambda *_: False) == 1
-    assert stage.reports[-1] == {"samples": 0, "errors": 1, "up": 0}
+    assert stage.reports[-1] == {"samples": 0, "errors": 1, "up": 0, "reason": "OSError: unplugged"}
     assert stage.said == ["E! room: OSError: unplugged"]
 
 

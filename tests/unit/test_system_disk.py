@@ -1,19 +1,18 @@
-"""Mounts, and file systems that do not answer."""
+"""Mounts: those of the machine, those visible to this process, and the answer of each."""
 
 from __future__ import annotations
 
 import errno
 import os
-import threading
-from collections.abc import Iterator
+from collections.abc import Hashable
 from pathlib import Path
 
 import pytest
 
+from collectors.core.errors import ErrorReporter
+from collectors.core.line_protocol import Metric
+from collectors.core.slow_reads import Answer
 from collectors.system import disk, mounts
-
-#: Long enough for a thread to start on a machine however busy.
-PATIENCE = 3.0
 
 
 def status(
@@ -45,8 +44,17 @@ def test_more_free_inodes_than_there_are_is_none_in_use() -> None:
     assert (fields["inodes_used"], fields["inodes_used_percent"]) == (0, 0.0)
 
 
-def parse(text: str, sys_root: Path) -> list[mounts.Mount]:
-    return mounts.parse_mountinfo(text.encode(), str(sys_root))
+def parse(text: str, sys_root: Path, said: list[str] | None = None, *, whole: bool = True) -> list[mounts.Mount]:
+    refused: list[str] = []
+    found = mounts.parse_mountinfo(
+        text.encode(), str(sys_root), (refused if said is None else said).append, whole=whole
+    )
+    assert refused == []
+    return found
+
+
+def shown(found: list[mounts.Mount]) -> list[tuple[str, str, str, str]]:
+    return [(mount.device, mount.path, mount.fstype, mount.mode) for mount in found]
 
 
 def test_mounts_are_those_of_the_kernel_with_their_names_read_back(tmp_path: Path) -> None:
@@ -56,17 +64,22 @@ def test_mounts_are_those_of_the_kernel_with_their_names_read_back(tmp_path: Pat
         "38 35 8:3 / /data rw - ext4 /dev/sda3 ro\n"
         "39 35 8:1 /music /music rw - vfat /dev/disk/by-label/stick rw\n"
         "40 35 0:4 net:[4026531840] /run/netns/a rw - nsfs nsfs rw\n"
-        "41 35 0:5 / /odd relatime - fuse.odd odd\n",
+        "41 35 0:5 / /odd relatime - fuse.odd odd\n"
+        "42 35 8:4 / /broken rw - ext4 /dev/sda4 rw,emergency_ro\n"
+        "43 35 0:6 / /none rw - tmpfs  rw\n",
         tmp_path,
     )
-    assert found == [
-        mounts.Mount("/dev/sda1", "/media/my stick", "vfat", "rw"),
-        mounts.Mount("/dev/sda2", "/mnt", "ext4", "ro"),
-        mounts.Mount("/dev/sda3", "/data", "ext4", "ro"),
-        mounts.Mount("/dev/sda1", "/music", "vfat", "rw"),
-        mounts.Mount("net:[4026531840]", "/run/netns/a", "nsfs", "rw"),
-        mounts.Mount("odd", "/odd", "fuse.odd", "unknown"),
+    assert shown(found) == [
+        ("/dev/sda1", "/media/my stick", "vfat", "rw"),
+        ("/dev/sda2", "/mnt", "ext4", "ro"),
+        ("/dev/sda3", "/data", "ext4", "ro"),
+        ("/dev/sda1", "/music", "vfat", "rw"),
+        ("net:[4026531840]", "/run/netns/a", "nsfs", "rw"),
+        ("odd", "/odd", "fuse.odd", "unknown"),
+        ("/dev/sda4", "/broken", "ext4", "ro"),
+        ("", "/none", "tmpfs", "rw"),
     ]
+    assert (found[3].number, found[3].id, found[3].parent, found[3].root) == ("8:1", "39", "35", "/music")
 
 
 def test_what_the_kernel_calls_root_goes_by_its_device_where_that_is_known(tmp_path: Path) -> None:
@@ -77,10 +90,32 @@ def test_what_the_kernel_calls_root_goes_by_its_device_where_that_is_known(tmp_p
     assert parse(line, tmp_path)[0].device == "/dev/mmcblk0p2"
 
 
-@pytest.mark.parametrize("line", ["nonsense", "36 35 8:1 / /mnt rw - ext4", "36 35 8:1 - ext4 /dev/sda1 rw"])
-def test_a_line_that_is_no_mount_is_an_error(line: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="where a mount was expected"):
-        parse(line, tmp_path)
+@pytest.mark.parametrize(
+    "line",
+    [
+        "nonsense",
+        "36 35 8:1 / /mnt rw - ext4",
+        "36 35 8:1 - ext4 /dev/sda1 rw",
+        r"36 35 8:1 / /a\999 rw - ext4 /dev/sda1 rw",
+        "36 35",
+    ],
+)
+def test_a_line_that_is_no_mount_is_counted_and_the_others_are_read(line: str, tmp_path: Path) -> None:
+    said: list[str] = []
+    found = parse(f"{line}\n22 1 179:2 / / rw - ext4 /dev/root rw\n", tmp_path, said)
+    assert [mount.path for mount in found] == ["/"]
+    assert said == [f"mountinfo has {line!r} where a mount was expected"]
+
+
+@pytest.mark.parametrize("sign", ["\r", "\f", "\v", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029", "\u00a0"])
+def test_a_name_may_have_every_sign_that_ends_a_line_elsewhere(sign: str, tmp_path: Path) -> None:
+    found = parse(f"22 1 179:2 / / rw - ext4 /dev/a rw\n40 22 8:1 / /mnt/a{sign}b rw - vfat /dev/sda1 rw\n", tmp_path)
+    assert [mount.path for mount in found] == ["/", f"/mnt/a{sign}b"]
+
+
+def test_a_name_that_is_no_utf_8_is_the_file_system_s_own(tmp_path: Path) -> None:
+    (mount,) = mounts.parse_mountinfo(b"40 22 8:1 / /mnt/\xe4\xff rw - vfat /dev/sda1 rw\n", str(tmp_path), print)
+    assert os.fsencode(mount.path) == b"/mnt/\xe4\xff"
 
 
 @pytest.mark.parametrize(("text", "read"), [("a", "a"), (r"a\040b\134", "a b\\"), ("a\\", "a\\"), (r"a\x", r"a\x")])
@@ -88,13 +123,62 @@ def test_white_space_in_names_is_read_back(text: str, read: str) -> None:
     assert mounts.unescape(text) == read
 
 
-def test_mounts_are_read_as_this_process_sees_them_where_the_first_one_is_not_to_be_seen(tmp_path: Path) -> None:
+def test_mounts_are_those_of_the_first_process_or_of_this_one_where_that_is_hidden(tmp_path: Path) -> None:
+    root = str(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        mounts.read_mountinfo(root)
     (tmp_path / "self").mkdir()
     (tmp_path / "self/mountinfo").write_text("mine")
-    assert mounts.read_mountinfo(str(tmp_path)) == b"mine"
+    assert mounts.read_mountinfo(root) == mounts.Table(b"mine", b"mine", whole=False)
     (tmp_path / "1").mkdir()
     (tmp_path / "1/mountinfo").write_text("first")
-    assert mounts.read_mountinfo(str(tmp_path)) == b"first"
+    assert mounts.read_mountinfo(root) == mounts.Table(b"first", b"mine", whole=True)
+    (tmp_path / "self/mountinfo").unlink()
+    assert mounts.read_mountinfo(root) == mounts.Table(b"first", None, whole=True)
+
+
+def answering(text: str, path: str, tmp_path: Path) -> str | None:
+    mount = mounts.Tree(parse(text, tmp_path)).answering(path)
+    return mount.id if mount is not None else None
+
+
+ROOT = "22 1 8:1 / / rw - ext4 /dev/sda rw\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "id"),
+    [
+        (ROOT, "/", "22"),
+        (ROOT, "/home/pi", "22"),
+        (ROOT + "30 22 8:2 / /home rw - ext4 /dev/sda2 rw\n", "/home/pi", "30"),
+        (ROOT + "30 22 8:2 / /home rw - ext4 /dev/sda2 rw\n", "/homes", "22"),
+        # One over another at the same path.
+        (ROOT + "30 22 8:2 / /usb rw - vfat a rw\n31 30 8:3 / /usb rw - vfat b rw\n", "/usb", "31"),
+        # A mount over the folder that holds another mount.
+        (
+            ROOT + "30 22 8:2 / /home/pi/nas rw - nfs a rw\n31 22 0:9 / /home rw - tmpfs b rw\n",
+            "/home/pi/nas",
+            "31",
+        ),
+        # A mount below the upper one.
+        (
+            ROOT + "31 22 0:9 / /home rw - tmpfs b rw\n32 31 8:2 / /home/pi rw - ext4 c rw\n",
+            "/home/pi/x",
+            "32",
+        ),
+        # A process whose root is a mount of its own, below which the other is not reached.
+        ("40 39 0:50 / / rw - overlay overlay rw\n41 40 0:51 / /proc rw - proc proc rw\n", "/srv", "40"),
+        # A root that is mounted on itself, as the kernel shows the first one.
+        ("1 1 0:1 / / rw - rootfs rootfs rw\n30 1 8:2 / /usb rw - vfat a rw\n", "/usb", "30"),
+        ("30 22 8:2 / /usb rw - vfat a rw\n", "/usb", None),
+        # A table that contradicts itself ends.
+        (ROOT + "30 22 8:2 / /a rw - vfat a rw\n22 30 8:3 / /a rw - vfat b rw\n", "/a", "30"),
+    ],
+)
+def test_the_mount_that_answers_at_a_path_is_the_uppermost_on_the_way(
+    text: str, path: str, id: str | None, tmp_path: Path
+) -> None:
+    assert answering(text, path, tmp_path) == id
 
 
 def test_a_label_comes_from_the_device_mapper_or_from_udev(tmp_path: Path) -> None:
@@ -112,111 +196,209 @@ def test_a_label_comes_from_the_device_mapper_or_from_udev(tmp_path: Path) -> No
     ]
 
 
-class Server:
-    """File systems of which some do not answer until they are let."""
+class Bench:
+    """The part on a /proc of its own, with file systems that answer as the test says."""
 
-    def __init__(self) -> None:
-        self.silent: dict[str, threading.Event] = {}
+    def __init__(self, root: Path, machine: str, own: str | None = None) -> None:
+        self.root = root
+        self.said: list[str] = []
+        self.report = ErrorReporter("system", self.said.append)
         self.asked: list[str] = []
-        self.threads: dict[str, threading.Thread] = {}
+        self.answers: dict[str, os.statvfs_result | Exception] = {}
+        self.mount(machine, own)
+        where = str(root)
+        self.part = disk.Disk(where, where, where, frozenset({"tmpfs"}), 2.0, self.report, self.ask)
 
-    def hold(self, path: str) -> None:
-        self.silent[path] = threading.Event()
+    def mount(self, machine: str, own: str | None) -> None:
+        for name, text in (("1", machine), ("self", own)):
+            (self.root / name).mkdir(exist_ok=True)
+            if text is not None:
+                (self.root / name / "mountinfo").write_text(text)
 
     def ask(self, path: str) -> os.statvfs_result:
         self.asked.append(path)
-        self.threads[path] = threading.current_thread()
-        if path == "/denied":
-            raise PermissionError(errno.EACCES, "Permission denied", path)
-        if path in self.silent:
-            self.silent[path].wait(120)
-        return status()
+        answer = self.answers.get(path, status())
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def batch(self, late: tuple[str, ...] = ()) -> list[Metric]:
+        answers: dict[Hashable, Answer] = {}
+        missing = []
+        for mount, read in self.part.reads().items():
+            assert isinstance(mount, mounts.Mount)
+            if mount.path in late:
+                missing.append(mount)
+                continue
+            try:
+                answers[mount] = Answer(read(), 0.0, 0)
+            except Exception as error:  # noqa: BLE001 - as the thread that reads does
+                answers[mount] = Answer(error, 0.0, 0)
+        return list(self.part.metrics(answers, missing, 5))
+
+    def paths(self) -> list[str]:
+        return [metric.series.tags["path"] for metric in self.batch()]
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
-    server = Server()
-    yield server
-    for event in server.silent.values():
-        event.set()
-
-
-def test_a_file_system_that_does_not_answer_does_not_keep_the_others(server: Server) -> None:
-    patience = disk.Patience(server.ask, PATIENCE)
-    server.hold("/nas")
-    found = patience.answers(["/", "/nas", "/boot", "/denied"])
-    assert found["/nas"] is None
-    assert isinstance(found["/denied"], PermissionError)
-    assert (found["/"], found["/boot"]) == (status(), status())
-    patience.close()
-
-
-def test_a_file_system_that_kept_a_thread_is_asked_again_once_that_is_back(server: Server) -> None:
-    patience = disk.Patience(server.ask, PATIENCE)
-    server.hold("/nas")
-    assert patience.answers(["/nas"]) == {"/nas": None}
-    assert patience.answers(["/nas", "/"]) == {"/nas": None, "/": status()}
-    assert server.asked == ["/nas", "/"]
-    server.silent["/nas"].set()
-    server.threads["/nas"].join(60)
-    assert patience.answers(["/nas"]) == {"/nas": status()}
-    patience.close()
-
-
-def test_as_long_as_all_answer_one_thread_serves_every_batch(server: Server) -> None:
-    patience = disk.Patience(server.ask, 60)
-    workers = set()
-    for path in ("/", "/boot", "/usb"):
-        patience.answers([path])
-        workers.add(server.threads[path])
-    assert len(workers) == 1
-    assert threading.current_thread() not in workers
-    patience.close()
-    for worker in workers:
-        worker.join(60)
-        assert not worker.is_alive()
-
-
-def test_silence_and_refusal_are_counted_and_the_rest_is_emitted(server: Server, tmp_path: Path) -> None:
-    (tmp_path / "1").mkdir()
-    (tmp_path / "1/mountinfo").write_text(
-        "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
-        "23 1 0:9 / /nas rw - nfs4 nas:/export rw\n"
-        "24 1 0:8 / /denied rw - fuse.gvfsd gvfsd rw\n"
-        "25 1 0:7 / /auto rw - autofs auto rw\n"
+def test_silence_and_failure_are_counted_and_the_rest_is_emitted(tmp_path: Path) -> None:
+    bench = Bench(
+        tmp_path,
+        ROOT + "23 22 0:9 / /nas rw - nfs4 nas:/export rw\n24 22 0:8 / /stale rw - nfs4 nas:/old rw\n"
+        "25 22 0:7 / /auto rw - autofs auto rw\n26 22 8:2 / /odd rw - ext4 /dev/sda2 rw\n",
     )
-    server.hold("/nas")
-    said: list[str] = []
-    root = str(tmp_path)
-    patience = disk.Patience(server.ask, PATIENCE)
-    metrics = disk.Disk(root, root, root, frozenset({"tmpfs"}), patience, said.append).read(5)
-    patience.close()
-    assert [metric.series.tags["path"] for metric in metrics] == ["/"]
-    assert said == [
-        "disk: /nas (nas:/export) does not answer, and has no sample in this batch",
-        "disk: /denied (gvfsd) cannot be read: Permission denied",
+    bench.answers = {"/stale": OSError(errno.ESTALE, "Stale file handle"), "/odd": ValueError("embedded null byte")}
+    assert [metric.series.tags["path"] for metric in bench.batch(late=("/nas",))] == ["/"]
+    assert bench.said == [
+        "E! system: disk: /nas (nas:/export) does not answer, and has no sample in this batch",
+        "E! system: disk: /stale (nas:/old) cannot be read: Stale file handle",
+        "E! system: disk: /odd (/dev/sda2) cannot be read: embedded null byte",
     ]
-    assert "/auto" not in server.asked
+    assert bench.asked == ["/", "/stale", "/odd"]
 
 
-def test_disks_that_come_and_go_are_followed(server: Server, tmp_path: Path) -> None:
-    (tmp_path / "self").mkdir()
-    root = str(tmp_path)
-    patience = disk.Patience(server.ask, 60)
-    part = disk.Disk(root, root, root, frozenset(), patience, print)
-    one = "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
+def test_a_mount_of_another_user_is_noted_once_and_no_error(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, ROOT + "24 22 0:8 / /home/alex/cloud rw - fuse.rclone cloud: rw\n")
+    bench.answers = {"/home/alex/cloud": PermissionError(errno.EACCES, "Permission denied")}
+    for _ in range(3):
+        assert bench.paths() == ["/"]
+    assert bench.said == ["I! system: disk: /home/alex/cloud (cloud:) is left out, since this user may not read it"]
+    assert bench.report.errors == 0
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "24 22 0:8 / /run/credentials/systemd-sysctl.service ro - ramfs ramfs rw,mode=700",
+        "24 22 0:4 net:[4026532178] /run/docker/netns/1a2b rw - nsfs nsfs rw",
+        "24 22 0:12 / /sys/kernel/tracing rw - tracefs tracefs rw",
+        "24 22 0:60 / /run/user/1000/gvfs rw - fuse.gvfsd-fuse gvfsd-fuse rw,user_id=1000",
+        "24 22 0:61 / /run/user/1000/doc rw - fuse.portal portal rw,user_id=1000",
+        "24 22 0:30 / /proc/sys/fs/binfmt_misc rw - autofs systemd-1 rw",
+        "24 22 0:31 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw",
+        "24 22 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory",
+        "24 22 0:33 / /var/lib/nfs/rpc_pipefs rw - rpc_pipefs sunrpc rw",
+        "24 22 0:34 / /sys/fs/bpf rw - bpf bpf rw,mode=700",
+    ],
+)
+def test_file_systems_of_the_kernel_are_not_queried(line: str, tmp_path: Path) -> None:
+    bench = Bench(tmp_path, f"{ROOT}{line}\n")
+    assert bench.paths() == ["/"]
+    assert bench.asked == ["/"]
+    assert bench.said == []
+
+
+HOME = "30 22 8:2 / /home rw - ext4 /dev/sda2 rw\n"
+
+
+def test_a_disk_that_the_sandbox_covers_is_counted_and_never_measured(tmp_path: Path) -> None:
+    own = (
+        "500 499 8:1 / / ro - ext4 /dev/sda1 rw\n501 500 8:2 / /home ro - ext4 /dev/sda2 rw\n"
+        "502 501 0:20 /systemd/inaccessible/dir /home ro - tmpfs tmpfs rw\n"
+    )
+    bench = Bench(tmp_path, ROOT + HOME, own)
+    for _ in range(2):
+        (metric,) = bench.batch()
+        assert metric.series.tags["path"] == "/"
+        assert metric.series.tags["mode"] == "rw", "the machine's, although the sandbox has it read-only"
+        assert bench.report.take() == 1
+    assert bench.asked == ["/", "/"]
+    assert bench.said[0].startswith("E! system: disk: /home (/dev/sda2) is not visible to this process")
+
+
+def test_a_mount_below_a_folder_that_the_sandbox_covers_is_counted(tmp_path: Path) -> None:
+    own = (
+        "500 499 8:1 / / ro - ext4 /dev/sda1 rw\n501 500 0:9 / /home/pi/nas ro - nfs4 nas:/films rw\n"
+        "502 500 0:20 / /home ro - tmpfs tmpfs rw\n"
+    )
+    bench = Bench(tmp_path, ROOT + "30 22 0:9 / /home/pi/nas rw - nfs4 nas:/films rw\n", own)
+    assert bench.paths() == ["/"]
+    assert bench.report.errors == 1
+
+
+def test_a_private_folder_of_the_same_file_system_is_the_same_disk(tmp_path: Path) -> None:
+    own = (
+        "500 499 8:1 / / ro - ext4 /dev/sda1 rw\n501 500 8:5 / /scratch rw - ext4 /dev/sda5 rw\n"
+        "502 501 8:5 /systemd-private-1/scratch /scratch rw - ext4 /dev/sda5 rw\n"
+    )
+    bench = Bench(tmp_path, ROOT + "30 22 8:5 / /scratch rw - ext4 /dev/sda5 rw\n", own)
+    assert bench.paths() == ["/", "/scratch"]
+    assert bench.said == []
+
+
+def test_the_disks_of_the_machine_are_not_those_of_a_container_with_the_machine_s_proc(tmp_path: Path) -> None:
+    own = "900 800 0:50 / / rw - overlay overlay rw\n901 900 8:1 /var/lib/docker/x /etc/hosts rw - ext4 /dev/sda1 rw\n"
+    bench = Bench(tmp_path, ROOT + HOME, own)
+    assert bench.paths() == []
+    assert bench.report.errors == 2
+
+
+def test_of_two_mounts_at_one_path_the_upper_one_is_measured_and_the_lower_one_noted(tmp_path: Path) -> None:
+    text = ROOT + "30 22 8:17 / /usb rw - vfat /dev/sda1 rw\n31 30 8:33 / /usb rw - vfat /dev/sdb1 rw\n"
+    bench = Bench(tmp_path, text, text)
+    for _ in range(2):
+        assert [metric.series.tags["device"] for metric in bench.batch()] == ["sda", "sdb1"]
+    assert bench.report.errors == 0
+    assert bench.said == ["I! system: disk: /usb (/dev/sda1) is left out, since /dev/sdb1 is mounted over it"]
+
+
+def test_a_device_that_is_mounted_twice_at_one_path_is_one_disk(tmp_path: Path) -> None:
+    text = ROOT + "30 22 8:17 / /usb rw - vfat /dev/sda1 rw\n31 30 8:17 / /usb rw - vfat /dev/sda1 rw\n"
+    bench = Bench(tmp_path, text, text)
+    assert bench.paths() == ["/", "/usb"]
+    assert bench.said == []
+
+
+def test_a_btrfs_whose_subvolumes_have_other_device_numbers_is_visible(tmp_path: Path) -> None:
+    """stat(2) gives each subvolume a number of its own, and mountinfo that of the file system."""
+    own = "500 499 0:28 /@ / ro - btrfs /dev/sda2 rw\n501 500 0:28 /@home /home ro - btrfs /dev/sda2 rw\n"
+    machine = "22 1 0:28 /@ / rw - btrfs /dev/sda2 rw\n23 22 0:28 /@home /home rw - btrfs /dev/sda2 rw\n"
+    bench = Bench(tmp_path, machine, own)
+    assert [(metric.series.tags["path"], metric.series.tags["device"]) for metric in bench.batch()] == [
+        ("/", "sda2"),
+        ("/home", "sda2"),
+    ]
+    assert bench.said == []
+
+
+def test_where_the_machine_s_mounts_are_hidden_the_mode_is_the_file_system_s(tmp_path: Path) -> None:
+    own = "500 499 8:1 / / ro - ext4 /dev/sda1 rw\n501 500 8:2 / /data ro - ext4 /dev/sda2 ro\n"
+    bench = Bench(tmp_path, ROOT, own)
+    (tmp_path / "1/mountinfo").unlink()
+    assert [(metric.series.tags["path"], metric.series.tags["mode"]) for metric in bench.batch()] == [
+        ("/", "rw"),
+        ("/data", "ro"),
+    ]
+
+
+def test_where_the_machine_s_mounts_are_hidden_a_disk_that_systemd_covers_is_counted(tmp_path: Path) -> None:
+    own = (
+        "500 499 8:1 / / ro - ext4 /dev/sda1 rw\n501 500 8:2 / /home ro - ext4 /dev/sda2 rw\n"
+        "502 501 0:20 /systemd/inaccessible/dir /home ro - tmpfs tmpfs rw\n"
+    )
+    bench = Bench(tmp_path, ROOT, own)
+    (tmp_path / "1/mountinfo").unlink()
+    assert bench.paths() == ["/"]
+    assert bench.report.errors == 1
+
+
+def test_a_line_of_another_form_is_counted_in_each_batch(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, ROOT + "nonsense\n", ROOT + "nonsense\n")
+    for _ in range(2):
+        assert bench.paths() == ["/"]
+        assert bench.report.take() == 1
+
+
+def test_disks_that_come_and_go_are_followed(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, ROOT)
     found = []
-    for text in (one, one + "23 1 8:17 / /usb ro - vfat /dev/sdb1 ro\n", one):
-        (tmp_path / "self/mountinfo").write_text(text)
-        found.append([(metric.series.tags["path"], metric.series.tags["mode"]) for metric in part.read(0)])
-    patience.close()
+    for text in (ROOT, ROOT + "23 22 8:17 / /usb ro - vfat /dev/sdb1 ro\n", ROOT):
+        bench.mount(text, text)
+        found.append([(metric.series.tags["path"], metric.series.tags["mode"]) for metric in bench.batch()])
     assert found == [[("/", "rw")], [("/", "rw"), ("/usb", "ro")], [("/", "rw")]]
 
 
 def test_a_file_system_without_a_size_is_left_out(tmp_path: Path) -> None:
-    (tmp_path / "self").mkdir()
-    (tmp_path / "self/mountinfo").write_text("22 1 0:1 / /proc rw - proc proc rw\n")
-    root = str(tmp_path)
-    patience = disk.Patience(lambda _: status(blocks=0, free=0, available=0), 60)
-    assert disk.Disk(root, root, root, frozenset(), patience, print).read(0) == []
-    patience.close()
+    bench = Bench(tmp_path, "22 1 0:1 / / rw - zfs tank rw\n")
+    bench.answers = {"/": status(blocks=0, free=0, available=0)}
+    assert bench.paths() == []
+    assert bench.said == []

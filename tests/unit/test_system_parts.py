@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from collectors.core.line_protocol import Metric
+from collectors.core.slow_reads import Answer, Read
 from collectors.system import cpu, diskio, files, host, memory, network, processes, temperature
 
 
@@ -22,6 +24,10 @@ def test_a_file_that_opens_but_cannot_be_read_is_named(tmp_path: Path) -> None:
 )
 def test_an_error_is_said_in_words(error: Exception, words: str) -> None:
     assert files.sentence(error) == words
+
+
+def refuse(sentence: str) -> None:
+    pytest.fail(f"a line was refused: {sentence}")
 
 
 def times(**ticks: int) -> list[int]:
@@ -55,13 +61,22 @@ def test_no_time_passed_is_no_usage() -> None:
 
 
 def test_old_kernels_have_fewer_states() -> None:
-    assert cpu.parse_times(b"cpu 1 2 3 4\n") == {"cpu-total": times(user=1, nice=2, system=3, idle=4)}
+    assert cpu.parse_times(b"cpu 1 2 3 4\n", refuse) == {"cpu-total": times(user=1, nice=2, system=3, idle=4)}
 
 
 @pytest.mark.parametrize("content", [b"", b"intr 5\n", b"cpu a b c d\n"])
 def test_a_stat_file_without_times_is_an_error(content: bytes) -> None:
     with pytest.raises(ValueError, match="/proc/stat"):
-        cpu.parse_times(content)
+        cpu.parse_times(content, lambda _: None)
+
+
+def test_a_processor_without_its_ticks_is_counted_and_the_others_are_read() -> None:
+    said: list[str] = []
+    found = cpu.parse_times(b"cpu 1 2 3 4\ncpu0 1 2 ? 4\ncpu1\ncpu2 -1 2 3 4\ncpu3 0 0 0 1\nintr 5\n", said.append)
+    assert list(found) == ["cpu-total", "cpu3"]
+    assert said == [
+        f"/proc/stat has {line!r} where ticks were expected" for line in (b"cpu0 1 2 ? 4", b"cpu1", b"cpu2 -1 2 3 4")
+    ]
 
 
 def test_a_processor_is_measured_from_its_second_sample_on_and_its_absence_is_none(tmp_path: Path) -> None:
@@ -95,7 +110,8 @@ SWAPINFO = b"SwapTotal: 400 kB\nSwapFree: 100 kB\n"
 
 
 def test_memory_used_is_what_is_not_available() -> None:
-    fields = memory.memory(memory.parse_meminfo(MEMINFO + SWAPINFO + b"HugePages_Total: 3\nHugepagesize: 2048 kB\n"))
+    found = memory.parse_meminfo(MEMINFO + SWAPINFO + b"HugePages_Total: 3\nHugepagesize: 2048 kB\n", refuse)
+    fields = memory.memory(found, refuse)
     assert fields["used"] == 400 * 1024
     assert (fields["used_percent"], fields["available_percent"]) == (40, 60)
     assert fields["cached"] == 250 * 1024
@@ -103,41 +119,104 @@ def test_memory_used_is_what_is_not_available() -> None:
 
 
 def test_memory_that_a_kernel_was_built_without_is_known_to_be_none() -> None:
-    assert memory.memory(memory.parse_meminfo(MEMINFO + SWAPINFO))["high_total"] == 0
+    assert memory.memory(memory.parse_meminfo(MEMINFO + SWAPINFO, refuse), refuse)["high_total"] == 0
+
+
+@pytest.mark.parametrize("total", [b"", b"MemTotal: 0 kB\n", b"MemTotal: much kB\n"])
+def test_memory_without_its_total_is_an_error(total: bytes) -> None:
+    with pytest.raises(ValueError, match=r"no memory at all|no line MemTotal"):
+        memory.memory(memory.parse_meminfo(total + b"MemFree: 300 kB\n", lambda _: None), refuse)
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("line", "missing"),
     [
-        (MEMINFO, "no line SwapTotal"),
-        (b"MemTotal 5\nMemTotal: much kB\n", "a name and a number"),
-        (b"\n" + MEMINFO, "a name and a number"),
-        (MEMINFO.replace(b"1000", b"0") + SWAPINFO, "no memory at all"),
+        (b"SwapFree:18014398503714728 kB", {"swap_free"}),  # less than nothing, as a number without a sign
+        (b"Dirty: many kB", {"dirty"}),
+        (b"Dirty:", {"dirty"}),
+        (b"Dirty: -1 kB", {"dirty"}),
+        (b"SReclaimable: \xff kB", {"sreclaimable", "cached"}),
+        (b"MemAvailable: 1_0 kB", {"available", "used", "used_percent", "available_percent"}),
+        (b"nonsense", set()),
+        (b"0 kB", set()),
     ],
 )
-def test_a_meminfo_that_lacks_what_every_kernel_has_is_an_error(content: bytes, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        memory.parse_meminfo(content)
+def test_a_broken_line_of_meminfo_costs_the_fields_that_need_it(line: bytes, missing: set[str]) -> None:
+    whole = memory.memory(memory.parse_meminfo(MEMINFO + SWAPINFO, refuse), refuse)
+    name = line.partition(b":")[0] + b":"
+    kept = [each for each in (MEMINFO + SWAPINFO).splitlines() if not each.startswith(name)]
+    said: list[str] = []
+    found = memory.parse_meminfo(b"\n".join([*kept, line, b""]), said.append)
+    assert said == [f"/proc/meminfo has {line!r} where a name and a number were expected"]
+    assert whole.keys() - memory.memory(found, said.append).keys() == missing
+
+
+def test_a_number_that_touches_its_name_is_read() -> None:
+    assert memory.parse_meminfo(b"DirectMap2M:12345678 kB\n", refuse) == {b"DirectMap2M:": 12345678}
+
+
+def test_nuls_and_empty_lines_at_the_end_of_meminfo_are_no_lines() -> None:
+    assert memory.parse_meminfo(MEMINFO + b"\n\0\0\0\0\n\0", refuse) == memory.parse_meminfo(MEMINFO, refuse)
+
+
+def test_a_kernel_that_does_not_estimate_the_available_memory_has_the_rest() -> None:
+    said: list[str] = []
+    content = MEMINFO.replace(b"MemAvailable: 600 kB\n", b"")
+    fields = memory.memory(memory.parse_meminfo(content, refuse), said.append)
+    assert (fields["total"], fields["free"]) == (1000 * 1024, 300 * 1024)
+    assert not fields.keys() & {"available", "used", "used_percent", "available_percent"}
+    assert said == ["/proc/meminfo does not say how much memory is available"]
+
+
+def test_more_memory_available_than_there_is_is_refused() -> None:
+    said: list[str] = []
+    content = MEMINFO.replace(b"600", b"1600")
+    fields = memory.memory(memory.parse_meminfo(content, refuse), said.append)
+    assert not fields.keys() & {"available", "used", "used_percent", "available_percent"}
+    assert len(said) == 1
+
+
+PAGES = b"nr_free_pages 1\npswpin 2\npswpout 3\n"
 
 
 def test_swap_moves_in_pages_of_the_machine() -> None:
-    found = memory.parse_meminfo(MEMINFO + SWAPINFO)
-    vmstat = b"nr_free_pages 1\npswpin 2\npswpout 3\n"
-    small, large = (memory.swap(found, vmstat, size) for size in (4096, 16384))
+    small, large = (memory.traffic(PAGES, size, refuse) for size in (4096, 16384))
     assert (small["in"], small["out"], large["in"]) == (8192, 12288, 32768)
-    assert (small["used"], small["used_percent"]) == (300 * 1024, 75)
+    fields = memory.swap(memory.parse_meminfo(MEMINFO + SWAPINFO, refuse), refuse)
+    assert (fields["used"], fields["used_percent"]) == (300 * 1024, 75)
 
 
 def test_no_swap_space_is_none_used() -> None:
-    fields = memory.swap(memory.parse_meminfo(MEMINFO + b"SwapTotal: 0 kB\nSwapFree: 0 kB\n"), b"", 4096)
-    assert fields == {"total": 0, "used": 0, "free": 0, "used_percent": 0.0, "in": 0, "out": 0}
+    found = memory.parse_meminfo(MEMINFO + b"SwapTotal: 0 kB\nSwapFree: 0 kB\n", refuse)
+    assert memory.swap(found, refuse) == {"total": 0, "used": 0, "free": 0, "used_percent": 0.0}
+    assert memory.traffic(b"", 4096, refuse) == {"in": 0, "out": 0}
+
+
+@pytest.mark.parametrize(
+    ("info", "fields"),
+    [
+        (b"SwapTotal: 400 kB\n", {"total": 400 * 1024}),
+        (b"SwapTotal: 400 kB\nSwapFree: 500 kB\n", {"total": 400 * 1024}),  # as containers report it
+        (b"SwapFree: 100 kB\n", {"free": 100 * 1024}),
+    ],
+)
+def test_swap_space_that_is_not_known_costs_its_own_fields(info: bytes, fields: dict[str, int]) -> None:
+    said: list[str] = []
+    assert memory.swap(memory.parse_meminfo(MEMINFO + info, refuse), said.append) == fields
+    assert len(said) == 1
+
+
+def test_a_counter_of_vmstat_without_a_number_costs_itself() -> None:
+    said: list[str] = []
+    assert memory.traffic(b"x 1\npswpin ?\npswpout 3\n", 4096, said.append) == {"out": 12288}
+    assert said == ["/proc/vmstat has no number after pswpin"]
 
 
 DISKSTATS = b" 179 0 mmcblk0 100 5 2000 50 40 2 800 70 1 90 120 0 0 0 0 0 0\n"
 
 
 def test_sectors_become_bytes_and_devices_never_used_are_left_out() -> None:
-    found = diskio.parse_diskstats(b"   1 0 ram0 0 0 0 0 0 0 0 0 0 0 0\n" + DISKSTATS)
+    found = diskio.parse_diskstats(b"   1 0 ram0 0 0 0 0 0 0 0 0 0 0 0\n" + DISKSTATS, refuse)
     assert list(found) == ["mmcblk0"]
     assert found["mmcblk0"] == {
         "reads": 100,
@@ -154,21 +233,45 @@ def test_sectors_become_bytes_and_devices_never_used_are_left_out() -> None:
     }
 
 
-@pytest.mark.parametrize("line", [b"179 0 mmcblk0 1 2 3", b"179 0 mmcblk0 a b c d e f g h i j k"])
-def test_a_diskstats_line_that_is_none_is_an_error(line: bytes) -> None:
-    with pytest.raises(ValueError, match="/proc/diskstats"):
-        diskio.parse_diskstats(line)
+@pytest.mark.parametrize(
+    "line", [b"179 0 sda 1 2 3", b"179 0 sda 7 7 7 7", b"179 0 sda a b c d e f g h i j k", b"179 0 sda", b"nonsense"]
+)
+def test_a_diskstats_line_that_is_none_is_counted_and_the_others_are_read(line: bytes) -> None:
+    said: list[str] = []
+    assert list(diskio.parse_diskstats(line + b"\n" + DISKSTATS, said.append)) == ["mmcblk0"]
+    assert said == [f"/proc/diskstats has {line!r} where counters were expected"]
+
+
+@pytest.mark.parametrize("more", [b"", b" 0 0 0 0", b" 0 0 0 0 0 0"])
+def test_a_device_counts_as_used_from_its_first_read_whatever_the_kernel_counts_besides(more: bytes) -> None:
+    # Kernels before 4.18, from then on with discards, and from 5.5 on with flushes.
+    read = b"8 0 sda 12 0 96 3 0 0 0 0 0 0 0" + more + b"\n"
+    unused = b"7 0 loop0 0 0 0 0 0 0 0 0 0 0 0" + more + b"\n"
+    found = diskio.parse_diskstats(unused + read, refuse)
+    assert {name: counters["read_bytes"] for name, counters in found.items()} == {"sda": 49152}
+
+
+def test_a_device_that_has_only_discarded_is_left_out() -> None:
+    assert diskio.parse_diskstats(b"8 0 sda 0 0 0 0 0 0 0 0 0 0 0 5 0 40 1 0 0\n", refuse) == {}
+
+
+def test_a_negative_number_of_requests_costs_itself() -> None:
+    said: list[str] = []
+    counters = diskio.parse_diskstats(DISKSTATS.replace(b" 70 1 ", b" 70 -1 "), said.append)["mmcblk0"]
+    assert "iops_in_progress" not in counters
+    assert counters["reads"] == 100
+    assert len(said) == 1
 
 
 def test_activity_is_that_between_two_samples() -> None:
-    before = diskio.parse_diskstats(DISKSTATS)["mmcblk0"]
+    before = diskio.parse_diskstats(DISKSTATS, refuse)["mmcblk0"]
     after = {**before, "reads": 102, "writes": 42, "read_time": 60, "write_time": 80, "io_time": 140}
     assert diskio.activity(before, after, 2.0) == {"io_await": 5, "io_svctm": 12.5, "io_util": 2.5}
     assert diskio.activity(before, before, 2.0) == {"io_util": 0}
 
 
 def test_counters_that_go_back_have_no_activity() -> None:
-    before = diskio.parse_diskstats(DISKSTATS)["mmcblk0"]
+    before = diskio.parse_diskstats(DISKSTATS, refuse)["mmcblk0"]
     assert diskio.activity(before, {**before, "reads": 1}, 2.0) == {}
 
 
@@ -176,7 +279,7 @@ def test_a_disk_that_comes_back_begins_anew_with_its_own_identifier(tmp_path: Pa
     clock = iter(range(10))
     (tmp_path / "block/sda").mkdir(parents=True)
     wwid = tmp_path / "block/sda/wwid"
-    part = diskio.DiskIo(str(tmp_path), str(tmp_path), lambda: next(clock))
+    part = diskio.DiskIo(str(tmp_path), str(tmp_path), lambda: next(clock), refuse)
     line = "8 0 sda 100 5 2000 50 40 2 800 70 1 90 120\n"
     found = []
     for identifier, text in (("one\n", line), ("one\n", line), ("two\n", ""), ("two\n", line)):
@@ -186,11 +289,31 @@ def test_a_disk_that_comes_back_begins_anew_with_its_own_identifier(tmp_path: Pa
     assert found == [[("one", False)], [("one", True)], [], [("two", False)]]
 
 
+def test_a_stick_that_was_swapped_for_another_between_two_batches_has_its_own_identifier(tmp_path: Path) -> None:
+    clock = iter(range(10))
+    (tmp_path / "block/sda").mkdir(parents=True)
+    part = diskio.DiskIo(str(tmp_path), str(tmp_path), lambda: next(clock), refuse)
+    found = []
+    for identifier, reads in (("usb.first", 900), ("usb.first", 950), ("usb.second", 2000), ("usb.second", 2001)):
+        (tmp_path / "block/sda/wwid").write_text(f"{identifier}\n")
+        (tmp_path / "diskstats").write_text(f"8 0 sda {reads} 5 2000 50 40 2 800 70 1 90 120\n")
+        found += [(metric.series.tags["wwid"], "io_util" in metric.fields) for metric in part.read(0)]
+    assert found == [("usb.first", False), ("usb.first", True), ("usb.second", False), ("usb.second", True)]
+
+
+def test_an_identifier_that_cannot_be_read_costs_the_tag_alone(tmp_path: Path) -> None:
+    (tmp_path / "block/sda/wwid").mkdir(parents=True)  # read(2) fails, as it does for some bridges
+    (tmp_path / "diskstats").write_text("8 0 sda 1 0 0 0 0 0 0 0 0 0 0\n8 1 sda1 1 0 0 0 0 0 0 0 0 0 0\n")
+    part = diskio.DiskIo(str(tmp_path), str(tmp_path), lambda: 0.0, refuse)
+    for _ in range(2):
+        assert [dict(metric.series.tags) for metric in part.read(0)] == [{"name": "sda"}, {"name": "sda1"}]
+
+
 HEAD = b"Inter-| Receive\n face |bytes\n"
 
 
 def test_interfaces_may_have_a_colon_in_their_name() -> None:
-    found = network.parse_interfaces(HEAD + b"eth0:1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n")
+    found = network.parse_interfaces(HEAD + b"eth0:1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n", refuse)
     assert found["eth0:1"] == {
         "bytes_recv": 1,
         "packets_recv": 2,
@@ -203,10 +326,28 @@ def test_interfaces_may_have_a_colon_in_their_name() -> None:
     }
 
 
-@pytest.mark.parametrize("line", [b"eth0: 1 2 3\n", b"nonsense\n", b"eth0: a b c d e f g h i j k l m\n"])
-def test_an_interface_without_its_counters_is_an_error(line: bytes) -> None:
-    with pytest.raises(ValueError, match="/proc/net/dev"):
-        network.parse_interfaces(HEAD + line)
+COUNTERS = b" 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n"
+
+
+@pytest.mark.parametrize("line", [b"eth1: 1 2 3", b"nonsense", b"eth1: a b c d e f g h i j k l m", b": 1" + b" 2" * 15])
+def test_an_interface_without_its_counters_is_counted_and_the_others_are_read(line: bytes) -> None:
+    said: list[str] = []
+    found = network.parse_interfaces(HEAD + line + b"\neth0:" + COUNTERS, said.append)
+    assert list(found) == ["eth0"]
+    assert said == [f"/proc/net/dev has {line!r} where counters were expected"]
+
+
+def test_an_interface_whose_flags_are_not_known_costs_itself(tmp_path: Path) -> None:
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net/dev").write_bytes(HEAD + b"a:" + COUNTERS + b"b:" + COUNTERS + b"c:" + COUNTERS)
+    (tmp_path / "class/net/a/flags").mkdir(parents=True)
+    for name, flags in (("b", "odd"), ("c", "0x1003")):
+        (tmp_path / "class/net" / name).mkdir(parents=True)
+        (tmp_path / "class/net" / name / "flags").write_text(flags)
+    said: list[str] = []
+    found = network.Net(str(tmp_path), str(tmp_path), said.append).read(0)
+    assert [metric.series.tags["interface"] for metric in found] == ["c"]
+    assert [line.split(":")[1] for line in said] == [" the flags of a are not known", " the flags of b are not known"]
 
 
 def test_interfaces_that_are_down_or_gone_or_loopback_are_left_out(tmp_path: Path) -> None:
@@ -216,7 +357,7 @@ def test_interfaces_that_are_down_or_gone_or_loopback_are_left_out(tmp_path: Pat
     for name, flags in (("a", "0x1003"), ("b", "0x1002"), ("c", "0x9")):
         (tmp_path / "class/net" / name).mkdir(parents=True)
         (tmp_path / "class/net" / name / "flags").write_text(flags)
-    (metric,) = network.Net(str(tmp_path), str(tmp_path)).read(0)
+    (metric,) = network.Net(str(tmp_path), str(tmp_path), refuse).read(0)
     assert metric.series.tags == {"interface": "a"}
     assert metric.fields["speed"] == -1
 
@@ -232,7 +373,7 @@ def test_processes_are_counted_by_state_whatever_they_call_themselves(tmp_path: 
         (tmp_path / str(pid) / "stat").write_text(process(pid, f"a) {state} (b", state, 2))
     (tmp_path / "self").mkdir()
     (tmp_path / "99").mkdir()  # it ended before its file was read
-    assert processes.count(str(tmp_path)) == {
+    assert processes.count(str(tmp_path), refuse, lambda: None) == {
         "total": 12,
         "total_threads": 24,
         "running": 1,
@@ -248,20 +389,29 @@ def test_processes_are_counted_by_state_whatever_they_call_themselves(tmp_path: 
     }
 
 
-def test_a_process_without_its_threads_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "7").mkdir()
-    (tmp_path / "7/stat").write_text("7 (cut) S 1 1")
-    with pytest.raises(ValueError, match="7/stat"):
-        processes.count(str(tmp_path))
-
-
-def test_counting_processes_leaves_no_file_open(tmp_path: Path) -> None:
+def test_a_process_without_its_threads_is_counted_and_the_others_too_and_no_file_stays_open(tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
-    (tmp_path / "7").mkdir()
-    (tmp_path / "7/stat").write_text("broken")
-    with pytest.raises(ValueError, match="7/stat"):
-        processes.count(str(tmp_path))
+    for pid, text in ((1, process(1, "init", "S", 1)), (7, "7 (cut) S 1 1"), (8, "broken"), (9, "")):
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / str(pid) / "stat").write_text(text)
+    said: list[str] = []
+    assert processes.count(str(tmp_path), said.append, lambda: None)["total"] == 1
+    assert len(said) == 3
+    assert all("which has no threads" in line for line in said)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_processes_that_are_hidden_are_noted_and_those_of_this_user_are_counted(tmp_path: Path) -> None:
+    notes: list[str] = []
+    (tmp_path / "42").mkdir()
+    (tmp_path / "42/stat").write_text(process(42, "mine", "R", 3))
+    part = processes.Processes(str(tmp_path), refuse, notes.append)
+    for _ in range(2):  # as with hidepid=2, where the list is short
+        (metric,) = part.read(0)
+        assert (metric.fields["total"], metric.fields["total_threads"]) == (1, 3)
+    assert len(notes) == 2
+    assert notes[0] == notes[1]
+    assert f"only those of this user are counted, since {tmp_path} hides the others" in notes[0]
 
 
 @pytest.mark.parametrize(
@@ -287,8 +437,20 @@ def sensor(root: Path, number: int, **files: str) -> Path:
 
 def read_temperatures(root: Path) -> tuple[dict[str, object], list[str]]:
     said: list[str] = []
-    metrics = temperature.Temp(str(root), said.append).read(0)
+    metrics = temperatures(root, said)
     return {metric.series.tags["sensor"]: metric.fields["temp"] for metric in metrics}, said
+
+
+def temperatures(root: Path, said: list[str]) -> list[Metric]:
+    part = temperature.Temp(str(root), 10.0, said.append)
+    return list(part.metrics({key: answered(read) for key, read in part.reads().items()}, (), 7))
+
+
+def answered(read: Read) -> Answer:
+    try:
+        return Answer(read(), 0.0, 0)
+    except (OSError, ValueError) as error:
+        return Answer(error, 0.0, 0)
 
 
 def test_sensors_go_by_name_and_label(tmp_path: Path) -> None:
@@ -311,14 +473,94 @@ def test_a_sensor_without_a_name_goes_by_its_device_and_old_drivers_are_looked_f
     assert read_temperatures(tmp_path) == ({"lm75": 21.0}, [])
 
 
-def test_thermal_zones_are_read_only_where_no_sensor_answers(tmp_path: Path) -> None:
+def test_thermal_zones_are_read_where_no_chip_has_the_temperature(tmp_path: Path) -> None:
     zone = tmp_path / "class/thermal/thermal_zone0"
     zone.mkdir(parents=True)
     (zone / "type").write_text("cpu-thermal\n")
     (zone / "temp").write_text("45000\n")
     assert read_temperatures(tmp_path) == ({"cpu-thermal": 45.0}, [])
+    sensor(tmp_path, 1, name="nvme\n", temp1_input="30000\n")
+    assert read_temperatures(tmp_path) == ({"nvme": 30.0, "cpu-thermal": 45.0}, [])
+    sensor(tmp_path, 0, name="cpu_thermal\n", temp1_input="45500\n")
+    assert read_temperatures(tmp_path) == ({"cpu_thermal": 45.5, "nvme": 30.0}, [])
+
+
+def test_another_zone_than_the_processor_s_is_left_out_where_there_are_chips(tmp_path: Path) -> None:
+    zone = tmp_path / "class/thermal/thermal_zone0"
+    zone.mkdir(parents=True)
+    (zone / "type").write_text("INT3400 Thermal\n")
+    (zone / "temp").write_text("20000\n")
     sensor(tmp_path, 0, name="cpu_thermal\n", temp1_input="45500\n")
     assert read_temperatures(tmp_path) == ({"cpu_thermal": 45.5}, [])
+
+
+def device(root: Path, number: int, name: str, **files: str) -> None:
+    folder = root / "devices" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    (root / f"class/hwmon/hwmon{number}/device").symlink_to(folder)
+    for file, text in files.items():
+        (folder / file).write_text(text)
+
+
+def test_two_disks_of_one_kind_are_distinguished_by_their_serial_numbers(tmp_path: Path) -> None:
+    for number, serial in ((1, "S4EV1"), (2, "S4EV2")):
+        sensor(tmp_path, number, name="nvme\n", temp1_input=f"4{number}850\n", temp1_label="Composite\n")
+        device(tmp_path, number, f"nvme{number}", serial=f"{serial}  \n")
+    sensor(tmp_path, 3, name="cpu_thermal\n", temp1_input="51000\n")
+    found = {tuple(sorted(metric.series.tags.items())): metric.fields["temp"] for metric in temperatures(tmp_path, [])}
+    assert found == {
+        (("device", "S4EV1"), ("sensor", "nvme_composite")): 41.85,
+        (("device", "S4EV2"), ("sensor", "nvme_composite")): 42.85,
+        (("sensor", "cpu_thermal"),): 51.0,
+    }
+
+
+def test_twelve_sensors_on_one_wire_are_distinguished_by_their_ids(tmp_path: Path) -> None:
+    for number in range(12):
+        sensor(tmp_path, number, name="w1_slave_temp\n", temp1_input=f"{number}500\n")
+        device(tmp_path, number, f"28-0000000{number:04x}")
+    metrics = temperatures(tmp_path, [])
+    assert len({metric.series for metric in metrics}) == 12
+    assert {metric.series.tags["device"] for metric in metrics} == {f"28-0000000{number:04x}" for number in range(12)}
+
+
+def test_sensors_of_one_chip_without_labels_are_distinguished_by_their_channels(tmp_path: Path) -> None:
+    sensor(tmp_path, 0, name="emc1403\n", temp1_input="1000\n", temp2_input="2000\n", temp10_input="3000\n")
+    device(tmp_path, 0, "1-004c")
+    found = {metric.series.tags["device"]: metric.fields["temp"] for metric in temperatures(tmp_path, [])}
+    assert found == {"1-004c-temp1": 1.0, "1-004c-temp2": 2.0, "1-004c-temp10": 3.0}
+
+
+def test_sensors_without_a_device_are_distinguished_by_the_kernel_s_numbers(tmp_path: Path) -> None:
+    for number in (1, 2):
+        sensor(tmp_path, number, name="nvme\n", temp1_input="30000\n")
+    assert {metric.series.tags["device"] for metric in temperatures(tmp_path, [])} == {"hwmon1", "hwmon2"}
+
+
+def test_thermal_zones_of_one_type_are_distinguished(tmp_path: Path) -> None:
+    for number in (0, 1):
+        zone = tmp_path / f"class/thermal/thermal_zone{number}"
+        zone.mkdir(parents=True)
+        (zone / "type").write_text("acpitz\n")
+        (zone / "temp").write_text("45000\n")
+    assert {metric.series.tags["device"] for metric in temperatures(tmp_path, [])} == {"thermal_zone0", "thermal_zone1"}
+
+
+def test_a_sensor_that_is_late_is_counted_with_its_file(tmp_path: Path) -> None:
+    sensor(tmp_path, 0, name="a\n", temp1_input="1000\n")
+    said: list[str] = []
+    part = temperature.Temp(str(tmp_path), 10.0, said.append)
+    assert list(part.metrics({}, list(part.reads()), 7)) == []
+    path = tmp_path / "class/hwmon/hwmon0/temp1_input"
+    assert said == [f"temp: {path} does not answer, and has no sample in this batch"]
+
+
+def test_a_slow_reading_has_the_time_at_which_it_came(tmp_path: Path) -> None:
+    sensor(tmp_path, 0, name="a\n", temp1_input="1000\n")
+    part = temperature.Temp(str(tmp_path), 10.0, refuse)
+    (key,) = part.reads()
+    times = [next(iter(part.metrics({key: Answer(1.0, took, 99)}, (), 7))).time_ns for took in (0.01, 0.8)]
+    assert times == [7, 99]
 
 
 def test_a_reading_that_is_no_number_is_counted_and_is_not_0(tmp_path: Path) -> None:

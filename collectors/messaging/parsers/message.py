@@ -124,7 +124,7 @@ class Message:
                     else:
                         self.reject(error.reason, error.text)
         for key, refusal in lists:
-            # Beside good values it is what a maker always sends.
+            # Next to good values: makers send such lists always.
             if kept and not kinds and refusal.reason == "wrong_type":
                 self.reject("list_value", f"{measurement} {key[:80]} is a list, which cannot be a field")
             else:

@@ -21,7 +21,7 @@ _NO_VALUE = re.compile(
     r'"(?:[^"\\]++|\\.?)*+"?|(?<==)[-+]?(?P<word>nan|inf(?:inity)?)(?=[, \t]|\Z)', re.ASCII | re.IGNORECASE | re.DOTALL
 )
 
-#: Stands for such a value until the line is read; no payload has this character.
+#: Replaces such a value until the line is read; no payload has this character.
 _NONE = "\0none"
 
 #: Characters of the value of a tag.

@@ -271,7 +271,7 @@ def _rest() -> list[Panel]:
         lines(
             "Temperatures",
             "All sensors that the kernel knows. From the dashed lines on a Raspberry Pi is too warm, then throttles.",
-            _SOURCE.mean("temp", "temp", by=("sensor",)),
+            _SOURCE.mean("temp", "temp", by=("sensor", "device")),
             unit="celsius",
             decimals=1,
             soft_low=20,

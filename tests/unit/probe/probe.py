@@ -19,7 +19,10 @@ MODE = Setting(
     str,
     "steady",
     "What it does.",
-    choices=("steady", "failing", "refusing", "unavailable", "not_applicable", "lacking", "streaming", "breaking"),
+    choices=(
+        *("steady", "failing", "refusing", "unavailable", "crashing", "not_applicable", "lacking", "streaming"),
+        "breaking",
+    ),
 )
 COUNT = Setting("count", int, 1, "How many metrics a batch has, 100 % of them new.", low=1, high=9)
 MEASUREMENTS = (Measurement("probe", "A number.", (), (Field("number", int, "", "Counts up.", 0),)),)
@@ -74,6 +77,8 @@ def create(context: Context) -> Collector:
     mode = context.values[MODE]
     if mode == "unavailable":
         raise Unavailable("there is no device; plug one in")
+    if mode == "crashing":
+        raise RuntimeError("the driver has no such register")
     if mode == "not_applicable":
         raise NotApplicable("this machine has no probe")
     if mode == "lacking":

@@ -1,0 +1,158 @@
+"""Reads that can take long, or forever, in threads beside the collector's own.
+
+A file system whose server is down, a sensor that converts for a second and a program that hangs would keep a batch
+waiting. Each of them is a read here: a batch requests it, emits its quick values, and takes the answers that are
+there. An answer that comes later belongs to a later batch, and has the time at which it came.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Container, Hashable, Mapping
+
+#: A read that took longer, in seconds, is slow: where batch follows batch, no batch waits for it again.
+SLOW_SECONDS = 0.25
+
+#: After this time without an answer, in seconds, another thread goes on with the rest.
+_STEP_SECONDS = 0.02
+
+#: Takes no arguments; its result or its exception is the answer.
+Read = Callable[[], object]
+
+
+class Answer:
+    """The result of a read, or the exception that it raised.
+
+    Args:
+        seconds: how long the read took.
+        time_ns: wall clock when it was done.
+        late: whether an earlier batch requested it.
+    """
+
+    __slots__ = ("late", "seconds", "time_ns", "value")
+
+    def __init__(self, value: object, seconds: float, time_ns: int, *, late: bool = False) -> None:
+        self.value = value
+        self.seconds = seconds
+        self.time_ns = time_ns
+        self.late = late
+
+    def time(self, now: int) -> int:
+        """The time of the sample: that of the batch, or its own where it is slow or late."""
+        return self.time_ns if self.late or self.seconds >= SLOW_SECONDS else now
+
+
+class SlowReads:
+    """Runs reads in threads, each read once at a time.
+
+    While all reads are quick, one thread serves batch after batch. A read that blocks its thread keeps no other read
+    waiting: another thread goes on. A read that never ends keeps its thread, and is not started again.
+
+    Args:
+        clock_ns: wall clock.
+        timer: monotonic seconds.
+    """
+
+    def __init__(self, clock_ns: Callable[[], int], timer: Callable[[], float]) -> None:
+        self._clock_ns = clock_ns
+        self._timer = timer
+        lock = threading.Lock()
+        self._todo = threading.Condition(lock)
+        self._done = threading.Condition(lock)
+        self._queue: deque[tuple[Hashable, Read]] = deque()
+        self._since: dict[Hashable, float] = {}
+        self._answers: dict[Hashable, Answer] = {}
+        self._took: dict[Hashable, float] = {}
+        self._fresh: set[Hashable] = set()
+        self._idle = 0
+        self._closed = False
+
+    def request(self, reads: Mapping[Hashable, Read]) -> None:
+        """Start each read that does not run yet; those that were quick the last time come first."""
+        with self._done:
+            now = self._timer()
+            # Forget reads that are no longer requested.
+            self._took = {key: self._took[key] for key in reads if key in self._took}
+            new = [key for key in reads if key not in self._since and key not in self._answers]
+            new.sort(key=lambda key: self._took.get(key, 0.0))
+            self._fresh = set(new)
+            self._since.update(dict.fromkeys(new, now))
+            self._queue.extend((key, reads[key]) for key in new)
+            if self._queue:
+                self._wake()
+
+    def wait(self, seconds: float, *, slow: bool, keys: Container[Hashable] | None = None) -> bool:
+        """Wait until the reads of the last request are done; True once they are, False when the time is over.
+
+        Args:
+            slow: wait for those, too, that were slow the last time.
+            keys: wait for no others.
+        """
+        deadline = self._timer() + seconds
+        with self._done:
+            while awaited := [
+                key
+                for key in self._fresh
+                if key in self._since
+                and (keys is None or key in keys)
+                and (slow or self._took.get(key, 0.0) < SLOW_SECONDS)
+            ]:
+                left = deadline - self._timer()
+                if left <= 0:
+                    return False
+                waiting = len(self._since)
+                self._done.wait(min(left, _STEP_SECONDS))
+                if len(self._since) == waiting and self._queue:
+                    self._wake()
+            return not awaited
+
+    def take(self) -> dict[Hashable, Answer]:
+        """The answers since the last call."""
+        with self._done:
+            taken, self._answers = self._answers, {}
+            for key, answer in taken.items():
+                answer.late = key not in self._fresh
+            return taken
+
+    def waiting(self) -> dict[Hashable, float]:
+        """Each read that has no answer yet, and for how long, in seconds."""
+        with self._done:
+            now = self._timer()
+            return {key: now - since for key, since in self._since.items()}
+
+    def close(self) -> None:
+        """End the threads that wait for work; the others end with their read."""
+        with self._done:
+            self._closed = True
+            self._queue.clear()
+            self._todo.notify_all()
+
+    def _wake(self) -> None:
+        """Wake a thread that waits for work, or start one. The lock is held."""
+        if self._idle:
+            self._todo.notify()
+        else:
+            threading.Thread(target=self._work, daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            with self._done:
+                while not self._queue:
+                    if self._closed or self._idle:
+                        return  # one waiting thread is enough
+                    self._idle += 1
+                    self._todo.wait()
+                    self._idle -= 1
+                key, read = self._queue.popleft()
+            start = self._timer()
+            try:
+                value = read()
+            except Exception as error:  # noqa: BLE001 - it is the answer, which the collector reports
+                value = error
+            took = self._timer() - start
+            with self._done:
+                self._answers[key] = Answer(value, took, self._clock_ns())
+                self._took[key] = took
+                self._since.pop(key, None)
+                self._done.notify_all()
