@@ -241,7 +241,8 @@ def test_grafanas_settings_are_what_the_operator_has_asked_for(site: Site, tmp_p
         "SENSETIG_ALERTS_QUIET": "nights",
     }
     credentials = set(re.findall(r"^LoadCredential=([^:]+):", texts["service.conf"], re.MULTILINE))
-    assert credentials == {"admin", "key", "smtp", "telegram", "tls.crt", "tls.key", "token", "webhook"}
+    assert credentials == {"admin", "key", "smtp", "telegram", "token", "webhook"}
+    assert "Environment=SSL_CERT_DIR=/etc/ssl/certs:/etc/sensetig/tls/trusted" in texts["service.conf"]
 
 
 def rendered(site: Site, folder: Path, variables: dict[str, Any]) -> dict[str, str]:

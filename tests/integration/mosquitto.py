@@ -132,7 +132,7 @@ def shipped(
     text = (source / "sensetig.conf").read_text(encoding="utf-8")
     if tls_port is not None:
         text = text.replace("#listener 8883", f"#listener {tls_port} 127.0.0.1")
-        text = re.sub(r"^#(?=listener |certfile |keyfile |tls_version )", "", text, flags=re.MULTILINE)
+        text = re.sub(r"^#(?=listener |use_username|certfile |keyfile |tls_version )", "", text, flags=re.MULTILINE)
     lines = []
     for line in text.splitlines():
         key = line.partition(" ")[0]

@@ -325,9 +325,12 @@ def test_devices_of_the_network_come_in_over_tls_alone(tmp_path: Path) -> None:
         timeout=240,
     )
     port = ports.any_free()
-    with mosquitto.shipped(tmp_path, USERS, tls_port=port):
+    with mosquitto.shipped(tmp_path, USERS, tls_port=port) as own, client(own, "plug", client_id="hall") as plug:
         told: list[str] = []
-        device = Client(CallbackAPIVersion.VERSION2, protocol=MQTTv5)
+        gone: list[str] = []
+        plug.on_disconnect = lambda _client, _data, _flags, reason, _properties: gone.append(str(reason))
+        # Each with the client id of the other, whose session it does not get.
+        device = Client(CallbackAPIVersion.VERSION2, client_id="plug", protocol=MQTTv5)
         device.on_connect = lambda _client, _data, _flags, reason, _properties: told.append(str(reason))
         device.username_pw_set("hall", USERS["hall"])
         device.tls_set(ca_certs=str(certificates / "server.crt"))
@@ -335,9 +338,11 @@ def test_devices_of_the_network_come_in_over_tls_alone(tmp_path: Path) -> None:
         device.loop_start()
         try:
             until(lambda: bool(told), 240)
+            publish(plug, "sensetig/plug/status", "online")
         finally:
             device.disconnect()
             device.loop_stop()
         assert told[0] == "Success"
+        assert gone == [], "its session was taken over"
         with pytest.raises(ssl.SSLError), socket.create_connection(("localhost", port), timeout=120) as plain:
             ssl.create_default_context().wrap_socket(plain, server_hostname="localhost")

@@ -152,3 +152,12 @@ def test_readme_without_a_generated_block_is_refused(tmp_path: Path, monkeypatch
 )
 def test_default_of_a_variable_is_shown(default: object, shown: str) -> None:
     assert role_readmes()._default({"type": "str"}, default) == shown
+
+
+def test_every_listener_of_the_broker_binds_the_client_id_to_the_user() -> None:
+    """A setting of each listener: without it, a client takes over the session of another."""
+    for path in (ANSIBLE / "roles/mosquitto/templates/tls.conf.j2", ANSIBLE.parent / "mosquitto/sensetig.conf"):
+        parts = re.split(r"(?m)^#?listener ", path.read_text())[1:]
+        assert parts
+        for part in parts:
+            assert re.search(r"(?m)^#?use_username_as_clientid true$", part), path

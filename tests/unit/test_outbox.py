@@ -390,7 +390,7 @@ class Answer(NamedTuple):
 
 def asked(
     application: Starlette, body: bytes, query: str, encoding: str = "identity", method: str = "POST",
-    path: str = "/api/v2/write",
+    path: str = "/api/v2/write", more: Sequence[tuple[bytes, bytes]] = (),
 ) -> Answer:  # fmt: skip
     """One request to the application, in pieces of 64 KiB as a server gives them."""
     pieces = [body[start : start + 65536] for start in range(0, len(body), 65536)] or [b""]
@@ -405,7 +405,7 @@ def asked(
 
     scope = {
         "type": "http", "method": method, "path": path, "raw_path": path.encode(), "root_path": "",
-        "query_string": query.encode(), "headers": [(b"content-encoding", encoding.encode())],
+        "query_string": query.encode(), "headers": [(b"content-encoding", encoding.encode()), *more],
     }  # fmt: skip
     asyncio.run(application(scope, receive, send))
     headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}

@@ -287,10 +287,14 @@ def test_points_that_the_check_refuses_are_answered_as_influxdb_refuses_points()
     def relay(*_: object) -> Answer:
         raise AssertionError("it is passed on")
 
-    answer = asked(app.build_receiver(relay, check), gzip.compress(b"m f=1 5\nm f=2 6"), "org=o&bucket=b", "gzip")
+    body = gzip.compress(b"m f=1 5\nm f=2 6")
+    application = app.build_receiver(relay, check)
+    nameless = asked(application, body, "org=o&bucket=b", "gzip")
+    assert (nameless.status, checked) == (403, [])
+    answer = asked(application, body, "org=o&bucket=b", "gzip", more=[(b"x-sensetig-device", b"hall")])
     assert (answer.status, answer.message) == (422, "a point names another device")
     assert json.loads(answer.body)["code"] == "unprocessable entity"
-    assert checked == [("", b"m f=1 5\nm f=2 6")]
+    assert checked == [("hall", b"m f=1 5\nm f=2 6")]
 
 
 def test_an_influxdb_that_does_not_answer_is_answered_with_503() -> None:

@@ -121,7 +121,7 @@ def _facts() -> list[Panel]:
         columns=f"/^({'|'.join(looks)})$/",
         graph=False,
         size=(24, 4),
-        no_data=f"This device reported nothing within {policy.OFFLINE_SECONDS // 60} minutes",
+        no_data=f"nothing within {policy.OFFLINE_SECONDS // 60} minutes",
     )
     for name, values in looks.items():
         panel.override_by_name(name, values)

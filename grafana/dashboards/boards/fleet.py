@@ -64,7 +64,7 @@ _VERDICTS = {
     )
 }
 
-_NOBODY = "no device"
+_NOBODY = "–"
 
 _CHOSEN = "var-host=${__data.fields.Device:percentencode}&${site:queryparam}&${__url_time_range}"
 _TO_DEVICE, _TO_PIPELINE = f"/d/sensetig-device?{_CHOSEN}", f"/d/sensetig-pipeline?{_CHOSEN}"
@@ -191,7 +191,7 @@ def _needs_action() -> list[Panel]:
             filled=True,
             graph=False,
             decimals=0,
-            size=(3, 4),
+            size=(6, 3),
             no_data=_NOBODY,
         ),
         _count(
@@ -231,7 +231,7 @@ def _count(
         filled=True,
         graph=False,
         decimals=0,
-        size=(3, 4),
+        size=(6, 3),
         no_data=_NOBODY,
     )
 
@@ -248,7 +248,7 @@ def _with_status(title: str, description: str, status: int, steps: thresholds.St
         decimals=0,
         calc="count",
         columns="/^Status$/",
-        size=(3, 4),
+        size=(6, 3),
         no_data=_NOBODY,
     )
     is_so = {"fieldName": "Status", "config": {"id": "equal", "options": {"value": status}}}

@@ -93,7 +93,7 @@ def now() -> stat.Panel:
         graph=False,
         decimals=0,
         size=(15, 5),
-        no_data="No current values: the device is not online",
+        no_data="not online",
     )
     looks: dict[str, list[DynamicConfigValue]] = {
         "CPU": _steps(thresholds.BUSY, "percent"),
@@ -108,7 +108,8 @@ def now() -> stat.Panel:
         ),
     }
     for name, values in looks.items():
-        panel.override_by_name(name, values)
+        # Otherwise each value that a device does not report would be the panel's whole text for no data.
+        panel.override_by_name(name, [*values, *properties(noValue="–")])
     return panel.time_from(f"{FRESH_SECONDS}s").hide_time_override(True)
 
 

@@ -113,7 +113,7 @@ def _now() -> list[Panel]:
                 decimals=0,
                 low=0,
                 high=100,
-                size=(5, 4),
+                size=(4, 4),
                 no_data=_WAITING,
             ),
             _HUMIDITY,
@@ -139,12 +139,11 @@ def _now() -> list[Panel]:
             high=100,
             size=(5, 4),
             no_data=_WAITING,
-            links={"Device": "/d/sensetig-device"},
         ),
         origin(
             "Whether these are readings of a sensor, of a simulation, or of a recording that is played.",
             _SOURCE.origin("environment", "temperature_raw_celsius"),
-            size=(3, 4),
+            size=(4, 4),
         ),
     ]
 
