@@ -51,6 +51,7 @@ class MqttSource:
         self._timed = timed
         self._topic = f"sensetig/{user}/telemetry/{measurement}"
         self._numbers: dict[int, int] = {}
+        self._early: set[int] = set()
         self._lock = threading.Lock()
         self._end = threading.Event()
         self._client = Client(CallbackAPIVersion.VERSION2, client_id=user, protocol=MQTTv5)
@@ -81,14 +82,24 @@ class MqttSource:
             with self._lock:
                 if len(self._numbers) >= 20:
                     continue
-                self._notes.begun(number)
-                info: MQTTMessageInfo = self._client.publish(self._topic, _payload(number, timed=self._timed), qos=1)
-                self._numbers[info.mid] = number
+            self._notes.begun(number)
+            # Not under the lock: the library calls back while it holds a lock that it needs here.
+            info: MQTTMessageInfo = self._client.publish(self._topic, _payload(number, timed=self._timed), qos=1)
+            with self._lock:
+                early = info.mid in self._early
+                if early:
+                    self._early.discard(info.mid)
+                else:
+                    self._numbers[info.mid] = number
+            if early:
+                self._notes.done(number)
             number += 1
 
     def _acknowledged(self, _client: Client, _data: Any, mid: int, reason: Any, _more: Any) -> None:
         with self._lock:
             number = self._numbers.pop(mid, None)
+            if number is None and not reason.is_failure:
+                self._early.add(mid)
         if number is not None and not reason.is_failure:
             self._notes.done(number)
 

@@ -284,9 +284,6 @@ class Rig:
 
     def start(self) -> None:
         """Start everything in order."""
-        if self._images:
-            for disk in self.disks.values():
-                disk.sync()
         self.relay.start()
         self._stack.callback(self.relay.stop)
         self._stack.callback(self._stop)
@@ -319,9 +316,13 @@ class Rig:
         Path(f"{self.clock}.boot").write_text(str(time.clock_gettime_ns(time.CLOCK_BOOTTIME)))
         (self.outbox_folder / "clock.json").unlink(missing_ok=True)  # it is of another boot
 
-    def save_broker(self) -> None:
-        """Let Mosquitto write its sessions, as it has on a hub that has run for a while."""
-        self.services["mosquitto"].signal(signal.SIGUSR1)
+    def age(self) -> None:
+        """Bring to the disk what machines that have run for a while have written there long ago."""
+        if "mosquitto" in self.services:
+            self.services["mosquitto"].signal(signal.SIGUSR1)  # its sessions
+        if self._images:
+            for disk in self.disks.values():
+                disk.sync()
 
     def close(self) -> None:
         self._stack.close()

@@ -102,8 +102,7 @@ def run(draw: Draw, programs: Programs, folder: Path, flush_seconds: float, *, i
             stack.callback(source.close)
             source.start()
         _await_first(rig)
-        if draw.topology == "hub":
-            rig.save_broker()
+        rig.age()
         _apply(rig, draw)
         lifted = time.monotonic()
         sent = {name: max(read_ledger(rig.ledger(name)).done, default=-1) for name in rig.sources}
