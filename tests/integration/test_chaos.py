@@ -32,7 +32,7 @@ _DRAWS = {
     "a hub that asks for patience": Draw(5, "edge", (Fault("hub", "relay", 1, 4, Mode("answer", 429, retry_after=2)),)),
     "a killed InfluxDB": Draw(6, "lone", (Fault("kill", "influxd", 1, 2),)),
     "a killed Telegraf": Draw(7, "lone", (Fault("kill", "telegraf", 2, 1),)),
-    "a killed broker and gateway": Draw(8, "hub", (Fault("kill", "mosquitto", 2, 1), Fault("kill", "gateway", 2.5, 1))),
+    "a killed gateway and outbox": Draw(8, "hub", (Fault("kill", "outbox", 2, 1), Fault("kill", "gateway", 2.5, 1))),
     "a power cut of an edge": Draw(
         9, "edge", (Fault("hub", "relay", 1, 6, Mode("refuse")), Fault("power_cut", "edge", 4, 1))
     ),
