@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from collectors.core.files import write_atomic
+from sensetig.errors import OutboxError
 from sensetig.outbox.lines import PRECISIONS
 
 #: The file that carries the steps over a restart of the outbox.
@@ -28,6 +29,9 @@ MAX_STEPS = 16
 
 #: The folder of systemd-timesyncd, and in it the file ``synchronized`` once it has set the clock.
 TIMESYNC = "/run/systemd/timesync"
+
+#: A number that the kernel draws at each boot.
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 _MAX_FILE_BYTES = 64 * 1024
 
@@ -215,6 +219,9 @@ def machine(folder: str) -> Source:
 
     Args:
         folder: of the outbox; the newest time in it is one that the clock cannot be behind.
+
+    Raises:
+        OutboxError: it cannot be said which boot this is.
     """
     from collectors.clock import STA_UNSYNC, kernel
     from collectors.core.api import Unavailable
@@ -234,8 +241,14 @@ def machine(folder: str) -> Source:
             # The sandbox of a service may forbid the question; then the time service's own mark is what can be seen.
             return not os.path.isdir(TIMESYNC) or os.path.exists(os.path.join(TIMESYNC, "synchronized"))
 
-    with open("/proc/sys/kernel/random/boot_id") as file:
-        boot_id = file.read().strip()
+    try:
+        with open(BOOT_ID) as file:
+            boot_id = file.read().strip()
+    except OSError as error:
+        raise OutboxError(
+            f"{BOOT_ID}, which tells one boot from another, cannot be read: {error.strerror}; leave ProcSubset= out of "
+            "the service's unit"
+        ) from None
     return Source(boot_id, lambda: time.clock_gettime_ns(time.CLOCK_BOOTTIME), time.time_ns, synchronised)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from collectors.clock import STA_UNSYNC, ClockState
+from sensetig.errors import OutboxError
 from sensetig.outbox import clock as clock_module
 from sensetig.outbox.clock import FILE, Clock, Source
 
@@ -220,3 +221,9 @@ def test_a_hardware_clock_is_trusted_unless_the_outbox_has_seen_a_later_time(
     (tmp_path / "state.json").touch()
     os.utime(tmp_path / "state.json", (time.time() + ahead,) * 2)
     assert clock_module.machine(str(tmp_path)).synchronised() is right
+
+
+def test_a_boot_without_a_number_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock_module, "BOOT_ID", str(tmp_path / "none"))
+    with pytest.raises(OutboxError, match="cannot be read: No such file or directory; leave ProcSubset= out of"):
+        clock_module.machine(str(tmp_path))
