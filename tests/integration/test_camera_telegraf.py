@@ -175,10 +175,17 @@ def test_a_recording_is_accounted_for_frame_by_frame_and_then_begins_again(
 
 
 @pytest.mark.engines
-def test_without_a_camera_telegraf_logs_one_sentence_and_no_data(start: Callable[..., Run], tmp_path: Path) -> None:
+def test_without_a_camera_telegraf_logs_one_sentence_and_stores_the_reason(
+    start: Callable[..., Run], tmp_path: Path
+) -> None:
     run = start(SENSETIG_CAMERA_SYS_ROOT=str(tmp_path))
-    run.until(lambda: "Restarting in" in run.log.read_text(encoding="utf-8"))
-    run.stop()
-    errors = [line for line in run.log.read_text(encoding="utf-8").splitlines() if "E!" in line]
-    assert any("camera: no camera is connected; name a video file" in line for line in errors)
-    assert run.metrics() == []
+    run.until(lambda: bool(run.metrics()))
+    assert run.process.poll() is None
+    log = run.log.read_text(encoding="utf-8")
+    assert log.count("camera: no camera is connected; name a video file") == 1
+    assert "Restarting in" not in log
+    assert {metric.series.measurement for metric in run.metrics()} == {"collector"}
+    first = run.metrics()[0]
+    assert first.fields["up"] == 0
+    assert str(first.fields["reason"]).startswith("no camera is connected")
+    assert run.stop() == 0
