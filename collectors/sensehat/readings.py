@@ -16,6 +16,9 @@ from collectors.core.schema import Measurement
 #: Replaces a value that the sensor marks as invalid.
 INVALID = math.nan
 
+#: Replaces an axis that a recording does not have; found by identity.
+ABSENT = float("nan")
+
 
 class Vector(NamedTuple):
     """Three axes of one quantity."""
@@ -34,13 +37,13 @@ class Attitude(NamedTuple):
 
 
 class Colour(NamedTuple):
-    """Counts of the colour sensor's four channels, and the gain that they were measured with."""
+    """Counts of the colour sensor's four channels, and the gain that they were measured with; None if unknown."""
 
-    red: int
-    green: int
-    blue: int
-    clear: int
-    gain: int
+    red: int | None
+    green: int | None
+    blue: int | None
+    clear: int | None
+    gain: int | None
 
 
 class Reading(NamedTuple):
@@ -125,8 +128,8 @@ def valid_fields(
 ) -> dict[str, FieldValue]:
     """The values within the declared range, by field; reports each other value to *on_error*.
 
-    None is ignored. The messages do not include the value, so that a sensor that stays out of range repeats the same
-    message, which is logged once.
+    None and :data:`ABSENT` are ignored. The messages do not include the value, so that a sensor that stays out of range
+    repeats the same message, which is logged once.
     """
     return dict(_valid(measurement, sensor, values, on_error))
 
@@ -135,7 +138,7 @@ def _valid(
     measurement: Measurement, sensor: str, values: Mapping[str, FieldValue | None], on_error: Callable[[str], None]
 ) -> Iterator[tuple[str, FieldValue]]:
     for name, value in values.items():
-        if value is None:
+        if value is None or value is ABSENT:
             continue
         field = measurement.field(name)
         if isinstance(value, float) and math.isnan(value):
