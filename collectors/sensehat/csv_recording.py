@@ -25,7 +25,7 @@ from collectors.sensehat.columns import (
     known_names,
     parse_header,
 )
-from collectors.sensehat.readings import ABSENT, Attitude, Colour, Reading, Vector
+from collectors.sensehat.readings import ABSENT, Attitude, Colour, Reading, Vector, shortest
 from collectors.sensehat.recorded_time import TimeParser, parse_time
 
 __all__ = ["CsvRecording", "Form", "Row", "parse_time"]
@@ -209,7 +209,7 @@ class CsvRecording:
         except ValueError:
             self._refuse(name, f"{name}: expected a number, got {cell[:40]!r}; the value is left out")
             return None
-        return value if column.convert is None else column.convert(value)
+        return shortest(value) if column.convert is None else column.convert(value)
 
     def _next_line(self) -> str | None:
         """The next line; None at the end. Of an overlong line, only the beginning, which is not a valid row."""

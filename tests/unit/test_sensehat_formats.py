@@ -226,6 +226,11 @@ def test_refused_rows_of_other_commands_are_a_sentence_and_a_number(tmp_path: Pa
     assert said[1] == f"{path}: 299 further rows or values were left out for the same reasons"
 
 
+def test_values_of_single_precision_have_no_tails(tmp_path: Path) -> None:
+    metrics, _ = imported(tmp_path, "timestamp,temp_h\n2024-05-01 09:00:00,25.040000915527344\n")
+    assert metrics[0].fields["temperature_raw_celsius"] == 25.04
+
+
 def test_trailing_separators_are_no_cells(tmp_path: Path) -> None:
     metrics, bench = imported(tmp_path, "timestamp,temp_h\n2024-05-01 09:00:00,21.5,,\n")
     assert (len(metrics), bench.errors) == (1, [])
