@@ -151,6 +151,8 @@ def plain(name: str) -> str:
 def parse_map(text: str) -> dict[str, str]:
     """The setting ``columns``: ours to theirs. Raises ValueError with the expectation.
 
+    A unit in brackets is that of the column, see :func:`parse_header`.
+
     >>> parse_map("temp_h=Temperatur, time_stamp=1")
     {'temp_h': 'Temperatur', 'time_stamp': '1'}
     """
@@ -171,7 +173,7 @@ def parse_header(names: Sequence[str], chosen: Mapping[str, str]) -> Header:
 
     Args:
         names: the cells of the line.
-        chosen: ours to theirs, a name or a number from 1.
+        chosen: ours to theirs, a name or a number from 1, perhaps with a unit in brackets.
 
     Raises:
         ValueError: a column is missing or duplicated.
@@ -182,7 +184,7 @@ def parse_header(names: Sequence[str], chosen: Mapping[str, str]) -> Header:
         place = _place(names, theirs)
         if place is None:
             raise ValueError(f"the column {theirs[:40]!r} of the setting columns is missing")
-        columns[ours] = Column(place, _conversion(ours, names[place]))
+        columns[ours] = Column(place, _conversion(ours, theirs) or _conversion(ours, names[place]))
         taken.add(place)
     unknown: list[str] = []
     for place, name in enumerate(names):
@@ -233,7 +235,7 @@ def implied_header(cells: Sequence[str], chosen: Mapping[str, str]) -> Header | 
 
     That is so if the setting ``columns`` gives numbers only, or if it looks like a row of the emulator's sense_csv.
     """
-    if chosen and all(theirs.isdecimal() for theirs in chosen.values()) and not any(map(_is_name, cells)):
+    if chosen and all(map(_number, chosen.values())) and not any(map(_is_name, cells)):
         return parse_header([""] * len(cells), chosen)
     if len(cells) == len(EMULATOR) and _is_time(cells[0]) and not any(map(_is_name, cells)):
         return parse_header(EMULATOR, {})
@@ -264,8 +266,14 @@ def _place(names: Sequence[str], theirs: str) -> int | None:
     for place, name in enumerate(names):
         if plain(name) and plain(name) == plain(theirs):
             return place
-    number = int(theirs) if theirs.isdecimal() and len(theirs) < 5 else 0
+    number = _number(theirs)
     return number - 1 if 1 <= number <= len(names) else None
+
+
+def _number(theirs: str) -> int:
+    """The number of a column from 1; 0 for a name."""
+    text = _UNIT.sub("", theirs).strip()
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 5 else 0
 
 
 def _conversion(ours: str, name: str) -> Callable[[float], float] | None:

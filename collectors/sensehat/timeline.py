@@ -50,6 +50,7 @@ class Timeline:
         self._path = path
         self._on_error = on_error
         self._ahead: deque[Row] = deque()
+        self._said: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[Timed]:
         last: int | None = None
@@ -57,16 +58,13 @@ class Timeline:
         while (row := self._take()) is not None:
             time_ns = row.time_ns
             if self._is_odd(last, time_ns):
-                self._on_error(
-                    f"{self._path}, line {row.line}: time_stamp is far from the times around it; the row is skipped"
-                )
+                self._report(row, "is far from the times around it; the row is skipped")
                 continue
             step_ns = 0 if last is None else time_ns - last
             if step_ns < 0:
                 backwards += 1
-                self._on_error(
-                    f"{self._path}, line {row.line}: time_stamp is before that of the previous row; if the times are "
-                    "local ones, see the setting time_zone"
+                self._report(
+                    row, "is before that of the previous row; if the times are local ones, see the setting time_zone"
                 )
             # Where the clock was set back, the times of earlier rows may come a second time.
             emitted = time_ns + (backwards * _AGAIN_NS if time_ns <= latest else 0)
@@ -74,6 +72,10 @@ class Timeline:
                 emitted = previous + APART_NS
             previous, latest, last = emitted, max(latest, time_ns), time_ns
             yield Timed(row, emitted, step_ns)
+
+    def _report(self, row: Row, fault: str) -> None:
+        """Report a fault of a time; of many, the first one again, which is logged once and counted each time."""
+        self._on_error(self._said.setdefault(fault, f"{self._path}, line {row.line}: time_stamp {fault}"))
 
     def _take(self) -> Row | None:
         self._look(1)

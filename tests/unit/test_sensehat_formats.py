@@ -146,6 +146,14 @@ def test_column_map_names_columns_by_name_or_number(tmp_path: Path) -> None:
     assert bench.errors == []
 
 
+@pytest.mark.parametrize("pitch", ["Pitch (rad)", "3 (rad)"])
+def test_column_map_gives_the_unit_of_a_column(tmp_path: Path, pitch: str) -> None:
+    text = "Date/Time,Temperature,Pitch\n2024-05-01 09:00:00,21.5,0.5\n"
+    metrics, bench = imported(tmp_path, text, columns=f"pitch={pitch}")
+    assert fields(metrics, "imu")["pitch_degrees"] == pytest.approx(math.degrees(0.5))
+    assert bench.errors == []
+
+
 def test_column_map_of_numbers_reads_a_file_without_names(tmp_path: Path) -> None:
     text = "09:15,21.5,2024-05-01 09:00:00\n09:16,21.6,2024-05-01 09:01:00\n"
     metrics, bench = imported(tmp_path, text, columns="time_stamp=3,temp_h=2")
@@ -325,6 +333,16 @@ def test_several_wrong_times_in_a_row_are_found(tmp_path: Path) -> None:
     metrics, bench = imported(tmp_path, of_times(*times))
     assert seconds_of(metrics) == [0.0, 3.0]
     assert bench.report.errors == 2
+
+
+def test_recording_with_the_last_row_first_is_one_line_of_the_log(tmp_path: Path) -> None:
+    text = of_times(*(f"2024-05-01 09:{59 - n:02}:00" for n in range(60)))
+    metrics, bench = imported(tmp_path, text)
+    assert seconds_of(metrics)[-1] == pytest.approx(-59 * 60, abs=0.001)
+    assert len({metric.time_ns for metric in metrics}) == 60
+    assert (bench.report.errors, len(bench.errors)) == (59, 1)
+    found, _ = played(tmp_path, text, 60)
+    assert len(found) == 60
 
 
 def test_wrong_first_time_costs_its_row_only(tmp_path: Path) -> None:
