@@ -8,6 +8,7 @@ failed; it is counted with ``up=0``.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -115,6 +116,7 @@ class Context(NamedTuple):
         once: True for a single batch in a fresh process, False for batch after batch.
         host: the tag ``host`` of this machine's points and the default of ``device`` tags.
         clock_ns: wall clock, nanoseconds since 1970.
+        monotonic_ns: monotonic clock, which no correction of the wall clock moves, nanoseconds.
     """
 
     values: Values
@@ -122,6 +124,7 @@ class Context(NamedTuple):
     once: bool
     host: str
     clock_ns: Callable[[], int]
+    monotonic_ns: Callable[[], int] = time.monotonic_ns
 
 
 class Module(Protocol):

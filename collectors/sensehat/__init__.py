@@ -86,6 +86,18 @@ COLOUR_CYCLES: Setting[int] = Setting(
 )
 SYS_ROOT: Setting[str] = Setting("sys_root", str, "/sys", "Where sysfs is mounted (CPU temperature, board).")
 RECORDING: Setting[str | None] = Setting("recording", str, None, "CSV or CSV.gz file of the recording backend.")
+COLUMNS: Setting[str] = Setting(
+    "columns",
+    str,
+    "",
+    "Columns of a recording with other names: pairs such as temp_h=Temperatur, time_stamp=1 (a name or a number).",
+)
+TIME_ZONE: Setting[str] = Setting(
+    "time_zone", str, "UTC", "Time zone of a recording's times without an offset, such as Europe/Berlin."
+)
+TIME_FORMAT: Setting[str | None] = Setting(
+    "time_format", str, None, "Format of a recording's times, such as %d/%m/%Y %H:%M:%S; ISO 8601 by default."
+)
 PACE: Setting[float] = Setting(
     "pace",
     float,
@@ -112,6 +124,9 @@ SETTINGS: tuple[Setting[Any], ...] = (
     COLOUR_CYCLES,
     SYS_ROOT,
     RECORDING,
+    COLUMNS,
+    TIME_ZONE,
+    TIME_FORMAT,
     PACE,
     REPEAT,
     KEEP_TIMES,

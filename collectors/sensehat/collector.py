@@ -19,13 +19,23 @@ from collectors.sensehat import (
     STALE_AFTER,
     psychrometrics,
 )
-from collectors.sensehat.orientation import heading
-from collectors.sensehat.readings import Reading, StuckDetector, Vector, replace_zeros, valid_fields
+from collectors.sensehat.orientation import has_gravity, heading
+from collectors.sensehat.readings import (
+    Reading,
+    StuckDetector,
+    Vector,
+    replace_zeros,
+    valid_fields,
+    within_humidity,
+)
 
 _Values = Mapping[str, FieldValue | None]
 
 #: Decimal places of derived values; no sensor of the board has a finer resolution.
 DIGITS = 3
+
+#: Temperatures that differ by less are equal.
+_EQUAL_CELSIUS = 1e-6
 
 
 class Source(Protocol):
@@ -79,19 +89,22 @@ class LineBuilder:
         """The lines of a reading, at its own time or, if it has none, at *now_ns*."""
         reading = replace_zeros(reading)
         time_ns = now_ns if reading.time_ns is None else reading.time_ns
+        hts221 = self._fields_of_hts221(reading)
         for series, fields in (
-            (self._hts221, self._fields_of_hts221(reading)),
-            (self._lps25h, self._fields_of_lps25h(reading)),
+            (self._hts221, hts221),
+            (self._lps25h, self._fields_of_lps25h(reading, hts221.get("dew_point_celsius"))),
             (self._imu, self._fields_of_imu(reading)),
             (self._colour, self._fields_of_colour(reading)),
         ):
             if fields:
                 yield Metric(series, fields, time_ns)
 
-    def _valid(self, measurement: Measurement, sensor: str, values: _Values) -> dict[str, FieldValue]:
-        """The valid values of a sensor; none if it is stuck."""
+    def _valid(
+        self, measurement: Measurement, sensor: str, values: _Values, measured: tuple[object, ...] | None = None
+    ) -> dict[str, FieldValue]:
+        """The valid values of a sensor; none if it is stuck, as shows in *measured*, by default the same values."""
         fields = valid_fields(measurement, sensor, values, self._on_error)
-        if fields and self._stuck.is_stuck(sensor, tuple(values.values())):
+        if fields and self._stuck.is_stuck(sensor, measured or tuple(values.values())):
             self._on_error(
                 f"{sensor} repeats the same reading and counts as stuck; its readings are dropped until they change. "
                 "Restart the collector, and check the board's seat on the header"
@@ -105,32 +118,28 @@ class LineBuilder:
             "hts221",
             {
                 "temperature_raw_celsius": reading.temperature_humidity,
-                "humidity_raw_percent": reading.humidity,
+                "humidity_raw_percent": within_humidity(reading.humidity),
             },
+            (reading.temperature_humidity, reading.humidity),
         )
-        self._add_cpu(fields, "hts221", reading.temperature_cpu, self._factor_hts221)
-        if "humidity_raw_percent" not in fields or "temperature_raw_celsius" not in fields:
+        dew_point = _dew_point(fields)
+        self._add_cpu(fields, "hts221", reading.temperature_cpu, self._factor_hts221, dew_point)
+        if dew_point is None:
             return fields
-        raw = float(fields["temperature_raw_celsius"])
-        dew_point = psychrometrics.dew_point(raw, float(fields["humidity_raw_percent"]))
         fields.update(
             valid_fields(ENVIRONMENT, "hts221", {"dew_point_celsius": round(dew_point, DIGITS)}, self._on_error)
         )
         if "temperature_compensated_celsius" in fields:
             compensated = psychrometrics.without_cpu_heat(
-                raw, float(fields["temperature_cpu_celsius"]), float(fields["compensation_factor"])
+                float(fields["temperature_raw_celsius"]),
+                float(fields["temperature_cpu_celsius"]),
+                float(fields["compensation_factor"]),
             )
-            humidity = psychrometrics.humidity_at(compensated, dew_point)
-            if humidity > 100:
-                self._on_error(
-                    "the compensated temperature is below the dew point, so the compensation factor is too small "
-                    "for this case; humidity_compensated_percent is dropped"
-                )
-            else:
-                fields["humidity_compensated_percent"] = round(humidity, DIGITS)
+            humidity = min(100.0, psychrometrics.humidity_at(compensated, dew_point))
+            fields["humidity_compensated_percent"] = round(humidity, DIGITS)
         return fields
 
-    def _fields_of_lps25h(self, reading: Reading) -> dict[str, FieldValue]:
+    def _fields_of_lps25h(self, reading: Reading, dew_point: FieldValue | None) -> dict[str, FieldValue]:
         temperature = reading.temperature_pressure
         if temperature is not None and not math.isnan(temperature) and not -30 <= temperature <= 105:
             # Both sensors share the field, whose declared range is the wider one of the HTS221.
@@ -146,10 +155,23 @@ class LineBuilder:
                 "pressure_hpa": reading.pressure,
             },
         )
-        self._add_cpu(fields, "lps25h", reading.temperature_cpu, self._factor_lps25h)
+        self._add_cpu(
+            fields,
+            "lps25h",
+            reading.temperature_cpu,
+            self._factor_lps25h,
+            None if dew_point is None else float(dew_point),
+        )
         return fields
 
-    def _add_cpu(self, fields: dict[str, FieldValue], sensor: str, cpu: float | None, factor: float | None) -> None:
+    def _add_cpu(
+        self,
+        fields: dict[str, FieldValue],
+        sensor: str,
+        cpu: float | None,
+        factor: float | None,
+        dew_point: float | None,
+    ) -> None:
         """Add the CPU's temperature, and the sensor's temperature without the CPU's heat."""
         if "temperature_raw_celsius" not in fields:
             return
@@ -164,6 +186,12 @@ class LineBuilder:
         compensated = psychrometrics.without_cpu_heat(
             float(fields["temperature_raw_celsius"]), float(fields["temperature_cpu_celsius"]), factor
         )
+        if dew_point is not None and compensated < dew_point - _EQUAL_CELSIUS:
+            self._on_error(
+                f"the compensated temperature of {sensor} is below the dew point, which air never is; it is dropped. "
+                "Increase the compensation factor"
+            )
+            return
         fields.update(
             valid_fields(
                 ENVIRONMENT,
@@ -187,7 +215,8 @@ class LineBuilder:
         fields = self._valid(IMU, "lsm9ds1", values)
         acceleration = _vector(fields, "acceleration", "g")
         magnetic = _vector(fields, "magnetic", "microtesla")
-        if acceleration is not None and magnetic is not None:
+        # In free fall or while the board is shaken, nothing shows where down is.
+        if acceleration is not None and magnetic is not None and has_gravity(acceleration):
             try:
                 fields["heading_degrees"] = round(heading(acceleration, magnetic), DIGITS)
             except ValueError as error:
@@ -199,6 +228,14 @@ class LineBuilder:
             return {}
         # Never counts as stuck: in the dark it reads 0 all night.
         return valid_fields(COLOUR, "the colour sensor", reading.colour._asdict(), self._on_error)
+
+
+def _dew_point(fields: Mapping[str, FieldValue]) -> float | None:
+    """The dew point of a sensor's values; None if one is missing, or if the air is dry."""
+    temperature, humidity = fields.get("temperature_raw_celsius"), fields.get("humidity_raw_percent")
+    if temperature is None or humidity is None or not float(humidity) > 0:
+        return None
+    return psychrometrics.dew_point(float(temperature), float(humidity))
 
 
 def _vector(fields: Mapping[str, FieldValue], name: str, unit: str) -> Vector | None:

@@ -1,9 +1,8 @@
 """Reads a recording, a CSV file or a CSV file compressed with gzip, row by row.
 
-Columns are those of the Astro Pi's flight data: ``temp_cpu, temp_h, temp_p, humidity, pressure, pitch, roll,
-yaw, mag_x, mag_y, mag_z, accel_x, accel_y, accel_z, gyro_x, gyro_y, gyro_z, time_stamp``. Temperatures in degrees
-Celsius, humidity in percent, pressure in hPa, angles in degrees, the field in microtesla, acceleration in g,
-rates in radians per second, times as ISO 8601 (UTC by default). ``ROW_ID`` and ``reset`` are ignored.
+:mod:`collectors.sensehat.columns` has the names of columns. Temperatures are in degrees Celsius, humidity in percent,
+pressure in hPa, angles in degrees, the field in microtesla, acceleration in g, rates in radians per second. Cells are
+separated by commas, semicolons or tabs.
 """
 
 from __future__ import annotations
@@ -11,28 +10,48 @@ from __future__ import annotations
 import csv
 import gzip
 import zlib
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, tzinfo
 from typing import NamedTuple, TextIO, cast
 
 from collectors.core.api import Unavailable
-from collectors.sensehat.readings import Attitude, Reading, Vector
-
-REQUIRED = ("temp_h", "temp_p", "humidity", "pressure", "time_stamp")
-OPTIONAL = ("temp_cpu",)
-#: Columns that are only valid together.
-GROUPS = (
-    ("pitch", "roll", "yaw"),
-    ("accel_x", "accel_y", "accel_z"),
-    ("gyro_x", "gyro_y", "gyro_z"),
-    ("mag_x", "mag_y", "mag_z"),
+from collectors.sensehat.columns import (
+    ANGLES,
+    CLOCK,
+    TIME,
+    VALUES,
+    Header,
+    implied_header,
+    known_names,
+    parse_header,
 )
-IGNORED = ("ROW_ID", "reset")
+from collectors.sensehat.readings import ABSENT, Attitude, Colour, Reading, Vector, shortest
+from collectors.sensehat.recorded_time import TimeParser, parse_time
+
+__all__ = ["CsvRecording", "Form", "Row", "parse_time"]
 
 #: Maximum length of a line; a longer one is not a row of numbers.
 _MAX_LINE = 4096
+#: Lines before the names of the columns: blank ones, comments, and a spreadsheet's "sep=;".
+_MAX_PREAMBLE = 100
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SEPARATORS = (",", ";", "\t", "|")
+#: Cells without a value, as spreadsheets and programs write them.
+_EMPTY = frozenset({"", "none", "null", "na", "n/a", "-"})
+
+
+class Form(NamedTuple):
+    """How a recording is written, where that differs from the usual form.
+
+    Args:
+        columns: our names of columns to theirs; see :func:`collectors.sensehat.columns.parse_map`.
+        zone: the time zone of times without an offset.
+        time_format: a format of strptime, or None for ISO 8601.
+    """
+
+    columns: Mapping[str, str] = {}
+    zone: tzinfo = UTC
+    time_format: str | None = None
 
 
 class Row(NamedTuple):
@@ -43,28 +62,36 @@ class Row(NamedTuple):
     time_ns: int
 
 
-class Header(NamedTuple):
-    """Index of each known column, and the number of columns."""
-
-    places: dict[str, int]
-    width: int
-
-
 class CsvRecording:
     """An open recording.
 
     Args:
         path: the file.
-        on_error: takes a message with file, line and expectation for each row that is skipped.
+        on_error: takes a sentence for the first row or value of each kind that is left out, and for the number of the
+            others at the end.
+        form: how the file is written.
+        on_repeat: takes the same sentence for each of the others, in place of their number at the end.
 
     Raises:
         Unavailable: the file cannot be read, or its first line does not name the required columns.
     """
 
-    def __init__(self, path: str, on_error: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        path: str,
+        on_error: Callable[[str], None],
+        form: Form | None = None,
+        on_repeat: Callable[[str], None] | None = None,
+    ) -> None:
         self._path = path
         self._on_error = on_error
+        self._on_repeat = on_repeat
+        self._form = form or Form()
+        self._times = TimeParser(self._form.zone, self._form.time_format)
         self._line = 0
+        self._said: dict[str, str] = {}
+        self._unsaid = 0
+        self._first: str | None = None
         try:
             self._text = _open(path)
         except FileNotFoundError:
@@ -74,43 +101,115 @@ class CsvRecording:
         except OSError as error:
             raise Unavailable(f"{path}: the recording cannot be read: {error}") from None
         try:
-            first = self._next_line()
-            if first is None:
-                raise Unavailable(f"{path}: the recording is empty; expected a first line that names the columns")
-            self._header, unknown = parse_header(path, _cells(first))
-        except (OSError, EOFError, zlib.error) as error:
+            self._separator, self._header = self._read_header()
+        except (OSError, EOFError, zlib.error, UnicodeError) as error:
             self._text.close()
             raise Unavailable(f"{path}: the recording cannot be read: {error}") from None
         except ValueError as error:
             self._text.close()
-            raise Unavailable(f"{path}, line 1: {error}") from None
+            raise Unavailable(f"{path}, line {self._line}: {error}") from None
         except Unavailable:
             self._text.close()
             raise
-        if unknown:
+        if self._header.unknown:
+            names = ", ".join(name[:40] for name in self._header.unknown[:20])
             on_error(
-                f"{path}, line 1: unknown column {', '.join(unknown)} is ignored; known are "
-                f"{', '.join((*REQUIRED, *OPTIONAL, *(name for group in GROUPS for name in group)))}"
+                f"{path}, line {self._line}: unknown column {names} is ignored; known are {TIME}, {', '.join(VALUES)}; "
+                "see the setting columns"
             )
+
+    def _read_header(self) -> tuple[str, Header]:
+        separators: Sequence[str] = _SEPARATORS
+        for _ in range(_MAX_PREAMBLE):
+            line = self._next_line()
+            if line is None:
+                break
+            text = line.rstrip("\r\n")
+            if text.lower().startswith("sep=") and len(text) == 5:
+                separators = (text[4],)
+            elif text.strip() and not text.startswith("#"):
+                return self._understand(line, separators)
+        raise Unavailable(f"{self._path}: the recording is empty; expected a first line that names the columns")
+
+    def _understand(self, line: str, separators: Sequence[str]) -> tuple[str, Header]:
+        """The separator and the columns of the first line; it is kept if it is a row."""
+        chosen = self._form.columns
+        wanted = set(chosen.values())
+
+        def score(separator: str) -> tuple[int, int]:
+            try:
+                cells = _cells(line, separator)
+            except ValueError:
+                return 0, 0
+            return known_names(cells) + len(wanted.intersection(cells)), len(cells)
+
+        separator = max(separators, key=score)
+        cells = _cells(line, separator)
+        header = implied_header(cells, chosen)
+        if header is not None:
+            self._first = line
+            return separator, header
+        return separator, parse_header(cells, chosen)
 
     def rows(self) -> Iterator[Row]:
         """The valid rows in order; a truncated file ends there, which is reported."""
         while True:
             try:
-                line = self._next_line()
-            except (OSError, EOFError, zlib.error) as error:
+                line, self._first = (self._first, None) if self._first is not None else (self._next_line(), None)
+            except (OSError, EOFError, zlib.error, UnicodeError) as error:
                 self._on_error(
                     f"{self._path}: the recording is truncated after line {self._line}: {error}; copy the file again"
                 )
-                return
+                break
             if line is None:
-                return
+                break
             if not line.strip():
                 continue
             try:
-                yield Row(self._line, *parse_row(self._header, _cells(line)))
+                row = self._row(_cells(line, self._separator))
             except ValueError as error:
-                self._on_error(f"{self._path}, line {self._line}: {error}; the row is skipped")
+                self._refuse(str(error).partition(", got ")[0], f"{error}; the row is skipped")
+                continue
+            yield row
+        if self._unsaid:
+            self._on_error(f"{self._path}: {self._unsaid} further rows or values were left out for the same reasons")
+            self._unsaid = 0
+
+    def _refuse(self, kind: str, sentence: str) -> None:
+        """Report what is left out: the first of its kind with its line, the others by number."""
+        if kind not in self._said:
+            self._said[kind] = f"{self._path}, line {self._line}: {sentence}"
+            self._on_error(self._said[kind])
+        elif self._on_repeat is not None:
+            self._on_repeat(self._said[kind])
+        else:
+            self._unsaid += 1
+
+    def _row(self, cells: list[str]) -> Row:
+        """A row; values that are no numbers are left out. Raises ValueError with the expectation."""
+        header = self._header
+        while len(cells) > header.width and not cells[-1]:
+            cells.pop()
+        if len(cells) != header.width:
+            raise ValueError(f"expected {header.width} cells, got {len(cells)}")
+        time = cells[header.columns[TIME].place]
+        if CLOCK in header.columns:
+            time = f"{time} {cells[header.columns[CLOCK].place]}"
+        time_ns = self._times.parse(TIME, time)
+        values = {name: self._value(name, cells) for name in VALUES if name in header.columns}
+        return Row(self._line, _reading(values), time_ns)
+
+    def _value(self, name: str, cells: list[str]) -> float | None:
+        column = self._header.columns[name]
+        cell = cells[column.place]
+        if cell.casefold() in _EMPTY:
+            return None
+        try:
+            value = float(_point(cell) if "," in cell else cell)
+        except ValueError:
+            self._refuse(name, f"{name}: expected a number, got {cell[:40]!r}; the value is left out")
+            return None
+        return shortest(value) if column.convert is None else column.convert(value)
 
     def _next_line(self) -> str | None:
         """The next line; None at the end. Of an overlong line, only the beginning, which is not a valid row."""
@@ -129,87 +228,78 @@ class CsvRecording:
 
 
 def _open(path: str) -> TextIO:
-    """The file as text; its first bytes determine whether it is compressed, not its name."""
+    """The file as text; its first bytes determine its compression and its encoding, not its name."""
     with open(path, "rb") as file:
-        compressed = file.read(2) == b"\x1f\x8b"
-    # Invalid UTF-8 only invalidates its own row.
-    if compressed:
+        start = file.read(2)
+    # Invalid UTF-8 only invalidates its own cell.
+    if start == b"\x1f\x8b":
         return cast("TextIO", gzip.open(path, "rt", encoding="utf-8-sig", errors="replace", newline="\n"))
-    return open(path, encoding="utf-8-sig", errors="replace", newline="\n")
+    encoding = "utf-16" if start in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    return open(path, encoding=encoding, errors="replace", newline="\n")
 
 
-def _cells(line: str) -> list[str]:
+def _cells(line: str, separator: str) -> list[str]:
     """The cells of a line. Raises ValueError for unclosed quotes."""
     try:
-        return [cell.strip() for cell in next(csv.reader([line.rstrip("\r\n")], strict=True), [])]
+        reader = csv.reader([line.rstrip("\r\n")], strict=True, delimiter=separator, skipinitialspace=True)
+        return [cell.strip() for cell in next(reader, [])]
     except csv.Error as error:
-        raise ValueError(f"expected cells between commas, got {line[:40]!r} ({error})") from None
+        raise ValueError(f"expected cells between separators, got {line[:40]!r} ({error})") from None
 
 
-def parse_header(path: str, names: list[str]) -> tuple[Header, list[str]]:
-    """The indexes of the known columns, and the names of unknown ones.
+def _point(cell: str) -> str:
+    """A number with a decimal comma as one with a point; of comma and point, the first one groups thousands.
 
-    Raises:
-        Unavailable: a column is missing or duplicated.
+    >>> _point("1.013,25"), _point("1,013.25"), _point("21,5")
+    ('1013.25', '1013.25', '21.5')
     """
-    places: dict[str, int] = {}
-    for place, name in enumerate(names):
-        if name in places:
-            raise Unavailable(f"{path}, line 1: the column {name} is duplicated")
-        places[name] = place
-    missing = [name for name in REQUIRED if name not in places]
-    for group in GROUPS:
-        if any(name in places for name in group):
-            missing += [name for name in group if name not in places]
-    if missing:
-        raise Unavailable(
-            f"{path}, line 1: the column {', '.join(missing)} is missing; expected {', '.join(REQUIRED)}, and of each "
-            "of the orientation's columns all three or none"
-        )
-    known = {*REQUIRED, *OPTIONAL, *IGNORED, *(name for group in GROUPS for name in group)}
-    unknown = [name for name in names if name not in known]
-    return Header({name: place for name, place in places.items() if name in known}, len(names)), unknown
+    if "." not in cell:
+        return cell.replace(",", ".")
+    return cell.replace(".", "").replace(",", ".") if cell.rfind(",") > cell.rfind(".") else cell.replace(",", "")
 
 
-def parse_row(header: Header, cells: list[str]) -> tuple[Reading, int]:
-    """The reading of a row, and its time in nanoseconds since 1970. Raises ValueError with the expectation."""
-    if len(cells) != header.width:
-        raise ValueError(f"expected {header.width} cells, got {len(cells)}")
-
-    def number(name: str) -> float:
-        cell = cells[header.places[name]]
-        try:
-            return float(cell)
-        except ValueError:
-            raise ValueError(f"{name}: expected a number, got {cell[:40]!r}") from None
-
-    def three(group: tuple[str, str, str]) -> tuple[float, float, float] | None:
-        if group[0] not in header.places:
-            return None
-        return number(group[0]), number(group[1]), number(group[2])
-
-    attitude, acceleration, gyro, magnetic = map(three, GROUPS)
-    reading = Reading(
-        humidity=number("humidity"),
-        temperature_humidity=number("temp_h"),
-        pressure=number("pressure"),
-        temperature_pressure=number("temp_p"),
-        temperature_cpu=number("temp_cpu") if "temp_cpu" in header.places else None,
-        attitude=Attitude(*attitude) if attitude else None,
+def _reading(values: Mapping[str, float | None]) -> Reading:
+    attitude = _three(values, ANGLES)
+    acceleration, gyro, magnetic = (
+        _three(values, (f"{name}_x", f"{name}_y", f"{name}_z")) for name in ("accel", "gyro", "mag")
+    )
+    return Reading(
+        humidity=values.get("humidity"),
+        temperature_humidity=values.get("temp_h"),
+        pressure=values.get("pressure"),
+        temperature_pressure=values.get("temp_p"),
+        temperature_cpu=values.get("temp_cpu"),
+        attitude=Attitude(*map(_turned, attitude)) if attitude else None,
         acceleration=Vector(*acceleration) if acceleration else None,
         gyro=Vector(*gyro) if gyro else None,
         magnetic=Vector(*magnetic) if magnetic else None,
+        colour=_colour(values),
     )
-    return reading, parse_time("time_stamp", cells[header.places["time_stamp"]])
 
 
-def parse_time(name: str, text: str) -> int:
-    """Nanoseconds since 1970 of an ISO 8601 time, UTC by default. Raises ValueError."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"{name}: expected a time such as 2015-08-20 23:58:30, got {text[:40]!r}") from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    since = moment - _EPOCH
-    return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
+def _three(values: Mapping[str, float | None], names: tuple[str, str, str]) -> tuple[float, float, float] | None:
+    """Three values, of which some may be absent; None if all are."""
+    found = [values.get(name) for name in names]
+    if all(value is None for value in found):
+        return None
+    x, y, z = (ABSENT if value is None else value for value in found)
+    return x, y, z
+
+
+def _turned(degrees: float) -> float:
+    """An angle either side of zero as one from 0 to 360; others are left to be refused."""
+    return degrees + 360 if -360 <= degrees < 0 else degrees
+
+
+def _colour(values: Mapping[str, float | None]) -> Colour | None:
+    red, green, blue, clear, gain = (_count(values.get(name)) for name in ("red", "green", "blue", "clear", "gain"))
+    if red is None and green is None and blue is None and clear is None:
+        return None
+    return Colour(red, green, blue, clear, gain)
+
+
+def _count(value: float | None) -> int | None:
+    """A count; one outside of every range for what is no count."""
+    if value is None:
+        return None
+    return round(value) if abs(value) < 1e9 else -1

@@ -11,12 +11,13 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
 from collectors.core.api import Context, Unavailable
 from collectors.sensehat import COLOUR_CYCLES, COLOUR_GAIN, SYS_ROOT, thermal
-from collectors.sensehat.readings import INVALID, Attitude, Colour, Reading, Vector
+from collectors.sensehat.readings import INVALID, Attitude, Colour, Reading, Vector, shortest
 
 #: Name of the frame buffer of the board's LED matrix, by which the library finds the board as well.
 FRAME_BUFFER = "RPi-Sense FB"
@@ -24,6 +25,14 @@ FRAME_BUFFER = "RPi-Sense FB"
 #: A new process reads no valid values for 40 to 80 ms, until the sensors have converted once. Wait for that at the
 #: start, in steps of the HTS221's conversions at 12.5 Hz.
 MAX_READY_CHECKS, READY_CHECK_SECONDS = 6, 0.08
+
+#: RTIMULib averages the magnetic field: each sample counts a fifth (its COMPASS_ALPHA), and the average
+#: starts at 0: after the five samples of a first batch it is at 67 percent, after these within 0.1 percent, even if the
+#: first ones come before the magnetometer has converted.
+SETTLING_SAMPLES = 40
+
+#: Decimal places of angles, which are converted from radians.
+ANGLE_DIGITS = 4
 
 T = TypeVar("T")
 
@@ -147,15 +156,20 @@ class Board:
         self._on_close = on_close
 
     def wait_until_ready(self, sleep: Callable[[float], None]) -> None:
-        """Start all sensors, and wait until humidity and pressure have been converted once, at most half a second."""
-        try:
-            self._library.get_orientation_radians()
+        """Start all sensors, and wait until they give valid values.
+
+        The magnetic field settles with the samples that the library reads, each of which takes it a few milliseconds;
+        humidity and pressure take at most another half second.
+        """
+        # The first reading reports a sensor that does not start.
+        with suppress(OSError):
+            for _ in range(SETTLING_SAMPLES):
+                self._library.get_compass_raw()
+        with suppress(OSError):
             for _ in range(MAX_READY_CHECKS):
                 if self._library.get_humidity() and self._library.get_pressure():
                     return
                 sleep(READY_CHECK_SECONDS)
-        except OSError:
-            return  # the first reading reports a sensor that does not start
 
     def read(self) -> Iterator[Reading]:
         """One reading; values that fail are None."""
@@ -199,8 +213,8 @@ class Board:
 
 
 def _valid(value: float) -> float:
-    """The value as a float; the library's integer 0 means that it is invalid."""
-    return INVALID if type(value) is int and value == 0 else float(value)
+    """The value without a tail of single precision; the library's integer 0 means that it is invalid."""
+    return INVALID if type(value) is int and value == 0 else shortest(float(value))
 
 
 def _vector(axes: Mapping[str, float]) -> Vector:
@@ -209,7 +223,9 @@ def _vector(axes: Mapping[str, float]) -> Vector:
 
 def _attitude(axes: Mapping[str, float]) -> Attitude:
     """Degrees from 0 to 360, like the library's ``get_orientation``."""
-    return Attitude(*(_turn(math.degrees(_valid(axes[axis]))) for axis in ("pitch", "roll", "yaw")))
+    return Attitude(
+        *(_turn(round(math.degrees(_valid(axes[axis])), ANGLE_DIGITS)) for axis in ("pitch", "roll", "yaw"))
+    )
 
 
 def _turn(degrees: float) -> float:

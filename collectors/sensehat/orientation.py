@@ -10,6 +10,18 @@ import math
 
 from collectors.sensehat.readings import Vector
 
+#: An acceleration outside these bounds, in g, is not mostly gravity.
+MIN_GRAVITY, MAX_GRAVITY = 0.5, 1.5
+
+
+def has_gravity(acceleration: Vector) -> bool:
+    """Whether an acceleration shows where down is: neither in free fall nor while something else accelerates the board.
+
+    >>> has_gravity(Vector(0.0, 0.02, 0.98)), has_gravity(Vector(0.01, 0.02, 0.02))
+    (True, False)
+    """
+    return MIN_GRAVITY <= math.hypot(*acceleration) <= MAX_GRAVITY
+
 
 def heading(acceleration: Vector, magnetic: Vector) -> float:
     """Direction of the x axis in degrees clockwise from magnetic north, 0 up to 360, tilt-compensated.

@@ -7,6 +7,7 @@ the board has the sensor (the library returns 0 for it) is NaN: no data, and a c
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -15,6 +16,15 @@ from collectors.core.schema import Measurement
 
 #: Replaces a value that the sensor marks as invalid.
 INVALID = math.nan
+
+#: By how much the HTS221's humidity may be off, percent.
+HUMIDITY_ACCURACY = 5.0
+
+_SINGLE = struct.Struct("<f")
+_MAX_SINGLE = 1e30
+
+#: Replaces an axis that a recording does not have; found by identity.
+ABSENT = float("nan")
 
 
 class Vector(NamedTuple):
@@ -34,13 +44,13 @@ class Attitude(NamedTuple):
 
 
 class Colour(NamedTuple):
-    """Counts of the colour sensor's four channels, and the gain that they were measured with."""
+    """Counts of the colour sensor's four channels, and the gain that they were measured with; None if unknown."""
 
-    red: int
-    green: int
-    blue: int
-    clear: int
-    gain: int
+    red: int | None
+    green: int | None
+    blue: int | None
+    clear: int | None
+    gain: int | None
 
 
 class Reading(NamedTuple):
@@ -94,13 +104,43 @@ def _pair(value: float | None, temperature: float | None) -> tuple[float | None,
     return value, temperature
 
 
+def within_humidity(value: float | None) -> float | None:
+    """The relative humidity within 0 to 100 percent if it is beyond by less than the sensor's accuracy.
+
+    In saturated air a capacitive sensor reads a little more than 100. HTS221 (DocID026333): 5 percent over the whole
+    range.
+    """
+    if value is None or not -HUMIDITY_ACCURACY <= value <= 100 + HUMIDITY_ACCURACY:
+        return value
+    return min(100.0, max(0.0, value))
+
+
+def shortest(value: float) -> float:
+    """The shortest number that is the same in single precision, in which the library computes; others stay.
+
+    >>> shortest(25.040000915527344), shortest(1013.25), shortest(0.1)
+    (25.04, 1013.25, 0.1)
+    """
+    if not math.isfinite(value) or value == round(value, 6) or abs(value) > _MAX_SINGLE:
+        return value
+    single = _SINGLE.pack(value)
+    if _SINGLE.unpack(single)[0] != value:
+        return value
+    for digits in range(6, 9):
+        short = float(f"{value:.{digits}g}")
+        if _SINGLE.pack(short) == single:
+            return short
+    return value
+
+
 class StuckDetector:
     """Detects a sensor that repeats its reading.
 
     The library's valid flag never clears, so a sensor that has stopped converting looks like one whose values do not
     change. A working sensor has noise: in the Astro Pi's flight data of August 2015, 24,604 readings rounded to 0.01,
     the HTS221 repeats once in 87 readings and at most three times in a row; the LPS25H, whose values change more
-    slowly, at most eight times; the IMU never. The library returns more digits than that.
+    slowly, at most eight times; the IMU never. The library returns more digits than that. Readings rounded to 0.1
+    repeat in still air, and prove nothing.
 
     Args:
         after: number of consecutive equal readings of a stuck sensor; 0 disables the detection.
@@ -113,11 +153,16 @@ class StuckDetector:
 
     def is_stuck(self, sensor: str, values: tuple[object, ...]) -> bool:
         """Whether the sensor is stuck, given its next reading."""
-        if not self._after:
+        if not self._after or all(map(_is_coarse, values)):
             return False
         run = self._runs.get(sensor, 0) + 1 if self._last.get(sensor) == values else 1
         self._last[sensor], self._runs[sensor] = values, run
         return run >= self._after
+
+
+def _is_coarse(value: object) -> bool:
+    """Whether a value is missing, or rounded to 0.1."""
+    return not isinstance(value, float) or not math.isfinite(value) or round(value, 1) == value
 
 
 def valid_fields(
@@ -125,8 +170,8 @@ def valid_fields(
 ) -> dict[str, FieldValue]:
     """The values within the declared range, by field; reports each other value to *on_error*.
 
-    None is ignored. The messages do not include the value, so that a sensor that stays out of range repeats the same
-    message, which is logged once.
+    None and :data:`ABSENT` are ignored. The messages do not include the value, so that a sensor that stays out of range
+    repeats the same message, which is logged once.
     """
     return dict(_valid(measurement, sensor, values, on_error))
 
@@ -135,7 +180,7 @@ def _valid(
     measurement: Measurement, sensor: str, values: Mapping[str, FieldValue | None], on_error: Callable[[str], None]
 ) -> Iterator[tuple[str, FieldValue]]:
     for name, value in values.items():
-        if value is None:
+        if value is None or value is ABSENT:
             continue
         field = measurement.field(name)
         if isinstance(value, float) and math.isnan(value):

@@ -1,6 +1,6 @@
 """Replays a recording: rows as they become due, at the recorded pace or faster, or all at once with their own times.
 
-See :mod:`collectors.sensehat.csv_recording` for the file format.
+See :mod:`collectors.sensehat.csv_recording` for the file format, and :mod:`collectors.sensehat.timeline` for its times.
 """
 
 from __future__ import annotations
@@ -10,15 +10,21 @@ from collections.abc import Callable, Iterator
 
 from collectors.core.api import Context, Unavailable
 from collectors.core.line_protocol import Metric
-from collectors.sensehat import PACE, RECORDING, REPEAT
+from collectors.sensehat import COLUMNS, PACE, RECORDING, REPEAT, TIME_FORMAT, TIME_ZONE
 from collectors.sensehat.collector import make_line_builder
-from collectors.sensehat.csv_recording import CsvRecording, Row
+from collectors.sensehat.columns import parse_map
+from collectors.sensehat.csv_recording import CsvRecording, Form, Row
 from collectors.sensehat.readings import Reading
+from collectors.sensehat.recorded_time import parse_zone
+from collectors.sensehat.timeline import APART_NS, JUMP_NS, Timed, Timeline
 
 TAGS = {"replayed": "true"}
 
 #: Maximum number of rows per reading; after the machine was suspended, the due rows take several readings.
 MAX_ROWS = 1000
+
+#: By how much the wall clock may drift before the times of rows follow it.
+MAX_DRIFT_NS = 1_000_000_000
 
 #: Rows per batch of an import.
 IMPORT_ROWS = 500
@@ -27,69 +33,79 @@ IMPORT_ROWS = 500
 class Schedule:
     """Computes when each row is due: the first at once, the others after their recorded interval divided by the pace.
 
-    A row that was not recorded later than the previous one is invalid.
+    An interval that is negative or longer than an hour is replaced by the last one that is not.
 
     Args:
         pace: recorded seconds per second.
-        start_ns: when the first row is due, in nanoseconds since 1970.
+        start_ns: when the first row is due, in nanoseconds of the caller's clock.
     """
 
     def __init__(self, pace: float, start_ns: int) -> None:
         self._pace = pace
         self._start_ns = start_ns
         self._elapsed_ns = 0
-        self._last_ns: int | None = None
-        self._step_ns = 0
+        self._same = -1
+        self._step_ns = 1_000_000_000
+        self._due_ns = start_ns - 1
 
-    def due(self, recorded_ns: int) -> int | None:
-        """When the row is due, in nanoseconds since 1970; None if its time is not after that of the previous row."""
-        if self._last_ns is not None:
-            step_ns = recorded_ns - self._last_ns
-            if step_ns <= 0:
-                return None
-            self._elapsed_ns += step_ns
+    def due(self, step_ns: int) -> int:
+        """When the row that was recorded *step_ns* after the previous one is due; never when another one is."""
+        if 0 < step_ns <= JUMP_NS:
             self._step_ns = step_ns
-        self._last_ns = recorded_ns
-        return self._start_ns + round(self._elapsed_ns / self._pace)
+        self._same = self._same + 1 if step_ns == 0 else 0
+        if step_ns:
+            self._elapsed_ns += self._step_ns
+        recorded_ns = self._elapsed_ns + self._same * APART_NS
+        self._due_ns = max(self._start_ns + round(recorded_ns / self._pace), self._due_ns + 1)
+        return self._due_ns
 
     def restart(self) -> None:
         """Restart the recording: its first row is due one interval after the last."""
-        self._last_ns = None
-        self._elapsed_ns += self._step_ns or 1_000_000_000
+        self._elapsed_ns += self._step_ns
+        self._same = -1
 
 
 class Replay:
     """Returns rows as they become due.
 
     A row gets the time at which it is due, so that several rows of one reading remain several points; with pace 0, each
-    reading returns one row with the current time.
+    reading returns one row with the current time. Corrections of the wall clock change the times, and not the pace.
     """
 
     tags = TAGS
 
     def __init__(self, context: Context, log: Callable[[str], None] | None = None) -> None:
         self._path = recording_path(context)
+        self._form = recording_form(context)
         self._on_error = context.report.error
         self._log = log or _log
         self._pace = context.values[PACE]
         self._repeat = context.values[REPEAT]
         self._clock_ns = context.clock_ns
+        self._monotonic_ns = context.monotonic_ns
+        self._ahead_ns: int | None = None
         self._schedule: Schedule | None = None
         self._waiting: tuple[Row, int] | None = None
         self._ended = False
-        self._table = CsvRecording(self._path, self._on_error)
-        self._rows = self._table.rows()
+        self._open()
+
+    def _open(self) -> None:
+        self._table = CsvRecording(self._path, self._on_error, self._form, on_repeat=self._on_error)
+        rows = self._table.rows()
+        # With pace 0, times do not matter.
+        self._rows = iter(Timeline(rows, self._path, self._on_error)) if self._pace else _without_times(rows)
 
     def read(self) -> Iterator[Reading]:
         """The rows that are due now."""
         if self._pace == 0:
-            row = self._next()
-            if row is not None:
-                yield row.reading
+            timed = self._next()
+            if timed is not None:
+                yield timed.row.reading
             return
-        now_ns = self._clock_ns()
+        now_ns = self._monotonic_ns()
         if self._schedule is None:
             self._schedule = Schedule(self._pace, now_ns)
+        ahead_ns = self._wall_ahead(now_ns)
         for _ in range(MAX_ROWS):
             waiting = self._waiting or self._next_due(self._schedule)
             self._waiting = waiting
@@ -97,53 +113,59 @@ class Replay:
                 return
             self._waiting = None
             row, due_ns = waiting
-            yield row.reading._replace(time_ns=due_ns)
+            yield row.reading._replace(time_ns=due_ns + ahead_ns)
+
+    def _wall_ahead(self, now_ns: int) -> int:
+        """How far the wall clock is ahead of the monotonic one; small corrections would only unsteady the times."""
+        ahead_ns = self._clock_ns() - now_ns
+        if self._ahead_ns is None or abs(ahead_ns - self._ahead_ns) > MAX_DRIFT_NS:
+            self._ahead_ns = ahead_ns
+        return self._ahead_ns
 
     def _next_due(self, schedule: Schedule) -> tuple[Row, int] | None:
-        while (row := self._next(schedule)) is not None:
-            due_ns = schedule.due(row.time_ns)
-            if due_ns is not None:
-                return row, due_ns
-            self._on_error(
-                f"{self._path}, line {row.line}: time_stamp: expected a time after that of the previous row; "
-                "the row is skipped"
-            )
-        return None
+        timed = self._next(schedule)
+        return None if timed is None else (timed.row, schedule.due(timed.step_ns))
 
-    def _next(self, schedule: Schedule | None = None) -> Row | None:
+    def _next(self, schedule: Schedule | None = None) -> Timed | None:
         """The next row; at the end the first one if the recording is repeated, otherwise None."""
         if self._ended:
             return None
-        row = next(self._rows, None)
-        if row is None and self._repeat:
+        timed = next(self._rows, None)
+        if timed is None and self._repeat:
             self._table.close()
-            self._table = CsvRecording(self._path, self._on_error)
-            self._rows = self._table.rows()
-            row = next(self._rows, None)
+            self._open()
+            timed = next(self._rows, None)
             if schedule is not None:
                 schedule.restart()
-        if row is None:
+        if timed is None:
             self._ended = True
             self._log(f"{self._path}: the recording has ended, so there is no more data; see the setting repeat")
-        return row
+        return timed
 
     def close(self) -> None:
         """Close the file."""
         self._table.close()
 
 
+def _without_times(rows: Iterator[Row]) -> Iterator[Timed]:
+    return (Timed(row, row.time_ns, 0) for row in rows)
+
+
 class RecordingImport:
     """Emits a whole recording at once, each row with its own time."""
 
     def __init__(self, context: Context) -> None:
-        self._table = CsvRecording(recording_path(context), context.report.error)
+        path = recording_path(context)
+        error = context.report.error
+        self._table = CsvRecording(path, error, recording_form(context), on_repeat=error)
+        self._timeline = Timeline(self._table.rows(), path, error)
         self._lines = make_line_builder(context, TAGS)
 
     def stream(self, wait: Callable[[float], bool]) -> Iterator[list[Metric]]:
         """Batches of lines to the end of the recording."""
         batch: list[Metric] = []
-        for number, row in enumerate(self._table.rows(), 1):
-            batch.extend(self._lines.build(row.reading, row.time_ns))
+        for number, timed in enumerate(self._timeline, 1):
+            batch.extend(self._lines.build(timed.row.reading, timed.time_ns))
             if number % IMPORT_ROWS == 0:
                 yield batch
                 batch = []
@@ -164,6 +186,15 @@ def recording_path(context: Context) -> str:
             "the backend recording needs a file: set SENSETIG_SENSEHAT_RECORDING to a CSV or CSV.gz of readings"
         )
     return path
+
+
+def recording_form(context: Context) -> Form:
+    """How the settings say that the recording is written. Raises Unavailable if one is wrong."""
+    values = context.values
+    try:
+        return Form(parse_map(values[COLUMNS]), parse_zone(values[TIME_ZONE]), values[TIME_FORMAT] or None)
+    except ValueError as error:
+        raise Unavailable(f"a setting of the recording is wrong: {error}") from None
 
 
 def _log(message: str) -> None:

@@ -22,11 +22,15 @@ class Bench:
         self.now_ns = START_NS
         self.errors: list[str] = []
         self.report = ErrorReporter("sensehat", self.errors.append)
-        self.context = Context(Values(settings), self.report, False, "pi-1", lambda: self.now_ns)
+        self.monotonic_ns = 7_000
+        self.context = Context(
+            Values(settings), self.report, False, "pi-1", lambda: self.now_ns, lambda: self.monotonic_ns
+        )
 
     def after(self, seconds: float) -> None:
-        """Turn the clock on."""
+        """Turn both clocks on."""
         self.now_ns += round(seconds * 1e9)
+        self.monotonic_ns += round(seconds * 1e9)
 
 
 def fields(metrics: Iterable[Metric], measurement: str, sensor: str | None = None) -> dict[str, FieldValue]:

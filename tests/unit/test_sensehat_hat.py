@@ -160,6 +160,13 @@ def test_zero_of_a_new_process_is_invalid_and_a_measured_zero_is_valid() -> None
     assert bench.report.errors == 1
 
 
+def test_values_of_single_precision_have_no_tails() -> None:
+    hat = ScriptedHat(temperature_humidity=25.040000915527344, acceleration=(0.0, 0.0, 0.9800000190734863))
+    metrics = list(collector(Bench(), hat).collect())
+    assert fields(metrics, "environment", "hts221")["temperature_raw_celsius"] == 25.04
+    assert fields(metrics, "imu")["acceleration_z_g"] == 0.98
+
+
 def test_imu_that_was_never_read_gives_no_line() -> None:
     bench = Bench()
     nothing = (0, 0, 0)
@@ -224,6 +231,34 @@ def test_start_waits_until_the_board_has_converted() -> None:
 
     Board(hat, None, None, Bench().report.error).wait_until_ready(sleep)
     assert slept == [0.08]
+
+
+def test_magnetic_field_of_the_first_batch_has_settled() -> None:
+    class Averaging(ScriptedHat):
+        """RTIMULib's average: each sample of the IMU counts a fifth."""
+
+        average = 0.0
+
+        def _called(self, name: str) -> None:
+            super()._called(name)
+            if name in ("get_compass_raw", "get_orientation_radians", "get_accelerometer_raw", "get_gyroscope_raw"):
+                self.average += (50.0 - self.average) / 5
+                self.magnetic = (self.average, 0.0, 0.0)
+
+    hat = Averaging()
+    bench = Bench()
+    board = Board(hat, None, None, bench.report.error)
+    board.wait_until_ready(lambda _: None)
+    line = fields(SenseHatCollector(bench.context, board).collect(), "imu")
+    assert line["magnetic_x_microtesla"] == pytest.approx(50.0, rel=0.001)
+
+
+def test_board_whose_imu_does_not_start_waits_for_the_other_sensors() -> None:
+    hat = ScriptedHat(humidity=0)
+    hat.failures["get_compass_raw"] = OSError("IMU Init Failed")
+    slept: list[float] = []
+    Board(hat, None, None, Bench().report.error).wait_until_ready(slept.append)
+    assert len(slept) == 6
 
 
 def test_start_waits_at_most_half_a_second() -> None:

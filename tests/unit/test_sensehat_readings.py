@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from typing import Any
 
 import pytest
@@ -12,7 +13,16 @@ from hypothesis import strategies as st
 from collectors.core.line_protocol import Metric
 from collectors.sensehat import MEASUREMENTS
 from collectors.sensehat.collector import LineBuilder
-from collectors.sensehat.readings import INVALID, Attitude, Colour, Reading, StuckDetector, Vector, replace_zeros
+from collectors.sensehat.readings import (
+    INVALID,
+    Attitude,
+    Colour,
+    Reading,
+    StuckDetector,
+    Vector,
+    replace_zeros,
+    shortest,
+)
 from tests.schema_check import violations
 from tests.unit.sensehat_support import fields
 
@@ -93,15 +103,56 @@ def test_each_sensor_has_its_own_factor() -> None:
     assert "humidity_compensated_percent" not in line
 
 
-def test_factor_that_cools_below_the_dew_point_is_reported_and_gives_no_humidity() -> None:
-    made = Made(factor=0.8)
-    line = fields(made.of(GOOD), "environment", "hts221")
-    assert line["temperature_compensated_celsius"] == 6.5
-    assert "humidity_compensated_percent" not in line
+def test_factor_that_cools_below_the_dew_point_is_reported_and_compensates_nothing() -> None:
+    made = Made(factor=0.8, factor_lps25h=0.8)
+    metrics = made.of(GOOD)
+    for sensor in ("hts221", "lps25h"):
+        line = fields(metrics, "environment", sensor)
+        assert "temperature_raw_celsius" in line
+        assert not {"temperature_compensated_celsius", "humidity_compensated_percent", "compensation_factor"} & set(
+            line
+        )
     assert made.refused == [
-        "the compensated temperature is below the dew point, so the compensation factor is too small for this case; "
-        "humidity_compensated_percent is dropped"
+        f"the compensated temperature of {sensor} is below the dew point, which air never is; it is dropped. "
+        "Increase the compensation factor"
+        for sensor in ("hts221", "lps25h")
     ]
+
+
+@pytest.mark.parametrize(("measured", "emitted"), [(100.4, 100.0), (104.9, 100.0), (-0.4, 0.0)])
+def test_humidity_beyond_the_ends_within_the_accuracy_is_that_of_the_end(measured: float, emitted: float) -> None:
+    made = Made()
+    line = fields(made.of(GOOD._replace(humidity=measured)), "environment", "hts221")
+    assert line["humidity_raw_percent"] == emitted
+    assert line.get("dew_point_celsius") == (29.0 if emitted else None)
+    assert made.refused == []
+
+
+def test_compensation_of_saturated_air_without_heat_is_valid() -> None:
+    made = Made(factor=2.0)
+    line = fields(made.of(GOOD._replace(humidity=100.4, temperature_cpu=29.0)), "environment", "hts221")
+    assert (line["temperature_compensated_celsius"], line["humidity_compensated_percent"]) == (29.0, 100.0)
+    assert made.refused == []
+
+
+@given(st.floats(width=32))
+def test_shortened_value_is_the_same_in_single_precision(value: float) -> None:
+    short = shortest(value)
+    assert math.isnan(value) or struct.pack("<f", short) == struct.pack("<f", value)
+
+
+@given(st.floats(-2000, 2000))
+def test_value_of_double_precision_stays(value: float) -> None:
+    assert shortest(value) == pytest.approx(value, rel=1e-6, abs=1e-30)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.03, 0.4, 1.8])
+def test_without_gravity_there_is_no_heading_and_no_error(share: float) -> None:
+    made = Made()
+    line = fields(made.of(GOOD._replace(acceleration=Vector(0.0, 0.0, share))), "imu")
+    assert line["acceleration_z_g"] == share
+    assert "heading_degrees" not in line
+    assert made.refused == []
 
 
 def test_factor_without_a_cpu_temperature_is_reported() -> None:
@@ -141,7 +192,7 @@ def test_sensor_without_valid_values_has_no_line() -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"humidity": 100.5}, "hts221 returned a humidity_raw_percent outside its range of 0 to 100 percent"),
+        ({"humidity": 105.5}, "hts221 returned a humidity_raw_percent outside its range of 0 to 100 percent"),
         (
             {"temperature_humidity": -41.0},
             "hts221 returned a temperature_raw_celsius outside its range of -40 to 120 celsius",
@@ -173,12 +224,20 @@ def test_value_out_of_range_is_dropped_and_counted(change: dict[str, Any], sente
 
 def test_stuck_reading_is_dropped_and_counted_until_it_changes() -> None:
     made = Made(stale_after=3)
-    lines = [fields(made.of(GOOD._replace(pressure=1000.0 + n)), "environment", "hts221") for n in range(4)]
+    fine = GOOD._replace(humidity=45.03)
+    lines = [fields(made.of(fine._replace(pressure=1000.0 + n)), "environment", "hts221") for n in range(4)]
     assert [bool(line) for line in lines] == [True, True, False, False]
     assert len([refused for refused in made.refused if refused.startswith("hts221 repeats the same")]) == 2
     changed = made.of(GOOD._replace(humidity=45.1, pressure=1005.0))
     assert fields(changed, "environment", "hts221")["humidity_raw_percent"] == 45.1
     assert not [refused for refused in made.refused if refused.startswith("lps25h")]
+
+
+def test_good_readings_rounded_to_a_tenth_are_not_stuck() -> None:
+    made = Made(stale_after=3)
+    rounded = Reading(humidity=45.3, temperature_humidity=21.4, pressure=1013.2, temperature_pressure=20.9)
+    assert [len(made.of(rounded)) for _ in range(30)] == [2] * 30
+    assert made.refused == []
 
 
 def test_one_noisy_axis_keeps_the_imu_from_being_stuck() -> None:

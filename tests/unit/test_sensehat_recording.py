@@ -167,20 +167,13 @@ def test_import_stops_between_batches_on_shutdown(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "sentence"),
     [
-        ("47.6,warm,26.6,45.35,1013.35,2026-01-01 00:00:10", "temp_h: expected a number, got 'warm'"),
-        ("47.6,,26.6,45.35,1013.35,2026-01-01 00:00:10", "temp_h: expected a number, got ''"),
         ("47.6,28.6,26.6,45.35", "expected 6 cells, got 4"),
         ("47.6,28.6,26.6,45.35,1013.35,2026-01-01 00:00:10,1", "expected 6 cells, got 7"),
         (
             "47.6,28.6,26.6,45.35,1013.35,yesterday",
             "time_stamp: expected a time such as 2015-08-20 23:58:30, got 'yesterday'",
         ),
-        (
-            "47.6,28.6,26.6,45.35,1013.35,2026-01-01 00:00:00",
-            "time_stamp: expected a time after that of the previous row",
-        ),
-        ('47.6,"28.6,26.6,45.35,1013.35,2026-01-01 00:00:10', "expected cells between commas, got '47.6,\"28.6"),
-        ("47.6,28\ufffd6,26.6,45.35,1013.35,2026-01-01 00:00:10", "temp_h: expected a number"),
+        ('47.6,"28.6,26.6,45.35,1013.35,2026-01-01 00:00:10', "expected cells between separators, got '47.6,\"28.6"),
         ("9" * 20_000, "expected 6 cells, got 1"),
     ],
 )
@@ -217,19 +210,18 @@ def test_unknown_column_is_reported_once_and_ignored(tmp_path: Path, open_in: Op
     made = open_in(bench)
     assert [len(list(made.collect())) for _ in range(3)] == [2, 2, 2]
     assert bench.report.errors == 1
-    assert bench.errors[0].startswith(f"E! sensehat: {path}, line 1: unknown column wind is ignored; known are temp_h")
+    assert bench.errors[0].startswith(
+        f"E! sensehat: {path}, line 1: unknown column wind is ignored; known are time_stamp, temp_h"
+    )
 
 
 @pytest.mark.parametrize(
     ("header", "sentence"),
     [
-        (
-            "temp_h,temp_p,humidity,time_stamp",
-            "line 1: the column pressure is missing; expected temp_h, temp_p, humidity",
-        ),
-        (f"{HEADER},pitch,yaw", "line 1: the column roll is missing"),
+        ("temp_h,temp_p,humidity,pressure", "line 1: the column time_stamp is missing"),
+        ("time_stamp,wind,rain", "line 1: no column is known; expected time_stamp and some of temp_h"),
         (f"{HEADER},humidity", "line 1: the column humidity is duplicated"),
-        ('"temp_h', "line 1: expected cells between commas"),
+        ('"temp_h', "line 1: expected cells between separators"),
     ],
 )
 def test_recording_without_required_columns_cannot_start(tmp_path: Path, header: str, sentence: str) -> None:
@@ -310,7 +302,7 @@ def test_time_is_utc_by_default(text: str, seconds: float) -> None:
 
 def test_schedule_keeps_the_intervals_of_the_recording() -> None:
     schedule = Schedule(10.0, 1000)
-    assert [schedule.due(recorded) for recorded in (500, 600, 600, 590, 1600)] == [1000, 1010, None, None, 1110]
+    assert [schedule.due(step) for step in (0, 100, 200, 1000)] == [1000, 1010, 1030, 1130]
 
 
 @pytest.mark.skipif(not REAL.is_file(), reason=f"no recording: {REAL.name} is not in shared/data beside the project")

@@ -104,6 +104,7 @@ def test_light_follows_the_sun_and_a_lamp_lights_the_evening() -> None:
     def clear(seconds: float) -> int:
         colour = at(1, seconds).colour
         assert colour is not None
+        assert colour.clear is not None
         return colour.clear
 
     assert clear(SUMMER + 12 * HOUR) > 5 * clear(WINTER + 8.5 * HOUR)
