@@ -36,6 +36,10 @@ class FrameListener(Protocol):
         """Handle a frame and its result, before the events that it starts or ends. Must not block."""
         ...
 
+    def on_idle(self, seconds: float) -> None:
+        """Handle a monotonic time without a frame, as while the camera is lost. Must not block."""
+        ...
+
     def on_event(self, event: Event[Frame]) -> Mapping[str, FieldValue]:
         """Handle the start or the end of an event; returns additional fields for its point."""
         ...
@@ -143,6 +147,10 @@ class CameraCollector:
         if self._status.due(now, self._config.status_seconds):
             metrics.append(self._status.take(self._series, now, self._backend.dropped, time_ns))
         if frame is None:
+            ended = self._events.finish(interrupted=True) if detector is None else self._events.idle(now)
+            metrics.extend(self._metric(event) for event in ended)
+            for listener in self._listeners:
+                listener.on_idle(now)
             return metrics
         start = self._stopwatch()
         if detector is None:

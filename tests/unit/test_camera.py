@@ -203,6 +203,51 @@ def test_status_continues_without_frames() -> None:
     assert {"motion_percent", "processing_seconds"} & set(second.fields) == set()
 
 
+def test_event_ends_while_the_camera_is_away() -> None:
+    ended: list[float] = []
+
+    def frames() -> Iterator[Frame | None]:
+        yield from scene(0, 6.5)()
+        for number in range(40):
+            bench.now = 56.4 + number / 10
+            yield None
+            if len(bench.of("camera_event")) == 2:
+                ended.append(bench.now)
+
+    bench = Bench(Script(frames))
+    bench.run()
+    start, end = bench.of("camera_event")
+    assert (start.series.tags["kind"], end.series.tags["kind"]) == ("start", "end")
+    assert end.fields["interrupted"] is True
+    assert ended[0] <= 56.4 + QUICK.event_gap_seconds + 0.2
+
+
+def test_listeners_learn_of_times_without_a_frame() -> None:
+    idle: list[float] = []
+
+    class Listener:
+        def on_frame(self, frame: Frame, detection: object) -> None:
+            """Nothing: see the next one."""
+
+        def on_idle(self, seconds: float) -> None:
+            idle.append(seconds)
+
+        def on_event(self, event: object) -> Mapping[str, Any]:
+            del event
+            return {}
+
+        def close(self) -> None:
+            """Nothing is open."""
+
+    backend = Script(lambda: iter((at(0.0), None, None)))
+    report = ErrorReporter("camera", lambda _: None)
+    watch = CameraCollector(
+        backend, QUICK, report, lambda: BASE_NS, timer=lambda: 61.0, stopwatch=lambda: 0.0, listeners=[Listener()]
+    )
+    list(watch.stream(lambda _seconds: False))
+    assert idle == [61.0, 61.0]
+
+
 def test_status_counts_dropped_frames_since_the_last_one() -> None:
     def frames() -> Iterator[Frame | None]:
         for number in range(120):
