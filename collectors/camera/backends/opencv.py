@@ -9,6 +9,7 @@ import os
 import stat
 import struct
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -18,6 +19,7 @@ import numpy as np
 
 from collectors.camera import settings
 from collectors.camera.backends import Backend, Frame, parse_address, without_password
+from collectors.camera.backends.diagnosis import explain, look
 from collectors.camera.detector import Image
 from collectors.core.api import Unavailable
 from collectors.core.errors import ErrorReporter
@@ -251,17 +253,20 @@ class LiveSource:
 
 
 def _open_url(url: str, shown: str, values: Values) -> tuple[Any, Image]:
-    milliseconds = int(1000 * values[settings.TIMEOUT_SECONDS])
+    timeout, transport = values[settings.TIMEOUT_SECONDS], values[settings.RTSP_TRANSPORT]
+    if transport != settings.RTSP_TRANSPORT.default:
+        # OpenCV reads FFmpeg's options from nowhere else. Options that the user has set stay.
+        os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", f"rtsp_transport;{transport}")
+    milliseconds = int(1000 * timeout)
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, milliseconds, cv2.CAP_PROP_READ_TIMEOUT_MSEC, milliseconds]
+    start = time.monotonic()
     capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)
     _check_size(capture, shown)
     image = _read(capture)
     if image is None:
         capture.release()
-        raise Unavailable(
-            f"{shown} delivers no frame within {values[settings.TIMEOUT_SECONDS]:g} s; "
-            "check its address, user and password, and that it can be reached from here"
-        )
+        waited = time.monotonic() - start
+        raise Unavailable(explain(shown, look(url, transport, timeout), waited, timeout))
     return capture, image
 
 
