@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from collectors.camera.backends import Backend, Frame, SupportsExposure
-from collectors.camera.detector import Detection, Detector
+from collectors.camera.detector import EPSILON_SECONDS, Detection, Detector
 from collectors.camera.encoding import thumbnail_uri
 from collectors.camera.events import Event, EventTracker
 from collectors.camera.measurements import CAMERA, CAMERA_EVENT
@@ -120,7 +120,7 @@ class CameraCollector:
             last: float | None = None
             for frame in self._backend.frames(wait):
                 if frame is not None:
-                    if last is not None and frame.seconds - last > _STALE_SECONDS:
+                    if last is not None and frame.seconds - last > _STALE_SECONDS + EPSILON_SECONDS:
                         detector = None
                     last = frame.seconds
                 if not self._detection.on:
@@ -234,8 +234,7 @@ class StatusCounter:
         """Whether the next status is due."""
         if self._since is None:
             self._since = self._last_frame = now
-        # Frame times are sums of fractions of a second, and miss a whole second by a rounding error.
-        return now - self._since >= interval - 1e-6
+        return now - self._since >= interval - EPSILON_SECONDS
 
     def add(self, now: float, time_ns: int, detection: Detection, seconds: float) -> None:
         """Count a frame, which took *seconds* to process."""

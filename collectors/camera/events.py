@@ -7,12 +7,9 @@ import time
 from collections.abc import Iterator
 from typing import Generic, NamedTuple, TypeVar
 
-from collectors.camera.detector import Box, Detection
+from collectors.camera.detector import EPSILON_SECONDS, Box, Detection
 
 T = TypeVar("T")
-
-#: Sums of frame times miss a limit by less than this.
-EPSILON_SECONDS = 1e-6
 
 
 class Event(NamedTuple, Generic[T]):
@@ -124,7 +121,6 @@ class EventTracker(Generic[T]):
 
     def _is_over(self, seconds: float) -> bool:
         """Whether the gap after the last motion has passed."""
-        # Frame times are sums of fractions of a second.
         return self._open and self._motion is not None and seconds - self._motion.last >= self._gap - EPSILON_SECONDS
 
     def finish(self, *, interrupted: bool) -> Iterator[Event[T]]:

@@ -248,6 +248,19 @@ def test_listeners_learn_of_times_without_a_frame() -> None:
     assert idle == [61.0, 61.0]
 
 
+def test_same_frames_give_the_same_events_whatever_the_clock_shows() -> None:
+    images = [SCENE.draw(number / 10) for number in range(130)]
+    found = set()
+    for run in range(50):
+        start = 1000.0 * run + run / 7
+        frames = [Frame(image, start + number / 10, BASE_NS + number * 10**8) for number, image in enumerate(images)]
+        bench = Bench(Script(lambda frames=frames: iter(frames)))  # type: ignore[misc]
+        events = [each for each in bench.run() if each.series.measurement == "camera_event"]
+        assert len(events) == 2
+        found.add(repr([(each.time_ns, sorted(each.fields.items())) for each in events]))
+    assert len(found) == 1
+
+
 def test_status_counts_dropped_frames_since_the_last_one() -> None:
     def frames() -> Iterator[Frame | None]:
         for number in range(120):

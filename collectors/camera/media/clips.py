@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from collectors.camera.backends import Frame
-from collectors.camera.events import EPSILON_SECONDS
+from collectors.camera.detector import EPSILON_SECONDS
 from collectors.camera.media.recorder import Clip, Recorder
 
 
@@ -73,7 +73,7 @@ class ClipSelector:
         if moving and self._in_event:
             self._moved_at = now
         self._close_if_over(now)
-        wanted = self.clip is not None and (now <= self._until or not self._recorder.pauses)
+        wanted = self.clip is not None and (now <= self._until + EPSILON_SECONDS or not self._recorder.pauses)
         if wanted:
             # After a pause, the clip continues with the frames before the motion.
             since = max(self._since, now - self._pre)
@@ -107,8 +107,8 @@ class ClipSelector:
     def _close_if_over(self, now: float) -> None:
         if self.clip is None:
             return
-        over = now > self._until + self._recorder.tail_seconds and not self._in_event
-        if over or self._length >= self._max:
+        over = now > self._until + self._recorder.tail_seconds + EPSILON_SECONDS and not self._in_event
+        if over or self._length >= self._max - EPSILON_SECONDS:
             self._end()
 
     def _end(self, *, last: bool = False) -> None:
