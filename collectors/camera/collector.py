@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from collectors.camera.backends import Backend, Frame, SupportsExposure
-from collectors.camera.detector import Detection, Detector
+from collectors.camera.detector import EPSILON_SECONDS, Detection, Detector
 from collectors.camera.encoding import thumbnail_uri
 from collectors.camera.events import Event, EventTracker
 from collectors.camera.measurements import CAMERA, CAMERA_EVENT
@@ -34,6 +34,10 @@ class FrameListener(Protocol):
 
     def on_frame(self, frame: Frame, detection: Detection) -> None:
         """Handle a frame and its result, before the events that it starts or ends. Must not block."""
+        ...
+
+    def on_idle(self, seconds: float) -> None:
+        """Handle a monotonic time without a frame, as while the camera is lost. Must not block."""
         ...
 
     def on_event(self, event: Event[Frame]) -> Mapping[str, FieldValue]:
@@ -116,7 +120,7 @@ class CameraCollector:
             last: float | None = None
             for frame in self._backend.frames(wait):
                 if frame is not None:
-                    if last is not None and frame.seconds - last > _STALE_SECONDS:
+                    if last is not None and frame.seconds - last > _STALE_SECONDS + EPSILON_SECONDS:
                         detector = None
                     last = frame.seconds
                 if not self._detection.on:
@@ -143,6 +147,10 @@ class CameraCollector:
         if self._status.due(now, self._config.status_seconds):
             metrics.append(self._status.take(self._series, now, self._backend.dropped, time_ns))
         if frame is None:
+            ended = self._events.finish(interrupted=True) if detector is None else self._events.idle(now)
+            metrics.extend(self._metric(event) for event in ended)
+            for listener in self._listeners:
+                listener.on_idle(now)
             return metrics
         start = self._stopwatch()
         if detector is None:
@@ -226,8 +234,7 @@ class StatusCounter:
         """Whether the next status is due."""
         if self._since is None:
             self._since = self._last_frame = now
-        # Frame times are sums of fractions of a second, and miss a whole second by a rounding error.
-        return now - self._since >= interval - 1e-6
+        return now - self._since >= interval - EPSILON_SECONDS
 
     def add(self, now: float, time_ns: int, detection: Detection, seconds: float) -> None:
         """Count a frame, which took *seconds* to process."""

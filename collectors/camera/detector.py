@@ -27,6 +27,8 @@ from collectors.camera.pixels import estimate_noise as estimate_noise
 from collectors.camera.pixels import shrink as shrink
 from collectors.camera.settings import DetectorConfig
 
+#: Digits of a second that image times are rounded to; sums and differences of them miss a limit by less than this.
+_TIME_DIGITS, EPSILON_SECONDS = 6, 1e-6
 #: Age of the frame that motion is measured against, and interval at which frames are kept for that.
 _EARLIER_SECONDS, _KEEP_SECONDS = 0.4, 0.1
 #: Share of the minimum area that must differ from the earlier frame.
@@ -132,6 +134,7 @@ class Detector:
 
     def __init__(self, config: DetectorConfig) -> None:
         self._config = config
+        self._origin: float | None = None
         self._background: NDArray[np.float32] | None = None
         self._level: Image = np.zeros((0, 0), np.uint8)  # the background in whole grey levels
         self._grey = self._difference = self._changed = self._moving_pixels = self._level
@@ -164,6 +167,10 @@ class Detector:
 
     def detect(self, image: Image, seconds: float) -> Detection:
         """The result for an image taken at a monotonic time in seconds."""
+        if self._origin is None:
+            self._origin = seconds
+        # Relative and rounded, so that the same images get the same result whatever the clock shows.
+        seconds = round(seconds - self._origin, _TIME_DIGITS)
         small = shrink(image, self._config.detect_width)
         alarms = self._alarms.update(small, seconds)
         found = self._detect(image, cv2.blur(small, (3, 3)), seconds)
@@ -183,10 +190,10 @@ class Detector:
             self._reset_background(grey, seconds)
             return Detection(reset_reason=reason)
         self._difference = cv2.absdiff(grey, self._level)
-        if seconds - self._reset_at < self._config.warm_up_seconds:
+        if seconds - self._reset_at < self._config.warm_up_seconds - EPSILON_SECONDS:
             self._warm_up(grey, self._difference, seconds)
             return Detection()
-        if seconds - self._noise_at >= _NOISE_SECONDS:
+        if seconds - self._noise_at >= _NOISE_SECONDS - EPSILON_SECONDS:
             self._update_noise(grey, seconds)
         self._changed = self._above_threshold(self._difference)
         count = cv2.countNonZero(self._changed)
@@ -258,11 +265,11 @@ class Detector:
         return (
             percent > _LEAP_AREAS * self._config.min_area_percent
             and percent > _LEAP_TIMES * self._previous_percent
-            and seconds - self._detected_at <= _LEAP_SECONDS
+            and seconds - self._detected_at <= _LEAP_SECONDS + EPSILON_SECONDS
         )
 
     def _is_light_change(self, blob: Rectangle) -> bool:
-        if self._detected_at - self._moved_at < _LIGHT_SECONDS:
+        if self._detected_at - self._moved_at < _LIGHT_SECONDS - EPSILON_SECONDS:
             return False
         grey, level, changed = (crop(each, blob) for each in (self._grey, self._level, self._changed))
         return pixels.is_light_change(grey, level, changed, self._noise)
@@ -279,9 +286,9 @@ class Detector:
         last = self._failed_search
         if parts < _SHAKE_PARTS:
             return False
-        moving = self._detected_at - self._moved_at < _LIGHT_SECONDS
+        moving = self._detected_at - self._moved_at < _LIGHT_SECONDS - EPSILON_SECONDS
         delay = _RETRY_MOVING_SECONDS if moving else _RETRY_SECONDS
-        if seconds - last.seconds < delay and count < 2 * last.pixels and parts < last.parts + 2:
+        if seconds - last.seconds < delay - EPSILON_SECONDS and count < 2 * last.pixels and parts < last.parts + 2:
             return False
         # Recorded as failed until a shift is found.
         self._failed_search = _FailedSearch(seconds, count, parts)
@@ -311,7 +318,7 @@ class Detector:
         """The result for a shifted image; the background is kept, or replaced once the shift lasts."""
         if self._shift is None or math.dist(shift, self._shift) > 1.0:
             self._shift, self._shifted_since = shift, seconds
-        elif seconds - self._shifted_since >= _MOVED_SECONDS:
+        elif seconds - self._shifted_since >= _MOVED_SECONDS - EPSILON_SECONDS:
             self._reset_background(grey, seconds)
             return Detection(reset_reason="moved")
         found = self._classify(grey, cv2.countNonZero(self._changed), seconds)
@@ -355,7 +362,7 @@ class Detector:
 
     def _update_background(self, grey: Image, seconds: float, moving: Image | None) -> None:
         elapsed = seconds - self._learned_at
-        if elapsed < _LEARN_SECONDS - 1e-6:
+        if elapsed < _LEARN_SECONDS - EPSILON_SECONDS:
             return
         self._learned_at = seconds
         weight = 1.0 - math.exp(-elapsed / self._config.background_seconds)
@@ -367,7 +374,7 @@ class Detector:
         moving = np.asarray(cv2.dilate(moving, _MOVING_KERNEL), np.uint8)
         still = cv2.bitwise_not(moving)
         self._moving_seconds += elapsed
-        if self._moving_seconds >= _MOVING_LEARN_SECONDS:
+        if self._moving_seconds >= _MOVING_LEARN_SECONDS - EPSILON_SECONDS:
             slow = 1.0 - math.exp(-self._moving_seconds / (_MOVING_SLOWNESS * self._config.background_seconds))
             cv2.accumulateWeighted(grey, self._background, slow, moving)
             self._moving_seconds = 0.0
@@ -382,9 +389,9 @@ class Detector:
     def _earlier_image(self, grey: Image, seconds: float) -> Image:
         """The image of a moment ago; at a low frame rate, the previous one."""
         recent = self._recent
-        while len(recent) > 1 and seconds - recent[1][0] >= _EARLIER_SECONDS:
+        while len(recent) > 1 and seconds - recent[1][0] >= _EARLIER_SECONDS - EPSILON_SECONDS:
             recent.popleft()
         earlier = recent[0][1]
-        if seconds - recent[-1][0] >= _KEEP_SECONDS - 1e-6:
+        if seconds - recent[-1][0] >= _KEEP_SECONDS - EPSILON_SECONDS:
             recent.append((seconds, grey))
         return earlier

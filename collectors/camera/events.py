@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import Generic, NamedTuple, TypeVar
 
-from collectors.camera.detector import Box, Detection
+from collectors.camera.detector import EPSILON_SECONDS, Box, Detection
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ class Event(NamedTuple, Generic[T]):
         area_percent: the largest so far.
         box: at the largest area.
         frames: number of frames with motion so far.
-        interrupted: whether the event ended before the motion did.
+        interrupted: whether the frames stopped, so that the motion may have lasted longer.
         picture: the object passed with the frame of the largest area.
     """
 
@@ -85,6 +85,7 @@ class EventTracker(Generic[T]):
         self._gap = gap_seconds
         self._motion: _Motion[T] | None = None
         self._open = False
+        self._last_frame = 0.0
 
     def update(self, seconds: float, time_ns: int, detection: Detection, picture: T) -> Iterator[Event[T]]:
         """The events that a frame starts or ends.
@@ -95,7 +96,8 @@ class EventTracker(Generic[T]):
             detection: the detector's result for it.
             picture: kept while it is the best of the event, and returned with it.
         """
-        if self._open and self._motion is not None and seconds - self._motion.last >= self._gap:
+        self._last_frame = seconds
+        if self._is_over(seconds):
             yield from self.finish(interrupted=False)
         if not detection.moving:
             if not self._open:
@@ -107,6 +109,19 @@ class EventTracker(Generic[T]):
         if not self._open and self._motion.frames >= self._consecutive:
             self._open = True
             yield self._event("start", self._motion, interrupted=False)
+
+    def idle(self, seconds: float) -> Iterator[Event[T]]:
+        """The event that ends at a time without a frame, as while the camera is lost.
+
+        It is interrupted if the second half of the gap had no frame, which might have shown more motion.
+        """
+        if self._is_over(seconds):
+            assert self._motion is not None
+            yield from self.finish(interrupted=self._last_frame - self._motion.last < self._gap / 2)
+
+    def _is_over(self, seconds: float) -> bool:
+        """Whether the gap after the last motion has passed."""
+        return self._open and self._motion is not None and seconds - self._motion.last >= self._gap - EPSILON_SECONDS
 
     def finish(self, *, interrupted: bool) -> Iterator[Event[T]]:
         """The end of the open event, with its duration so far; nothing if none is open."""

@@ -89,7 +89,7 @@ CAMERA_EVENT = Measurement(
             "interrupted",
             bool,
             "",
-            "Whether the source or the collector ended before the motion did; at the end only.",
+            "Whether frames or detection stopped, so that the motion may have lasted longer; at the end only.",
         ),
         Field("snapshot_path", str, "", "Path of the best snapshot, below `media_dir`; at the end only."),
         Field("clip_path", str, "", "Path of the clip, below `media_dir`; at the end only."),

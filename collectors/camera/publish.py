@@ -102,6 +102,11 @@ class Publisher:
         del frame, detection
         self._errors.drain(self._report.error)
 
+    def on_idle(self, seconds: float) -> None:
+        """Report the errors of the other threads."""
+        del seconds
+        self._errors.drain(self._report.error)
+
     def on_event(self, event: Event[Frame]) -> Mapping[str, FieldValue]:
         """Publish the picture of an event; the point gets no fields from it."""
         if event.kind in self._kinds:

@@ -22,6 +22,13 @@ BACKEND = Setting(
 SOURCE: Setting[str | None] = Setting(
     "source", str, None, "A video file, a device (/dev/video0, or its number), or a URL (rtsp, http)."
 )
+RTSP_TRANSPORT = Setting(
+    "rtsp_transport",
+    str,
+    "tcp",
+    "How an RTSP camera sends its video; tcp loses no packets, and udp suits cameras that cannot send over tcp.",
+    choices=("tcp", "udp", "udp_multicast", "http", "https"),
+)
 NAME: Setting[str | None] = Setting(
     "name", str, None, "Name of the camera, its tag; derived from the source by default."
 )

@@ -55,7 +55,7 @@ def create(context: Context, /) -> Collector:
     from collectors.vision.engines import open_engine
     from collectors.vision.retry_queue import RetryQueue
 
-    engine = open_engine(values)
+    engine = open_engine(values, context.report.error)
     retry_queue = None
     if values[settings.PICTURES] is None:
         folder = values[settings.KEEP_DIR]

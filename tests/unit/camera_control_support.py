@@ -72,6 +72,9 @@ class ScriptedMedia:
         del frame, detection
         self.pictures += 1
 
+    def on_idle(self, seconds: float) -> None:
+        """Nothing: the tests of control have a picture at any time."""
+
     def on_event(self, event: Event[Frame]) -> Mapping[str, FieldValue]:
         del event
         return self.fields

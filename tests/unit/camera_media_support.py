@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -84,6 +85,14 @@ class Bench:
         box = Box(1, 2, 3, 4)
         event = Event(kind, identity, start_ns, duration, 3.0, 2.0, box, 9, False, frame)
         return dict(self.media.on_event(event))
+
+    def await_writing(self) -> None:
+        """Wait until what the media were told of so far is on the disk."""
+        done = threading.Event()
+        assert self.media.root
+        assert self.media._recorder is not None
+        assert self.media._recorder.submit(done.set)
+        done.wait()
 
     def files(self) -> list[str]:
         """All files below the root, temporary ones too."""

@@ -203,6 +203,64 @@ def test_status_continues_without_frames() -> None:
     assert {"motion_percent", "processing_seconds"} & set(second.fields) == set()
 
 
+def test_event_ends_while_the_camera_is_away() -> None:
+    ended: list[float] = []
+
+    def frames() -> Iterator[Frame | None]:
+        yield from scene(0, 6.5)()
+        for number in range(40):
+            bench.now = 56.4 + number / 10
+            yield None
+            if len(bench.of("camera_event")) == 2:
+                ended.append(bench.now)
+
+    bench = Bench(Script(frames))
+    bench.run()
+    start, end = bench.of("camera_event")
+    assert (start.series.tags["kind"], end.series.tags["kind"]) == ("start", "end")
+    assert end.fields["interrupted"] is True
+    assert ended[0] <= 56.4 + QUICK.event_gap_seconds + 0.2
+
+
+def test_listeners_learn_of_times_without_a_frame() -> None:
+    idle: list[float] = []
+
+    class Listener:
+        def on_frame(self, frame: Frame, detection: object) -> None:
+            """Nothing: see the next one."""
+
+        def on_idle(self, seconds: float) -> None:
+            idle.append(seconds)
+
+        def on_event(self, event: object) -> Mapping[str, Any]:
+            del event
+            return {}
+
+        def close(self) -> None:
+            """Nothing is open."""
+
+    backend = Script(lambda: iter((at(0.0), None, None)))
+    report = ErrorReporter("camera", lambda _: None)
+    watch = CameraCollector(
+        backend, QUICK, report, lambda: BASE_NS, timer=lambda: 61.0, stopwatch=lambda: 0.0, listeners=[Listener()]
+    )
+    list(watch.stream(lambda _seconds: False))
+    assert idle == [61.0, 61.0]
+
+
+def test_same_frames_give_the_same_events_whatever_the_clock_shows() -> None:
+    images = [SCENE.draw(number / 10) for number in range(130)]
+    found = set()
+    for run in range(50):
+        start = 1000.0 * run + run / 7
+        frames = [Frame(image, start + number / 10, BASE_NS + number * 10**8) for number, image in enumerate(images)]
+        bench = Bench(Script(lambda frames=frames: iter(frames)))  # type: ignore[misc]
+        events = [each for each in bench.run() if each.series.measurement == "camera_event"]
+        assert len(events) == 2
+        found.add(repr([(each.time_ns, sorted(each.fields.items())) for each in events]))
+    assert len(found) == 1
+
+
 def test_status_counts_dropped_frames_since_the_last_one() -> None:
     def frames() -> Iterator[Frame | None]:
         for number in range(120):

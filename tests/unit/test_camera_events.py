@@ -71,6 +71,34 @@ def test_motion_after_a_gap_without_frames_is_a_new_event() -> None:
     assert later[0].duration_seconds == 0
 
 
+def cut(pictures: str, *, idle: float) -> list[Event[int]]:
+    """The events of pictures at 10 a second, which then stop, and of a time without one; the gap is 1 s."""
+    tracked: EventTracker[int] = EventTracker("door", 1, 1.0)
+    for number, letter in enumerate(pictures):
+        list(tracked.update(number / 10, BASE_NS, motion() if letter == "M" else STILL, number))
+    return [*tracked.idle(idle), *tracked.idle(idle + 60)]
+
+
+def test_event_ends_after_the_gap_without_frames_and_is_interrupted() -> None:
+    tracked: EventTracker[int] = EventTracker("door", 1, 1.0)
+    list(tracked.update(0.0, BASE_NS, motion(), 0))
+    assert list(tracked.idle(0.9)) == []
+    (end,) = tracked.idle(1.0)
+    assert (end.kind, end.interrupted, end.duration_seconds) == ("end", True, 0.0)
+    assert list(tracked.idle(60.0)) == []
+
+
+def test_event_is_not_interrupted_when_frames_have_shown_its_end() -> None:
+    (end,) = cut("MMM.......", idle=1.25)
+    assert (end.interrupted, end.frames) == (False, 3)
+    (end,) = cut("MMM..", idle=1.25)
+    assert end.interrupted
+
+
+def test_no_event_ends_at_a_time_without_frames_unless_one_is_open() -> None:
+    assert cut("....", idle=90.0) == []
+
+
 def test_event_has_image_and_box_of_the_largest_area_and_the_highest_score() -> None:
     tracked: EventTracker[str] = EventTracker("door", 1, 1.0)
     for number, (area, score, name) in enumerate(((1.0, 5.0, "a"), (4.0, 2.0, "b"), (3.0, 3.0, "c"))):

@@ -100,6 +100,38 @@ def test_interrupted_event_has_its_media(tmp_path: Path) -> None:
     assert set(bench.files()) == {fields["snapshot_path"], fields["clip_path"]}
 
 
+def test_media_of_an_event_are_complete_though_no_frame_follows(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, event_gap_seconds=10.0, post_capture_seconds=60.0)
+    bench.show(0, 2)
+    bench.event("start", 2, 0.2, bench.show(2, 2.3, MOVING))
+    best = bench.show(2.3, 3, MOVING)
+    bench.media.on_idle(100 + 12.8)
+    assert bench.media.recording
+    fields = bench.event("end", 2, 1.0, best)
+    bench.media.on_idle(100 + 12.9)
+    assert not bench.media.recording
+    bench.await_writing()
+    # Nothing is closed yet: so much is left after a power cut.
+    assert bench.files() == [fields["snapshot_path"], fields["clip_path"]]
+    assert shown(tmp_path / str(fields["clip_path"]))[-1][1] == pytest.approx(2.9, abs=0.15)
+    bench.media.close()
+    assert bench.errors == []
+
+
+def test_requested_clip_is_complete_though_no_frame_follows(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, event_gap_seconds=10.0)
+    bench.show(0, 2)
+    relative = bench.media.video(5.0)
+    bench.show(2, 3)
+    bench.media.on_idle(100 + 6.8)
+    assert bench.media.recording
+    bench.media.on_idle(100 + 7.0)
+    assert not bench.media.recording
+    bench.await_writing()
+    assert bench.files() == [relative]
+    bench.media.close()
+
+
 def test_event_that_starts_with_the_last_frame_has_its_clip(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.show(0, 2)

@@ -28,9 +28,11 @@ PICTURE = support.jpeg(200, 100)
 GOOD = json.dumps({"predictions": [{"label": "person", "confidence": 0.9}]}).encode()
 
 
-def engine(url: str, **values: Any) -> HttpEngine:
+def engine(url: str, errors: list[str] | None = None, **values: Any) -> HttpEngine:
+    errors = [] if errors is None else errors
     made = open_engine(
-        Values({"engine": "http", "http_url": url, "http_timeout_seconds": 60, "http_backoff_seconds": 0.01, **values})
+        Values({"engine": "http", "http_url": url, "http_timeout_seconds": 60, "http_backoff_seconds": 0.01, **values}),
+        errors.append,
     )
     assert isinstance(made, HttpEngine)
     return made
@@ -108,7 +110,7 @@ def test_retry_that_succeeds_is_no_failure() -> None:
         assert engine(endpoint.url).detect(PICTURE, support.never) == [Detection("person", 0.9)]
 
 
-@pytest.mark.parametrize("status", [201, 301, 307, 400, 401, 403, 404, 422])
+@pytest.mark.parametrize("status", [301, 307, 400, 401, 403, 404, 422])
 def test_permanent_failure_is_not_retried(status: int) -> None:
     with serving(says(status, Location="http://127.0.0.1:1/elsewhere")) as endpoint:
         with pytest.raises(EngineError, match=f"answers with status {status}$"):
@@ -123,7 +125,9 @@ def test_permanent_failure_is_not_retried(status: int) -> None:
         (b"<html>busy</html>", "something that is not JSON"),
         (b"\xff\xfe{", "something that is not JSON"),
         (b"[" * 100_000, "something that is not JSON"),
-        (b"null", "not as expected: http_detections leads to nothing, not to a list"),
+        (b'{"success": true}', "not as expected: http_detections leads to nothing, not to a list"),
+        (b'{"success": false, "error": "busy"}', "http_detections leads to nothing, not to a list"),
+        (b'{"predictions": [{"label": "x", "confidence": null}, {"label": "y"}]}', "http_confidence leads to nothing"),
         (b'{"predictions": {}}', "not as expected: http_detections leads to an object"),
         (b'{"predictions": [{"label": 7, "confidence": 1}]}', "http_label leads to a number, not to a text"),
         (b'{"predictions": [{"label": "x"}]}', "http_confidence leads to nothing, not to a number"),
@@ -146,6 +150,57 @@ def test_invalid_response_is_a_failure_with_the_reason(body: bytes, sentence: st
         with pytest.raises(EngineError, match=re.escape(sentence)):
             engine(endpoint.url).detect(PICTURE, support.never)
         assert len(endpoint.requests) == 1
+
+
+@pytest.mark.parametrize("status", [200, 201, 203])
+def test_every_status_of_success_is_read(status: int) -> None:
+    with serving(says(status, GOOD)) as endpoint:
+        assert engine(endpoint.url).detect(PICTURE, support.never) == [Detection("person", 0.9)]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "path"),
+    [
+        (204, b"", "predictions"),
+        (200, b"null", "predictions"),
+        (200, b"null", "@"),
+        (200, b'{"predictions": null, "success": true}', "predictions"),
+        (200, b'{"result": {"objects": null}}', "result.objects"),
+        (200, b'{"result": null}', "result.objects"),
+        (200, b'{"responses": [{"labels": null}]}', "responses[0].labels"),
+        (200, b'{"Labels": null}', "Labels[].Instances[].{n: Name}"),
+        (200, b'{"Labels": null}', "Labels[?Confidence > `50`]"),
+    ],
+)
+def test_no_content_and_null_mean_nothing_found(status: int, body: bytes, path: str) -> None:
+    errors: list[str] = []
+    with serving(says(status, body)) as endpoint:
+        asked = engine(endpoint.url, errors, http_detections=path, breaker_failures=1)
+        assert asked.detect(PICTURE, support.never) == []
+        assert asked.available
+        assert len(endpoint.requests) == 1
+    assert errors == []
+
+
+@pytest.mark.parametrize("path", ["predictions", "result.objects", "responses[0].labels", "Labels[].Instances[]"])
+def test_missing_list_is_no_null(path: str) -> None:
+    with pytest.raises(MappingError, match="leads to nothing"):
+        AnswerMapping(Values({"http_detections": path})).read({"error": "busy", "responses": []}, 9, 9, pytest.fail)
+
+
+def test_broken_object_is_left_out_and_reported() -> None:
+    objects = [
+        {"label": "person", "confidence": 0.91},
+        {"label": "dog", "confidence": None},
+        {"label": None, "confidence": 0.5},
+        {"label": "cat", "confidence": 0.4},
+    ]
+    errors: list[str] = []
+    with serving(says(200, json.dumps({"predictions": objects}).encode())) as endpoint:
+        found = engine(endpoint.url, errors).detect(PICTURE, support.never)
+    assert found == [Detection("person", 0.91), Detection("cat", 0.4)]
+    (error,) = errors
+    assert "2 of 4 objects are left out: http_confidence leads to nothing" in error
 
 
 def test_unresponsive_endpoint_times_out() -> None:
@@ -387,7 +442,7 @@ KNOWN: dict[str, tuple[dict[str, Any], Any, list[Detection]]] = {
 @pytest.mark.parametrize("name", KNOWN)
 def test_responses_of_known_forms_are_read(name: str) -> None:
     values, answer, expected = KNOWN[name]
-    found = AnswerMapping(Values(values)).read(answer, 200, 100)
+    found = AnswerMapping(Values(values)).read(answer, 200, 100, pytest.fail)
     assert [(each.label, each.confidence) for each in found] == [(each.label, each.confidence) for each in expected]
     for each, other in zip(found, expected, strict=True):
         assert each.box == (None if other.box is None else pytest.approx(tuple(other.box)))
@@ -397,10 +452,10 @@ def test_responses_of_known_forms_are_read(name: str) -> None:
 def test_invalid_box_is_reported(box: Any) -> None:
     mapping = AnswerMapping(Values({"http_box": "box"}))
     with pytest.raises(MappingError, match="http_box leads to"):
-        mapping.read({"predictions": [{"label": "x", "confidence": 1, "box": box}]}, 10, 10)
+        mapping.read({"predictions": [{"label": "x", "confidence": 1, "box": box}]}, 10, 10, pytest.fail)
 
 
 def test_path_that_fails_on_a_response_is_reported() -> None:
     mapping = AnswerMapping(Values({"http_detections": "sort_by(predictions, &label)"}))
     with pytest.raises(MappingError, match="sort_by"):
-        mapping.read({"predictions": [{"label": 1}, {"label": "a"}]}, 10, 10)
+        mapping.read({"predictions": [{"label": 1}, {"label": "a"}]}, 10, 10, pytest.fail)

@@ -40,7 +40,8 @@ def engine(folder: Path, file: Path, output: str, *, labels: tuple[str, ...] = L
                 "onnx_size": 16,
                 **values,
             }
-        )
+        ),
+        print,
     )
 
 
@@ -51,6 +52,12 @@ def read(output: str, rows: NDArray[Any], fit: Fit = WIDE, threshold: float = 0.
 
 def approx(label: str, confidence: float, box: Box) -> tuple[str, object, object]:
     return label, pytest.approx(confidence, abs=1e-4), pytest.approx(tuple(box), abs=1e-3)
+
+
+def test_sizes_left_open_are_named_as_a_possible_remedy(tmp_path: Path) -> None:
+    (tmp_path / "open.onnx").write_bytes(b"no model")
+    with pytest.raises(Unavailable, match=r"can run: .*; if it was exported with dynamic sizes, export it"):
+        engine(tmp_path, tmp_path / "open.onnx", "yolov8")
 
 
 # --- networks, run -----------------------------------------------------------------------------------

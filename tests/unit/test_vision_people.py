@@ -73,7 +73,7 @@ def test_opencv_without_the_detector_is_reported_with_the_package_to_install() -
     with pytest.raises(
         Unavailable, match=r"comes without its detector of people; install opencv-python-headless below"
     ):
-        open_engine(Values({"engine": "people"}))
+        open_engine(Values({"engine": "people"}), print)
 
 
 def test_distance_maps_to_a_confidence_from_0_to_1() -> None:

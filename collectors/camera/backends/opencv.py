@@ -9,6 +9,7 @@ import os
 import stat
 import struct
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -18,6 +19,7 @@ import numpy as np
 
 from collectors.camera import settings
 from collectors.camera.backends import Backend, Frame, parse_address, without_password
+from collectors.camera.backends.diagnosis import explain, look
 from collectors.camera.detector import Image
 from collectors.core.api import Unavailable
 from collectors.core.errors import ErrorReporter
@@ -33,10 +35,12 @@ _POLL_SECONDS = 0.2
 _CLOSE_SECONDS = 0.5
 #: Maximum number of frames that wait to be processed; more would only add delay.
 _MAX_WAITING = 4
-#: Containers state their number of frames, some only approximately; this share may be missing.
+#: Containers state their number of frames, some only as duration times frame rate; this share of both may be missing.
 _MISSING_SHARE = 0.02
 #: Video4Linux: requesting zero buffers changes nothing, and fails while another program holds buffers.
 _VIDIOC_REQBUFS, _VIDEO_CAPTURE, _MEMORY_MAPPED = 0xC0145608, 1, 1
+#: Maximum time between two frames of a file.
+_MAX_JUMP_SECONDS = 3600.0
 #: Frame rate of a file that does not state one.
 _DEFAULT_FRAME_RATE = 25.0
 
@@ -105,17 +109,29 @@ class VideoFile:
         start, start_ns = self._timer(), self._clock_ns()
         clock = FramePositions(capture.get(cv2.CAP_PROP_FPS))
         stated = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        count = 0
+        count, skipped = 0, 0.0
         while image is not None:
             position = clock.next(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000.0)
+            if clock.skipped > skipped:
+                self._report.error(
+                    f"the times in {self._path} jump by {clock.skipped - skipped:.0f} s after {count} frames; "
+                    "playback continues at once, without the time between"
+                )
+                skipped = clock.skipped
             if self._pace and wait(max(0.0, start + position / self._pace - self._timer())):
                 return
             count += 1
             yield Frame(image, start + position, start_ns + round(position * 1e9))
             image = _read(capture)
-        if stated - count > max(2.0, _MISSING_SHARE * stated):
+        duration = stated * clock.step
+        missing = duration - clock.total - clock.step
+        # Where the frame rate varies, the number of frames is no more than an estimate, and the times tell.
+        if stated - count > max(2.0, _MISSING_SHARE * stated) and missing > max(
+            2 * clock.step, _MISSING_SHARE * duration
+        ):
             self._report.error(
-                f"{self._path} ends after {count} of {stated:.0f} frames; it may be truncated or damaged, copy it again"
+                f"{self._path} ends after {count} of {stated:.0f} frames, {missing:.1f} s before its stated end; "
+                "it may be truncated or damaged, copy it again"
             )
 
     def _open(self) -> tuple[Any, Image]:
@@ -144,13 +160,25 @@ class FramePositions:
     """Computes the position of each frame, in seconds since the first.
 
     Uses the container's own times while they increase, since a frame rate can vary; otherwise the stated frame rate.
+    A jump of more than an hour is left out: it comes from a clock that was set, or from parts that were joined.
+
+    Args:
+        frame_rate: as stated.
     """
 
     def __init__(self, frame_rate: float) -> None:
         sane = math.isfinite(frame_rate) and 0.1 <= frame_rate <= 1000
-        self._step = 1.0 / (frame_rate if sane else _DEFAULT_FRAME_RATE)
+        #: Seconds between two frames at the stated frame rate.
+        self.step = 1.0 / (frame_rate if sane else _DEFAULT_FRAME_RATE)
+        #: Seconds of the container's times that were left out.
+        self.skipped = 0.0
         self._first: float | None = None
-        self._position = -self._step
+        self._position = -self.step
+
+    @property
+    def total(self) -> float:
+        """The position of the latest frame, in the container's own times."""
+        return self._position + self.skipped
 
     def next(self, stated: float) -> float:
         """The position of the next frame, given the container's time for it."""
@@ -158,8 +186,11 @@ class FramePositions:
             self._first = stated
             self._position = 0.0
             return 0.0
-        position = round(stated - self._first, 6)
-        self._position = position if position > self._position else round(self._position + self._step, 6)
+        position = round(stated - self._first - self.skipped, 6)
+        if position - self._position > _MAX_JUMP_SECONDS:
+            self.skipped += position - self._position - self.step
+            position = self._position
+        self._position = position if position > self._position else round(self._position + self.step, 6)
         return self._position
 
 
@@ -251,17 +282,20 @@ class LiveSource:
 
 
 def _open_url(url: str, shown: str, values: Values) -> tuple[Any, Image]:
-    milliseconds = int(1000 * values[settings.TIMEOUT_SECONDS])
+    timeout, transport = values[settings.TIMEOUT_SECONDS], values[settings.RTSP_TRANSPORT]
+    if transport != settings.RTSP_TRANSPORT.default:
+        # OpenCV reads FFmpeg's options from nowhere else. Options that the user has set stay.
+        os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", f"rtsp_transport;{transport}")
+    milliseconds = int(1000 * timeout)
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, milliseconds, cv2.CAP_PROP_READ_TIMEOUT_MSEC, milliseconds]
+    start = time.monotonic()
     capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)
     _check_size(capture, shown)
     image = _read(capture)
     if image is None:
         capture.release()
-        raise Unavailable(
-            f"{shown} delivers no frame within {values[settings.TIMEOUT_SECONDS]:g} s; "
-            "check its address, user and password, and that it can be reached from here"
-        )
+        waited = time.monotonic() - start
+        raise Unavailable(explain(shown, look(url, transport, timeout), waited, timeout))
     return capture, image
 
 

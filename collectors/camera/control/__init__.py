@@ -102,6 +102,11 @@ class Control:
         self._feed.see()
         self._errors.drain(self._report.error)
 
+    def on_idle(self, seconds: float) -> None:
+        """Receive a time without a picture."""
+        self._media.on_idle(seconds)
+        self._errors.drain(self._report.error)
+
     def on_event(self, event: Event[Frame]) -> Mapping[str, FieldValue]:
         """Receive the start or end of an event; the fields that the media add to its point."""
         fields = self._media.on_event(event)

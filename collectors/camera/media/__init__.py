@@ -90,6 +90,7 @@ class Media:
                 pre_seconds=values[settings.PRE_CAPTURE_SECONDS],
                 post_seconds=values[settings.POST_CAPTURE_SECONDS],
                 max_seconds=self._max_seconds,
+                idle_seconds=values[settings.EVENT_GAP_SECONDS],
                 recorder=self._recorder,
             )
 
@@ -156,6 +157,13 @@ class Media:
                 self._clips.on_frame(frame, moving=detection.moving)
         if detection.moving and isinstance(self._backend, SupportsStills):
             self._take_better_still(frame, detection.area_percent)
+
+    def on_idle(self, seconds: float) -> None:
+        """End the clip when there has been no frame for it for some time."""
+        self._report_errors()
+        if self._clips is not None:
+            with self._lock:
+                self._clips.on_idle(seconds)
 
     def on_event(self, event: Event[Frame]) -> Mapping[str, FieldValue]:
         """Start or end the clip of an event; returns the paths of its media at the end.

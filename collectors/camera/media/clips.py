@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 from collectors.camera.backends import Frame
+from collectors.camera.detector import EPSILON_SECONDS
 from collectors.camera.media.recorder import Clip, Recorder
 
 
@@ -16,14 +17,24 @@ class ClipSelector:
         pre_seconds: time before the motion that a clip includes.
         post_seconds: time after the last motion that it includes.
         max_seconds: its maximum length.
+        idle_seconds: time without a frame after which it ends: frames that come later begin another.
         recorder: receives the frames.
     """
 
-    def __init__(self, *, pre_seconds: float, post_seconds: float, max_seconds: float, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        *,
+        pre_seconds: float,
+        post_seconds: float,
+        max_seconds: float,
+        idle_seconds: float,
+        recorder: Recorder,
+    ) -> None:
         self.clip: Clip | None = None
         self._pre = pre_seconds
         self._post = post_seconds
         self._max = max_seconds
+        self._idle = idle_seconds
         self._recorder = recorder
         self._event_clip: Clip | None = None
         self._in_event = False
@@ -31,6 +42,7 @@ class ClipSelector:
         self._since = 0.0
         self._length = 0.0
         self._last: float | None = None
+        self._last_frame = -math.inf
 
     def request(self, now: float, seconds: float, path: Callable[[], str]) -> str:
         """Record a clip until *seconds* from now; returns its path."""
@@ -57,11 +69,11 @@ class ClipSelector:
 
     def on_frame(self, frame: Frame, *, moving: bool) -> None:
         """Pass the next frame on."""
-        now = frame.seconds
+        now = self._last_frame = frame.seconds
         if moving and self._in_event:
             self._moved_at = now
         self._close_if_over(now)
-        wanted = self.clip is not None and (now <= self._until or not self._recorder.pauses)
+        wanted = self.clip is not None and (now <= self._until + EPSILON_SECONDS or not self._recorder.pauses)
         if wanted:
             # After a pause, the clip continues with the frames before the motion.
             since = max(self._since, now - self._pre)
@@ -70,6 +82,12 @@ class ClipSelector:
             self._last = now
         else:
             self._recorder.record(frame, None, now)
+
+    def on_idle(self, now: float) -> None:
+        """End the clip at a time without a frame, if it is over or no frame has come for too long."""
+        if self.clip is not None and now - self._last_frame >= self._idle - EPSILON_SECONDS:
+            self._end()
+        self._close_if_over(now)
 
     def close(self) -> None:
         """End the open clip; no more frames follow."""
@@ -89,8 +107,8 @@ class ClipSelector:
     def _close_if_over(self, now: float) -> None:
         if self.clip is None:
             return
-        over = now > self._until + self._recorder.tail_seconds and not self._in_event
-        if over or self._length >= self._max:
+        over = now > self._until + self._recorder.tail_seconds + EPSILON_SECONDS and not self._in_event
+        if over or self._length >= self._max - EPSILON_SECONDS:
             self._end()
 
     def _end(self, *, last: bool = False) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from collectors.camera.backends import Frame
+from collectors.camera.detector import EPSILON_SECONDS
 from collectors.camera.encoding import PackedFrame, pack
 from collectors.camera.media.recorder import Clip, Recorder
 from collectors.camera.media.store import Store
@@ -143,7 +144,7 @@ class SoftwareRecorder(Recorder):
 
     def _claim(self, clip: Clip, since: float) -> None:
         for entry in self._buffer:
-            if entry.clip is None and entry.seconds >= since:
+            if entry.clip is None and entry.seconds >= since - EPSILON_SECONDS:
                 entry.clip = clip
                 self._claimed += 1
 

@@ -79,8 +79,13 @@ class Engine(Protocol):
         ...
 
 
-def open_engine(values: Values) -> Engine:
-    """Load the configured engine. Raises Unavailable if it cannot start."""
+def open_engine(values: Values, on_error: Callable[[str], None]) -> Engine:
+    """Load the configured engine. Raises Unavailable if it cannot start.
+
+    Args:
+        values: the settings.
+        on_error: takes the message of a part of a result that is left out.
+    """
     kind = values[settings.ENGINE]
     if kind == "people":
         from collectors.vision.engines.people import PeopleEngine
@@ -92,7 +97,7 @@ def open_engine(values: Values) -> Engine:
         return open_onnx(values)
     from collectors.vision.engines.http import open_http
 
-    return open_http(values)
+    return open_http(values, on_error)
 
 
 def select_detections(found: list[Detection], threshold: float, labels: frozenset[str]) -> list[Detection]:

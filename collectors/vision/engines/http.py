@@ -35,6 +35,9 @@ MAX_ANSWER_BYTES = 1024 * 1024
 #: Status of an endpoint, or of its proxy, that is overloaded or starting.
 _RETRYABLE = frozenset((408, 425, 429, *range(500, 600)))
 
+#: Status of an answer without content: nothing was found.
+_NO_CONTENT = frozenset((204, 205))
+
 _CHUNK = 64 * 1024
 
 #: Interval of checks for shutdown during an attempt.
@@ -72,6 +75,7 @@ class HttpEngine:
         body: encodes an image; returns the body and its content type.
         mapping: reads the response.
         policy: timeout and retries.
+        on_error: takes the message of a part of a response that is left out.
         timer: monotonic seconds.
     """
 
@@ -83,6 +87,7 @@ class HttpEngine:
         body: Callable[[bytes], tuple[bytes, str]],
         mapping: AnswerMapping,
         policy: RetryPolicy,
+        on_error: Callable[[str], None],
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self.model = model
@@ -91,6 +96,7 @@ class HttpEngine:
         self._body = body
         self._mapping = mapping
         self._policy = policy
+        self._on_error = on_error
         self._timer = timer
         self._place = urlsplit(url).netloc.rpartition("@")[2]
         self._pool = urllib3.PoolManager(num_pools=1, maxsize=1)
@@ -133,14 +139,20 @@ class HttpEngine:
         status, text, retry_after = self._post_in_thread(*self._body(jpeg), wait)
         if status in _RETRYABLE:
             raise _RetryableError(f"{self._place} answers with status {status}", retry_after)
-        if status != 200:
+        if status in _NO_CONTENT:
+            return []
+        if not 200 <= status < 300:
             raise EngineError(f"{self._place} answers with status {status}")
         try:
             answer = json.loads(text)
         except (ValueError, RecursionError):
             raise EngineError(f"{self._place} answers with something that is not JSON") from None
         try:
-            return self._mapping.read(answer, *jpeg_size(jpeg))
+            return self._mapping.read(
+                answer,
+                *jpeg_size(jpeg),
+                lambda message: self._on_error(f"the answer of {self._place} is not as expected: {message}"),
+            )
         except MappingError as error:
             raise EngineError(f"the answer of {self._place} is not as expected: {error}") from None
 
@@ -200,7 +212,7 @@ class HttpEngine:
         return response.status, text, _seconds(response.headers.get("Retry-After"))
 
 
-def open_http(values: Values) -> HttpEngine:
+def open_http(values: Values, on_error: Callable[[str], None]) -> HttpEngine:
     """The configured endpoint. Raises Unavailable for invalid settings; sends no request yet."""
     url = require_setting(values, settings.HTTP_URL)
     try:
@@ -228,6 +240,7 @@ def open_http(values: Values) -> HttpEngine:
             values[settings.BREAKER_FAILURES],
             values[settings.BREAKER_SECONDS],
         ),
+        on_error,
     )
 
 

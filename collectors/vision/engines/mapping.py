@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jmespath
 from jmespath.exceptions import JMESPathError
+from jmespath.visitor import TreeInterpreter
 
 from collectors.core.api import Unavailable
 from collectors.core.settings import Setting, Values
@@ -15,6 +17,11 @@ from collectors.vision.engines import Box, Detection
 
 #: Maximum number of detections that are read from a response.
 _MAX_LISTED = 1000
+
+#: Parts of a parsed path that go on from the value of their first child: ``a.b``, ``a[0]``, ``a[]`` and such.
+_STEPS = frozenset(
+    ("subexpression", "index_expression", "projection", "flatten", "filter_projection", "value_projection", "pipe")
+)
 
 #: Upper limit of confidences and of edges of a box.
 _NUMBER_LIMIT = 1e9
@@ -43,12 +50,36 @@ class AnswerMapping:
         self._form = values[settings.HTTP_BOX_FORM]
         self._unit = values[settings.HTTP_BOX_UNIT]
 
-    def read(self, answer: object, width: int, height: int) -> list[Detection]:
-        """The detections in a response, for an image of this size in pixels. Raises MappingError."""
+    def read(self, answer: object, width: int, height: int, on_error: Callable[[str], None]) -> list[Detection]:
+        """The detections in a response, for an image of this size in pixels.
+
+        A null in place of the list means that nothing was found. Objects that cannot be read are left out.
+
+        Args:
+            answer: the response.
+            width, height: size of the image in pixels.
+            on_error: takes one message for all objects that are left out.
+
+        Raises:
+            MappingError: the response has no list, or none of its objects can be read.
+        """
         listed = _search(self._detections, answer)
+        if listed is None and _leads_to_null(self._detections.parsed, answer):
+            return []
         if not isinstance(listed, list):
             raise MappingError(f"http_detections leads to {_kind(listed)}, not to a list")
-        return [self._one(each, width, height) for each in listed[:_MAX_LISTED]]
+        found: list[Detection] = []
+        failures: list[MappingError] = []
+        for each in listed[:_MAX_LISTED]:
+            try:
+                found.append(self._one(each, width, height))
+            except MappingError as error:
+                failures.append(error)
+        if failures and not found:
+            raise failures[0]
+        if failures:
+            on_error(f"{len(failures)} of {len(found) + len(failures)} objects are left out: {failures[0]}")
+        return found
 
     def _one(self, each: object, width: int, height: int) -> Detection:
         label = _search(self._label, each)
@@ -92,6 +123,23 @@ def _search(path: Any, document: object) -> object:
     except JMESPathError as error:
         raise MappingError(str(error).splitlines()[0]) from None
     return found
+
+
+def _leads_to_null(node: dict[str, Any], document: object) -> bool:
+    """Whether a parsed path ends at a null of the document, rather than at something that it does not have."""
+    if document is None:
+        return True
+    kind, children = node["type"], node["children"]
+    if kind == "field":
+        return isinstance(document, dict) and node["value"] in document and document[node["value"]] is None
+    if kind not in _STEPS:
+        return False
+    for child in children:
+        inner = TreeInterpreter().visit(child, document)
+        if inner is None or kind != "subexpression":
+            return inner is None and _leads_to_null(child, document)
+        document = inner
+    return False
 
 
 def _number(value: object, name: str) -> float:

@@ -15,6 +15,9 @@ from collectors.vision.engines import Detection, EngineError, InvalidImage, Wait
 from collectors.vision.engines.outputs import READERS, Fit, OutputError, Reader
 from collectors.vision.engines.people import Pixels, decode
 
+#: What helps with models whose sizes are names, of which OpenCV cannot run many.
+_OPEN_SIZES = "if it was exported with dynamic sizes, export it with fixed ones (dynamic=False)"
+
 
 class OnnxEngine:
     """A loaded network.
@@ -90,7 +93,7 @@ def open_onnx(values: Values) -> OnnxEngine:
         net = cv2.dnn.readNetFromONNX(path)
     except cv2.error as error:
         raise Unavailable(
-            f"{path} is not an ONNX model that OpenCV {cv2.__version__} can run: {_reason(error)}"
+            f"{path} is not an ONNX model that OpenCV {cv2.__version__} can run: {_reason(error)}; {_OPEN_SIZES}"
         ) from None
     output = values[settings.ONNX_OUTPUT]
     engine = OnnxEngine(
@@ -109,7 +112,8 @@ def open_onnx(values: Values) -> OnnxEngine:
         raise Unavailable(f"{path} cannot be read as {output}: {error}; see the setting onnx_output") from None
     except cv2.error as error:
         raise Unavailable(
-            f"{path} does not accept images of {side}x{side}: {_reason(error)}; see the setting onnx_size"
+            f"{path} does not accept images of {side}x{side}: {_reason(error)}; see the setting onnx_size; "
+            f"{_OPEN_SIZES}"
         ) from None
     return engine
 

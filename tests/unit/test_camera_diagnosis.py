@@ -1,0 +1,240 @@
+"""What is said of a stream without pictures: what was seen, and what to try; never a cause that is not known."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import socket
+import socketserver
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import cv2
+import numpy as np
+import pytest
+
+from collectors.camera.backends import diagnosis, open_backend
+from collectors.camera.backends.diagnosis import Finding, explain, look
+from collectors.core.api import Unavailable
+from collectors.core.errors import ErrorReporter
+from collectors.core.settings import Values
+from tests.unit.camera_rtsp import rtsp_camera
+
+OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
+SHOWN = "rtsp://front/…"
+
+
+@pytest.fixture(autouse=True)
+def _no_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(OPTIONS, "")
+    monkeypatch.delenv(OPTIONS)
+    monkeypatch.setattr(diagnosis, "_LOOK_SECONDS", 60.0)
+
+
+@pytest.mark.parametrize(
+    ("found", "waited", "sentence"),
+    [
+        (Finding(status="401"), 0.1, "status 401; check the user and the password"),
+        (Finding(status="403"), 0.1, "status 403; check the user, the password and the path"),
+        (Finding(status="404"), 0.1, "status 404; check the path"),
+        (Finding(status="454"), 0.1, "status 454; check the path"),
+        (Finding(status="503"), 0.1, "status 503; check on the camera's own page"),
+        (Finding(status="5xx"), 0.1, "status 5xx; check on the camera's own page"),
+        (Finding(kinds=("audio",)), 10.0, "it sends audio, and no video; set source to the address of its video"),
+        (Finding(kinds=()), 10.0, "it sends nothing, and no video"),
+        (
+            Finding(kinds=("video",), codec="h264", packets=20),
+            10.0,
+            "within 10 s: h264 packets arrive, and no key frame",
+        ),
+        (Finding(kinds=("video",), codec="h264"), 10.0, "it announces video and sends none; set rtsp_transport"),
+        (Finding(kinds=("video",), packets=3, decoded=True), 10.0, "one arrived at a second attempt; increase timeout"),
+        (
+            Finding(refused="Connection refused"),
+            0.0,
+            "cannot be reached: Connection refused; check its address and port",
+        ),
+        (Finding(invalid="Invalid data"), 0.1, "something that FFmpeg cannot read .*begins with its boundary"),
+        (Finding(silent=True), 10.0, "within 10 s and does not answer; check its address and port"),
+        (None, 10.0, "within 10 s; check its address, user and password"),
+    ],
+)
+def test_sentence_names_findings_and_remedies(found: Finding | None, waited: float, sentence: str) -> None:
+    with pytest.raises(AssertionError, match=sentence):
+        raise AssertionError(explain(SHOWN, found, waited, 10.0))
+    said = explain(SHOWN, found, waited, 10.0)
+    assert said.startswith(f"{SHOWN} delivers no frame")
+    # Only the status 401, or nothing known, points at the password.
+    assert ("password" in said) == (found is None or found.status in ("401", "403", "454"))
+    assert "within 10 s" not in explain(SHOWN, found, 0.0, 10.0)
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    """Answers with the status that the path names, or with a stream whose first part has no boundary before it."""
+
+    def do_GET(self) -> None:
+        if self.path.strip("/").isdigit():
+            self.send_response(int(self.path.strip("/")))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        body = cv2.imencode(".jpg", np.full((120, 160, 3), 90, np.uint8))[1].tobytes()
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        for number in range(20):
+            self.wfile.write(b"" if number == 0 else b"--frame\r\n")
+            self.wfile.write(b"Content-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(body) + body + b"\r\n")
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: what the server does is the test's own doing."""
+
+
+class Rtsp(socketserver.StreamRequestHandler):
+    """Answers with the status that the path names, and keeps the requested transports."""
+
+    sdp = (
+        "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=test\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
+        "m=audio 0 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\na=control:track1\r\n"
+    )
+    transports: list[str]
+
+    def handle(self) -> None:
+        while head := self._head():
+            method, path = head[0].split(" ")[:2]
+            number = next(each for each in head if each.lower().startswith("cseq"))
+            self.transports.extend(each for each in head if each.lower().startswith("transport"))
+            status, body = "200 OK", ""
+            if method == "DESCRIBE":
+                name = path.rpartition("/")[2]
+                status, body = (f"{name} No", "") if name.isdigit() else (status, self.sdp)
+            more = "Session: 1\r\n"
+            if method == "SETUP":
+                more += "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n"
+            if body:
+                more += "Content-Type: application/sdp\r\n"
+            self.wfile.write(
+                f"RTSP/1.0 {status}\r\n{number}\r\n{more}Content-Length: {len(body)}\r\n\r\n{body}".encode()
+            )
+            if method == "PLAY":
+                # Silence, 20 ms of it in each packet.
+                packets = (
+                    bytes([0x80, 0])
+                    + each.to_bytes(2, "big")
+                    + (each * 160).to_bytes(4, "big")
+                    + b"\0\0\0\1"
+                    + b"\xff" * 160
+                    for each in range(500)
+                )
+                self.wfile.write(b"".join(b"$\0" + len(each).to_bytes(2, "big") + each for each in packets))
+
+    def _head(self) -> list[str]:
+        lines: list[str] = []
+        while line := self.rfile.readline().decode().strip():
+            lines.append(line)
+        return lines
+
+
+@contextmanager
+def serving(server: socketserver.TCPServer) -> Iterator[int]:
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield int(server.server_address[1])
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def web() -> socketserver.TCPServer:
+    return http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+
+
+def rtsp(transports: list[str] | None = None) -> socketserver.TCPServer:
+    handler = type("Handler", (Rtsp,), {"transports": [] if transports is None else transports})
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    return server
+
+
+def said(url: str, **values: object) -> str:
+    """The sentence with which a stream is given up."""
+    given = {"source": url, "timeout_seconds": 30.0, "reconnect_seconds": 0.0, **values}
+    with pytest.raises(Unavailable) as caught:
+        open_backend(Values(given), ErrorReporter("camera", lambda _: None), lambda: 10**18, lambda: 0.0)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 429, 500, 503])
+def test_status_of_an_http_camera_is_reported(status: int) -> None:
+    with serving(web()) as port:
+        sentence = said(f"http://user:secret@127.0.0.1:{port}/{status}")
+    assert f"it answers with status {status};" in sentence
+    assert "secret" not in sentence
+    assert "within" not in sentence
+
+
+@pytest.mark.parametrize(("status", "shown"), [(401, "401"), (404, "404"), (503, "5xx")])
+def test_status_of_an_rtsp_camera_is_reported(status: int, shown: str) -> None:
+    with serving(rtsp()) as port:
+        sentence = said(f"rtsp://user:secret@127.0.0.1:{port}/{status}")
+    assert f"it answers with status {shown};" in sentence
+    assert "secret" not in sentence
+
+
+def test_audio_without_video_is_reported() -> None:
+    with serving(rtsp()) as port:
+        assert "it sends audio, and no video;" in said(f"rtsp://127.0.0.1:{port}/live")
+
+
+def test_multipart_stream_without_its_first_boundary_is_reported() -> None:
+    with serving(web()) as port:
+        sentence = said(f"http://127.0.0.1:{port}/stream")
+    assert "something that FFmpeg cannot read" in sentence
+    assert "begins with its boundary" in sentence
+
+
+def test_refused_connection_is_reported() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # a port that nothing listens on
+        sentence = said(f"rtsp://127.0.0.1:{taken.getsockname()[1]}/live")
+    assert "cannot be reached: Connection refused" in sentence
+
+
+@pytest.mark.parametrize(
+    ("transport", "environment", "expected"),
+    [("tcp", None, "RTP/AVP/TCP"), ("udp", None, "RTP/AVP/UDP"), ("udp", "rtsp_transport;tcp", "RTP/AVP/TCP")],
+)
+def test_rtsp_transport_is_requested_unless_the_options_of_opencv_are_set(
+    transport: str, environment: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if environment is not None:
+        monkeypatch.setenv(OPTIONS, environment)
+    transports: list[str] = []
+    with serving(rtsp(transports)) as port:
+        said(f"rtsp://127.0.0.1:{port}/live", rtsp_transport=transport)
+    assert expected in transports[0]
+    assert os.environ.get(OPTIONS) == (environment or (None if transport == "tcp" else "rtsp_transport;udp"))
+
+
+def test_missing_key_frame_is_reported() -> None:
+    with rtsp_camera(90, key_frames=False) as url:
+        found = look(url, "tcp", 60.0)
+    assert found is not None
+    assert (found.kinds, found.codec, found.decoded) == (("video",), "h264", False)
+    assert found.packets >= 20
+    assert "h264 packets arrive, and no key frame among them so far" in explain(SHOWN, found, 60.0, 60.0)
+
+
+def test_picture_at_the_second_look_is_reported() -> None:
+    with rtsp_camera(90) as url:
+        found = look(url, "tcp", 60.0)
+    assert found is not None
+    assert found.decoded
+
+
+def test_second_look_needs_pyav(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "av", None)
+    assert look("http://127.0.0.1:9/", "tcp", 1.0) is None
