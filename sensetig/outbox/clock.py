@@ -246,7 +246,7 @@ def machine(folder: str) -> Source:
             boot_id = file.read().strip()
     except OSError as error:
         raise OutboxError(
-            f"{BOOT_ID}, which tells one boot from another, cannot be read: {error.strerror}; leave ProcSubset= out of "
+            f"the number of this boot cannot be read from {BOOT_ID}: {error.strerror}; leave ProcSubset= out of "
             "the service's unit"
         ) from None
     return Source(boot_id, lambda: time.clock_gettime_ns(time.CLOCK_BOOTTIME), time.time_ns, synchronised)
