@@ -186,6 +186,33 @@ def test_exact_name_wins_over_another_name_of_the_same_value() -> None:
     assert header.unknown == ("temp", "date")
 
 
+@pytest.mark.parametrize(
+    ("name", "ours", "value"),
+    [
+        ("Temp C", "temp_h", 50.0),
+        ("temperature_raw_celsius", "temp_h", 50.0),
+        ("temp_f", "temp_h", 10.0),
+        ("Temperature (\ufffdF)", "temp_h", 10.0),
+        ("Temp_Pressure_Sensor", "temp_p", 50.0),
+        ("pressure_hpa", "pressure", 50.0),
+        ("Pressure kPa", "pressure", 500.0),
+        ("humidity_raw_percent", "humidity", 50.0),
+        ("acceleration_x_g", "accel_x", 50.0),
+        ("gyro_x_radians_per_second", "gyro_x", 50.0),
+        ("gyro_x (deg/s)", "gyro_x", math.radians(50)),
+        ("magnetic_x_microtesla", "mag_x", 50.0),
+    ],
+)
+def test_unit_at_the_end_of_a_name_is_understood(name: str, ours: str, value: float) -> None:
+    column = parse_header(["timestamp", name], {}).columns[ours]
+    assert (column.convert(50.0) if column.convert else 50.0) == pytest.approx(value)
+
+
+@pytest.mark.parametrize("name", ["wind", "datec", "temp_kg", "rc", "humidity_target", "x"])
+def test_unknown_name_stays_unknown(name: str) -> None:
+    assert parse_header(["timestamp", "temp_h", name], {}).unknown == (name,)
+
+
 def test_group_with_a_missing_axis_keeps_the_others(tmp_path: Path) -> None:
     metrics, bench = imported(tmp_path, "timestamp,pitch,yaw\n2024-05-01 09:00:00,1,2\n")
     assert dict(metrics[0].fields) == {"pitch_degrees": 1.0, "yaw_degrees": 2.0}
