@@ -385,6 +385,15 @@ def test_clock_that_was_set_during_the_recording_stops_nothing(tmp_path: Path, e
     assert found == [0.5, 1.5, 2.5, 3.5, 4.5, 5.5]
 
 
+def test_long_gap_passes_in_one_interval_and_is_logged_once(tmp_path: Path) -> None:
+    days = [f"2024-05-0{day} 09:00:0{second}" for day in (1, 2, 3) for second in (0, 1)]
+    found, bench = played(tmp_path, of_times(*days), 6)
+    assert found == [0.5, 1.5, 2.5, 3.5, 4.5, 5.5]
+    assert bench.report.errors == 0
+    assert len(bench.errors) == 1
+    assert "line 4: gaps of more than an hour, such as before this row, pass in one interval" in bench.errors[0]
+
+
 def test_wall_clock_that_jumps_changes_times_and_not_the_pace(tmp_path: Path) -> None:
     path = tmp_path / "recording.csv"
     path.write_text(of_times(*(f"2024-05-01 09:00:0{n}" for n in range(5))), encoding="utf-8")
