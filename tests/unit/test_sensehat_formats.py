@@ -266,6 +266,12 @@ def test_values_of_single_precision_have_no_tails(tmp_path: Path) -> None:
     assert metrics[0].fields["temperature_raw_celsius"] == 25.04
 
 
+def test_readings_rounded_to_a_tenth_are_not_stuck(tmp_path: Path) -> None:
+    rows = "".join(f"2024-05-01 09:00:{n:02},21.4,45.3\n" for n in range(30))
+    metrics, bench = imported(tmp_path, f"timestamp,temp_h,humidity\n{rows}")
+    assert (len(metrics), bench.errors) == (30, [])
+
+
 def test_trailing_separators_are_no_cells(tmp_path: Path) -> None:
     metrics, bench = imported(tmp_path, "timestamp,temp_h\n2024-05-01 09:00:00,21.5,,\n")
     assert (len(metrics), bench.errors) == (1, [])
