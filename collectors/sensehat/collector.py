@@ -82,7 +82,7 @@ class LineBuilder:
         self._colour = Series(COLOUR.name, tags)
         self._factor_hts221 = factor_hts221
         self._factor_lps25h = factor_lps25h
-        self._stuck = StuckDetector(stale_after)
+        self._stuck = StuckDetector(stale_after, recorded="replayed" in tags)
         self._on_error = on_error
 
     def build(self, reading: Reading, now_ns: int) -> Iterator[Metric]:

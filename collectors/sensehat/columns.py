@@ -119,6 +119,26 @@ _UNIT_OF = {
     **{f"mag_{axis}": ("gauss", "nt") for axis in "xyz"},
 }
 
+#: Endings of a name that say nothing but the usual unit.
+_USUAL = (
+    *(
+        "celsius",
+        "degreescelsius",
+        "degreesc",
+        "degc",
+        "c",
+        "hpa",
+        "mbar",
+        "millibars",
+        "percent",
+        "pct",
+        "degrees",
+        "deg",
+    ),
+    *("g", "microtesla", "ut", "radianspersecond", "rads", "raw", "sensor", "rawcelsius", "rawpercent"),
+)
+_ENDINGS = sorted({*_USUAL, *_UNITS}, key=len, reverse=True)
+
 _UNIT = re.compile(r"[(\[]([^)\]]*)[)\]]")
 
 
@@ -190,15 +210,13 @@ def parse_header(names: Sequence[str], chosen: Mapping[str, str]) -> Header:
     for place, name in enumerate(names):
         if place in taken:
             continue
-        word = plain(name)
-        ours = _BY_NAME.get(word) or _EMULATOR_ANGLES.get(word) or (TIME if word == "time" else "")
+        ours, convert = _known(name)
         if ours and ours in columns and ours not in chosen:
             ignored = _second(ours, place, names, columns)
             unknown += [] if ignored is None else [names[ignored]]
         elif ours and ours not in columns:
-            convert = math.degrees if word in _EMULATOR_ANGLES else _conversion(ours, name)
             columns[ours] = Column(place, convert)
-        elif word not in _IGNORED:
+        elif plain(name) not in _IGNORED:
             unknown.append(name)
     if TIME not in columns:
         raise ValueError(f"the column {TIME} is missing, and so is any other name of a time; see the setting columns")
@@ -225,7 +243,7 @@ def _second(ours: str, place: int, names: Sequence[str], columns: dict[str, Colu
         return None
     whole = ours == TIME and before in ("date", "time") and CLOCK not in columns
     if names[place] == ours or (whole and word not in ("date", "time")):
-        columns[ours] = Column(place, _conversion(ours, names[place]))
+        columns[ours] = Column(place, _known(names[place])[1])
         return first
     return place
 
@@ -243,7 +261,32 @@ def implied_header(cells: Sequence[str], chosen: Mapping[str, str]) -> Header | 
 
 
 def _is_name(cell: str) -> bool:
-    return plain(cell) in _BY_NAME or plain(cell) in _EMULATOR_ANGLES
+    return _known(cell)[0] != ""
+
+
+def _known(name: str) -> tuple[str, Callable[[float], float] | None]:
+    """Our name of a column, or "", and the conversion that its unit asks for.
+
+    >>> _known("Pressure_hPa"), _known("wind")
+    (('pressure', None), ('', None))
+    """
+    word = plain(name)
+    if word in _EMULATOR_ANGLES:
+        return _EMULATOR_ANGLES[word], math.degrees
+    if word == "time":
+        return TIME, None
+    if word in _BY_NAME:
+        return _BY_NAME[word], _conversion(_BY_NAME[word], name)
+    for ending in _ENDINGS:
+        stem = word.removesuffix(ending) if word.endswith(ending) else ""
+        ours = _BY_NAME.get(stem, "") if len(stem) > 2 else ""
+        if not ours or ours == TIME:
+            continue
+        if ending in _UNIT_OF.get(ours, ()):
+            return ours, _UNITS[ending]
+        if ending in _USUAL:
+            return ours, _conversion(ours, name)
+    return "", None
 
 
 def _is_time(cell: str) -> bool:

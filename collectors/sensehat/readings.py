@@ -139,21 +139,22 @@ class StuckDetector:
     The library's valid flag never clears, so a sensor that has stopped converting looks like one whose values do not
     change. A working sensor has noise: in the Astro Pi's flight data of August 2015, 24,604 readings rounded to 0.01,
     the HTS221 repeats once in 87 readings and at most three times in a row; the LPS25H, whose values change more
-    slowly, at most eight times; the IMU never. The library returns more digits than that. Readings rounded to 0.1
-    repeat in still air, and prove nothing.
+    slowly, at most eight times; the IMU never. The library returns more digits than that.
 
     Args:
         after: number of consecutive equal readings of a stuck sensor; 0 disables the detection.
+        recorded: whether readings may have been rounded; those rounded to 0.1 repeat in still air, and prove nothing.
     """
 
-    def __init__(self, after: int) -> None:
+    def __init__(self, after: int, *, recorded: bool = False) -> None:
         self._after = after
+        self._recorded = recorded
         self._last: dict[str, tuple[object, ...]] = {}
         self._runs: dict[str, int] = {}
 
     def is_stuck(self, sensor: str, values: tuple[object, ...]) -> bool:
         """Whether the sensor is stuck, given its next reading."""
-        if not self._after or all(map(_is_coarse, values)):
+        if not self._after or (self._recorded and all(map(_is_coarse, values))):
             return False
         run = self._runs.get(sensor, 0) + 1 if self._last.get(sensor) == values else 1
         self._last[sensor], self._runs[sensor] = values, run

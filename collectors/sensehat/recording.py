@@ -78,6 +78,8 @@ class Replay:
         self._path = recording_path(context)
         self._form = recording_form(context)
         self._on_error = context.report.error
+        self._note = context.report.note
+        self._has_gap = False
         self._log = log or _log
         self._pace = context.values[PACE]
         self._repeat = context.values[REPEAT]
@@ -124,7 +126,15 @@ class Replay:
 
     def _next_due(self, schedule: Schedule) -> tuple[Row, int] | None:
         timed = self._next(schedule)
-        return None if timed is None else (timed.row, schedule.due(timed.step_ns))
+        if timed is None:
+            return None
+        if timed.step_ns > JUMP_NS and not self._has_gap:
+            self._has_gap = True
+            self._note(
+                f"{self._path}, line {timed.row.line}: gaps of more than an hour, such as before this row, pass in one "
+                "interval"
+            )
+        return timed.row, schedule.due(timed.step_ns)
 
     def _next(self, schedule: Schedule | None = None) -> Timed | None:
         """The next row; at the end the first one if the recording is repeated, otherwise None."""

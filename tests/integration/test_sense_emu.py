@@ -286,7 +286,7 @@ def test_the_real_librarys_methods_give_what_the_backend_expects_of_them(with_rt
         "1013.5",
         "0.0",  # a measured freezing point, and not the integer of an invalid reading
         "None",
-        "Attitude(pitch=28.64788975654116, roll=0.0, yaw=345.6760551217294)",
+        "Attitude(pitch=28.6479, roll=0.0, yaw=345.6761)",
         "Vector(x=0.0, y=0.0, z=1.0)",
         "Vector(x=0.0, y=0.001, z=0.0)",
         "Vector(x=nan, y=nan, z=nan)",

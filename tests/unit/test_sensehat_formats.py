@@ -186,6 +186,33 @@ def test_exact_name_wins_over_another_name_of_the_same_value() -> None:
     assert header.unknown == ("temp", "date")
 
 
+@pytest.mark.parametrize(
+    ("name", "ours", "value"),
+    [
+        ("Temp C", "temp_h", 50.0),
+        ("temperature_raw_celsius", "temp_h", 50.0),
+        ("temp_f", "temp_h", 10.0),
+        ("Temperature (\ufffdF)", "temp_h", 10.0),
+        ("Temp_Pressure_Sensor", "temp_p", 50.0),
+        ("pressure_hpa", "pressure", 50.0),
+        ("Pressure kPa", "pressure", 500.0),
+        ("humidity_raw_percent", "humidity", 50.0),
+        ("acceleration_x_g", "accel_x", 50.0),
+        ("gyro_x_radians_per_second", "gyro_x", 50.0),
+        ("gyro_x (deg/s)", "gyro_x", math.radians(50)),
+        ("magnetic_x_microtesla", "mag_x", 50.0),
+    ],
+)
+def test_unit_at_the_end_of_a_name_is_understood(name: str, ours: str, value: float) -> None:
+    column = parse_header(["timestamp", name], {}).columns[ours]
+    assert (column.convert(50.0) if column.convert else 50.0) == pytest.approx(value)
+
+
+@pytest.mark.parametrize("name", ["wind", "datec", "temp_kg", "rc", "humidity_target", "x"])
+def test_unknown_name_stays_unknown(name: str) -> None:
+    assert parse_header(["timestamp", "temp_h", name], {}).unknown == (name,)
+
+
 def test_group_with_a_missing_axis_keeps_the_others(tmp_path: Path) -> None:
     metrics, bench = imported(tmp_path, "timestamp,pitch,yaw\n2024-05-01 09:00:00,1,2\n")
     assert dict(metrics[0].fields) == {"pitch_degrees": 1.0, "yaw_degrees": 2.0}
@@ -237,6 +264,12 @@ def test_refused_rows_of_other_commands_are_a_sentence_and_a_number(tmp_path: Pa
 def test_values_of_single_precision_have_no_tails(tmp_path: Path) -> None:
     metrics, _ = imported(tmp_path, "timestamp,temp_h\n2024-05-01 09:00:00,25.040000915527344\n")
     assert metrics[0].fields["temperature_raw_celsius"] == 25.04
+
+
+def test_readings_rounded_to_a_tenth_are_not_stuck(tmp_path: Path) -> None:
+    rows = "".join(f"2024-05-01 09:00:{n:02},21.4,45.3\n" for n in range(30))
+    metrics, bench = imported(tmp_path, f"timestamp,temp_h,humidity\n{rows}")
+    assert (len(metrics), bench.errors) == (30, [])
 
 
 def test_trailing_separators_are_no_cells(tmp_path: Path) -> None:
@@ -356,6 +389,15 @@ def test_clock_that_was_set_during_the_recording_stops_nothing(tmp_path: Path, e
     times = (*(f"{early}:0{n}" for n in range(3)), *(f"2024-05-01 09:00:0{n}" for n in range(3)))
     found, _ = played(tmp_path, of_times(*times), 6)
     assert found == [0.5, 1.5, 2.5, 3.5, 4.5, 5.5]
+
+
+def test_long_gap_passes_in_one_interval_and_is_logged_once(tmp_path: Path) -> None:
+    days = [f"2024-05-0{day} 09:00:0{second}" for day in (1, 2, 3) for second in (0, 1)]
+    found, bench = played(tmp_path, of_times(*days), 6)
+    assert found == [0.5, 1.5, 2.5, 3.5, 4.5, 5.5]
+    assert bench.report.errors == 0
+    assert len(bench.errors) == 1
+    assert "line 4: gaps of more than an hour, such as before this row, pass in one interval" in bench.errors[0]
 
 
 def test_wall_clock_that_jumps_changes_times_and_not_the_pace(tmp_path: Path) -> None:
