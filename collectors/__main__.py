@@ -7,4 +7,7 @@ import sys
 from collectors.core.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    status = main(sys.argv[1:])
+    if "collectors.core.native" in sys.modules:
+        sys.modules["collectors.core.native"].leave(status)
+    sys.exit(status)

@@ -21,11 +21,11 @@ class Event(NamedTuple, Generic[T]):
         start_ns: wall clock of the first frame with motion.
         duration_seconds: from the first to the last frame with motion so far.
         score: the highest so far.
-        area_percent: the largest so far.
-        box: at the largest area.
+        area_percent: the largest so far that the frame before or after it confirms.
+        box: at that area.
         frames: number of frames with motion so far.
         interrupted: whether the frames stopped, so that the motion may have lasted longer.
-        picture: the object passed with the frame of the largest area.
+        picture: the object passed with the frame of that area.
     """
 
     kind: str
@@ -51,6 +51,19 @@ def event_id(start_ns: int, camera: str) -> str:
     return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(seconds))}.{nanoseconds // 1000:06d}Z-{name}"
 
 
+#: Of two frames in a row with motion, one whose area is more than this multiple of the other's is an outlier.
+_OUTLIER_TIMES = 2.0
+
+
+class _Moving(NamedTuple, Generic[T]):
+    """A frame with motion, and its number among all frames."""
+
+    number: int
+    seconds: float
+    detection: Detection
+    picture: T
+
+
 class _Motion(Generic[T]):
     """Frames with motion that belong to one event."""
 
@@ -61,12 +74,31 @@ class _Motion(Generic[T]):
         self.score = self.area = 0.0
         self.box = Box(0, 0, 0, 0)
         self.picture: T | None = None
+        self._confirmed_area = 0.0
+        self._before: Detection | None = None
+        self._before_picture: T | None = None
 
-    def add(self, seconds: float, detection: Detection, picture: T) -> None:
-        self.last = seconds
+    def add(self, moving: _Moving[T]) -> None:
+        detection = moving.detection
+        self.last = moving.seconds
         self.frames += 1
         self.score = max(self.score, detection.score)
-        if detection.box is not None and (self.picture is None or detection.area_percent > self.area):
+        before, picture = self._before, self._before_picture
+        self._before, self._before_picture = detection, moving.picture
+        if before is None or picture is None:
+            self._take(detection, moving.picture)
+            return
+        smaller = min(before.area_percent, detection.area_percent)
+        if smaller > self._confirmed_area:
+            self._confirmed_area = smaller
+            outlier = max(before.area_percent, detection.area_percent) > _OUTLIER_TIMES * smaller
+            if (detection.area_percent > before.area_percent) != outlier:
+                self._take(detection, moving.picture)
+            else:
+                self._take(before, picture)
+
+    def _take(self, detection: Detection, picture: T) -> None:
+        if detection.box is not None:
             self.area, self.box, self.picture = detection.area_percent, detection.box, picture
 
 
@@ -86,6 +118,9 @@ class EventTracker(Generic[T]):
         self._motion: _Motion[T] | None = None
         self._open = False
         self._last_frame = 0.0
+        self._number = 0
+        self._stray: _Moving[T] | None = None
+        self._last_moving = 0
 
     def update(self, seconds: float, time_ns: int, detection: Detection, picture: T) -> Iterator[Event[T]]:
         """The events that a frame starts or ends.
@@ -97,15 +132,22 @@ class EventTracker(Generic[T]):
             picture: kept while it is the best of the event, and returned with it.
         """
         self._last_frame = seconds
+        self._number += 1
+        moving = _Moving(self._number, seconds, detection, picture) if detection.moving else None
+        confirmed = moving is not None and self._is_confirmed(moving)
         if self._is_over(seconds):
             yield from self.finish(interrupted=False)
-        if not detection.moving:
+        if moving is None:
             if not self._open:
                 self._motion = None
             return
         if self._motion is None:
             self._motion = _Motion(seconds, time_ns)
-        self._motion.add(seconds, detection, picture)
+        elif self._open and not confirmed:
+            self._stray = moving
+            return
+        self._motion.add(moving)
+        self._last_moving = moving.number
         if not self._open and self._motion.frames >= self._consecutive:
             self._open = True
             yield self._event("start", self._motion, interrupted=False)
@@ -119,6 +161,19 @@ class EventTracker(Generic[T]):
             assert self._motion is not None
             yield from self.finish(interrupted=self._last_frame - self._motion.last < self._gap / 2)
 
+    def _is_confirmed(self, moving: _Moving[T]) -> bool:
+        """Whether a frame with motion continues the open event: not if it is the only one among its neighbours.
+
+        A stray frame is added to the event once another one confirms it.
+        """
+        if not self._open or self._motion is None or self._consecutive == 1:
+            return True
+        stray, self._stray = self._stray, None
+        if stray is not None and moving.number - stray.number <= self._consecutive:
+            self._motion.add(stray)
+            return True
+        return moving.number - self._last_moving <= self._consecutive
+
     def _is_over(self, seconds: float) -> bool:
         """Whether the gap after the last motion has passed."""
         return self._open and self._motion is not None and seconds - self._motion.last >= self._gap - EPSILON_SECONDS
@@ -126,7 +181,7 @@ class EventTracker(Generic[T]):
     def finish(self, *, interrupted: bool) -> Iterator[Event[T]]:
         """The end of the open event, with its duration so far; nothing if none is open."""
         motion, was_open = self._motion, self._open
-        self._motion, self._open = None, False
+        self._motion, self._open, self._stray = None, False, None
         if was_open and motion is not None:
             yield self._event("end", motion, interrupted=interrupted)
 

@@ -51,10 +51,38 @@ def test_event_ends_after_the_gap_and_lasts_to_the_last_motion() -> None:
 
 
 def test_motion_within_the_gap_belongs_to_the_same_event() -> None:
-    found = follow("MMM........M........MM...........")
+    found = follow("MMM........MM.......M.M............")
     assert [each.kind for _, each in found] == ["start", "end"]
-    assert found[1][1].frames == 6
-    assert found[1][1].duration_seconds == pytest.approx(2.1)
+    assert found[1][1].frames == 7
+    assert found[1][1].duration_seconds == pytest.approx(2.2)
+
+
+def test_stray_frame_does_not_keep_an_event_open() -> None:
+    found = [each for _, each in follow("MMM.....M......M......M....")]
+    assert [each.kind for each in found] == ["start", "end"]
+    assert found[1].frames == 3
+    assert found[1].duration_seconds == pytest.approx(0.2)
+
+
+def test_stray_frame_does_not_merge_two_visits() -> None:
+    kinds = [each.kind for _, each in follow("MMMM......M......MMMM............")]
+    assert kinds == ["start", "end", "start", "end"]
+
+
+def test_single_frames_count_when_one_starts_an_event() -> None:
+    found = [each for _, each in follow("M......M......M.............", consecutive=1)]
+    assert [each.kind for each in found] == ["start", "end"]
+    assert found[1].frames == 3
+
+
+@pytest.mark.parametrize("areas", [(12.0, 46.0, 11.0, 11.5), (46.0, 12.0, 11.0, 11.5), (11.0, 11.5, 12.0, 46.0)])
+def test_stray_frame_does_not_become_the_image_of_the_event(areas: tuple[float, ...]) -> None:
+    tracked: EventTracker[float] = EventTracker("door", 1, 1.0)
+    for number, area in enumerate(areas):
+        list(tracked.update(number / 10, BASE_NS, motion(area), area))
+    (end,) = tracked.finish(interrupted=False)
+    assert (end.picture, end.area_percent) == (end.area_percent, end.area_percent)
+    assert end.picture in (11.5, 12.0)
 
 
 def test_motion_after_the_gap_is_a_new_event() -> None:

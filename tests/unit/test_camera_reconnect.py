@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http.server
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +21,7 @@ from collectors.camera.settings import Config
 from collectors.core.api import Unavailable
 from collectors.core.errors import ErrorReporter
 from collectors.core.line_protocol import Metric
+from collectors.core.native import NativeThread
 from collectors.core.settings import Values
 from tests.unit.camera_rtsp import rtsp_camera
 
@@ -183,6 +186,43 @@ def test_reconnecting_ends_on_shutdown() -> None:
     backend = ReconnectingCamera(Scripted(1), reopen, ErrorReporter("camera", lambda _: None), 3600.0)
     frames = list(backend.frames(lambda seconds: lost.wait(min(seconds, 0.05)) if seconds else False))
     assert frames[0] is not None
+    backend.close()
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_process_ends_at_once_while_a_stream_is_being_opened(alive: bool) -> None:
+    program = f"""
+import atexit, threading
+from collectors.core.native import NativeThread, leave
+inside, over = threading.Event(), threading.Event()
+atexit.register(print, "the interpreter shuts down")
+thread = NativeThread(lambda: (inside.set(), over.wait()), "camera reconnect")
+thread.start()
+inside.wait()
+if not {alive}:
+    over.set()
+    thread.join()
+print("all work is finished")
+leave(3)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    shutdown = [] if alive else ["the interpreter shuts down"]
+    assert done.stdout.splitlines() == ["all work is finished", *shutdown]
+    assert (done.returncode, done.stderr) == (3 if alive else 0, "")
+
+
+def test_streams_are_opened_and_read_in_native_threads() -> None:
+    threads: list[threading.Thread] = []
+
+    def reopen() -> Backend:
+        threads.append(threading.current_thread())
+        return Scripted(1)
+
+    backend = ReconnectingCamera(Scripted(1), reopen, ErrorReporter("camera", lambda _: None), 60.0)
+    for frame in backend.frames(never):
+        if frame is None and threads:
+            break
+    assert isinstance(threads[0], NativeThread)
     backend.close()
 
 

@@ -24,6 +24,7 @@ from collectors.camera.detector import Image
 from collectors.core.api import Unavailable
 from collectors.core.errors import ErrorReporter
 from collectors.core.jpeg import MAX_PIXELS
+from collectors.core.native import NativeThread
 from collectors.core.settings import Values
 
 #: URL schemes that FFmpeg may open; it supports others that read files or start programs.
@@ -228,7 +229,7 @@ class LiveSource:
     def frames(self, wait: Callable[[float], bool]) -> Iterator[Frame | None]:
         """Frames as they arrive. Raises Unavailable at the end of the source, or after too long without a frame."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._grab, name=f"camera {self.name}", daemon=True)
+            self._thread = NativeThread(self._grab, f"camera {self.name}")
             self._thread.start()
         last = self._timer()
         while not wait(0):

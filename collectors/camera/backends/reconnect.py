@@ -13,6 +13,7 @@ from collectors.camera.backends.picamera2 import CsiCamera
 from collectors.camera.detector import Image
 from collectors.core.api import Unavailable
 from collectors.core.errors import ErrorReporter
+from collectors.core.native import NativeThread
 
 #: First delay between attempts; doubles with each attempt.
 _FIRST_DELAY_SECONDS = 1.0
@@ -96,7 +97,7 @@ class ReconnectingCamera:
             except Exception as error:  # noqa: BLE001 - raised below, where it ends the collector
                 errors.append(error)
 
-        thread = threading.Thread(target=reopen, name="camera reconnect", daemon=True)
+        thread = NativeThread(reopen, "camera reconnect")
         thread.start()
         while thread.is_alive() and not wait(_POLL_SECONDS):
             while failures:
