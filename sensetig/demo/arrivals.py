@@ -77,7 +77,8 @@ def gather(counts: Iterable[FluxRecord], newest: Iterable[FluxRecord]) -> Arriva
             record.values["_measurement"],
             _tags(record),
             record.values["_field"],
-            record.values["_value"],
+            # An empty text is nothing in the answer.
+            "" if record.values["_value"] is None else record.values["_value"],
             record.values["_time"],
         )
         for record in newest

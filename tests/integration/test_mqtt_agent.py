@@ -229,7 +229,6 @@ def test_a_message_that_was_not_written_is_redelivered_after_a_kill(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("--lines", "true", "--execd"), "lines is on, and with --execd standard input has no lines"),
         (("--lines", "true", "--subscribe", "a/#"), "lines and subscribe are both set"),
         (("--command-allow", "reboot"), "command_allow names 'reboot'; there are: ping, "),
         (("--collect-allow", "nothing"), "collect_allow names 'nothing'; there are: "),
@@ -245,6 +244,15 @@ def test_an_invalid_setting_is_reported_at_the_start(arguments: tuple[str, ...],
         assert running.wait() == 2
         assert len(running.said) == 1
         assert says in running.said[0]
+
+
+def test_an_invalid_setting_under_telegraf_is_reported_and_the_agent_stays(tmp_path: Path) -> None:
+    with agent(settings(1, tmp_path), "--lines", "true", "--execd") as running:
+        running.write(b"\n")
+        line = running.await_line("collector")
+        assert "up=0" in line
+        assert "lines is on, and with --execd standard input has no lines" in line
+        assert running.process.poll() is None
 
 
 def test_lines_without_a_broker_are_reported(tmp_path: Path) -> None:

@@ -216,7 +216,7 @@ def test_each_message_is_stored_or_counted_exactly_once_through_restarts_of_ever
         assert len([field for field in fields if field.startswith("f")]) <= 200
         assert len(fields) == len(set(fields)), "a field has two types"
         named = hub.rows("telemetry_rejected", "reason = 'too_many_names'")
-        assert {row["device"] for row in named} == {"names"}
+        assert {row["device"] for row in named} & set(DEVICES) == {"names"}
         # The forger has written nothing under a name of the hub's.
         assert hub.rows("mem", "device = 'forger'") == []
         # A good device is not held up: its point is there within a flush of a second, and the time of a query.

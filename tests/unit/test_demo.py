@@ -309,3 +309,8 @@ def test_what_an_engine_still_starts_when_it_is_told_to_end_ends_with_it(tmp_pat
     # Its end comes at once; the rest of the time is waited for what it has started, which ignores it.
     stop([engine], seconds=8)
     assert not psutil.pid_exists(int(late.read_text()))
+
+
+def test_an_empty_text_is_no_number() -> None:
+    arrivals = _arrivals(_record("device_health", "reasons", None), _record("device_health", "act", 0))
+    assert values(arrivals, "device_health", None) == "act 0"
