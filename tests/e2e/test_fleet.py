@@ -20,15 +20,15 @@ from tests.e2e.site import Site
 UNITS: dict[str, dict[str, float]] = {
     "loft": {
         "influxdb": 3.0,
-        "telegraf": 2.2,
+        "telegraf": 2.4,
         "mosquitto": 2.0,
         "nats-server": 2.0,
         "sensetig-outbox": 2.0,
         "sensetig-proxy": 2.0,
         "sensetig-receiver": 2.0,
     },
-    "hall": {"telegraf": 2.2, "sensetig-camera": 2.0, "sensetig-outbox": 2.0},
-    "lab": {"telegraf": 2.2, "sensetig-outbox": 2.0},
+    "hall": {"telegraf": 2.4, "sensetig-camera": 2.0, "sensetig-outbox": 2.0},
+    "lab": {"telegraf": 2.4, "sensetig-outbox": 2.0},
 }
 
 #: Services that a timer starts, and how exposed each may be.
