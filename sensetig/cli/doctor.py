@@ -25,7 +25,9 @@ NEEDS_ACTION = 3
 @click.option("--fix", is_flag=True, help="Run the commands that cure the faults, each after asking.")
 @click.option("--yes", is_flag=True, help="With --fix: do not ask.")
 def command(as_json: bool, fix: bool, yes: bool) -> None:
-    """Check this machine: hardware, clock, services, tokens, network, points, tasks, dashboards, disk.
+    """Check this machine, and name the cures.
+
+    It checks hardware, clock, services, tokens, network, points, tasks, dashboards and disk.
 
     Each line says that something is fine, or names a fault with the command that cures it. A check that depends on
     a faulty part is not made. The checks change nothing. Run it as root, since tokens are root's alone.

@@ -29,7 +29,9 @@ _MINUTE = 60
     help="Wait until points arrive, at most for this time, such as 60s: for use right after an installation.",
 )
 def command(as_json: bool, wait: float | None) -> None:
-    """Show where everything is: dashboards, user, arriving points, missing hardware.
+    """Show where everything is.
+
+    That is dashboards, the user, arriving points and missing hardware.
 
     It needs no option on an installed machine, and root, since the tokens are root's alone. A password is never shown.
     """

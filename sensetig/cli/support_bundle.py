@@ -17,7 +17,7 @@ import click
     help="The file to write.",
 )
 def command(output: Path | None) -> None:
-    """Write a file with everything that a maintainer needs to help, without secrets.
+    """Write a file for a maintainer, without secrets.
 
     The file is a gzipped tar with versions, settings, services with their last log lines, hardware, and the answer of
     sensetig doctor. Tokens, passwords and keys are removed from every text. Names of devices and addresses of your

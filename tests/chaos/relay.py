@@ -83,7 +83,7 @@ class Relay:
         self._changed = asyncio.Event()
         answering = ports.any_free()
         app = uvicorn.Server(
-            uvicorn.Config(self._answer, host=LOOPBACK, port=answering, ws="none", lifespan="off", log_level="critical")
+            uvicorn.Config(self._answer, host=LOOPBACK, port=answering, ws="none", lifespan="off", log_config=None)
         )
         app.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # of older versions
         app.capture_signals = _no_signals  # type: ignore[method-assign]

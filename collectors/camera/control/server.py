@@ -90,6 +90,7 @@ class Server:
             loop="asyncio",
             interface="asgi3",
             log_config=None,
+            log_level=logging.ERROR,  # whatever another server of this process has set
             access_log=False,
             server_header=False,
             proxy_headers=False,
