@@ -26,7 +26,7 @@ from collectors.core.errors import ErrorReporter, start_error
 from collectors.core.registry import catalogue, load
 from collectors.core.runner import Runner, down, sentence
 from collectors.core.settings import DEFAULT_FILE, Setting, SettingsError, Values, resolve, variable
-from collectors.core.stdio import StdinControl, widen
+from collectors.core.stdio import StdinControl, widen, write_all
 
 if TYPE_CHECKING:
     import argparse
@@ -131,20 +131,6 @@ def load_settings(name: str, settings: Sequence[Setting[Any]], options: dict[str
     )
 
 
-def _write_all(descriptor: int) -> Callable[[bytes], None]:
-    def write(data: bytes) -> None:
-        view = memoryview(data)
-        try:
-            while view:
-                view = view[os.write(descriptor, view) :]
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise Unwritable(f"standard output cannot be written: {error.strerror or error}") from None
-
-    return write
-
-
 #: How long the process waits for its reader before it ends, in seconds; Telegraf kills it after 5.
 DRAIN_SECONDS = 3.0
 
@@ -209,7 +195,7 @@ def _show(text: str) -> None:
     """Print a text for people, also on a terminal that lacks some of its characters. Raises Unwritable."""
     if sys.stdout is None:
         raise Unwritable("standard output is closed; open it")
-    _write_all(1)(f"{text.rstrip()}\n".encode(sys.stdout.encoding, "replace"))
+    write_all(1)(f"{text.rstrip()}\n".encode(sys.stdout.encoding, "replace"))
 
 
 def _check_streams(*, once: bool) -> None:
@@ -315,7 +301,7 @@ class _Attempt:
 
     def report(self) -> None:
         """Write that the collector is down."""
-        _write_all(1)(down(self._name, self._report, self.reason, time.time_ns()))
+        write_all(1)(down(self._name, self._report, self.reason, time.time_ns()))
 
     def _hung(self) -> bytes:
         return self._hang_metric()
@@ -357,7 +343,7 @@ class _Attempt:
 
     def _serve(self, collector: Collector, spool: Writer | None) -> int:
         requests, once = self._requests, self._once
-        write = _write_all(1) if spool is None else spool.append
+        write = write_all(1) if spool is None else spool.append
         processor = isinstance(collector, Processor)
         try:
             if processor and not once:
@@ -416,7 +402,7 @@ def _watchdog(collector: Collector, report: ErrorReporter, metric: Callable[[], 
         try:
             report.error(f"the collector hangs for more than {seconds:.0f} s in {place}; it is restarted")
             if not spooled:
-                _write_all(1)(metric())
+                write_all(1)(metric())
         finally:
             os._exit(HUNG)
 

@@ -12,6 +12,8 @@ import signal
 import stat
 from collections.abc import Callable
 
+from collectors.core.api import Unwritable
+
 #: Capacity of a widened pipe in bytes, the maximum for an ordinary user (/proc/sys/fs/pipe-max-size). Its writer can
 #: go on while the reader handles earlier lines.
 PIPE_BYTES = 1024 * 1024
@@ -21,6 +23,22 @@ MAX_PEEK_BYTES = 128 * 1024
 
 #: SPLICE_F_NONBLOCK of <fcntl.h>.
 _AT_ONCE = 2
+
+
+def write_all(descriptor: int) -> Callable[[bytes], None]:
+    """What writes all bytes to a descriptor. It raises Unwritable, or BrokenPipeError where nobody reads any more."""
+
+    def write(data: bytes) -> None:
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(descriptor, view) :]
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise Unwritable(f"standard output cannot be written: {error.strerror or error}") from None
+
+    return write
 
 
 def widen(descriptor: int) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -35,12 +34,12 @@ def command(execd: bool, url: str, token_file: Path, ca_file: Path | None) -> No
     """
     from collectors.core.errors import ErrorReporter
     from collectors.core.runner import Runner
-    from collectors.core.stdio import StdinControl
+    from collectors.core.stdio import StdinControl, write_all
     from sensetig.influxdb.client import Client
 
     client = Client.with_token_file(url, token_file, ca_file=ca_file)
     report = ErrorReporter(NAME, lambda line: click.echo(line, err=True))
-    runner = Runner(NAME, _Verdicts(client), report, _write, time.time_ns, time.monotonic)
+    runner = Runner(NAME, _Verdicts(client), report, write_all(1), time.time_ns, time.monotonic)
     if execd:
         sys.exit(runner.serve(StdinControl(0)))
     sys.exit(runner.once(StdinControl(None)))
@@ -71,9 +70,3 @@ class _Verdicts:
 
     def close(self) -> None:
         self._client.close()
-
-
-def _write(data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(1, view) :]

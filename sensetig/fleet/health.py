@@ -71,9 +71,9 @@ def verdict(judged: Judged) -> str:
     number = counted(judged)
     head = f"{SIGNS[judged.level]} {judged.device.name}: "
     if judged.status == OFFLINE:
-        before = ", ".join(detail for detail in judged.details if not detail.startswith("silent for "))
-        last = next(detail for detail in judged.details if detail.startswith("silent for "))
-        return head + last + (f"; before that: {before}" if before else "")
+        details = list(judged.details)
+        silence = details.pop(judged.reasons.index("silent"))
+        return head + silence + (f"; before that: {', '.join(details)}" if details else "")
     parts = []
     if number.act:
         parts.append(f"{number.act} {_things(number.act)} to act on")

@@ -7,12 +7,16 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
+from sensetig.fleet import health
 from sensetig.fleet.devices import Judged
 from sensetig.policy import ACT, GOOD, LOOK
 from sensetig.report.numbers import duration
 
 #: Each level's sign, word and colour. Colour is never the only sign.
-SIGNS = {ACT: ("✖", "act", "bold red"), LOOK: ("▲", "look", "yellow"), GOOD: ("●", "ok", "green")}
+SIGNS = {
+    level: (health.SIGNS[level], word, colour)
+    for level, word, colour in ((ACT, "act", "bold red"), (LOOK, "look", "yellow"), (GOOD, "ok", "green"))
+}
 
 _NOT_REPORTED = Text("–", style="dim")
 

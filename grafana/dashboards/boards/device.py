@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
-
 from collectors.core.schema import COLLECTOR
 from collectors.pi import MEASUREMENTS as PI
 from collectors.system import MEASUREMENTS as SYSTEM
@@ -14,7 +12,7 @@ from grafana.dashboards.lib import health, thresholds
 from grafana.dashboards.lib.boards import Mark, Row
 from grafana.dashboards.lib.panels import Panel, number
 from grafana.dashboards.lib.query import FluxTarget, Source
-from grafana.dashboards.lib.style import properties, value_map
+from grafana.dashboards.lib.style import properties, stepped, value_map
 from grafana.dashboards.rows.services import MEASUREMENTS as SERVICES
 from sensetig import policy
 
@@ -94,11 +92,11 @@ def _deployments() -> FluxTarget:
 def _facts() -> list[Panel]:
     """What is neither good nor bad, or seldom bad: of the last minutes, or not at all."""
     looks = {
-        "Uptime": _steps(thresholds.STARTED, "s", 1),
-        "Load per core": _steps(thresholds.LOAD, "short", 2),
-        "Swap": _steps(thresholds.SWAP, "percent", 0),
-        "Wi-Fi": _steps(thresholds.SIGNAL, "dBm", 0),
-        "Card life used": _steps(thresholds.WEAR, "percent", 0),
+        "Uptime": properties(unit="s", decimals=1, thresholds=stepped(thresholds.STARTED)),
+        "Load per core": properties(unit="short", decimals=2, thresholds=stepped(thresholds.LOAD)),
+        "Swap": properties(unit="percent", decimals=0, thresholds=stepped(thresholds.SWAP)),
+        "Wi-Fi": properties(unit="dBm", decimals=0, thresholds=stepped(thresholds.SIGNAL)),
+        "Card life used": properties(unit="percent", decimals=0, thresholds=stepped(thresholds.WEAR)),
         "Voltage since boot": properties(
             mappings=value_map({"true": ("was too low", thresholds.LOOK), "false": ("fine", thresholds.GOOD)})
         ),
@@ -126,11 +124,3 @@ def _facts() -> list[Panel]:
     for name, values in looks.items():
         panel.override_by_name(name, values)
     return [panel.time_from(f"{policy.OFFLINE_SECONDS}s").hide_time_override(True)]
-
-
-def _steps(steps: thresholds.Steps, unit: str, decimals: int) -> list[DynamicConfigValue]:
-    return properties(
-        unit=unit,
-        decimals=decimals,
-        thresholds={"mode": "absolute", "steps": [{"value": value, "color": colour} for value, colour in steps]},
-    )

@@ -21,7 +21,7 @@ from grafana.dashboards.lib import best, health, silence, thresholds
 from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.panels import Panel, alerts, first_with_value, joined, listing, number
 from grafana.dashboards.lib.query import Source, Target
-from grafana.dashboards.lib.style import gauge_cell, nothing, properties, value_map
+from grafana.dashboards.lib.style import gauge_cell, nothing, properties, stepped, value_map
 from sensetig import policy
 from sensetig.fleet.health import NUMBERS, SIGNS
 
@@ -396,7 +396,7 @@ def _looks() -> dict[str, list[DynamicConfigValue]]:
             unit="celsius",
             decimals=1,
             color=worried,
-            thresholds=_steps(thresholds.PROCESSOR),
+            thresholds=stepped(thresholds.PROCESSOR),
             custom__cellOptions=text,
             custom__width=110,
         ),
@@ -420,7 +420,7 @@ def _looks() -> dict[str, list[DynamicConfigValue]]:
             unit="s",
             decimals=1,
             color=worried,
-            thresholds=_steps(thresholds.STARTED),
+            thresholds=stepped(thresholds.STARTED),
             custom__cellOptions=text,
             custom__width=100,
         ),
@@ -430,10 +430,6 @@ def _looks() -> dict[str, list[DynamicConfigValue]]:
     }
     # Otherwise each empty cell would show the panel's text for no data.
     return {column: [*values, *properties(noValue="–")] for column, values in looks.items()}
-
-
-def _steps(steps: thresholds.Steps) -> dict[str, object]:
-    return {"mode": "absolute", "steps": [{"value": value, "color": colour} for value, colour in steps]}
 
 
 def _bare(steps: thresholds.Steps) -> thresholds.Steps:

@@ -6,8 +6,6 @@ nothing of now. (Grafana leaves a range that ends in the past as it is, which th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from grafana_foundation_sdk.builders import stat
 from grafana_foundation_sdk.models.dashboard import (
     DashboardRegexMapOptions,
@@ -20,7 +18,7 @@ from grafana_foundation_sdk.models.dashboard import (
 from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.panels import Panel, alerts, number
 from grafana.dashboards.lib.query import Source, Target
-from grafana.dashboards.lib.style import properties, value_map
+from grafana.dashboards.lib.style import properties, stepped, value_map
 from sensetig import policy
 from sensetig.fleet.health import MEASUREMENTS, SIGNS
 
@@ -96,10 +94,10 @@ def now() -> stat.Panel:
         no_data="not online",
     )
     looks: dict[str, list[DynamicConfigValue]] = {
-        "CPU": _steps(thresholds.BUSY, "percent"),
-        "Memory": _steps(thresholds.MEMORY, "percent"),
-        "Disk": _steps(thresholds.DISK, "percent"),
-        "Hottest": _steps(thresholds.PROCESSOR, "celsius"),
+        "CPU": properties(unit="percent", thresholds=stepped(thresholds.BUSY)),
+        "Memory": properties(unit="percent", thresholds=stepped(thresholds.MEMORY)),
+        "Disk": properties(unit="percent", thresholds=stepped(thresholds.DISK)),
+        "Hottest": properties(unit="celsius", thresholds=stepped(thresholds.PROCESSOR)),
         "Power": properties(
             mappings=value_map({"true": ("too low", thresholds.ACT), "false": ("OK", thresholds.GOOD)})
         ),
@@ -120,11 +118,4 @@ def active() -> Panel:
         "The alerts of this device that are active now. Open one for its meaning and its runbook.",
         '{device="$host"}',
         size=(9, 5),
-    )
-
-
-def _steps(steps: Sequence[tuple[float | None, str]], unit: str) -> list[DynamicConfigValue]:
-    return properties(
-        unit=unit,
-        thresholds={"mode": "absolute", "steps": [{"value": value, "color": colour} for value, colour in steps]},
     )

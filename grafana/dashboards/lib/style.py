@@ -87,6 +87,11 @@ def shaded(colour: str, *, below: bool = False) -> list[DynamicConfigValue]:
     return properties(**values, **({"custom__transform": "negative-Y"} if below else {}))
 
 
+def stepped(steps: thresholds.Steps) -> dict[str, object]:
+    """The property ``thresholds`` of a column with these steps."""
+    return {"mode": "absolute", "steps": [{"value": value, "color": colour} for value, colour in steps]}
+
+
 def gauge_cell(
     steps: thresholds.Steps, *, unit: str = "percent", high: float = 100, width: int = 200
 ) -> list[DynamicConfigValue]:
@@ -97,7 +102,7 @@ def gauge_cell(
         min=0,
         max=high,
         color={"mode": "thresholds"},
-        thresholds={"mode": "absolute", "steps": [{"value": value, "color": colour} for value, colour in steps]},
+        thresholds=stepped(steps),
         custom__cellOptions={"type": "gauge", "mode": "basic", "valueDisplayMode": "text"},
         custom__width=width,
     )
