@@ -18,8 +18,6 @@ from grafana_foundation_sdk.builders.dashboard import (
     QueryVariable,
     TimePicker,
 )
-from grafana_foundation_sdk.cog import builder as cogbuilder
-from grafana_foundation_sdk.cog import variants as cogvariants
 from grafana_foundation_sdk.models.dashboard import Dashboard as BuiltDashboard
 from grafana_foundation_sdk.models.dashboard import (
     DashboardCursorSync,
@@ -36,7 +34,6 @@ from grafana_foundation_sdk.models.dashboard import Panel as BuiltPanel
 from grafana.dashboards import boards as boards_package
 from grafana.dashboards import rows as rows_package
 from grafana.dashboards.lib import buckets
-from grafana.dashboards.lib.live import GRAFANA
 from grafana.dashboards.lib.panels import Panel
 from grafana.dashboards.lib.query import DATASOURCE, FLUX, FluxTarget, variable
 
@@ -235,7 +232,6 @@ def build(board: Board, rows: Iterable[Row], marks: Iterable[Mark] = ()) -> Buil
     for mark in marks:
         if board.key in mark.boards:
             dashboard.annotation(_annotation(board, mark))
-    dashboard.annotation(_alerts())
     built = dashboard.build()
     for annotation in (built.annotations.list_val or []) if built.annotations else []:
         annotation.placement = None  # type: ignore[assignment]  # next to the variables, not in a hidden menu
@@ -243,22 +239,6 @@ def build(board: Board, rows: Iterable[Row], marks: Iterable[Mark] = ()) -> Buil
         link.placement = None  # type: ignore[assignment]  # next to the title, not in a hidden menu
     built.panels = _laid_out(board, sorted(rows, key=lambda row: (row.order, row.title)))
     return built
-
-
-class _EveryAlert(cogvariants.Dataquery, cogbuilder.Builder[cogvariants.Dataquery]):
-    """What Grafana's own annotations ask for."""
-
-    def build(self) -> _EveryAlert:
-        return self
-
-    def to_json(self) -> dict[str, object]:
-        return {"limit": 100, "matchAny": False, "tags": [], "type": "dashboard"}
-
-
-def _alerts() -> AnnotationQuery:
-    """The alerts that Grafana has raised of a panel, drawn into it: a rule names its dashboard and its panel."""
-    query = AnnotationQuery().name("Alerts").datasource(GRAFANA).enable(True).hide(False).built_in(1)
-    return query.icon_color("red").type("dashboard").target(_EveryAlert())
 
 
 def _annotation(board: Board, mark: Mark) -> AnnotationQuery:
