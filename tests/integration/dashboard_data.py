@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 DECLARED_ONLY = {
     ("sd_card", "life_used_percent"): "only eMMC modules tell it; the recorded boards have SD cards",
     ("sd_card", "pre_eol"): "only eMMC modules tell it; the recorded boards have SD cards",
+    ("machine", "model"): "a virtual machine's firmware need not name a board",
+    ("machine", "pending_updates"): "only update-notifier counts them",
     ("net", "speed"): "a virtual machine's interface has none",
     ("vision", "kept"): "told of a queue at a broker, and not of pictures in files",
     ("wifi", "bit_rate_bits_per_second"): "asked of a real wireless interface, not read from a file",
