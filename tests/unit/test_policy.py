@@ -53,7 +53,6 @@ DRAWN = {
     ("fleet.json", "Devices", "Hottest"): policy.PROCESSOR_CELSIUS,
     ("fleet.json", "Devices", "CPU"): policy.CPU_PERCENT,
     ("fleet.json", "Devices", "Disk"): policy.DISK_PERCENT,
-    ("live.json", "Memory", ""): policy.MEMORY_PERCENT,
     ("live.json", "CPU by mode", ""): policy.CPU_PERCENT,
     ("history.json", "Memory usage", ""): policy.MEMORY_PERCENT,
     ("history.json", "Disk usage", ""): policy.DISK_PERCENT,
@@ -86,7 +85,7 @@ STATED = {
     ),
     "dashboards.md": (
         f"devices of which a sensor reports {policy.PROCESSOR_CELSIUS.look} °C or more",
-        f"devices with a file system that is {policy.DISK_PERCENT.act} % full or more",
+        f"devices with a file system that is {policy.DISK_PERCENT.look} % full or more",
         f"silent for {policy.OFFLINE_SECONDS // 60} minutes and for ten of their intervals",
         f"wrote within {policy.FORGOTTEN_DAYS} days",
     ),
