@@ -57,7 +57,7 @@ PHRASES = {
 }
 
 #: Files that are built from declarations, whose texts are counted where they are declared.
-GENERATED = frozenset({"docs/cli.md", "docs/metrics.md", "docs/settings.md"})
+GENERATED = frozenset({"docs/reference/cli.md", "docs/reference/metrics.md", "docs/reference/settings.md"})
 
 _PYTHON = ("collectors", "sensetig", "grafana", "tests", "tools")
 _CONFIGURATION = (".ci", "ansible", "engines", "influxdb", "mosquitto", "systemd", "telegraf", "grafana/provisioning")

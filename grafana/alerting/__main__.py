@@ -23,7 +23,7 @@ from grafana.alerting import BUILT, FOLDER, document, fresh
     "described",
     type=click.Path(dir_okay=False, exists=True, path_type=Path),
     default=document.DOCUMENT,
-    help="The document with the table of rules.  [default: docs/alerting.md]",
+    help="The document with the table of rules.  [default: docs/how-to/alerting.md]",
 )
 def main(check: bool, folder: Path, described: Path) -> None:
     """Write the alert rules, contact points and policies, and the table in the documentation."""

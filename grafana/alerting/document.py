@@ -1,4 +1,4 @@
-"""The table of the rules in docs/alerting.md, which is generated."""
+"""The table of the rules in docs/how-to/alerting.md, which is generated."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from grafana.alerting.model import Rule
 from grafana.alerting.rules import RULES
 
 #: The document, and the marks around the table.
-DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "alerting.md"
+DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "how-to" / "alerting.md"
 BEGIN, END = "<!-- rules: built by `python -m grafana.alerting` -->", "<!-- end of rules -->"
 
 

@@ -51,12 +51,13 @@ PAGES: dict[str, Callable[[Path], str]] = {
 
 def kept_in(root: Path) -> Path:
     """The folder of the pages in a checkout. Raises ClickException where *root* is an installed bundle."""
-    if not (root / "docs").is_dir():
+    folder = root / "docs" / "reference"
+    if not folder.is_dir():
         raise click.ClickException(
             "this SenseTIG is installed without its documentation, which only a checkout has; "
             "name a file with --file, or print the reference with --file -"
         )
-    return root / "docs"
+    return folder
 
 
 @click.command("reference")
@@ -65,14 +66,14 @@ def kept_in(root: Path) -> Path:
     "--file",
     type=click.Path(dir_okay=False, path_type=Path),
     default=None,
-    show_default="docs/PAGE.md of the checkout",
+    show_default="docs/reference/PAGE.md of the checkout",
     help="Write the page, by default metrics, to this file; - prints it.",
 )
 @click.option("--check", is_flag=True, help="Write nothing; print how the pages differ, and exit with 1 if they do.")
 def command(page: str | None, file: Path | None, check: bool) -> None:
     """Write the reference pages."""
     if str(file) == "-":
-        click.echo(PAGES[page or "metrics"](bundle.root() / "docs"), nl=False)
+        click.echo(PAGES[page or "metrics"](bundle.root() / "docs" / "reference"), nl=False)
         return
     if file is not None:
         wanted = {file: PAGES[page or "metrics"]}

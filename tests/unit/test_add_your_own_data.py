@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-GUIDE = (ROOT / "docs" / "add-your-own-data.md").read_text(encoding="utf-8")
+GUIDE = (ROOT / "docs" / "tutorials" / "add-your-own-data.md").read_text(encoding="utf-8")
 
 #: A path alone on its line, and the block that follows it.
 FILES = re.findall(r"^`([\w./-]+)`\n\n```\w*\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
@@ -25,8 +25,8 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("guide")
     for name in ("collectors", "sensetig", "telegraf", "grafana", "tests", "influxdb"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "docs").mkdir()
-    shutil.copy(ROOT / "docs" / "metrics.md", folder / "docs")
+    (folder / "docs" / "reference").mkdir(parents=True)
+    shutil.copy(ROOT / "docs" / "reference" / "metrics.md", folder / "docs" / "reference")
     shutil.copy(ROOT / "pyproject.toml", folder)
     for path, content in FILES:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)

@@ -137,7 +137,7 @@ def test_the_dashboard_has_the_runbook_of_every_rule_in_the_order_of_the_documen
 
 def test_a_runbook_in_grafana_has_a_paragraph_on_a_line_and_keeps_its_lists() -> None:
     section = "One\nparagraph: [a page](page.md#part), [Two](#two).\n\n1. `a\n   b` of it\n2. two\n\n- x\n- y\n"
-    shown = "One paragraph: a page (docs/page.md), *Two*.\n\n1. `a b` of it\n2. two\n\n- x\n- y"
+    shown = "One paragraph: a page (docs/how-to/page.md), *Two*.\n\n1. `a b` of it\n2. two\n\n- x\n- y"
     assert in_grafana(section) == shown
 
 
