@@ -14,7 +14,7 @@ from collectors.core.schema import COLLECTOR, PIPELINE_TAGS
 from collectors.telemetry.processor import declarations
 from sensetig.cli.reference import PAGES, command
 from sensetig.declarations import collector_module, declared
-from sensetig.reference import heading
+from sensetig.reference.declarations import heading
 from tests.golden import CASES, ROOT, find_cases
 
 DOCS = ROOT / "docs" / "reference"
@@ -185,7 +185,9 @@ def test_command_page_has_every_command_and_its_options() -> None:
     page = PAGES["cli"](DOCS)
     assert "## sensetig reference\n" in page
     assert "### sensetig token rotate\n" in page
-    assert "| `--page [metrics\\|settings\\|cli]` | Write only this page." in page
+    assert (
+        "| `--page [metrics\\|settings\\|cli\\|environment\\|http-api\\|mqtt-topics]` | Write only this page." in page
+    )
 
 
 def test_check_prints_how_a_stale_page_differs_and_changes_nothing(tmp_path: Path) -> None:
@@ -207,6 +209,8 @@ def test_page_is_written_and_then_agrees(page: str, tmp_path: Path) -> None:
 
 def test_all_pages_of_a_checkout_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "docs" / "reference").mkdir(parents=True)
+    for name in ("telegraf", "mosquitto"):
+        (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.setattr("sensetig.bundle.root", lambda: tmp_path)
     assert CliRunner().invoke(command, []).exit_code == 0
     assert {path.stem for path in (tmp_path / "docs" / "reference").iterdir()} == set(PAGES)

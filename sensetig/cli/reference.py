@@ -13,7 +13,7 @@ from collectors.core.registry import catalogue
 from collectors.core.schema import DeclarationError
 from sensetig import bundle
 from sensetig.declarations import collector_module
-from sensetig.reference import Collector, render_commands, render_metrics, render_settings
+from sensetig.reference.declarations import Collector, render_metrics, render_settings
 
 
 def _collectors(docs: Path) -> list[Collector]:
@@ -35,10 +35,34 @@ def _metrics(docs: Path) -> str:
         raise click.ClickException(str(error)) from None
 
 
-def _commands() -> str:
+def _program() -> click.Group:
     from sensetig.__main__ import main  # which imports this command when it is called
 
-    return render_commands(main, "sensetig")
+    return main
+
+
+def _commands() -> str:
+    from sensetig.reference.commands import render_commands
+
+    return render_commands(_program(), "sensetig")
+
+
+def _environment() -> str:
+    from sensetig.reference.environment import render_environment
+
+    return render_environment(_program(), "sensetig", bundle.root() / "telegraf")
+
+
+def _http() -> str:
+    from sensetig.reference.http import render_http
+
+    return render_http()
+
+
+def _topics() -> str:
+    from sensetig.reference.topics import render_topics
+
+    return render_topics(bundle.root() / "mosquitto" / "sensetig.acl")
 
 
 #: The pages by their names, each built for a folder of documentation.
@@ -46,6 +70,9 @@ PAGES: dict[str, Callable[[Path], str]] = {
     "metrics": _metrics,
     "settings": lambda docs: render_settings(_collectors(docs)),
     "cli": lambda _docs: _commands(),
+    "environment": lambda _docs: _environment(),
+    "http-api": lambda _docs: _http(),
+    "mqtt-topics": lambda _docs: _topics(),
 }
 
 

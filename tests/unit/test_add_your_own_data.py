@@ -23,7 +23,7 @@ FILES = re.findall(r"^`([\w./-]+)`\n\n```\w*\n(.*?)^```$", GUIDE, re.MULTILINE |
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project with the guide's files in it."""
     folder = tmp_path_factory.mktemp("guide")
-    for name in ("collectors", "sensetig", "telegraf", "grafana", "tests", "influxdb"):
+    for name in ("collectors", "sensetig", "telegraf", "grafana", "tests", "influxdb", "mosquitto"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "docs" / "reference").mkdir(parents=True)
     shutil.copy(ROOT / "docs" / "reference" / "metrics.md", folder / "docs" / "reference")

@@ -1,15 +1,13 @@
-"""The reference pages: the declarations of collectors and commands, as Markdown."""
+"""The reference pages of measurements and settings."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-import click
-
 from collectors.core.schema import COLLECTOR, PIPELINE_TAGS, UNITS, Field, Measurement, Tag, check_unit
 from collectors.core.settings import DEFAULT_FILE, Setting, variable
+from sensetig.reference.markdown import table
 
 _KINDS = {float: "float", int: "integer", bool: "boolean", str: "string"}
 _SETTING_KINDS = {float: "number", int: "whole number", bool: "true or false", str: "text"}
@@ -47,14 +45,6 @@ processes = 10
 ```
 
 Every collector also has the options `--execd`, `--settings FILE`, `--spool DIR` and `--help`.
-"""
-
-_COMMANDS = """# Command reference
-
-<!-- Built from the commands by `sensetig reference`: change those, not this file. -->
-
-The commands of `sensetig`, as `sensetig COMMAND --help` prints them. The collectors, which run as
-`python -m collectors NAME`, are in the [settings reference](settings.md).
 """
 
 
@@ -100,20 +90,6 @@ def render_settings(collectors: Iterable[Collector]) -> str:
     return "\n".join(parts)
 
 
-def render_commands(program: click.Group, name: str) -> str:
-    """The page of commands, in Markdown.
-
-    Args:
-        program: the group that holds all commands.
-        name: its name on the command line.
-    """
-    context = click.Context(program, info_name=name, **program.context_settings)
-    parts = [_COMMANDS]
-    for command in program.list_commands(context):
-        parts.extend(_command(program, command, context))
-    return "\n".join(parts)
-
-
 def heading(name: str) -> str:
     """The line that begins a collector's section."""
     return f"## {name}"
@@ -124,7 +100,7 @@ def _contents(collectors: Sequence[Collector]) -> Iterator[str]:
         [f"[{each.name}](#{each.name})", each.summary, ", ".join(f"`{one.name}`" for one in each.measurements)]
         for each in collectors
     ]
-    yield from _table(("collector", "summary", "measurements"), rows)
+    yield from table(("collector", "summary", "measurements"), rows)
 
 
 def _common() -> Iterator[str]:
@@ -138,7 +114,7 @@ def _common() -> Iterator[str]:
 def _units() -> Iterator[str]:
     yield "## Units\n"
     yield "A field has one of these units, or none where it is a plain number, a truth value or a text:\n"
-    yield from _table(("unit", "symbol"), [[f"`{name}`", symbol] for name, symbol in UNITS.items() if name])
+    yield from table(("unit", "symbol"), [[f"`{name}`", symbol] for name, symbol in UNITS.items() if name])
 
 
 def _collector(collector: Collector) -> Iterator[str]:
@@ -154,7 +130,7 @@ def _settings(collector: Collector) -> Iterator[str]:
     if not collector.settings:
         yield "It has no settings.\n"
         return
-    yield from _table(
+    yield from table(
         (f"key in `[{collector.name}]`", "option", "variable", "kind", "allowed", "default", "meaning"),
         [
             [
@@ -171,24 +147,6 @@ def _settings(collector: Collector) -> Iterator[str]:
     )
 
 
-def _command(group: click.Group, name: str, parent: click.Context) -> Iterator[str]:
-    """The section of a command, and behind it those of its subcommands."""
-    command = group.get_command(parent, name)
-    assert command is not None
-    context = click.Context(command, parent=parent, info_name=name, **command.context_settings)
-    usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
-    yield f"{'##' if parent.parent is None else '###'} {context.command_path}\n"
-    yield inspect.cleandoc(command.help or "").replace("\b\n", "") + "\n"
-    yield f"```\n{usage}\n```\n"
-    records = [option.get_help_record(context) for option in command.params if isinstance(option, click.Option)]
-    options = [[f"`{record[0]}`", record[1].replace("  [", " [")] for record in records if record is not None]
-    if options:
-        yield from _table(("option", "meaning"), options)
-    if isinstance(command, click.Group):
-        for each in command.list_commands(context):
-            yield from _command(command, each, context)
-
-
 def _measurement(measurement: Measurement) -> Iterator[str]:
     yield f"### Measurement `{measurement.name}`\n"
     yield measurement.help + "\n"
@@ -196,7 +154,7 @@ def _measurement(measurement: Measurement) -> Iterator[str]:
         yield from _tags(measurement.tags)
     for field in measurement.fields:
         check_unit(measurement.name, field)
-    yield from _table(
+    yield from table(
         ("field", "type", "unit", "valid", "meaning"),
         [
             [f"`{field.name}`", _KINDS[field.kind], field.unit, _valid(field), field.help]
@@ -207,7 +165,7 @@ def _measurement(measurement: Measurement) -> Iterator[str]:
 
 def _tags(tags: Sequence[Tag]) -> Iterator[str]:
     rows = [[f"`{tag.name}`", tag.help + (" Not on every point." if tag.optional else "")] for tag in tags]
-    yield from _table(("tag", "meaning"), rows)
+    yield from table(("tag", "meaning"), rows)
 
 
 def _valid(field: Field) -> str:
@@ -233,11 +191,3 @@ def _default(setting: Setting[Any]) -> str:
     if setting.kind is bool:
         return f"`{str(default).lower()}`"
     return f"`{default:g}`" if setting.kind is float else f"`{default}`"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(head)} |"
-    yield "|" + " --- |" * len(head)
-    for row in rows:
-        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"
-    yield ""
