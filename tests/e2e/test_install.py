@@ -18,7 +18,7 @@ from urllib.parse import quote
 import pytest
 import yaml
 
-from tests.e2e import roots, wheels
+from tests.e2e import probe, roots, wheels
 from tests.e2e.conftest import folder_of_run
 from tests.e2e.machines import USER, Machine
 from tests.e2e.playbook import PROJECT
@@ -397,3 +397,18 @@ def test_an_installation_without_a_network_that_was_broken_off_is_completed_by_t
             "-i /etc/sensetig/inventory.yml -e @/etc/sensetig/config.yml"
         )
         assert "changed=0" in check.output
+
+
+@pytest.mark.parametrize("suite", ["noble"])
+def test_one_command_installs_everything_on_ubuntu(suite: str) -> None:
+    """Ubuntu differs from Debian in its Python, its packages' versions and its security defaults."""
+    if reason := probe.obstacle([suite], datetime.now(UTC).date()):
+        pytest.skip(reason)
+    with fresh(suite) as berry:
+        done = berry.install()
+        print(f"./install took {done.seconds:.0f} s on {suite}")
+        for unit in ("influxdb", "telegraf", "mosquitto"):
+            assert berry.machine.ssh(f"systemctl is-active {unit}", check=False).stdout.strip() == "active", unit
+        assert berry.points() > 0
+        assert "Nothing had to be changed" in berry.install().output
+        berry.install("--uninstall --purge")
