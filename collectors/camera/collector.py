@@ -18,6 +18,8 @@ Wait = Callable[[float], bool]
 
 #: After this long without a frame, as when the camera was lost, changes are not motion: detection starts over.
 _STALE_SECONDS = 30.0
+#: Damage is reported again after this long without any.
+_DAMAGE_REPORT_SECONDS = 300.0
 
 
 class DetectionSwitch:
@@ -93,6 +95,7 @@ class CameraCollector:
         exposure = backend if isinstance(backend, SupportsExposure) else None
         self._status = StatusCounter(backend.dropped, self._detection, exposure)
         self._last = Detection()
+        self._damaged_at: float | None = None
 
     def stream(self, wait: Wait) -> Iterator[Iterable[Metric]]:
         """A batch for each frame, most of them empty, until the source ends or ``wait`` says to stop.
@@ -156,18 +159,37 @@ class CameraCollector:
         if detector is None:
             metrics.extend(self._end_event())
             detection = Detection()
+        elif frame.damaged:
+            detection = Detection()  # damage would count as motion, and become background
         else:
             detection = detector.detect(frame.image, frame.seconds)
+        self._report_damage(frame)
         if detection.reset_reason == "size":
             height, width = frame.image.shape[:2]
             self._report.error(f"the frame size changed to {width}x{height}; the background is learned again")
-        self._report_alarms(detection)
+        if not frame.damaged:
+            self._report_alarms(detection)
         for listener in self._listeners:
             listener.on_frame(frame, detection)
-        for event in self._events.update(frame.seconds, frame.time_ns, detection, frame):
-            metrics.append(self._metric(event))
-        self._status.add(now, time_ns, detection, self._stopwatch() - start)
+        if frame.damaged:
+            ended = self._events.idle(frame.seconds)
+        else:
+            ended = self._events.update(frame.seconds, frame.time_ns, detection, frame)
+        metrics.extend(self._metric(event) for event in ended)
+        self._status.add(now, time_ns, None if frame.damaged else detection, self._stopwatch() - start)
         return metrics
+
+    def _report_damage(self, frame: Frame) -> None:
+        """Report damaged frames once, until there has been none for some time."""
+        if frame.damaged:
+            if self._damaged_at is None:
+                self._report.error(
+                    f"frames of {self._backend.name} arrive damaged, and no motion is detected in them; "
+                    "check the file, or the network to the camera and that rtsp_transport is tcp"
+                )
+            self._damaged_at = frame.seconds
+        elif self._damaged_at is not None and frame.seconds - self._damaged_at >= _DAMAGE_REPORT_SECONDS:
+            self._damaged_at = None
 
     def _report_alarms(self, detection: Detection) -> None:
         """Report an alarm when it starts."""
@@ -226,7 +248,7 @@ class StatusCounter:
         self._last_frame_ns: int | None = None
         self._last_status_ns: int | None = None
         self._dropped = dropped
-        self._frames = 0
+        self._frames = self._damaged = 0
         self._last = Detection()
         self._max_changed = self._max_shift = self._processing = 0.0
 
@@ -236,14 +258,17 @@ class StatusCounter:
             self._since = self._last_frame = now
         return now - self._since >= interval - EPSILON_SECONDS
 
-    def add(self, now: float, time_ns: int, detection: Detection, seconds: float) -> None:
-        """Count a frame, which took *seconds* to process."""
+    def add(self, now: float, time_ns: int, detection: Detection | None, seconds: float) -> None:
+        """Count a frame, which took *seconds* to process; without a detection, a damaged one."""
         self._last_frame, self._last_frame_ns = now, time_ns
         self._frames += 1
+        self._processing += seconds
+        if detection is None:
+            self._damaged += 1
+            return
         self._last = detection
         self._max_changed = max(self._max_changed, detection.changed_percent)
         self._max_shift = max(self._max_shift, detection.shift_percent)
-        self._processing += seconds
 
     def take(self, series: Series, now: float, dropped: int, time_ns: int) -> Metric:
         """The status now; resets the counters."""
@@ -268,6 +293,7 @@ class StatusCounter:
 
     def _metric(self, series: Series, rate: float | None, now: float, dropped: int, time_ns: int) -> Metric:
         fields: dict[str, FieldValue] = {"frames": self._frames, "dropped": dropped - self._dropped}
+        fields["damaged"] = self._damaged
         fields["detection"] = self._detection.on
         if rate is not None:
             fields["frames_per_second"] = round(rate, 3)
@@ -283,6 +309,6 @@ class StatusCounter:
             if self._exposure is not None and self._exposure.gain is not None:
                 fields["gain"] = round(self._exposure.gain, 3)
         self._since, self._dropped, self._last_status_ns = now, dropped, time_ns
-        self._frames = 0
+        self._frames = self._damaged = 0
         self._max_changed = self._max_shift = self._processing = 0.0
         return Metric(series, fields, time_ns)

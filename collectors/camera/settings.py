@@ -62,6 +62,14 @@ PACE = Setting(
     low=0,
     high=1000,
 )
+FILE_FRAME_RATE = Setting(
+    "file_frame_rate",
+    float,
+    0.0,
+    "Frame rate of a file that states none, such as a raw .h264 file; 0 assumes 25 per second, and logs that.",
+    low=0,
+    high=1000,
+)
 REPEAT = Setting("repeat", bool, False, "Whether to restart a file at its end instead of ending the collector.")
 FRAMES = Setting("frames", int, 0, "Number of frames after which to end; 0 is no limit.", low=0)
 SCENE = Setting(

@@ -25,12 +25,14 @@ class Frame(NamedTuple):
         time_ns: wall clock, nanoseconds since 1970, for the points.
         planes: if the image is only the grey plane of a colour image, all planes: YUV 4:2:0, one below the other,
             in rows that may be longer than the image is wide.
+        damaged: whether a part of it was lost on its way, so that what differs may be no motion.
     """
 
     image: Image
     seconds: float
     time_ns: int
     planes: Image | None = None
+    damaged: bool = False
 
     def colour(self) -> Image:
         """The image in colour, if it has any."""
