@@ -10,6 +10,7 @@ from collectors.camera.detector import EPSILON_SECONDS, Detection, Detector
 from collectors.camera.encoding import thumbnail_uri
 from collectors.camera.events import Event, EventTracker
 from collectors.camera.measurements import CAMERA, CAMERA_EVENT
+from collectors.camera.schedule import Schedule
 from collectors.camera.settings import Config
 from collectors.core.errors import ErrorReporter
 from collectors.core.line_protocol import FieldValue, Metric, Series
@@ -23,12 +24,25 @@ _DAMAGE_REPORT_SECONDS = 300.0
 
 
 class DetectionSwitch:
-    """Turns detection on and off. Reading and setting are atomic, so any thread may do either."""
+    """Turns detection on and off. Reading and setting are atomic, so any thread may do either.
 
-    __slots__ = ("on",)
+    Args:
+        schedule: when detection is on; a command can only turn it off within these times.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_schedule", "active", "on")
+
+    def __init__(self, schedule: Schedule | None = None) -> None:
+        #: Whether a command, or the lack of one, leaves detection on.
         self.on = True
+        #: Whether detection was on at the newest frame.
+        self.active = True
+        self._schedule = schedule or Schedule()
+
+    def update(self, time_ns: int) -> bool:
+        """Whether detection is on at this wall clock, nanoseconds since 1970."""
+        self.active = self.on and self._schedule.active(time_ns)
+        return self.active
 
 
 class FrameListener(Protocol):
@@ -78,7 +92,7 @@ class CameraCollector:
         listeners: Sequence[FrameListener] = (),
         detection: DetectionSwitch | None = None,
     ) -> None:
-        self._detection = detection or DetectionSwitch()
+        self._detection = detection or DetectionSwitch(Schedule(config.schedule))
         self._listeners = listeners
         self._backend = backend
         self._config = config
@@ -126,7 +140,7 @@ class CameraCollector:
                     if last is not None and frame.seconds - last > _STALE_SECONDS + EPSILON_SECONDS:
                         detector = None
                     last = frame.seconds
-                if not self._detection.on:
+                if not self._detection.update(self._clock_ns() if frame is None else frame.time_ns):
                     detector = None
                 elif detector is None:
                     detector = Detector(self._config.detector)
@@ -294,7 +308,7 @@ class StatusCounter:
     def _metric(self, series: Series, rate: float | None, now: float, dropped: int, time_ns: int) -> Metric:
         fields: dict[str, FieldValue] = {"frames": self._frames, "dropped": dropped - self._dropped}
         fields["damaged"] = self._damaged
-        fields["detection"] = self._detection.on
+        fields["detection"] = self._detection.active
         if rate is not None:
             fields["frames_per_second"] = round(rate, 3)
         if self._frames:
