@@ -1,4 +1,4 @@
-"""Draws what the detector sees: the frame, the background, the difference between them, and the changed pixels."""
+"""Draws the views of the detector: the frame, the background, the difference between them, and the changed pixels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _VIOLET = np.array([60, 0, 60], np.uint8)
 
 
 def view(name: str, image: Image, box: Box | None, state: DetectorState, width: int) -> Image:
-    """One view of a frame, in colour, with a box around the motion; what a mask excludes is violet.
+    """One view of a frame, in colour, with a box around the motion; masked areas are violet.
 
     Args:
         name: one of :data:`VIEWS`.

@@ -96,7 +96,7 @@ ROTATE = Setting(
     "rotate",
     int,
     0,
-    "Degrees by which to turn pictures clockwise: 0, 90, 180 or 270, such as 90 for a camera on its side.",
+    "Clockwise turn of pictures in degrees: 0, 90, 180 or 270, such as 90 for a camera on its side.",
     low=0,
     high=270,
 )

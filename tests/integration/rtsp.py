@@ -116,7 +116,7 @@ def rtsp_server() -> Iterator[RtspServer]:
 
 
 def picture(number: int, size: tuple[int, int]) -> Image:
-    """Planes of a room with noise, in which nothing moves; every number has other noise."""
+    """Planes of a still room with noise; every number has other noise."""
     width, height = size
     room = np.random.default_rng(1).integers(60, 190, (height // 16, width // 16), np.uint8)
     planes = np.full((height * 3 // 2, width), 128, np.uint8)

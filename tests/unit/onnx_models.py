@@ -37,7 +37,7 @@ def brightness(path: Path, side: int = 16) -> Path:
 
 
 def of_any_size(path: Path) -> Path:
-    """Adds a plane of the size of what it sees, as detectors do; its sizes are left open."""
+    """Adds a plane of the size of its input, as detectors do; its sizes are left open."""
     nodes = [
         helper.make_node("Shape", ["images"], ["sizes"]),
         helper.make_node("ConstantOfShape", ["sizes"], ["plane"]),

@@ -1,4 +1,4 @@
-"""What is said of a stream without pictures: what was seen, and what to try; never a cause that is not known."""
+"""The error for a stream without pictures: finding and remedy, and never a cause that is not known."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def rtsp(transports: list[str] | None = None) -> socketserver.TCPServer:
 
 
 def said(url: str, **values: object) -> str:
-    """The sentence with which a stream is given up."""
+    """The error for a stream."""
     given = {"source": url, "timeout_seconds": 30.0, "reconnect_seconds": 0.0, **values}
     with pytest.raises(Unavailable) as caught:
         open_backend(Values(given), ErrorReporter("camera", lambda _: None), lambda: 10**18, lambda: 0.0)
@@ -237,7 +237,7 @@ def _level(frame: Frame) -> int:
 
 
 @pytest.mark.parametrize("form", Answers.heads)
-def test_jpegs_play_in_every_form_in_which_cameras_send_them(form: str) -> None:
+def test_jpegs_play_in_every_form_of_multipart(form: str) -> None:
     given = {"source": "", "timeout_seconds": 60.0, "reconnect_seconds": 0.0, "frame_rate": 120.0}
     with serving(web()) as port:
         values = Values({**given, "source": f"http://127.0.0.1:{port}/{form}"})

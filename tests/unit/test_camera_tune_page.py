@@ -1,4 +1,4 @@
-"""The page for tuning: what it tries has no effect on events, what it uses has, and what it saves is in the file."""
+"""The page for tuning: trying has no effect on events, using has, and saving writes the file."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Page:
         self.tuner.picture("frame")
 
     def tried(self, name: str) -> tuple[object, object]:
-        """What is tried and what is used."""
+        """The tried and the used value."""
         (found,) = [each for each in self.tuner.state()["settings"] if each["name"] == name]
         return found["tried"], found["used"]
 
@@ -85,7 +85,7 @@ def test_settings_have_their_help_range_and_value(page: Page) -> None:
     assert VIEWS == DRAWN
 
 
-def test_what_is_tried_is_seen_and_has_no_effect_on_events(page: Page) -> None:
+def test_tried_setting_is_seen_and_has_no_effect_on_events(page: Page) -> None:
     page.show(0.0)
     assert page.tuner.state()["seen"]["threshold"] == pytest.approx(12.0)
     page.tuner.try_out({"least_difference": "40"})
@@ -96,7 +96,7 @@ def test_what_is_tried_is_seen_and_has_no_effect_on_events(page: Page) -> None:
     assert "least_difference" not in page.file.read_text()
 
 
-def test_what_is_used_has_effect_at_once_and_is_not_saved(page: Page) -> None:
+def test_used_setting_has_effect_at_once_and_is_not_saved(page: Page) -> None:
     page.tuner.use({"min_area_percent": "2.5", "mask": "0,0 50,0 50,50"})
     assert page.switch.config is not None
     assert page.switch.config.min_area_percent == 2.5
@@ -106,7 +106,7 @@ def test_what_is_used_has_effect_at_once_and_is_not_saved(page: Page) -> None:
     assert "min_area_percent" not in page.file.read_text()
 
 
-def test_what_is_saved_is_in_the_file_and_used(page: Page) -> None:
+def test_saved_setting_is_in_the_file_and_used(page: Page) -> None:
     os.chmod(page.file, 0o640)
     all_of_it = {each.name: str(page.tried(each.name)[0]) for each in settings.TUNABLE}
     assert page.tuner.save({**all_of_it, "min_area_percent": "2.5"}) == str(page.file)
@@ -169,7 +169,7 @@ def test_file_that_cannot_be_written_is_named_with_what_to_write(tmp_path: Path,
     assert page.switch.config is None
 
 
-def test_second_detector_rests_when_nobody_looks(page: Page) -> None:
+def test_second_detector_rests_without_requests(page: Page) -> None:
     page.show(0.0)
     assert page.tuner.state()["seen"] is not None
     page.now = 60.0

@@ -1,4 +1,4 @@
-"""Settings that a program writes into a person's file, of which nothing else changes."""
+"""Settings that a program writes into a person's file, and nothing else changes."""
 
 from __future__ import annotations
 

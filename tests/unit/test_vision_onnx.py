@@ -77,7 +77,7 @@ def test_fixed_sizes_are_not_blamed(tmp_path: Path) -> None:
 
 
 @given(st.binary(max_size=200), st.integers(0, 400))
-def test_what_is_no_model_has_no_open_inputs(noise: bytes, cut: int) -> None:
+def test_noise_has_no_open_inputs(noise: bytes, cut: int) -> None:
     assert open_inputs(noise) == () or isinstance(open_inputs(noise), tuple)
     with tempfile.TemporaryDirectory() as folder:
         whole = onnx_models.of_any_size(Path(folder) / "open.onnx").read_bytes()

@@ -1,7 +1,7 @@
 """Pictures from FFmpeg through PyAV: what files and streams share.
 
-FFmpeg hands out pictures of which it has lost a part, concealed by what was there before, and builds further pictures
-on them. All of these say that they are damaged, so that damage is never taken for motion.
+FFmpeg hands out pictures that have lost a part, conceals it with an earlier picture, and builds further pictures on
+them. All of these are marked as damaged, so that damage is never taken for motion.
 
 Its decoders mark some of these pictures; of packets that never came, and of pictures that are missing as a whole, only
 its log says so.

@@ -33,7 +33,7 @@ ACT_SECONDS = 30.0
 
 _NUMBER = re.compile(r"-?[0-9]{1,16}(\.[0-9]{1,16})?([eE][+-]?[0-9]{1,3})?")
 
-#: The files of the page for tuning, and what a browser may load for it: nothing from elsewhere, and nothing inline.
+#: The files of the page for tuning, and the policy for browsers: nothing from elsewhere, and nothing inline.
 _PAGE = Path(__file__).parent / "page"
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
@@ -157,13 +157,13 @@ class Endpoints:
         return self._file(request, "text/javascript")
 
     async def tune_state(self, request: Request) -> ASGIApp:
-        """The settings that are tried, and what comes of them."""
+        """The settings that are tried, and the result."""
         del request
         tuner = self._parts.tuner
         return _tune_off() if tuner is None else JSONResponse(await to_thread.run_sync(tuner.state))
 
     async def tune_picture(self, request: Request) -> ASGIApp:
-        """What a detector with these settings sees."""
+        """A view of a detector with these settings."""
         tuner, name = self._parts.tuner, request.query_params.get("view", "")
         if tuner is None:
             return _tune_off()

@@ -1,6 +1,6 @@
 """The page on which settings of detection are tried on the live picture, used, and saved to the settings file.
 
-A second detector, with the settings that are being tried, runs in a thread while somebody has the page open. The
+A second detector, with the settings that are being tried, runs in a thread while the page is open. The
 camera's own detector goes on with its settings until others are used.
 """
 
@@ -24,7 +24,7 @@ from collectors.core.files import write_atomic
 from collectors.core.settings import DEFAULT_FILE, Setting, Values, variable
 from collectors.core.settings_file import SettingsFileError, Value, changed, spelled
 
-#: The second detector rests when nobody has asked for this long.
+#: The second detector rests after this long without a request.
 _REST_SECONDS = 10.0
 #: How long a request waits for a picture.
 _PICTURE_SECONDS = 1.0
@@ -39,7 +39,7 @@ class TuningError(Exception):
 
 
 class _Sample(NamedTuple):
-    """A frame and what the second detector has made of it."""
+    """A frame and the second detector's result."""
 
     image: Image
     detection: Detection
@@ -51,7 +51,7 @@ class Tuner:
 
     Args:
         values: the collector's settings.
-        detection: takes the settings that are used.
+        detection: takes the settings to use.
         timer: monotonic seconds.
         read, write: read and write the settings file.
     """
@@ -81,7 +81,7 @@ class Tuner:
         self._thread: threading.Thread | None = None
 
     def on_frame(self, frame: Frame) -> None:
-        """Hand a frame to the second detector, if somebody looks; never waits for it."""
+        """Hand a frame to the second detector, if the page is open; never waits for it."""
         if frame.damaged:
             return
         self._frame = frame
@@ -105,7 +105,7 @@ class Tuner:
     # --- requests ---
 
     def state(self) -> dict[str, Any]:
-        """The settings, and what the second detector sees with them."""
+        """The settings, and the second detector's result with them."""
         self._ask()
         with self._changed:
             sample, tried, used = self._sample, dict(self._tried), dict(self._used)

@@ -31,7 +31,7 @@ class OpenInput(NamedTuple):
 
 
 def open_inputs(model: bytes) -> tuple[OpenInput, ...]:
-    """The inputs with open sizes; none for what is no such model."""
+    """The inputs with open sizes; none for another file."""
     try:
         return tuple(_open_inputs(memoryview(model)))
     except (IndexError, ValueError):
