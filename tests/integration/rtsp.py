@@ -134,12 +134,12 @@ class _Publisher:
         self._arguments = url, codec, size, keys
         self._thread = threading.Thread(target=self._send, args=(target,), daemon=True)
         self._thread.start()
-        assert self._ready.wait(60)
+        assert self._ready.wait(180)
 
     def stop(self) -> None:
         """End the stream."""
         self._over.set()
-        self._thread.join(60)
+        self._thread.join(180)
 
     def _send(self, send: Callable[[OutputContainer], None]) -> None:
         options = {"rtsp_transport": "tcp", "pkt_size": "1200"}

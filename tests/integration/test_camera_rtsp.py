@@ -19,7 +19,7 @@ from collectors.core.settings import Values
 from tests.integration.rtsp import RtspServer, published, rtsp_server
 
 #: No test waits longer than this for anything.
-BOUND_SECONDS = 60.0
+BOUND_SECONDS = 180.0
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import re
 import socket
 import socketserver
 import threading
@@ -278,3 +279,17 @@ def test_missing_key_frame_is_reported() -> None:
     with rtsp_camera(90, key_frames=False) as url:
         sentence = said(url)
     assert "81 h264 packets arrived, and no key frame among them" in sentence
+
+
+def test_stream_whose_packets_can_no_longer_be_decoded_is_lost_with_their_number() -> None:
+    errors: list[str] = []
+    with rtsp_camera(10, garbage=40) as url:
+        given = {"source": url, "timeout_seconds": 60.0, "reconnect_seconds": 0.0}
+        backend = open_backend(
+            Values(given), ErrorReporter("camera", errors.append), time.time_ns, lambda: 20 * time.monotonic()
+        )
+        frames = backend.frames(lambda _seconds: False)
+        with pytest.raises(Unavailable) as caught:
+            list(frames)
+        backend.close()
+    assert re.search(r"has delivered no frame for 60 s; \d+ packets arrived that cannot be decoded", str(caught.value))

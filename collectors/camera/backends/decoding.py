@@ -178,7 +178,9 @@ def open_video(url: str, shown: str, *, options: Mapping[str, str], **arguments:
         av.FFmpegError: it cannot be opened.
         Unavailable: its pictures are too large to decode.
     """
-    container = cast("InputContainer", av.open(url, options=dict(options), **arguments))  # type: ignore[call-overload]
+    with av.logging.Capture():  # of the analysis, nothing is used
+        opened = av.open(url, options=dict(options), **arguments)  # type: ignore[call-overload]
+    container = cast("InputContainer", opened)
     if container.streams.video:
         return Video(container, container.streams.video[0], shown)
     kinds = tuple(stream.type for stream in container.streams)
