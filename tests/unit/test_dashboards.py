@@ -300,22 +300,13 @@ def test_telegraf_sends_every_measurement_that_is_streamed() -> None:
 
 def test_what_is_marked_and_what_can_be_switched_on() -> None:
     offered = {
-        name: {each["name"]: each["enable"] for each in dashboard["annotations"]["list"]}
+        name: {each["name"]: each["enable"] for each in dashboard["annotations"].get("list") or []}
         for name, dashboard in COMMITTED.items()
     }
     changes = {"Restarts": True, "Deployments": True}
-    assert offered["camera.json"] == {"Motion": True, **changes, "Alerts": True}
-    assert offered["device.json"] == {"Motion": False, **changes, "Alerts": True}
-    assert offered["environment.json"] == {"Motion": False, **changes, "Alerts": True}
-    assert all(each["Alerts"] for each in offered.values())
-
-
-@pytest.mark.parametrize("name", COMMITTED)
-def test_alerts_are_grafana_s_own_annotations(name: str) -> None:
-    (alerts,) = [each for each in COMMITTED[name]["annotations"]["list"] if each["name"] == "Alerts"]
-    assert alerts["builtIn"] == 1
-    assert alerts["type"] == alerts["target"]["type"] == "dashboard"
-    assert not alerts["hide"]
+    assert offered["camera.json"] == {"Motion": True, **changes}
+    assert offered["device.json"] == {"Motion": False, **changes}
+    assert offered["environment.json"] == {"Motion": False, **changes}
 
 
 @pytest.mark.parametrize("name", COMMITTED)

@@ -12,14 +12,13 @@ from typing import NamedTuple
 from grafana_foundation_sdk.builders.dashboard import (
     AnnotationPanelFilter,
     AnnotationQuery,
+    CustomVariable,
     Dashboard,
     DashboardLink,
     IntervalVariable,
     QueryVariable,
     TimePicker,
 )
-from grafana_foundation_sdk.cog import builder as cogbuilder
-from grafana_foundation_sdk.cog import variants as cogvariants
 from grafana_foundation_sdk.models.dashboard import Dashboard as BuiltDashboard
 from grafana_foundation_sdk.models.dashboard import (
     DashboardCursorSync,
@@ -36,7 +35,6 @@ from grafana_foundation_sdk.models.dashboard import Panel as BuiltPanel
 from grafana.dashboards import boards as boards_package
 from grafana.dashboards import rows as rows_package
 from grafana.dashboards.lib import buckets
-from grafana.dashboards.lib.live import GRAFANA
 from grafana.dashboards.lib.panels import Panel
 from grafana.dashboards.lib.query import DATASOURCE, FLUX, FluxTarget, variable
 
@@ -83,6 +81,22 @@ class Mark(NamedTuple):
     only: Mapping[str, Sequence[tuple[str, str]]] = {}
 
 
+class Choice(NamedTuple):
+    """A variable of a dashboard with a fixed list of values, the first of them at first.
+
+    Args:
+        board: the key of its dashboard.
+        name, label, description: of the variable.
+        values: the choices by their shown names; no comma in either.
+    """
+
+    board: str
+    name: str
+    label: str
+    description: str
+    values: Mapping[str, str]
+
+
 class Board(NamedTuple):
     """A dashboard: its name, its description, and the measurement whose hosts it offers.
 
@@ -115,7 +129,8 @@ BOARDS = (
         "fleet",
         "Fleet",
         "Are all devices well? The number of devices that need action, and the state of each; click one to open it.",
-        devices_of="system",
+        devices_of="device_health",
+        devices_by="device",
         icon="sitemap",
         of_all=True,
     ),
@@ -143,11 +158,20 @@ BOARDS = (
     Board(
         "live",
         "Live",
-        "Readings of a device within a second of the measurement, and the state of all devices.",
+        "Readings of a device within a second of the measurement, and its last five minutes.",
         devices_of="environment",
         devices_by="device",
         icon="bolt",
         since="now-5m",
+    ),
+    Board(
+        "mqtt-device",
+        "MQTT device",
+        "A device behind an MQTT gateway, such as a plug or a sensor: is it online, and what does it report?",
+        devices_of="device_state",
+        devices_by="device",
+        icon="wifi",
+        since="now-6h",
     ),
     Board(
         "pipeline",
@@ -202,13 +226,20 @@ def found_marks() -> tuple[Mark, ...]:
     return tuple(result)
 
 
+def found_choices() -> tuple[Choice, ...]:
+    """The choices of every module in ``rows/`` and ``boards/`` that has any."""
+    return tuple(choice for module in _modules() if hasattr(module, "choices") for choice in module.choices())
+
+
 def _modules() -> Iterable[ModuleType]:
     for package in (boards_package, rows_package):
         for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda info: info.name):
             yield importlib.import_module(f"{package.__name__}.{info.name}")
 
 
-def build(board: Board, rows: Iterable[Row], marks: Iterable[Mark] = ()) -> BuiltDashboard:
+def build(
+    board: Board, rows: Iterable[Row], marks: Iterable[Mark] = (), choices: Iterable[Choice] = ()
+) -> BuiltDashboard:
     """The dashboard with its rows in order, and every panel in its place with its own id."""
     dashboard = (
         Dashboard(board.title)
@@ -232,10 +263,12 @@ def build(board: Board, rows: Iterable[Row], marks: Iterable[Mark] = ()) -> Buil
     )
     for each in _variables(board):
         dashboard.with_variable(each)
+    for choice in choices:
+        if choice.board == board.key:
+            dashboard.with_variable(_choice(choice))
     for mark in marks:
         if board.key in mark.boards:
             dashboard.annotation(_annotation(board, mark))
-    dashboard.annotation(_alerts())
     built = dashboard.build()
     for annotation in (built.annotations.list_val or []) if built.annotations else []:
         annotation.placement = None  # type: ignore[assignment]  # next to the variables, not in a hidden menu
@@ -243,22 +276,6 @@ def build(board: Board, rows: Iterable[Row], marks: Iterable[Mark] = ()) -> Buil
         link.placement = None  # type: ignore[assignment]  # next to the title, not in a hidden menu
     built.panels = _laid_out(board, sorted(rows, key=lambda row: (row.order, row.title)))
     return built
-
-
-class _EveryAlert(cogvariants.Dataquery, cogbuilder.Builder[cogvariants.Dataquery]):
-    """What Grafana's own annotations ask for."""
-
-    def build(self) -> _EveryAlert:
-        return self
-
-    def to_json(self) -> dict[str, object]:
-        return {"limit": 100, "matchAny": False, "tags": [], "type": "dashboard"}
-
-
-def _alerts() -> AnnotationQuery:
-    """The alerts that Grafana has raised of a panel, drawn into it: a rule names its dashboard and its panel."""
-    query = AnnotationQuery().name("Alerts").datasource(GRAFANA).enable(True).hide(False).built_in(1)
-    return query.icon_color("red").type("dashboard").target(_EveryAlert())
 
 
 def _annotation(board: Board, mark: Mark) -> AnnotationQuery:
@@ -310,10 +327,21 @@ def _variables(board: Board) -> list[QueryVariable | IntervalVariable]:
     ]
 
 
+def _choice(choice: Choice) -> CustomVariable:
+    text, value = next(iter(choice.values.items()))
+    return (
+        CustomVariable(choice.name)
+        .label(choice.label)
+        .description(choice.description)
+        .values(", ".join(f"{name} : {each}" for name, each in choice.values.items()))
+        .current(VariableOption(selected=True, text=text, value=value))
+    )
+
+
 def _laid_out(board: Board, rows: Iterable[Row]) -> list[BuiltPanel | RowPanel]:
     panels: list[BuiltPanel | RowPanel] = []
     top = 0
-    for row in rows:
+    for row in _merged(rows):
         if row.title:
             panels.append(
                 RowPanel(
@@ -334,6 +362,15 @@ def _laid_out(board: Board, rows: Iterable[Row]) -> list[BuiltPanel | RowPanel]:
             panels.extend(placed)
             top += height
     return panels
+
+
+def _merged(rows: Iterable[Row]) -> Iterable[Row]:
+    """The rows, those of one title as one, where the first of them stands; it is closed where that one is."""
+    found: dict[str, Row] = {}
+    for row in rows:
+        before = found.get(row.title)
+        found[row.title] = before._replace(panels=[*before.panels, *row.panels]) if before else row
+    return found.values()
 
 
 def _placed(board: Board, row: Row, top: int) -> tuple[list[BuiltPanel], int]:

@@ -8,7 +8,13 @@ from grafana_foundation_sdk.builders import table
 from grafana_foundation_sdk.builders.common import TableSortByFieldState
 from grafana_foundation_sdk.builders.dashboard import FieldColor
 from grafana_foundation_sdk.models import common
-from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, FieldColorModeId
+from grafana_foundation_sdk.models.dashboard import (
+    DashboardRegexMapOptions,
+    DataTransformerConfig,
+    FieldColorModeId,
+    RegexMap,
+    ValueMappingResult,
+)
 
 from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.panels import NO_DATA, with_basics
@@ -16,7 +22,7 @@ from grafana.dashboards.lib.query import Target
 from grafana.dashboards.lib.style import nothing, properties, value_map
 
 #: The period of a row of a heat map: its time format, the width of that, and its heading.
-DAYS, WEEKDAYS, MONTHS = ("YYYY-MM-DD ddd", 130, "Day"), ("E dddd", 130, "Day"), ("YYYY-MM", 90, "Month")
+DAYS, WEEKDAYS, MONTHS = ("YYYY-MM-DD ddd", 125, "Day"), ("E dddd", 95, "Day"), ("YYYY-MM", 75, "Month")
 
 
 def by_hour(
@@ -53,7 +59,7 @@ def by_hour(
     panel = with_basics(table.Panel(), title, description, (target,), size, no_data, None)
     if days:
         panel.time_from(f"{days}d")
-    panel.cell_height(common.TableCellHeight.SM).show_header(True).min_width(38)
+    panel.cell_height(common.TableCellHeight.SM).show_header(True).min_width(30)
     panel.unit(unit).decimals(decimals).color_scheme(FieldColor().mode(FieldColorModeId(colours)))
     if calc == "sum":
         panel.min(0).mappings(value_map({"0": ("·", "transparent")}))
@@ -89,7 +95,13 @@ def by_hour(
     # Hours that are not in the range, at both ends, stay blank.
     blank = properties(custom__cellOptions=cell, custom__align="center", noValue=" ")
     panel.override_by_regexp("/^[0-9]{2}$/", blank)
-    return panel.override_by_name(heading, properties(custom__width=width))
+    look: dict[str, object] = {"custom__width": width}
+    if rows == WEEKDAYS:
+        # The number puts the days in order, and is not shown.
+        look["mappings"] = [
+            RegexMap(options=DashboardRegexMapOptions(pattern="^[1-7] (.*)$", result=ValueMappingResult(text="$1")))
+        ]
+    return panel.override_by_name(heading, properties(**look))
 
 
 def by_day(
