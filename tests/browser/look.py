@@ -132,10 +132,10 @@ _GREEN = """([ids, name]) => {
     return [...new Set(found)];
 }"""
 
-#: The height of everything on the page, rows and all.
-_HEIGHT = """() => Math.max(document.documentElement.scrollHeight,
-    ...[...document.querySelectorAll('[data-viz-panel-key]')].map(each => each.getBoundingClientRect().bottom
-        + window.scrollY)) + 40"""
+#: The height of all panels and rows. The page itself is always higher than its window.
+_HEIGHT = """() => Math.ceil(60 + window.scrollY + Math.max(
+    ...[...document.querySelectorAll('[data-viz-panel-key], [data-testid^="data-testid dashboard-row-title-"]')]
+        .map(each => each.getBoundingClientRect().bottom)))"""
 
 #: Panels in sight, at least in part.
 _IN_SIGHT = """() => [...document.querySelectorAll('[data-viz-panel-key]')]
@@ -215,8 +215,8 @@ class View:
         self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def expand(self, rows: Iterable[str]) -> None:
-        """Open closed rows by their titles."""
-        for row in rows:
+        """Open closed rows by their titles; the last one first, since a row out of sight is not on the page."""
+        for row in reversed(list(rows)):
             self.page.locator(f'[data-testid="{_PHRASE}{row}"][aria-label="Expand row"]').click()
 
     def faults(self, *, tables: bool) -> list[str]:
