@@ -50,7 +50,7 @@ DRAWN = {
     ("device.json", "Facts", "Wi-Fi"): policy.WIFI_DBM,
     ("device.json", "Wi-Fi signal", ""): policy.WIFI_DBM,
     ("device.json", "Facts", "Card life used"): policy.CARD_LIFE_PERCENT,
-    ("fleet.json", "Devices", "Temperature"): policy.PROCESSOR_CELSIUS,
+    ("fleet.json", "Devices", "Hottest"): policy.PROCESSOR_CELSIUS,
     ("fleet.json", "Devices", "CPU"): policy.CPU_PERCENT,
     ("fleet.json", "Devices", "Disk"): policy.DISK_PERCENT,
     ("live.json", "Memory", ""): policy.MEMORY_PERCENT,

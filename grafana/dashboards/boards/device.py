@@ -29,7 +29,7 @@ _RANGE = "from(bucket: v.defaultBucket)\n  |> range(start: v.timeRangeStart, sto
 
 
 def rows() -> Iterable[Row]:
-    yield Row("device", "", [health.banner(), health.now(), health.active(), _facts(), _about()], order=0)
+    yield Row("device", "", [health.banner(), health.now(), health.active((8, 7)), _facts(), _about()], order=0)
     yield Row("device", "Processes", _top(), order=67, collapsed=True)
 
 
@@ -122,7 +122,7 @@ def _facts() -> stat.Panel:
         ),
         columns=f"/^({'|'.join(looks)})$/",
         recent=True,
-        size=(15, 7),
+        size=(7, 7),
         no_data="no value within a minute",
     )
     for name, values in looks.items():
@@ -136,7 +136,6 @@ def _about() -> table.Panel:
         "model": "Model",
         "operating_system": "System",
         "kernel": "Kernel",
-        "architecture": "Architecture",
         "address": "Address",
         "bundle_version": "SenseTIG",
         "pending_updates": "Pending updates",
@@ -154,7 +153,12 @@ def _about() -> table.Panel:
             DataTransformerConfig(id_val="reduce", options={"reducers": ["lastNotNull"], "labelsToFields": False}),
         ),
         renamed={"Field": "Property", "Last *": "Value"},
-        columns={"Property": properties(custom__width=125), "Value": properties(noValue="–", custom__align="left")},
+        columns={
+            "Property": properties(custom__width=115),
+            "Value": properties(
+                noValue="–", custom__align="left", custom__cellOptions={"type": "auto", "wrapText": True}
+            ),
+        },
         seconds=policy.FORGOTTEN_DAYS * 86400,
         size=(9, 7),
         no_data=f"not reported within {policy.FORGOTTEN_DAYS} days",

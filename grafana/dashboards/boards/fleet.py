@@ -88,6 +88,12 @@ def _newest(columns: str) -> str:
     )
 
 
+def _shown(columns: str) -> str:
+    """The same of the devices with the chosen reason. Only Grafana 11.6 and later take a variable to filter rows by."""
+    names = ", ".join(f'"{name}"' for name in ("Urgency", *_looks()) if name not in ("Device", "Site"))
+    return f'SELECT {names} FROM ({_newest(columns)}) WHERE "Why" =~ /${{show:raw}}/ GROUP BY "device", "site"'  # noqa: S608 - no input
+
+
 def _needs_action() -> stat.Panel:
     """The number of devices by reason; a number that is 0 stays in the background."""
     newest = _newest('"reasons"')
@@ -103,8 +109,8 @@ def _needs_action() -> stat.Panel:
         "Devices that need action",
         f"Devices by the reason of their verdict. Offline: silent for {policy.OFFLINE_SECONDS // 60} minutes and "
         f"{policy.OFFLINE_INTERVALS} intervals; late: for {policy.LATE_SECONDS} s and {policy.LATE_INTERVALS}. Hot "
-        f"from {policy.PROCESSOR_CELSIUS.look} °C, disk full from {policy.DISK_PERCENT.look} %. Click a number to list only "
-        "these devices.",
+        f"from {policy.PROCESSOR_CELSIUS.look} °C, disk full from {policy.DISK_PERCENT.look} %. Click a number to list "
+        "only these devices.",
         *targets,
         columns=f"/^({'|'.join(_REASONS)})$/",
         decimals=0,
@@ -131,7 +137,7 @@ def _devices() -> Panel:
         "the reason. Click a heading to sort by it, a device to open it. A device that is not online has no values: "
         "Hottest is its hottest sensor inside, Disk its fullest file system.",
         _table(
-            _newest(
+            _shown(
                 '"level" * 10000 + "act" * 100 + "look" AS "Urgency", "reasons" AS "Why", '
                 '"seen_seconds" * 1000 AS "Last seen", "cpu_percent" AS "CPU", '
                 '"temperature_celsius" AS "Hottest", "disk_percent" AS "Disk", "gateway" AS "Page"'
@@ -140,14 +146,6 @@ def _devices() -> Panel:
         before=(
             # Grafana sorts a table's rows by what is shown; this one sorts by the number of reasons, too.
             DataTransformerConfig(id_val="sortBy", options={"sort": [{"field": "Urgency", "desc": True}]}),
-            DataTransformerConfig(
-                id_val="filterByValue",
-                options={
-                    "type": "include",
-                    "match": "all",
-                    "filters": [{"fieldName": "Why", "config": {"id": "regex", "options": {"value": "$show"}}}],
-                },
-            ),
         ),
         hidden=("Time", "Urgency"),
         order=("device", "Verdict", "Why", "Last seen", "CPU", "Hottest", "Disk", "site", "Page"),
@@ -163,6 +161,7 @@ def _alerts() -> Panel:
         "Active alerts",
         "The alerts of all devices that are active now. Open one for its meaning and its runbook.",
         "",
+        instances=True,
         size=(24, 6),
     )
 
@@ -198,7 +197,9 @@ def _looks() -> dict[str, list[DynamicConfigValue]]:
                 ),
                 nothing("sensetig-device"),
             ],
+            # The first is Grafana 11's name of it, the second that of later ones.
             custom__hidden=True,
+            custom__hideFrom={"viz": True, "legend": False, "tooltip": False},
         ),
     }
     # Otherwise each empty cell would show the panel's text for no data.

@@ -21,12 +21,13 @@ _SOURCE = Source(STATE, OF_MESSAGES, SENSEHAT, scope=('"device" =~ /^$host$/', '
 _STATUS = {
     OFFLINE: (OFFLINE, thresholds.ACT),
     LATE: (LATE, thresholds.LOOK),
-    ONLINE: (ONLINE, thresholds.GOOD),
+    # The state is as old as its last message, so it is no proof of now; the verdict above is.
+    ONLINE: (ONLINE, thresholds.PLAIN),
 }
 
 
 def rows() -> Iterable[Row]:
-    yield Row("mqtt-device", "", [health.banner(), _state(), health.active()], order=0)
+    yield Row("mqtt-device", "", [health.banner(), _state(), health.active((9, 5))], order=0)
     yield Row("mqtt-device", "Readings", _readings(), order=10)
 
 

@@ -41,8 +41,11 @@ from grafana.dashboards.lib.query import DATASOURCE, FLUX, FluxTarget, variable
 #: Width of Grafana's grid.
 COLUMNS = 24
 
-#: The tag that gathers the dashboards in each other's link menu.
+#: The tag of all dashboards.
 TAG = "sensetig"
+
+#: The tag of those that are in a menu rather than beside it.
+MORE = "sensetig-more"
 
 
 class Row(NamedTuple):
@@ -105,6 +108,7 @@ class Board(NamedTuple):
         of_all: shows all devices as they are now. The chosen device and the resolution are only in the address, which
             keeps them on the way from one dashboard to the next.
         of_none: shows no data, so that the choice of the site is hidden too.
+        main: is a link on every other dashboard, in the order of ``BOARDS``; the rest is in a menu.
         resolutions: on offer, the finest first.
     """
 
@@ -117,6 +121,7 @@ class Board(NamedTuple):
     devices_by: str = "host"
     of_all: bool = False
     of_none: bool = False
+    main: bool = False
     resolutions: Sequence[str] = ("10s", "30s", "1m", "5m", "15m", "1h", "6h", "1d")
 
     @property
@@ -132,6 +137,7 @@ BOARDS = (
         devices_of="device_health",
         devices_by="device",
         icon="sitemap",
+        main=True,
         of_all=True,
     ),
     Board(
@@ -140,6 +146,7 @@ BOARDS = (
         "Is this device well, and if not, why? Processor, memory, disks, network, temperatures, power and services.",
         devices_of="cpu",
         icon="apps",
+        main=True,
     ),
     Board(
         "environment",
@@ -147,6 +154,7 @@ BOARDS = (
         "The air around the Sense HAT: temperature, humidity, pressure and dew point; the board's position and motion.",
         devices_of="environment",
         icon="cloud",
+        main=True,
     ),
     Board(
         "camera",
@@ -154,6 +162,7 @@ BOARDS = (
         "Motion events with their pictures, and the health of the camera.",
         devices_of="camera",
         icon="camera",
+        main=True,
     ),
     Board(
         "live",
@@ -162,12 +171,14 @@ BOARDS = (
         devices_of="environment",
         devices_by="device",
         icon="bolt",
+        main=True,
         since="now-5m",
     ),
     Board(
         "mqtt-device",
         "MQTT device",
-        "A device behind an MQTT gateway, such as a plug or a sensor: is it online, and what does it report?",
+        "A device behind an MQTT gateway, such as a plug or a sensor: is it online, and what does it report? Its "
+        "state, and its readings over time.",
         devices_of="device_state",
         devices_by="device",
         icon="wifi",
@@ -245,22 +256,16 @@ def build(
         Dashboard(board.title)
         .uid(board.uid)
         .description(board.description)
-        .tags([TAG, board.key])
+        .tags([TAG, board.key, *([] if board.main else [MORE])])
         .timezone("browser")
         .tooltip(DashboardCursorSync.CROSSHAIR)
         .time(board.since, "now")
         .timepicker(TimePicker().refresh_intervals(["5s", "10s", "30s", "1m", "5m"]))
         .refresh("10s")
         .readonly()
-        .link(
-            DashboardLink("Dashboards")
-            .type(DashboardLinkType.DASHBOARDS)
-            .tags([TAG])
-            .as_dropdown(True)
-            .keep_time(True)
-            .include_vars(True)
-        )
     )
+    for link in _links(board):
+        dashboard.link(link)
     for each in _variables(board):
         dashboard.with_variable(each)
     for choice in choices:
@@ -272,10 +277,33 @@ def build(
     built = dashboard.build()
     for annotation in (built.annotations.list_val or []) if built.annotations else []:
         annotation.placement = None  # type: ignore[assignment]  # next to the variables, not in a hidden menu
-    for link in built.links or []:
-        link.placement = None  # type: ignore[assignment]  # next to the title, not in a hidden menu
+    for placed in built.links or []:
+        placed.placement = None  # type: ignore[assignment]  # next to the title, not in a hidden menu
     built.panels = _laid_out(board, sorted(rows, key=lambda row: (row.order, row.title)))
     return built
+
+
+def _links(board: Board) -> Iterable[DashboardLink]:
+    """Links to the other dashboards: the main ones in their order, and a menu of the rest, sorted by title."""
+    for each in BOARDS:
+        if each.main and each != board:
+            yield (
+                DashboardLink(each.title)
+                .type(DashboardLinkType.LINK)
+                .url(f"/d/{each.uid}")
+                .icon("dashboard")
+                .tooltip(each.description)
+                .keep_time(True)
+                .include_vars(True)
+            )
+    yield (
+        DashboardLink("More")
+        .type(DashboardLinkType.DASHBOARDS)
+        .tags([MORE])
+        .as_dropdown(True)
+        .keep_time(True)
+        .include_vars(True)
+    )
 
 
 def _annotation(board: Board, mark: Mark) -> AnnotationQuery:

@@ -94,7 +94,7 @@ def now() -> stat.Panel:
         newest(f'last("level") AS "Level", {chosen}'),
         columns=f"/^({'|'.join(columns.values())})$/",
         decimals=0,
-        size=(15, 5),
+        size=(24, 4),
         no_data="unknown",
     )
     looks: dict[str, list[DynamicConfigValue]] = {
@@ -115,11 +115,12 @@ def now() -> stat.Panel:
     return panel.time_from(f"{FRESH_SECONDS}s").hide_time_override(True)
 
 
-def active() -> Panel:
+def active(size: tuple[int, int]) -> Panel:
     """The alerts of the device."""
     return alerts(
         "Active alerts",
         "The alerts of this device that are active now. Open one for its meaning and its runbook.",
         '{device="$host"}',
-        size=(9, 5),
+        instances=False,
+        size=size,
     )

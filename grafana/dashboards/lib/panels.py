@@ -119,8 +119,8 @@ def number(
     """The newest value, large, in the colour of its threshold.
 
     Values over time are those of the last minute: an older one says nothing of now, and a range of a year must not
-    turn the current value into a year's mean. (Grafana leaves a range that ends in the past as it is.) Tables are of the
-    whole time range.
+    turn the current value into a year's mean. (Grafana leaves a range that ends in the past as it is.) Tables are of
+    the whole time range.
 
     Args:
         texts: values in words, each with its colour.
@@ -383,10 +383,11 @@ def words(title: str, content: str, *, size: tuple[int, int]) -> text.Panel:
     return panel.mode(TextMode.MARKDOWN).content(content)
 
 
-def alerts(title: str, description: str, labels: str, *, size: tuple[int, int]) -> dashboard.Panel:
+def alerts(title: str, description: str, labels: str, *, instances: bool, size: tuple[int, int]) -> dashboard.Panel:
     """The active alerts, most severe first, each with a link to its rule, which has the runbook.
 
     Args:
+        instances: list the devices of each alert.
         labels: which instances, such as ``{device="pi-hall"}``; empty for all.
     """
     panel = with_basics(dashboard.Panel().type("alertlist"), title, description, (), size, "", None)
@@ -402,7 +403,7 @@ def alerts(title: str, description: str, labels: str, *, size: tuple[int, int]) 
             "alertName": "",
             "alertInstanceLabelFilter": labels,
             "datasource": "-- Grafana --",
-            "showInstances": True,
+            "showInstances": instances,
             "showInactiveAlerts": False,
             "stateFilter": states,
         }

@@ -77,7 +77,8 @@ def properties(**values: object) -> list[DynamicConfigValue]:
 
 
 #: The colours of series: no two of them look alike to an eye that sees red, green or blue weakly or not at all, and
-#: each stands out on a dark and on a light page. Found by a search in CIE Lab with the matrices of Machado et al. (2009).
+#: each stands out on a dark and on a light page. Found by a search in CIE Lab with the matrices of Machado, Oliveira
+#: and Fernandes (2009).
 PALETTE = {
     "blue": "#1463ff",
     "orange": "#ff9933",

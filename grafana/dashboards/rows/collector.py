@@ -11,7 +11,8 @@ from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.panels import CLOCK, Panel, lines, listing, number, states
 from grafana.dashboards.lib.query import Source
-from grafana.dashboards.lib.style import properties, stepped, value_map
+from grafana.dashboards.lib.style import nothing, properties, stepped, value_map
+from sensetig import policy
 
 _SOURCE = Source((COLLECTOR,))
 
@@ -56,17 +57,22 @@ def _glance() -> list[Panel]:
         .hide_time_override(True),
         listing(
             "Collector status",
-            "The latest report of each collector. An age far above its interval means that it has stopped; duration "
-            "is empty for collectors that follow events.",
-            _SOURCE.newest("collector", "up", by=("collector",), names=("State",)),
+            "The latest report of each collector in the time range. One without a report within two minutes is silent; "
+            "duration is empty for collectors that follow events.",
+            _SOURCE.newest("collector", "up", by=("collector",), names=("Up",)),
+            _SOURCE.written(
+                f'SELECT last("up") AS "State" FROM "collector" WHERE $scope AND time > now() - {policy.GAP_SECONDS}s '  # noqa: S608 - no input
+                'GROUP BY "collector"',
+                table=True,
+            ),
             _SOURCE.newest("collector", "duration_seconds", by=("collector",), names=("Duration",)),
             _SOURCE.total("collector", "samples", "Lines", by=("collector",)),
             _SOURCE.total("collector", "errors", "Errors", by=("collector",)),
             columns={
                 "Collector": properties(custom__width=200),
-                "Age": properties(unit=CLOCK),
+                "Reported": properties(unit=CLOCK),
                 "State": properties(
-                    mappings=value_map(_UP),
+                    mappings=[*value_map(_UP), nothing("silent")],
                     custom__cellOptions={"type": "color-text"},
                     custom__align="left",
                 ),
@@ -82,8 +88,9 @@ def _glance() -> list[Panel]:
                 ),
             },
             order=("collector", "State", "Age", "Duration", "Lines", "Errors"),
-            renamed={"collector": "Collector"},
+            renamed={"collector": "Collector", "Age": "Reported"},
             joined_by="collector",
+            hidden=("Up",),
             size=(24, 9),
             links={"Device": "/d/sensetig-device"},
         ),

@@ -86,12 +86,12 @@ def _random() -> list[Panel]:
             "Normally distributed around 0 with a standard deviation of 1: mean, minimum and maximum of each "
             "interval. Means drift towards 0 as the interval grows.",
             _SOURCE.mean("random_data", "noise", names=("mean",)),
-            _SOURCE.mean("random_data", "noise", function="min", names=("minimum",)),
-            _SOURCE.mean("random_data", "noise", function="max", names=("maximum",)),
+            _SOURCE.mean("random_data", "noise", function="min", names=("min",)),
+            _SOURCE.mean("random_data", "noise", function="max", names=("max",)),
             fill=0,
             soft_low=-3,
             soft_high=3,
-            colours={"mean": "blue", "minimum": "orange", "maximum": "orange"},
+            colours={"mean": "blue", "min": "orange", "max": "orange"},
             size=(12, 8),
         ),
         lines(
