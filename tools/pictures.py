@@ -133,7 +133,7 @@ def main(arguments: Sequence[str]) -> int:
         playwright = stack.enter_context(sync_playwright())
         browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS, timeout=PATIENCE_MS)
         stack.callback(browser.close)
-        context = browser.new_context(reduced_motion="reduce")
+        context = browser.new_context(reduced_motion="reduce", locale="en-GB", timezone_id="UTC")
         context.set_default_timeout(PATIENCE_MS)
         if options.only != "demo":
             influxdb = stack.enter_context(prepared(influxd.path, folder))

@@ -91,7 +91,7 @@ FAULTS = {
         ),
     ),
     "under-volted": Kind(
-        "pi-shed",
+        "pi-porch",
         without=(*_HAT, *_CAMERA),
         values=(
             ("pi.under_voltage", True),
@@ -130,7 +130,7 @@ _TAGS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     },
     "environment": {"sensor": ("hts221", "lps25h")},
     "camera_event": {"kind": ("start", "end")},
-    "camera_detection": {"label": ("person", "cat"), "model": ("yolo-nas-s",)},
+    "camera_detection": {"label": ("cat", "dog"), "model": ("yolo-nas-s",)},
     "vision": {"model": ("yolo-nas-s",)},
     "joystick": {"direction": ("up", "down", "left", "right", "middle")},
     "cpu": {"cpu": ("cpu-total", "cpu0", "cpu1", "cpu2", "cpu3")},

@@ -61,7 +61,8 @@ _CUT = """() => {
                 const around = getComputedStyle(up);
                 if (around.overflowX === 'auto' || around.overflowX === 'scroll') break;
                 const edge = up.getBoundingClientRect();
-                if (around.overflowX !== 'visible' && (box.right > edge.right + 1 || box.left < edge.left - 1)) {
+                const beyond = box.right > edge.right + 1 || box.left < edge.left - 1 || box.bottom > edge.bottom + 3;
+                if (around.overflowX !== 'visible' && beyond) {
                     found.push(`${titleOf(panelOf(node))}: "${node.innerText}" is beyond its edge`);
                     break;
                 }
