@@ -247,7 +247,7 @@ def test_the_numbers_of_the_fleet_are_those_of_its_devices(filled: Filled) -> No
         "Under-voltage": {"pi-gate", "pi-hall"},
         "Throttled": {"pi-gate"},
         "Hot": {"pi-attic", "pi-gate"},
-        "Disk full": {"pi-cellar", "pi-hall"},
+        "Disk filling": {"pi-cellar", "pi-hall"},
         "Failing": {"pi-greenhouse"},
         "Points lost": set(),
     }

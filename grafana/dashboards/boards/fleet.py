@@ -50,7 +50,7 @@ _REASONS = {
     "Under-voltage": (r"\bunder-voltage", policy.ACT),
     "Throttled": (r"\bthrottled", policy.ACT),
     "Hot": (r"\bhot\b", policy.LOOK),
-    "Disk full": (r"\bdisk [0-9]", policy.LOOK),
+    "Disk filling": (r"\bdisk [0-9]", policy.LOOK),
     "Failing": ("(collectors failing|services down)", policy.ACT),
     "Points lost": ("points lost", policy.ACT),
 }
@@ -109,7 +109,7 @@ def _needs_action() -> stat.Panel:
         "Devices that need action",
         f"Devices by the reason of their verdict. Offline: silent for {policy.OFFLINE_SECONDS // 60} minutes and "
         f"{policy.OFFLINE_INTERVALS} intervals; late: for {policy.LATE_SECONDS} s and {policy.LATE_INTERVALS}. Hot "
-        f"from {policy.PROCESSOR_CELSIUS.look} °C, disk full from {policy.DISK_PERCENT.look} %. Click a number to list "
+        f"from {policy.PROCESSOR_CELSIUS.look} °C, disk filling from {policy.DISK_PERCENT.look} %. Click a number to list "
         "only these devices.",
         *targets,
         columns=f"/^({'|'.join(_REASONS)})$/",

@@ -22,7 +22,13 @@ from grafana.dashboards.lib.query import Target
 from grafana.dashboards.lib.style import nothing, properties, value_map
 
 #: The period of a row of a heat map: its time format, the width of that, and its heading.
-DAYS, WEEKDAYS, MONTHS = ("YYYY-MM-DD ddd", 125, "Day"), ("E dddd", 95, "Day"), ("YYYY-MM", 75, "Month")
+DAYS, WEEKDAYS, MONTHS = ("YYYY-MM-DD ddd", 125, "Day"), ("E dddd", 90, "Day"), ("YYYY-MM", 75, "Month")
+
+#: The width of an hour: a day fits into a window of 1280 pixels beside the menu.
+_HOUR, _ROW = 34, 90
+
+#: What puts rows in order and is not shown, as a regular expression: the year, and the number of the weekday.
+_PREFIXES = {DAYS: "[0-9]{4}-", WEEKDAYS: "[1-7] "}
 
 
 def by_hour(
@@ -93,13 +99,16 @@ def by_hour(
         panel.with_transformation(DataTransformerConfig(id_val=id_val, options=options))
     cell = {"type": "color-background", "mode": "basic"}
     # Hours that are not in the range, at both ends, stay blank.
-    blank = properties(custom__cellOptions=cell, custom__align="center", noValue=" ")
+    blank = properties(custom__cellOptions=cell, custom__align="center", custom__width=_HOUR, noValue=" ")
     panel.override_by_regexp("/^[0-9]{2}$/", blank)
-    look: dict[str, object] = {"custom__width": width}
-    if rows == WEEKDAYS:
-        # The number puts the days in order, and is not shown.
+    look: dict[str, object] = {"custom__width": min(width, _ROW)}
+    if rows in _PREFIXES:
         look["mappings"] = [
-            RegexMap(options=DashboardRegexMapOptions(pattern="^[1-7] (.*)$", result=ValueMappingResult(text="$1")))
+            RegexMap(
+                options=DashboardRegexMapOptions(
+                    pattern=f"^{_PREFIXES[rows]}(.*)$", result=ValueMappingResult(text="$1")
+                )
+            )
         ]
     return panel.override_by_name(heading, properties(**look))
 

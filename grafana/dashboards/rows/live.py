@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from grafana_foundation_sdk.builders import timeseries
+
 from collectors.sensehat import MEASUREMENTS as SENSEHAT
 from collectors.system import MEASUREMENTS as SYSTEM
 from grafana.dashboards.lib import health, thresholds
@@ -12,7 +14,6 @@ from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.live import Names, channels, dressed
 from grafana.dashboards.lib.panels import Panel, lines, number, origin
 from grafana.dashboards.lib.query import Source, Target
-from sensetig import policy
 
 #: Data that comes through a hub has its device in the tag ``device``.
 _SOURCE = Source(SENSEHAT, scope=('"device" =~ /^$host$/', '"site" =~ /^$site$/'))
@@ -42,7 +43,7 @@ def rows() -> Iterable[Row]:
     yield Row("live", "Now (live)", _now(), order=10)
     yield Row("live", "Air, last 5 minutes", _air(), order=20)
     yield Row("live", "Machine, last 5 minutes", _machine(), order=30)
-    yield Row("live", "Motion (live)", _motion(), order=40)
+    yield Row("live", "Motion (live)", [_short(panel) for panel in _motion()], order=40)
 
 
 def _now() -> list[Panel]:
@@ -67,7 +68,7 @@ def _now() -> list[Panel]:
                 decimals=0,
                 low=0,
                 high=100,
-                size=(5, 4),
+                size=(6, 4),
                 no_data=_WAITING,
             ),
             _HUMIDITY,
@@ -78,26 +79,15 @@ def _now() -> list[Panel]:
                 "The latest reading of air pressure at the board, not reduced to sea level.",
                 *channels(SENSEHAT, "environment", _PRESSURE),
                 decimals=2,
-                size=(5, 4),
+                size=(6, 4),
                 no_data=_WAITING,
             ),
             _PRESSURE,
         ),
-        number(
-            "Memory",
-            f"Memory in use. From {policy.MEMORY_PERCENT.act} % a device slows down, and may kill programs.",
-            *channels(SYSTEM, "mem", ["used_percent"]),
-            steps=thresholds.MEMORY,
-            decimals=0,
-            low=0,
-            high=100,
-            size=(4, 4),
-            no_data=_WAITING,
-        ),
         origin(
             "Whether these are readings of a sensor, of a simulation, or of a recording that is played.",
             _SOURCE.origin("environment", "temperature_raw_celsius"),
-            size=(4, 4),
+            size=(6, 4),
         ),
     ]
 
@@ -162,7 +152,12 @@ def _axes(kind: str, unit: str) -> Names:
     return {f"{kind}_{axis}_{unit}": (axis, colour) for axis, colour in colours.items()}
 
 
-def _motion() -> list[Panel]:
+def _short(panel: timeseries.Panel) -> timeseries.Panel:
+    """A streamed chart of a minute: it begins empty, and is full after that."""
+    return panel.time_from("1m").hide_time_override(True)
+
+
+def _motion() -> list[timeseries.Panel]:
     lying: Names = {
         "pitch_degrees": ("pitch", "red"),
         "roll_degrees": ("roll", "green"),

@@ -132,7 +132,7 @@ def _air() -> list[Panel]:
             size=(10, 8),
         ),
         lines(
-            "Three-hour pressure change",
+            "Pressure change, 3 h",
             "The last two days: each bar is the mean of three hours less that of the three hours before. Below the "
             "dashed lines the weather turns: from 3.5 hPa the pressure falls quickly, from 6 very rapidly.",
             _SOURCE.written(
