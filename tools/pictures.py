@@ -74,7 +74,6 @@ def of_demo(minutes: int) -> Iterator[Shot]:
     span = f"&from=now-{minutes}m&to=now"
     yield Shot("environment-dark", "sensetig-environment", "", "dark", "1440", 1000, span)
     yield Shot("camera-dark", "sensetig-camera", "", "dark", "1440", 1000, span)
-    yield Shot("live-dark", "sensetig-live", "", "dark", "1440", 1000)
 
 
 def take(context: BrowserContext, url: str, shot: Shot, folder: Path) -> None:
