@@ -83,7 +83,7 @@ def provisioned(rule: Rule, panel_of: PanelOf) -> dict[str, Any]:
     # Grafana's pages show this unchanged, so it begins at Grafana's root; messages fill in Grafana's address.
     runbook = "d/{}?viewPanel={}".format(*panel_of(RUNBOOKS, rule.title))
     # A rule that belongs to a panel marks that panel for every device, whichever of them the alert is about. So it
-    # belongs to none, and links to the panel of its own device.
+    # belongs to none, and links to the panel with the device chosen.
     dashboard = f"d/{board}?var-host={_in_address(rule.device)}&viewPanel={panel}"
     return {
         "uid": rule.uid,

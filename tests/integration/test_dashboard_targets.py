@@ -265,7 +265,7 @@ def test_a_number_of_the_fleet_is_0_where_nothing_is_wrong_and_none_where_no_dev
         assert filled.ask(dashboards.filled(target.query, {"site": "nowhere"})) == [], target
 
 
-#: What a device that is dead still has: a time or a state with a time, sums of the time range, and what it was.
+#: Panels of a dead device that still have values: times, states with a time, sums of the time range, its identity.
 OF_THE_DEAD = {*NOT_OF_NOW, "About this device", "Collector status", "Device states", "State", "Status messages"}
 
 

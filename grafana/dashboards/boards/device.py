@@ -143,7 +143,7 @@ def _about() -> table.Panel:
     columns = ", ".join(f'last("{field}") AS "{name}"' for field, name in names.items())
     panel = listing(
         "About this device",
-        "What the device reported of itself at its last start, or within the hour before it was last seen. Updates are "
+        "The identity that the device reported at its last start, or in the hour before it was last seen. Updates are "
         "counted where update-notifier is installed.",
         _SOURCE.written(f'SELECT {columns} FROM "machine" WHERE $scope', table=True),  # noqa: S608 - no input
         before=(

@@ -43,7 +43,7 @@ _VERDICTS = {
     )
 }
 
-#: What the numbers on top count: name -> the regular expression of such a reason, and how urgent it is.
+#: The counts of devices: name -> the regular expression of such a reason, and how urgent it is.
 _REASONS = {
     "Offline": ("^silent", policy.ACT),
     "Late": (r"\blate\b", policy.LOOK),
@@ -109,8 +109,8 @@ def _needs_action() -> stat.Panel:
         "Devices that need action",
         f"Devices by the reason of their verdict. Offline: silent for {policy.OFFLINE_SECONDS // 60} minutes and "
         f"{policy.OFFLINE_INTERVALS} intervals; late: for {policy.LATE_SECONDS} s and {policy.LATE_INTERVALS}. Hot "
-        f"from {policy.PROCESSOR_CELSIUS.look} °C, disk filling from {policy.DISK_PERCENT.look} %. Click a number to list "
-        "only these devices.",
+        f"from {policy.PROCESSOR_CELSIUS.look} °C, disk filling from {policy.DISK_PERCENT.look} %. Click a number to "
+        "list only these devices.",
         *targets,
         columns=f"/^({'|'.join(_REASONS)})$/",
         decimals=0,
@@ -144,7 +144,7 @@ def _devices() -> Panel:
             )
         ),
         before=(
-            # Grafana sorts a table's rows by what is shown; this one sorts by the number of reasons, too.
+            # Grafana sorts a table's rows by a column that it shows; this one sorts by the number of reasons, too.
             DataTransformerConfig(id_val="sortBy", options={"sort": [{"field": "Urgency", "desc": True}]}),
         ),
         hidden=("Time", "Urgency"),

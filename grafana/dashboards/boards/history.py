@@ -41,7 +41,7 @@ def rows() -> Iterable[Row]:
     yield Row("history", "Events and power", _events(), order=40)
 
 
-#: The extremes of the time range: what becomes of the hours, and of which values.
+#: The extremes of the time range: the aggregate of the hours, and the fields, the best first.
 _EXTREMES = {
     "Coldest": ('min("{}__min")', best.TEMPERATURE),
     "Mean": ('mean("{}")', best.TEMPERATURE),

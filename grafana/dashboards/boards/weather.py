@@ -101,7 +101,7 @@ def tendency(source: Source) -> Panel:
     return panel.time_from("190m").hide_time_override(True).mappings(range_map(_TENDENCY))
 
 
-#: The values of the air now: the best that is known of each, and what the sensors themselves read.
+#: The values of the air now: the best that is known of each, and the raw ones.
 _NOW = {"Temperature": best.TEMPERATURE, "Humidity": best.HUMIDITY, "Pressure": best.PRESSURE}
 _READ = {
     "Dew point": "dew_point_celsius",

@@ -44,7 +44,7 @@ COLUMNS = 24
 #: The tag of all dashboards.
 TAG = "sensetig"
 
-#: The tag of those that are in a menu rather than beside it.
+#: The tag of those that are in a menu.
 MORE = "sensetig-more"
 
 

@@ -24,7 +24,7 @@ from grafana.dashboards.lib.style import nothing, properties, value_map
 #: The period of a row of a heat map: its time format, the width of that, and its heading.
 DAYS, WEEKDAYS, MONTHS = ("YYYY-MM-DD ddd", 125, "Day"), ("E dddd", 90, "Day"), ("YYYY-MM", 75, "Month")
 
-#: The width of an hour: a day fits into a window of 1280 pixels beside the menu.
+#: The width of an hour: a day fits into a window of 1280 pixels with the menu open.
 _HOUR, _ROW = 34, 90
 
 #: What puts rows in order and is not shown, as a regular expression: the year, and the number of the weekday.

@@ -77,7 +77,7 @@ def properties(**values: object) -> list[DynamicConfigValue]:
 
 
 #: The colours of series: no two of them look alike to an eye that sees red, green or blue weakly or not at all, and
-#: each stands out on a dark and on a light page. Found by a search in CIE Lab with the matrices of Machado, Oliveira
+#: each is visible on a dark and on a light page. Found by a search in CIE Lab with the matrices of Machado, Oliveira
 #: and Fernandes (2009).
 PALETTE = {
     "blue": "#1463ff",
@@ -86,7 +86,7 @@ PALETTE = {
     "purple": "#b86bc7",
     "red": "#c13215",
     "grey": "#707070",
-    # That of the page's own text, for what is no series of its own, such as a limit.
+    # The colour of the page's text, for limits.
     "text": "text",
 }
 
