@@ -204,13 +204,14 @@ class View:
         self.page.set_viewport_size({"width": width, "height": height})
         while True:
             self._frame()
-            whole = max(int(self.page.evaluate(_HEIGHT)), height)
-            if whole == height:
-                # A panel is drawn when it comes into sight.
-                self.drawn(self.panels())
+            whole = int(self.page.evaluate(_HEIGHT))
+            if whole > height:  # a panel is drawn when it comes into sight, and may make the page higher
+                height = whole
+                self.page.set_viewport_size({"width": width, "height": height})
+                continue
+            self.drawn(self.panels())
+            if int(self.page.evaluate(_HEIGHT)) <= height:
                 return whole
-            height = whole
-            self.page.set_viewport_size({"width": width, "height": height})
 
     def _frame(self) -> None:
         self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
