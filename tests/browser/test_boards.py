@@ -90,7 +90,8 @@ def test_a_page_is_whole_and_says_only_what_is_so(
     if kind == "dead" and name in _OF_NOW:
         banner = texts[next(iter(panels.values()))["title"]]
         faults += [] if any("silent for" in line for line in banner) else [f"the banner says {banner}"]
-    assert faults == []
+    if faults:
+        pytest.fail("\n".join(faults))
 
 
 def is_empty(panel: dict[str, Any], lines: list[str]) -> bool:
