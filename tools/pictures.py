@@ -140,7 +140,6 @@ def main(arguments: Sequence[str]) -> int:
             devices = (*kinds.KINDS.values(), *kinds.FAULTS.values())
             site = stack.enter_context(running(home.path, influxdb, folder, devices))
             for shot in of_fleet():
-                site.beat()
                 take(context, site.url, shot, options.folder)
         if options.only != "fleet":
             summary = stack.enter_context(demo(folder, options.minutes))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -137,10 +138,22 @@ def running(home: Path, influxdb: InfluxDB, folder: Path, devices: Iterable[kind
     log = folder / "grafana.log"
     identity, url = grafana.start(home, bundle.root(), folder / "data", port, environment, log)
     site = Site(influxdb, url, devices)
+    done = threading.Event()
+
+    def beats() -> None:
+        # A page takes minutes on a busy machine, and a verdict counts for two.
+        while not done.wait(kinds.STEP):
+            site.beat()
+
+    heart = threading.Thread(target=beats, name="beats")
     try:
         site.fill()
+        heart.start()
         yield site
     finally:
+        done.set()
+        if heart.ident is not None:
+            heart.join()
         site.close()
         processes.stop([identity])
 
