@@ -1,4 +1,4 @@
-"""``machine``: what the machine is: its model, operating system, kernel, address and version of this bundle.
+"""``machine``: the identity of the machine: model, operating system, kernel, address and version of this bundle.
 
 None of it changes often, so a collector that stays emits it at its start and then once an hour.
 """

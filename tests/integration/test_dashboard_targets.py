@@ -270,7 +270,7 @@ OF_THE_DEAD = {*NOT_OF_NOW, "About this device", "Collector status", "Device sta
 
 
 def of_now(dashboard: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The panels that show what is now: numbers and tables."""
+    """The panels with values of now: numbers and tables."""
     for panel in dashboards.panels(dashboard):
         if panel["type"] in ("stat", "table") and panel["title"] not in OF_THE_DEAD and panel.get("timeFrom"):
             yield panel

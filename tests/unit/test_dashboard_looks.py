@@ -1,4 +1,4 @@
-"""How the dashboards look: colours that every eye tells apart, values of now that are now, and room on every screen."""
+"""How the dashboards look: colours that every eye separates, values of now that are now, and room on every screen."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def age(panel: Mapping[str, Any]) -> float:
 
 
 def asks_for_now(panel: Mapping[str, Any]) -> bool:
-    """Whether each query leaves out what is older than a verdict may be."""
+    """Whether each query leaves out values older than a verdict may be."""
     return all("now() - 120s" in target.get("query", "") for target in panel["targets"])
 
 

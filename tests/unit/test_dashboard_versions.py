@@ -1,7 +1,7 @@
 """The dashboards use only what Grafana 11, 12 and 13 all have.
 
-The lists name panels, options, transformations and properties by their ids in Grafana's own schema of dashboards. What
-one version does not know it leaves out, which is why a name that is here for one version only says so.
+The lists name panels, options, transformations and properties by their ids in Grafana's own schema of dashboards. A
+version leaves out a name that it does not know, so a name that only one version has says so.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ def _deployments() -> FluxTarget:
 
 
 def _facts() -> stat.Panel:
-    """What is neither good nor bad, or seldom bad: of the last minutes, or not at all."""
+    """Values of the last minute that are seldom bad."""
     looks = {
         "Uptime": properties(unit="s", decimals=1, thresholds=stepped(thresholds.STARTED)),
         "Load per core": properties(unit="short", decimals=2, thresholds=stepped(thresholds.LOAD)),
@@ -131,7 +131,7 @@ def _facts() -> stat.Panel:
 
 
 def _about() -> table.Panel:
-    """The identity of the device; what it was when it last said so."""
+    """The identity that the device last reported."""
     names = {
         "model": "Model",
         "operating_system": "System",

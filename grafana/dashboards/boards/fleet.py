@@ -167,7 +167,7 @@ def _alerts() -> Panel:
 
 
 def _looks() -> dict[str, list[DynamicConfigValue]]:
-    """How each column of the devices looks; together they fit into a window of 1280 pixels beside the menu."""
+    """How each column of the devices looks; together they fit into a window of 1280 pixels with the menu open."""
     link = [{"title": "Open ${__data.fields.Device}", "url": _TO_DEVICE, "targetBlank": False}]
     text = {"type": "color-text"}
     looks = {

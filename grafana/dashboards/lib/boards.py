@@ -393,7 +393,7 @@ def _laid_out(board: Board, rows: Iterable[Row]) -> list[BuiltPanel | RowPanel]:
 
 
 def _merged(rows: Iterable[Row]) -> Iterable[Row]:
-    """The rows, those of one title as one, where the first of them stands; it is closed where that one is."""
+    """The rows, those of one title as one, in the place of the first of them; it is closed where that one is."""
     found: dict[str, Row] = {}
     for row in rows:
         before = found.get(row.title)

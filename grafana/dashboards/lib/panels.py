@@ -310,7 +310,7 @@ def listing(
         keys: what that column is called in the tables, where they call it differently.
         first_of: makes a column of the first of others that has a value.
         before: transformations that come first.
-        seconds: what is older is left out, whatever the dashboard's time range is; 0 for that range.
+        seconds: older rows are left out, whatever the dashboard's time range is; 0 for that range.
     """
     panel = with_basics(table.Panel(), title, description, targets, size, no_data, links)
     panel.cell_height(common.TableCellHeight.LG if tall else common.TableCellHeight.SM).show_header(True)

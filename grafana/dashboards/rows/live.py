@@ -142,7 +142,7 @@ def _points(*fields: str, names: tuple[str, ...]) -> Target:
 
 
 def _recent(title: str, description: str, target: Target, **more: Any) -> Panel:
-    """A chart of the last minutes: Grafana cannot begin a streamed one with what is stored."""
+    """A chart of the last minutes: Grafana cannot begin a streamed one with stored values."""
     panel = lines(title, description, target, fill=0, no_data=f"No reading within {_MINUTES[:-1]} minutes", **more)
     return panel.time_from(_MINUTES).hide_time_override(True).interval("5s")
 
