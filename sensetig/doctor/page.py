@@ -91,7 +91,8 @@ def steps(facts: Facts) -> list[str]:
         found.append("Open the dashboards, and sign in once to see that the password works.")
     if facts.role != EDGE and facts.access.urls and not facts.alerts:
         found.append(
-            f"Send alerts to a phone: set grafana_alerts in {facts.config} (docs/how-to/phone-alerts.md), and {RUN_AGAIN}."
+            f"Send alerts to a phone: set grafana_alerts in {facts.config} (docs/how-to/phone-alerts.md), "
+            f"and {RUN_AGAIN}."
         )
     if facts.role != EDGE and not facts.off_host:
         found.append(
