@@ -91,7 +91,7 @@ def test_its_failure_is_told_as_the_guide_shows_it(copy: Path) -> None:
 def test_it_is_complete_and_its_golden_case_holds(copy: Path) -> None:
     written = _python(copy, "-m", "sensetig", "reference")
     assert written.returncode == 0, written.stderr
-    # In a folder of its own, since pytest's shared one may be cleaned by another run at the same time.
+    # With a separate folder, because another run of pytest may clean the shared one at the same time.
     ran = _python(
         copy,
         *("-m", "pytest", "-q", "--basetemp", str(copy / "temporary"), "-k", "open_files or belongs"),
