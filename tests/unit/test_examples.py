@@ -65,7 +65,7 @@ def check_toml(block: Block) -> None:
         profile.read(block.content, block.page)
     else:
         # Telegraf's own, which its check reads in other tests, and the case of the tutorial.
-        assert sections <= {"inputs", "secretstores"} or block.page == _TUTORIAL, sections
+        assert sections <= {"environment", "inputs", "secretstores"} or block.page == _TUTORIAL, sections
 
 
 @of("toml")
