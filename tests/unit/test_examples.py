@@ -55,6 +55,8 @@ def check_toml(block: Block) -> None:
     sections = set(tables)
     if sections <= set(catalogue()):
         check_settings(block.content, block.page)
+    elif isinstance(tables.get("environment"), list):
+        assert sections == {"environment"}  # the variables of a Telegraf snippet, and no measurement
     elif sections <= set(declared()):
         limits.read(block.content, block.page)
         for measurement, fields in tables.items():
@@ -65,7 +67,7 @@ def check_toml(block: Block) -> None:
         profile.read(block.content, block.page)
     else:
         # Telegraf's own, which its check reads in other tests, and the case of the tutorial.
-        assert sections <= {"environment", "inputs", "secretstores"} or block.page == _TUTORIAL, sections
+        assert sections <= {"inputs", "secretstores"} or block.page == _TUTORIAL, sections
 
 
 @of("toml")
