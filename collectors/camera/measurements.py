@@ -24,6 +24,13 @@ CAMERA = Measurement(
             "Frames dropped since the last status, because processing was too slow.",
             0,
         ),
+        Field(
+            "damaged",
+            int,
+            "",
+            "Frames since the last status of which a part was lost on its way; what moves in them is no motion.",
+            0,
+        ),
         Field("detection", bool, "", "Whether motion detection is on; a command can switch it off and on."),
         Field(
             "motion_percent",

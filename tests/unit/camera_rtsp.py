@@ -17,8 +17,9 @@ _SDP = (
 )
 
 
-def units(pictures: int, size: tuple[int, int]) -> list[list[bytes]]:
-    """The units (RFC 6184) of each of some pictures, every one small enough for a packet."""
+def units(pictures: int, size: tuple[int, int], *, noisy: bool = False) -> list[list[bytes]]:
+    """The units (RFC 6184) of each of some pictures; unless they are noisy, every one fits in a packet."""
+    random = np.random.default_rng(1)
     context = av.CodecContext.create("libx264", "w")
     assert isinstance(context, av.VideoCodecContext)
     context.width, context.height, context.pix_fmt = *size, "yuv420p"
@@ -26,9 +27,10 @@ def units(pictures: int, size: tuple[int, int]) -> list[list[bytes]]:
     context.options = {"preset": "ultrafast", "tune": "zerolatency", "crf": "40"}
     found = []
     for number in range(pictures):
-        frame = av.VideoFrame.from_ndarray(
-            np.full((size[1] * 3 // 2, size[0]), 100 + number, np.uint8), format="yuv420p"
-        )
+        planes = np.full((size[1] * 3 // 2, size[0]), 100 + number, np.uint8)
+        if noisy:
+            planes += random.integers(0, 60, planes.shape, np.uint8)
+        frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
         frame.pts = number
         stream = b"".join(bytes(packet) for packet in context.encode(frame))
         found.append([unit for unit in stream.replace(b"\0\0\0\1", b"\0\0\1").split(b"\0\0\1") if unit])

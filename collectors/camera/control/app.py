@@ -128,7 +128,7 @@ class Endpoints:
             "frames_per_second": None if rate is None else round(rate, 2),
             "frame_age_seconds": None if age is None else round(age, 3),
             "recording": parts.media.recording,
-            "detection": parts.detection.on,
+            "detection": parts.detection.on and parts.detection.active,
             "streams": parts.pictures.watching,
         }
         return JSONResponse({**answer, "error": sentence}, 503) if sentence else JSONResponse(answer)
