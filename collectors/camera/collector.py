@@ -11,7 +11,7 @@ from collectors.camera.encoding import thumbnail_uri
 from collectors.camera.events import Event, EventTracker
 from collectors.camera.measurements import CAMERA, CAMERA_EVENT
 from collectors.camera.schedule import Schedule
-from collectors.camera.settings import Config
+from collectors.camera.settings import Config, DetectorConfig
 from collectors.core.errors import ErrorReporter
 from collectors.core.line_protocol import FieldValue, Metric, Series
 
@@ -32,11 +32,13 @@ class DetectionSwitch:
         schedule: when detection is on; a command can only turn it off within these times.
     """
 
-    __slots__ = ("_schedule", "active", "on")
+    __slots__ = ("_schedule", "active", "config", "on")
 
     def __init__(self, schedule: Schedule | None = None) -> None:
         #: Whether a command, or the lack of one, leaves detection on.
         self.on = True
+        #: Settings of detection that replace those of the start.
+        self.config: DetectorConfig | None = None
         #: Whether detection was on at the newest frame.
         self.active = True
         self._schedule = schedule or Schedule()
@@ -137,6 +139,7 @@ class CameraCollector:
         while True:
             # When a file restarts, its end is no background for its beginning.
             detector: Detector | None = None
+            config = self._detection.config
             last: float | None = None
             for frame in self._backend.frames(wait):
                 if frame is not None:
@@ -145,8 +148,9 @@ class CameraCollector:
                     last = frame.seconds
                 if not self._detection.update(self._clock_ns() if frame is None else frame.time_ns):
                     detector = None
-                elif detector is None:
-                    detector = Detector(self._config.detector)
+                elif detector is None or config is not self._detection.config:
+                    config = self._detection.config
+                    detector = Detector(config or self._config.detector)
                 yield self._process(detector, frame)
                 if frame is not None and remaining is not None:
                     remaining -= 1

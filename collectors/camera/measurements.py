@@ -28,7 +28,7 @@ CAMERA = Measurement(
             "damaged",
             int,
             "",
-            "Frames since the last status of which a part was lost on its way; what moves in them is no motion.",
+            "Damaged frames since the last status, such as by packet loss; no motion is detected in them.",
             0,
         ),
         Field("detection", bool, "", "Whether motion detection is on; a command can switch it off and on."),

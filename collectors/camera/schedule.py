@@ -34,7 +34,7 @@ class Period(NamedTuple):
 
 
 class Schedule:
-    """Tells whether a time lies within one of its periods; always, if it has none.
+    """Whether a time lies within one of its periods; always, if it has none.
 
     Args:
         periods: the periods.

@@ -96,7 +96,7 @@ ROTATE = Setting(
     "rotate",
     int,
     0,
-    "Degrees by which to turn pictures clockwise: 0, 90, 180 or 270, such as 90 for a camera on its side.",
+    "Clockwise turn of pictures in degrees: 0, 90, 180 or 270, such as 90 for a camera on its side.",
     low=0,
     high=270,
 )
@@ -158,7 +158,7 @@ BACKGROUND_SECONDS = Setting(
     "background_seconds",
     float,
     20.0,
-    "Time constant with which the background follows lasting changes.",
+    "Time constant of the background for lasting changes.",
     low=0.5,
     high=3600,
 )
@@ -270,6 +270,12 @@ CONTROL_CERTIFICATE: Setting[str | None] = Setting(
     "control_certificate", str, None, "File with the certificate chain (PEM) of the HTTP control."
 )
 CONTROL_KEY: Setting[str | None] = Setting("control_key", str, None, "File with the certificate's private key (PEM).")
+CONTROL_TUNE = Setting(
+    "control_tune",
+    bool,
+    False,
+    "Whether the HTTP control has the page /tune, on which detection settings are tried, used and saved.",
+)
 STREAMS_MOST = Setting("streams_most", int, 2, "Maximum number of viewers of the live stream.", low=1, high=16)
 STREAM_FRAME_RATE = Setting(
     "stream_frame_rate", float, 10.0, "Maximum frame rate of the live stream, per second.", low=0.1, high=60
@@ -384,6 +390,20 @@ def load_config(values: Values) -> Config:
     given["schedule"] = parse_schedule(given["schedule"])
     given["detector"] = DetectorConfig(**{name: given[name] for name in DetectorConfig._fields})
     return Config(**{name: given[name] for name in Config._fields})
+
+
+#: Settings of detection that can be tried out without writing them into the settings file.
+TUNABLE: tuple[Setting[Any], ...] = (
+    MIN_AREA_PERCENT,
+    LEAST_DIFFERENCE,
+    NOISE_FACTOR,
+    LIGHT_SWITCH_PERCENT,
+    BACKGROUND_SECONDS,
+    WARM_UP_SECONDS,
+    SHAKE_PERCENT,
+    DETECT_WIDTH,
+    MASK,
+)
 
 
 def rotation(values: Values) -> int:

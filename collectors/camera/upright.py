@@ -1,7 +1,7 @@
-"""Every picture of a camera as it may be shown: turned upright, and black where nothing may be seen.
+"""Turns pictures upright, and makes private areas black.
 
-What is black here is in no snapshot, clip, thumbnail, live picture or picture for the collector vision, since all of
-these are made of the pictures that come out of here. Planes are YUV 4:2:0, one below the other.
+Snapshots, clips, thumbnails, live pictures and pictures for the collector vision are all made of the pictures that this
+module returns. Planes are YUV 4:2:0, one below the other.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Blackener:
         if not self._areas:
             return
         hidden = self._of_size(width, height) == 0
-        # A pixel of colour belongs to four of brightness, of which none may be seen.
+        # A pixel of colour belongs to four of brightness.
         coarse = hidden[: height & ~1, : width & ~1].reshape(height // 2, 2, width // 2, 2).any(axis=(1, 3))
         for plane, where, level in zip(
             _planes(planes, width, height), (hidden, coarse, coarse), (_BLACK, _COLOURLESS, _COLOURLESS), strict=True

@@ -47,7 +47,8 @@ def program() -> Path:
         if go is None:
             pytest.skip("no Go: the RTSP server of these tests is built with it")
         built = path.with_suffix(".part")
-        done = subprocess.run([go, "build", "-o", str(built), "."], cwd=SOURCE, capture_output=True, text=True)
+        command = [go, "build", "-buildvcs=false", "-o", str(built), "."]
+        done = subprocess.run(command, cwd=SOURCE, capture_output=True, text=True)
         if done.returncode:
             pytest.skip(f"the RTSP server of these tests cannot be built: {done.stderr.strip()[-300:]}")
         built.rename(path)
@@ -116,7 +117,7 @@ def rtsp_server() -> Iterator[RtspServer]:
 
 
 def picture(number: int, size: tuple[int, int]) -> Image:
-    """Planes of a room with noise, in which nothing moves; every number has other noise."""
+    """Planes of a still room with noise; every number has other noise."""
     width, height = size
     room = np.random.default_rng(1).integers(60, 190, (height // 16, width // 16), np.uint8)
     planes = np.full((height * 3 // 2, width), 128, np.uint8)
@@ -134,12 +135,12 @@ class _Publisher:
         self._arguments = url, codec, size, keys
         self._thread = threading.Thread(target=self._send, args=(target,), daemon=True)
         self._thread.start()
-        assert self._ready.wait(60)
+        assert self._ready.wait(180)
 
     def stop(self) -> None:
         """End the stream."""
         self._over.set()
-        self._thread.join(60)
+        self._thread.join(180)
 
     def _send(self, send: Callable[[OutputContainer], None]) -> None:
         options = {"rtsp_transport": "tcp", "pkt_size": "1200"}

@@ -1,4 +1,4 @@
-"""Streams from a real RTSP server, and what a camera and a network do to them."""
+"""Streams from a real RTSP server, with the faults of cameras and networks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from collectors.core.settings import Values
 from tests.integration.rtsp import RtspServer, published, rtsp_server
 
 #: No test waits longer than this for anything.
-BOUND_SECONDS = 60.0
+BOUND_SECONDS = 180.0
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def opened(url: str, errors: list[str], **values: object) -> Backend:
 
 
 def until(backend: Backend, done: Callable[[Frame], bool]) -> list[Frame]:
-    """The frames up to one that is looked for."""
+    """The frames up to the expected one."""
     end = time.monotonic() + BOUND_SECONDS
     seen: list[Frame] = []
     for frame in backend.frames(lambda _seconds: False):
@@ -49,7 +49,7 @@ def until(backend: Backend, done: Callable[[Frame], bool]) -> list[Frame]:
 
 
 def said(url: str, **values: object) -> str:
-    """The sentence with which the camera at that address is given up."""
+    """The error for the camera at that address."""
     with pytest.raises(Unavailable) as caught:
         opened(url, [], **values)
     return str(caught.value)
@@ -73,7 +73,7 @@ def test_key_frame_that_is_far_away_is_named(server: RtspServer) -> None:
     assert "key frame interval" in sentence
 
 
-def test_wrong_login_and_wrong_path_are_told_apart(server: RtspServer) -> None:
+def test_wrong_login_and_wrong_path_have_different_errors(server: RtspServer) -> None:
     with published(server, "private"):
         assert "answers with status 401; check the user and the password" in said(server.url("private", "cam:wrong@"))
         assert "answers with status 401;" in said(server.url("private"))

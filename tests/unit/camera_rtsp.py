@@ -80,15 +80,19 @@ class _Handler(socketserver.StreamRequestHandler):
 
 
 @contextmanager
-def rtsp_camera(pictures: int, size: tuple[int, int] = (160, 120), *, key_frames: bool = True) -> Iterator[str]:
-    """A camera that gives some pictures to whoever comes, and then nothing, while the connection stays open.
+def rtsp_camera(
+    pictures: int, size: tuple[int, int] = (160, 120), *, key_frames: bool = True, garbage: int = 0
+) -> Iterator[str]:
+    """A camera that gives some pictures to each client, and then nothing, while the connection stays open.
 
     Each tenth picture is a key frame; without *key_frames* these are left out, and the camera hangs up at the end.
+    After the pictures come packets that no decoder of H.264 understands, such as those of another codec.
     """
     over = threading.Event()
     if not key_frames:
         over.set()
     shown = [each for number, each in enumerate(units(pictures, size)) if key_frames or number % 10]
+    shown += [[b"\x41" + bytes(range(200, 250))]] * garbage
     members = {"pictures": shown, "silent": over, "played": threading.Event()}
     handler = type("Handler", (_Handler,), members)
     server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler)

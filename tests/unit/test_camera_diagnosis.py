@@ -1,8 +1,9 @@
-"""What is said of a stream without pictures: what was seen, and what to try; never a cause that is not known."""
+"""The error for a stream without pictures: finding and remedy, and never a cause that is not known."""
 
 from __future__ import annotations
 
 import http.server
+import re
 import socket
 import socketserver
 import threading
@@ -197,7 +198,7 @@ def rtsp(transports: list[str] | None = None) -> socketserver.TCPServer:
 
 
 def said(url: str, **values: object) -> str:
-    """The sentence with which a stream is given up."""
+    """The error for a stream."""
     given = {"source": url, "timeout_seconds": 30.0, "reconnect_seconds": 0.0, **values}
     with pytest.raises(Unavailable) as caught:
         open_backend(Values(given), ErrorReporter("camera", lambda _: None), lambda: 10**18, lambda: 0.0)
@@ -237,7 +238,7 @@ def _level(frame: Frame) -> int:
 
 
 @pytest.mark.parametrize("form", Answers.heads)
-def test_jpegs_play_in_every_form_in_which_cameras_send_them(form: str) -> None:
+def test_jpegs_play_in_every_form_of_multipart(form: str) -> None:
     given = {"source": "", "timeout_seconds": 60.0, "reconnect_seconds": 0.0, "frame_rate": 120.0}
     with serving(web()) as port:
         values = Values({**given, "source": f"http://127.0.0.1:{port}/{form}"})
@@ -278,3 +279,17 @@ def test_missing_key_frame_is_reported() -> None:
     with rtsp_camera(90, key_frames=False) as url:
         sentence = said(url)
     assert "81 h264 packets arrived, and no key frame among them" in sentence
+
+
+def test_stream_whose_packets_can_no_longer_be_decoded_is_lost_with_their_number() -> None:
+    errors: list[str] = []
+    with rtsp_camera(10, garbage=40) as url:
+        given = {"source": url, "timeout_seconds": 60.0, "reconnect_seconds": 0.0}
+        backend = open_backend(
+            Values(given), ErrorReporter("camera", errors.append), time.time_ns, lambda: 20 * time.monotonic()
+        )
+        frames = backend.frames(lambda _seconds: False)
+        with pytest.raises(Unavailable) as caught:
+            list(frames)
+        backend.close()
+    assert re.search(r"has delivered no frame for 60 s; \d+ packets arrived that cannot be decoded", str(caught.value))

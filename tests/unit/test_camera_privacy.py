@@ -1,4 +1,4 @@
-"""What may not be seen is black wherever a picture goes, and pictures are upright there."""
+"""Private areas are black wherever a picture goes, and pictures are upright."""
 
 from __future__ import annotations
 

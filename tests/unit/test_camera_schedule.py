@@ -1,4 +1,4 @@
-"""The hours in which motion is detected, on the clock that hangs on the wall."""
+"""The hours of detection, in local time."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Pictures from FFmpeg through PyAV: what files and streams share.
 
-FFmpeg hands out pictures of which it has lost a part, concealed by what was there before, and builds further pictures
-on them. All of these say that they are damaged, so that damage is never taken for motion.
+FFmpeg hands out pictures that have lost a part, conceals it with an earlier picture, and builds further pictures on
+them. All of these are marked as damaged, so that damage is never taken for motion.
 
 Its decoders mark some of these pictures; of packets that never came, and of pictures that are missing as a whole, only
 its log says so.
@@ -218,7 +218,9 @@ def open_video(url: str, shown: str, *, options: Mapping[str, str], **arguments:
         av.FFmpegError: it cannot be opened.
         Unavailable: its pictures are too large to decode.
     """
-    container = cast("InputContainer", av.open(url, options=dict(options), **arguments))  # type: ignore[call-overload]
+    with av.logging.Capture():  # of the analysis, nothing is used
+        opened = av.open(url, options=dict(options), **arguments)  # type: ignore[call-overload]
+    container = cast("InputContainer", opened)
     if container.streams.video:
         return Video(container, container.streams.video[0], shown)
     kinds = tuple(stream.type for stream in container.streams)

@@ -1,4 +1,4 @@
-"""Why a stream delivers no frame, in one sentence that states only what was seen."""
+"""Why a stream delivers no frame, in one sentence that states only findings."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ class Finding(NamedTuple):
 
 
 def explain(shown: str, found: Finding, waited: float, timeout: float) -> str:
-    """One sentence: what was seen, and what to try.
+    """One sentence: the finding, and the remedy.
 
     Args:
         shown: the stream, without user, password and path.
-        found: what was seen.
+        found: the finding.
         waited: seconds that the attempt took.
         timeout: the setting ``timeout_seconds``.
     """

@@ -86,7 +86,7 @@ class Capture(Protocol):
         ...
 
     def grab(self) -> bool:
-        """Wait for what comes next, which may be no picture; False at the end."""
+        """Wait for the next packet or picture; False at the end."""
         ...
 
     def retrieve(self) -> tuple[bool, Image]:
@@ -201,7 +201,7 @@ class LiveSource:
             found, image = self._capture.retrieve()
             if found:
                 credit -= 1.0
-                # What a skipped picture has lost shows in those after it.
+                # The damage of a skipped picture shows in those after it.
                 self._put(Frame(image, now, self._clock_ns(), damaged=damaged, render=capture.render))
                 damaged = False
         with self._changed:

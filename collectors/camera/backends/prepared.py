@@ -1,4 +1,4 @@
-"""A camera whose pictures are turned upright and made black where nothing may be seen."""
+"""A camera whose pictures are turned upright, with private areas in black."""
 
 from __future__ import annotations
 

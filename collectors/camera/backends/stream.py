@@ -83,7 +83,7 @@ class StreamCapture:
 def open_stream(
     url: str, shown: str, values: Values, timer: Callable[[], float] = time.monotonic
 ) -> tuple[StreamCapture, Image]:
-    """Open a stream, and wait for its first picture. Raises Unavailable with what was seen of it."""
+    """Open a stream, and wait for its first picture. Raises Unavailable with the finding."""
     timeout = values[settings.TIMEOUT_SECONDS]
     start = timer()
     options = {"analyzeduration": _ANALYSIS_MICROSECONDS}
@@ -131,12 +131,12 @@ def _bare_jpegs(
 
 
 def _first_picture(video: Video | tuple[str, ...], go_on: Callable[[], bool]) -> tuple[StreamCapture, Image] | Finding:
-    """The first picture of a stream, or what was seen instead."""
+    """The first picture of a stream, or the finding instead."""
     if not isinstance(video, Video):
         return Finding(kinds=video)
     found = Finding(kinds=("video",), codec=video.stream.codec_context.name)
     try:
-        # Packets that arrived during the analysis are there at once, and tell more than that time is up.
+        # Packets that arrived during the analysis are there at once, and say more than a timeout.
         while go_on() or not video.packets:
             first = video.step()
             if first is not None:

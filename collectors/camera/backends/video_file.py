@@ -29,7 +29,7 @@ _LONG_GAP_SECONDS = 60.0
 
 
 class Stated(NamedTuple):
-    """What a container states of its video; None for what it does not state.
+    """Properties of a video that its container states; None for others.
 
     Args:
         frame_rate: frames per second.
@@ -48,7 +48,7 @@ class VideoFile:
     Args:
         path: the file.
         values: the collector's settings.
-        report: takes what is wrong with the file.
+        report: takes errors.
         clock_ns: wall clock, nanoseconds since 1970.
         timer: monotonic seconds.
 
@@ -185,7 +185,7 @@ def _is_raw(video: Video) -> bool:
 
 
 def _stated(video: Video) -> Stated:
-    """What the container states."""
+    """The properties that the container states."""
     stream = video.stream
     if _is_raw(video):
         rate = stream.codec_context.framerate

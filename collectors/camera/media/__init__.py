@@ -208,7 +208,7 @@ class Media:
         self._report_errors()
 
     def _expire(self, seconds: float) -> None:
-        """Delete what has become too old, at the start and from time to time."""
+        """Delete media that are too old, at the start and from time to time."""
         store, recorder = self._store, self._recorder
         if store is None or recorder is None:
             return
