@@ -19,6 +19,8 @@ Wait = Callable[[float], bool]
 
 #: After this long without a frame, as when the camera was lost, changes are not motion: detection starts over.
 _STALE_SECONDS = 30.0
+#: Motion needs a few images in a row: if it cannot be seen in this share of the time, it is likely to be missed.
+_BLIND_SHARE = 0.25
 #: Damage is reported again after this long without any.
 _DAMAGE_REPORT_SECONDS = 300.0
 
@@ -111,6 +113,7 @@ class CameraCollector:
         exposure = backend if isinstance(backend, SupportsExposure) else None
         self._status = StatusCounter(backend.dropped, self._detection, exposure)
         self._last = Detection()
+        self._blind = False
         self._damaged_at: float | None = None
 
     def stream(self, wait: Wait) -> Iterator[Iterable[Metric]]:
@@ -166,6 +169,7 @@ class CameraCollector:
         time_ns = self._clock_ns() if frame is None else frame.time_ns
         metrics: list[Metric] = []
         if self._status.due(now, self._config.status_seconds):
+            self._report_blindness(now)
             metrics.append(self._status.take(self._series, now, self._backend.dropped, time_ns))
         if frame is None:
             ended = self._events.finish(interrupted=True) if detector is None else self._events.idle(now)
@@ -223,6 +227,16 @@ class CameraCollector:
             )
         self._last = detection
 
+    def _report_blindness(self, now: float) -> None:
+        """Report when changes of the whole image have hidden motion too often since the last status."""
+        blind = self._status.is_blinded(now)
+        if blind and not self._blind:
+            self._report.error(
+                f"the image of {self._backend.name} as a whole changes so often that motion cannot be detected; "
+                "check for a flickering light or a camera that is not fixed"
+            )
+        self._blind = blind
+
     def _end_event(self) -> list[Metric]:
         return [self._metric(event) for event in self._events.finish(interrupted=True)]
 
@@ -268,7 +282,8 @@ class StatusCounter:
         self._dropped = dropped
         self._frames = self._damaged = 0
         self._last = Detection()
-        self._max_changed = self._max_shift = self._processing = 0.0
+        self._max_changed = self._max_shift = self._processing = self._blind_seconds = 0.0
+        self._resets = 0
 
     def due(self, now: float, interval: float) -> bool:
         """Whether the next status is due."""
@@ -278,15 +293,23 @@ class StatusCounter:
 
     def add(self, now: float, time_ns: int, detection: Detection | None, seconds: float) -> None:
         """Count a frame, which took *seconds* to process; without a detection, a damaged one."""
+        if detection is None or detection.blind:
+            self._blind_seconds += now - self._last_frame
         self._last_frame, self._last_frame_ns = now, time_ns
         self._frames += 1
         self._processing += seconds
         if detection is None:
             self._damaged += 1
             return
+        self._resets += detection.reset_reason in ("light", "moved")
         self._last = detection
         self._max_changed = max(self._max_changed, detection.changed_percent)
         self._max_shift = max(self._max_shift, detection.shift_percent)
+
+    def is_blinded(self, now: float) -> bool:
+        """Whether the background had to be replaced so often that motion is likely to be missed."""
+        assert self._since is not None
+        return self._resets > 1 and self._blind_seconds > _BLIND_SHARE * (now - self._since)
 
     def take(self, series: Series, now: float, dropped: int, time_ns: int) -> Metric:
         """The status now; resets the counters."""
@@ -318,6 +341,7 @@ class StatusCounter:
         if self._frames:
             fields["motion_percent"] = round(self._max_changed, 3)
             fields["processing_seconds"] = round(self._processing / self._frames, 7)
+            fields["blind_seconds"] = round(self._blind_seconds, 3)
             fields["brightness_percent"] = round(self._last.brightness_percent, 2)
             fields["covered"] = self._last.covered
             fields["frozen"] = self._last.frozen
@@ -327,6 +351,6 @@ class StatusCounter:
             if self._exposure is not None and self._exposure.gain is not None:
                 fields["gain"] = round(self._exposure.gain, 3)
         self._since, self._dropped, self._last_status_ns = now, dropped, time_ns
-        self._frames = self._damaged = 0
-        self._max_changed = self._max_shift = self._processing = 0.0
+        self._frames = self._damaged = self._resets = 0
+        self._max_changed = self._max_shift = self._processing = self._blind_seconds = 0.0
         return Metric(series, fields, time_ns)

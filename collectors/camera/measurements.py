@@ -47,6 +47,14 @@ CAMERA = Measurement(
             "Mean processing time of a decoded frame since the last status.",
             0,
         ),
+        Field(
+            "blind_seconds",
+            float,
+            "seconds",
+            "Time since the last status without motion detection: the background was being learned, or the "
+            "whole image changed.",
+            0,
+        ),
         Field("brightness_percent", float, "percent", "Mean brightness of the last frame.", 0, 100),
         Field("covered", bool, "", "Whether the image has been dark or without detail for `covered_seconds`."),
         Field("frozen", bool, "", "Whether frames have been identical for `frozen_seconds`."),

@@ -62,7 +62,7 @@ def test_stream_arrives_whole_over_each_transport(server: RtspServer, transport:
         count = itertools.count(1)
         frames = until(backend, lambda _frame: next(count) == 20)
         backend.close()
-    assert {frame.image.shape for frame in frames} == {(240, 320, 3)}
+    assert {frame.colour().shape for frame in frames} == {(240, 320, 3)}
     assert not frames[-1].damaged
 
 
@@ -94,7 +94,7 @@ def test_stream_is_reopened_after_the_server_was_killed() -> None:
         with published(server, "hall"):
             backend = opened(server.url("hall"), errors, reconnect_seconds=1.0)
             frames = backend.frames(lambda seconds: bool(threading.Event().wait(min(seconds, 0.05))))
-            assert next(frame for frame in frames if frame is not None).image.shape == (240, 320, 3)
+            assert next(frame for frame in frames if frame is not None).colour().shape == (240, 320, 3)
             server.kill()
             assert next(frames for frame in frames if frame is None)
             _wait_for(frames, lambda: any("reconnecting" in each for each in errors))
@@ -104,7 +104,7 @@ def test_stream_is_reopened_after_the_server_was_killed() -> None:
             end = time.monotonic() + BOUND_SECONDS
             for frame in frames:
                 assert time.monotonic() < end
-                if frame is not None and frame.image.shape == (480, 640, 3):
+                if frame is not None and frame.colour().shape == (480, 640, 3):
                     break
         backend.close()
     assert any("hall" not in each and "127.0.0.1" in each for each in errors)
@@ -163,7 +163,7 @@ def test_other_codec_or_size_after_a_stream_was_away_is_followed(
     with published(server, path):
         backend = opened(server.url(path), errors, reconnect_seconds=1.0, timeout_seconds=5.0)
         frames = backend.frames(lambda seconds: bool(threading.Event().wait(min(seconds, 0.05))))
-        assert next(frame for frame in frames if frame is not None).image.shape == (240, 320, 3)
+        assert next(frame for frame in frames if frame is not None).colour().shape == (240, 320, 3)
     with published(server, path, codec=codec, size=size):
         end = time.monotonic() + BOUND_SECONDS
         expected = (size[1], size[0], 3)
@@ -171,7 +171,7 @@ def test_other_codec_or_size_after_a_stream_was_away_is_followed(
         for frame in frames:
             assert time.monotonic() < end
             reopened |= frame is None
-            if frame is not None and reopened and frame.image.shape == expected and not frame.damaged:
+            if frame is not None and reopened and frame.colour().shape == expected and not frame.damaged:
                 break
         backend.close()
     assert any("reconnecting" in each for each in errors)

@@ -447,7 +447,8 @@ def test_stream_that_ends_delivers_its_frames_and_is_then_lost(opener: Opener) -
             seen.extend(frame for frame in backend.frames(never) if frame is not None)
         backend.close()
     assert seen
-    assert all(frame.image.shape == (120, 160, 3) for frame in seen)
+    assert all(frame.image.shape == (120, 160) for frame in seen), "brightness alone, which costs no conversion"
+    assert all(frame.colour().shape == (120, 160, 3) for frame in seen)
     assert backend.name == "127.0.0.1"
     assert backend.tags == {}
 
@@ -471,7 +472,7 @@ def test_stream_continues_after_a_size_change(opener: Opener) -> None:
         for frame in backend.frames(never):
             if frame is not None:
                 levels.add(round(frame.image.mean() / 60))
-                sizes.add(frame.image.shape)
+                sizes.add(frame.colour().shape)
             if 3 in levels:
                 break
         backend.close()
@@ -550,6 +551,7 @@ class Device:
     """A camera that gives its pictures at once, one a time step, and then ends."""
 
     damaged, failed, reason = False, 0, ""
+    render = None
 
     def __init__(self, count: int, clock: Callable[[], float]) -> None:
         self.left = count
@@ -686,3 +688,30 @@ def test_a_video_with_huge_frames_is_refused_before_one_is_decoded(
         )
     with pytest.raises(AssertionError, match="not open"):
         next(huge.demux())
+
+
+@pytest.mark.parametrize("full_range", [False, True])
+def test_brightness_of_a_video_runs_from_black_to_white_and_its_colour_is_made_on_demand(
+    full_range: bool, tmp_path: Path, opener: Opener
+) -> None:
+    picture = np.zeros((96, 128, 3), np.uint8)
+    picture[:, 64:] = 255
+    picture[:32, :32] = (200, 40, 60)
+    path = str(tmp_path / ("film.avi" if full_range else "film.mp4"))
+    with av.open(path, "w") as container:
+        stream = container.add_stream("mjpeg" if full_range else "libx264", 10)
+        stream.width, stream.height = 128, 96
+        stream.pix_fmt = "yuvj420p" if full_range else "yuv420p"
+        for _ in range(5):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "bgr24")))
+        container.mux(stream.encode(None))
+    backend = opener(source=path, pace=0.0)
+    frames = [frame for frame in backend.frames(never) if frame is not None]
+    assert len(frames) == 5
+    for frame in frames:
+        assert frame.image.shape == (96, 128)
+        assert frame.image[64:, 8:56].mean() == pytest.approx(0, abs=3)
+        assert frame.image[:, 72:].mean() == pytest.approx(255, abs=3)
+        colour = frame.colour()
+        assert colour.shape == (96, 128, 3)
+        assert np.abs(colour[8:24, 8:24].mean(axis=(0, 1)) - (200, 40, 60)).max() < 12

@@ -205,3 +205,24 @@ def test_frames_of_a_turned_scene_keep_their_times() -> None:
     some = [next(frames) for _ in range(5)]
     assert all(frame is not None and frame.image.shape[:2] == (320, 240) for frame in some)
     assert all(one is not None and two is not None and two.seconds > one.seconds for one, two in pairwise(some))
+
+
+def test_colour_that_is_made_on_demand_is_turned_and_black_as_well() -> None:
+    whole = np.full((40, 60, 3), (10, 120, 240), np.uint8)
+
+    class Greyscale:
+        name, dropped, tags = "grey", 0, {"replayed": "true"}
+
+        def frames(self, _wait: object) -> Iterator[Frame]:
+            yield Frame(whole[:, :, 1], 0.0, 0, render=lambda: whole)
+
+        def close(self) -> None:
+            """Nothing to close."""
+
+    made: Backend = PreparedCamera(Greyscale(), 90, Blackener(parse_polygons("0,0 50,0 50,100 0,100")))
+    frame = next(iter(made.frames(lambda _seconds: False)))
+    assert frame is not None
+    for picture in (frame.image, frame.colour()):
+        assert picture.shape[:2] == (60, 40)
+        assert (picture[:, :20] == 0).all()
+        assert (picture[:, 21:] != 0).all()

@@ -27,6 +27,8 @@ class Frame(NamedTuple):
         planes: if the image is only the grey plane of a colour image, all planes: YUV 4:2:0, one below the other,
             in rows that may be longer than the image is wide.
         damaged: whether a part of it was lost on its way, so that what differs may be no motion.
+        render: if the image is only the grey of a colour image without planes, makes the colour image; may be called
+            from any thread.
     """
 
     image: Image
@@ -34,9 +36,12 @@ class Frame(NamedTuple):
     time_ns: int
     planes: Image | None = None
     damaged: bool = False
+    render: Callable[[], Image] | None = None
 
     def colour(self) -> Image:
         """The image in colour, if it has any."""
+        if self.render is not None:
+            return self.render()
         if self.planes is None:
             return self.image
         import cv2

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import av
 import cv2
 import numpy as np
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from collectors.camera.detector import Image
 from collectors.core.api import Unavailable
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
+#: Formats whose first plane is the brightness, a byte for each pixel.
+_PLANAR = frozenset(
+    ("yuv420p", "yuv422p", "yuv444p", "yuvj420p", "yuvj422p", "yuvj444p", "nv12", "nv21", "gray", "yuv411p", "yuv440p")
+)
+#: Brightness in video runs from 16 to 235.
+_VIDEO_RANGE = 255.0 / 219.0
 #: How to turn a picture upright that a file says to show turned, by quarters of a turn against the clock.
 _TURNS = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
 
@@ -88,6 +95,7 @@ class Video:
         self._lost = False
         self._damaged_left = 0
         self._reformatter = VideoReformatter()
+        self._reformatting = threading.Lock()
         if context.width * context.height > MAX_PIXELS:
             container.close()
             raise Unavailable(
@@ -111,12 +119,30 @@ class Video:
             if found is not None:
                 yield found
 
+    def grey(self, frame: VideoFrame) -> tuple[Image, Callable[[], Image] | None] | None:
+        """A picture's brightness, and what makes the picture in colour; None for one that is too large.
+
+        FFmpeg decodes brightness and colour into planes of their own, so that brightness alone costs no conversion.
+        Without that, the first is the picture in colour, and the second is None.
+        """
+        image = None if getattr(frame, "rotation", 0) else _brightness(frame)
+        if image is None:
+            whole = self.image(frame)
+            return None if whole is None else (whole, None)
+        return image, lambda: self._colour(frame)
+
+    def _colour(self, frame: VideoFrame) -> Image:
+        image = self.image(frame)
+        assert image is not None, "its brightness had the same size"
+        return image
+
     def image(self, frame: VideoFrame) -> Image | None:
         """A picture as blue, green and red, upright; None for one that is too large."""
         if not 0 < frame.width * frame.height <= MAX_PIXELS:
             return None
-        converted = self._reformatter.reformat(frame, format="bgr24", interpolation=Interpolation.BICUBIC)
-        image = np.asarray(converted.to_ndarray(), np.uint8)
+        with self._reformatting:
+            converted = self._reformatter.reformat(frame, format="bgr24", interpolation=Interpolation.BICUBIC)
+            image = np.asarray(converted.to_ndarray(), np.uint8)
         turns = round(getattr(frame, "rotation", 0) / 90) % 4
         return cv2.rotate(image, _TURNS[turns]) if turns else image
 
@@ -163,6 +189,20 @@ class Video:
         self._lost = False
         self._damaged_left -= 1
         return True
+
+
+def _brightness(frame: VideoFrame) -> Image | None:
+    """The plane of brightness, from 0 to 255; None for a picture that is too large, or has no such plane."""
+    name = frame.format.name
+    if name not in _PLANAR or not 0 < frame.width * frame.height <= MAX_PIXELS:
+        return None
+    plane = frame.planes[0]
+    rows = np.frombuffer(memoryview(plane), np.uint8)[: frame.height * plane.line_size]
+    image: Image = rows.reshape(frame.height, plane.line_size)[:, : frame.width]
+    if name.startswith("yuvj") or name == "gray" or frame.color_range == ColorRange.JPEG:
+        return image
+    # Video leaves a margin below and above.
+    return np.asarray(cv2.addWeighted(image, _VIDEO_RANGE, image, 0.0, -16.0 * _VIDEO_RANGE), np.uint8)
 
 
 def open_video(url: str, shown: str, *, options: Mapping[str, str], **arguments: object) -> Video | tuple[str, ...]:

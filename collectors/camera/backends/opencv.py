@@ -80,6 +80,11 @@ class Capture(Protocol):
         """Why it ended, if that is known."""
         ...
 
+    @property
+    def render(self) -> Callable[[], Image] | None:
+        """What makes the retrieved picture in colour, if it is grey."""
+        ...
+
     def grab(self) -> bool:
         """Wait for the next packet or picture; False at the end."""
         ...
@@ -97,6 +102,7 @@ class DeviceCapture:
     """A device that OpenCV has opened; it delivers whole pictures or none."""
 
     damaged, failed, reason = False, 0, ""
+    render = None
 
     def __init__(self, capture: Any) -> None:
         self._capture = capture
@@ -180,7 +186,8 @@ class LiveSource:
 
     def _grab(self) -> None:
         before = self._timer()
-        self._put(Frame(self._first, before, self._clock_ns(), damaged=self._capture.damaged))
+        capture = self._capture
+        self._put(Frame(self._first, before, self._clock_ns(), damaged=capture.damaged, render=capture.render))
         damaged = False
         # A stream arrives in bursts, so unused frames may be taken later, up to the length of the queue.
         credit = float(_MAX_WAITING)
@@ -195,7 +202,7 @@ class LiveSource:
             if found:
                 credit -= 1.0
                 # The damage of a skipped picture shows in those after it.
-                self._put(Frame(image, now, self._clock_ns(), damaged=damaged))
+                self._put(Frame(image, now, self._clock_ns(), damaged=damaged, render=capture.render))
                 damaged = False
         with self._changed:
             self._over = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from collectors.camera.backends import Backend, Frame
+from collectors.camera.pixels import Image
 from collectors.camera.upright import Blackener, turn
 
 
@@ -32,10 +33,14 @@ class PreparedCamera:
     def frames(self, wait: Callable[[float], bool]) -> Iterator[Frame | None]:
         """The camera's frames, prepared."""
         for frame in self._camera.frames(wait):
-            if frame is None:
-                yield None
-            else:
-                yield frame._replace(image=self._blackener.blacken(turn(frame.image, self._degrees)))
+            yield None if frame is None else self._prepare(frame)
+
+    def _prepare(self, frame: Frame) -> Frame:
+        render = None if frame.render is None else lambda: self._prepare_image(frame.colour())
+        return frame._replace(image=self._prepare_image(frame.image), render=render)
+
+    def _prepare_image(self, image: Image) -> Image:
+        return self._blackener.blacken(turn(image, self._degrees))
 
     def close(self) -> None:
         """Close the camera."""

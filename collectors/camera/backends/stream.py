@@ -39,6 +39,8 @@ class StreamCapture:
         self._grabbed: Decoded | None = first
         #: Why the stream ended, if FFmpeg says so.
         self.reason = ""
+        #: What makes the retrieved picture in colour, if it is grey.
+        self.render: Callable[[], Image] | None = None
 
     @property
     def damaged(self) -> bool:
@@ -67,8 +69,11 @@ class StreamCapture:
 
     def retrieve(self) -> tuple[bool, Image]:
         """The picture that was grabbed, if there is one."""
-        image = None if self._grabbed is None else self._video.image(self._grabbed.frame)
-        return (False, _NO_IMAGE) if image is None else (True, image)
+        found = None if self._grabbed is None else self._video.grey(self._grabbed.frame)
+        if found is None:
+            return False, _NO_IMAGE
+        image, self.render = found
+        return True, image
 
     def release(self) -> None:
         """Close the stream."""

@@ -115,9 +115,10 @@ class VideoFile:
             if self._pace and wait(max(0.0, start + position / self._pace - self._timer())):
                 return
             count += 1
-            image = video.image(picture.frame)
-            if image is not None:
-                yield Frame(image, start + position, start_ns + round(position * 1e9), damaged=picture.damaged)
+            found = video.grey(picture.frame)
+            if found is not None:
+                time_ns = start_ns + round(position * 1e9)
+                yield Frame(found[0], start + position, time_ns, damaged=picture.damaged, render=found[1])
             picture = next(pictures, None)
         self._check_end(stated, clock, count)
 
