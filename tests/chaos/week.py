@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.chaos.account import Account
+from tests.chaos.alerts import Verdict
 from tests.chaos.draws import Draw, Fault
 from tests.chaos.relay import Mode
 from tests.chaos.rig import Programs, running, until
@@ -60,7 +61,7 @@ def run(programs: Programs, folder: Path, rate: float) -> Outcome:
         account = Account("week", sent, min(stored, sent), 0, lost, 0, invented)
         outcome = Outcome(
             DRAW, (account,), {"week": 0}, totals.get("damaged_points", 0), totals.get("missing_batches", 0), 0,
-            seconds, stuck, {}, (),
+            seconds, stuck, {}, Verdict(),
         )  # fmt: skip
     shutil.rmtree(folder)
     return outcome
