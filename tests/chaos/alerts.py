@@ -100,6 +100,8 @@ _POSSIBLE: tuple[tuple[Callable[[Fault], bool], frozenset[str]], ...] = (
     # The stream gives a killed worker's messages to another after a minute.
     (lambda fault: fault.target in ("gateway", "telegraf", "nats"), frozenset({"gateway-stalled"})),
     (lambda fault: fault.kind in ("power_cut", "disk_full", "boot"), frozenset({"gateway-stalled"})),
+    # Collectors that keep something on that disk fail while it is full.
+    (lambda fault: fault.kind == "disk_full", frozenset({"collector-errors"})),
     # A collector that was stopped has hung, for its own watchdog.
     (
         lambda fault: fault.kind == "pause" and fault.target in ("gateway", "telegraf", "spool"),
