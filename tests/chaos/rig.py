@@ -144,13 +144,13 @@ def _influxd(influxd: Path, data: Path) -> list[str | Path]:
     ]  # fmt: skip
 
 
-def until(condition: Any, seconds: float) -> None:
-    """Wait for a condition. Raises TimeoutError."""
+def until(condition: Any, seconds: float, step: float = 0.2) -> None:
+    """Wait for a condition, which is asked each *step* seconds. Raises TimeoutError."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
             raise TimeoutError(f"not so after {seconds:g} s")
-        time.sleep(0.2)
+        time.sleep(step)
 
 
 class Rig:

@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import http.client
 import os
+import random
 import shutil
 import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.chaos.account import Account
+from collectors.outbox import scan
+from tests.chaos.account import Account, check_of
 from tests.chaos.alerts import Verdict
 from tests.chaos.draws import Draw, Fault
 from tests.chaos.relay import Mode
 from tests.chaos.rig import Programs, running, until
 from tests.chaos.run import Outcome
-from tests.chaos.source import line
 
 _WEEK_SECONDS = 7 * 86_400
 
-#: Points of a request, as Telegraf's largest batch.
-_BATCH = 5000
+#: Telegraf's flush interval in seconds: each flush of the week is a file.
+_FLUSH_SECONDS = 10
+
+#: How often the outbox is asked whether points wait, in seconds: it has a file for each flush.
+_ASK_SECONDS = 5.0
 
 #: The seed -1 is that of the outcome in a file of results.
 DRAW = Draw(-1, "edge", (Fault("hub", "relay", 0, _WEEK_SECONDS, Mode("refuse")),))
 
 #: A backlog that is not delivered within this time is stuck, in seconds.
-_STUCK_SECONDS = 3600.0
+_STUCK_SECONDS = 7200.0
 
 
 def run(programs: Programs, folder: Path, rate: float) -> Outcome:
@@ -44,11 +48,18 @@ def run(programs: Programs, folder: Path, rate: float) -> Outcome:
         sent = int(_WEEK_SECONDS * rate)
         for batch in _batches(begin_ns, sent, rate):
             _write(listening, batch)
+        waiting = scan(str(rig.outbox_folder))
+        print(
+            f"a week at {rate:g} points a second: {len(waiting)} files, "
+            f"{sum(each.size for each in waiting) / 1e6:.0f} MB, "
+            f"{_disk_bytes(rig.outbox_folder) / 1e6:.0f} MB on the disk",
+            flush=True,
+        )
         rig.relay.set(Mode())
         start = time.monotonic()
         stuck = False
         try:
-            until(lambda: not rig.waiting(), _STUCK_SECONDS)
+            until(lambda: not rig.waiting(), _STUCK_SECONDS, _ASK_SECONDS)
         except TimeoutError:
             stuck = True
         seconds = time.monotonic() - start
@@ -69,10 +80,22 @@ def run(programs: Programs, folder: Path, rate: float) -> Outcome:
 
 def _batches(begin_ns: int, count: int, rate: float) -> Iterator[bytes]:
     step = int(1e9 / rate)
-    series = f"chaos_week,host={os.uname().nodename}"  # the hub takes points of the device itself alone
-    for start in range(0, count, _BATCH):
-        numbers = range(start, min(start + _BATCH, count))
-        yield b"".join(line(series, number, begin_ns + number * step) for number in numbers)
+    # The hub takes points of the device itself alone. Tags and values are as long as those of a Pi's collectors.
+    host, chance = os.uname().nodename, random.Random(0)
+    points = max(1, int(rate * _FLUSH_SECONDS))
+    for start in range(0, count, points):
+        lines = []
+        for number in range(start, min(start + points, count)):
+            values = ",".join(f"value_{place}={chance.random() * 10 ** place:.3f}" for place in range(7))
+            series = f"chaos_week,host={host},site=home,path=/srv/{number % 7},device=mmcblk0p{number % 3}"
+            own = f"number={number}i,check={check_of(number)}i"
+            lines.append(f"{series} {own},{values} {begin_ns + number * step}\n")
+        yield "".join(lines).encode()
+
+
+def _disk_bytes(folder: Path) -> int:
+    """What the files take on the disk."""
+    return sum(entry.stat().st_blocks * 512 for entry in os.scandir(folder))
 
 
 def _listens(path: Path) -> bool:
