@@ -16,7 +16,7 @@ from sensetig import bundle
 from sensetig.engines import locate
 from tests.chaos import table, week
 from tests.chaos.disks import NoImages, check
-from tests.chaos.draws import Draw, draw
+from tests.chaos.draws import LONG, Draw, draw
 from tests.chaos.rig import Programs, programs_of
 from tests.chaos.run import Outcome, run
 
@@ -41,6 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--at-once", type=int, default=4, help="draws that run at the same time [4]")
     parser.add_argument("--flush", type=float, default=10.0, help="Telegraf's flush interval in seconds [10]")
     parser.add_argument("--topology", choices=("lone", "edge", "hub"), help="skip draws of other topologies")
+    parser.add_argument("--long", action="store_true", help="also faults of minutes to half an hour")
     parser.add_argument("--week", type=float, metavar="RATE", help="also an outage of a week at RATE points a second")
     parser.add_argument(
         "--results", type=Path, help="append the outcomes to this file, and make the table of all in it"
@@ -48,6 +49,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--docs", action="store_true", help="write the table into docs/durability.md")
     options = parser.parse_args(arguments)
     draws = [draw(seed) for seed in range(options.seed, options.seed + options.draws)]
+    if options.long:
+        draws += LONG
     if options.topology:
         draws = [each for each in draws if each.topology == options.topology]
     if options.week:

@@ -77,7 +77,7 @@ def _must(facts: Facts) -> set[str]:
     if facts.dropped:
         must.add("spool-dropped")
     for fault in facts.draw.faults:
-        if fault.kind == "hub" and fault.seconds > _WAITING_SECONDS:
+        if (fault.kind == "hub" or fault.target == "influxd") and fault.seconds > _WAITING_SECONDS:
             must.add("outbox-waiting")
         if (fault.kind, fault.target) == ("disk_full", "hub") and fault.seconds > _HELD_SECONDS:
             must.add("writes-held")
