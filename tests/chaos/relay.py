@@ -83,7 +83,15 @@ class Relay:
         self._changed = asyncio.Event()
         answering = ports.any_free()
         app = uvicorn.Server(
-            uvicorn.Config(self._answer, host=LOOPBACK, port=answering, ws="none", lifespan="off", log_config=None)
+            uvicorn.Config(
+                self._answer,
+                host=LOOPBACK,
+                port=answering,
+                interface="asgi3",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+            )  # Uvicorn does not see that a method is an application of ASGI 3.
         )
         app.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # of older versions
         app.capture_signals = _no_signals  # type: ignore[method-assign]

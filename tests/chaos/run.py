@@ -137,7 +137,7 @@ def run(draw: Draw, programs: Programs, folder: Path, flush_seconds: float, *, i
         outcome = Outcome(
             draw,
             accounts,
-            _bounds(draw, flush_seconds),
+            bounds(draw, flush_seconds),
             facts.damaged,
             facts.missing,
             facts.dropped,
@@ -364,9 +364,9 @@ def _account(rig: Rig, name: str) -> Account:
     return account(name, read_ledger(rig.ledger(name)), rows, rig.refused(name))
 
 
-def _bounds(draw: Draw, flush_seconds: float) -> dict[str, int]:
+def bounds(draw: Draw, flush_seconds: float) -> dict[str, int]:
     """Samples that may be lost: what Telegraf had not flushed, and what a spool had not synced."""
-    bounds = dict.fromkeys(("execd", "spool", "mqtt", "mqtt_untimed", "nats"), 0)
+    found = dict.fromkeys(("execd", "spool", "mqtt", "mqtt_untimed", "nats"), 0)
     away = sum(
         each.seconds + 2
         for each in draw.faults
@@ -374,13 +374,13 @@ def _bounds(draw: Draw, flush_seconds: float) -> dict[str, int]:
     )
     cut = [each for each in draw.faults if each.kind == "power_cut" and (draw.topology, each.target) != ("edge", "hub")]
     if cut or any(each.kind == "boot" or (each.kind, each.target) == ("kill", "telegraf") for each in draw.faults):
-        bounds["execd"] = round((flush_seconds + WRITE_SECONDS + away) * RATE)
+        found["execd"] = round((flush_seconds + WRITE_SECONDS + away) * RATE)
     elif any(each.target == "collector" and each.kind == "kill" for each in draw.faults):
-        bounds["execd"] = 2
+        found["execd"] = 2
     if cut:
-        bounds["spool"] = round(60 * RATE)
-    bounds["mqtt"] = bounds["mqtt_untimed"] = math.ceil(_acknowledged_seconds(draw) * RATE)
-    return bounds
+        found["spool"] = round(60 * RATE)
+    found["mqtt"] = found["mqtt_untimed"] = math.ceil(_acknowledged_seconds(draw) * RATE)
+    return found
 
 
 def _acknowledged_seconds(draw: Draw) -> float:
