@@ -182,7 +182,8 @@ class Gateway:
             while self._held or self._state_lines:
                 self._flush_some()
         except Unreachable as error:
-            self._report.error(str(error))
+            if not self._retry_seconds:  # once for each outage; its length is in mqtt_gateway
+                self._report.error(str(error))
             self._retry_seconds = min(self._retry_seconds * 2 or RETRY_SECONDS[0], RETRY_SECONDS[1])
             return False
         self._retry_seconds = 0.0

@@ -101,7 +101,12 @@ class Draw(NamedTuple):
 
 
 def draw(seed: int) -> Draw:
-    """The draw of a seed. Seeds that follow each other go through all single faults, with pairs in between."""
+    """The draw of a seed. Seeds that follow each other go through all single faults, with pairs in between.
+
+    Seeds below :data:`WEEK_SEED` are those of :data:`LONG`.
+    """
+    if seed < WEEK_SEED:
+        return next(each for each in LONG if each.seed == seed)
     chance = random.Random(seed)
     singles = _singles()
     if seed % 3 == 2:

@@ -88,6 +88,7 @@ class Hub:
         self.failures: list[Exception] = []
         self.refused: list[str] = []
         self.said: list[str] = []
+        self.report = ErrorReporter("gateway", self.said.append)
         self.now = 0.0
         self.states: list[str] = []
         stages = Stages(Pipeline(self.log, lines), self._states, list, self._reject, {"host": "hub"})
@@ -98,7 +99,7 @@ class Hub:
             lambda: None,
             flush_seconds=flush_seconds,
             live=live,
-            report=ErrorReporter("gateway", self.said.append),
+            report=self.report,
             clock_ns=lambda: NOW + round(self.now * 1e9),
             timer=lambda: self.now,
         )
@@ -153,6 +154,7 @@ def test_while_influxdb_is_away_nothing_is_acknowledged_and_attempts_back_off() 
     assert len(hub.failures) == 4
     assert hub.written == []
     assert hub.said == ["E! gateway: away"]
+    assert hub.report.take() == 1, "an outage is one error"
     hub.failures = []
     hub.run({}, 50)
     assert hub.source.acknowledged == [1]
