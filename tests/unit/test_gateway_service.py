@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,9 +12,10 @@ import pytest
 from collectors.core.api import Unavailable
 from collectors.core.errors import ErrorReporter
 from collectors.core.line_protocol import Metric
+from collectors.device_state.nats_kv import Server
 from collectors.gateway import settings
 from collectors.gateway.mqtt import MqttSource
-from collectors.gateway.nats import stored
+from collectors.gateway.nats import NatsSource, stored
 from collectors.gateway.service import MAX_LINES, STATE_SECONDS, Gateway, Stages
 from collectors.gateway.source import Inbox, Incoming, Waiting
 from collectors.gateway.writer import Refused, Unreachable
@@ -265,6 +267,21 @@ def test_the_deletion_of_a_retained_message_is_no_message() -> None:
     source = MqttSource(Broker("127.0.0.1", 1, False), "id", ("a",), print)
     source._receive(Message("a", b"", True))
     assert source.take() == []
+
+
+def test_each_error_of_an_outage_of_nats_is_reported_once() -> None:
+    async def lose_the_server() -> list[str]:
+        for _ in range(20):
+            await source._met(ConnectionRefusedError("Connect call failed"))
+        await source._met(ConnectionError("unexpected EOF"))
+        return source.errors()
+
+    source = NatsSource(Server("127.0.0.1", 1, False), "sensetig", "telegraf", print)
+    assert asyncio.run(lose_the_server()) == [
+        "NATS at 127.0.0.1:1: Connect call failed",
+        "NATS at 127.0.0.1:1: unexpected EOF",
+    ]
+    source.close()
 
 
 def test_the_time_in_the_stream_is_read_to_the_nanosecond() -> None:
