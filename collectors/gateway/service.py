@@ -42,6 +42,9 @@ _TICK_SECONDS = 1.0
 #: How long device states are collected, in seconds. Nobody waits for them, and each write costs the hub's card.
 STATE_SECONDS = 10.0
 
+#: How long messages wait for others while InfluxDB is away, in seconds.
+WAITING_SECONDS = 10.0
+
 #: Lines of device states that wait for InfluxDB; more are dropped, and the next flush has the newest again.
 _MAX_STATE_LINES = 20_000
 
@@ -105,6 +108,7 @@ class Gateway:
         stages: what becomes of them.
         write: stores points, and returns those refused for good. Raises Unreachable.
         close: closes the connection of that.
+        waits: whether the points of the last write wait in the outbox, where each write is a file.
         flush_seconds: how long a message waits for others before they are written.
         live: print points as they arrive.
         report: takes errors.
@@ -118,6 +122,7 @@ class Gateway:
         stages: Stages,
         write: Callable[[Sequence[str]], list[Refused]],
         close: Callable[[], None],
+        waits: Callable[[], bool],
         *,
         flush_seconds: float,
         live: bool,
@@ -129,6 +134,7 @@ class Gateway:
         self._stages = stages
         self._write = write
         self._close = close
+        self._waits = waits
         self._flush_seconds = flush_seconds
         self._live = live
         self._report = report
@@ -231,7 +237,7 @@ class Gateway:
             if self._live:
                 live += map(_live, lines)
         if self._held:
-            self._flush_within(self._flush_seconds)
+            self._flush_within(max(self._flush_seconds, WAITING_SECONDS) if self._waits() else self._flush_seconds)
         if len(self._held) > _MAX_MESSAGES:
             dropped, self._held = self._held[:-_MAX_MESSAGES], self._held[-_MAX_MESSAGES:]
             self._count -= sum(len(held.lines) for held in dropped)

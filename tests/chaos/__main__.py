@@ -38,6 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--draws", type=int, default=200, help="number of draws [200]")
     parser.add_argument("--seed", type=int, default=0, help="seed of the first; each further one is 1 higher [0]")
+    parser.add_argument("--seeds", metavar="N,N,…", help="these seeds instead, such as those to run again")
     parser.add_argument("--at-once", type=int, default=4, help="draws that run at the same time [4]")
     parser.add_argument("--flush", type=float, default=10.0, help="Telegraf's flush interval in seconds [10]")
     parser.add_argument("--topology", choices=("lone", "edge", "hub"), help="skip draws of other topologies")
@@ -48,7 +49,8 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--docs", action="store_true", help="write the table into docs/durability.md")
     options = parser.parse_args(arguments)
-    draws = [draw(seed) for seed in range(options.seed, options.seed + options.draws)]
+    seeds = range(options.seed, options.seed + options.draws)
+    draws = [draw(int(seed)) for seed in (options.seeds.split(",") if options.seeds else seeds)]
     if options.long:
         draws += LONG
     if options.topology:

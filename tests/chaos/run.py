@@ -38,14 +38,15 @@ WRITE_SECONDS = 7.0
 #: 0.25 s that the gateway waits for others, and its write.
 ACKNOWLEDGED_SECONDS = 1.0
 
-#: The same while the gateway cannot write: Mosquitto saves its queue each 11 s.
+#: The same while the gateway cannot write, or writes each 10 s since InfluxDB is away: Mosquitto saves its queue each
+#: 11 s.
 SAVED_SECONDS = 11.0
 
 #: Time in which the counts of a draw reach InfluxDB, in seconds: the interval of the collector and some flushes.
 _COUNTS_SECONDS = 60.0
 
-#: Time in which a gateway that was killed, or could not write, is back, in seconds.
-_BACK_SECONDS = 10.0
+#: Time in which a gateway that was killed, or could not write, is back, or writes more often again, in seconds.
+_BACK_SECONDS = 12.0
 
 
 class Outcome(NamedTuple):
@@ -397,7 +398,8 @@ def _acknowledged_seconds(draw: Draw) -> float:
         if loss.kind == "power_cut":
             found = max(found, ACKNOWLEDGED_SECONDS)
         for other in draw.faults:
-            if other == loss or other.target not in ("telegraf", "gateway", "outbox", "influxd"):
+            writes = other.target in ("telegraf", "gateway", "outbox", "influxd") or other.kind in ("hub", "damage")
+            if other == loss or not writes:
                 continue
             blocked = loss.begin - other.begin
             if -ACKNOWLEDGED_SECONDS <= blocked <= other.seconds + _BACK_SECONDS:

@@ -31,6 +31,8 @@ def hub(*faults: Fault) -> Draw:
         # While the outbox hangs nothing is written; the broker saves its queue by itself.
         ((Fault("pause", "outbox", 1, 30), Fault("power_cut", "hub", 25, 3)), SAVED_SECONDS),
         ((Fault("kill", "outbox", 1, 1), Fault("power_cut", "hub", 25, 3)), ACKNOWLEDGED_SECONDS),
+        # While InfluxDB is away, the gateway writes each 10 s.
+        ((Fault("hub", "relay", 1, 30), Fault("power_cut", "hub", 25, 3)), SAVED_SECONDS),
     ],
 )
 def test_a_power_cut_of_a_hub_may_lose_messages_of_a_stated_time(faults: tuple[Fault, ...], seconds: float) -> None:

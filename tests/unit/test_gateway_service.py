@@ -91,6 +91,7 @@ class Hub:
         self.refused: list[str] = []
         self.said: list[str] = []
         self.report = ErrorReporter("gateway", self.said.append)
+        self.waits = False
         self.now = 0.0
         self.states: list[str] = []
         stages = Stages(Pipeline(self.log, lines), self._states, list, self._reject, {"host": "hub"})
@@ -99,6 +100,7 @@ class Hub:
             stages,
             self._write,
             lambda: None,
+            lambda: self.waits,
             flush_seconds=flush_seconds,
             live=live,
             report=self.report,
@@ -167,6 +169,14 @@ def test_a_message_is_written_soon_after_it_arrived_and_nothing_is_written_witho
     hub.run({100.0: [1], 100.1: [2], 200.0: [3]}, 300)
     assert [len(lines) for lines in hub.written] == [2, 1]
     assert hub.times == [pytest.approx(100.25, abs=0.05), pytest.approx(200.25, abs=0.05)]
+
+
+def test_while_points_wait_in_the_outbox_there_are_fewer_writes() -> None:
+    hub = Hub(flush_seconds=0.25)
+    hub.waits = True
+    hub.run({100.0: [1], 100.1: [2], 109.0: [3], 120.0: [4]}, 300)
+    assert [len(lines) for lines in hub.written] == [3, 1]
+    assert hub.times == [pytest.approx(110, abs=0.05), pytest.approx(130, abs=0.05)]
 
 
 def test_device_states_alone_wait_for_more_of_them() -> None:
