@@ -255,7 +255,9 @@ def _damage(rig: Rig, fault: Fault) -> None:
     outbox = rig.services["outbox"]
     outbox.kill()
     files = sorted(
-        each for each in rig.outbox_folder.iterdir() if each.is_file() and each.suffix not in (".lock", ".jsonl")
+        each
+        for each in rig.outbox_folder.iterdir()
+        if each.is_file() and each.suffix not in (".lock", ".jsonl", ".next")
     )
     files = [each for each in files if not each.name.startswith(".")]
     damage(chance.choice(files), fault.target, chance)

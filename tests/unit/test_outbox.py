@@ -141,6 +141,38 @@ def test_a_missing_file_is_counted_wherever_it_was(tmp_path: Path, number: int) 
     assert opened(tmp_path, []).totals["missing_batches"] == 1, "counted once"
 
 
+def test_the_last_file_is_missed_also_where_the_totals_were_not_saved_since(tmp_path: Path) -> None:
+    log: list[str] = []
+    store = opened(tmp_path, log)
+    store.save()
+    for number in range(3):
+        store.add(RAW, lines_of(4, number * 4))
+    store._lock.release()  # killed
+    (tmp_path / scan(str(tmp_path))[-1].name).unlink()
+    again = opened(tmp_path, log)
+    assert again.totals["missing_batches"] == 1
+    assert again.next_number == 2
+    again._lock.release()
+    assert opened(tmp_path, log).totals["missing_batches"] == 1, "it is counted once"
+
+
+def test_the_numbers_of_delivered_files_are_not_missed_after_the_totals_are_lost(tmp_path: Path) -> None:
+    log: list[str] = []
+    store = opened(tmp_path, log)
+    for number in range(3):
+        store.add(RAW, lines_of(4, number * 4))
+        batch = store.oldest()
+        assert batch is not None
+        store.remove(batch, {"stored_points": 4})
+    store._lock.release()
+    (tmp_path / "state.json").unlink()
+    again = opened(tmp_path, log)
+    assert again.totals["missing_batches"] == 0
+    again.add(RAW, lines_of(4))
+    again.close()
+    assert opened(tmp_path, log).totals["missing_batches"] == 0
+
+
 def test_after_a_damaged_state_no_file_is_taken_for_missing(tmp_path: Path) -> None:
     store = opened(tmp_path, [])
     for start in (0, 10, 20):
