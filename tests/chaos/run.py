@@ -254,11 +254,8 @@ def _damage(rig: Rig, fault: Fault) -> None:
     until(lambda: rig.waiting() > 20, 60)
     outbox = rig.services["outbox"]
     outbox.kill()
-    files = sorted(
-        each
-        for each in rig.outbox_folder.iterdir()
-        if each.is_file() and each.suffix not in (".lock", ".jsonl", ".next")
-    )
+    left_out = (".lock", ".jsonl", ".next")
+    files = sorted(each for each in rig.outbox_folder.iterdir() if each.is_file() and each.suffix not in left_out)
     files = [each for each in files if not each.name.startswith(".")]
     damage(chance.choice(files), fault.target, chance)
     outbox.start()
