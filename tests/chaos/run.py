@@ -35,8 +35,8 @@ REDELIVERY_SECONDS = ACK_SECONDS + 30.0
 WRITE_SECONDS = 7.0
 
 #: Messages that Mosquitto has acknowledged to a device and that a power cut loses are at most this old, in seconds:
-#: 0.25 s that the gateway waits for others, and its write.
-ACKNOWLEDGED_SECONDS = 1.0
+#: 0.25 s that the gateway waits for others, and its write on a busy machine.
+ACKNOWLEDGED_SECONDS = 2.0
 
 #: The same while the gateway cannot write, or writes each 10 s since InfluxDB is away: Mosquitto saves its queue each
 #: 11 s.
