@@ -13,7 +13,7 @@ _PAGE = """# HTTP reference
 <!-- Built by `sensetig reference` from the tables of endpoints: change those, not this file. -->
 
 The programs of the bundle that answer HTTP. InfluxDB and Grafana have their own interfaces, which their vendors
-describe. [Security](../explanation/security.md#what-listens) lists the ports.
+describe. [Security](../explanation/security.md#open-ports) lists the ports.
 """
 
 _CAMERA = """## Camera
