@@ -24,6 +24,13 @@ CAMERA = Measurement(
             "Frames dropped since the last status, because processing was too slow.",
             0,
         ),
+        Field(
+            "damaged",
+            int,
+            "",
+            "Damaged frames since the last status, such as by packet loss; no motion is detected in them.",
+            0,
+        ),
         Field("detection", bool, "", "Whether motion detection is on; a command can switch it off and on."),
         Field(
             "motion_percent",
