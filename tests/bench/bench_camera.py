@@ -73,7 +73,7 @@ def run() -> list[Result]:
     """Every figure; without motion installed, all but those beside it."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if not CLIP.is_file():
-        raise BenchUnavailable(f"there is no recording {CLIP.name} beside the project")
+        raise BenchUnavailable(f"there is no recording {CLIP.name} next to the project")
     import cv2
 
     cv2.setNumThreads(1)

@@ -157,7 +157,7 @@ def test_troubleshooting_names_the_checks_of_the_doctor_as_they_are() -> None:
 @pytest.mark.parametrize(
     ("service", "application"),
     [
-        (OUTBOX, build(lambda _destination, _lines: None, lambda: 0)),
+        (OUTBOX, build(lambda _destination, _lines: False, lambda: 0)),
         (RECEIVER, build_receiver(lambda *_: pytest.fail("no request is made"))),
         (ENROLMENT, enrolment.application(Path("pending"), Path("accepted"), print)),
     ],
