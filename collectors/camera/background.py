@@ -150,7 +150,7 @@ class Background:
     def learn(self, grey: Image, changed: Image, moving: Image | None, visible: Image | None, seconds: float) -> None:
         """Follow lasting changes, those of *moving* pixels slowly."""
         if self.is_young:
-            # What has changed since the first image may be somebody who walks.
+            # Changes since the first image may be a walking person.
             self._images += 1
             self.learn_noise(cv2.absdiff(grey, self.level), visible, first=self._images == 2)
             still = cv2.bitwise_not(cv2.dilate(changed, _MOVING_KERNEL))
