@@ -36,7 +36,7 @@ class Full(Exception):
 
 
 class Batch(NamedTuple):
-    """The oldest waiting batch: its file, and what of it can be read."""
+    """A waiting batch: its file, and its readable points."""
 
     waiting: Waiting
     blocks: list[Block]
@@ -153,14 +153,22 @@ class Store:
         self._bytes += waiting.size
         self.count({"taken_points": len(lines)})
 
-    def oldest(self) -> Batch | None:
-        """The oldest batch, or None where none waits. Its file stays until :meth:`remove`.
+    def oldest(self, max_points: int = 0, max_bytes: int = 0) -> list[Batch]:
+        """The oldest batches up to these bounds, at least one if any waits. The files stay until :meth:`remove`.
 
-        Raises OSError where the file cannot be read for now; a file that the disk cannot return counts as damaged.
+        Raises OSError where a file cannot be read for now; a file that the disk cannot return counts as damaged.
         """
-        if not self._waiting:
-            return None
-        waiting = self._waiting[0]
+        found: list[Batch] = []
+        points = size = 0
+        for waiting in self._waiting:
+            points += waiting.points
+            size += waiting.size
+            if found and (points > max_points or size > max_bytes):
+                break
+            found.append(self._read_batch(waiting))
+        return found
+
+    def _read_batch(self, waiting: Waiting) -> Batch:
         try:
             with open(os.path.join(self._folder, waiting.name), "rb") as file:
                 content = file.read(max(self._max_bytes, waiting.size))

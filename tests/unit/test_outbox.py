@@ -21,7 +21,7 @@ from collectors.outbox import Outbox, read_totals, scan
 from sensetig.errors import OutboxError
 from sensetig.outbox import app
 from sensetig.outbox.batch import Destination, decode, encode
-from sensetig.outbox.delivery import Delivery, deliver
+from sensetig.outbox.delivery import MAX_POINTS, Delivery, deliver
 from sensetig.outbox.lines import split, stamp
 from sensetig.outbox.store import Full, Store
 from sensetig.outbox.upstream import Refused, Unreachable
@@ -119,7 +119,7 @@ def test_points_outlive_the_process_and_arrive_once_in_order(tmp_path: Path) -> 
     again = opened(tmp_path, [])
     assert drained(again, server) == []
     assert server.points == lines_of(300)
-    assert server.requests == 3, "each batch is one request"
+    assert server.requests == 1, "the batches go out together"
     assert again.totals["stored_points"] == 300
     assert scan(str(tmp_path)) == []
 
@@ -161,8 +161,7 @@ def test_the_numbers_of_delivered_files_are_not_missed_after_the_totals_are_lost
     store = opened(tmp_path, log)
     for number in range(3):
         store.add(RAW, lines_of(4, number * 4))
-        batch = store.oldest()
-        assert batch is not None
+        (batch,) = store.oldest()
         store.remove(batch, {"stored_points": 4})
     store._lock.release()
     (tmp_path / "state.json").unlink()
@@ -171,6 +170,48 @@ def test_the_numbers_of_delivered_files_are_not_missed_after_the_totals_are_lost
     again.add(RAW, lines_of(4))
     again.close()
     assert opened(tmp_path, log).totals["missing_batches"] == 0
+
+
+def test_many_waiting_files_go_out_in_few_requests(tmp_path: Path) -> None:
+    store = opened(tmp_path, [])
+    for start in range(0, 20_000, 100):
+        store.add(RAW, lines_of(100, start))
+    server = Server()
+    assert drained(store, server) == []
+    assert server.points == lines_of(20_000)
+    assert server.requests <= 20_000 // MAX_POINTS + 1
+    assert store.totals["stored_points"] == 20_000
+
+
+def test_a_bad_point_among_many_files_costs_itself_alone(tmp_path: Path) -> None:
+    store = opened(tmp_path, [])
+    for start in range(0, 1000, 100):
+        store.add(RAW, [*lines_of(99, start), b"bad value=1 1" if start == 500 else b"good value=1 1"])
+    server = Server()
+    assert [line for line, _ in drained(store, server)] == [b"bad value=1 1"]
+    assert (store.totals["stored_points"], store.totals["refused_points"]) == (999, 1)
+    assert len(set(server.points)) == 991, "nine equal points and 990 others"
+
+
+def test_what_cannot_be_sent_together_is_sent_file_by_file(tmp_path: Path) -> None:
+    """As over a network that is too slow for a large request."""
+
+    class Slow(Server):
+        def send(self, destination: Destination, lines: Sequence[bytes]) -> Refused | None:
+            if len(lines) > 100:
+                raise Unreachable("InfluxDB does not answer (WriteTimeoutError)")
+            return super().send(destination, lines)
+
+    store, server = opened(tmp_path, []), Slow()
+    for start in range(0, 500, 100):
+        store.add(RAW, lines_of(100, start))
+    delivery = Delivery(store, server, lambda *_: None, lambda: None, lambda _: None)
+    with pytest.raises(Unreachable):
+        delivery._deliver_oldest()
+    while delivery._deliver_oldest():
+        pass
+    assert server.points == lines_of(500)
+    assert store.totals["stored_points"] == 500
 
 
 def test_after_a_damaged_state_no_file_is_taken_for_missing(tmp_path: Path) -> None:
@@ -254,7 +295,7 @@ def test_missing_files_are_counted(tmp_path: Path) -> None:
         store.add(RAW, lines_of(100, start))
     drained_one = Server()
     delivery = Delivery(store, drained_one, lambda *_: None, lambda: None, log.append)
-    assert delivery._deliver_oldest()
+    delivery._deliver_alone(store.oldest()[0])
     store.close()
     names = [each.name for each in scan(str(tmp_path))]
     for name in names[:2]:
