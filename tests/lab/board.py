@@ -31,7 +31,7 @@ class Board:
 
     def plug(self) -> None:
         """Load the drivers, and set every control to its initial state."""
-        self._guest.sh("modprobe --all i2c-dev sensetig_lab_i2c sensetig_lab_fb")
+        self._guest.sh("modprobe --all evdev i2c-dev sensetig_lab_i2c sensetig_lab_fb")
         self.hang(0)
         self.absent()
         for chip in CHIPS:

@@ -18,7 +18,7 @@ from tests.lab.guest import Guest, Program
 from tests.lab.machines import CHECKOUT, raspberry_pi_machine, sense_hat_machine
 
 #: The programs that each part takes, and the packages that have them.
-_ROOTS = {"debootstrap": "debootstrap", "git": "git"}
+_ROOTS = {"debootstrap": "debootstrap", "depmod": "kmod", "git": "git"}
 _PC = {**_ROOTS, "qemu-system-x86_64": "qemu-system-x86"}
 _ARM = {**_ROOTS, "qemu-system-aarch64": "qemu-system-arm"}
 

@@ -50,24 +50,35 @@ EXTRAS = "camera,mqtt,sensehat"
 RTIMULIB = "https://github.com/RPi-Distro/RTIMULib"
 RTIMULIB_COMMIT = "6a6e784b744bfa2d56788fc1f13d0dd62260bea7"
 
-#: Folders that a finished machine does not need; without them its RAM disk is half as large.
+#: Beginnings of paths that a finished machine does not need; without them its RAM disk is half as large.
 BUILD_ONLY = (
     "boot",
     "build",
+    "etc/udev",
+    "usr/bin/x86_64-linux-gnu-",
     "rtimulib",
     "usr/include",
     "usr/lib/gcc",
+    "usr/lib/python3.13/config-",
+    "usr/lib/python3.13/test",
+    "usr/lib/systemd",
+    "usr/lib/udev",
+    "usr/lib/x86_64-linux-gnu/libasan.so",
+    "usr/lib/x86_64-linux-gnu/liblsan.so",
+    "usr/lib/x86_64-linux-gnu/libtsan.so",
+    "usr/lib/x86_64-linux-gnu/systemd",
     "usr/libexec/gcc",
-    "usr/share/doc",
-    "usr/share/locale",
+    "usr/share",
     "usr/src",
-    "var/cache",
-    "var/lib/apt",
+    "var",
     "wheels",
 )
 
 #: The kernel's modules that the machine loads, with those that they need; the others take 400 MB.
-MODULES = ("i2c-dev", "uinput", "vivid", "sensetig_lab_i2c", "sensetig_lab_fb")
+MODULES = ("evdev", "i2c-dev", "uinput", "vivid", "sensetig_lab_i2c", "sensetig_lab_fb")
+
+#: Of the Raspberry Pi: the card, the thermometer and the clock of the CPU.
+PI_MODULES = ("bcm2835", "bcm2835_thermal", "mmc_block", "raspberrypi-cpufreq", "sdhci-iproc")
 
 #: Counted up when the same inputs are made into a disk in another way.
 _FORM = 1
@@ -137,7 +148,10 @@ def _make_sense_hat(base: Path, house: Path, source: Path | str, folder: Path) -
         (kernel,) = (system / "lib/modules").iterdir()
         shutil.copytree(HERE / "modules", system / "build")
         _run("chroot", system, "make", "-C", f"/lib/modules/{kernel.name}/build", "M=/build", "modules")
-        _keep_modules(system, kernel)
+        (kernel / "updates").mkdir()
+        for each in (system / "build").glob("*.ko"):
+            shutil.move(each, kernel / "updates")
+        _keep_modules(system, kernel, MODULES)
         shutil.copytree(house, system / "wheels")
         pip = ("chroot", system, "python3", "-m", "pip", "install", "--quiet", "--break-system-packages", "--no-index")
         # Debian's own packages cannot be removed by pip.
@@ -153,34 +167,45 @@ def _make_sense_hat(base: Path, house: Path, source: Path | str, folder: Path) -
     shutil.rmtree(folder / "work")
 
 
-def _keep_modules(system: Path, kernel: Path) -> None:
-    """Install the lab's modules, and remove those that no machine loads."""
-    (kernel / "updates").mkdir()
-    for each in (system / "build").glob("*.ko"):
-        shutil.move(each, kernel / "updates")
-    _run("chroot", system, "depmod", kernel.name)
-    listed = _run("chroot", system, "modprobe", "--set-version", kernel.name, "--show-depends", "--all", *MODULES)
-    wanted = {line.split()[1].lstrip("/") for line in listed.splitlines() if line.startswith("insmod")}
+def _keep_modules(system: Path, kernel: Path, names: Sequence[str]) -> None:
+    """Remove the kernel's modules except these and those that they need."""
+    _run("depmod", "--basedir", system, kernel.name)
+    listed = _run(
+        "modprobe",
+        "--dirname",
+        system,
+        "--set-version",
+        kernel.name,
+        "--show-depends",
+        "--ignore-install",
+        "--all",
+        *names,
+    )
+    wanted = {Path(line.split()[1]).name for line in listed.splitlines() if line.startswith("insmod")}
     for each in kernel.rglob("*.ko*"):
-        if str(each.relative_to(system)) not in wanted:
+        if each.name not in wanted:
             each.unlink()
-    _run("chroot", system, "depmod", kernel.name)
+    _run("depmod", "--basedir", system, kernel.name)
 
 
 def raspberry_pi(today: date) -> Image:
     """The machine that QEMU emulates as a Raspberry Pi 3B: everything is in its RAM disk."""
     base = roots.unpacked(SUITE, today, "arm64", PI_PACKAGES)
-    folder = roots.kept(cache() / f"raspberry-pi-{base.name}-{_FORM}", partial(_make_raspberry_pi, base))
+    name = sha256(repr((base.name, PI_MODULES, _FORM)).encode()).hexdigest()[:12]
+    folder = roots.kept(cache() / f"raspberry-pi-{name}", partial(_make_raspberry_pi, base))
     return Image(folder / "vmlinuz", folder / "initrd", tree=folder / "tree.dtb")
 
 
 def _make_raspberry_pi(base: Path, folder: Path) -> None:
-    (kernel,) = (base / "boot").glob("vmlinuz-*")
-    shutil.copy(kernel, folder / "vmlinuz")
-    (tree,) = base.glob("usr/lib/linux-image-*/broadcom/bcm2837-rpi-3-b.dtb")
-    shutil.copy(tree, folder / "tree.dtb")
-    with (folder / "initrd").open("wb") as archive:
-        write_archive(archive, base, without=("boot", "usr/lib/modules", "usr/lib/linux-image-", "usr/share", "var"))
+    with overlay(base, folder / "work") as system:
+        (kernel,) = (system / "lib/modules").iterdir()
+        shutil.copy(system / "boot" / f"vmlinuz-{kernel.name}", folder / "vmlinuz")
+        tree = system / "usr/lib" / f"linux-image-{kernel.name}" / "broadcom/bcm2837-rpi-3-b.dtb"
+        shutil.copy(tree, folder / "tree.dtb")
+        _keep_modules(system, kernel, PI_MODULES)
+        with (folder / "initrd").open("wb") as archive:
+            write_archive(archive, system, without=("boot", f"usr/lib/{tree.parts[-3]}", "usr/share", "var"))
+    shutil.rmtree(folder / "work")
 
 
 @contextmanager
@@ -210,8 +235,11 @@ def write_archive(archive: BinaryIO, top: Path, *, without: Sequence[str] = (), 
         _entry(archive, str(parent), stat.S_IFDIR | 0o755, b"")
     for current, folders, files in os.walk(top):
         here = Path(current).relative_to(top)
-        folders[:] = sorted(name for name in folders if not str(here / name).startswith(tuple(without)))
-        for name in sorted([*folders, *files]):
+        folders[:], files[:] = (
+            sorted(name for name in names if not str(here / name).startswith(tuple(without)))
+            for names in (folders, files)
+        )
+        for name in (*folders, *files):
             path = Path(current, name)
             mode = path.lstat().st_mode
             if stat.S_ISLNK(mode):

@@ -16,6 +16,9 @@ from tests.lab.images import HERE, PROJECT, Image, write_archive
 #: Where the checkout's collectors are in a machine.
 CHECKOUT = "/opt/sensetig"
 
+#: Size of the Raspberry Pi's card, which must be a power of two.
+CARD_BYTES = 64 * 1024 * 1024
+
 _ENVIRONMENT = {"PYTHONPATH": CHECKOUT, "PYTHONUNBUFFERED": "1", "SENSETIG_HOST": "lab"}
 _PYTHON = "/usr/bin/python3"
 
@@ -99,7 +102,11 @@ def sense_hat_machine(image: Image, folder: Path) -> Iterator[Guest]:
 @contextmanager
 def raspberry_pi_machine(image: Image, folder: Path) -> Iterator[Guest]:
     """A Raspberry Pi 3B, emulated."""
+    card = folder / "card"
+    with card.open("wb") as file:
+        file.truncate(CARD_BYTES)
     command = ("qemu-system-aarch64", "-M", "raspi3b", "-m", "1G", "-smp", "4", "-dtb", str(image.tree))
+    command += ("-drive", f"file={card},format=raw,if=sd")
     with _booted(command, image, folder, ("tcg,thread=multi",), "ttyAMA0", "ttyS0") as guest:
         yield guest
 
@@ -130,9 +137,9 @@ def _booted(
         "-serial", f"file:{folder / 'console.log'}",
         "-chardev", "socket,id=agent,path=AGENT", "-serial", "chardev:agent",
         "-kernel", str(image.kernel), "-initrd", str(folder / "initrd"),
-        # A root of the type ramfs may take more than half of the memory. Python finds no random numbers before /dev is
-        # mounted.
-        "-append", f"console={console} quiet panic=-1 rootfstype=ramfs PYTHONHASHSEED=0 "
+        # A root of the type ramfs may take more than half of the memory. No text console belongs on the LED matrix.
+        # Python finds no random numbers before /dev is mounted.
+        "-append", f"console={console} quiet panic=-1 rootfstype=ramfs fbcon=map:9 PYTHONHASHSEED=0 "
         f"rdinit={_PYTHON} -- {CHECKOUT}/inside/agent.py /dev/{line}",
     )  # fmt: skip
     with booted((*command, *options), folder, accelerators) as guest:
