@@ -60,5 +60,9 @@ class Board:
         """Let each transfer take that long and time out; 0 ends that."""
         self._set("hang_ms", (milliseconds,))
 
+    def transfers(self) -> int:
+        """Number of transfers so far."""
+        return int(self._guest.sh(f"cat {_PARAMETERS}/transfers"))
+
     def _set(self, name: str, values: Sequence[int]) -> None:
         self._guest.sh(f"echo {','.join(map(str, values))} > {_PARAMETERS}/{name}")

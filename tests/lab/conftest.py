@@ -59,7 +59,7 @@ def guest() -> Iterator[Guest]:
         yield machine
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def board(guest: Guest) -> Board:
     """A healthy Sense HAT, with what its collector needs of Python."""
     if isinstance(missing := images.rtimulib(), str):
@@ -77,7 +77,7 @@ def raspberry_pi() -> Iterator[Guest]:
         yield machine
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def joystick(guest: Guest, board: Board) -> Iterator[Program]:
     """The board's joystick, which sense-hat cannot do without."""
     del board

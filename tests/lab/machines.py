@@ -105,8 +105,10 @@ def raspberry_pi_machine(image: Image, folder: Path) -> Iterator[Guest]:
     card = folder / "card"
     with card.open("wb") as file:
         file.truncate(CARD_BYTES)
-    command = ("qemu-system-aarch64", "-M", "raspi3b", "-m", "1G", "-smp", "4", "-dtb", str(image.tree))
-    command += ("-drive", f"file={card},format=raw,if=sd")
+    command = (
+        "qemu-system-aarch64", "-M", "raspi3b", "-m", "1G", "-smp", "4", "-dtb", str(image.tree),
+        "-drive", f"file={card},format=raw,if=sd",
+    )  # fmt: skip
     with _booted(command, image, folder, ("tcg,thread=multi",), "ttyAMA0", "ttyS0") as guest:
         yield guest
 

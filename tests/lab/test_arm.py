@@ -20,8 +20,6 @@ TESTS = (
     "test_batch",
     "test_clock",
     "test_joystick",
-    "test_jpeg",
-    "test_led",
     "test_metric",
     "test_pi",
     "test_sensehat_hat",

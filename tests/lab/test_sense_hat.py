@@ -26,8 +26,14 @@ FIELDS = {
 #: The bus of a Raspberry Pi gives up a transfer after a second.
 TIMEOUT_MILLISECONDS = 1000
 
-#: Two batches without a value are the most that a chip costs once it answers again.
+#: Transfers of a batch in which every transfer times out, each after a second: far below the watchdog's 120 s.
+MAX_TRANSFERS = 40
+
+#: A chip that answers again costs one batch in which it is started again.
 MAX_BATCHES = 3
+
+#: A chip that lost its power is noticed when its reading counts as stuck: the setting `stale_after` is 10.
+MAX_STUCK_BATCHES = 12
 
 
 def read(batch: Batch) -> dict[str, float]:
@@ -88,14 +94,24 @@ def assert_measured(batch: Batch, **other: tuple[int, ...]) -> None:
     assert (batch.own["errors"], batch.own["up"]) == (0, 1), batch
 
 
-@pytest.fixture
-def running(guest: Guest, board: Board, joystick: Program) -> Iterator[Service]:
-    """The collector as a service, after its first batch on a healthy board."""
+@pytest.fixture(scope="module")
+def collector(guest: Guest, board: Board, joystick: Program) -> Iterator[Service]:
+    """The collector as a service, which all tests share: the start of a process takes most of the time."""
     del joystick
     board.plug()
-    with service(guest, "sensehat") as collector:
-        assert_measured(collector.batch())
-        yield collector
+    with service(guest, "sensehat") as started:
+        yield started
+
+
+@pytest.fixture
+def running(board: Board, collector: Service) -> Service:
+    """The same on a healthy board."""
+    board.plug()
+    for _ in range(MAX_STUCK_BATCHES):
+        if collector.batch().own["errors"] == 0:
+            break
+    assert_measured(collector.batch())
+    return collector
 
 
 def recovered(collector: Service) -> Batch:
@@ -134,7 +150,7 @@ def test_values_follow_the_sensors(board: Board, running: Service) -> None:
     assert batch.own["errors"] == 0
 
 
-@pytest.mark.parametrize("chip", FIELDS, ids=hex)
+@pytest.mark.parametrize("chip", [HTS221, LPS25H, TCS3400, MAGNETOMETER], ids=hex)
 def test_a_chip_that_never_answers_costs_its_own_values_only(
     guest: Guest, board: Board, joystick: Program, chip: int
 ) -> None:
@@ -167,21 +183,22 @@ def test_a_chip_that_loses_contact_delivers_no_old_values_and_comes_back(
     assert_measured(running.batch())
 
 
-@pytest.mark.parametrize("chip", FIELDS, ids=hex)
+@pytest.mark.parametrize("chip", [HTS221, LPS25H, TCS3400, ACCELEROMETER], ids=hex)
 def test_a_chip_that_loses_power_is_started_again(board: Board, running: Service, chip: int) -> None:
-    board.reset(chip)
-    seen = [running.batch() for _ in range(MAX_BATCHES)]
-    assert_measured(running.batch())
+    for each in (MAGNETOMETER, ACCELEROMETER) if chip == ACCELEROMETER else (chip,):
+        board.reset(each)  # accelerometer and magnetometer are one chip
+    seen = [running.batch() for _ in range(MAX_STUCK_BATCHES)]
     assert sum(int(batch.own["errors"]) for batch in seen) >= 1
+    assert_measured(running.batch())
 
 
 def test_a_bus_that_hangs_costs_a_bounded_time_and_comes_back(board: Board, running: Service) -> None:
     board.hang(TIMEOUT_MILLISECONDS)
+    before = board.transfers()
     batch = running.batch()
     assert batch.points == []
     assert batch.own["errors"]
-    # Each sensor is asked once: a transfer for each of five chips, and the library's repetitions.
-    assert float(batch.own["duration_seconds"]) < 30
+    assert board.transfers() - before <= MAX_TRANSFERS
     board.hang(0)
     recovered(running)
     assert_measured(running.batch())
@@ -190,9 +207,10 @@ def test_a_bus_that_hangs_costs_a_bounded_time_and_comes_back(board: Board, runn
 def test_a_board_that_is_missing_at_the_start_is_found_later(guest: Guest, board: Board, joystick: Program) -> None:
     del joystick
     board.unplug()
-    with service(guest, "sensehat", "--backend", "hat") as collector:
-        first = collector.printed()
+    with service(guest, "sensehat", "--backend", "hat") as started:
+        first = started.printed()
         assert first.own["up"] == 0
         assert "I2C" in str(first.own["reason"])
         board.plug()
-        collector.program.until(r"^collector,[^\n]* up=1i[^\n]*\n|^collector,[^\n]*,up=1i[^\n]*\n")
+        started.program.write("\n" * 100)
+        started.program.until(r"^collector,[^\n]*up=1i[^\n]*\n")

@@ -9,6 +9,7 @@
  *   absent   addresses that do not acknowledge, as with a loose contact; the chips keep their registers
  *   reset    write an address: that chip is back in its state after power-on
  *   hang_ms  each transfer takes this long and times out, as with a data line that is held low
+ *   transfers  number of transfers so far
  *   noise    noise of the sensors, in counts of their converters
  *   humidity, temperature, pressure, acceleration, rotation, magnetic, colour   what the sensors measure
  *
@@ -44,6 +45,8 @@ static int absences;
 module_param_array(absent, uint, &absences, 0644);
 static unsigned int hang_ms;
 module_param(hang_ms, uint, 0644);
+static unsigned int transfers;
+module_param(transfers, uint, 0444);
 static unsigned int noise = 3;
 module_param(noise, uint, 0644);
 static int humidity = 45000;	/* thousandths of a percent */
@@ -253,6 +256,7 @@ static void transfer(struct chip *chip, struct i2c_msg *msg)
 
 static int xfer(struct i2c_adapter *adapter, struct i2c_msg *msgs, int num)
 {
+	transfers++;
 	if (hang_ms) {
 		msleep(hang_ms);
 		return -ETIMEDOUT;
