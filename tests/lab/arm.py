@@ -165,7 +165,8 @@ def run_tests(root: Path, libraries: Path, work: Path, tests: Sequence[str]) -> 
                 [
                     "chroot", system, "/usr/bin/env", "-i", "PATH=/usr/bin:/bin", "HOME=/root", "LC_ALL=C.UTF-8",
                     "PYTHONDONTWRITEBYTECODE=1", "PYTHONPATH=/opt/checkout:/opt/libraries", "sh", "-c",
-                    'cd /opt/checkout && exec python3 -m pytest -q -p no:cacheprovider --hypothesis-profile=emulated "$@"', "sh", *tests,
+                    'cd /opt/checkout && exec python3 -m pytest -q -p no:cacheprovider "$@"', "sh",
+                    "--hypothesis-profile=emulated", *tests,
                 ],
                 capture_output=True, text=True, check=False, timeout=1700,
             )  # fmt: skip

@@ -186,8 +186,11 @@ def test_zero_of_a_new_process_is_invalid_and_a_measured_zero_is_valid() -> None
 
 
 def test_values_of_single_precision_have_no_tails() -> None:
-    hat = ScriptedHat(temperature_humidity=25.040000915527344, acceleration=(0.0, 0.0, 0.9800000190734863))
+    hat = ScriptedHat(
+        temperature_humidity=25.040000915527344, pressure=1013.249755859375, acceleration=(0.0, 0.0, 0.9800000190734863)
+    )
     metrics = list(collector(Bench(), hat).collect())
+    assert fields(metrics, "environment", "lps25h")["pressure_hpa"] == 1013.24976
     assert fields(metrics, "environment", "hts221")["temperature_raw_celsius"] == 25.04
     assert fields(metrics, "imu")["acceleration_z_g"] == 0.98
 
