@@ -176,22 +176,27 @@ def _reach(
     """The agent's line and its first message. KVM that lacks an instruction pauses the machine with a message."""
     deadline = time.monotonic() + START_SECONDS
     waiting = server
-    with selectors.DefaultSelector() as selector:
-        selector.register(server, selectors.EVENT_READ)
-        while time.monotonic() < deadline:
-            if selector.select(1):
-                if waiting is not server:
-                    return waiting, read_object(waiting, deadline)
-                selector.unregister(server)
-                waiting, _ = server.accept()
-                selector.register(waiting, selectors.EVENT_READ)
-            if process.poll() is not None:
-                raise NotStarted(f"QEMU ended with {process.returncode}")
-            if b"KVM internal error" in messages.read_bytes():
-                raise NotStarted("KVM cannot run this machine")
-            if console.exists() and b"Kernel panic" in console.read_bytes():
-                raise NotStarted("Linux has ended")
-    raise NotStarted(f"no answer in {START_SECONDS} s")
+    try:
+        with selectors.DefaultSelector() as selector:
+            selector.register(server, selectors.EVENT_READ)
+            while time.monotonic() < deadline:
+                if selector.select(1):
+                    if waiting is not server:
+                        return waiting, read_object(waiting, deadline)
+                    selector.unregister(server)
+                    waiting, _ = server.accept()
+                    selector.register(waiting, selectors.EVENT_READ)
+                if process.poll() is not None:
+                    raise NotStarted(f"QEMU ended with {process.returncode}")
+                if b"KVM internal error" in messages.read_bytes():
+                    raise NotStarted("KVM cannot run this machine")
+                if console.exists() and b"Kernel panic" in console.read_bytes():
+                    raise NotStarted("Linux has ended")
+        raise NotStarted(f"no answer in {START_SECONDS} s")
+    except NotStarted:
+        if waiting is not server:
+            waiting.close()
+        raise
 
 
 def read_object(line: socket.socket, deadline: float) -> dict[str, Any]:

@@ -77,8 +77,8 @@ BUILD_ONLY = (
 #: The kernel's modules that the machine loads, with those that they need; the others take 400 MB.
 MODULES = ("evdev", "i2c-dev", "uinput", "vivid", "sensetig_lab_i2c", "sensetig_lab_fb")
 
-#: Of the Raspberry Pi: the card, the thermometer and the clock of the CPU.
-PI_MODULES = ("bcm2835", "bcm2835_thermal", "mmc_block", "raspberrypi-cpufreq", "sdhci-iproc")
+#: Of the Raspberry Pi: the card and the thermometer.
+PI_MODULES = ("bcm2835", "bcm2835_thermal", "mmc_block", "sdhci-iproc")
 
 #: Counted up when the same inputs are made into a disk in another way.
 _FORM = 1

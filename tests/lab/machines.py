@@ -109,7 +109,7 @@ def raspberry_pi_machine(image: Image, folder: Path) -> Iterator[Guest]:
         "qemu-system-aarch64", "-M", "raspi3b", "-m", "1G", "-smp", "4", "-dtb", str(image.tree),
         "-drive", f"file={card},format=raw,if=sd",
     )  # fmt: skip
-    with _booted(command, image, folder, ("tcg,thread=multi",), "ttyAMA0", "ttyS0") as guest:
+    with _booted(command, image, folder, ("tcg,thread=multi",), "ttyAMA0", "ttyS1") as guest:
         yield guest
 
 

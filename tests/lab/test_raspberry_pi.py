@@ -16,7 +16,7 @@ CELSIUS, TOLERANCE = 25.0, 1.0
 @pytest.fixture(scope="module")
 def pi(raspberry_pi: Guest) -> Guest:
     """The machine with its drivers loaded."""
-    raspberry_pi.sh("modprobe --all bcm2835 bcm2835_thermal raspberrypi-cpufreq sdhci-iproc")
+    raspberry_pi.sh("modprobe --all bcm2835 bcm2835_thermal mmc_block sdhci-iproc")
     return raspberry_pi
 
 
