@@ -104,13 +104,15 @@ def _container() -> str:
 
 def archive(suites: Sequence[str], today: date) -> str:
     """Why a root of one of those suites is not there and cannot be made."""
-    for suite in suites:
-        if roots.is_made(suite, today):
-            continue
-        try:
-            urllib.request.urlopen(f"{roots.MIRROR}/dists/{suite}/Release", timeout=20).close()  # noqa: S310
-        except (urllib.error.URLError, TimeoutError) as error:
-            return f"there is no root of {suite} yet, and Debian's archive cannot be reached: {error}"
+    return next((said for suite in suites if not roots.is_made(suite, today) and (said := unreachable(suite))), "")
+
+
+def unreachable(suite: str) -> str:
+    """Why Debian's archive cannot be reached, for a root that is missing."""
+    try:
+        urllib.request.urlopen(f"{roots.MIRROR}/dists/{suite}/Release", timeout=20).close()  # noqa: S310
+    except (urllib.error.URLError, TimeoutError) as error:
+        return f"there is no root of {suite} yet, and Debian's archive cannot be reached: {error}"
     return ""
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e import roots, wheels
 from tests.lab.arm import ARM64, ARMHF, Architecture, emulated, libraries, resolve, run_tests
-from tests.lab.conftest import need, today, work
+from tests.lab.conftest import made, need, work
 from tests.lab.images import PROJECT, SUITE
 
 VERSION = wheels.PYTHONS[SUITE]
@@ -65,7 +65,7 @@ def test_wheels_and_unit_tests_of_the_collectors(
     with work() as folder, emulated(architecture) as obstacle:
         if obstacle:
             pytest.skip(obstacle)
-        root = roots.unpacked(SUITE, today(), architecture.name, _PACKAGES)
+        root = made(lambda date: roots.unpacked(SUITE, date, architecture.name, _PACKAGES))
         installed = libraries(architecture, VERSION, wanted)
         tests = [f"tests/unit/{name}.py" for name in (*TESTS, *more)]
         done = run_tests(root, installed, folder / "work", tests)
