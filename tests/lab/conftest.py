@@ -16,7 +16,7 @@ from tests.e2e import probe
 from tests.lab import images
 from tests.lab.board import Board
 from tests.lab.guest import Guest, Program
-from tests.lab.machines import CHECKOUT, raspberry_pi_machine, sense_hat_machine
+from tests.lab.machines import joystick, raspberry_pi_machine, sense_hat_machine
 
 Made = TypeVar("Made")
 
@@ -90,11 +90,9 @@ def raspberry_pi() -> Iterator[Guest]:
         yield machine
 
 
-@pytest.fixture(scope="module")
-def joystick(guest: Guest, board: Board) -> Iterator[Program]:
+@pytest.fixture(scope="module", name="joystick")
+def plugged_joystick(guest: Guest, board: Board) -> Iterator[Program]:
     """The board's joystick, which sense-hat cannot do without."""
     del board
-    guest.sh("modprobe uinput")
-    with guest.started("/usr/bin/python3", f"{CHECKOUT}/inside/joystick.py") as program:
-        program.until("created\n")
+    with joystick(guest) as program:
         yield program

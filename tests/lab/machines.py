@@ -86,6 +86,15 @@ def service(guest: Guest, name: str, *options: str, environ: Mapping[str, str] |
         yield Service(program)
 
 
+@contextmanager
+def joystick(guest: Guest) -> Iterator[Program]:
+    """The board's joystick, which exists until the end of the context."""
+    guest.sh("modprobe --all evdev uinput")
+    with guest.started(_PYTHON, f"{CHECKOUT}/inside/joystick.py") as program:
+        program.until("created\n")
+        yield program
+
+
 def python(guest: Guest, program: str) -> Done:
     """Run a program in Python with the checkout's modules."""
     return guest.run(_PYTHON, "-c", program, environ=_ENVIRONMENT)
