@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop demo-clean test unit bench chaos lint audit sbom dashboards reference engines lock lock-hashes clean e2e lab deploy
+.PHONY: help demo demo-stop demo-clean test unit bench chaos lint audit sbom dashboards reference docs diagrams engines lock lock-hashes clean e2e lab deploy
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,7 @@ lint: $(VENV)/.ansible ## Check style, types, prose, commit subjects and known v
 	$(BIN)/python -m tools.prose
 	$(BIN)/python -m tools.subjects
 	$(BIN)/python -m tools.audit
+	@$(MAKE) --no-print-directory docs
 	$(BIN)/shellcheck install ansible/development.sh sensetig/security/on_the_pi/firstrun.sh .ci/run
 	cd ansible && ../$(BIN)/yamllint --strict .
 	cd ansible && PATH="$(CURDIR)/$(BIN):$$PATH" ../$(BIN)/ansible-lint --offline --strict
@@ -81,6 +82,12 @@ reference: $(VENV)/.dev ## Build the reference pages in docs and the variable ta
 	$(BIN)/sensetig reference
 	$(BIN)/python ansible/role_readmes.py
 
+docs: $(VENV)/.dev ## Build the documentation site in dist/site, and check its links and diagrams (a part of lint)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+diagrams: $(VENV)/.dev ## Draw the diagrams of the documentation that have changed (needs npm and Chromium)
+	$(BIN)/python -m tools.diagrams
+
 engines: $(VENV)/.demo ## Get Telegraf, InfluxDB and Grafana from the first source that serves
 	@$(BIN)/sensetig engines
 
@@ -88,8 +95,8 @@ engines: $(VENV)/.demo ## Get Telegraf, InfluxDB and Grafana from the first sour
 # what an installation with that extra needs.
 INSTALLED := camera sensehat emulator control vision mqtt nats outbox engines report calibration ansible enrolment debug
 EXTRAS_demo := build camera engines report
-EXTRAS_dev := build camera sensehat emulator dev
-EXTRAS_lint := build camera sensehat emulator dev ansible lint
+EXTRAS_dev := build camera sensehat emulator dev docs
+EXTRAS_lint := build camera sensehat emulator dev docs ansible lint
 EXTRAS_all := $(INSTALLED)
 COMPILE := uv pip compile pyproject.toml --universal --quiet --no-header --no-annotate --no-emit-index-url --python-version 3.11
 
@@ -100,13 +107,13 @@ lock: ## Choose the newest versions that fit, and pin them with their hashes (ne
 lock-hashes: ## Pin the versions in constraints.txt with their hashes (needs uv)
 	@mkdir -p requirements
 	$(COMPILE) --constraint constraints.txt --generate-hashes --output-file requirements/base.txt
-	$(foreach name,demo dev lint all $(INSTALLED),$(COMPILE) --constraint constraints.txt --generate-hashes \
+	$(foreach name,demo dev docs lint all $(INSTALLED),$(COMPILE) --constraint constraints.txt --generate-hashes \
 		$(addprefix --extra ,$(or $(EXTRAS_$(name)),$(name))) --output-file requirements/$(name).txt &&) true
 
 clean: ## Remove the environment and everything built
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-# The two environments are one folder; a stamp tells what has been installed into it, and from which versions.
+# The two environments are one folder; a stamp records each installed set of packages.
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "SenseTIG needs Python 3.11 or later; $(PYTHON) is older: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
@@ -116,8 +123,8 @@ $(VENV)/.python:
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-# Every library is pinned with the hashes of its files; the package itself is built with what is installed already. On
-# 32-bit ARM the wheels are piwheels' own, which have other hashes: there the versions are pinned alone.
+# Every library is pinned with the hashes of its files; the package is built with the installed tools. On
+# 32-bit ARM, the wheels of piwheels have other hashes: only the versions are pinned there.
 ifneq ($(filter armv6l armv7l,$(shell uname -m)),)
 comma := ,
 empty :=

@@ -12,7 +12,7 @@ a sample that arrives late gets the calibration that held when it was taken::
     gain = 1.02
     offset = -4.1
 
-docs/calibration.md describes every key.
+docs/how-to/calibration.md describes every key.
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ def entries(text: str, where: str, device: str | None = None) -> tuple[Entry, ..
         raise CalibrationError(f"{where}: device is {_shown(owner)}; it must be a text")
     if device is not None and owner != device:
         raise CalibrationError(
-            f"{where} is the calibration of {_shown(owner)}, and stands where that of {_shown(device)} belongs"
+            f"{where} is the calibration of {_shown(owner)}, in the place of that of {_shown(device)}"
         )
     tables = document.get("calibration")
     if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):

@@ -15,7 +15,7 @@ CALIBRATIONS: Setting[str] = Setting(
     "calibrations", str, "/etc/sensetig/calibrations", "Folder of the calibrations, a file a device; empty for none."
 )
 CALIBRATION_RECHECK: Setting[float] = Setting(
-    "calibration_recheck_seconds", float, 5.0, "How often a file of calibrations is looked at for a change.", low=0
+    "calibration_recheck_seconds", float, 5.0, "Interval of checks for a changed file of calibrations.", low=0
 )
 CALIBRATION_DEVICES: Setting[int] = Setting(
     "calibration_devices", int, 20_000, "Devices whose calibrations are held in memory at most.", low=1

@@ -140,7 +140,7 @@ def fit(pairs: Sequence[Pair], kind: str, degree: int = 2, least: float = 0.0) -
             found, covariance, residuals, effective = _solve(design, reference)
         except np.linalg.LinAlgError:
             raise CalibrateError(
-                "some pairs have all but the same uncalibrated value, so that no such curve is told apart; take "
+                "some pairs have almost the same uncalibrated value, which does not determine such a curve; take "
                 "readings further apart"
             ) from None
         coefficients = tuple(float(each) for each in transform @ found)
@@ -202,8 +202,8 @@ def _refuse_nonsense(result: Fit, least: float) -> None:
         low, high = result.range
         if len(result.pairs) > 1 and result.rms > max(high - low, abs(result.coefficients[0]), least / 5):
             raise CalibrateError(
-                f"no offset follows the pairs: they stand {result.rms:.3g} from it, more than it corrects; look for a "
-                "slip in them, or wait until both instruments have come to rest"
+                f"no offset follows the pairs: their RMS distance is {result.rms:.3g}, more than it corrects; look for "
+                "an error in them, or wait until both instruments have come to rest"
             )
         return
     low, high = result.range
@@ -216,8 +216,8 @@ def _refuse_nonsense(result: Fit, least: float) -> None:
     spread = float(references.std())
     if len(result.pairs) > result.free and result.rms > _UNEXPLAINED * spread:
         raise CalibrateError(
-            f"no such curve follows the pairs: they stand {result.rms:.3g} from it, and the references themselves only "
-            f"{spread:.3g} from their mean; look for a slip in them, or take readings further apart"
+            f"no such curve follows the pairs: their RMS distance is {result.rms:.3g}, and that of the references from "
+            f"their mean only {spread:.3g}; look for an error in them, or take readings further apart"
         )
 
 

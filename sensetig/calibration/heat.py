@@ -77,7 +77,7 @@ def find_factor(pairs: Sequence[Pair]) -> Heat:
     check(pairs)
     if not pairs or any(pair.cpu is None for pair in pairs):
         raise CalibrateError(
-            "the CPU's temperature is missing, beside which there is no heat to find; give it in a column cpu, or take "
+            "the CPU's temperature is missing, which the factor needs; give it in a column cpu, or take "
             "readings from the collector or a recording that has it"
         )
     raw = np.array([pair.raw for pair in pairs])

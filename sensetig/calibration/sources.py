@@ -110,7 +110,7 @@ class Live:
                 f"{self._place.device}; name that one, or take the readings from InfluxDB"
             )
         if not found:
-            raise CalibrateError(f"the collector gave no {_of(self._place)}; see what it says above")
+            raise CalibrateError(f"the collector gave no {_of(self._place)}; see its messages above")
         return mean_of(found)
 
     def _batch(self) -> list[Metric]:
@@ -134,7 +134,7 @@ class Live:
         raise self._ended()
 
     def _ended(self) -> CalibrateError:
-        return CalibrateError("the collector sensehat has ended; see what it says above, and try: python -m collectors")
+        return CalibrateError("the collector sensehat has ended; see its messages above, and try: python -m collectors")
 
 
 def form(columns: str, time_zone: str, time_format: str | None) -> Form:

@@ -108,11 +108,11 @@ def archive(suites: Sequence[str], today: date) -> str:
 
 
 def unreachable(suite: str) -> str:
-    """Why Debian's archive cannot be reached, for a root that is missing."""
+    """Why a suite's archive cannot be reached, for a root that is missing."""
     try:
-        urllib.request.urlopen(f"{roots.MIRROR}/dists/{suite}/Release", timeout=20).close()  # noqa: S310
+        urllib.request.urlopen(f"{roots.ARCHIVES[suite].mirror}/dists/{suite}/Release", timeout=20).close()  # noqa: S310
     except (urllib.error.URLError, TimeoutError) as error:
-        return f"there is no root of {suite} yet, and Debian's archive cannot be reached: {error}"
+        return f"there is no root of {suite} yet, and its archive cannot be reached: {error}"
     return ""
 
 

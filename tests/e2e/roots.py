@@ -1,4 +1,4 @@
-"""Debian roots that machines are booted from, made once a month by debootstrap and kept in the user's cache.
+"""Roots that machines are booted from, made once a month by debootstrap and kept in the user's cache.
 
 The machines of `make e2e` share a root per suite. `make lab` extends one with packages for a virtual machine, and has
 roots for ARM, whose packages are unpacked and not configured: none of their programs can run while a root is made.
@@ -20,7 +20,25 @@ from typing import NamedTuple
 import platformdirs
 from filelock import FileLock
 
-MIRROR = "http://deb.debian.org/debian"
+
+class Archive(NamedTuple):
+    """The archive of an operating system.
+
+    Args:
+        mirror: its address.
+        components: the parts of it that the playbook installs from.
+        script: the script of debootstrap, whose older versions do not know each suite by name.
+    """
+
+    mirror: str
+    components: str
+    script: str
+
+
+_DEBIAN = Archive("http://deb.debian.org/debian", "main", "sid")
+_UBUNTU = Archive("http://archive.ubuntu.com/ubuntu", "main,universe", "gutsy")
+
+ARCHIVES = {"bookworm": _DEBIAN, "trixie": _DEBIAN, "noble": _UBUNTU}
 
 #: What an operating system for a Pi brings along, as far as the playbook needs it to begin.
 INCLUDED = (
@@ -51,10 +69,10 @@ FETCHED = (
 
 
 class Root(NamedTuple):
-    """A Debian that was never booted.
+    """A Debian or Ubuntu that was never booted.
 
     Args:
-        suite: trixie or bookworm.
+        suite: a name of ARCHIVES.
         folder: its file system, which nobody writes to.
         packages: the .deb files that the playbook installs from the operating system's archive.
     """
@@ -143,7 +161,7 @@ def _extend(base: Root, packages: Sequence[str], system: Path) -> None:
 def _unpack(suite: str, architecture: str, packages: Sequence[str], system: Path) -> None:
     _run(
         "debootstrap", "--foreign", f"--arch={architecture}", "--variant=minbase", f"--include={','.join(packages)}",
-        suite, system, MIRROR,
+        suite, system, ARCHIVES[suite].mirror,
     )  # fmt: skip
     archives = system / "var/cache/apt/archives"
     for deb in sorted(archives.glob("*.deb")):
@@ -156,12 +174,20 @@ def _unpack(suite: str, architecture: str, packages: Sequence[str], system: Path
 
 def _write_sources(system: Path, suite: str) -> None:
     (system / "etc/resolv.conf").write_bytes(Path("/etc/resolv.conf").read_bytes())
-    (system / "etc/apt/sources.list").write_text(f"deb {MIRROR} {suite} main\n")
+    archive = ARCHIVES[suite]
+    (system / "etc/apt/sources.list").write_text(
+        f"deb {archive.mirror} {suite} {archive.components.replace(',', ' ')}\n"
+    )
 
 
 def _make(suite: str, made: Path) -> None:
     system = made / "root"
-    _run("debootstrap", "--variant=minbase", f"--include={','.join(INCLUDED)}", suite, system, MIRROR)
+    archive = ARCHIVES[suite]
+    script = Path("/usr/share/debootstrap/scripts") / archive.script
+    _run(
+        "debootstrap", "--variant=minbase", f"--components={archive.components}", f"--include={','.join(INCLUDED)}",
+        suite, system, archive.mirror, script,
+    )  # fmt: skip
     (system / "etc/resolv.conf").write_bytes(Path("/etc/resolv.conf").read_bytes())
     _run("chroot", system, "apt-get", "update", "--quiet")
     _run("chroot", system, "apt-get", "install", "--yes", "--download-only", "--no-install-recommends", *FETCHED)

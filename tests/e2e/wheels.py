@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from tests.e2e.roots import cache
 
 #: The Python of each suite.
-PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}
+PYTHONS = {"bookworm": "3.11", "noble": "3.12", "trixie": "3.13"}
 
 #: The platforms of a 64-bit PC.
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux2014_x86_64")

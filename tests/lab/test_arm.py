@@ -30,6 +30,9 @@ TESTS = (
     "test_system_parts",
 )
 
+#: qemu-user emulates vfork as fork, so that a program that is missing has the exit status 127.
+_LEFT_OUT = "tests/unit/test_pi.py::test_a_missing_vcgencmd_is_no_error_by_its_name_and_one_by_its_path"
+
 #: With libraries that have no wheels for 32 bits outside of piwheels.
 WITH_NUMPY = ("test_camera_events", "test_camera_thumbnail")
 
@@ -68,6 +71,6 @@ def test_wheels_and_unit_tests_of_the_collectors(
         root = made(lambda date: roots.unpacked(SUITE, date, architecture.name, _PACKAGES))
         installed = libraries(architecture, VERSION, wanted)
         tests = [f"tests/unit/{name}.py" for name in (*TESTS, *more)]
-        done = run_tests(root, installed, folder / "work", tests)
+        done = run_tests(root, installed, folder / "work", [*tests, "--deselect", _LEFT_OUT])
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     print(done.stdout.splitlines()[-1])
