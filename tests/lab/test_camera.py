@@ -40,7 +40,6 @@ def test_a_camera_that_is_unplugged_is_reported_and_found_again(video: Guest) ->
         camera.program.until("reconnecting", stream="stderr")
         camera.program.until(r"^collector,[^\n]*errors=[1-9][^\n]*\n")
         video.sh("echo vivid.0 > /sys/bus/platform/drivers/vivid/bind")
-        camera.program.until(r"^camera,[^\n]*frames=0i[^\n]*\n")
         camera.program.until(r"^camera,[^\n]*frames=[1-9][^\n]*\n")
         done = camera.program.finish(2)
     assert done.code == 0, done.stderr

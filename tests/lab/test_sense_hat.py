@@ -210,7 +210,7 @@ def test_a_board_that_is_missing_at_the_start_is_found_later(guest: Guest, board
     with service(guest, "sensehat", "--backend", "hat") as started:
         first = started.printed()
         assert first.own["up"] == 0
-        assert "I2C" in str(first.own["reason"])
+        assert "RPi-Sense FB" in str(first.own["reason"])
         board.plug()
         started.program.write("\n" * 100)
         started.program.until(r"^collector,[^\n]*up=1i[^\n]*\n")
