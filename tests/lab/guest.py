@@ -118,15 +118,24 @@ class Program:
 
     def until(self, pattern: str, *, stream: str = "stdout", timeout: float = 600) -> str:
         """Wait until its further output matches a regular expression; return the output up to the end of the match."""
-        answer = self._guest.ask(
-            "until", timeout, name=self._name, stream=stream, pattern=pattern, start=self._read[stream], timeout=timeout
-        )
+        answer = self._until(pattern, stream, timeout)
         if answer["end"] is None:
             printed, errors = answer["text"][-3000:], answer["stderr"]
             raise AssertionError(f"{stream} has no {pattern!r}: {printed!r}; standard error ends with {errors!r}")
-        self._read[stream] = answer["end"]
         text: str = answer["text"]
         return text
+
+    def seen(self, pattern: str, *, timeout: float) -> bool:
+        """Whether its further standard output matches a regular expression in time."""
+        return self._until(pattern, "stdout", timeout)["end"] is not None
+
+    def _until(self, pattern: str, stream: str, timeout: float) -> dict[str, Any]:
+        answer = self._guest.ask(
+            "until", timeout, name=self._name, stream=stream, pattern=pattern, start=self._read[stream], timeout=timeout
+        )
+        if answer["end"] is not None:
+            self._read[stream] = answer["end"]
+        return answer
 
     def finish(self, number: int = 0, timeout: float = 120) -> Done:
         """Close its input, send a signal unless it is 0, and wait for its end."""

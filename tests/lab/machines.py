@@ -19,6 +19,9 @@ CHECKOUT = "/opt/sensetig"
 #: Size of the Raspberry Pi's card, which must be a power of two.
 CARD_BYTES = 64 * 1024 * 1024
 
+#: Requests of batches while a collector waits for its device, and their interval in seconds.
+MAX_REQUESTS, REQUEST_SECONDS = 300, 2
+
 _ENVIRONMENT = {"PYTHONPATH": CHECKOUT, "PYTHONUNBUFFERED": "1", "SENSETIG_HOST": "lab"}
 _PYTHON = "/usr/bin/python3"
 
@@ -72,6 +75,14 @@ class Service:
         """Request the next batch."""
         self.program.write("\n")
         return self.printed()
+
+    def request_until_up(self) -> None:
+        """Request batches, as Telegraf does also while a collector waits for its device, until one is up."""
+        for _ in range(MAX_REQUESTS):
+            self.program.write("\n")
+            if self.program.seen(r"^collector,[^\n]*up=1i[^\n]*\n", timeout=REQUEST_SECONDS):
+                return
+        raise AssertionError(f"the collector is not up after {MAX_REQUESTS} requests")
 
     def printed(self) -> Batch:
         """The next batch that the collector prints by itself."""

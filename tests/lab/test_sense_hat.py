@@ -212,5 +212,4 @@ def test_a_board_that_is_missing_at_the_start_is_found_later(guest: Guest, board
         assert first.own["up"] == 0
         assert "RPi-Sense FB" in str(first.own["reason"])
         board.plug()
-        started.program.write("\n" * 100)
-        started.program.until(r"^collector,[^\n]*up=1i[^\n]*\n")
+        started.request_until_up()
