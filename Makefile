@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop demo-clean test unit bench chaos lint audit sbom dashboards reference docs diagrams engines lock lock-hashes clean e2e lab deploy
+.PHONY: help demo demo-stop demo-clean test unit bench chaos lint audit sbom dashboards pictures reference docs diagrams engines lock lock-hashes clean e2e lab deploy
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +77,10 @@ sbom: $(VENV)/.dev ## Write the software bill of materials (CycloneDX) to dist/
 dashboards: $(VENV)/.dev ## Build the dashboards' JSON and the alert rules from their Python
 	$(BIN)/python -m grafana.dashboards
 	$(BIN)/python -m grafana.alerting
+
+pictures: $(VENV)/.dev ## Take the pictures of the README and the docs (needs Grafana and Chromium; minutes)
+	@$(BIN)/sensetig engines telegraf influxd
+	$(BIN)/python -m tools.pictures $(PICTURES)
 
 reference: $(VENV)/.dev ## Build the reference pages in docs and the variable tables of Ansible's roles
 	$(BIN)/sensetig reference

@@ -22,7 +22,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 #: Fixtures for one process alone, and the files in tests/integration whose tests use them: the demo takes most of a
 #: minute and the engines' usual ports, and the emulator has one place for its files on a machine.
 SHARED = {
-    "demo": ("test_community_dashboards", "test_dashboard_targets", "test_dashboards_in_grafana", "test_demo"),
+    "demo": ("test_community_dashboards", "test_dashboard_targets", "test_demo"),
     "emulator_alone": ("test_joystick", "test_led", "test_sense_emu"),
 }
 

@@ -86,8 +86,8 @@ _SILENT = (
         summary="{device} is offline",
         meaning="{device} has disconnected, or has sent nothing for ten of its intervals. Check its battery, its Wi-Fi "
         "and the broker.",
-        board="live",
-        panel="State of all devices",
+        board="mqtt-device",
+        panel="State",
         every_seconds=SLOW,
         device="device",
     ),
@@ -499,6 +499,21 @@ _PIPELINE = (
         "card or its supply may be failing.",
         board="pipeline",
         panel="Points lost by cause",
+    ),
+    Rule(
+        key="spool-dropped",
+        title="Spool dropped lines",
+        query=lately('sum("dropped")', "spool", (*MACHINE, "spool"), 15 * _MINUTE),
+        range_seconds=2 * _HOUR,
+        evaluator="gt",
+        bounds=(0,),
+        threshold="any within 15 min",
+        severity=CRITICAL,
+        summary="The spool {spool} of {device} has lost {value} lines",
+        meaning="The spool was full, its disk was full, or one of its files is damaged. Telegraf does not read it, the "
+        "disk is too small, or the card is failing.",
+        board="pipeline",
+        panel="Lines lost in spools",
     ),
     Rule(
         key="writes-held",

@@ -32,7 +32,7 @@ from(bucket: bucket)
 
 
 class Place(NamedTuple):
-    """What is calibrated: a field of a device's lines, of one sensor or of any."""
+    """The calibrated field of a device's lines, of one sensor or of any."""
 
     device: str
     measurement: str
@@ -59,7 +59,7 @@ class Live:
     """The collector `sensehat` as Telegraf runs it, with the settings of this machine; a context manager.
 
     Args:
-        place: what is read.
+        place: the field to read.
         samples: how many readings make one, by their mean.
         pause: called between two of them.
     """
@@ -114,7 +114,7 @@ class Live:
         return mean_of(found)
 
     def _batch(self) -> list[Metric]:
-        """One batch; the collector's line about itself, which stands behind it, tells its end."""
+        """One batch; the collector's line about itself marks its end."""
         from collectors.core.line_protocol_parser import decode
 
         requests, answers = self._process.stdin, self._process.stdout
@@ -200,7 +200,7 @@ class Influx(NamedTuple):
 
 
 def assembled(records: Iterable[FluxRecord], place: Place) -> list[Sample]:
-    """The samples in a query's records, in which each field of a line stands alone."""
+    """The samples in a query's records, which have one field each."""
     values: dict[tuple[str, datetime], dict[str, float]] = {}
     for record in records:
         tags = record.values

@@ -153,8 +153,11 @@ class Delivery:
         self._wake.set()
         self._thread.join()
 
-    def take(self, destination: Destination, lines: list[bytes]) -> None:
+    def take(self, destination: Destination, lines: list[bytes]) -> bool:
         """Take points in. When this returns, they are stored in InfluxDB or durable on this disk.
+
+        Returns:
+            whether they wait on the disk.
 
         Raises:
             Full: there is no room, and InfluxDB does not take them at once.
@@ -169,7 +172,7 @@ class Delivery:
                     self._up()
                     with self._lock:
                         self._store.count({"taken_points": len(lines), "stored_points": len(lines)})
-                    return
+                    return False
             except Unreachable as error:
                 self._down(error)
         with self._lock:
@@ -181,6 +184,7 @@ class Delivery:
                 self._store.count({"held_writes": 1})
                 raise
         self._wake.set()
+        return True
 
     @property
     def is_alive(self) -> bool:

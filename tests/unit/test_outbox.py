@@ -141,6 +141,38 @@ def test_a_missing_file_is_counted_wherever_it_was(tmp_path: Path, number: int) 
     assert opened(tmp_path, []).totals["missing_batches"] == 1, "counted once"
 
 
+def test_the_last_file_is_missed_also_where_the_totals_were_not_saved_since(tmp_path: Path) -> None:
+    log: list[str] = []
+    store = opened(tmp_path, log)
+    store.save()
+    for number in range(3):
+        store.add(RAW, lines_of(4, number * 4))
+    store._lock.release()  # killed
+    (tmp_path / scan(str(tmp_path))[-1].name).unlink()
+    again = opened(tmp_path, log)
+    assert again.totals["missing_batches"] == 1
+    assert again.next_number == 2
+    again._lock.release()
+    assert opened(tmp_path, log).totals["missing_batches"] == 1, "it is counted once"
+
+
+def test_the_numbers_of_delivered_files_are_not_missed_after_the_totals_are_lost(tmp_path: Path) -> None:
+    log: list[str] = []
+    store = opened(tmp_path, log)
+    for number in range(3):
+        store.add(RAW, lines_of(4, number * 4))
+        batch = store.oldest()
+        assert batch is not None
+        store.remove(batch, {"stored_points": 4})
+    store._lock.release()
+    (tmp_path / "state.json").unlink()
+    again = opened(tmp_path, log)
+    assert again.totals["missing_batches"] == 0
+    again.add(RAW, lines_of(4))
+    again.close()
+    assert opened(tmp_path, log).totals["missing_batches"] == 0
+
+
 def test_after_a_damaged_state_no_file_is_taken_for_missing(tmp_path: Path) -> None:
     store = opened(tmp_path, [])
     for start in (0, 10, 20):
@@ -355,10 +387,10 @@ def test_points_go_straight_through_while_influxdb_answers_and_wait_while_it_doe
     server, log = Server(), list[str]()
     store = opened(tmp_path, log)
     delivery = Delivery(store, server, lambda *_: None, lambda: None, log.append)
-    delivery.take(RAW, lines_of(10))
+    assert not delivery.take(RAW, lines_of(10))
     assert scan(str(tmp_path)) == []
     server.away = True
-    delivery.take(RAW, lines_of(10, 10))
+    assert delivery.take(RAW, lines_of(10, 10)), "these wait"
     delivery.take(RAW, lines_of(10, 20))
     assert server.requests == 2, "InfluxDB is not asked again for each write"
     assert [each.points for each in scan(str(tmp_path))] == [10, 10]
@@ -366,7 +398,7 @@ def test_points_go_straight_through_while_influxdb_answers_and_wait_while_it_doe
     server.away = False
     while delivery._deliver_oldest():
         pass
-    delivery.take(RAW, lines_of(10, 30))
+    assert not delivery.take(RAW, lines_of(10, 30))
     assert server.points == lines_of(40)
     assert store.totals["stored_points"] == 40
     assert log[1:] == ["InfluxDB takes points again"]
@@ -412,8 +444,19 @@ def asked(
     return Answer(sent[0]["status"], headers, b"".join(each.get("body", b"") for each in sent[1:]))
 
 
-def posted(taken: list[tuple[Destination, list[bytes]]], body: bytes, query: str, encoding: str = "identity") -> Answer:
-    return asked(app.build(lambda *batch: taken.append(batch), lambda: 7), body, query, encoding)
+def posted(
+    taken: list[tuple[Destination, list[bytes]]],
+    body: bytes,
+    query: str,
+    encoding: str = "identity",
+    *,
+    waits: bool = False,
+) -> Answer:
+    def take(destination: Destination, lines: list[bytes]) -> bool:
+        taken.append((destination, lines))
+        return waits
+
+    return asked(app.build(take, lambda: 7), body, query, encoding)
 
 
 def test_it_answers_a_write_as_influxdb_does() -> None:
@@ -421,6 +464,12 @@ def test_it_answers_a_write_as_influxdb_does() -> None:
     assert posted(taken, gzip.compress(b"m f=1 5\nm f=2\n"), "org=o&bucket=b", "gzip").status == 204
     assert posted(taken, b"", "org=o&bucket=b&precision=s").status == 204
     assert taken == [(Destination("o", "b", "ns"), [b"m f=1 5", b"m f=2 7"])]
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_its_answer_says_whether_the_points_wait_on_the_disk(waits: bool) -> None:
+    answer = posted([], b"m f=1 5", "org=o&bucket=b", waits=waits)
+    assert (answer.status, app.WAITING_HEADER.lower() in {name.lower() for name in answer.headers}) == (204, waits)
 
 
 @pytest.mark.parametrize(
@@ -444,7 +493,7 @@ def test_a_bad_request_gets_one_sentence(body: bytes, query: str, encoding: str,
 
 
 def test_without_room_the_writer_is_asked_to_wait() -> None:
-    def full(*_: object) -> None:
+    def full(*_: object) -> bool:
         raise Full("the waiting points have reached 5 bytes")
 
     answer = asked(app.build(full, lambda: 7), b"m f=1 1", "org=o&bucket=b")
@@ -454,7 +503,7 @@ def test_without_room_the_writer_is_asked_to_wait() -> None:
 
 @pytest.mark.parametrize("path", ["/", "/api/v2/delete", "/query", "/metrics", "/api/v2/write/x"])
 def test_nothing_but_the_write_endpoint_answers(path: str) -> None:
-    application = app.build(lambda *_: None, lambda: 7)
+    application = app.build(lambda *_: False, lambda: 7)
     assert asked(application, b"", "", path=path).status == 404
     assert asked(application, b"", "org=o&bucket=b", method="GET").status == 405
 

@@ -9,8 +9,8 @@ from collectors.outbox import DELIVERY, LOSSES
 from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.panels import Panel, lines, number
-from grafana.dashboards.lib.query import Source
-from grafana.dashboards.lib.style import properties
+from grafana.dashboards.lib.query import HOURS, Source, switched
+from grafana.dashboards.lib.style import paint, properties
 
 #: The fields of ``inputs.internal`` of Telegraf 1.39 that are shown; no collector of this bundle declares them.
 MEASUREMENTS = (
@@ -66,13 +66,20 @@ def _since_start(field: str, inner: str, column: str) -> str:
 
 
 def _lost() -> str:
-    """Points lost in the chosen time, by every cause; 0 where none is lost."""
-    parts = [f'non_negative_difference("{field}")' for field in LOSSES] + ['0 * count("metrics_written")']
-    inner = ", ".join(
-        f'(SELECT {part} AS "lost" FROM "delivery" WHERE $scope GROUP BY "stage")'  # noqa: S608 - all of it is this module's own
-        for part in parts
+    """Points lost in the chosen time, by every cause; 0 where none is lost. Long times are read by the hour."""
+
+    def query(measurement: str, suffix: str, nothing: str) -> str:
+        parts = [f'non_negative_difference("{field}{suffix}")' for field in LOSSES] + [nothing]
+        inner = ", ".join(
+            f'(SELECT {part} AS "lost" FROM {measurement} WHERE $scope GROUP BY "stage")'  # noqa: S608 - all of it is this module's own
+            for part in parts
+        )
+        return f'SELECT sum("lost") AS "Lost" FROM {inner} WHERE $timeFilter'  # noqa: S608 - all of it is this module's own
+
+    return switched(
+        query('"delivery"', "", '0 * count("metrics_written")'),
+        query(HOURS.format("delivery"), "__max", '0.0 * count("metrics_written")'),
     )
-    return f'SELECT sum("lost") AS "Lost" FROM {inner} WHERE $timeFilter'  # noqa: S608 - all of it is this module's own
 
 
 def _telegraf() -> list[Panel]:
@@ -83,7 +90,6 @@ def _telegraf() -> list[Panel]:
             "the disk. Points lost by cause has the causes.",
             Source((DELIVERY,)).written(_lost(), table=True),
             steps=thresholds.NEVER,
-            graph=False,
             size=(6, 3),
             no_data=_OFF,
         ),
@@ -93,7 +99,7 @@ def _telegraf() -> list[Panel]:
             "Telegraf's log has the field.",
             _SOURCE.written(_since_start("metrics_rejected", "rejected", "Rejected"), table=True),
             steps=thresholds.NEVER,
-            graph=False,
+            recent=True,
             size=(6, 3),
             no_data=_OFF,
         ),
@@ -102,7 +108,7 @@ def _telegraf() -> list[Panel]:
             "Writes that failed since Telegraf started; their points wait in the buffer and are retried.",
             _SOURCE.written(_since_start("write_errors", "errors", "Failed"), table=True),
             steps=thresholds.SELDOM,
-            graph=False,
+            recent=True,
             size=(6, 3),
             no_data=_OFF,
         ),
@@ -111,7 +117,7 @@ def _telegraf() -> list[Panel]:
             "Failures of whole inputs since Telegraf started; Collector status above has the collector.",
             _SOURCE.newest("internal_agent", "gather_errors", names=("Failed",)),
             steps=thresholds.SELDOM,
-            graph=False,
+            recent=True,
             size=(6, 3),
             no_data=_OFF,
         ),
@@ -137,7 +143,7 @@ def _telegraf() -> list[Panel]:
         ).override_by_regexp(
             "/^limit: /",
             properties(
-                color={"mode": "fixed", "fixedColor": "red"},
+                color=paint("red"),
                 custom__lineStyle={"fill": "dash", "dash": [6, 6]},
                 custom__fillOpacity=0,
             ),
