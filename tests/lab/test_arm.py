@@ -20,7 +20,6 @@ TESTS = (
     "test_batch",
     "test_clock",
     "test_joystick",
-    "test_metric",
     "test_pi",
     "test_sensehat_hat",
     "test_sensehat_psychrometrics",
@@ -34,7 +33,7 @@ TESTS = (
 _LEFT_OUT = "tests/unit/test_pi.py::test_a_missing_vcgencmd_is_no_error_by_its_name_and_one_by_its_path"
 
 #: With libraries that have no wheels for 32 bits outside of piwheels.
-WITH_NUMPY = ("test_camera_events", "test_camera_thumbnail")
+WITH_NUMPY = ("test_metric", "test_camera_events", "test_camera_thumbnail")
 
 _PROGRAMS = {
     "debootstrap": "debootstrap",
