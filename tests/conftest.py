@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, settings
 # comes from a change; `--hypothesis-profile explore` tries others.
 settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("sensetig", settings.get_profile("explore"), derandomize=True)
+# An emulated processor is ten to twenty times as slow.
+settings.register_profile("emulated", settings.get_profile("sensetig"), max_examples=5)
 settings.load_profile("sensetig")
 
 # A shell that runs the tests in the background leaves them deaf to Ctrl-C, and all that they start with them.
