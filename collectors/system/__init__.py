@@ -105,6 +105,12 @@ TEMP_TIMEOUT_SECONDS = Setting(
 PROC_ROOT = Setting("proc_root", str, "/proc", "Where the kernel's proc file system is mounted.")
 SYS_ROOT = Setting("sys_root", str, "/sys", "Where the kernel's sys file system is mounted.")
 RUN_ROOT = Setting("run_root", str, "/run", "Where udev and the record of users are.")
+MOUNT_ROOT = Setting(
+    "mount_root",
+    str,
+    "",
+    "Where a container has the file systems of the machine, such as /host; empty outside of containers.",
+)
 SETTINGS = (
     PARTS,
     IGNORE_FS,
@@ -114,6 +120,7 @@ SETTINGS = (
     PROC_ROOT,
     SYS_ROOT,
     RUN_ROOT,
+    MOUNT_ROOT,
 )
 
 
@@ -280,7 +287,9 @@ def create(context: Context) -> System:
         "processes": lambda: processes.Processes(proc, error, note),
     }
     slow: dict[str, Callable[[], SlowPart]] = {
-        "disk": lambda: disk.Disk(proc, sys, run, ignored, values[DISK_TIMEOUT_SECONDS], context.report),
+        "disk": lambda: disk.Disk(
+            proc, sys, run, ignored, values[DISK_TIMEOUT_SECONDS], context.report, mount_root=values[MOUNT_ROOT]
+        ),
         "temp": lambda: temperature.Temp(sys, values[TEMP_TIMEOUT_SECONDS], error),
     }
     seconds = values[CPU_SAMPLE_SECONDS]
