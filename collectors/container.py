@@ -27,7 +27,7 @@ CONTAINER = Measurement(
     ),
     (
         Field("running", int, "", "1 while it runs, else 0; a service that has done its work has ended.", 0, 1),
-        Field("exit_code", int, "", "Status with which it ended last; absent while it runs.", -255, 255),
+        Field("exit_code", int, "", "Exit status of its last run; absent while it runs.", -255, 255),
         Field("healthy", int, "", "1 if its health check passes, 0 if it fails; absent without an answer yet.", 0, 1),
         Field("restarts", int, "", "Restarts by the engine since the container was created.", 0),
         Field("uptime_seconds", float, "seconds", "Time since its start; while it runs.", 0),

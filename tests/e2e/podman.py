@@ -35,7 +35,7 @@ COMPOSE = "podman-compose==1.6.0"
 
 SUITE = "trixie"
 
-#: The vendors' images and the targets that stand in for them.
+#: The vendors' images and the targets that replace them in the tests.
 VENDORS = {
     "telegraf": "docker.io/library/telegraf:1.39.3",
     "influxdb": "docker.io/library/influxdb:2.9.1",
@@ -129,7 +129,7 @@ def run(
 
 
 def prepare(today: date) -> None:
-    """podman-compose, the vendors' images or those that stand in for them, and the libraries as wheels."""
+    """podman-compose, the vendors' images or their replacements, and the libraries as wheels."""
     with FileLock(folder() / "lock"):
         if not (folder() / "venv" / "bin" / "podman-compose").exists():
             run(sys.executable, "-m", "venv", folder() / "venv")
@@ -145,7 +145,7 @@ def _import_debian(label: str) -> None:
     system = folder() / "debian"
     shutil.rmtree(system, ignore_errors=True)
     run("debootstrap", "--variant=minbase", "--include=ca-certificates", SUITE, system, roots.MIRROR, timeout=1200)
-    # What the vendor's slim image lacks, too.
+    # The vendor's slim image lacks these, too.
     for path in (
         "usr/share/doc",
         "usr/share/man",
@@ -204,7 +204,7 @@ def build(tag: str, *options: str) -> float:
 
 
 class Host:
-    """A machine that runs containers: a network namespace, and a project of Compose with a ``.env`` of its own.
+    """A machine that runs containers: a network namespace, and a project of Compose with its ``.env``.
 
     Args:
         name: of the namespace and the project.
@@ -243,7 +243,7 @@ class Host:
         return f"{self.name}_{service}_1"
 
     def exec(self, service: str, *command: str, check: bool = True, data: bytes | None = None) -> str:
-        """What a command in a container prints."""
+        """The output of a command in a container."""
         flags = ["--interactive"] if data is not None else []
         done = self.inside("podman", "exec", *flags, self.container(service), *command, check=check, data=data)
         return done.stdout

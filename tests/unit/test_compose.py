@@ -157,7 +157,7 @@ def test_the_settings_of_influxdb_are_those_of_the_role() -> None:
 def test_the_settings_of_grafana_are_those_of_the_role() -> None:
     text = (ROLES / "grafana" / "templates" / "grafana.ini.j2").read_text(encoding="utf-8")
     given, section = environment("grafana"), ""
-    # What the image sets itself, what follows from the address, and what is optional.
+    # Set by the image, derived from the address, or optional.
     left = {"instance_name", "protocol", "domain", "data", "logs", "plugins", "provisioning", "cookie_secure"}
     for line in text.splitlines():
         if head := re.fullmatch(r"\[(.+)\]", line):
