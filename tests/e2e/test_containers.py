@@ -168,6 +168,20 @@ def test_a_second_setup_changes_nothing(simulated: Host) -> None:
     assert " made" not in said
 
 
+def test_commands_of_the_page_run_in_the_containers(simulated: Host) -> None:
+    command = ("run", "--rm", "-T", "--no-deps", "--entrypoint", "cat", "setup")
+    password = simulated.compose(*command, "/etc/sensetig/tokens/grafana-admin.password").stdout.strip()
+    assert password == (simulated.volume("settings") / "tokens" / "grafana-admin.password").read_text().strip()
+
+    def online() -> None:
+        assert "online" in simulated.compose("exec", "-T", TELEGRAF, "sensetig", "status", check=False).stdout
+
+    eventually(online)
+    podman.run("make", "clean-images", "ENGINE=podman", cwd=podman.PROJECT)
+    named = podman.run("podman", "images", "--format", "{{.Repository}}").stdout.split()
+    assert {f"localhost/sensetig-{name}" for name in ("collectors", "camera", "vision", "proxy")} <= set(named)
+
+
 def test_killed_and_restarted_services_lose_nothing(simulated: Host) -> None:
     more(simulated)
     for service in ("influxdb", TELEGRAF, "outbox", "mosquitto"):
@@ -261,4 +275,6 @@ def test_an_edge_writes_to_its_hub_until_it_is_revoked(images: None, run_folder:
             assert "403" in json.loads(said).get("reason", ""), said
 
         eventually(waits)
+        edge.compose("down", "--volumes")
+        assert podman.run("podman", "volume", "ls", "--quiet", "--filter", "name=attic_").stdout == ""
         assert hub.query("telegraf", "SELECT count(load1) FROM system WHERE host = 'hub'")

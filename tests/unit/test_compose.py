@@ -158,7 +158,7 @@ def test_the_settings_of_grafana_are_those_of_the_role() -> None:
     text = (ROLES / "grafana" / "templates" / "grafana.ini.j2").read_text(encoding="utf-8")
     given, section = environment("grafana"), ""
     # Set by the image, derived from the address, or optional.
-    left = {"instance_name", "protocol", "domain", "data", "logs", "plugins", "provisioning", "cookie_secure"}
+    left = {"instance_name", "protocol", "domain", "data", "logs", "plugins", "provisioning"}
     for line in text.splitlines():
         if head := re.fullmatch(r"\[(.+)\]", line):
             section = head[1]
