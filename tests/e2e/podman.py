@@ -219,7 +219,13 @@ class Host:
         self.variables: dict[str, str] = {}
         self._files = (CONTAINERS / "compose.yaml", *files)
         self._env = run / f"{name}.env"
-        self.settings = {"COMPOSE_PROFILES": profile, "SENSETIG_HOST": name, "SENSETIG_SITE": "e2e", **settings}
+        self.settings = {
+            "COMPOSE_PROJECT_NAME": name,
+            "COMPOSE_PROFILES": profile,
+            "SENSETIG_HOST": name,
+            "SENSETIG_SITE": "e2e",
+            **settings,
+        }
 
     def inside(self, *command: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run a command in this machine's network."""

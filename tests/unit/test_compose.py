@@ -192,9 +192,11 @@ def test_env_example_names_the_variables_of_the_compose_files() -> None:
         "SENSETIG_SENSEHAT_BACKEND",
         "SENSETIG_I2C_DEVICE",
         "SENSETIG_FRAMEBUFFER",
+        "COMPOSE_PROJECT_NAME",
     }
     assert read - named == rare
     assert named - read == {"COMPOSE_PROFILES", "COMPOSE_FILE"}
+    assert "name: sensetig\n" in text
 
 
 def test_the_proxy_has_the_template_of_the_role() -> None:
