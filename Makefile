@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop demo-clean test unit bench chaos lint audit sbom dashboards reference engines lock lock-hashes clean e2e deploy images push-images clean-images
+.PHONY: help demo demo-stop demo-clean test unit bench chaos lint audit sbom dashboards reference docs diagrams engines lock lock-hashes clean e2e deploy images push-images clean-images
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -96,6 +96,7 @@ lint: $(VENV)/.ansible ## Check style, types, prose, commit subjects and known v
 	$(BIN)/python -m tools.prose
 	$(BIN)/python -m tools.subjects
 	$(BIN)/python -m tools.audit
+	@$(MAKE) --no-print-directory docs
 	$(BIN)/shellcheck install ansible/development.sh sensetig/security/on_the_pi/firstrun.sh .ci/run \
 		containers/run-mosquitto containers/run-proxy containers/run-telegraf containers/sensetig containers/setup
 	cd ansible && ../$(BIN)/yamllint --strict .
@@ -115,6 +116,12 @@ reference: $(VENV)/.dev ## Build the reference pages in docs and the variable ta
 	$(BIN)/sensetig reference
 	$(BIN)/python ansible/role_readmes.py
 
+docs: $(VENV)/.dev ## Build the documentation site in dist/site, and check its links and diagrams (a part of lint)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+diagrams: $(VENV)/.dev ## Draw the diagrams of the documentation that have changed (needs npm and Chromium)
+	$(BIN)/python -m tools.diagrams
+
 engines: $(VENV)/.demo ## Get Telegraf, InfluxDB and Grafana from the first source that serves
 	@$(BIN)/sensetig engines
 
@@ -122,8 +129,8 @@ engines: $(VENV)/.demo ## Get Telegraf, InfluxDB and Grafana from the first sour
 # what an installation with that extra needs.
 INSTALLED := camera sensehat emulator control vision mqtt nats outbox engines report calibration ansible enrolment debug
 EXTRAS_demo := build camera engines report
-EXTRAS_dev := build camera sensehat emulator dev
-EXTRAS_lint := build camera sensehat emulator dev ansible lint
+EXTRAS_dev := build camera sensehat emulator dev docs
+EXTRAS_lint := build camera sensehat emulator dev docs ansible lint
 EXTRAS_all := $(INSTALLED)
 COMPILE := uv pip compile pyproject.toml --universal --quiet --no-header --no-annotate --no-emit-index-url --python-version 3.11
 
@@ -134,7 +141,7 @@ lock: ## Choose the newest versions that fit, and pin them with their hashes (ne
 lock-hashes: ## Pin the versions in constraints.txt with their hashes (needs uv)
 	@mkdir -p requirements
 	$(COMPILE) --constraint constraints.txt --generate-hashes --output-file requirements/base.txt
-	$(foreach name,demo dev lint all $(INSTALLED),$(COMPILE) --constraint constraints.txt --generate-hashes \
+	$(foreach name,demo dev docs lint all $(INSTALLED),$(COMPILE) --constraint constraints.txt --generate-hashes \
 		$(addprefix --extra ,$(or $(EXTRAS_$(name)),$(name))) --output-file requirements/$(name).txt &&) true
 
 clean: ## Remove the environment and everything built

@@ -1,4 +1,4 @@
-"""Write the variables and tags of each role into its README.md: `python ansible/role_readmes.py`.
+"""Write the variables of each role into its README.md and into the reference: `python ansible/role_readmes.py`.
 
 The variables come from meta/argument_specs.yml and defaults/main.yml of the role, the tags from services.yml. All other
 text of a README is written by hand.
@@ -14,6 +14,17 @@ import yaml
 
 ANSIBLE = Path(__file__).resolve().parent
 SECTIONS = ("Purpose", "Variables", "Tags", "Example")
+
+REFERENCE = ANSIBLE.parent / "docs" / "reference" / "ansible-variables.md"
+
+_PAGE = """# Ansible variables
+
+<!-- Built by `make reference` from the roles' meta/argument_specs.yml and defaults/main.yml: change those. -->
+
+The variables of each role, for `/etc/sensetig/config.yml` and for the inventory of a fleet.
+`ansible/example.config.yml` has those that most installations set. A name with a dot is a key of the variable before
+it.
+"""
 
 _BLOCK = "<!-- {name}: written by make reference -->\n"
 _END = "<!-- end -->\n"
@@ -59,6 +70,11 @@ def readme(role: str) -> str:
     return text
 
 
+def reference() -> str:
+    """The reference page with the variables of all roles."""
+    return _PAGE + "".join(f"\n## {role}\n\n{variables(role)}" for role in roles())
+
+
 def _path(role: str) -> Path:
     return ANSIBLE / "roles" / role / "README.md"
 
@@ -99,7 +115,8 @@ def _default(option: dict[str, Any], default: object) -> str:
 
 
 def main() -> None:
-    """Write all READMEs."""
+    """Write all READMEs and the reference page."""
+    REFERENCE.write_text(reference(), encoding="utf-8")
     for role in roles():
         _path(role).write_text(readme(role), encoding="utf-8")
 

@@ -1,8 +1,8 @@
 """The containers of an installation: running, healthy, restarts, memory and CPU, as Docker or Podman reports them.
 
 It reads the engine's HTTP interface at a Unix socket and changes nothing. A process with that socket controls the
-engine, so there is no default: without the setting ``socket`` it emits nothing. docs/containers.md runs it as a service
-that has the socket alone, and delivers its lines from a spool.
+engine, so there is no default: without the setting ``socket`` it emits nothing. docs/how-to/containers.md runs it as a
+service that has the socket alone, and delivers its lines from a spool.
 """
 
 from __future__ import annotations

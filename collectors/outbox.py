@@ -1,7 +1,7 @@
 """The outbox between Telegraf and InfluxDB: points that wait, and points that were stored, refused or damaged.
 
 It reads the folder of the outbox, so that it reports waiting points also while the outbox does not run. On a hub it
-reports the receiver, too, which takes the points of other machines. docs/outbox.md describes both.
+reports the receiver, too, which takes the points of other machines. docs/explanation/outbox.md describes both.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 // The engines that SenseTIG builds where the vendors' packages are not to be had, each pinned as a Go tool.
 // The versions stand in sensetig/engines/engines.toml, too; a test holds the two together. There is no Go code
-// of SenseTIG's own here: `sensetig engines` builds the tools, and docs/engines.md says how a version is changed.
+// of SenseTIG's own here: `sensetig engines` builds the tools, and docs/explanation/engines.md says how a version is changed.
 module sensetig/engines
 
 go 1.26.0

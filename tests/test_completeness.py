@@ -14,10 +14,11 @@ from collectors.core.schema import COLLECTOR, PIPELINE_TAGS
 from collectors.telemetry.processor import declarations
 from sensetig.cli.reference import PAGES, command
 from sensetig.declarations import collector_module, declared
-from sensetig.reference import heading
+from sensetig.reference.declarations import heading
 from tests.golden import CASES, ROOT, find_cases
 
-REFERENCE = ROOT / "docs" / "metrics.md"
+DOCS = ROOT / "docs" / "reference"
+REFERENCE = DOCS / "metrics.md"
 
 #: The kinds that line protocol has.
 KINDS = {float, int, bool, str}
@@ -50,7 +51,9 @@ def test_a_collector_has_all_its_parts(name: str) -> None:
             ROOT / "grafana" / "dashboards" / "rows" / f"{name}.py"
         ).is_file(),
         f"a golden case tests/cases/{name}/<case>/case.toml": any(case.collector == name for case in find_cases()),
-        f"its section in docs/metrics.md ({heading(name)})": heading(name) in REFERENCE.read_text().splitlines(),
+        f"its section in docs/reference/metrics.md ({heading(name)})": (
+            heading(name) in REFERENCE.read_text().splitlines()
+        ),
         "a line of help, the first of its docstring": bool(catalogue()[name].strip(" .")),
         "MEASUREMENTS": bool(collector_module(name).MEASUREMENTS),
         "SETTINGS": isinstance(collector_module(name).SETTINGS, tuple),
@@ -149,12 +152,12 @@ def test_a_collector_s_settings_are_said_once_and_in_sentences(name: str) -> Non
 
 @pytest.mark.parametrize("page", PAGES)
 def test_committed_reference_page_matches_the_declarations(page: str) -> None:
-    committed = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
-    assert committed == PAGES[page](ROOT / "docs"), "run: sensetig reference"
+    committed = (DOCS / f"{page}.md").read_text(encoding="utf-8")
+    assert committed == PAGES[page](DOCS), "run: sensetig reference"
 
 
 def _missing(page: str, expected: list[str]) -> list[str]:
-    lines = PAGES[page](ROOT / "docs").splitlines()
+    lines = PAGES[page](DOCS).splitlines()
     return [name for name in expected if not any(line.startswith(f"| `{name}` |") for line in lines)]
 
 
@@ -171,7 +174,7 @@ def test_settings_page_names_every_setting() -> None:
 
 
 def test_settings_page_shows_every_place_of_a_setting() -> None:
-    page = PAGES["settings"](ROOT / "docs")
+    page = PAGES["settings"](DOCS)
     assert (
         "| `backend` | `--backend` | `SENSETIG_SENSEHAT_BACKEND` | text "
         "| `auto`, `hat`, `emulator`, `recording`, `simulated` | `auto` | "
@@ -179,10 +182,12 @@ def test_settings_page_shows_every_place_of_a_setting() -> None:
 
 
 def test_command_page_has_every_command_and_its_options() -> None:
-    page = PAGES["cli"](ROOT / "docs")
+    page = PAGES["cli"](DOCS)
     assert "## sensetig reference\n" in page
     assert "### sensetig token rotate\n" in page
-    assert "| `--page [metrics\\|settings\\|cli]` | Write only this page." in page
+    assert (
+        "| `--page [metrics\\|settings\\|cli\\|environment\\|http-api\\|mqtt-topics]` | Write only this page." in page
+    )
 
 
 def test_check_prints_how_a_stale_page_differs_and_changes_nothing(tmp_path: Path) -> None:
@@ -203,10 +208,12 @@ def test_page_is_written_and_then_agrees(page: str, tmp_path: Path) -> None:
 
 
 def test_all_pages_of_a_checkout_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "reference").mkdir(parents=True)
+    for name in ("telegraf", "mosquitto"):
+        (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.setattr("sensetig.bundle.root", lambda: tmp_path)
     assert CliRunner().invoke(command, []).exit_code == 0
-    assert {path.stem for path in (tmp_path / "docs").iterdir()} == set(PAGES)
+    assert {path.stem for path in (tmp_path / "docs" / "reference").iterdir()} == set(PAGES)
 
 
 def test_a_reference_that_cannot_be_written_is_named() -> None:

@@ -2,7 +2,7 @@
 
 Telegraf runs it as ``inputs.execd`` (``telegraf/hub/gateway.conf`` and ``nats.conf``). It calibrates and validates the
 points as the collector `telemetry` does, with the settings of that, and writes them itself: only so a message is
-acknowledged by what became of its points, and not by what became of its way. docs/mqtt-gateway.md describes it.
+acknowledged by what became of its points, and not by what became of its way. docs/how-to/mqtt-gateway.md describes it.
 
 :mod:`service` is the collector, :mod:`mqtt` and :mod:`nats` are the sources, :mod:`writer` is InfluxDB's write API.
 """

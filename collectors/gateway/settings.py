@@ -88,7 +88,7 @@ SETTINGS: tuple[Setting[Any], ...] = (
 )
 
 #: Topics of the bundle, and of each maker.
-_TOPICS = {
+TOPICS = {
     "": ("sensetig/+/telemetry/#", "sensetig/+/status"),
     "tasmota": ("tele/+/SENSOR", "tele/+/+/SENSOR", "tele/+/STATE", "tele/+/LWT", "tele/+/INFO1"),
     "zigbee2mqtt": ("zigbee2mqtt/+", "zigbee2mqtt/+/availability"),
@@ -106,12 +106,12 @@ _CREDENTIAL = re.compile(r"@\{systemd:([A-Za-z0-9_.-]{1,100})\}")
 
 def topics(makers: str) -> tuple[str, ...]:
     """The topics to subscribe to. Raises Unavailable for an unknown maker."""
-    found = list(_TOPICS[""])
+    found = list(TOPICS[""])
     for name in filter(None, (each.strip().lower() for each in makers.split(","))):
-        if name not in _TOPICS:
-            known = ", ".join(filter(None, _TOPICS))
+        if name not in TOPICS:
+            known = ", ".join(filter(None, TOPICS))
             raise Unavailable(f"makers has {name[:40]!r}; known are {known}")
-        found += _TOPICS[name]
+        found += TOPICS[name]
     return tuple(dict.fromkeys(found))
 
 

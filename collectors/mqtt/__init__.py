@@ -6,7 +6,7 @@ input and ends with it, for Telegraf's ``outputs.execd`` or a pipe. Without a br
 
 :mod:`agent` is the asyncio application; :mod:`publisher` and :mod:`batches` send lines as messages; :mod:`handlers`
 carries out the commands, with :mod:`collect` and :mod:`reload`; :mod:`outbox` passes metrics to the thread that prints
-them. docs/collectors/mqtt.md and docs/commands.md describe the settings and commands.
+them. docs/reference/collectors/mqtt.md and docs/how-to/commands.md describe the settings and commands.
 """
 
 from __future__ import annotations

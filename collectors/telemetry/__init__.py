@@ -2,7 +2,7 @@
 
 Telegraf runs it as ``processors.execd``: lines of line protocol come in on standard input and go out on standard
 output. Lines of measurements that the settings do not name pass unchanged. A rejected value becomes
-``telemetry_rejected``. docs/collectors/telemetry.md describes the limits, the settings and the cost.
+``telemetry_rejected``. docs/reference/collectors/telemetry.md describes the limits, the settings and the cost.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 // NATS, pinned as a Go tool. It has a module of its own, because Telegraf has libraries of NATS in it, and one go.mod
-// gives both the same version of each. docs/engines.md says how a version is changed.
+// gives both the same version of each. docs/explanation/engines.md says how a version is changed.
 module sensetig/engines/nats
 
 go 1.26.0

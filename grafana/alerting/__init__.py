@@ -20,9 +20,9 @@ FOLDER = Path(__file__).parent.parent / "provisioning" / "alerting"
 BUILT = "Built by `python -m grafana.alerting`: change grafana/alerting, not this file."
 
 _HEADS = {
-    "rules.yaml": "Alert rules. docs/runbooks.md has the meaning of each and the first steps.",
-    "contact-points.yaml": "Contact points, used only where their variables are set; see docs/alerting.md.",
-    "policies.yaml": "Routing, grouping and repetition of alerts; see docs/alerting.md.",
+    "rules.yaml": "Alert rules. docs/how-to/runbooks.md has the meaning of each and the first steps.",
+    "contact-points.yaml": "Contact points, used only where their variables are set; see docs/how-to/alerting.md.",
+    "policies.yaml": "Routing, grouping and repetition of alerts; see docs/how-to/alerting.md.",
 }
 
 

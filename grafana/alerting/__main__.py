@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from grafana.alerting import BUILT, FOLDER, document, fresh
+from grafana.alerting.rules import RULES
 
 
 @click.command(name="grafana.alerting")
@@ -21,15 +22,15 @@ from grafana.alerting import BUILT, FOLDER, document, fresh
 @click.option(
     "--document",
     "described",
-    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    type=click.Path(dir_okay=False, path_type=Path),
     default=document.DOCUMENT,
-    help="The document with the table of rules.  [default: docs/alerting.md]",
+    help="The reference page of the rules.  [default: docs/reference/alerts.md]",
 )
 def main(check: bool, folder: Path, described: Path) -> None:
-    """Write the alert rules, contact points and policies, and the table in the documentation."""
+    """Write the alert rules, contact points and policies, and their page in the documentation."""
     texts = fresh()
-    text = described.read_text(encoding="utf-8")
-    table = document.filled(text)
+    text = described.read_text(encoding="utf-8") if described.is_file() else ""
+    page = document.page(RULES)
     stale = [
         name
         for name, text in texts.items()
@@ -42,14 +43,14 @@ def main(check: bool, folder: Path, described: Path) -> None:
         if path.name not in texts and BUILT in path.read_text(encoding="utf-8")
     )
     if check:
-        for name in [*stale, *strays, *([described.name] if table != text else [])]:
+        for name in [*stale, *strays, *([described.name] if page != text else [])]:
             click.echo(f"E! {name} is not what grafana.alerting builds; run python -m grafana.alerting", err=True)
-        sys.exit(1 if stale or strays or table != text else 0)
+        sys.exit(1 if stale or strays or page != text else 0)
     for name in stale:
         (folder / name).write_text(texts[name], encoding="utf-8")
         click.echo(f"wrote {name}")
-    if table != text:
-        described.write_text(table, encoding="utf-8")
+    if page != text:
+        described.write_text(page, encoding="utf-8")
         click.echo(f"wrote {described.name}")
     for name in strays:
         (folder / name).unlink()

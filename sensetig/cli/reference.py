@@ -13,7 +13,7 @@ from collectors.core.registry import catalogue
 from collectors.core.schema import DeclarationError
 from sensetig import bundle
 from sensetig.declarations import collector_module
-from sensetig.reference import Collector, render_commands, render_metrics, render_settings
+from sensetig.reference.declarations import Collector, render_metrics, render_settings
 
 
 def _collectors(docs: Path) -> list[Collector]:
@@ -35,10 +35,34 @@ def _metrics(docs: Path) -> str:
         raise click.ClickException(str(error)) from None
 
 
-def _commands() -> str:
+def _program() -> click.Group:
     from sensetig.__main__ import main  # which imports this command when it is called
 
-    return render_commands(main, "sensetig")
+    return main
+
+
+def _commands() -> str:
+    from sensetig.reference.commands import render_commands
+
+    return render_commands(_program(), "sensetig")
+
+
+def _environment() -> str:
+    from sensetig.reference.environment import render_environment
+
+    return render_environment(_program(), "sensetig", bundle.root() / "telegraf")
+
+
+def _http() -> str:
+    from sensetig.reference.http import render_http
+
+    return render_http()
+
+
+def _topics() -> str:
+    from sensetig.reference.topics import render_topics
+
+    return render_topics(bundle.root() / "mosquitto" / "sensetig.acl")
 
 
 #: The pages by their names, each built for a folder of documentation.
@@ -46,17 +70,21 @@ PAGES: dict[str, Callable[[Path], str]] = {
     "metrics": _metrics,
     "settings": lambda docs: render_settings(_collectors(docs)),
     "cli": lambda _docs: _commands(),
+    "environment": lambda _docs: _environment(),
+    "http-api": lambda _docs: _http(),
+    "mqtt-topics": lambda _docs: _topics(),
 }
 
 
 def kept_in(root: Path) -> Path:
     """The folder of the pages in a checkout. Raises ClickException where *root* is an installed bundle."""
-    if not (root / "docs").is_dir():
+    folder = root / "docs" / "reference"
+    if not folder.is_dir():
         raise click.ClickException(
             "this SenseTIG is installed without its documentation, which only a checkout has; "
             "name a file with --file, or print the reference with --file -"
         )
-    return root / "docs"
+    return folder
 
 
 @click.command("reference")
@@ -65,14 +93,14 @@ def kept_in(root: Path) -> Path:
     "--file",
     type=click.Path(dir_okay=False, path_type=Path),
     default=None,
-    show_default="docs/PAGE.md of the checkout",
+    show_default="docs/reference/PAGE.md of the checkout",
     help="Write the page, by default metrics, to this file; - prints it.",
 )
 @click.option("--check", is_flag=True, help="Write nothing; print how the pages differ, and exit with 1 if they do.")
 def command(page: str | None, file: Path | None, check: bool) -> None:
     """Write the reference pages."""
     if str(file) == "-":
-        click.echo(PAGES[page or "metrics"](bundle.root() / "docs"), nl=False)
+        click.echo(PAGES[page or "metrics"](bundle.root() / "docs" / "reference"), nl=False)
         return
     if file is not None:
         wanted = {file: PAGES[page or "metrics"]}

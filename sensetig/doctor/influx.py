@@ -421,7 +421,7 @@ _REASONS = {
     "clock_ahead": "set the clock of that device",
     "unknown_device": "add it to collectors_settings: telemetry: devices, or switch it off",
     "wrong_type": "make the device send a number where it has sent one before",
-    "out_of_range": "check the sensor, or its calibration (docs/calibration.md)",
+    "out_of_range": "check the sensor, or its calibration (docs/how-to/calibration.md)",
     "stuck": "check the sensor: its value does not change any more",
 }
 
@@ -487,7 +487,7 @@ def judge_tasks(facts: Sequence[Task]) -> list[Finding]:
             found.append(Finding(policy.ACT, f"the task {each.name} is stopped", _SETUP))
         elif each.error:
             reason = " ".join(each.error.split())[:160]
-            cure = hand("it is repeated with its next run; docs/retention.md describes it")
+            cure = hand("it is repeated with its next run; docs/explanation/retention.md describes it")
             found.append(Finding(policy.LOOK, f"the last run of the task {each.name} failed: {reason}", cure))
     return found or good(", ".join(each.name for each in facts) + " runs")
 

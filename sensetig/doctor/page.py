@@ -91,15 +91,16 @@ def steps(facts: Facts) -> list[str]:
         found.append("Open the dashboards, and sign in once to see that the password works.")
     if facts.role != EDGE and facts.access.urls and not facts.alerts:
         found.append(
-            f"Send alerts to a phone: set grafana_alerts in {facts.config} (docs/alerting.md), and {RUN_AGAIN}."
+            f"Send alerts to a phone: set grafana_alerts in {facts.config} (docs/how-to/alerting.md), and {RUN_AGAIN}."
         )
     if facts.role != EDGE and not facts.off_host:
         found.append(
-            f"Keep the nightly backups on another machine, too: backup_copy_to in {facts.config} (docs/operations.md)."
+            f"Keep the nightly backups on another machine, too: backup_copy_to in {facts.config} "
+            "(docs/how-to/operations.md)."
         )
     if not any("doctor" in each for each in found):
         found.append("Check the whole installation now and then: sudo sensetig doctor")
-    found.append("Calibrate the temperature against a thermometer: docs/calibration.md")
+    found.append("Calibrate the temperature against a thermometer: docs/how-to/calibration.md")
     return found[:_SHOWN_STEPS]
 
 

@@ -248,7 +248,7 @@ def _spreads(ask: _Asking) -> list[Spread]:
 
 
 def _mean(ask: _Asking, quantity: Quantity, period: Period) -> str:
-    """Each point weighs the same, also where hours are read: docs/influxdb.md."""
+    """Each point weighs the same, also where hours are read: docs/explanation/influxdb.md."""
     field = quantity.field
     where = f"{ask.scope(period)}" + (f" AND {quantity.where}" if quantity.where else "")
     if not ask.hourly:

@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--results", type=Path, help="append the outcomes to this file, and make the table of all in it"
     )
-    parser.add_argument("--docs", action="store_true", help="write the table into docs/durability.md")
+    parser.add_argument("--docs", action="store_true", help="write the table into docs/explanation/durability.md")
     options = parser.parse_args(arguments)
     draws = [draw(seed) for seed in range(options.seed, options.seed + options.draws)]
     if options.topology:
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str]) -> int:
     everything = table.read(options.results) if options.results else [table.record(each) for each in outcomes]
     print(table.markdown(everything))
     if options.docs:
-        table.write(bundle.root() / "docs" / "durability.md", everything)
+        table.write(bundle.root() / "docs" / "explanation" / "durability.md", everything)
     return 1 if len(outcomes) < len(draws) or any(each.findings() for each in outcomes) else 0
 
 

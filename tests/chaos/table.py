@@ -1,4 +1,4 @@
-"""The table of docs/durability.md, made from the outcomes of a run."""
+"""The table of docs/explanation/durability.md, made from the outcomes of a run."""
 
 from __future__ import annotations
 

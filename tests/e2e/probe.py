@@ -90,9 +90,9 @@ def _archive(suites: Sequence[str], today: date) -> str:
         if roots.is_made(suite, today):
             continue
         try:
-            urllib.request.urlopen(f"{roots.MIRROR}/dists/{suite}/Release", timeout=20).close()  # noqa: S310
+            urllib.request.urlopen(f"{roots.ARCHIVES[suite].mirror}/dists/{suite}/Release", timeout=20).close()  # noqa: S310
         except (urllib.error.URLError, TimeoutError) as error:
-            return f"there is no root of {suite} yet, and Debian's archive cannot be reached: {error}"
+            return f"there is no root of {suite} yet, and its archive cannot be reached: {error}"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Debian roots that machines are booted from, made once a month by debootstrap and kept in the user's cache."""
+"""Roots that machines are booted from, made once a month by debootstrap and kept in the user's cache."""
 
 from __future__ import annotations
 
@@ -14,7 +14,25 @@ from typing import NamedTuple
 import platformdirs
 from filelock import FileLock
 
-MIRROR = "http://deb.debian.org/debian"
+
+class Archive(NamedTuple):
+    """The archive of an operating system.
+
+    Args:
+        mirror: its address.
+        components: the parts of it that the playbook installs from.
+        script: the script of debootstrap, whose older versions do not know each suite by name.
+    """
+
+    mirror: str
+    components: str
+    script: str
+
+
+_DEBIAN = Archive("http://deb.debian.org/debian", "main", "sid")
+_UBUNTU = Archive("http://archive.ubuntu.com/ubuntu", "main,universe", "gutsy")
+
+ARCHIVES = {"bookworm": _DEBIAN, "trixie": _DEBIAN, "noble": _UBUNTU}
 
 #: What an operating system for a Pi brings along, as far as the playbook needs it to begin.
 INCLUDED = (
@@ -45,10 +63,10 @@ FETCHED = (
 
 
 class Root(NamedTuple):
-    """A Debian that was never booted.
+    """A Debian or Ubuntu that was never booted.
 
     Args:
-        suite: trixie or bookworm.
+        suite: a name of ARCHIVES.
         folder: its file system, which nobody writes to.
         packages: the .deb files that the playbook installs from the operating system's archive.
     """
@@ -90,7 +108,12 @@ def _make(suite: str, folder: Path) -> None:
     made.chmod(0o755)
     try:
         system = made / "root"
-        _run("debootstrap", "--variant=minbase", f"--include={','.join(INCLUDED)}", suite, system, MIRROR)
+        archive = ARCHIVES[suite]
+        script = Path("/usr/share/debootstrap/scripts") / archive.script
+        _run(
+            "debootstrap", "--variant=minbase", f"--components={archive.components}", f"--include={','.join(INCLUDED)}",
+            suite, system, archive.mirror, script,
+        )  # fmt: skip
         (system / "etc/resolv.conf").write_bytes(Path("/etc/resolv.conf").read_bytes())
         _run("chroot", system, "apt-get", "update", "--quiet")
         _run("chroot", system, "apt-get", "install", "--yes", "--download-only", "--no-install-recommends", *FETCHED)

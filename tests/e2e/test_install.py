@@ -18,7 +18,7 @@ from urllib.parse import quote
 import pytest
 import yaml
 
-from tests.e2e import roots, wheels
+from tests.e2e import probe, roots, wheels
 from tests.e2e.conftest import folder_of_run
 from tests.e2e.machines import USER, Machine
 from tests.e2e.playbook import PROJECT
@@ -154,7 +154,7 @@ def fill_offline_folder(berry: Berry, suite: str) -> None:
         shutil.copy(package, packages)
     scan = ["dpkg-scanpackages", "--multiversion", "."]
     (packages / "Packages").write_bytes(subprocess.run(scan, cwd=packages, check=True, capture_output=True).stdout)
-    page = (PROJECT / "docs" / "install.md").read_text()
+    page = (PROJECT / "docs" / "how-to" / "install.md").read_text()
     loop = re.search(r"^for extra in .*?^done$", page, re.MULTILINE | re.DOTALL)
     assert loop is not None
     command = loop[0].replace("aarch64", "x86_64").replace("3.13", wheels.PYTHONS[suite])
@@ -217,7 +217,10 @@ def test_an_ordinary_user_without_sudo_is_refused(berry: Berry) -> None:
         ("--hup", ("--hup is not an option", "--help")),
         ("--site", ("--site needs a value",)),
         ("--site 'a\"b'", ("contains a quote",)),
-        ("--offline /no/such/folder", ("/no/such/folder needs the folders packages and wheels", "docs/install.md")),
+        (
+            "--offline /no/such/folder",
+            ("/no/such/folder needs the folders packages and wheels", "docs/how-to/install.md"),
+        ),
         ("--purge", ("--purge needs --uninstall",)),
         ("--edge-of 'hub.local; reboot'", ("is not the name of a hub",)),
         ("--edge-of nowhere.invalid", ("nowhere.invalid cannot be resolved",)),
@@ -394,3 +397,18 @@ def test_an_installation_without_a_network_that_was_broken_off_is_completed_by_t
             "-i /etc/sensetig/inventory.yml -e @/etc/sensetig/config.yml"
         )
         assert "changed=0" in check.output
+
+
+@pytest.mark.parametrize("suite", ["noble"])
+def test_one_command_installs_everything_on_ubuntu(suite: str) -> None:
+    """Ubuntu differs from Debian in its Python, its packages' versions and its security defaults."""
+    if reason := probe.obstacle([suite], datetime.now(UTC).date()):
+        pytest.skip(reason)
+    with fresh(suite) as berry:
+        done = berry.install()
+        print(f"./install took {done.seconds:.0f} s on {suite}")
+        for unit in ("influxdb", "telegraf", "mosquitto"):
+            assert berry.machine.ssh(f"systemctl is-active {unit}", check=False).stdout.strip() == "active", unit
+        assert berry.points() > 0
+        assert "Nothing had to be changed" in berry.install().output
+        berry.install("--uninstall --purge")

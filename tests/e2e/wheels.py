@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from tests.e2e.roots import cache
 
 #: The Python of each suite.
-PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}
+PYTHONS = {"bookworm": "3.11", "noble": "3.12", "trixie": "3.13"}
 
 #: Counted up when the same versions are chosen in another way.
 _FORM = 2

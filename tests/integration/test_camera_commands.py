@@ -505,6 +505,6 @@ def test_an_unusable_broker_is_refused(url: str, says: str) -> None:
 def test_the_access_list_in_the_docs_is_the_one_tried_here() -> None:
     from tests.golden import ROOT
 
-    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "how-to" / "commands.md").read_text(encoding="utf-8")
     assert ACCESS.strip() in page
     assert str(commands.MAX_PAYLOAD_BYTES) in page

@@ -80,7 +80,7 @@ def test_every_sample_is_stored_once_after(outcomes: Mapping[str, Future[Outcome
 
 
 def test_the_page_has_the_table_that_the_command_writes() -> None:
-    page = (bundle.root() / "docs" / "durability.md").read_text(encoding="utf-8")
+    page = (bundle.root() / "docs" / "explanation" / "durability.md").read_text(encoding="utf-8")
     block = page.partition(table.BEGIN)[2].partition(table.END)[0].strip().splitlines()
     assert block[:2] == table.markdown([]).splitlines()
     for line in block[2:]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-GUIDE = (ROOT / "docs" / "add-your-own-data.md").read_text(encoding="utf-8")
+GUIDE = (ROOT / "docs" / "tutorials" / "add-your-own-data.md").read_text(encoding="utf-8")
 
 #: A path alone on its line, and the block that follows it.
 FILES = re.findall(r"^`([\w./-]+)`\n\n```\w*\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
@@ -23,10 +23,10 @@ FILES = re.findall(r"^`([\w./-]+)`\n\n```\w*\n(.*?)^```$", GUIDE, re.MULTILINE |
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project with the guide's files in it."""
     folder = tmp_path_factory.mktemp("guide")
-    for name in ("collectors", "sensetig", "telegraf", "grafana", "tests", "influxdb"):
+    for name in ("collectors", "sensetig", "telegraf", "grafana", "tests", "influxdb", "mosquitto"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "docs").mkdir()
-    shutil.copy(ROOT / "docs" / "metrics.md", folder / "docs")
+    (folder / "docs" / "reference").mkdir(parents=True)
+    shutil.copy(ROOT / "docs" / "reference" / "metrics.md", folder / "docs" / "reference")
     shutil.copy(ROOT / "pyproject.toml", folder)
     for path, content in FILES:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)

@@ -123,6 +123,11 @@ def test_every_notified_handler_exists() -> None:
                 assert each in handlers, f"{path}: {each}"
 
 
+def test_the_reference_has_the_variables_of_every_role() -> None:
+    page = role_readmes().REFERENCE.read_text(encoding="utf-8")
+    assert page == role_readmes().reference(), "run make reference"
+
+
 @pytest.mark.parametrize("role", role_readmes().roles())
 def test_readme_of_a_role_is_up_to_date_and_has_its_sections(role: str) -> None:
     text = (ANSIBLE / "roles" / role / "README.md").read_text()

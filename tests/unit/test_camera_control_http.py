@@ -329,7 +329,7 @@ def test_an_unknown_parameter_is_refused_with_the_known_ones(on: Site, endpoint:
 
 
 def test_the_page_in_the_docs_has_every_endpoint_method_and_status() -> None:
-    page = (ROOT / "docs" / "camera-control.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "how-to" / "camera-control.md").read_text(encoding="utf-8")
     rows = {
         match[1]: (
             {each.strip() for each in match[2].split(",")},

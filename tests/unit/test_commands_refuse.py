@@ -25,7 +25,7 @@ def test_setup_waits_for_no_time_that_does_not_end(given: str, tmp_path: Path) -
 
 
 def test_the_reference_of_a_checkout_is_in_its_docs() -> None:
-    assert kept_in(bundle.root()) == bundle.root() / "docs"
+    assert kept_in(bundle.root()) == bundle.root() / "docs" / "reference"
 
 
 def test_an_installation_without_docs_says_where_the_reference_can_go(tmp_path: Path) -> None:

@@ -30,11 +30,11 @@ def test_help_names_every_option_of_the_script() -> None:
 
 
 def test_the_page_on_installing_has_every_option() -> None:
-    page = (ROOT / "docs" / "install.md").read_text()
+    page = (ROOT / "docs" / "how-to" / "install.md").read_text()
     assert {option for option in options() if option not in page} == {"--help"}
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/install.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/how-to/install.md"])
 def test_the_documents_use_options_that_exist(page: str) -> None:
     lines = re.findall(r"\./install( --[^\n`]*)?", (ROOT / page).read_text())
     assert lines

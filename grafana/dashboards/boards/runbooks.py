@@ -1,8 +1,9 @@
-"""The Runbooks dashboard: docs/runbooks.md, a panel for each alert rule, so that the way to it stays in Grafana."""
+"""The Runbooks dashboard: docs/how-to/runbooks.md, with a panel for each alert rule."""
 
 from __future__ import annotations
 
 import math
+import posixpath
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.panels import Panel, words
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "runbooks.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "how-to" / "runbooks.md"
 
 #: A section: the rule's key, its title, and the text.
 _SECTION = re.compile(r"^## \S+\n\n\*\*(.+?)\.\*\* (.*?)(?=^## |\Z)", re.M | re.S)
@@ -36,8 +37,13 @@ def in_grafana(section: str) -> str:
     Another document is named by its file, another section by its title, which is its panel's.
     """
     named = re.sub(r"\[([^\]]+)\]\(#[\w-]+\)", r"*\1*", section.strip())
-    named = re.sub(r"\[([^\]]+)\]\(([\w-]+\.md)(?:#[\w-]+)?\)", r"\1 (docs/\2)", named)
+    named = re.sub(r"\[([^\]]+)\]\(([\w./-]+\.md)(?:#[\w-]+)?\)", _named, named)
     return re.sub(r"(?<!\n)\n(?!\n|\d+\. |- ) *", " ", named)
+
+
+def _named(link: re.Match[str]) -> str:
+    """The text of a link to another page, with the page's path in the project."""
+    return f"{link[1]} ({posixpath.normpath(posixpath.join('docs/how-to', link[2]))})"
 
 
 def _height(content: str) -> int:
