@@ -171,7 +171,6 @@ def _stand_in() -> None:
         assert found is not None, f"{engine} is not in the cache: make engines"
         shutil.copy(found.path, context / engine)
     for target, name in VENDORS.items():
-        # Without the cache of layers this would take a minute each time.
         run(
             "podman",
             "build",

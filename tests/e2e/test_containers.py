@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -51,7 +52,8 @@ def run_folder() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def images() -> None:
     podman.prepare(podman.today())
-    seconds = podman.build("latest")
+    # To try one test again: with SENSETIG_E2E_IMAGES=kept the images of the last run are taken.
+    seconds = 0.0 if os.environ.get("SENSETIG_E2E_IMAGES") == "kept" else podman.build("latest")
     sizes = json.loads(podman.run("podman", "images", "--format", "json").stdout)
     ours = {name: round(each["Size"] / 1e6) for each in sizes for name in each.get("Names", ()) if "/sensetig-" in name}
     print(f"images in {seconds:.0f} s; megabytes: {ours}")
