@@ -137,6 +137,7 @@ def test_profiles_start_what_they_need() -> None:
     assert running("hub") == hub | {"telegraf", "receiver", "proxy"}
     assert running("simulated") == hub | {"telegraf-simulated", "camera-simulated"}
     assert running("edge") == {"outbox-edge", "telegraf-edge"}
+    assert running("setup") == {"setup"}, "on an edge it runs by hand"
     for name, service in SERVICES.items():
         for other in service.get("depends_on", {}):
             missing = set(service["profiles"]) - set(SERVICES[other]["profiles"])

@@ -126,7 +126,7 @@ def test_an_edge_joins_with_its_own_key(hub: Machine, tmp_path: Path) -> None:
     edge = Machine(tmp_path / "attic")
     key = edge.setup("request")
     assert edge.setup("request") == key
-    file = hub.setup("admit", "attic", given=key)
+    file = "1f0dcd846a42\n" + hub.setup("admit", "attic", given=f"7f0dcd846a42\n{key}")  # a line of podman-compose
     assert "token" not in file, "it is a secret, which nobody reads over a shoulder"
     edge.setup("join", given=file)
     assert {path.name for path in (edge.credentials / "outbox").iterdir()} == {
@@ -141,19 +141,24 @@ def test_an_edge_joins_with_its_own_key(hub: Machine, tmp_path: Path) -> None:
     assert not (other.credentials / "outbox" / "telegraf_token").exists()
 
 
-@pytest.mark.parametrize("given", ["", "no base64!", base64.b64encode(b"no tar").decode()])
+def packed(content: bytes) -> str:
+    text = base64.b64encode(content).decode()
+    return f"-----BEGIN SENSETIG EDGE-----\n{text}\n-----END SENSETIG EDGE-----\n"
+
+
+@pytest.mark.parametrize("given", ["", "no base64!", packed(b"no tar"), packed(b"")[:40] + "!\n"])
 def test_a_file_of_another_kind_is_refused_in_one_sentence(given: str, tmp_path: Path) -> None:
     said = Machine(tmp_path / "attic").setup("join", given=given, status=1)
     assert said.splitlines()[-1].startswith("Error: standard input ")
 
 
 def test_a_file_puts_nothing_elsewhere(tmp_path: Path) -> None:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
         for name in ("../../escaped", "tls.crt"):
             archive.addfile(tarfile.TarInfo(name), io.BytesIO())
     machine = Machine(tmp_path / "attic")
-    machine.setup("join", given=base64.b64encode(packed.getvalue()).decode(), status=1)
+    machine.setup("join", given=packed(content.getvalue()), status=1)
     assert not list(tmp_path.rglob("escaped"))
 
 
