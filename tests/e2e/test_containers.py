@@ -270,8 +270,7 @@ def test_an_edge_writes_to_its_hub_until_it_is_revoked(images: None, run_folder:
         assert "is no device name" in refused.stderr
 
         hub.compose(*setup, "revoke", "attic")
-        for service in ("proxy", "mosquitto"):
-            hub.inside("podman", "restart", hub.container(service))
+        hub.compose("restart", "proxy", "mosquitto")
 
         def waits() -> None:
             said = edge.exec("outbox-edge", "cat", "/var/lib/sensetig-outbox/state.json")
