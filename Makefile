@@ -147,7 +147,7 @@ lock-hashes: ## Pin the versions in constraints.txt with their hashes (needs uv)
 clean: ## Remove the environment and everything built
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-# The two environments are one folder; a stamp tells what has been installed into it, and from which versions.
+# The two environments are one folder; a stamp records each installed set of packages.
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "SenseTIG needs Python 3.11 or later; $(PYTHON) is older: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
@@ -157,8 +157,8 @@ $(VENV)/.python:
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-# Every library is pinned with the hashes of its files; the package itself is built with what is installed already. On
-# 32-bit ARM the wheels are piwheels' own, which have other hashes: there the versions are pinned alone.
+# Every library is pinned with the hashes of its files; the package is built with the installed tools. On
+# 32-bit ARM, the wheels of piwheels have other hashes: only the versions are pinned there.
 ifneq ($(filter armv6l armv7l,$(shell uname -m)),)
 comma := ,
 empty :=

@@ -123,7 +123,7 @@ def kernel() -> Callable[[], ClockState]:
         call: Any = ctypes.CDLL(None, use_errno=True).adjtimex
     except AttributeError:
         raise Unavailable(
-            "there is no adjtimex, with which Linux reports the state of its clock; switch clock off"
+            "the kernel has no adjtimex, which reports the state of the clock; switch clock off"
         ) from None
 
     def ask() -> ClockState:

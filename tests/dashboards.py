@@ -133,6 +133,9 @@ def variables(
         if name in buckets.OF_POINTS:
             chosen[name] = bucket_marks(chosen["interval"])[name]
             continue
+        if variable["type"] == "custom":
+            chosen[name] = variable["current"]["value"]
+            continue
         offered_values = ask(filled(variable["query"]["query"], chosen))
         if variable.get("current", {}).get("value") == "$__all":
             chosen[name] = variable["allValue"]
@@ -158,7 +161,7 @@ def filled(query: str, values: Mapping[str, str], *, begin_ms: int = 0, end_ms: 
     query = query.replace("$timeFilter", f"time >= {begin_ms}ms and time <= {end_ms}ms")
     panel = {"__interval": f"{max(10, (end_ms - begin_ms) // 60_000)}s", "__to": str(end_ms)}
     for name, value in {**panel, **bucket_marks(values.get("interval", "10s")), **values}.items():
-        query = re.sub(rf"\${name}\b|\$\{{{name}\}}", value.replace("\\", r"\\"), query)
+        query = re.sub(rf"\${name}\b|\$\{{{name}(:raw)?\}}", value.replace("\\", r"\\"), query)
     # A dollar before a slash ends a regular expression; any other still begins a variable.
     if left := re.search(r"\$\w+|\$\{", query):
         raise ValueError(f"nothing fills in {left[0]} in: {query}")

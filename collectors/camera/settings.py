@@ -140,7 +140,7 @@ BACKGROUND_SECONDS = Setting(
     "background_seconds",
     float,
     20.0,
-    "Time constant with which the background follows lasting changes.",
+    "Time constant of the background for lasting changes.",
     low=0.5,
     high=3600,
 )

@@ -8,7 +8,7 @@ ONLINE, LATE, OFFLINE = "online", "late", "offline"
 
 DEVICE_STATE = Measurement(
     "device_state",
-    "What is known of a device, each time that it changes.",
+    "The state of a device, at each change.",
     (Tag("device", "The device."),),
     (
         Field("messages", int, "", "Messages counted, each once, since the store began.", 0),
@@ -20,8 +20,8 @@ DEVICE_STATE = Measurement(
         Field("revision", int, "", "The revision in the store; it grows with each write.", 0),
         Field("status", str, "", "`online`, `late` or `offline`."),
         Field("online", int, "", "0 where the status is offline, and 1 otherwise: what an alert can count with.", 0, 1),
-        Field("firmware", str, "", "The firmware, as the device tells it; of this machine, its kernel."),
-        Field("bundle_version", str, "", "The version of SenseTIG, as the device tells it."),
+        Field("firmware", str, "", "The firmware that the device reports; for this machine, its kernel."),
+        Field("bundle_version", str, "", "The version of SenseTIG that the device reports."),
     ),
 )
 
@@ -38,7 +38,7 @@ DEVICE_STORE = Measurement(
             "unchecked_messages",
             int,
             "",
-            "Messages that waited so long that only their number was kept: one that comes again counts twice.",
+            "Messages of which only the number was kept, because the store was away: a redelivered one counts twice.",
             0,
         ),
         Field("lost_messages", int, "", "Messages of devices beyond the setting `state_devices`, not counted.", 0),

@@ -14,7 +14,7 @@ STATE = Setting(
     "many workers; `none` keeps none.",
 )
 SECONDS = Setting(
-    "state_seconds", float, 60.0, "Time between writes of what has changed; each costs the card.", low=0.05, high=3600
+    "state_seconds", float, 60.0, "Time between writes of changes; each wears the SD card.", low=0.05, high=3600
 )
 INTERVAL = Setting(
     "state_interval_seconds",
@@ -39,7 +39,7 @@ WINDOW = Setting(
     "state_window",
     int,
     4096,
-    "Messages of a device by which a repeated one is recognised: the last so many.",
+    "Number of recent messages of a device among which a repeated one is recognised.",
     low=0,
     high=65536,
 )
@@ -55,7 +55,7 @@ PENDING = Setting(
     "state_pending",
     int,
     50_000,
-    "Messages that may wait in memory; with so many, they are written before their time.",
+    "Maximum number of messages that wait in memory; at this number, a write starts early.",
     low=100,
     high=5_000_000,
 )

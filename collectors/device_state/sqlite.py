@@ -171,7 +171,7 @@ class SqliteStore:
         self.close()
         if name.startswith(_DAMAGED):
             self._set_aside(inode)
-            raise StoreError(f"the device state {self._path} was damaged ({error}); it was begun anew") from None
+            raise StoreError(f"the device state {self._path} was damaged ({error}); an empty one replaces it") from None
         advice = next((text for start, text in _ADVICE.items() if name.startswith(start)), str(error))
         raise StoreError(f"the device state {self._path} cannot be used: {advice}") from None
 

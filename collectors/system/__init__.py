@@ -2,7 +2,7 @@
 
 The measurements ``cpu mem swap disk diskio net system processes temp`` have the tags, fields and types of
 Telegraf's native inputs of the same names, so that dashboards made for those work unchanged; ``system`` has two
-fields more.
+fields more. ``machine`` and ``top_process`` are this collector's own.
 
 Most of it is read directly from /proc and /sys: psutil has fewer fields than the native inputs (11 of 34 for memory),
 and importing it costs more than a whole batch. It reads the logged-in users, whose record has another layout on each
@@ -19,7 +19,7 @@ from collectors.core.api import PAUSE, Context, Unavailable
 from collectors.core.line_protocol import Metric
 from collectors.core.settings import Setting
 from collectors.core.slow_reads import SlowReads
-from collectors.system import cpu, disk, diskio, host, memory, network, processes, temperature
+from collectors.system import cpu, disk, diskio, host, machine, memory, network, processes, temperature, top
 from collectors.system.files import sentence
 
 if TYPE_CHECKING:
@@ -77,11 +77,21 @@ MEASUREMENTS = (
     host.MEASUREMENT,
     processes.MEASUREMENT,
     temperature.MEASUREMENT,
+    machine.MEASUREMENT,
+    top.MEASUREMENT,
 )
 
 _PARTS = tuple(measurement.name for measurement in MEASUREMENTS)
 
-PARTS = Setting("parts", str, ",".join(_PARTS), "Measurements to emit, separated by commas.")
+#: Emitted unless parts says otherwise. Who may look at a dashboard need not learn which programs run.
+_DEFAULT_PARTS = tuple(name for name in _PARTS if name != top.MEASUREMENT.name)
+
+PARTS = Setting(
+    "parts",
+    str,
+    ",".join(_DEFAULT_PARTS),
+    "Measurements to emit, separated by commas; `top_process` only where it is named.",
+)
 IGNORE_FS = Setting(
     "ignore_fs",
     str,
@@ -105,6 +115,8 @@ TEMP_TIMEOUT_SECONDS = Setting(
 PROC_ROOT = Setting("proc_root", str, "/proc", "Where the kernel's proc file system is mounted.")
 SYS_ROOT = Setting("sys_root", str, "/sys", "Where the kernel's sys file system is mounted.")
 RUN_ROOT = Setting("run_root", str, "/run", "Where udev and the record of users are.")
+ETC_ROOT = Setting("etc_root", str, "/etc", "Where the operating system's name is.")
+VAR_ROOT = Setting("var_root", str, "/var", "Where update-notifier's count of updates is.")
 MOUNT_ROOT = Setting(
     "mount_root",
     str,
@@ -120,6 +132,8 @@ SETTINGS = (
     PROC_ROOT,
     SYS_ROOT,
     RUN_ROOT,
+    ETC_ROOT,
+    VAR_ROOT,
     MOUNT_ROOT,
 )
 
@@ -285,6 +299,17 @@ def create(context: Context) -> System:
         "net": lambda: network.Net(proc, sys, error),
         "system": lambda: host.Host(proc, sys, host.Users(f"{run}/utmp", _session_names), error),
         "processes": lambda: processes.Processes(proc, error, note),
+        "machine": lambda: machine.Machine(
+            proc, sys, values[ETC_ROOT], values[VAR_ROOT], os.uname().machine, time.monotonic, once=context.once
+        ),
+        "top_process": lambda: top.Top(
+            proc,
+            os.cpu_count() or 1,
+            os.sysconf("SC_CLK_TCK"),
+            os.sysconf("SC_PAGE_SIZE"),
+            time.monotonic,
+            once=context.once,
+        ),
     }
     slow: dict[str, Callable[[], SlowPart]] = {
         "disk": lambda: disk.Disk(

@@ -61,7 +61,7 @@ _LONGEST_NAME = 200
 
 
 class CalibrationError(ValueError):
-    """A calibration is wrong; the message says in which file and entry, what it is, and what was expected."""
+    """A calibration is wrong; the message names file, entry, value and expectation."""
 
 
 class Entry(NamedTuple):
@@ -88,11 +88,11 @@ class Curve(NamedTuple):
     """What makes a calibrated value of an uncalibrated one.
 
     Args:
-        measurement, field: what is calibrated.
+        measurement, field: the calibrated field.
         sensor: the value of the tag ``sensor`` that it is for, None for any and for lines without one.
         valid_from_ns, valid_until_ns: holds for samples from the first time on, and before the second; nanoseconds
             since 1970.
-        output: the field that takes the result, beside the one that was calibrated.
+        output: the field for the result, next to the calibrated one.
         apply: the calibrated value; infinite or NaN where the arithmetic overflows.
     """
 
@@ -122,8 +122,9 @@ def output_field(field: str) -> str:
 def file_name(device: str) -> str:
     """The name of a device's file: its own with ``.toml``, whatever is in it.
 
-    What is no letter or digit of ASCII, ``-``, ``_`` or ``.`` becomes ``%`` with the byte's two hexadecimal digits, and
-    so does a dot at the beginning. A name that would be too long for a file system is cut and ends in a hash of all.
+    A character that is no ASCII letter or digit, ``-``, ``_`` or ``.`` becomes ``%`` with the byte's two
+    hexadecimal digits, and so does a dot at the beginning. A name that is too long for a file system is truncated
+    and ends in a hash of the whole.
 
     >>> file_name("pi-1"), file_name("../hall"), file_name("Küche")
     ('pi-1.toml', '%2E.%2Fhall.toml', 'K%C3%BCche.toml')
@@ -135,13 +136,13 @@ def file_name(device: str) -> str:
     if len(name) > _LONGEST_NAME:
         from hashlib import blake2b
 
-        # The sign before the hash stands in no short name, so that a long one meets none.
+        # No short name contains the sign before the hash, so a long name never equals one.
         name = f"{name[: _LONGEST_NAME - 40]}%-{blake2b(encoded, digest_size=16).hexdigest()}"
     return f"{name or '%'}.toml"
 
 
 def read(text: str, where: str, device: str | None = None) -> tuple[Curve, ...]:
-    """The curves of one device's file, by the time from which they hold.
+    """The curves of one device's file, by the start of their validity.
 
     Entries of one measurement, output and sensor follow each other: each holds until the next.
 
@@ -198,7 +199,7 @@ def entries(text: str, where: str, device: str | None = None) -> tuple[Entry, ..
     try:
         document = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, ValueError, RecursionError) as error:
-        # A date like 2026-02-30 and a whole number of 5000 digits are ValueErrors of their own.
+        # A date like 2026-02-30 and a whole number of 5000 digits raise a plain ValueError.
         raise CalibrationError(f"{where} is not valid TOML: {error}") from None
     for key in document:
         if key not in ("device", "calibration"):
@@ -208,7 +209,7 @@ def entries(text: str, where: str, device: str | None = None) -> tuple[Entry, ..
         raise CalibrationError(f"{where}: device is {_shown(owner)}; it must be a text")
     if device is not None and owner != device:
         raise CalibrationError(
-            f"{where} is the calibration of {_shown(owner)}, and stands where that of {_shown(device)} belongs"
+            f"{where} is the calibration of {_shown(owner)}, in the place of that of {_shown(device)}"
         )
     tables = document.get("calibration")
     if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):

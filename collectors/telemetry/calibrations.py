@@ -15,7 +15,7 @@ CALIBRATIONS: Setting[str] = Setting(
     "calibrations", str, "/etc/sensetig/calibrations", "Folder of the calibrations, a file a device; empty for none."
 )
 CALIBRATION_RECHECK: Setting[float] = Setting(
-    "calibration_recheck_seconds", float, 5.0, "How often a file of calibrations is looked at for a change.", low=0
+    "calibration_recheck_seconds", float, 5.0, "Interval of checks for a changed file of calibrations.", low=0
 )
 CALIBRATION_DEVICES: Setting[int] = Setting(
     "calibration_devices", int, 20_000, "Devices whose calibrations are held in memory at most.", low=1
@@ -25,7 +25,7 @@ CALIBRATION_SETTINGS: tuple[Setting[Any], ...] = (CALIBRATIONS, CALIBRATION_RECH
 #: A character of UTF-8 is four bytes at most.
 _MAX_BYTES = 4 * MAX_CHARACTERS
 
-#: What tells one version of a file from another: modified, size, inode; or the number of what went wrong; or nothing.
+#: Identity of a version of a file: modified, size, inode; or an error number; or None.
 _Version = tuple[int, ...] | None
 
 
@@ -40,11 +40,11 @@ class Calibrations:
 
     Args:
         folder: where the files are; empty for no calibration at all. It need not be there.
-        complain: is told, in a sentence and once for each change of it, of a file that cannot be taken. The curves
+        complain: gets one sentence for each change of a file that is rejected. The curves
             that it had before stay in force, since a calibration that is lost by a slip of the pen would show as a
             jump in the data.
         timer: monotonic seconds.
-        recheck_seconds: how often a device's file is looked at, at most.
+        recheck_seconds: minimum interval of checks of a device's file.
         most: devices that are kept; for one more, that which has been kept for the longest is forgotten.
     """
 
@@ -65,7 +65,7 @@ class Calibrations:
         self._unreadable = False
 
     def of(self, device: str) -> tuple[Curve, ...]:
-        """The device's curves by the time from which they hold: the same object until its file has changed."""
+        """The device's curves by the start of their validity: the same object until its file changes."""
         known = self._known.get(device)
         now = self._timer()
         if known is not None and now < known.due:
@@ -77,7 +77,7 @@ class Calibrations:
         return known.curves
 
     def _look(self, device: str, known: _Known | None, due: float) -> _Known:
-        """What is known now, after a look at the file."""
+        """The state after a check of the file."""
         if not self._folder:
             return _Known((), None, due)
         before: tuple[Curve, ...] = known.curves if known is not None else ()
@@ -118,7 +118,7 @@ def _version(status: os.stat_result) -> tuple[int, ...]:
 
 def _read(path: str) -> tuple[tuple[int, ...], str]:
     """A file's version and its content, of one and the same file. Raises OSError and CalibrationError."""
-    # A pipe in the file's place must not make this wait for somebody to write to it.
+    # A pipe instead of the file must not block until a writer opens it.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     with open(descriptor, "rb") as file:
         status = os.fstat(descriptor)

@@ -1,4 +1,4 @@
-"""What a calibration does to a value: plain arithmetic in closures, which is what makes it fast."""
+"""The arithmetic of a calibration, in closures for speed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a value may be: its range, how fast it may change, and how often it may be the very same.
+"""Limits of a value: its range, its rate of change, and how often it may repeat.
 
-The limits of a field come from four places, each over the one before it where it says something: what its measurement
-declares, the defaults of the environment, narrowed by what the sensor can measure, and the operator's file.
+The limits of a field come from four sources, and each overrides the one before: the declaration of its measurement,
+the defaults of the environment, narrowed to the sensor's range, and the operator's file.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from collectors.core.schema import Measurement
 
-#: No bound: what a float can be, so that an infinite value is beyond it.
+#: No bound: the maximum of a float, so an infinite value exceeds it.
 UNBOUND = 1.7976931348623157e308
 
 #: A number of equal readings that no field reaches.
@@ -26,8 +26,8 @@ class Limits(NamedTuple):
         low, high: the inclusive range.
         step: a change up to this much from one reading to the next is taken, however short the time between.
         rate_per_second: a larger one is taken where it is no more than this much a second.
-        agree: so many readings in a row that agree with each other make a change real, however large.
-        stuck_after: the reading that makes so many equal ones in a row is refused, and those after it.
+        agree: number of consecutive readings that confirm a change of any size by agreeing with each other.
+        stuck_after: number of equal consecutive readings from which on they are rejected.
         sources: fields of the same line that this one was computed from; it goes where one of them is refused.
     """
 
@@ -47,7 +47,7 @@ class Limits(NamedTuple):
 
 
 class LimitsError(ValueError):
-    """A file of limits is wrong; the message says where, what it is, and what was expected."""
+    """A file of limits is wrong; the message names place, value and expectation."""
 
 
 # The air that people live and work in, with room to all sides: -40 to 80 °C, 600 hPa (4,200 m above the sea) to
@@ -70,12 +70,12 @@ _COMPUTED: Mapping[str, Mapping[str, Any]] = {
     "pressure_calibrated_hpa": {"low": 600.0, "high": 1600.0},
 }
 
-#: By measurement and field, beyond what is declared. The CPU is warmer than air, and keeps its declared range.
+#: By measurement and field, in addition to the declarations. The CPU is warmer than air, and keeps its declared range.
 DEFAULTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {"environment": {**_RAW, **_COMPUTED}}
 
 
 class Sensor(NamedTuple):
-    """What a sensor can measure, from its data sheet: degrees Celsius, percent, hPa.
+    """Range of a sensor, from its data sheet: degrees Celsius, percent, hPa.
 
     Args:
         stuck_temperature, stuck_humidity, stuck_pressure: equal readings in a row that it never gives in the air. Only

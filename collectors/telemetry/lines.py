@@ -1,4 +1,4 @@
-"""Whole lines out of what comes in pieces: the pieces of a pipe end anywhere, and a string may have line breaks.
+"""Complete lines from chunks of a pipe, which end anywhere; a string may contain line breaks.
 
 Telegraf leaves line breaks in the strings of the lines that it gives to a processor as they are, so that a line of
 line protocol may be several lines of text.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-#: What stands before a string that is not closed: an escaped head, then fields of which the last is open.
+#: The text before an open string: an escaped head, then fields; the last one is open.
 _HEAD = r"(?:[^ \\\n]++|\\.)*+[ ]++"
 _KEY = r"(?:[^=,\\ \n]++|\\.)++"
 _STRING = r'"(?:[^"\\]++|\\.)*+'
@@ -35,7 +35,7 @@ def is_plain(text: str) -> bool:
 
 
 class Lines:
-    """Gives the whole lines of what it is fed; what is left over waits for its end.
+    """Splits chunks into complete lines, and keeps an incomplete one until its end arrives.
 
     The texts hold bytes that are no UTF-8 as Python's ``surrogateescape`` does, so that they go out as they came.
 
@@ -69,13 +69,13 @@ class Lines:
         return lines + self._keep(opened + whole[cut:])
 
     def end(self) -> list[str]:
-        """What is left at the end of input: lines, the last of which may lack its line break."""
+        """The remaining lines at the end of the input; the last one may lack its line break."""
         self.plain = True
         rest, self._pending, self._size = b"".join(self._pending), [], 0
         if not rest:
             return []
         lines, opened = self._split(rest if rest.endswith(b"\n") else rest + b"\n")
-        # A string that is never closed is what its first line shows; the rest of it may be lines of their own.
+        # A string that is never closed ends with its first line; the rest may be separate lines.
         return lines + [line for line in _text(opened).split("\n") if line]
 
     def rest(self) -> bytes:
@@ -84,7 +84,7 @@ class Lines:
         return rest
 
     def _keep(self, rest: bytes) -> list[str]:
-        """Let what is no whole line wait for its end; the lines of it that cannot wait any longer."""
+        """Keep an incomplete line until its end; return the lines that cannot wait any longer."""
         if not rest:
             return []
         self._pending.append(rest)
@@ -113,7 +113,7 @@ class Lines:
         while index < count:
             piece = pieces[index]
             index += 1
-            # A quote may stand in a name, too: only a string that is open goes on behind the line break.
+            # A name may contain a quote: only an open string continues after the line break.
             if '"' in piece and _OPEN.match(piece) is not None:
                 after, size = index, len(piece)
                 while after < count and size <= self._most:
@@ -125,7 +125,7 @@ class Lines:
                 else:
                     if size <= self._most:
                         return lines, "\n".join((*pieces[index - 1 : after], "")).encode("utf-8", "surrogateescape")
-                    # So long a string is none: what has opened it is a broken line, and those behind it are whole.
+                    # No string is this long: the line that opened it is invalid, and the following ones are complete.
                     lines.append(piece)
                     continue
                 piece, index = "\n".join(pieces[index - 1 : after]), after

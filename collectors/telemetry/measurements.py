@@ -22,7 +22,7 @@ REFUSED_BY_INFLUXDB = "refused_by_influxdb"
 
 REJECTED = Measurement(
     "telemetry_rejected",
-    "What was refused, at the time of its sample; what arrived with an impossible time, at the time of its arrival.",
+    "A rejected value or line, at the time of its sample; with an impossible time, at its arrival.",
     (
         Tag("device", "The device that it came from; absent where that cannot be told.", optional=True),
         Tag("measurement", "The measurement that it was in.", optional=True),
@@ -31,15 +31,15 @@ REJECTED = Measurement(
             "reason",
             "`out_of_range`, `rate_of_change`, `stuck`, `wrong_type`, `source_refused`, `not_a_number`, "
             "`clock_behind`, `clock_ahead`, `unknown_device`, `not_line_protocol`, `too_long`, "
-            "`failed` (an error of this program), `refused_by_influxdb`, or what is wrong with an MQTT message.",
+            "`failed` (an error of this program), `refused_by_influxdb`, or the error in an MQTT message.",
         ),
-        Tag("topic", "The topic of an MQTT message; the first so many, then `other`.", optional=True),
+        Tag("topic", "The topic of an MQTT message; `other` beyond the maximum number of topics.", optional=True),
         Tag("simulated", "`true` where the readings were computed.", optional=True),
         Tag("replayed", "`true` where the readings came from a recording.", optional=True),
     ),
     (
         Field("value", float, "", "The value that was refused, where it was a number."),
-        Field("text", str, "", "What was refused instead of a number, or a sentence about it."),
+        Field("text", str, "", "The rejected text, or a sentence about it."),
         Field("count", int, "", "How many were refused: values where the tag `field` is there, else lines.", 1),
     ),
     event=True,

@@ -103,7 +103,7 @@ class Pipeline:
         ahead_ns: how far a sample may be ahead of this machine's clock.
         max_series: plans that are kept.
         clock_ns: wall clock, nanoseconds since 1970.
-        complain: is told in a sentence of what could not be done.
+        complain: gets one sentence per failure.
         open_gateway: opens the parts for messages, with the first message.
     """
 
@@ -167,7 +167,7 @@ class Pipeline:
         """What becomes of lines.
 
         Args:
-            plain: whether all of them are plain (:func:`~collectors.telemetry.lines.is_plain`); else each is looked at.
+            plain: whether all of them are plain (:func:`~collectors.telemetry.lines.is_plain`); else each is parsed.
         """
         out: list[str] = []
         append = out.append
@@ -178,7 +178,7 @@ class Pipeline:
             if plain or is_plain(line):
                 head, _, rest = line.partition(" ")
             else:
-                # What is special in a head that is known means what it meant before.
+                # Special characters in a known head have the same meaning as before.
                 found = _HEAD.match(line)
                 head, rest = (found[0], line[found.end() + 1 :]) if found else ("", "")
                 if not is_plain(rest):
@@ -225,7 +225,7 @@ class Pipeline:
         return out
 
     def flush(self) -> None:
-        """Write what the parts for messages remember."""
+        """Write the state of the parts for messages."""
         if self._opened_gateway is not None:
             self._opened_gateway.flush()
 
@@ -301,7 +301,7 @@ class Pipeline:
                 out.append(self._rejections.line(reasons.NOT_LINE_PROTOCOL, self._now_ns, text=content))
             return
         try:
-            # Only in a string can there be a line break; it is read as what stands for one.
+            # Only a string can contain a line break; it is read as its escape sequence.
             metric = decode(content.replace("\r", "\\\\r").replace("\n", "\\\\n"))
         except ParseError as error:
             sentence = f"{error}"
@@ -313,8 +313,8 @@ class Pipeline:
             self._check(metric, content, out)
 
     def _message(self, message: Metric, content: str, out: list[str]) -> None:
-        """An MQTT message: its lines each go their way, and what is wrong with it is refused."""
-        from collectors.telemetry.messages import read  # only where messages come: it takes libraries of its own
+        """Process the lines of an MQTT message, and reject its errors."""
+        from collectors.telemetry.messages import read  # only for messages: it needs further libraries
 
         received = self._now_ns if message.time_ns is None else message.time_ns
         gateway = self._gateway
@@ -360,7 +360,7 @@ class Pipeline:
 
         Args:
             time_ns: of the sample; None for the time of the message.
-            series: of the metric, some tags of which are kept.
+            series: of the metric; some of its tags are kept.
         """
         rejections, message = self._rejections, origin.message
         number = origin.next()
@@ -432,10 +432,10 @@ class Pipeline:
         return Metric(metric.series, fields, metric.time_ns) if fields else None
 
     def _check(self, metric: Metric, content: str | None, out: list[str], origin: Origin | None = None) -> None:
-        """Calibrate and validate a metric, count it, and put out what is left of it.
+        """Calibrate and validate a metric, count it, and emit the valid rest.
 
         Args:
-            content: the line that it was read from, which goes out as it is where nothing is to be changed.
+            content: the line of the metric, emitted unchanged if possible.
             origin: the message that it was in.
         """
         tags = metric.series.tags

@@ -111,7 +111,7 @@ class Rejections:
         """One line of line protocol.
 
         Args:
-            tags: tags of the rejected line, some of which are taken over.
+            tags: tags of the rejected line; some are copied.
             value: the rejected value, stored as a number or a text.
             text: one sentence.
             count: how many were refused.

@@ -1,4 +1,4 @@
-"""What the pipeline keeps of each series: its rules, its calibration and its device's state, within a bound."""
+"""State of each series, within a bound: its rules, its calibration and its device's state."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collectors.telemetry.validation import Rule
 #: Takes a message: its identity, its time, and its values that were taken. See the device of the tracker.
 Count = Callable[[int, int, Mapping[str, FieldValue]], object]
 
-#: More fields than a series ever has; beyond, their rules are made anew, and what they remember is lost.
+#: More fields than a series ever has; beyond, the rules are recreated without their history.
 _MAX_RULES = 256
 
 
@@ -41,7 +41,7 @@ class Step(NamedTuple):
     """A curve as the pipeline uses it.
 
     Args:
-        text: the output field as it stands in a line, behind a comma and up to its value.
+        text: the output field in a line, from the comma to its value.
         rule: of the output field.
     """
 
@@ -53,7 +53,7 @@ class Step(NamedTuple):
 
 
 class Plan:
-    """What is done with the lines of one series, and what is remembered of them."""
+    """The processing of the lines of one series, with its state."""
 
     __slots__ = (
         "accepted",
@@ -93,7 +93,7 @@ class Plan:
         self.rules[field] = rule
 
     def recalibrate(self, curves: tuple[Curve, ...], generation: int) -> None:
-        """Take over the curves of the device; they are chosen from anew where they have changed."""
+        """Use these curves of the device; select again if they have changed."""
         self.generation = generation
         if curves is not self.curves:
             self.curves = curves
@@ -122,8 +122,8 @@ class Plan:
 class Plans:
     """The plans by the head of their lines, the most of them that are in use.
 
-    A plan that is found costs one look into :attr:`newest`. That is moved aside whole once it is full, and what is
-    used again comes back one by one; so the plans forgotten are among those unused for the longest.
+    A known plan costs one lookup in :attr:`newest`. When that is full, it becomes the older generation, from which
+    plans return when they are used again; so the removed plans are among the least recently used.
 
     Args:
         most: plans that are kept.

@@ -12,7 +12,7 @@ NAMES = Setting(
     "measurements",
     str,
     "environment",
-    "Measurements that are calibrated and validated and tell of a device's state, separated by commas.",
+    "Measurements that are calibrated, validated and counted in a device's state, separated by commas.",
 )
 LIMITS: Setting[str | None] = Setting(
     "limits", str, None, "TOML file with limits by measurement, field, sensor and device."
@@ -28,7 +28,11 @@ MAX_SERIES = Setting(
     "most_series", int, 50_000, "Series that are remembered; the one unseen for the longest goes first.", low=2
 )
 MAX_TOPICS = Setting(
-    "most_topics", int, 500, "Topics of refused messages that are told apart, and unknown devices, too.", low=0
+    "most_topics",
+    int,
+    500,
+    "Maximum number of topics of rejected messages, and of unknown devices, that are counted separately.",
+    low=0,
 )
 MACHINES = Setting(
     "machines",

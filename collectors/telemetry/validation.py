@@ -13,7 +13,7 @@ _NAN = float("nan")
 
 
 class Rule:
-    """The limits of one field of one series, with what is remembered of its readings.
+    """The limits of one field of one series, with the state of its readings.
 
     The pipeline's fast path reads and writes these attributes itself, exactly as :meth:`judge` does in its
     commonest case; a property test holds the two together.
@@ -45,7 +45,7 @@ class Rule:
         self.step = limits.step
         self.stuck_after = limits.stuck_after
         self.last = _NAN
-        #: What the fast path will make the last reading, once it has found nothing wrong with the whole line.
+        #: The last reading after the fast path has accepted the whole line.
         self.next = _NAN
         self.at_ns = 0
         self.same = 0
@@ -121,7 +121,7 @@ def withdraw(
     computed: Mapping[str, str],
     sources: Callable[[str], Sequence[str]],
 ) -> None:
-    """Refuse, too, what was computed from what is refused, and what was computed from that.
+    """Also reject values that were computed from rejected ones, transitively.
 
     Args:
         values: those taken so far; what goes is taken out.
@@ -130,7 +130,7 @@ def withdraw(
         sources: the fields that a declared field is computed from.
     """
     for output, source in computed.items():
-        # It never was in the line: there is nothing to tell of it where its source is told of.
+        # It was never in the line: the rejection of its source covers it.
         if source in refused:
             values.pop(output, None)
             refused.pop(output, None)

@@ -82,6 +82,9 @@ def provisioned(rule: Rule, panel_of: PanelOf) -> dict[str, Any]:
     board, panel = panel_of(rule.board, rule.panel)
     # Grafana's pages show this unchanged, so it begins at Grafana's root; messages fill in Grafana's address.
     runbook = "d/{}?viewPanel={}".format(*panel_of(RUNBOOKS, rule.title))
+    # A rule that belongs to a panel marks that panel for every device, whichever of them the alert is about. So it
+    # belongs to none, and links to the panel with the device chosen.
+    dashboard = f"d/{board}?var-host={_in_address(rule.device)}&viewPanel={panel}"
     return {
         "uid": rule.uid,
         "title": rule.title,
@@ -111,18 +114,16 @@ def provisioned(rule: Rule, panel_of: PanelOf) -> dict[str, Any]:
                 },
             ),
         ],
-        "dashboardUid": board,
-        "panelId": panel,
         "noDataState": rule.no_data,
         "execErrState": rule.error,
         "for": duration(rule.pending_seconds),
         "labels": {"severity": rule.severity, **({} if rule.device == "device" else {"device": _label(rule.device)})},
         "annotations": {
             "summary": _filled(rule.summary, rule),
-            "description": f"{_filled(rule.meaning, rule)}\nRunbook: {{{{ externalURL }}}}{runbook}",
+            "description": f"{_filled(rule.meaning, rule)}\nDashboard: {{{{ externalURL }}}}{dashboard}\n"
+            f"Runbook: {{{{ externalURL }}}}{runbook}",
+            "dashboard_url": f"/{dashboard}",
             "runbook_url": f"/{runbook}",
-            "__dashboardUid__": board,
-            "__panelId__": str(panel),
         },
     }
 
@@ -146,6 +147,10 @@ def _expression(ref: str, model: dict[str, Any]) -> dict[str, Any]:
 def _label(name: str) -> str:
     # Not .Labels.name, which is an error where there is no such label: when no device answers at all.
     return f'{{{{ index .Labels "{name}" }}}}'
+
+
+def _in_address(name: str) -> str:
+    return f'{{{{ urlquery (index .Labels "{name}") }}}}'
 
 
 def _filled(text: str, rule: Rule) -> str:

@@ -86,8 +86,8 @@ _SILENT = (
         summary="{device} is offline",
         meaning="{device} has disconnected, or has sent nothing for ten of its intervals. Check its battery, its Wi-Fi "
         "and the broker.",
-        board="live",
-        panel="State of all devices",
+        board="mqtt-device",
+        panel="State",
         every_seconds=SLOW,
         device="device",
     ),

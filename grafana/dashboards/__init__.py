@@ -22,7 +22,7 @@ def fresh() -> dict[str, str]:
     """Each dashboard's file name and the text that belongs in it."""
     from grafana.dashboards.lib import boards
 
-    rows, marks = boards.found(), boards.found_marks()
+    rows, marks, choices = boards.found(), boards.found_marks(), boards.found_choices()
     keys = {board.key for board in boards.BOARDS}
     if strays := {row.board for row in rows} - keys:
         raise ValueError(
@@ -30,7 +30,7 @@ def fresh() -> dict[str, str]:
         )
     return {
         f"{board.key}.json": json.dumps(
-            boards.build(board, (row for row in rows if row.board == board.key), marks),
+            boards.build(board, (row for row in rows if row.board == board.key), marks, choices),
             cls=JSONEncoder,
             ensure_ascii=False,
             indent=2,

@@ -1,6 +1,6 @@
 """Finding a calibration: pairs of readings and reference, the curve through them, and the entry that is kept.
 
-What is found here is applied by :mod:`collectors.telemetry.calibration`, which also says what an entry is.
+:mod:`collectors.telemetry.calibration` applies the results, and defines an entry.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The curve through pairs of a reading and a reference, by least squares, with what is known of its uncertainty.
+"""The curve through pairs of a reading and a reference, by least squares, with its uncertainty.
 
 Uncertainties are standard uncertainties (JCGM 100:2008, the GUM, evaluation of type A): from the scatter of the pairs
 about the curve, with as many degrees of freedom as there are pairs more than coefficients. Pairs that follow each other
-closely repeat each other's error; their number then counts as less, see :func:`effective_number`. What the reference
-instrument itself is wrong by is not in them.
+closely repeat each other's error; their number then counts as less, see :func:`effective_number`. The error of the
+reference instrument is not included.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from sensetig.calibration.pairs import Pair, check
 
 _Floats = NDArray[np.float64]
 
-#: By the end of a field's name, the spread of the uncalibrated values from which on a gain can be told from an offset:
+#: By the unit of a field, the minimum spread of the uncalibrated values that separates a gain from an offset:
 #: below it, an ordinary sensor's noise and the reference's resolution make a gain that is wrong further out.
 SPREADS = {"celsius": 5.0, "percent": 10.0, "hpa": 10.0}
 
-#: Pairs from which on their order is searched for repetition.
+#: Minimum number of pairs for a test of autocorrelation.
 _SERIES = 20
 
-#: A curve that leaves so much of the reference's own spread unexplained is none.
+#: Maximum share of the reference's spread that a curve may leave unexplained.
 _UNEXPLAINED = 0.5
 
 
@@ -38,8 +38,8 @@ class Fit(NamedTuple):
     Args:
         kind: as in :data:`collectors.telemetry.calibration.KINDS`.
         coefficients: of its polynomial, that of power 0 first.
-        covariance: of the coefficients that were found; None where nothing is left over to tell it from.
-        pairs: what it goes through.
+        covariance: of the coefficients; None without degrees of freedom.
+        pairs: the fitted pairs.
         residuals: reference minus curve, one a pair.
         effective: for how many independent pairs these count.
     """
@@ -96,7 +96,7 @@ class Fit(NamedTuple):
 
 
 def choose(pairs: Sequence[Pair], field: str) -> str:
-    """The kind that so many pairs, so far apart, can carry: ``offset``, ``two_point`` or ``gain``."""
+    """The kind of curve that the number and spread of the pairs support: ``offset``, ``two_point`` or ``gain``."""
     raws = [pair.raw for pair in pairs]
     least = least_spread(field)
     if len(set(raws)) < 2 or max(raws) - min(raws) < least:
@@ -105,7 +105,7 @@ def choose(pairs: Sequence[Pair], field: str) -> str:
 
 
 def least_spread(field: str) -> float:
-    """From which spread on a gain can be told from an offset, see :data:`SPREADS`; 0 where no unit says it."""
+    """Minimum spread that separates a gain from an offset, see :data:`SPREADS`; 0 for other units."""
     return SPREADS.get(field.rpartition("_")[2], 0.0)
 
 
@@ -140,7 +140,7 @@ def fit(pairs: Sequence[Pair], kind: str, degree: int = 2, least: float = 0.0) -
             found, covariance, residuals, effective = _solve(design, reference)
         except np.linalg.LinAlgError:
             raise CalibrateError(
-                "some pairs have all but the same uncalibrated value, so that no such curve is told apart; take "
+                "some pairs have almost the same uncalibrated value, which does not determine such a curve; take "
                 "readings further apart"
             ) from None
         coefficients = tuple(float(each) for each in transform @ found)
@@ -165,14 +165,14 @@ def _solve(design: _Floats, wanted: _Floats) -> tuple[_Floats, _Floats | None, _
     free = effective - design.shape[1]
     if free < 1 - 1e-9:
         return found, None, residuals, effective
-    # The scatter over as many independent pairs as there are, and each of the coefficients known as well as these tell.
+    # The scatter over the independent pairs, from which the uncertainty of each coefficient follows.
     variance = float(residuals @ residuals) / len(wanted) * effective / free
     inverse = np.asarray(np.linalg.inv(design.T @ design), dtype=np.float64)
     return found, variance * inverse * len(wanted) / effective, residuals, effective
 
 
 def effective_number(residuals: _Floats) -> float:
-    """For how many independent values these count, of which each may resemble the one before.
+    """Number of independent values in a series with autocorrelation.
 
     n (1 - r) / (1 + r), where r is the correlation of neighbours (as of a first-order autoregression: Bayley and
     Hammersley 1946, J. Roy. Stat. Soc. Suppl. 8, 184). Below 20 values, r cannot be told from chance, and n is given.
@@ -202,8 +202,8 @@ def _refuse_nonsense(result: Fit, least: float) -> None:
         low, high = result.range
         if len(result.pairs) > 1 and result.rms > max(high - low, abs(result.coefficients[0]), least / 5):
             raise CalibrateError(
-                f"no offset follows the pairs: they stand {result.rms:.3g} from it, more than it corrects; look for a "
-                "slip in them, or wait until both instruments have come to rest"
+                f"no offset follows the pairs: their RMS distance is {result.rms:.3g}, more than it corrects; look for "
+                "an error in them, or wait until both instruments have come to rest"
             )
         return
     low, high = result.range
@@ -216,8 +216,8 @@ def _refuse_nonsense(result: Fit, least: float) -> None:
     spread = float(references.std())
     if len(result.pairs) > result.free and result.rms > _UNEXPLAINED * spread:
         raise CalibrateError(
-            f"no such curve follows the pairs: they stand {result.rms:.3g} from it, and the references themselves only "
-            f"{spread:.3g} from their mean; look for a slip in them, or take readings further apart"
+            f"no such curve follows the pairs: their RMS distance is {result.rms:.3g}, and that of the references from "
+            f"their mean only {spread:.3g}; look for an error in them, or take readings further apart"
         )
 
 

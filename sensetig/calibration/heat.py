@@ -19,15 +19,15 @@ from sensetig.calibration.pairs import Pair, check
 
 _Floats = NDArray[np.float64]
 
-#: What the collector's setting admits.
+#: Range of the collector's setting.
 LEAST, GREATEST = 0.1, 100.0
 
-#: Degrees by which the CPU's distance from the sensor must vary for the data to tell heat from a sensor's offset.
+#: Minimum variation, in degrees, of the CPU's distance from the sensor that separates heat from a sensor's offset.
 _VARIES = 3.0
 
 
 class Own(NamedTuple):
-    """What the sensor itself is wrong by, its standard uncertainty, and the factor beside it."""
+    """The sensor's offset, its standard uncertainty, and the factor of the same fit."""
 
     error: float
     uncertainty: float
@@ -39,9 +39,9 @@ class Heat(NamedTuple):
 
     Args:
         factor: F.
-        uncertainty: its standard uncertainty; None where nothing is left over to tell it from.
-        own: what the sensor itself is wrong by, found by a line that need not go through the origin; None where the
-            data cannot tell it.
+        uncertainty: its standard uncertainty; None without degrees of freedom.
+        own: the sensor's offset, from a line that need not pass through the origin; None if the
+            data do not determine it.
     """
 
     factor: float
@@ -58,7 +58,7 @@ class Heat(NamedTuple):
 
     @property
     def rms(self) -> float:
-        """Root of the mean square of what is left between compensated temperature and reference."""
+        """Root mean square of the differences between compensated temperature and reference."""
         return math.sqrt(math.fsum(residual**2 for residual in self.residuals) / len(self.residuals))
 
     @property
@@ -77,7 +77,7 @@ def find_factor(pairs: Sequence[Pair]) -> Heat:
     check(pairs)
     if not pairs or any(pair.cpu is None for pair in pairs):
         raise CalibrateError(
-            "the CPU's temperature is missing, beside which there is no heat to find; give it in a column cpu, or take "
+            "the CPU's temperature is missing, which the factor needs; give it in a column cpu, or take "
             "readings from the collector or a recording that has it"
         )
     raw = np.array([pair.raw for pair in pairs])
@@ -113,7 +113,7 @@ def find_factor(pairs: Sequence[Pair]) -> Heat:
 
 
 def _own(warming: _Floats, excess: _Floats) -> Own | None:
-    """What the sensor itself is wrong by.
+    """The sensor's offset.
 
     A sensor that is wrong by e shows e more than it should, and the CPU as e less warm: the line crosses the axis at
     e (1 + 1 / F).

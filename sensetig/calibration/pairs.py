@@ -13,7 +13,7 @@ from sensetig.calibration import CalibrateError
 
 
 class Pair(NamedTuple):
-    """What the sensor gave, and what was true at that time. *cpu* is the CPU's temperature where it is known."""
+    """The sensor's value and the true value at that time. *cpu* is the CPU's temperature, if known."""
 
     raw: float
     reference: float
@@ -21,14 +21,14 @@ class Pair(NamedTuple):
 
 
 class Reference(NamedTuple):
-    """What the reference instrument showed, and when: nanoseconds since 1970."""
+    """The value of the reference instrument and its time, in nanoseconds since 1970."""
 
     time_ns: int
     value: float
 
 
 class Sample(NamedTuple):
-    """What the sensor gave, and when: nanoseconds since 1970."""
+    """The value of the sensor and its time, in nanoseconds since 1970."""
 
     time_ns: int
     raw: float
@@ -40,7 +40,7 @@ _MAX_ABSOLUTE = 1e12
 
 
 def check(pairs: Sequence[Pair]) -> None:
-    """Raise CalibrateError where a pair holds what no instrument shows."""
+    """Raise CalibrateError for a pair with an impossible value."""
     for place, pair in enumerate(pairs, 1):
         for value in (pair.raw, pair.reference, pair.cpu or 0.0):
             if not abs(value) <= _MAX_ABSOLUTE:

@@ -1,4 +1,4 @@
-"""What the one who calibrates sees: the fit in words, a table, and a plot, in a terminal of 80 columns."""
+"""The output of a calibration: the fit in words, a table, and a plot, in a terminal of 80 columns."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _reach(result: Fit) -> Table:
 
 
 def show_heat(console: Console, heat: Heat) -> None:
-    """The factor, what it leaves, and the plot."""
+    """The factor, the residuals, and the plot."""
     known = "" if heat.uncertainty is None else f" ± {heat.uncertainty:.2g}"
     console.print(f"factor against the CPU's heat: {heat.factor:.4g}{known}")
     excess = [pair.raw - pair.reference for pair in heat.pairs]
@@ -140,13 +140,13 @@ def plot(points: Sequence[tuple[float, float]], curve: Callable[[float], float],
 
 
 def _tick(value: float, chars: int, delta: float, left: bool = False) -> str:
-    """A number at an axis, with no more digits than tell it from the next."""
+    """A number at an axis, with the fewest digits that distinguish it from the next."""
     text = f"{value:.{2 if abs(delta) < 5 else 1}f}"
     return text.ljust(chars) if left else text.rjust(chars)
 
 
 def show_history(console: Console, found: Sequence[Entry]) -> None:
-    """The entries of a device, the newest last, each on a line with what is known of it below."""
+    """The entries of a device, the newest last, each on a line with its details below."""
     for entry in sorted(found, key=lambda entry: entry.valid_from_ns):
         values = entry.values
         sensor = f", sensor {entry.sensor}" if entry.sensor is not None else ""

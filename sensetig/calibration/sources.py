@@ -31,7 +31,7 @@ from(bucket: bucket)
 
 
 class Place(NamedTuple):
-    """What is calibrated: a field of a device's lines, of one sensor or of any."""
+    """The calibrated field of a device's lines, of one sensor or of any."""
 
     device: str
     measurement: str
@@ -58,7 +58,7 @@ class Live:
     """The collector `sensehat` as Telegraf runs it, with the settings of this machine; a context manager.
 
     Args:
-        place: what is read.
+        place: the field to read.
         samples: how many readings make one, by their mean.
         pause: called between two of them.
     """
@@ -109,11 +109,11 @@ class Live:
                 f"{self._place.device}; name that one, or take the readings from InfluxDB"
             )
         if not found:
-            raise CalibrateError(f"the collector gave no {_of(self._place)}; see what it says above")
+            raise CalibrateError(f"the collector gave no {_of(self._place)}; see its messages above")
         return mean_of(found)
 
     def _batch(self) -> list[Metric]:
-        """One batch; the collector's line about itself, which stands behind it, tells its end."""
+        """One batch; the collector's line about itself marks its end."""
         from collectors.core.line_protocol_parser import decode
 
         requests, answers = self._process.stdin, self._process.stdout
@@ -133,7 +133,7 @@ class Live:
         raise self._ended()
 
     def _ended(self) -> CalibrateError:
-        return CalibrateError("the collector sensehat has ended; see what it says above, and try: python -m collectors")
+        return CalibrateError("the collector sensehat has ended; see its messages above, and try: python -m collectors")
 
 
 def recorded(path: str, place: Place, say: Callable[[str], None]) -> list[Sample]:
@@ -189,7 +189,7 @@ class Influx(NamedTuple):
 
 
 def assembled(records: Iterable[FluxRecord], place: Place) -> list[Sample]:
-    """The samples in a query's records, in which each field of a line stands alone."""
+    """The samples in a query's records, which have one field each."""
     values: dict[tuple[str, datetime], dict[str, float]] = {}
     for record in records:
         tags = record.values

@@ -24,7 +24,7 @@ def path_of(folder: Path, device: str) -> Path:
 
 
 def spelled(entry: Mapping[str, Any]) -> str:
-    """An entry as it stands in the file, each key on one line: numbers in brackets are the same in JSON."""
+    """An entry in the format of the file, one line per key: numbers in brackets are the same in JSON."""
     lines = [
         f"{key} = {json.dumps(value)}\n" if isinstance(value, list) else tomli_w.dumps({key: value})
         for key, value in entry.items()
@@ -45,7 +45,7 @@ def history(folder: Path, device: str) -> tuple[Entry, ...]:
 def checked(folder: Path, device: str, entry: Mapping[str, Any]) -> str:
     """The content that the device's file would have with this entry, which nothing is wrong with.
 
-    Raises CalibrateError where the entry, or what stands there already, could not be read back.
+    Raises CalibrateError where the entry, or the existing file, could not be read back.
     """
     path = path_of(folder, device)
     before = _text(path)
@@ -62,7 +62,7 @@ def checked(folder: Path, device: str, entry: Mapping[str, Any]) -> str:
 
 
 def add(folder: Path, device: str, entry: Mapping[str, Any]) -> Path:
-    """Add an entry to the device's file, which then holds it whole, or what it held before; the file's path.
+    """Add an entry to the device's file, atomically; return the file's path.
 
     Raises CalibrateError where it cannot be written, and where the entry is wrong.
     """

@@ -92,7 +92,7 @@ def command(device: str, **options: Any) -> None:
     """Calibrate a sensor of DEVICE.
 
     Takes pairs of readings of the sensor and of a reference instrument, finds the curve through them, shows it with
-    its residual, its uncertainty and a plot, asks, and adds it to the device's file. What was there stays as
+    its residual, its uncertainty and a plot, asks, and adds it to the device's file. Earlier entries stay as
     history. Without options, it asks for the readings.
     """
     _run(device, options)
@@ -212,8 +212,8 @@ def _asked(console: Console, place: Place, source: PairSource, *, with_cpu: bool
         return _some(found)
     if source.readings not in ("influxdb", "collector"):
         raise CalibrateError(
-            f"--readings {source.readings} is a recording, and needs --references, a CSV of what the reference showed "
-            "and when"
+            f"--readings {source.readings} is a recording, and needs --references, a CSV with the columns "
+            "time and reference"
         )
     console.print("Wait until both have come to rest, and type what the reference shows; an empty line ends.")
     if source.readings == "influxdb":

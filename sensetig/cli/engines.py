@@ -23,9 +23,9 @@ def command(names: tuple[str, ...], check: bool) -> None:
     """Install the engines, or those that are named.
 
     The engines are Telegraf, InfluxDB, Grafana, NATS and Mosquitto. Each engine comes from the first source that
-    serves: what is installed already (on PATH, or in GRAFANA_HOME), the cache, the vendor's archive, for NATS the
-    system's package, a build. The cache is in the user's cache folder; SENSETIG_CACHE names another. What is
-    missing ends it with status 1, except for Grafana, NATS and the broker: without them everything else works.
+    has it: an installed engine (on PATH, or in GRAFANA_HOME), the cache, the vendor's archive, for NATS the
+    system's package, a build. The cache is in the user's cache folder; SENSETIG_CACHE names another. If an
+    engine is missing, the status is 1, except for Grafana, NATS and the broker: without them everything else works.
     """
     from sensetig.engines import sources
 

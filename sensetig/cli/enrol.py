@@ -25,7 +25,7 @@ def create(device: str, out: Path, valid: float) -> None:
     """Create the first-boot files for DEVICE, on the hub, as root.
 
     user-data is for images with cloud-init (Raspberry Pi OS trixie), firstrun.sh for those before it. They hold a token
-    that lets in one machine, once; a file made before for the same DEVICE holds no more.
+    that is valid once, for one machine; it replaces the token of an earlier file for the same DEVICE.
     """
     import os
 

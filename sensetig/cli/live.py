@@ -18,7 +18,7 @@ from sensetig import options
 def command(url: str, admin: str, password_file: Path | None, tokens: Path, ca_file: Path | None) -> None:
     """Create the Grafana account for live points.
 
-    The account comes with the token with which Telegraf pushes points. It has no role: it may push points, and see
+    The account has a token for Telegraf to push points. It has no role: it may push points, and see
     and change nothing. Missing parts are created, different ones changed, and an invalid token is replaced;
     run twice, it changes nothing. The token is written to a file that only its owner may read, and is
     never printed.

@@ -49,7 +49,7 @@ _MEGABYTE = 1_000_000
     default=0,
     show_default=True,
     show_envvar=True,
-    help="Seconds after boot in which points wait until the clock is synchronised, so that their times are corrected.",
+    help="Maximum seconds after boot that points wait for a synchronised clock, which corrects their times.",
 )
 @click.option(
     "--influxdb-folder",

@@ -31,8 +31,8 @@ from sensetig import options
 def command(file: Path, url: str, ca_file: Path | None, settings: Path, media: Path | None, yes: bool) -> None:
     """Restore this hub from the backup FILE.
 
-    The backup replaces what is on the hub. Stop Telegraf and Grafana first; the playbook restore.yml does so. A
-    FILE that is damaged or incomplete is rejected before anything is changed.
+    The backup replaces the hub's data and settings. Stop Telegraf and Grafana first; the playbook restore.yml does so.
+    A FILE that is damaged or incomplete is rejected before anything is changed.
     """
     from sensetig.backup.run import Places, restore
     from sensetig.site import redacted

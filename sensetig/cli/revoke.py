@@ -11,7 +11,7 @@ from sensetig.cli.token import held, influxdb_options, operator
 
 @click.command()
 @click.argument("device")
-@click.option("--back", is_flag=True, help="Let the playbook install DEVICE again; what was revoked stays revoked.")
+@click.option("--back", is_flag=True, help="Let the playbook install DEVICE again; its old credentials stay revoked.")
 @influxdb_options
 def command(device: str, back: bool, url: str, organisation: str, tokens: Path, ca_file: Path | None) -> None:
     """Revoke all credentials of DEVICE.

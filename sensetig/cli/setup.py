@@ -76,9 +76,9 @@ def command(
 ) -> None:
     """Set up InfluxDB.
 
-    The command creates the organisation, buckets, downsampling and scoped tokens. What is missing is made, what
-    differs from the definitions is changed, and the rest is left alone: run twice, it changes nothing. The tokens
-    are written to files that only their owner may read, and are never printed.
+    The command creates the organisation, buckets, downsampling and scoped tokens. Missing parts are created,
+    parts that differ from the definitions are changed, and the rest is left alone: a second run changes nothing. The
+    tokens are written to files that only their owner may read, and are never printed.
     """
     from sensetig.influxdb.prepare import setup
 

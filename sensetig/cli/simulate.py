@@ -129,9 +129,9 @@ def _profiles(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 def command(**options: Any) -> None:
     """Simulate many Pis with Sense HATs.
 
-    The command simulates their faults too, and reports exactly what was sent. The same seed gives the same devices
-    with the same faults, however many there are and whatever carries their messages. Every point carries
-    simulated=true, or replayed=true, so that nobody takes it for real. Ctrl-C ends it in order. The status is 1
+    The command simulates their faults too, and reports exactly the points that it sent. The same seed gives the same
+    devices with the same faults, however many there are and whatever carries their messages. Every point carries
+    simulated=true, or replayed=true, so it is not mistaken for real data. Ctrl-C ends it in order. The status is 1
     when something could not be sent.
     """
     from sensetig.simulator.run import SimulateOptions, simulate

@@ -28,7 +28,7 @@ from sensetig.engines.engine import EngineUnavailable
 #: How long a host may take to answer at all, in seconds.
 ANSWER_SECONDS = 4.0
 
-#: How long a transfer that has begun may stand still, in seconds.
+#: Maximum time without progress of a transfer, in seconds.
 STALL_SECONDS = 30.0
 
 #: How often a transfer is reported, in seconds.
@@ -56,7 +56,7 @@ def unpack(
         package: which, and whose.
         architecture: Debian's name.
         target: the program to write, or the folder to fill.
-        say: takes a sentence whenever there is something to tell.
+        say: takes a sentence about progress.
         patience: how long the host may take to answer, in seconds.
         now: the time; a signature that has run out is refused.
 
@@ -90,7 +90,7 @@ def _first_answer(archive: Archive, patience: float) -> bytes:
     answer: list[bytes | EngineUnavailable] = []
 
     def ask() -> None:
-        # A folder of its own: an answer that comes too late finds the caller's folder gone.
+        # A separate folder: the caller's folder may be gone when a late answer arrives.
         with tempfile.TemporaryDirectory(prefix="sensetig-") as folder:
             try:
                 answer.append(_fetch(archive.key, None, Path(folder), timeout=patience).read_bytes())
@@ -227,7 +227,7 @@ def extract(deb: Path, title: str, takes: str, target: Path) -> None:
 
 
 def _place(members: tarfile.TarFile, member: tarfile.TarInfo, takes: str, target: Path) -> bool:
-    """Write one member where it belongs; False when it is not of the engine. A link becomes what it points to."""
+    """Write one member to its place; False if it is not part of the engine. A link becomes a copy of its target."""
     path = member.name.removeprefix("./")
     if takes.endswith("/"):
         if not path.startswith(takes) or ".." in Path(path).parts:
@@ -248,7 +248,7 @@ def _place(members: tarfile.TarFile, member: tarfile.TarInfo, takes: str, target
 
 
 class Progress:
-    """Tells now and then how much has come; has the methods that pooch calls of a progress bar.
+    """Reports the progress at intervals, with the methods that pooch calls on a progress bar.
 
     Args:
         say: takes words such as ``12 of 58 MB``.
@@ -263,7 +263,7 @@ class Progress:
         self._next = timer() + REPORT_SECONDS
 
     def update(self, size: int) -> None:
-        """So many bytes have come."""
+        """Add this number of bytes."""
         self._done += size
         if self._timer() >= self._next:
             self._next = self._timer() + REPORT_SECONDS

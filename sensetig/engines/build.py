@@ -23,10 +23,10 @@ from sensetig.engines.platforms import version_in
 #: How often a build says that it is still at work, in seconds.
 REPORT_SECONDS = 30.0
 
-#: How long compilers that were told to end may take to do so, in seconds.
+#: Maximum time for compilers to end after a signal, in seconds.
 END_SECONDS = 10.0
 
-#: Settings of the person's own Go that would change what is built.
+#: Settings of the user's Go that would change the result.
 _STRIPPED = (
     "GOFLAGS",
     "GOWORK",
@@ -46,7 +46,7 @@ class Missing(NamedTuple):
     Args:
         need: which one.
         found: the version that is there, too old; None where the program is not there, or does not run.
-        broken: the program that is there and does not run, and what it says, or None.
+        broken: the program that does not run, and its message, or None.
     """
 
     need: Need
@@ -54,7 +54,7 @@ class Missing(NamedTuple):
     broken: str | None = None
 
     def sentence(self) -> str:
-        """What is missing, and what brings it."""
+        """The missing tool, and its package."""
         title = self.need.title
         wanted = f"{title} {self.need.minimum} or later" if self.need.minimum else title
         if self.broken:
@@ -88,7 +88,7 @@ def missing(needs: Collection[Need], environ: Mapping[str, str]) -> list[Missing
 
 
 class _DoesNotRun(EngineUnavailable):
-    """A program that is there does not run; the message has what it says."""
+    """An existing program does not run; the message contains its output."""
 
     def __init__(self, program: str, said: str) -> None:
         super().__init__(f"{program} is there, but does not run: {said}")
@@ -111,7 +111,7 @@ def _version(program: str, environ: Mapping[str, str]) -> str | None:
     except OSError as error:
         raise _DoesNotRun(program, error.strerror or str(error)) from None
     if run.returncode != 0:
-        # A rustup without a toolchain says first what is wrong, and then a good deal more.
+        # The first line of a rustup without a toolchain has the error.
         said = next((line.strip() for line in run.stderr.splitlines() if line.strip()), None)
         raise _DoesNotRun(
             program, said.removeprefix("error: ").rstrip(".") if said else f"it ends with status {run.returncode}"
@@ -123,7 +123,7 @@ def environment(build: Build, environ: Mapping[str, str], *, go: str, wanted: st
     """The environment of ``go build``: the person's own, without what would change the result.
 
     Args:
-        build: what is built.
+        build: the engine's build.
         environ: the person's environment.
         go: the version of Go that is installed.
         wanted: the version that ``go.mod`` asks for.
@@ -143,7 +143,7 @@ def environment(build: Build, environ: Mapping[str, str], *, go: str, wanted: st
 
 
 def arguments(build: Build, plugins: Collection[str]) -> list[str]:
-    """What ``go build`` is told, without the name of its output."""
+    """The arguments of ``go build``, without the name of its output."""
     tags = ",".join([*build.tags, *(sorted(plugins) if build.plugins else ())])
     values = " ".join(f"-X {name}={value}" for name, value in build.variables.items())
     return ["-trimpath", "-ldflags", f"-s -w {values}", "-tags", tags, build.package]
@@ -166,7 +166,7 @@ def compile_engine(
         target: the program to write.
         plugins: Telegraf's plugins.
         environ: the person's environment.
-        log: takes what the compilers print.
+        log: takes the compilers' output.
         say: takes a sentence from time to time.
 
     Raises:
@@ -246,7 +246,7 @@ def _go(
     process = None
     with log.open("ab") as output, _raised():
         try:
-            with _held_back():  # or there would be a program that nobody knows
+            with _held_back():  # otherwise a signal would leave an untracked process
                 process = subprocess.Popen(
                     ["go", "build", *words],
                     cwd=module,
@@ -254,7 +254,7 @@ def _go(
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
-                    process_group=0,  # by which its compilers are ended with it
+                    process_group=0,  # so its compilers end with it
                 )
             while True:
                 try:
@@ -286,7 +286,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _raised() -> Iterator[None]:
     """Have the signals that would end this process at once raised instead, so that the build ends with it.
 
-    Where somebody heeds such a signal already, that is left alone.
+    Existing handlers of such a signal are kept.
     """
     taken = []
     if threading.current_thread() is threading.main_thread():
@@ -302,7 +302,7 @@ def _raised() -> Iterator[None]:
 
 @contextmanager
 def _held_back() -> Iterator[None]:
-    """Have the signals that somebody heeds heeded when this is over, and not amid it."""
+    """Defer signals with a handler until the end of this block."""
     came: list[int] = []
     heeded = {}
     if threading.current_thread() is threading.main_thread():

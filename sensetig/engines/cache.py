@@ -1,6 +1,6 @@
 """The second source: a cache outside the tree, keyed by version, so that the next checkout finds everything there.
 
-An engine's folder is made under another name and renamed when it is whole: what is there is complete.
+An engine's folder is created under another name and renamed when it is complete.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def root(environ: Mapping[str, str]) -> Path:
 
 
 class Key(NamedTuple):
-    """What tells one engine in the cache from another.
+    """The identity of an engine in the cache.
 
     Args:
         name, version: the engine's.
@@ -106,10 +106,10 @@ class Cache:
         """Put a complete folder in its place, at once.
 
         Args:
-            key: what it is.
+            key: its identity.
             staged: the folder, on the same file system.
             source: where its content came from, in words.
-            version: what it is, where that may be another than the key's: an operating system has its own.
+            version: its version, if it may differ from the key's, as in a package of an operating system.
         """
         record = {"source": source, "version": version or key.version}
         (staged / _RECORD).write_text(json.dumps(record) + "\n", encoding="utf-8")

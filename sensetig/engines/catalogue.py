@@ -1,4 +1,4 @@
-"""What ``engines.toml`` says: versions, archives, builds, and the packages that bring what is missing."""
+"""The content of ``engines.toml``: versions, archives, builds, and the packages of build tools."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Package(NamedTuple):
 
 
 class OsPackage(NamedTuple):
-    """An engine in a package of the operating system, from which only the program is taken.
+    """An engine in a package of the operating system; only the program is extracted.
 
     Args:
         name: the Debian package.
@@ -64,7 +64,7 @@ class Build(NamedTuple):
         plugins: whether the tags go on with the plugins that the configuration names.
         cgo: whether C is linked in.
         variables: the values that the linker sets.
-        pkg_config: the Go package of the program that stands in for pkg-config, or None.
+        pkg_config: the Go package of a replacement for pkg-config, or None.
         needs: the keys of :attr:`Catalogue.needs`.
         duration: how long it takes, in words.
         extra: plugins beyond those named in the configuration, each with its reason.
@@ -95,7 +95,7 @@ class Spec(NamedTuple):
         home: the variable that names its folder, or None where the engine is one program.
         needed: whether the bundle works at all without it.
         architectures: Debian's names of the architectures that it exists for.
-        without: what is lost, or to be done, where it is not to be had.
+        without: the consequences or the remedy if it is not available.
         package: where the vendor has it, or None where there is no archive of the vendor's.
         os_package: where the operating system has it, or None where that is not asked.
         build: how it is built, or None where it is not.
@@ -125,7 +125,7 @@ class Need(NamedTuple):
         minimum: the oldest version that serves, or None where any does.
         packages: Debian packages that bring it, best first.
         together: packages that are installed with it.
-        otherwise: where else it is to be had.
+        otherwise: another source.
     """
 
     program: str

@@ -1,4 +1,4 @@
-"""An engine that is there, and the error where none is to be had."""
+"""An available engine, and the error if there is none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first source: what is installed already, on PATH or in the folder that a variable names."""
+"""The first source: an installed engine, on PATH or in the folder that a variable names."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def find(spec: Spec, environ: Mapping[str, str], plugins: Collection[str] = ()) 
     Args:
         spec: which one.
         environ: where PATH and the variable of its home are.
-        plugins: for Telegraf, those that it must have; a build of somebody else's may lack some.
+        plugins: for Telegraf, the plugins that it must have; another build may lack some.
     """
     reasons: list[str] = []
     for path, source in _candidates(spec, environ, reasons):
@@ -58,7 +58,7 @@ def program_of(spec: Spec, path: Path) -> Path:
 
 
 def output(program: Path, arguments: Collection[str]) -> str | None:
-    """What a program prints, or None when it cannot be run, fails, or takes too long."""
+    """The output of a program, or None if it cannot run, fails, or takes too long."""
     try:
         run = subprocess.run(
             [program, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE
@@ -92,7 +92,7 @@ def _candidates(spec: Spec, environ: Mapping[str, str], reasons: list[str]) -> l
 
 
 def _home(spec: Spec, program: Path) -> Path | None:
-    """The folder of a program that needs its folder: above its ``bin``, or in ``share`` beside that."""
+    """The home folder of a program: the parent of its ``bin``, or ``share`` in that parent."""
     above = program.parent.parent
     for home in (above, above / "share" / spec.name):
         if (home / "conf" / "defaults.ini").is_file() and program_of(spec, home).is_file():

@@ -17,7 +17,7 @@ from packaging.version import InvalidVersion, Version
 from sensetig.engines.catalogue import Need
 from sensetig.engines.platforms import version_in
 
-#: apt's lists older than this are fetched anew, in seconds; a version on an old list may be gone from the mirror.
+#: apt's lists older than this are fetched again, in seconds; a version on an old list may be gone from the mirror.
 LISTS_AGE = 24 * 3600.0
 
 #: Where daemons are, which ordinary users do not have on PATH.
@@ -33,7 +33,7 @@ class Outcome(NamedTuple):
 
     Args:
         status: its exit status.
-        text: what it printed, errors included.
+        text: its output, errors included.
     """
 
     status: int
@@ -91,7 +91,7 @@ def program(name: str, environ: Mapping[str, str]) -> Path | None:
 
 
 def ensure(packages: Collection[str], say: Callable[[str], None], system: System | None = None) -> None:
-    """Install what is missing of these packages, or say how.
+    """Install the missing ones of these packages, or raise an error that says how.
 
     Args:
         packages: Debian's names.
@@ -155,7 +155,7 @@ def candidate(package: str, system: System) -> str | None:
 
 
 def download(package: str, version: str, folder: Path, system: System) -> Path:
-    """Fetch a package without installing it, verified by apt as for an installation; nobody need be root for it.
+    """Fetch a package without installing it, verified by apt as for an installation; this needs no root.
 
     Args:
         package: Debian's name.
@@ -206,7 +206,7 @@ def _update(say: Callable[[str], None], system: System) -> None:
 
 
 def _apt(words: Sequence[str], system: System, folder: Path | None = None) -> None:
-    # What is downloaded is put into the working directory.
+    # apt downloads into the working directory.
     within = () if folder is None else ("env", "-C", str(folder))
     # Another apt may be at work, as unattended upgrades are after every start.
     outcome = system.run((*within, "apt-get", "-o", "DPkg::Lock::Timeout=120", *words))

@@ -33,7 +33,7 @@ def here() -> tuple[str, str]:
 
 
 def version_in(text: str) -> str | None:
-    """The first version number in what a program printed, or None."""
+    """The first version number in a program's output, or None."""
     match = _NUMBER.search(text)
     return match[0] if match else None
 

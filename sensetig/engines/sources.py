@@ -68,7 +68,7 @@ def obtain(name: str, say: Say, place: Place | None = None) -> Engine:
 
     Args:
         name: its key in ``engines.toml``, such as ``telegraf``.
-        say: takes a sentence whenever there is something to tell.
+        say: takes a sentence about progress.
         place: where to get it; by default this machine.
 
     Raises:
@@ -85,7 +85,7 @@ def obtain(name: str, say: Say, place: Place | None = None) -> Engine:
     whole, built = _keys(spec, place, wanted)
     try:
         with place.cache.lock(whole, say):
-            # Whoever held the lock may have got it meanwhile.
+            # The previous holder of the lock may have fetched it.
             return _cached(spec, place, wanted) or _get(spec, place, wanted, whole, built, say)
     except OSError as error:
         raise EngineUnavailable(

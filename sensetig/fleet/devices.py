@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from collectors.device_state.measurement import OFFLINE, ONLINE
+from collectors.device_state.measurement import LATE, OFFLINE, ONLINE
 from collectors.outbox import LOSSES
 from sensetig import policy
 from sensetig.influxdb.client import Client, Series, Value
@@ -132,7 +132,7 @@ def liveness(device: Device, limits: Limits) -> str:
 def judge(device: Device, limits: Limits) -> Judged:
     """How urgent a device's last values are. A value that it does not report is not judged."""
     status = liveness(device, limits)
-    silence = f"silent for {duration(round(device.age_seconds))}"
+    silence = f"{'late, ' if status == LATE else ''}silent for {duration(round(device.age_seconds))}"
     found = [(policy.LIVENESS_LEVELS[status], {OFFLINE: "silent"}.get(status, status), silence)]
     if device.name_clash:
         clash = f"two machines report as {device.name}"

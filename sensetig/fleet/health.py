@@ -28,6 +28,7 @@ DEVICE_HEALTH = Measurement(
         Field("act", int, "", "Number of reasons to act.", 0),
         Field("look", int, "", "Number of reasons to check.", 0),
         Field("reasons", str, "", "Reasons of the verdict, most urgent first."),
+        Field("gateway", bool, "", "Known only through a gateway: it runs no collectors."),
         Field("since_seconds", float, "seconds", "When the level last changed, since 1970.", 0),
         Field("seen_seconds", float, "seconds", "Time of its newest point, since 1970.", 0),
         Field("cpu_percent", float, "percent", "Processor in use; while the device is online.", 0, 100),
@@ -107,6 +108,7 @@ def metrics(devices: Iterable[Judged], before: Since, now_ns: int) -> Iterator[M
             "act": number.act,
             "look": number.look,
             "reasons": ", ".join(judged.details),
+            "gateway": device.state is not None,
             "since_seconds": since if held == level else now,
             "seen_seconds": now - device.age_seconds,
         }

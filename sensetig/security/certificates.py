@@ -65,7 +65,7 @@ def renew(path: Path, authority: Path, *, now: datetime, within_days: int, valid
         raise SecurityError(f"{path} was made by {old.issuer.rfc4514_string()}, not by the authority in {authority}")
     end = min(now + timedelta(days=valid_days), ends(issuer))
     if end <= ends(old):
-        raise SecurityError(f"the authority in {authority} ends on {ends(issuer):%Y-%m-%d}; the playbook makes it anew")
+        raise SecurityError(f"the authority in {authority} ends on {ends(issuer):%Y-%m-%d}; the playbook renews it")
     builder = (
         x509.CertificateBuilder()
         .subject_name(old.subject)

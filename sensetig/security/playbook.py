@@ -16,7 +16,7 @@ def run(hub: Hub, name: str, devices: Sequence[str], *options: str) -> None:
     program = hub.controller / "venv/bin/ansible-playbook"
     if not program.exists():
         raise SecurityError(
-            f"this machine has no playbook with which to reach {', '.join(devices)}: run ansible-playbook {name} "
+            f"this machine has no playbook for {', '.join(devices)}: run ansible-playbook {name} "
             f"--limit {','.join(devices)} where you installed from, or set enrolment_enabled for the hub"
         )
     folder = hub.controller / "checkout/ansible"

@@ -1,6 +1,6 @@
-"""One simulated device: what it senses, when it sends that, and what goes wrong. Pure: no clock, no network.
+"""One simulated device: its readings, the times it sends them, and its faults. Pure: no clock, no network.
 
-What a device does follows from its seed, its profile and the times that it is asked at alone, however many others there
+A device depends only on its seed, its profile and the times of its steps, however many others there
 are and whatever carries its messages.
 """
 
@@ -16,8 +16,8 @@ from collectors.sensehat.collector import LineBuilder
 from collectors.sensehat.readings import INVALID, Reading
 from sensetig.simulator.profile import Profile
 
-#: What the four values of the two sensors are called: in a reading, as sensor and field of a line, which of the
-#: profile's quantities they are, and what the sensor can give, which a spike stays within.
+#: The names of the four values of the two sensors: in a reading, as sensor and field of a line, among the
+#: profile's quantities, and the sensor's range, which bounds a spike.
 VALUES = (
     ("temperature_humidity", "hts221", "temperature_raw_celsius", 0, -40.0, 120.0),
     ("humidity", "hts221", "humidity_raw_percent", 1, 0.5, 100.0),
@@ -74,7 +74,7 @@ class Fault(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What a device does at one time, in this order, and what went wrong."""
+    """The messages of a device at one time, in this order, and the faults."""
 
     events: list[Message | Status]
     faults: list[Fault]
@@ -90,7 +90,7 @@ class Error(NamedTuple):
 
 
 class Character(NamedTuple):
-    """What one device is like for as long as it lives."""
+    """The permanent properties of one device."""
 
     calibration: tuple[Error, ...]
     clock_offset_ns: int
@@ -100,7 +100,7 @@ class Character(NamedTuple):
 
 
 def character(seed: int, number: int, profile: Profile) -> Character:
-    """What the device of that number is like: drawn from the seed."""
+    """The properties of the device with that number, drawn from the seed."""
     draw = Random(f"{seed}/{number}/character")
     errors = []
     for _, sensor, field, quantity, _, _ in VALUES:
@@ -146,7 +146,7 @@ class Device:
         self._profile = profile
         self._start_ns = start_ns
         self._chance = Random(f"{seed}/{number}/faults")
-        # What is stuck must not be left out here: to notice it is the other end's task.
+        # Stuck values must stay: the receiver has to detect them.
         self._lines = LineBuilder(self.name, tags, None, None, stale_after=0, on_error=_pass_over)
         self._stuck: dict[str, tuple[int, float]] = {}
         self._offline_until_ns = 0
@@ -155,7 +155,7 @@ class Device:
         self._late: deque[_Held] = deque()
 
     def stamp(self, now_ns: int) -> int:
-        """What the device's clock shows at a time."""
+        """The device's clock at a time."""
         since_ns = now_ns - self._start_ns
         if since_ns < self.character.unsynchronised_ns:
             return since_ns
@@ -292,7 +292,7 @@ class Device:
 
 
 def _spike(value: float, size: float, low: float, high: float, *, up: bool) -> float:
-    """A value that is off by so much; to the other side where the sensor's range ends before that."""
+    """A value that is off by *size*; in the other direction at the end of the sensor's range."""
     if up and value + size > high:
         up = value - size < low
     elif not up and value - size < low:
@@ -301,9 +301,9 @@ def _spike(value: float, size: float, low: float, high: float, *, up: bool) -> f
 
 
 def _pass_over(sentence: str) -> None:
-    """What the collector refuses is told from what it leaves out, with its identity; the sentence has none."""
+    """Ignore the sentence: rejected values are identified by their absence."""
     del sentence
 
 
-#: Gives the reading of a device at a time; None at the end of what there is.
+#: Gives the reading of a device at a time; None at the end of the source.
 Source = Callable[[Device, int, int], Reading | None]

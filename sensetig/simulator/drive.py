@@ -153,7 +153,7 @@ class Drive:
                 self._behind = max(self._behind, self._timer() - began - due)
             elif number % _TURN == 0:
                 await asyncio.sleep(0)
-            # Looked at before the device does anything: what a step gives must be sent or accounted for.
+            # Checked before the step: its messages must be sent or counted.
             if self._stop.is_set() or self._deliveries.fatal is not None:
                 return
             reading = self._source.reading(slot.device, slot.tick, slot.now_ns)

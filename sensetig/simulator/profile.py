@@ -1,4 +1,4 @@
-"""What goes wrong with simulated devices, how often and for how long: a TOML file, of the package or of one's own."""
+"""The faults of simulated devices, their frequency and duration: a TOML file of the package or of the user."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Profile(NamedTuple):
         unsynchronised_probability: of a device, to begin in 1970, as a Pi without a network does.
         unsynchronised_seconds: until such a device has the time.
         dropout_probability: of each of the four values of the two sensors, to be missing.
-        stuck_probability, stuck_seconds: of each value, to stay as it is for so long.
-        spike_probability: of each value, to be off by ``spike_sizes``, up or down, within what the sensor can give.
-        offline_probability, offline_seconds: to lose the network, for half to one and a half times so long.
+        stuck_probability, stuck_seconds: of each value, to stay constant for this time.
+        spike_probability: of each value, to be off by ``spike_sizes``, up or down, within the sensor's range.
+        offline_probability, offline_seconds: to lose the network, for 0.5 to 1.5 times this time.
         offline_lost: share of those times whose readings are lost instead of sent later.
         offline_readings: readings that a device keeps meanwhile; of more, the oldest are lost.
-        late_probability, late_seconds: to be held back so long, with others, though the device is online.
+        late_probability, late_seconds: to be delayed by this time, with others, while the device is online.
         batch: readings of one late message at most.
         duplicate_probability: to be sent twice.
         truncated_json_probability, wrong_type_probability, too_large_probability: that a broken message follows.
@@ -113,7 +113,7 @@ def names() -> list[str]:
 
 
 def load(name: str) -> Profile:
-    """A profile of the package by its name, or one of one's own by its file, which ends in ``.toml``.
+    """A profile of the package by its name, or a user's by its file, which ends in ``.toml``.
 
     Raises:
         SimulatorError: there is none, or it cannot be used.
@@ -134,7 +134,7 @@ def load(name: str) -> Profile:
 
 
 def read(text: str, where: str) -> Profile:
-    """The profile that a text of TOML says. Raises SimulatorError, with file and key, for what it cannot be."""
+    """The profile in a TOML text. Raises SimulatorError, with file and key, for an invalid one."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

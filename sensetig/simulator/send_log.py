@@ -14,7 +14,7 @@ _KEPT_UNSENT = 10_000
 
 
 class DeviceStats:
-    """What one device has sent.
+    """Statistics of one device.
 
     ``points`` and ``fields`` are those of its telemetry and late messages, each once: what should be stored at the
     other end. Messages are ``telemetry + late + duplicate + broken``.

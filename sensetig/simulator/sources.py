@@ -25,7 +25,7 @@ class World:
         self._rooms: dict[str, tuple[int, RoomState, RoomState]] = {}
 
     def reading(self, device: Device, tick: int, now_ns: int) -> Reading:
-        """What the device's board reads at a time."""
+        """The reading of the device's board at a time."""
         del tick
         conversion = now_ns // CONVERSION_NS
         at_ns = conversion * CONVERSION_NS
@@ -41,11 +41,11 @@ class World:
         return read_sensors_at(device.seed, conversion, between)
 
     def close(self) -> None:
-        """There is nothing to let go of."""
+        """Nothing to release."""
 
 
 class Recording:
-    """Every device reads what the recording has, one row a tick, each through sensors of its own.
+    """Every device reads what the recording has, one row a tick, each through its sensors.
 
     Args:
         path: a CSV of readings, also compressed.

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 DECLARED_ONLY = {
     ("sd_card", "life_used_percent"): "only eMMC modules tell it; the recorded boards have SD cards",
     ("sd_card", "pre_eol"): "only eMMC modules tell it; the recorded boards have SD cards",
+    ("machine", "model"): "a virtual machine's firmware need not name a board",
+    ("machine", "pending_updates"): "only update-notifier counts them",
     ("net", "speed"): "a virtual machine's interface has none",
     ("vision", "kept"): "told of a queue at a broker, and not of pictures in files",
     ("wifi", "bit_rate_bits_per_second"): "asked of a real wireless interface, not read from a file",
@@ -153,6 +155,18 @@ def services(time_ns: int) -> Iterable[str]:
         yield encode(Metric(series, fields, time_ns))
 
 
+def programs(time_ns: int) -> Iterable[str]:
+    """What the collector ``system`` writes of programs where it is asked to."""
+    for by in ("cpu", "memory"):
+        for rank, name in enumerate(("influxd", "telegraf", "grafana"), 1):
+            fields: dict[str, FieldValue] = {
+                "name": name,
+                "cpu_percent": 9.5 / rank,
+                "memory_bytes": 200_000_000 // rank,
+            }
+            yield encode(Metric(Series("top_process", {"by": by, "rank": str(rank)}), fields, time_ns))
+
+
 def seen_in_pictures(folder: Path) -> str:
     """What vision prints of a picture that has just been taken, through a model that finds something in anything."""
     case = CASES / "vision" / "onnx"
@@ -184,7 +198,7 @@ def filled(demo: Demo, telegraf: Path, tmp_path_factory: pytest.TempPathFactory)
     points.write_text("".join(declared_line(*each) + "\n" for each in DECLARED_ONLY), encoding="utf-8")
     with points.open("a", encoding="utf-8") as lines:
         lines.write(seen_in_pictures(folder / "pictures"))
-        lines.writelines(f"{line}\n" for line in services(time.time_ns()))
+        lines.writelines(f"{line}\n" for line in (*services(time.time_ns()), *programs(time.time_ns())))
     subprocess.run(
         [sys.executable, "-m", "collectors", "pi", "--sys-root", f"{tree}/sys", "--spool", folder / "spool"],
         cwd=bundle.root(),

@@ -88,6 +88,7 @@ _GATEWAY = (
     "mqtt_gateway,{tags} unconfirmed_seconds=0.5,unconfirmed_messages=2i",
     'device_status,device=plug-1,{tags} status="online"',
     "energy,device=plug-1,{tags} power_watts=42.5",
+    "energy,device={host},channel=1,{tags} power_watts=3.5,energy_total_kilowatt_hours=12.25",
     "mqtt,device=shelf,{tags} connected=true,connections=1i,lines_published=118i,messages_published=24i,"
     "lines_refused=0i,lines_waiting=3i,commands_ok=1i,commands_refused=0i,commands_failed=0i",
 )
@@ -106,7 +107,7 @@ def raw(host: str, site: str, now: float) -> Iterator[str]:
         for series, told in _INFLUXDB.items():
             yield f"{series},host={host},site={site} {told} {at}000000000"
         for line in _GATEWAY:
-            yield f"{line.format(tags=f'host={host},site={site}')} {at}000000000"
+            yield f"{line.format(host=host, tags=f'host={host},site={site}')} {at}000000000"
         refused = ",".join(f"{name}={at}i" for name in ("refused_points", "damaged_points", *_REFUSED))
         yield f"outbox,host={host},site={site} {_OUTBOX},{refused} {at}000000000"
         yield f"delivery,stage=outbox,host={host},site={site} stored_points={at}i,refused_points={at}i {at}000000000"
@@ -136,7 +137,8 @@ def hourly(host: str, site: str, now: float) -> Iterator[str]:
             # A motion event comes a few times in an hour, everything else every ten seconds.
             count = 1 + at // HOUR * 7 % 5 if series.startswith("camera_event") else 360
             told = ",".join(_hour(name, wave, at, count) for name, wave in fields.items())
-            yield f"{series},host={host},site={site},simulated=true {told} {at}000000000"
+            device = f",device={host}" if series.startswith("environment,") else ""
+            yield f"{series}{device},host={host},site={site},simulated=true {told} {at}000000000"
 
 
 def _hour(name: str, wave: Wave, at: int, count: int) -> str:

@@ -12,10 +12,16 @@ from typing import Any
 
 import pytest
 
+from collectors.core.line_protocol import encode
+from grafana.dashboards.boards.fleet import CHOICES
 from grafana.dashboards.lib import buckets
-from sensetig.cli.retire import retired_lines
+from sensetig import policy
+from sensetig.fleet.devices import Limits, in_service, judge, read
+from sensetig.fleet.health import metrics
+from sensetig.influxdb.client import Client
 from tests import dashboards, fleet
 from tests.integration.dashboard_data import Filled
+from tests.unit.test_dashboard_looks import NOT_OF_NOW
 
 pytestmark = pytest.mark.engines
 
@@ -179,111 +185,115 @@ def device(name: str) -> fleet.Device:
     return found
 
 
-def of_fleet(panel: str, ref: str, filled: Filled) -> list[dict[str, Any]]:
-    """What a query of the fleet gives for all sites but the demo's, just after its devices have written."""
+def verdicts(filled: Filled) -> None:
+    """Let the hub judge every device now, as ``sensetig health`` does."""
     filled.beat()
-    (target,) = [each for each in dashboards.targets(FLEET) if (each.panel, each.ref) == (panel, ref)]
-    return filled.ask(dashboards.filled(target.query, {"site": "(home|farm)"}))
+    now_ns = time.time_ns()
+    with Client(filled.url, filled.token, organisation=filled.organisation) as client:
+        devices = in_service(read(client, now_ns / 1e9, policy.FORGOTTEN_DAYS * 86400), Limits())
+    points = metrics((judge(device, Limits()) for device in devices), {}, now_ns)
+    filled.write(encode(point) for point in points)
 
 
-def test_the_fleet_tells_who_is_online_late_and_offline(filled: Filled) -> None:
-    heard = column("Devices", "Heard", filled)
-    expected = {each.name: 4 if each.retired else 3 for each in fleet.DEVICES if not each.gateway}
-    assert heard == {**expected, "pi-workshop": heard["pi-workshop"], "pi-barn": 1}
-    assert heard["pi-workshop"] < 3
-    told = column("Devices", "State", filled)
-    assert told["plug-freezer"] == 3
-    assert told["plug-pump"] == 1
-    assert told["pi-barn"] == 2
-    assert told["plug-lamp"] == 4
-
-
-def column(panel: str, name: str, filled: Filled) -> dict[str, int]:
-    """Each device's value in a column of the fleet."""
-    (target,) = [
-        each for each in dashboards.targets(FLEET) if each.panel == panel and f'AS "{name}" FROM' in each.query
-    ]
+def listed(filled: Filled, show: str = ".*", site: str = "(home|farm)") -> dict[str, dict[str, Any]]:
+    """The rows of the fleet's table by the device, each with its columns."""
+    (target,) = [each for each in dashboards.targets(FLEET) if each.panel == "Devices"]
+    answer = filled.ask(dashboards.filled(target.query, {"site": site, "show": show}))
     return {
-        next(iter(series["tags"].values())): series["values"][0][1] for series in of_fleet(panel, target.ref, filled)
+        series["tags"]["device"]: dict(zip(series["columns"], series["values"][0], strict=True)) for series in answer
     }
 
 
-def test_the_fleet_tells_a_retired_device_as_retired_and_does_not_count_it(filled: Filled) -> None:
-    heard, told = (column("Devices", name, filled) for name in ("Heard", "State"))
-    assert {name for name, status in heard.items() if status == 4} == {"pi-shed"}
-    assert {name for name, status in told.items() if status == 4} == {"plug-lamp"}
-    # The state that it left behind is as it was when it ended, and comes after what was heard of it.
-    assert told["pi-shed"] == 3
-    # Grafana takes the first column that has a value, in the order of the queries.
-    queries = [each.query for each in dashboards.targets(FLEET) if each.panel == "Devices"]
-    columns = [match[1] for query in queries if (match := re.search(r'AS "(Heard|State)"', query))]
-    assert columns == ["Heard", "State"]
-    for panel in ("Offline", "Late"):
-        assert column(panel, "Heard", filled)["pi-shed"] == 4
-        assert column(panel, "State", filled)["plug-lamp"] == 4
+def test_the_fleet_lists_each_device_in_service_with_its_verdict_and_why(filled: Filled) -> None:
+    verdicts(filled)
+    rows = listed(filled)
+    assert set(rows) == {each.name for each in fleet.DEVICES if not each.retired}
+    assert {name for name, row in rows.items() if row["Page"]} == {"plug-freezer", "plug-pump"}
+    assert rows["pi-kitchen"]["Verdict"] == 0
+    assert rows["pi-gate"]["Verdict"] == 2
+    assert "under-voltage" in rows["pi-gate"]["Why"]
+    assert rows["pi-barn"]["Why"].startswith("silent for")
+    assert "late, silent for" in rows["pi-workshop"]["Why"]
+    # A device that is silent has no values of now.
+    for column in ("CPU", "Hottest", "Disk"):
+        assert rows["pi-barn"][column] is None
+        assert rows["pi-kitchen"][column] is not None
 
 
-def test_a_device_that_moved_is_in_service_and_one_that_is_taken_back_or_writes_is_so_too(filled: Filled) -> None:
-    now = int(time.time())
-
-    def wrote(name: str, site: str, ago: int) -> None:
-        filled.write([f"system,host={name},site={site} uptime=1i {now - ago}"], precision="s")
-
-    def retire(name: str, site: str, *, retired: bool, ago: int) -> None:
-        filled.write(retired_lines(name, [("host", site)], retired=retired, seconds=now - ago), precision="s")
-
-    wrote("old-moved", "oldfarm", 3600)
-    wrote("old-moved", "oldhome", 1200)
-    retire("old-moved", "oldfarm", retired=True, ago=3000)
-    wrote("old-back", "oldhome", 3600)
-    retire("old-back", "oldhome", retired=True, ago=3000)
-    retire("old-back", "oldhome", retired=False, ago=2000)
-    wrote("old-writes", "oldhome", 1)
-    retire("old-writes", "oldhome", retired=True, ago=3000)
-    wrote("old-gone", "oldhome", 6 * 86400)
-    retire("old-gone", "oldhome", retired=True, ago=20 * 86400)
-    # What wrote for the last time before all that is told of is not there at all.
-    retire("old-forgotten", "oldhome", retired=True, ago=20 * 86400)
-
-    def asked_of_old(name: str) -> dict[str, int]:
-        (query,) = [
-            each.query
-            for each in dashboards.targets(FLEET)
-            if each.panel == "Devices" and f'AS "{name}" FROM' in each.query
-        ]
-        answer = filled.ask(dashboards.filled(query, {"site": "old.*"}))
-        return {series["tags"]["host"]: series["values"][0][1] for series in answer}
-
-    assert asked_of_old("Heard") == {"old-moved": 1, "old-back": 1, "old-writes": 3, "old-gone": 4}
+def test_the_most_urgent_device_is_that_with_the_most_reasons_to_act(filled: Filled) -> None:
+    verdicts(filled)
+    rows = listed(filled)
+    assert max(rows, key=lambda name: rows[name]["Urgency"]) == "pi-gate"
+    assert rows["pi-gate"]["Urgency"] > rows["pi-cellar"]["Urgency"] > rows["pi-kitchen"]["Urgency"]
 
 
-def test_the_fleet_shows_the_air_of_a_sense_hat_and_else_that_of_another_sensor(filled: Filled) -> None:
-    hat, other = [
-        {series["tags"]["device"]: series["values"][0][1:] for series in of_fleet("Devices", each.ref, filled)}
+@pytest.mark.parametrize("name", [name for name in CHOICES if name != "all"])
+def test_a_number_of_the_fleet_counts_the_devices_that_its_link_lists(name: str, filled: Filled) -> None:
+    verdicts(filled)
+    (target,) = [
+        each
         for each in dashboards.targets(FLEET)
-        if each.panel == "Devices" and '"environment"' in each.query
+        if each.panel == "Devices that need action" and f'AS "{name}" FROM' in each.query
     ]
-    assert hat == {
-        "pi-attic": [None, 28.3, 33.9],
-        "pi-greenhouse": [None, None, 31.2],
-        "pi-kitchen": [21.6, 22.0, 27.4],
+    (series,) = filled.ask(dashboards.filled(target.query, {"site": "(home|farm)"}))
+    assert series["values"][0][1] == len(listed(filled, CHOICES[name]))
+
+
+def test_the_numbers_of_the_fleet_are_those_of_its_devices(filled: Filled) -> None:
+    verdicts(filled)
+    expected = {
+        "Offline": {"pi-barn", "plug-pump"},
+        "Late": {"pi-workshop"},
+        "Under-voltage": {"pi-gate", "pi-hall"},
+        "Throttled": {"pi-gate"},
+        "Hot": {"pi-attic", "pi-gate"},
+        "Disk filling": {"pi-cellar", "pi-hall"},
+        "Failing": {"pi-greenhouse"},
+        "Points lost": set(),
     }
-    assert other == {"pi-cellar": [11.3]}
+    assert {name: set(listed(filled, pattern)) for name, pattern in CHOICES.items() if name != "all"} == expected
 
 
-@pytest.mark.parametrize(
-    ("panel", "count"), [("Under-voltage", 1), ("Throttled", 1), ("Hot", 2), ("Full disks", 1), ("Failing", 1)]
-)
-def test_the_fleet_counts_what_needs_action(panel: str, count: int, filled: Filled) -> None:
-    (series,) = of_fleet(panel, "A", filled)
-    assert series["values"][0][1] == count
-
-
-def test_where_nothing_is_wrong_the_fleet_counts_0_and_where_no_device_is_it_has_no_data(filled: Filled) -> None:
-    filled.beat()
-    for panel in ("Under-voltage", "Throttled", "Hot", "Full disks", "Failing", "Rejected"):
-        (target,) = [each for each in dashboards.targets(FLEET) if each.panel == panel]
-        quiet = target.query.replace('"site" =~ /^$site$/', "\"host\" = 'pi-kitchen'")
+def test_a_number_of_the_fleet_is_0_where_nothing_is_wrong_and_none_where_no_device_is(filled: Filled) -> None:
+    verdicts(filled)
+    for target in dashboards.targets(FLEET):
+        if target.panel != "Devices that need action":
+            continue
+        quiet = target.query.replace('"site" =~ /^$site$/', "\"device\" = 'pi-kitchen'")
         (series,) = filled.ask(quiet)
-        assert series["values"][0][1] == 0, panel
-        assert filled.ask(dashboards.filled(target.query, {"site": "nowhere"})) == [], panel
+        assert series["values"][0][1] == 0, target
+        assert filled.ask(dashboards.filled(target.query, {"site": "nowhere"})) == [], target
+
+
+#: Panels of a dead device that still have values: times, states with a time, sums of the time range, its identity.
+OF_THE_DEAD = {*NOT_OF_NOW, "About this device", "Collector status", "Device states", "State", "Status messages"}
+
+
+def of_now(dashboard: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The panels with values of now: numbers and tables."""
+    for panel in dashboards.panels(dashboard):
+        if panel["type"] in ("stat", "table") and panel["title"] not in OF_THE_DEAD and panel.get("timeFrom"):
+            yield panel
+
+
+@pytest.mark.parametrize("name", [name for name in COMMITTED if name not in ("fleet.json", "runbooks.json")])
+def test_no_board_shows_a_value_of_now_of_a_device_that_is_dead(name: str, filled: Filled) -> None:
+    """The device wrote for the last time eleven minutes ago, since each query is asked of eleven minutes later."""
+    filled.beat()
+    later = 1000 * (int(time.time()) + 660)
+    values = {**values_of(COMMITTED[name], filled), "interval": "10s"}
+    found = []
+    for panel in of_now(COMMITTED[name]):
+        seconds = dashboards.seconds(panel["timeFrom"])
+        if seconds > policy.OFFLINE_SECONDS:
+            continue
+        for target in panel["targets"]:
+            if "query" not in target or target["datasource"]["uid"] == dashboards.FLUX:
+                continue
+            query = dashboards.filled(target["query"], values, begin_ms=later - 1000 * seconds, end_ms=later).replace(
+                "now()", f"{later}ms"
+            )
+            rows = [row for series in filled.ask(query) for row in series["values"]]
+            if any(value not in (None, 0) for row in rows for value in row[1:]):
+                found.append(panel["title"])
+    assert found == []

@@ -103,6 +103,17 @@ def test_the_links_to_a_runbook_lead_to_its_panel(rule: Rule) -> None:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.key)
+def test_a_rule_links_to_the_panel_of_its_own_device_and_marks_no_panel(rule: Rule) -> None:
+    built = BUILT[rule.uid]
+    assert not {"dashboardUid", "panelId"} & set(built)
+    assert not {"__dashboardUid__", "__panelId__"} & set(built["annotations"])
+    board, panel = panel_of(rule.board, rule.panel)
+    link = f'd/{board}?var-host={{{{ urlquery (index .Labels "{rule.device}") }}}}&viewPanel={panel}'
+    assert built["annotations"]["dashboard_url"] == f"/{link}"
+    assert f"\nDashboard: {{{{ externalURL }}}}{link}\n" in built["annotations"]["description"]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.key)
 def test_no_text_of_a_rule_has_a_variable_that_grafana_would_fill_in(rule: Rule) -> None:
     built = BUILT[rule.uid]
     assert "$" not in str([built["annotations"], built["labels"], built["title"]])

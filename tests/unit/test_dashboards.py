@@ -16,7 +16,7 @@ from collectors.core.schema import COLLECTOR, PIPELINE_TAGS, UNITS, DeclarationE
 from grafana.dashboards import FOLDER, fresh
 from grafana.dashboards.__main__ import main
 from grafana.dashboards.lib import boards, units
-from grafana.dashboards.lib.panels import lines
+from grafana.dashboards.lib.panels import CLOCK, lines
 from grafana.dashboards.lib.query import Source
 from grafana.dashboards.rows import influxdb, kernel, services, telegraf
 from sensetig.declarations import declared
@@ -29,9 +29,11 @@ FILLED = [(name, panel) for name, panel in PANELS if panel["type"] not in ("text
 FLUX_TARGETS = [target for dashboard in COMMITTED.values() for target in dashboards.flux_targets(dashboard)]
 CHANNELS = [(name, each) for name, dashboard in COMMITTED.items() for each in dashboards.channels(dashboard)]
 
-#: Targets that show all devices, whichever is chosen; the fleet shows them as they are now.
-OF_ALL_DEVICES = {"sensetig-live/State of all devices/A"}
+#: The fleet shows all devices as they are now, whichever is chosen.
 OF_NOW = "sensetig-fleet"
+
+#: The dashboards that have a link of their own, by importance; the others are in a menu.
+MAIN = tuple(f"sensetig-{key}" for key in ("fleet", "device", "environment", "camera", "live"))
 
 #: Variables that are hidden: where all devices are shown, and where none is.
 HIDDEN = {OF_NOW: {"host", "interval"}, "sensetig-runbooks": {"site", "host", "interval"}}
@@ -118,10 +120,12 @@ def test_a_dashboard_says_what_it_is_and_leads_to_the_others(name: str) -> None:
     # What is hidden still stands in the address, and so goes along from one dashboard to the next.
     hidden = {"points", "hours"} | HIDDEN.get(dashboard["uid"], set())
     assert {name for name, hide in variables.items() if hide == 2} == hidden
-    assert dashboard["links"][0]["includeVars"]
-    assert dashboard["links"][0]["keepTime"]
-    assert [link["type"] for link in dashboard["links"]] == ["dashboards"]
-    assert dashboard["links"][0]["tags"] == ["sensetig"]
+    assert all(link["includeVars"] and link["keepTime"] for link in dashboard["links"])
+    others = [f"/d/{uid}" for uid in MAIN if uid != dashboard["uid"]]
+    assert [link["url"] for link in dashboard["links"] if link["type"] == "link"] == others
+    menu = dashboard["links"][-1]
+    assert (menu["type"], menu["tags"], menu["asDropdown"]) == ("dashboards", ["sensetig-more"], True)
+    assert ("sensetig-more" in dashboard["tags"]) == (dashboard["uid"] not in MAIN)
 
 
 @pytest.mark.parametrize("name", COMMITTED)
@@ -159,7 +163,7 @@ def panel_faults(panel: dict[str, Any]) -> Iterator[str]:
         yield f"the datasource is {panel['datasource']['uid']}"
     if {target["datasource"]["uid"] for target in panel["targets"]} != {panel["datasource"]["uid"]}:
         yield "a target has another datasource than the panel"
-    if panel["type"] != "table" and defaults["unit"] not in {*units.GRAFANA.values(), "dateTimeFromNow"}:
+    if panel["type"] != "table" and defaults["unit"] not in {*units.GRAFANA.values(), CLOCK}:
         yield f"the unit {defaults['unit']!r} is no unit of the declarations"
     if defaults.get("unit") == "percent" and panel["type"] == "stat" and defaults["min"] != 0:
         yield "a share does not begin at 0"
@@ -181,10 +185,12 @@ def scope_faults(target: dashboards.Target) -> Iterator[str]:
             if '"site" =~ /^$site$/' not in where or not re.search(r"time > now\(\) - \d+[sd]", where):
                 yield f"no site or no time in: {where}"
         return
-    by_tag = target.dashboard == "sensetig-live" or '"device_health"' in target.query
+    measured_here = any(f'FROM "{name}"' in target.query for name in ("cpu", "mem"))
+    by_tag = target.dashboard in ("sensetig-live", "sensetig-mqtt-device") or '"device_health"' in target.query
+    by_tag = by_tag and not measured_here
     device = '"device" =~ /^$host$/' if by_tag else '"host" =~ /^$host$/'
     for condition in (device, '"site" =~ /^$site$/', "$timeFilter"):
-        if condition not in target.query and not (condition == device and str(target) in OF_ALL_DEVICES):
+        if condition not in target.query:
             yield f"{condition} is missing"
 
 
@@ -300,22 +306,13 @@ def test_telegraf_sends_every_measurement_that_is_streamed() -> None:
 
 def test_what_is_marked_and_what_can_be_switched_on() -> None:
     offered = {
-        name: {each["name"]: each["enable"] for each in dashboard["annotations"]["list"]}
+        name: {each["name"]: each["enable"] for each in dashboard["annotations"].get("list") or []}
         for name, dashboard in COMMITTED.items()
     }
     changes = {"Restarts": True, "Deployments": True}
-    assert offered["camera.json"] == {"Motion": True, **changes, "Alerts": True}
-    assert offered["device.json"] == {"Motion": False, **changes, "Alerts": True}
-    assert offered["environment.json"] == {"Motion": False, **changes, "Alerts": True}
-    assert all(each["Alerts"] for each in offered.values())
-
-
-@pytest.mark.parametrize("name", COMMITTED)
-def test_alerts_are_grafana_s_own_annotations(name: str) -> None:
-    (alerts,) = [each for each in COMMITTED[name]["annotations"]["list"] if each["name"] == "Alerts"]
-    assert alerts["builtIn"] == 1
-    assert alerts["type"] == alerts["target"]["type"] == "dashboard"
-    assert not alerts["hide"]
+    assert offered["camera.json"] == {"Motion": False, **changes}
+    assert offered["device.json"] == {"Motion": False, **changes}
+    assert offered["environment.json"] == {"Motion": False, **changes}
 
 
 @pytest.mark.parametrize("name", COMMITTED)
@@ -437,7 +434,11 @@ def test_no_token_and_no_address_stands_in_the_provisioning() -> None:
 
 
 #: Grafana puts a value into an address as it is, unless a format encodes it; these two encode themselves.
-_ENCODED = re.compile(r"\$\{[^}]+:(?:percentencode|queryparam)\}|\$\{__url_time_range\}|\$\{__all_variables\}")
+_ENCODED = re.compile(
+    r"\$\{[^}]+:(?:percentencode|queryparam)\}|\$\{__url_time_range\}|\$\{__all_variables\}"
+    # One of two names of dashboards, which the table itself has.
+    r"|\$\{__data\.fields\.Page\.text\}"
+)
 
 
 def addresses(node: object) -> Iterator[str]:

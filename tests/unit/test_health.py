@@ -40,7 +40,7 @@ def judged(**changed: Any) -> Judged:
             {"age_seconds": 700.0, "under_voltage": True, "disk_percent": 95.0},
             "✖ pi-a: silent for 12\u202fmin; before that: under-voltage, disk 95 % full",
         ),
-        ({"age_seconds": 90.0}, "▲ pi-a: 1 thing to check: silent for 2\u202fmin"),
+        ({"age_seconds": 90.0}, "▲ pi-a: 1 thing to check: late, silent for 2\u202fmin"),
     ],
 )
 def test_the_verdict_names_what_to_act_on_first_and_the_values(changed: dict[str, Any], sentence: str) -> None:

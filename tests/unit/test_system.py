@@ -132,7 +132,7 @@ def test_a_batch_has_every_measurement_but_the_usage_of_processors_which_needs_a
     (machine / "proc/stat").write_text(LATER)
     second = bench.batch()
     bench.close()
-    rest = ["disk", "diskio", "mem", "net", "processes", "swap", "system", "temp"]
+    rest = ["disk", "diskio", "machine", "mem", "net", "processes", "swap", "system", "temp"]
     assert names(first) == rest
     assert names(second) == ["cpu", *rest]
     assert bench.said == []

@@ -102,7 +102,7 @@ def test_one_that_has_ended_is_renewed_too(tmp_path: Path) -> None:
 def test_none_holds_for_longer_than_its_authority(tmp_path: Path) -> None:
     site = Site(tmp_path, 10, authority_days=100)
     assert site.renew() == NOW + timedelta(days=100)
-    with pytest.raises(SecurityError, match="the playbook makes it anew"):
+    with pytest.raises(SecurityError, match="the playbook renews it"):
         certificates.renew(site.certificate, site.authority, now=NOW, within_days=200, valid_days=397)
 
 

@@ -39,7 +39,7 @@ def _ages() -> Panel:
         ),
         columns={
             "Measurement": properties(custom__width=220),
-            "Newest": properties(unit="dateTimeFromNow", custom__width=200),
+            "Newest": properties(unit="dateTimeFromNow", custom__width=150),
             "At": properties(unit="dateTimeAsLocal"),
         },
         order=("Measurement", "Newest", "At"),

@@ -15,10 +15,10 @@ _SOURCE = Source(MEASUREMENTS)
 
 
 def rows() -> Iterable[Row]:
-    yield Row("device", "Memory details", _memory(), order=80, collapsed=True)
-    yield Row("device", "Drive details", _drives(), order=82, collapsed=True)
-    yield Row("device", "Network details", _network(), order=84, collapsed=True)
-    yield Row("device", "Process details", _processes(), order=86, collapsed=True)
+    yield Row("device", "Memory and swap", _memory(), order=80, collapsed=True)
+    yield Row("device", "Disks", _drives(), order=82, collapsed=True)
+    yield Row("device", "Network", _network(), order=84, collapsed=True)
+    yield Row("device", "Processes", _processes(), order=86, collapsed=True)
 
 
 def _memory() -> list[Panel]:
@@ -37,7 +37,7 @@ def _memory() -> list[Panel]:
             low=0,
             fill=4,
             size=(8, 8),
-            colours={"cached files": "blue", "disk blocks": "light-blue", "unreclaimable slab": "purple"},
+            colours={"cached files": "blue", "disk blocks": "orange", "unreclaimable slab": "purple"},
         ),
         lines(
             "Not yet on disk",
@@ -64,7 +64,7 @@ def _memory() -> list[Panel]:
             low=0,
             fill=4,
             size=(8, 8),
-            colours={"committed": "blue", "shared": "purple", "mapped files": "light-blue", "page tables": "orange"},
+            colours={"committed": "blue", "shared": "purple", "mapped files": "green", "page tables": "orange"},
         ),
         lines(
             "Active and inactive",
@@ -72,7 +72,7 @@ def _memory() -> list[Panel]:
             _SOURCE.mean("mem", "active", "inactive", names=("recently used", "not recently used")),
             low=0,
             fill=4,
-            colours={"recently used": "blue", "not recently used": "light-blue"},
+            colours={"recently used": "blue", "not recently used": "orange"},
         ),
         lines(
             "Swap space",
@@ -254,8 +254,8 @@ def _processes() -> list[Panel]:
             decimals=0,
             size=(24, 8),
             colours={
-                "sleeping": "light-blue",
-                "kernel threads, idle": "#8e8e8e",
+                "sleeping": "blue",
+                "kernel threads, idle": "grey",
                 "running": "green",
                 "blocked": "orange",
                 "stopped": "purple",

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from grafana_foundation_sdk.builders import stat, table
+from grafana_foundation_sdk.builders.common import VizTextDisplayOptions
+from grafana_foundation_sdk.models.dashboard import DataTransformerConfig
+
 from collectors.core.schema import COLLECTOR
 from collectors.pi import MEASUREMENTS as PI
 from collectors.system import MEASUREMENTS as SYSTEM
 from collectors.telemetry import MEASUREMENTS as TELEMETRY
 from grafana.dashboards.lib import health, thresholds
 from grafana.dashboards.lib.boards import Mark, Row
-from grafana.dashboards.lib.panels import Panel, number
+from grafana.dashboards.lib.panels import Panel, listing, number
 from grafana.dashboards.lib.query import FluxTarget, Source
 from grafana.dashboards.lib.style import properties, stepped, value_map
 from grafana.dashboards.rows.services import MEASUREMENTS as SERVICES
@@ -25,8 +29,8 @@ _RANGE = "from(bucket: v.defaultBucket)\n  |> range(start: v.timeRangeStart, sto
 
 
 def rows() -> Iterable[Row]:
-    yield Row("device", "", [health.banner(), health.now(), health.active()], order=0)
-    yield Row("device", "Facts", _facts(), order=5)
+    yield Row("device", "", [health.banner(), health.now(), health.active((8, 7)), _facts(), _about()], order=0)
+    yield Row("device", "Processes", _top(), order=67, collapsed=True)
 
 
 def marks() -> Iterable[Mark]:
@@ -89,8 +93,8 @@ def _deployments() -> FluxTarget:
     )
 
 
-def _facts() -> list[Panel]:
-    """What is neither good nor bad, or seldom bad: of the last minutes, or not at all."""
+def _facts() -> stat.Panel:
+    """Values of the last minute that are seldom bad."""
     looks = {
         "Uptime": properties(unit="s", decimals=1, thresholds=stepped(thresholds.STARTED)),
         "Load per core": properties(unit="short", decimals=2, thresholds=stepped(thresholds.LOAD)),
@@ -117,10 +121,88 @@ def _facts() -> list[Panel]:
             )
         ),
         columns=f"/^({'|'.join(looks)})$/",
-        graph=False,
-        size=(24, 4),
-        no_data=f"nothing within {policy.OFFLINE_SECONDS // 60} minutes",
+        recent=True,
+        size=(7, 7),
+        no_data="no value within a minute",
     )
     for name, values in looks.items():
-        panel.override_by_name(name, values)
-    return [panel.time_from(f"{policy.OFFLINE_SECONDS}s").hide_time_override(True)]
+        panel.override_by_name(name, [*values, *properties(noValue="–")])
+    return panel.text(VizTextDisplayOptions().title_size(13).value_size(18))
+
+
+def _about() -> table.Panel:
+    """The identity that the device last reported."""
+    names = {
+        "model": "Model",
+        "operating_system": "System",
+        "kernel": "Kernel",
+        "address": "Address",
+        "bundle_version": "SenseTIG",
+        "pending_updates": "Pending updates",
+    }
+    columns = ", ".join(f'last("{field}") AS "{name}"' for field, name in names.items())
+    panel = listing(
+        "About this device",
+        "The identity that the device reported at its last start, or in the hour before it was last seen. Updates are "
+        "counted where update-notifier is installed.",
+        _SOURCE.written(f'SELECT {columns} FROM "machine" WHERE $scope', table=True),  # noqa: S608 - no input
+        before=(
+            DataTransformerConfig(
+                id_val="organize", options={"excludeByName": {"Time": True}, "indexByName": {}, "renameByName": {}}
+            ),
+            DataTransformerConfig(id_val="reduce", options={"reducers": ["lastNotNull"], "labelsToFields": False}),
+        ),
+        renamed={"Field": "Property", "Last *": "Value"},
+        columns={
+            "Property": properties(custom__width=115),
+            "Value": properties(
+                noValue="–", custom__align="left", custom__cellOptions={"type": "auto", "wrapText": True}
+            ),
+        },
+        seconds=policy.FORGOTTEN_DAYS * 86400,
+        size=(9, 7),
+        no_data=f"not reported within {policy.FORGOTTEN_DAYS} days",
+    )
+    return panel.show_header(False)
+
+
+def _top() -> list[Panel]:
+    off = "The names of programs are not reported; add top_process to SENSETIG_SYSTEM_PARTS on the device"
+    return [
+        listing(
+            title,
+            description,
+            _SOURCE.newest(
+                "top_process",
+                "name",
+                "cpu_percent",
+                "memory_bytes",
+                by=("rank",),
+                where={"by": by},
+                names=("Program", "CPU", "Memory"),
+            ),
+            hidden=("Time",),
+            order=("rank", "Program", "CPU", "Memory"),
+            renamed={"rank": "Rank"},
+            columns={
+                "Rank": properties(custom__width=60),
+                "CPU": properties(unit="percent", decimals=1, noValue="–", custom__width=90),
+                "Memory": properties(unit="bytes", decimals=1, custom__width=110),
+            },
+            seconds=3 * 60,
+            size=(12, 7),
+            no_data=off,
+        )
+        for title, description, by in (
+            (
+                "Top programs by CPU",
+                "Programs that took most of all processors within a minute; processes of one name count together.",
+                "cpu",
+            ),
+            (
+                "Top programs by memory",
+                "Programs that hold most memory, pages that they share with others included.",
+                "memory",
+            ),
+        )
+    ]

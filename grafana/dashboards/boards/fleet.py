@@ -1,58 +1,37 @@
 """The Fleet dashboard: what needs action, across all devices, and the state of each.
 
-All queries show the present, whatever the time range. They take the latest value of each device over the shortest range
-that contains it, which InfluxDB reads from the end of each series, so that they take milliseconds with hundreds of
-devices; means over time of many devices are slow, and there is only that of the CPU.
+All of it comes from the verdict that the hub computes of each device, so that the numbers on top, the table and
+``sensetig status`` never differ. The queries show the present, whatever the time range, and take milliseconds with
+hundreds of devices.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from urllib.parse import quote
 
 from grafana_foundation_sdk.builders import stat
 from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, DynamicConfigValue
 
 from collectors.core.schema import COLLECTOR
-from collectors.pi import MEASUREMENTS as PI
-from collectors.sensehat import MEASUREMENTS as SENSEHAT
 from collectors.system import MEASUREMENTS as SYSTEM
 from collectors.telemetry import MEASUREMENTS as TELEMETRY
-from grafana.dashboards.lib import best, health, silence, thresholds
-from grafana.dashboards.lib.boards import Row
-from grafana.dashboards.lib.panels import Panel, alerts, first_with_value, joined, listing, number
+from grafana.dashboards.lib import health, silence, thresholds
+from grafana.dashboards.lib.boards import Choice, Row
+from grafana.dashboards.lib.panels import CLOCK, Panel, alerts, listing, number
 from grafana.dashboards.lib.query import Source, Target
 from grafana.dashboards.lib.style import gauge_cell, nothing, properties, stepped, value_map
 from sensetig import policy
+from sensetig.fleet.health import MEASUREMENTS as HEALTH
 from sensetig.fleet.health import NUMBERS, SIGNS
 
 #: The declarations; every query here is written out.
-_SOURCE = Source(SYSTEM, PI, SENSEHAT, (COLLECTOR,), TELEMETRY, scope=('"site" =~ /^$site$/',))
+_SOURCE = Source(HEALTH, SYSTEM, (COLLECTOR,), TELEMETRY, scope=('"site" =~ /^$site$/',))
 
 #: A value counts as current for as long as a device with a short interval is not offline.
 _NOW = f"time > now() - {policy.OFFLINE_SECONDS}s"
 
-#: A device that has been silent for longer is not listed.
-_KNOWN = f"time > now() - {policy.FORGOTTEN_DAYS}d"
-
-#: A device may have been retired as long ago as points are kept.
-_KEPT = f"time > now() - {policy.KNOWN_DAYS}d"
-
 _SITE = '"site" =~ /^$site$/'
-
-#: The newest value of a field.
-_LAST = 'last("{}")'
-
-#: Columns with the temperature of the air, the best first.
-_AIR, _OTHER_AIR = best.numbered("Air", best.TEMPERATURE), "Other air"
-
-_OFFLINE, _LATE, _ONLINE, _RETIRED = 1, 2, 3, 4
-
-_STATUS = {
-    str(_OFFLINE): ("● offline", thresholds.ACT),
-    str(_LATE): ("● late", thresholds.LOOK),
-    str(_ONLINE): ("● online", thresholds.GOOD),
-    str(_RETIRED): ("○ retired", thresholds.PLAIN),
-}
 
 #: The level of a verdict in words.
 _VERDICTS = {
@@ -64,302 +43,116 @@ _VERDICTS = {
     )
 }
 
-_NOBODY = "–"
+#: The counts of devices: name -> the regular expression of such a reason, and how urgent it is.
+_REASONS = {
+    "Offline": ("^silent", policy.ACT),
+    "Late": (r"\blate\b", policy.LOOK),
+    "Under-voltage": (r"\bunder-voltage", policy.ACT),
+    "Throttled": (r"\bthrottled", policy.ACT),
+    "Hot": (r"\bhot\b", policy.LOOK),
+    "Disk filling": (r"\bdisk [0-9]", policy.LOOK),
+    "Failing": ("(collectors failing|services down)", policy.ACT),
+    "Points lost": ("points lost", policy.ACT),
+}
+
+#: The choices of the variable *Show*, which leaves other devices out of the table.
+CHOICES = {"all": ".*", **{name: pattern for name, (pattern, _) in _REASONS.items()}}
+
+_NO_VERDICT = (
+    f"No verdict within {health.FRESH_SECONDS // 60} minutes: no device has written, or the health check on the hub "
+    "does not run"
+)
 
 _CHOSEN = "var-host=${__data.fields.Device:percentencode}&${site:queryparam}&${__url_time_range}"
-_TO_DEVICE, _TO_PIPELINE = f"/d/sensetig-device?{_CHOSEN}", f"/d/sensetig-pipeline?{_CHOSEN}"
+_TO_DEVICE, _TO_PIPELINE = f"/d/${{__data.fields.Page.text}}?{_CHOSEN}", f"/d/sensetig-pipeline?{_CHOSEN}"
 
 
 def rows() -> Iterable[Row]:
-    yield Row("fleet", "", [*_needs_action(), _devices(), _alerts()], order=0)
-    yield Row("fleet", "Details", _details(), order=10)
+    yield Row("fleet", "", [_needs_action(), _devices(), _alerts()], order=0)
+    yield Row("fleet", "Details", _details(), order=10, collapsed=True)
 
 
-def _heard() -> str:
-    """Each place of a machine: whether it is offline (1), late (2) or online (3), and whether it is retired there."""
-    late = silence.over(policy.LATE_SECONDS, policy.LATE_INTERVALS)
-    offline = silence.over(policy.OFFLINE_SECONDS, policy.OFFLINE_INTERVALS)
-    return (
-        f'SELECT {_ONLINE} - {late} - {offline} AS "is", "retired" '  # noqa: S608
-        f"FROM ({silence.silent(_SITE, _KNOWN, _retired('system', 'host')[1:-1])}) {silence.GROUPS}"
-    )
-
-
-def _state() -> str:
-    """The same by the state that a hub keeps of each device behind it."""
-    newest = (
-        f'(SELECT last("messages") AS "count", "status" FROM "device_state" WHERE {_SITE} AND '  # noqa: S608
-        f'{_KNOWN} GROUP BY "device", "site")'
-    )
-    parts = ", ".join(
-        f'(SELECT "count" * 0 + {value} AS "state", "count" * 0 AS "retired" FROM {newest} '  # noqa: S608
-        f'WHERE "status" = \'{word}\' GROUP BY "device", "site")'
-        for value, word in ((_OFFLINE, "offline"), (_LATE, "late"), (_ONLINE, "online"))
-    )
-    return (
-        f'SELECT max("state") AS "is", sum("retired") AS "retired" FROM {parts}, '  # noqa: S608
-        f'{_retired("device_state", "device")} GROUP BY "device", "site"'
-    )
-
-
-def _retired(measurement: str, tag: str) -> str:
-    """Whether `sensetig retire` has retired each device, at each of its places."""
-    return (
-        f'(SELECT last("retired") AS "retired" FROM "{measurement}" WHERE {_SITE} AND {_KEPT} '  # noqa: S608
-        f'GROUP BY "{tag}", "site")'
-    )
-
-
-def _statuses() -> tuple[Target, Target]:
-    """The status of each device: by its own points, and by its ``device_state``.
-
-    A device that has moved is retired at its old place only; a retired device that still writes is online. InfluxQL has
-    no conditions, and a query per condition would read everything again, so they are arithmetic, where ``is`` is 1, 2
-    or 3 and ``retired`` 0 or 1.
-    """
-    silent = '(1 - ("is" - 1) * ("is" - 2) / 2)'  # 1, 1, 0
-    serves = f'"is" * (1 - "retired" * {silent})'  # 0 where it is retired and silent
-    status = f'"best" + {_RETIRED} * (1 - "best") * (2 - "best") * (3 - "best") / 6'  # 0 becomes that of the retired
-    targets = []
-    for title, query, tag in (("Heard", _heard(), "host"), ("State", _state(), "device")):
-        places = f'SELECT {serves} AS "serves" FROM ({query}) GROUP BY "{tag}", "site"'  # noqa: S608
-        best = f'SELECT max("serves") AS "best" FROM ({places}) GROUP BY "{tag}"'  # noqa: S608
-        targets.append(_table(f'SELECT {status} AS "{title}" FROM ({best}) GROUP BY "{tag}"'))  # noqa: S608
-    return targets[0], targets[1]
+def choices() -> Iterable[Choice]:
+    yield Choice("fleet", "show", "Show", "The reason of the devices to list.", CHOICES)
 
 
 def _table(query: str, unit: str = "") -> Target:
     return _SOURCE.written(query, table=True, unit=unit)
 
 
-def _needs_action() -> list[Panel]:
-    """The number of devices that need action, by reason; a number that is 0 stays in the background."""
-    hot, full = policy.PROCESSOR_CELSIUS, policy.DISK_PERCENT
-    return [
-        _with_status(
-            "Offline",
-            f"Devices silent for {policy.OFFLINE_SECONDS // 60} minutes and for {policy.OFFLINE_INTERVALS} of their "
-            f"intervals, which wrote within {policy.FORGOTTEN_DAYS} days and are not retired. Check power and network; "
-            "the device's own dashboard has the last values.",
-            _OFFLINE,
-            thresholds.counted(policy.ACT),
-        ),
-        _with_status(
-            "Late",
-            f"Devices silent for {policy.LATE_SECONDS} seconds and for {policy.LATE_INTERVALS} of their intervals: a "
-            "restart, a slow link, or the beginning of an outage.",
-            _LATE,
-            thresholds.counted(policy.LOOK),
-        ),
-        _count(
-            "Under-voltage",
-            "Devices whose power supply is too weak now. Under-voltage corrupts cards: replace the supply or its "
-            "cable.",
-            _among("pi", "under_voltage", '"newest" = true', ("host",)),
-            thresholds.counted(policy.ACT),
-        ),
-        _count(
-            "Throttled",
-            "Devices whose firmware throttles the processor now, because of heat or a weak supply.",
-            _among("pi", "throttled", '"newest" = true', ("host",)),
-            thresholds.counted(policy.ACT),
-        ),
-        _count(
-            "Hot",
-            f"Devices with a sensor at {hot.look} °C or more. A Raspberry Pi throttles from {hot.act} °C: improve "
-            "cooling.",
-            _among("temp", "temp", f'"newest" >= {hot.look}', ("host", "sensor")),
-            thresholds.counted(policy.LOOK),
-        ),
-        _count(
-            "Full disks",
-            f"Devices with a file system that is {full.act} % full or more. A full disk stops services that write to "
-            "it.",
-            _among("disk", "used_percent", f'"newest" >= {full.act}', ("host", "path"), policy.DISKS_ONLY),
-            thresholds.counted(policy.ACT),
-        ),
-        number(
-            "Rejected",
-            "Values, lines and messages of all devices that were rejected within a day. The table below has the "
-            "devices and the reasons; a few are normal after a start.",
-            _table(
-                f'SELECT sum("count") AS "Rejected" FROM (SELECT sum("count") AS "count" FROM "telemetry_rejected" '  # noqa: S608
-                f'WHERE {_SITE} AND time > now() - 1d), (SELECT last("uptime") * 0 AS "count" FROM "system" '
-                f"WHERE {_SITE} AND {_KNOWN})"
-            ),
-            steps=thresholds.REFUSED,
-            filled=True,
-            graph=False,
-            decimals=0,
-            size=(6, 3),
-            no_data=_NOBODY,
-        ),
-        _count(
-            "Failing",
-            "Collectors of all devices whose latest batch failed as a whole. The table below has their names.",
-            _among("collector", "up", '"newest" = 0', ("host", "collector")),
-            thresholds.counted(policy.ACT),
-        ),
+def _newest(columns: str) -> str:
+    """The newest verdict of each device, with those columns."""
+    return (
+        f'SELECT last("level") AS "Verdict", {columns} FROM "device_health" '  # noqa: S608 - no input
+        f'WHERE {_SITE} AND time > now() - {health.FRESH_SECONDS}s GROUP BY "device", "site"'
+    )
+
+
+def _shown(columns: str) -> str:
+    """The same of the devices with the chosen reason. Only Grafana 11.6 and later take a variable to filter rows by."""
+    names = ", ".join(f'"{name}"' for name in ("Urgency", *_looks()) if name not in ("Device", "Site"))
+    return f'SELECT {names} FROM ({_newest(columns)}) WHERE "Why" =~ /${{show:raw}}/ GROUP BY "device", "site"'  # noqa: S608 - no input
+
+
+def _needs_action() -> stat.Panel:
+    """The number of devices by reason; a number that is 0 stays in the background."""
+    newest = _newest('"reasons"')
+    targets = [
+        _table(
+            f'SELECT sum("n") AS "{name}" FROM '  # noqa: S608 - no input
+            f'(SELECT count("Verdict") AS "n" FROM ({newest}) WHERE "reasons" =~ /{pattern}/), '
+            f'(SELECT count("Verdict") * 0 AS "n" FROM ({newest}))'
+        )
+        for name, (pattern, _) in _REASONS.items()
     ]
-
-
-def _among(measurement: str, field: str, condition: str, groups: Sequence[str], where: str = "") -> Target:
-    """How many of the devices that report a field have it so; each counts once, but for collectors.
-
-    The devices count as nought, so that none of them is 0, and no device no data.
-    """
-    by = ", ".join(f'"{tag}"' for tag in groups)
-    scope = " AND ".join(filter(None, (_SITE, where, _NOW)))
-    newest = f'SELECT last("{field}") AS "newest" FROM "{measurement}" WHERE {scope} GROUP BY {by}'  # noqa: S608
-    such = f'SELECT count("newest") AS "such" FROM ({newest}) WHERE {condition} GROUP BY "host"'  # noqa: S608
-    each = '"such"' if measurement == "collector" else '"such" * 0 + 1'
-    none = f'SELECT count("newest") * 0 AS "such" FROM ({newest})'  # noqa: S608
-    return _table(f'SELECT sum("such") AS "Devices" FROM (SELECT {each} AS "such" FROM ({such})), ({none})')  # noqa: S608
-
-
-def _count(
-    title: str,
-    description: str,
-    target: Target,
-    steps: thresholds.Steps,
-) -> stat.Panel:
-    return number(
-        title,
-        description,
-        target,
-        steps=steps,
-        filled=True,
-        graph=False,
-        decimals=0,
-        size=(6, 3),
-        no_data=_NOBODY,
-    )
-
-
-def _with_status(title: str, description: str, status: int, steps: thresholds.Steps) -> stat.Panel:
-    """The number of devices with a status, which is found as in the table below."""
     panel = number(
-        title,
-        description,
-        *_statuses(),
-        steps=steps,
-        filled=True,
-        graph=False,
+        "Devices that need action",
+        f"Devices by the reason of their verdict. Offline: silent for {policy.OFFLINE_SECONDS // 60} minutes and "
+        f"{policy.OFFLINE_INTERVALS} intervals; late: for {policy.LATE_SECONDS} s and {policy.LATE_INTERVALS}. Hot "
+        f"from {policy.PROCESSOR_CELSIUS.look} °C, disk filling from {policy.DISK_PERCENT.look} %. Click a number to "
+        "list only these devices.",
+        *targets,
+        columns=f"/^({'|'.join(_REASONS)})$/",
         decimals=0,
-        calc="count",
-        columns="/^Status$/",
-        size=(6, 3),
-        no_data=_NOBODY,
+        size=(24, 4),
+        no_data=_NO_VERDICT,
     )
-    is_so = {"fieldName": "Status", "config": {"id": "equal", "options": {"value": status}}}
-    for change in (
-        *joined("Device", ("host", "device")),
-        first_with_value("Status", ("Heard", "State")),
-        DataTransformerConfig(id_val="filterByValue", options={"type": "include", "match": "all", "filters": [is_so]}),
-    ):
-        panel.with_transformation(change)
+    for name, (pattern, level) in _REASONS.items():
+        colour = {policy.ACT: thresholds.ACT, policy.LOOK: thresholds.LOOK}[level]
+        url = f"/d/sensetig-fleet?var-show={quote(pattern, safe='')}&${{site:queryparam}}"
+        panel.override_by_name(
+            name,
+            properties(
+                thresholds=stepped(((None, thresholds.PLAIN), (1, colour))),
+                links=[{"title": f"Show only: {name}", "url": url, "targetBlank": False}],
+            ),
+        )
     return panel
 
 
-def _newest(measurement: str, field: str, title: str, within: str, groups: Sequence[str], where: str = "") -> Target:
-    """A column with the greatest of each device's newest values."""
-    by = ", ".join(f'"{tag}"' for tag in groups)
-    scope = " AND ".join(filter(None, (_SITE, where, within)))
-    newest = f'SELECT last("{field}") AS "newest" FROM "{measurement}" WHERE {scope} GROUP BY {by}'  # noqa: S608
-    return _table(f'SELECT max("newest") AS "{title}" FROM ({newest}) GROUP BY "host"')  # noqa: S608
-
-
-def _airs() -> tuple[Target, Target]:
-    """The temperature of the air at each device: the best that the Sense HAT knows, and that of the warmest other."""
-    other = (
-        f'SELECT last("temperature_raw_celsius") AS "newest" FROM "environment" WHERE {_SITE} AND '  # noqa: S608
-        f'"sensor" !~ /^(hts221|lps25h)$/ AND {_NOW} GROUP BY "device", "sensor"'
-    )
-    return (
-        _table(
-            f'SELECT {best.columns(_LAST, "Air", best.TEMPERATURE)} FROM "environment" WHERE {_SITE} AND '  # noqa: S608
-            f'"sensor" = \'hts221\' AND {_NOW} GROUP BY "device"'
-        ),
-        _table(f'SELECT max("newest") AS "{_OTHER_AIR}" FROM ({other}) GROUP BY "device"'),  # noqa: S608
-    )
-
-
 def _devices() -> Panel:
-    minutes = policy.OFFLINE_SECONDS // 60
-    heard, state = _statuses()
     return listing(
         "Devices",
-        f"Every device that wrote within {policy.FORGOTTEN_DAYS} days, the most urgent first, with the reason. "
-        "Click a heading to sort by it, a device to open it. Values are those of the last "
-        f"{minutes} minutes: CPU their mean, Temperature the hottest sensor inside, Disk the fullest file system. "
-        " Air is the Sense HAT's temperature: calibrated, else compensated, else raw; without a Sense HAT "
-        "that of the warmest sensor. Devices behind a gateway have no values of a Raspberry Pi.",
-        _table(f'SELECT last("uptime") AS "Uptime" FROM "system" WHERE {_SITE} AND {_KNOWN} GROUP BY "host", "site"'),  # noqa: S608
-        # Grafana takes the first that has a value: a machine's own points outweigh the state that it left behind.
-        heard,
-        state,
-        _newest("temp", "temp", "Temperature", _NOW, ("host", "sensor")),
+        f"Every device that wrote within {policy.FORGOTTEN_DAYS} days and is not retired, the most urgent first, with "
+        "the reason. Click a heading to sort by it, a device to open it. A device that is not online has no values: "
+        "Hottest is its hottest sensor inside, Disk its fullest file system.",
         _table(
-            f'SELECT 100 - mean("usage_idle") AS "CPU" FROM "cpu" WHERE {_SITE} AND "cpu" = \'cpu-total\' AND {_NOW} '  # noqa: S608
-            'GROUP BY "host"'
+            _shown(
+                '"level" * 10000 + "act" * 100 + "look" AS "Urgency", "reasons" AS "Why", '
+                '"seen_seconds" * 1000 AS "Last seen", "cpu_percent" AS "CPU", '
+                '"temperature_celsius" AS "Hottest", "disk_percent" AS "Disk", "gateway" AS "Page"'
+            )
         ),
-        _newest("disk", "used_percent", "Disk", _NOW, ("host", "path"), policy.DISKS_ONLY),
-        *_airs(),
-        _table(
-            f'SELECT last("under_voltage") AS "Voltage", last("throttled") AS "Throttling" FROM "pi" WHERE {_SITE} AND '  # noqa: S608
-            f'{_NOW} GROUP BY "host"'
+        before=(
+            # Grafana sorts a table's rows by a column that it shows; this one sorts by the number of reasons, too.
+            DataTransformerConfig(id_val="sortBy", options={"sort": [{"field": "Urgency", "desc": True}]}),
         ),
-        _table(
-            'SELECT "seconds" * 1000 AS "Telemetry", "count" AS "Messages", "version" AS "Version", "place" AS "Place" '  # noqa: S608
-            'FROM (SELECT last("messages") AS "count", "last_telemetry_seconds" AS "seconds", '
-            '"bundle_version" AS "version", "site" AS "place" '
-            f'FROM "device_state" WHERE {_SITE} AND {_KNOWN} GROUP BY "device") GROUP BY "device"'
-        ),
-        _table(
-            'SELECT "level" AS "Verdict", "reasons" AS "Why" FROM (SELECT last("level") AS "level", "reasons" '  # noqa: S608
-            f'FROM "device_health" WHERE {_SITE} AND time > now() - {health.FRESH_SECONDS}s GROUP BY "device") '
-            'GROUP BY "device"'
-        ),
-        joined_by="Device",
-        keys=("host", "device"),
-        first_of={
-            "Status": ("Heard", "State"),
-            "Last seen": ("Age", "Telemetry"),
-            "Air": (*_AIR, _OTHER_AIR),
-            "Site": ("site", "Place"),
-        },
-        hidden=(
-            "Heard",
-            "State",
-            "Age",
-            "Telemetry",
-            *_AIR,
-            _OTHER_AIR,
-            "site",
-            "Place",
-        ),
-        order=(
-            "Device",
-            "Verdict",
-            "Why",
-            "Status",
-            "Last seen",
-            "Temperature",
-            "CPU",
-            "Disk",
-            "Voltage",
-            "Throttling",
-            "Air",
-            "Uptime",
-            "Messages",
-            "Version",
-            "Site",
-        ),
+        hidden=("Time", "Urgency"),
+        order=("device", "Verdict", "Why", "Last seen", "CPU", "Hottest", "Disk", "site", "Page"),
+        renamed={"device": "Device", "site": "Site"},
         columns=_looks(),
-        sort="Verdict",
-        descending=True,
         size=(24, 14),
-        no_data="No device has written anything yet",
+        no_data=_NO_VERDICT,
     )
 
 
@@ -368,68 +161,56 @@ def _alerts() -> Panel:
         "Active alerts",
         "The alerts of all devices that are active now. Open one for its meaning and its runbook.",
         "",
+        instances=True,
         size=(24, 6),
     )
 
 
 def _looks() -> dict[str, list[DynamicConfigValue]]:
-    """How each column of the devices looks."""
+    """How each column of the devices looks; together they fit into a window of 1280 pixels with the menu open."""
     link = [{"title": "Open ${__data.fields.Device}", "url": _TO_DEVICE, "targetBlank": False}]
     text = {"type": "color-text"}
-    worried = {"mode": "thresholds"}
     looks = {
-        "Device": properties(links=link, custom__minWidth=120),
-        "Status": properties(
-            mappings=value_map(_STATUS), custom__cellOptions=text, custom__width=90, custom__align="left"
-        ),
-        "Verdict": properties(
-            mappings=[*value_map(_VERDICTS), nothing("unknown")],
-            custom__cellOptions=text,
-            custom__width=90,
-            custom__align="left",
-        ),
-        "Why": properties(
-            custom__minWidth=200, custom__align="left", custom__cellOptions={"type": "auto", "wrapText": True}
-        ),
-        "Last seen": properties(unit="dateTimeFromNow", custom__width=145, custom__align="left"),
-        "Temperature": properties(
+        "Device": properties(links=link, custom__width=125),
+        "Verdict": properties(mappings=value_map(_VERDICTS), custom__cellOptions=text, custom__width=85),
+        "Why": properties(custom__minWidth=150, custom__cellOptions={"type": "auto", "wrapText": True}),
+        "Last seen": properties(unit=CLOCK, custom__width=105),
+        "CPU": gauge_cell(_bare(thresholds.BUSY), width=105),
+        "Hottest": properties(
             unit="celsius",
-            decimals=1,
-            color=worried,
+            decimals=0,
+            color={"mode": "thresholds"},
             thresholds=stepped(thresholds.PROCESSOR),
             custom__cellOptions=text,
-            custom__width=110,
+            custom__width=75,
         ),
-        "CPU": gauge_cell(_bare(thresholds.BUSY), width=120),
-        "Disk": gauge_cell(_bare(thresholds.DISK), width=120),
-        "Voltage": properties(
-            mappings=[*value_map({"true": ("too low", thresholds.ACT), "false": ("OK", thresholds.GOOD)}), nothing()],
-            custom__cellOptions=text,
-            custom__width=80,
-        ),
-        "Throttling": properties(
+        "Disk": gauge_cell(_bare(thresholds.DISK), width=105),
+        "Site": properties(custom__width=85),
+        # Nothing but the page that a device's link opens.
+        "Page": properties(
             mappings=[
-                *value_map({"true": ("throttled", thresholds.ACT), "false": ("none", thresholds.GOOD)}),
-                nothing(),
+                *value_map(
+                    {
+                        "true": ("sensetig-mqtt-device", thresholds.PLAIN),
+                        "false": ("sensetig-device", thresholds.PLAIN),
+                    }
+                ),
+                nothing("sensetig-device"),
             ],
-            custom__cellOptions=text,
-            custom__width=90,
+            # The first is Grafana 11's name of it, the second that of later ones.
+            custom__hidden=True,
+            custom__hideFrom={"viz": True, "legend": False, "tooltip": False},
         ),
-        "Air": properties(unit="celsius", decimals=1, custom__width=80),
-        "Uptime": properties(
-            unit="s",
-            decimals=1,
-            color=worried,
-            thresholds=stepped(thresholds.STARTED),
-            custom__cellOptions=text,
-            custom__width=100,
-        ),
-        "Messages": properties(unit="short", decimals=0, custom__width=90),
-        "Version": properties(custom__width=80),
-        "Site": properties(custom__minWidth=80, custom__align="left"),
     }
     # Otherwise each empty cell would show the panel's text for no data.
-    return {column: [*values, *properties(noValue="–")] for column, values in looks.items()}
+    return {
+        column: [*values, *properties(noValue="–", **({} if column in _NUMBERS else {"custom__align": "left"}))]
+        for column, values in looks.items()
+    }
+
+
+#: Columns of numbers stay on the right.
+_NUMBERS = ("Hottest",)
 
 
 def _bare(steps: thresholds.Steps) -> thresholds.Steps:
@@ -489,7 +270,7 @@ def _details() -> list[Panel]:
             order=("device", "reason", "measurement", "field", "Rejected"),
             renamed={"device": "Device", "measurement": "Measurement", "field": "Field", "reason": "Reason"},
             columns={
-                "Device": properties(links=link, custom__width=130),
+                "Device": properties(links=link, custom__width=125),
                 "Reason": properties(custom__width=120),
                 "Measurement": properties(custom__width=130),
                 "Rejected": properties(decimals=0, custom__width=100),

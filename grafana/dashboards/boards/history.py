@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from grafana_foundation_sdk.builders import timeseries
+from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, MatcherConfig
+
 from collectors.camera.measurements import CAMERA_EVENT
 from collectors.pi import MEASUREMENTS as PI
 from collectors.sensehat import MEASUREMENTS as SENSEHAT
@@ -15,12 +18,11 @@ from grafana.dashboards.lib.bands import band
 from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.heatmap import MONTHS, by_day, by_hour
 from grafana.dashboards.lib.panels import Panel, lines, number, words
-from grafana.dashboards.lib.query import Source, Target
+from grafana.dashboards.lib.query import SPREAD, Source, Target
+from grafana.dashboards.lib.style import properties
 from sensetig import policy
 
 _SOURCE = Source((CAMERA_EVENT,), PI, SENSEHAT, SYSTEM, TELEMETRY)
-
-_HUMIDITY_SENSOR = {"sensor": "hts221"}
 
 _NONE = weather.NO_HOURS
 
@@ -39,130 +41,114 @@ def rows() -> Iterable[Row]:
     yield Row("history", "Events and power", _events(), order=40)
 
 
-def _extreme(
-    title: str,
-    description: str,
-    form: str,
-    fields: tuple[str, ...],
-    *,
-    unit: str,
-    steps: thresholds.Steps | None = None,
-) -> Panel:
-    """A number of the whole time range: the best that is known, calibrated before compensated before raw."""
-    query = f'SELECT {best.columns(form, title, fields)} FROM "hourly".."environment" WHERE $scope AND "sensor" = '  # noqa: S608 - no input
-    panel = number(
-        title,
-        description,
-        _SOURCE.written(f"{query}'hts221'", table=True, unit=unit),
-        steps=steps,
-        graph=False,
-        decimals=1,
-        columns=f"/^{title}$/",
-        size=(3, 4),
-        no_data="no hours yet",
-        low=0 if unit == "percent" else None,
-        high=100 if unit == "percent" else None,
-    )
-    return best.choose(panel, {title: fields})
+#: The extremes of the time range: the aggregate of the hours, and the fields, the best first.
+_EXTREMES = {
+    "Coldest": ('min("{}__min")', best.TEMPERATURE),
+    "Mean": ('mean("{}")', best.TEMPERATURE),
+    "Warmest": ('max("{}__max")', best.TEMPERATURE),
+    "Most humid": ('max("{}__max")', best.HUMIDITY),
+}
 
 
 def _glance() -> list[Panel]:
-    return [
-        _extreme(
-            "Coldest",
-            "The minimum temperature of the time range, calibrated or compensated where available.",
-            'min("{}__min")',
-            best.TEMPERATURE,
+    columns = ", ".join(best.columns(form, name, fields) for name, (form, fields) in _EXTREMES.items())
+    panel = number(
+        "Extremes",
+        "The lowest, mean and highest temperature and the highest relative humidity of the time range, calibrated or "
+        f"compensated where available. Above {policy.HUMIDITY_PERCENT[2]} % for days, mould grows.",
+        _SOURCE.written(
+            f'SELECT {columns} FROM "hourly".."environment" WHERE $scope AND "sensor" = \'hts221\'',  # noqa: S608 - no input
+            table=True,
             unit="celsius",
         ),
-        _extreme(
-            "Average",
-            "The mean of all hours of the time range, each with the same weight.",
-            'mean("{}")',
-            best.TEMPERATURE,
-            unit="celsius",
-        ),
-        _extreme(
-            "Warmest",
-            "The maximum temperature of the time range, calibrated or compensated where available.",
-            'max("{}__max")',
-            best.TEMPERATURE,
-            unit="celsius",
-        ),
-        _extreme(
-            "Most humid",
-            f"The maximum relative humidity of the time range. Above {policy.HUMIDITY_PERCENT[2]} % for days, mould "
-            "grows.",
-            'max("{}__max")',
-            best.HUMIDITY,
-            unit="percent",
-            steps=thresholds.HUMIDITY,
-        ),
-        words("", _HOW, size=(12, 4)),
-    ]
+        decimals=1,
+        columns=f"/^({'|'.join(_EXTREMES)})$/",
+        size=(12, 4),
+        no_data="no hours yet",
+    )
+    panel.override_by_name("Most humid", properties(unit="percent"))
+    chosen = best.choose(panel, {name: fields for name, (_, fields) in _EXTREMES.items()})
+    return [chosen, words("", _HOW, size=(12, 4))]
 
 
 def _air() -> list[Panel]:
-    def of(field: str, **where: str) -> Target:
-        return _SOURCE.spread("environment", field, where=where or None)
+    def of(fields: tuple[str, ...], sensor: str = "hts221", unit: str = "celsius") -> tuple[Target, ...]:
+        """The spread of the best that is known, for each field there may be, and the mean of the raw one."""
+        columns = ", ".join(
+            best.columns(form, name, fields)
+            for name, form in zip(SPREAD, ('min("{}__min")', 'mean("{}")', 'max("{}__max")'), strict=True)
+        )
+        query = (
+            f'SELECT {{}} FROM "hourly".."environment" WHERE $scope AND "sensor" = \'{sensor}\' '  # noqa: S608 - no input
+            "GROUP BY time($interval) fill(null)"
+        )
+        return (
+            _SOURCE.written(query.format(columns), table=True, unit=unit),
+            _SOURCE.written(query.format(f'mean("{fields[-1]}") AS "raw"'), alias="$col", unit=unit),
+        )
 
-    def corrected(names: tuple[str, ...], fields: tuple[str, ...], sensor: str = "hts221") -> Target:
-        """The means of the calibrated and the compensated value."""
-        columns = ", ".join(f'mean("{field}") AS "{name}"' for field, name in zip(fields, names, strict=True))
-        return _SOURCE.written(
-            f'SELECT {columns} FROM "hourly".."environment" WHERE $scope AND "sensor" = '  # noqa: S608 - no input
-            f"'{sensor}' GROUP BY time($interval) fill(null)",
-            alias="$col",
+    def chosen(panel: timeseries.Panel, fields: tuple[str, ...]) -> timeseries.Panel:
+        for change in best.chosen(dict.fromkeys(SPREAD, fields)):
+            change.filter_val = MatcherConfig(id_val="byRefId", options="A")
+            panel.with_transformation(change)
+        unwanted = "|".join(f"{name} [0-9]" for name in SPREAD)
+        return panel.with_transformation(
+            DataTransformerConfig(id_val="filterFieldsByName", options={"exclude": {"pattern": f"/^({unwanted})$/"}})
         )
 
     return [
-        band(
-            "Temperature",
-            "The reading of the humidity sensor, which the processor below warms; and the means of the calibrated "
-            "and the compensated temperature, where the device has them.",
-            of("temperature_raw_celsius", **_HUMIDITY_SENSOR),
-            corrected(("calibrated", "compensated"), best.TEMPERATURE[:2]),
-            colour="orange",
-            others={"calibrated": "purple", "compensated": "green"},
-            decimals=1,
-            size=(24, 11),
-            no_data=_NONE,
-            links={"Environment": "/d/sensetig-environment"},
+        chosen(
+            band(
+                "Temperature",
+                "The best that is known, as in the extremes above: calibrated, else compensated, else raw. The raw "
+                "line is warmer where the processor below warms the sensor.",
+                *of(best.TEMPERATURE),
+                colour="blue",
+                others={"raw": "orange"},
+                decimals=1,
+                size=(24, 11),
+                no_data=_NONE,
+                links={"Environment": "/d/sensetig-environment"},
+            ),
+            best.TEMPERATURE,
         ),
-        band(
-            "Humidity",
-            "Relative humidity at the sensor, and in the room where a compensation factor is set or the device is "
-            f"calibrated. Above {policy.HUMIDITY_PERCENT[2]} % mould grows.",
-            of("humidity_raw_percent", **_HUMIDITY_SENSOR),
-            corrected(("calibrated", "compensated"), best.HUMIDITY[:2]),
-            colour="blue",
-            others={"calibrated": "purple", "compensated": "green"},
-            decimals=0,
-            size=(12, 10),
-            steps=thresholds.DAMP,
-            no_data=_NONE,
+        chosen(
+            band(
+                "Humidity",
+                "Relative humidity: calibrated, else compensated, else raw. Above "
+                f"{policy.HUMIDITY_PERCENT[2]} % mould grows.",
+                *of(best.HUMIDITY, unit="percent"),
+                colour="blue",
+                others={"raw": "orange"},
+                decimals=0,
+                size=(12, 10),
+                steps=thresholds.DAMP,
+                no_data=_NONE,
+            ),
+            best.HUMIDITY,
         ),
         band(
             "Dew point",
             "The moisture in the air, which the processor's heat does not change: low in winter, close from "
             f"{policy.DEW_POINT_CELSIUS[1]} °C.",
-            of("dew_point_celsius", **_HUMIDITY_SENSOR),
+            _SOURCE.spread("environment", "dew_point_celsius", where={"sensor": "hts221"}),
             colour="green",
             decimals=1,
             size=(12, 10),
             steps=thresholds.CLOSE,
             no_data=_NONE,
         ),
-        band(
-            "Pressure",
-            "Air pressure at the board, not reduced to sea level. A deep band means unsettled weather.",
-            of("pressure_hpa", sensor="lps25h"),
-            corrected(("calibrated",), best.PRESSURE[:1], "lps25h"),
-            colour="purple",
-            others={"calibrated": "blue"},
-            decimals=0,
-            size=(12, 10),
-            no_data=_NONE,
+        chosen(
+            band(
+                "Pressure",
+                "Air pressure at the board, not reduced to sea level. A deep band means unsettled weather.",
+                *of(best.PRESSURE, "lps25h", "hpa"),
+                colour="purple",
+                others={"raw": "orange"},
+                size=(12, 10),
+                no_data=_NONE,
+            ),
+            best.PRESSURE,
         ),
         lines(
             "Temperature by sensor",
@@ -249,7 +235,7 @@ def _months() -> list[Panel]:
             days=365,
             rows=MONTHS,
             calc="mean",
-            colours="continuous-BlYlRd",
+            colours="continuous-BlPu",
             before=best.chosen({"Temperature": best.TEMPERATURE}),
             size=(24, 15),
             no_data=_NONE,

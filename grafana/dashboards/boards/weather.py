@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+
+from grafana_foundation_sdk.builders import stat
+from grafana_foundation_sdk.models.dashboard import DataTransformerConfig
 
 from collectors.sensehat import MEASUREMENTS
 from grafana.dashboards.lib import best, thresholds
@@ -11,7 +13,7 @@ from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.heatmap import by_day, by_hour
 from grafana.dashboards.lib.panels import Panel, number
 from grafana.dashboards.lib.query import Source
-from grafana.dashboards.lib.style import range_map
+from grafana.dashboards.lib.style import properties, range_map
 from sensetig import policy
 
 _SOURCE = Source(MEASUREMENTS)
@@ -20,15 +22,15 @@ _STEADY, _SLOW, _QUICK, _RAPID = policy.PRESSURE_TENDENCY_HPA
 
 #: How pressure has changed over three hours, in words.
 _TENDENCY = (
-    (None, -_RAPID, "↓ falls very rapidly", thresholds.ACT),
-    (-_RAPID, -_QUICK, "↓ falls quickly", thresholds.ACT),
-    (-_QUICK, -_SLOW, "↘ falls", thresholds.LOOK),
-    (-_SLOW, -_STEADY, "↘ falls slowly", "blue"),
-    (-_STEADY, _STEADY, "→ steady", thresholds.GOOD),
-    (_STEADY, _SLOW, "↗ rises slowly", "blue"),
-    (_SLOW, _QUICK, "↗ rises", "blue"),
-    (_QUICK, _RAPID, "↑ rises quickly", thresholds.LOOK),
-    (_RAPID, None, "↑ rises very rapidly", thresholds.ACT),
+    (None, -_RAPID, "↓ falls very rapidly", thresholds.LOOK),
+    (-_RAPID, -_QUICK, "↓ falls quickly", thresholds.LOOK),
+    (-_QUICK, -_SLOW, "↘ falls", thresholds.PLAIN),
+    (-_SLOW, -_STEADY, "↘ falls slowly", thresholds.PLAIN),
+    (-_STEADY, _STEADY, "→ steady", thresholds.PLAIN),
+    (_STEADY, _SLOW, "↗ rises slowly", thresholds.PLAIN),
+    (_SLOW, _QUICK, "↗ rises", thresholds.PLAIN),
+    (_QUICK, _RAPID, "↑ rises quickly", thresholds.PLAIN),
+    (_RAPID, None, "↑ rises very rapidly", thresholds.LOOK),
 )
 
 #: The degrees of comfort of the humidex, by Environment and Climate Change Canada: little or no discomfort up to 29,
@@ -92,30 +94,62 @@ def tendency(source: Source) -> Panel:
             unit="hpa",
             table=True,
         ),
-        graph=False,
         decimals=1,
-        size=(6, 3),
+        size=(7, 4),
         no_data="needs three hours",
     )
     return panel.time_from("190m").hide_time_override(True).mappings(range_map(_TENDENCY))
 
 
-def known(
-    source: Source,
-    name: str,
-    description: str,
-    fields: tuple[str, ...],
-    steps: thresholds.Steps | None = None,
-    sensor: str = "hts221",
-    **more: Any,
-) -> Panel:
-    """The best that is known of a value now: calibrated before compensated before raw."""
-    target = source.mean(
-        "environment", *fields, where={"sensor": sensor}, names=best.numbered(name, fields), fill="none"
+#: The values of the air now: the best that is known of each, and the raw ones.
+_NOW = {"Temperature": best.TEMPERATURE, "Humidity": best.HUMIDITY, "Pressure": best.PRESSURE}
+_READ = {
+    "Dew point": "dew_point_celsius",
+    "Raw temperature": "temperature_raw_celsius",
+    "Raw humidity": "humidity_raw_percent",
+}
+
+
+def now(source: Source) -> stat.Panel:
+    """The air of the last minute, in one panel."""
+    humid = {name: ("hts221", field) for name, field in _READ.items()}
+    for name, fields in _NOW.items():
+        sensor = "lps25h" if name == "Pressure" else "hts221"
+        humid |= {each: (sensor, field) for each, field in zip(best.numbered(name, fields), fields, strict=True)}
+
+    def of(sensor: str) -> str:
+        columns = ", ".join(f'"{field}" AS "{name}"' for name, (where, field) in humid.items() if where == sensor)
+        return f'(SELECT {columns} FROM "environment" WHERE $scope AND "sensor" = \'{sensor}\')'  # noqa: S608 - no input
+
+    shown = ", ".join(f'mean("{name}") AS "{name}"' for name in humid)
+    panel = number(
+        "Now",
+        "Temperature, humidity and pressure: the best that is known, as the device's calibration corrects them, else "
+        "with the processor's heat taken out by the compensation factor, else raw. A raw sensor is warmer and drier "
+        f"than the room. Dew point: from {policy.DEW_POINT_CELSIUS[1]} °C the air feels close. Pressure is not reduced "
+        "to sea level.",
+        source.written(
+            f"SELECT {shown} FROM {of('hts221')}, {of('lps25h')} WHERE $timeFilter",  # noqa: S608 - no input
+            table=True,
+            unit="celsius",
+        ),
+        decimals=1,
+        columns=f"/^({'|'.join((*_NOW, *_READ))})$/",
+        recent=True,
+        size=(24, 4),
+        no_data="no reading within a minute",
     )
-    target.table = True
-    panel = number(name, description, target, steps=steps, columns=f"/^{name}$/", **more)
-    return best.choose(panel, {name: fields})
+    for name in (*_NOW, *_READ):
+        unit = "pressurehpa" if name == "Pressure" else "percent" if "umidity" in name else "celsius"
+        panel.override_by_name(
+            name, properties(unit=unit, noValue="–", **({"decimals": 0} if unit == "percent" else {}))
+        )
+    shown_in_order = {name: index for index, name in enumerate((*_NOW, *_READ))}
+    return best.choose(panel, _NOW).with_transformation(
+        DataTransformerConfig(
+            id_val="organize", options={"excludeByName": {}, "indexByName": shown_in_order, "renameByName": {}}
+        )
+    )
 
 
 def comfort(source: Source, *, no_data: str) -> Panel:
@@ -130,14 +164,14 @@ def comfort(source: Source, *, no_data: str) -> Panel:
         "discomfort, from 40 great, from 45 dangerous. Needs a calibration or a compensation factor.",
         source.written(
             f'SELECT {selected} FROM "environment" WHERE $scope '  # noqa: S608 - no input
-            "AND \"sensor\" = 'hts221' GROUP BY time($interval) fill(none)",
+            "AND \"sensor\" = 'hts221' ",
             unit="",
             table=True,
         ),
-        graph=False,
         decimals=0,
         columns="/^Humidex$/",
-        size=(6, 3),
+        recent=True,
+        size=(4, 4),
         no_data=no_data,
     )
     return best.choose(panel, {"Humidex": rooms}).mappings(range_map(_COMFORT))
@@ -145,14 +179,14 @@ def comfort(source: Source, *, no_data: str) -> Panel:
 
 def _days() -> list[Panel]:
     means = best.columns('mean("{}")', "Temperature", best.TEMPERATURE)
-    hours = "WHERE $scope AND \"sensor\" = 'hts221' GROUP BY time(1h) fill(none)"
+    hours = "WHERE $scope AND \"sensor\" = 'hts221' GROUP BY time(1h) fill({})"
     return [
         by_hour(
             "Temperature by day and hour",
             "The mean of each hour of the last week, calibrated or compensated where available. A cold hour among "
             "warm ones is an open window; a warm night is heating that does not switch off.",
             _SOURCE.written(
-                f'SELECT {means} FROM "environment" {hours}',  # noqa: S608 - no input
+                f'SELECT {means} FROM "environment" {hours.format("null")}',  # noqa: S608 - no input
                 table=True,
             ),
             column="Temperature",
@@ -160,7 +194,7 @@ def _days() -> list[Panel]:
             calc="mean",
             newest_first=True,
             decimals=0,
-            colours="continuous-BlYlRd",
+            colours="continuous-BlPu",
             before=best.chosen({"Temperature": best.TEMPERATURE}),
             size=(24, 10),
         ),
@@ -169,7 +203,7 @@ def _days() -> list[Panel]:
             "The last week, by calendar day in your time zone, up to the last full hour, calibrated or compensated "
             "where available.",
             _SOURCE.written(
-                f'SELECT {extremes()} FROM "hourly".."environment" {hours}',  # noqa: S608 - no input
+                f'SELECT {extremes()} FROM "hourly".."environment" {hours.format("none")}',  # noqa: S608 - no input
                 table=True,
             ),
             columns=COLUMNS,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from grafana_foundation_sdk.builders import timeseries
+from grafana_foundation_sdk.models import common
 
 from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.panels import NO_DATA, lines
 from grafana.dashboards.lib.query import SPREAD, Target
-from grafana.dashboards.lib.style import properties
+from grafana.dashboards.lib.style import paint, properties
 
 
 def band(
@@ -53,8 +54,9 @@ def band(
         no_data=no_data,
         links=links,
     )
+    panel.gradient_mode(common.GraphGradientMode.NONE)
     edge: dict[str, object] = {"custom__lineWidth": 0, "custom__hideFrom": {"legend": False, "tooltip": False}}
-    painted = {"mode": "fixed", "fixedColor": colour}
+    painted = paint(colour)
     panel.override_by_name(minimum, properties(color=painted, **edge))
     panel.override_by_name(mean, properties(color=painted))
     panel.override_by_name(

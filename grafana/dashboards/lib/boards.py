@@ -12,14 +12,13 @@ from typing import NamedTuple
 from grafana_foundation_sdk.builders.dashboard import (
     AnnotationPanelFilter,
     AnnotationQuery,
+    CustomVariable,
     Dashboard,
     DashboardLink,
     IntervalVariable,
     QueryVariable,
     TimePicker,
 )
-from grafana_foundation_sdk.cog import builder as cogbuilder
-from grafana_foundation_sdk.cog import variants as cogvariants
 from grafana_foundation_sdk.models.dashboard import Dashboard as BuiltDashboard
 from grafana_foundation_sdk.models.dashboard import (
     DashboardCursorSync,
@@ -36,15 +35,17 @@ from grafana_foundation_sdk.models.dashboard import Panel as BuiltPanel
 from grafana.dashboards import boards as boards_package
 from grafana.dashboards import rows as rows_package
 from grafana.dashboards.lib import buckets
-from grafana.dashboards.lib.live import GRAFANA
 from grafana.dashboards.lib.panels import Panel
 from grafana.dashboards.lib.query import DATASOURCE, FLUX, FluxTarget, variable
 
 #: Width of Grafana's grid.
 COLUMNS = 24
 
-#: The tag that gathers the dashboards in each other's link menu.
+#: The tag of all dashboards.
 TAG = "sensetig"
+
+#: The tag of those that are in a menu.
+MORE = "sensetig-more"
 
 
 class Row(NamedTuple):
@@ -83,6 +84,22 @@ class Mark(NamedTuple):
     only: Mapping[str, Sequence[tuple[str, str]]] = {}
 
 
+class Choice(NamedTuple):
+    """A variable of a dashboard with a fixed list of values, the first of them at first.
+
+    Args:
+        board: the key of its dashboard.
+        name, label, description: of the variable.
+        values: the choices by their shown names; no comma in either.
+    """
+
+    board: str
+    name: str
+    label: str
+    description: str
+    values: Mapping[str, str]
+
+
 class Board(NamedTuple):
     """A dashboard: its name, its description, and the measurement whose hosts it offers.
 
@@ -91,6 +108,7 @@ class Board(NamedTuple):
         of_all: shows all devices as they are now. The chosen device and the resolution are only in the address, which
             keeps them on the way from one dashboard to the next.
         of_none: shows no data, so that the choice of the site is hidden too.
+        main: is a link on every other dashboard, in the order of ``BOARDS``; the rest is in a menu.
         resolutions: on offer, the finest first.
     """
 
@@ -103,6 +121,7 @@ class Board(NamedTuple):
     devices_by: str = "host"
     of_all: bool = False
     of_none: bool = False
+    main: bool = False
     resolutions: Sequence[str] = ("10s", "30s", "1m", "5m", "15m", "1h", "6h", "1d")
 
     @property
@@ -115,8 +134,10 @@ BOARDS = (
         "fleet",
         "Fleet",
         "Are all devices well? The number of devices that need action, and the state of each; click one to open it.",
-        devices_of="system",
+        devices_of="device_health",
+        devices_by="device",
         icon="sitemap",
+        main=True,
         of_all=True,
     ),
     Board(
@@ -125,6 +146,7 @@ BOARDS = (
         "Is this device well, and if not, why? Processor, memory, disks, network, temperatures, power and services.",
         devices_of="cpu",
         icon="apps",
+        main=True,
     ),
     Board(
         "environment",
@@ -132,6 +154,7 @@ BOARDS = (
         "The air around the Sense HAT: temperature, humidity, pressure and dew point; the board's position and motion.",
         devices_of="environment",
         icon="cloud",
+        main=True,
     ),
     Board(
         "camera",
@@ -139,15 +162,27 @@ BOARDS = (
         "Motion events with their pictures, and the health of the camera.",
         devices_of="camera",
         icon="camera",
+        main=True,
     ),
     Board(
         "live",
         "Live",
-        "Readings of a device within a second of the measurement, and the state of all devices.",
+        "Readings of a device within a second of the measurement, and its last five minutes.",
         devices_of="environment",
         devices_by="device",
         icon="bolt",
+        main=True,
         since="now-5m",
+    ),
+    Board(
+        "mqtt-device",
+        "MQTT device",
+        "A device behind an MQTT gateway, such as a plug or a sensor: is it online, and what does it report? Its "
+        "state, and its readings over time.",
+        devices_of="device_state",
+        devices_by="device",
+        icon="wifi",
+        since="now-6h",
     ),
     Board(
         "pipeline",
@@ -202,63 +237,73 @@ def found_marks() -> tuple[Mark, ...]:
     return tuple(result)
 
 
+def found_choices() -> tuple[Choice, ...]:
+    """The choices of every module in ``rows/`` and ``boards/`` that has any."""
+    return tuple(choice for module in _modules() if hasattr(module, "choices") for choice in module.choices())
+
+
 def _modules() -> Iterable[ModuleType]:
     for package in (boards_package, rows_package):
         for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda info: info.name):
             yield importlib.import_module(f"{package.__name__}.{info.name}")
 
 
-def build(board: Board, rows: Iterable[Row], marks: Iterable[Mark] = ()) -> BuiltDashboard:
+def build(
+    board: Board, rows: Iterable[Row], marks: Iterable[Mark] = (), choices: Iterable[Choice] = ()
+) -> BuiltDashboard:
     """The dashboard with its rows in order, and every panel in its place with its own id."""
     dashboard = (
         Dashboard(board.title)
         .uid(board.uid)
         .description(board.description)
-        .tags([TAG, board.key])
+        .tags([TAG, board.key, *([] if board.main else [MORE])])
         .timezone("browser")
         .tooltip(DashboardCursorSync.CROSSHAIR)
         .time(board.since, "now")
         .timepicker(TimePicker().refresh_intervals(["5s", "10s", "30s", "1m", "5m"]))
         .refresh("10s")
         .readonly()
-        .link(
-            DashboardLink("Dashboards")
-            .type(DashboardLinkType.DASHBOARDS)
-            .tags([TAG])
-            .as_dropdown(True)
-            .keep_time(True)
-            .include_vars(True)
-        )
     )
+    for link in _links(board):
+        dashboard.link(link)
     for each in _variables(board):
         dashboard.with_variable(each)
+    for choice in choices:
+        if choice.board == board.key:
+            dashboard.with_variable(_choice(choice))
     for mark in marks:
         if board.key in mark.boards:
             dashboard.annotation(_annotation(board, mark))
-    dashboard.annotation(_alerts())
     built = dashboard.build()
     for annotation in (built.annotations.list_val or []) if built.annotations else []:
         annotation.placement = None  # type: ignore[assignment]  # next to the variables, not in a hidden menu
-    for link in built.links or []:
-        link.placement = None  # type: ignore[assignment]  # next to the title, not in a hidden menu
+    for placed in built.links or []:
+        placed.placement = None  # type: ignore[assignment]  # next to the title, not in a hidden menu
     built.panels = _laid_out(board, sorted(rows, key=lambda row: (row.order, row.title)))
     return built
 
 
-class _EveryAlert(cogvariants.Dataquery, cogbuilder.Builder[cogvariants.Dataquery]):
-    """What Grafana's own annotations ask for."""
-
-    def build(self) -> _EveryAlert:
-        return self
-
-    def to_json(self) -> dict[str, object]:
-        return {"limit": 100, "matchAny": False, "tags": [], "type": "dashboard"}
-
-
-def _alerts() -> AnnotationQuery:
-    """The alerts that Grafana has raised of a panel, drawn into it: a rule names its dashboard and its panel."""
-    query = AnnotationQuery().name("Alerts").datasource(GRAFANA).enable(True).hide(False).built_in(1)
-    return query.icon_color("red").type("dashboard").target(_EveryAlert())
+def _links(board: Board) -> Iterable[DashboardLink]:
+    """Links to the other dashboards: the main ones in their order, and a menu of the rest, sorted by title."""
+    for each in BOARDS:
+        if each.main and each != board:
+            yield (
+                DashboardLink(each.title)
+                .type(DashboardLinkType.LINK)
+                .url(f"/d/{each.uid}")
+                .icon("dashboard")
+                .tooltip(each.description)
+                .keep_time(True)
+                .include_vars(True)
+            )
+    yield (
+        DashboardLink("More")
+        .type(DashboardLinkType.DASHBOARDS)
+        .tags([MORE])
+        .as_dropdown(True)
+        .keep_time(True)
+        .include_vars(True)
+    )
 
 
 def _annotation(board: Board, mark: Mark) -> AnnotationQuery:
@@ -310,10 +355,21 @@ def _variables(board: Board) -> list[QueryVariable | IntervalVariable]:
     ]
 
 
+def _choice(choice: Choice) -> CustomVariable:
+    text, value = next(iter(choice.values.items()))
+    return (
+        CustomVariable(choice.name)
+        .label(choice.label)
+        .description(choice.description)
+        .values(", ".join(f"{name} : {each}" for name, each in choice.values.items()))
+        .current(VariableOption(selected=True, text=text, value=value))
+    )
+
+
 def _laid_out(board: Board, rows: Iterable[Row]) -> list[BuiltPanel | RowPanel]:
     panels: list[BuiltPanel | RowPanel] = []
     top = 0
-    for row in rows:
+    for row in _merged(rows):
         if row.title:
             panels.append(
                 RowPanel(
@@ -334,6 +390,15 @@ def _laid_out(board: Board, rows: Iterable[Row]) -> list[BuiltPanel | RowPanel]:
             panels.extend(placed)
             top += height
     return panels
+
+
+def _merged(rows: Iterable[Row]) -> Iterable[Row]:
+    """The rows, those of one title as one, in the place of the first of them; it is closed where that one is."""
+    found: dict[str, Row] = {}
+    for row in rows:
+        before = found.get(row.title)
+        found[row.title] = before._replace(panels=[*before.panels, *row.panels]) if before else row
+    return found.values()
 
 
 def _placed(board: Board, row: Row, top: int) -> tuple[list[BuiltPanel], int]:

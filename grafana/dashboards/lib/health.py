@@ -7,6 +7,7 @@ nothing of now. (Grafana leaves a range that ends in the past as it is, which th
 from __future__ import annotations
 
 from grafana_foundation_sdk.builders import stat
+from grafana_foundation_sdk.builders.common import VizTextDisplayOptions
 from grafana_foundation_sdk.models.dashboard import (
     DashboardRegexMapOptions,
     DynamicConfigValue,
@@ -16,7 +17,7 @@ from grafana_foundation_sdk.models.dashboard import (
 )
 
 from grafana.dashboards.lib import thresholds
-from grafana.dashboards.lib.panels import Panel, alerts, number
+from grafana.dashboards.lib.panels import CLOCK, Panel, alerts, number
 from grafana.dashboards.lib.query import Source, Target
 from grafana.dashboards.lib.style import properties, stepped, value_map
 from sensetig import policy
@@ -63,59 +64,63 @@ def banner() -> Panel:
         newest('last("verdict") AS "Verdict"'),
         columns="/^Verdict$/",
         filled=True,
-        graph=False,
-        size=(24, 3),
+        size=(24, 4),
         no_data=_NO_VERDICT,
         links={"Fleet": "/d/sensetig-fleet"},
     )
     panel.mappings(coloured()).time_from(f"{FRESH_SECONDS}s").hide_time_override(True)
+    # Small enough for four reasons on a phone.
+    panel.text(VizTextDisplayOptions().value_size(20))
     return panel
 
 
 def now() -> stat.Panel:
-    """The values of now in one panel; a silent device has none."""
-    names = {
-        "cpu_percent": "CPU",
-        "memory_percent": "Memory",
-        "disk_percent": "Disk",
-        "temperature_celsius": "Hottest",
-        "under_voltage": "Power",
-        "throttled": "Throttling",
+    """The values of now in one panel; a silent device has only the time when it was last seen."""
+    columns = {
+        '"cpu_percent"': "CPU",
+        '"memory_percent"': "Memory",
+        '"disk_percent"': "Disk",
+        '"temperature_celsius"': "Hottest",
+        '"under_voltage"': "Power",
+        '"throttled"': "Throttled",
+        '"seen_seconds" * 1000': "Last seen",
     }
+    # All of one point: a field that the newest point lacks has no value now.
+    chosen = ", ".join(f'{column} AS "{name}"' for column, name in columns.items())
     panel = number(
         "Now",
         "The processor, the memory, the fullest disk and the hottest sensor inside, and a Raspberry Pi's supply, as "
-        "they are now. Only an online device has values here, and only those that it can measure.",
-        newest(", ".join(f'last("{field}") AS "{name}"' for field, name in names.items())),
-        columns=f"/^({'|'.join(names.values())})$/",
-        graph=False,
+        "they are now. Only an online device has values, and only those that it can measure.",
+        newest(f'last("level") AS "Level", {chosen}'),
+        columns=f"/^({'|'.join(columns.values())})$/",
         decimals=0,
-        size=(15, 5),
-        no_data="not online",
+        size=(24, 4),
+        no_data="unknown",
     )
     looks: dict[str, list[DynamicConfigValue]] = {
         "CPU": properties(unit="percent", thresholds=stepped(thresholds.BUSY)),
         "Memory": properties(unit="percent", thresholds=stepped(thresholds.MEMORY)),
         "Disk": properties(unit="percent", thresholds=stepped(thresholds.DISK)),
         "Hottest": properties(unit="celsius", thresholds=stepped(thresholds.PROCESSOR)),
-        "Power": properties(
-            mappings=value_map({"true": ("too low", thresholds.ACT), "false": ("OK", thresholds.GOOD)})
+        "Power": properties(mappings=value_map({"true": ("low", thresholds.ACT), "false": ("OK", thresholds.GOOD)})),
+        "Throttled": properties(
+            mappings=value_map({"true": ("yes", thresholds.ACT), "false": ("no", thresholds.GOOD)})
         ),
-        "Throttling": properties(
-            mappings=value_map({"true": ("throttled", thresholds.ACT), "false": ("none", thresholds.GOOD)})
-        ),
+        "Last seen": properties(unit=CLOCK),
     }
     for name, values in looks.items():
         # Otherwise each value that a device does not report would be the panel's whole text for no data.
         panel.override_by_name(name, [*values, *properties(noValue="–")])
+    panel.text(VizTextDisplayOptions().title_size(13).value_size(20))
     return panel.time_from(f"{FRESH_SECONDS}s").hide_time_override(True)
 
 
-def active() -> Panel:
+def active(size: tuple[int, int]) -> Panel:
     """The alerts of the device."""
     return alerts(
         "Active alerts",
         "The alerts of this device that are active now. Open one for its meaning and its runbook.",
         '{device="$host"}',
-        size=(9, 5),
+        instances=False,
+        size=size,
     )

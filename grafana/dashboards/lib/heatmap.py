@@ -8,7 +8,13 @@ from grafana_foundation_sdk.builders import table
 from grafana_foundation_sdk.builders.common import TableSortByFieldState
 from grafana_foundation_sdk.builders.dashboard import FieldColor
 from grafana_foundation_sdk.models import common
-from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, FieldColorModeId
+from grafana_foundation_sdk.models.dashboard import (
+    DashboardRegexMapOptions,
+    DataTransformerConfig,
+    FieldColorModeId,
+    RegexMap,
+    ValueMappingResult,
+)
 
 from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.panels import NO_DATA, with_basics
@@ -16,7 +22,13 @@ from grafana.dashboards.lib.query import Target
 from grafana.dashboards.lib.style import nothing, properties, value_map
 
 #: The period of a row of a heat map: its time format, the width of that, and its heading.
-DAYS, WEEKDAYS, MONTHS = ("YYYY-MM-DD ddd", 130, "Day"), ("E dddd", 130, "Day"), ("YYYY-MM", 90, "Month")
+DAYS, WEEKDAYS, MONTHS = ("YYYY-MM-DD ddd", 125, "Day"), ("E dddd", 90, "Day"), ("YYYY-MM", 75, "Month")
+
+#: The width of an hour: a day fits into a window of 1280 pixels with the menu open.
+_HOUR, _ROW = 34, 90
+
+#: What puts rows in order and is not shown, as a regular expression: the year, and the number of the weekday.
+_PREFIXES = {DAYS: "[0-9]{4}-", WEEKDAYS: "[1-7] "}
 
 
 def by_hour(
@@ -53,7 +65,7 @@ def by_hour(
     panel = with_basics(table.Panel(), title, description, (target,), size, no_data, None)
     if days:
         panel.time_from(f"{days}d")
-    panel.cell_height(common.TableCellHeight.SM).show_header(True).min_width(38)
+    panel.cell_height(common.TableCellHeight.SM).show_header(True).min_width(30)
     panel.unit(unit).decimals(decimals).color_scheme(FieldColor().mode(FieldColorModeId(colours)))
     if calc == "sum":
         panel.min(0).mappings(value_map({"0": ("·", "transparent")}))
@@ -87,9 +99,18 @@ def by_hour(
         panel.with_transformation(DataTransformerConfig(id_val=id_val, options=options))
     cell = {"type": "color-background", "mode": "basic"}
     # Hours that are not in the range, at both ends, stay blank.
-    blank = properties(custom__cellOptions=cell, custom__align="center", noValue=" ")
+    blank = properties(custom__cellOptions=cell, custom__align="center", custom__width=_HOUR, noValue=" ")
     panel.override_by_regexp("/^[0-9]{2}$/", blank)
-    return panel.override_by_name(heading, properties(custom__width=width))
+    look: dict[str, object] = {"custom__width": min(width, _ROW)}
+    if rows in _PREFIXES:
+        look["mappings"] = [
+            RegexMap(
+                options=DashboardRegexMapOptions(
+                    pattern=f"^{_PREFIXES[rows]}(.*)$", result=ValueMappingResult(text="$1")
+                )
+            )
+        ]
+    return panel.override_by_name(heading, properties(**look))
 
 
 def by_day(

@@ -12,7 +12,7 @@ from grafana_foundation_sdk.models.common import DataSourceRef
 
 from collectors.core.schema import Measurement
 from grafana.dashboards.lib import units
-from grafana.dashboards.lib.style import properties
+from grafana.dashboards.lib.style import paint, properties
 
 #: Grafana's own datasource, which has the channels.
 GRAFANA = DataSourceRef(type_val="datasource", uid="grafana")
@@ -65,6 +65,6 @@ def channels(measurements: Iterable[Measurement], name: str, fields: Iterable[st
 def dressed(panel: Dressed, names: Names) -> Dressed:
     """The panel with each field's line called and coloured as the names say."""
     for field, (name, colour) in names.items():
-        colours = {} if colour is None else {"color": {"mode": "fixed", "fixedColor": colour}}
+        colours = {} if colour is None else {"color": paint(colour)}
         panel.override_by_regexp(f"/^{field}( |$)/", properties(displayName=name, **colours))
     return panel

@@ -33,14 +33,20 @@ from grafana_foundation_sdk.models.text import TextMode
 from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.live import Channel
 from grafana.dashboards.lib.query import FluxTarget, Target
-from grafana.dashboards.lib.style import coloured, fixed, link, value_map
-from sensetig.policy import GAP_SECONDS
+from grafana.dashboards.lib.style import coloured, fixed, link, properties, value_map
+from sensetig.policy import FORGOTTEN_DAYS, GAP_SECONDS, LATE_SECONDS
 
 #: A line is drawn through gaps up to this long, in milliseconds; a longer silence shows as a gap.
 GAP_MS = 1000 * GAP_SECONDS
 
-#: The range of the line behind a number, whatever the dashboard's time range is, and its number of points.
-NOW, NOW_POINTS = "15m", 60
+#: A value of now is at most so old, whatever the dashboard's time range is: after that it says nothing of now.
+NOW = f"{LATE_SECONDS}s"
+
+#: How far back the time of the newest value is looked for.
+SEEN = f"{FORGOTTEN_DAYS}d"
+
+#: Grafana's unit of a time of today as the clock shows it, in the format of the browser.
+CLOCK = "dateTimeAsLocalNoDateIfToday"
 
 #: The column with the time of the first of several joined tables.
 AGE = "Age"
@@ -100,9 +106,9 @@ def number(
     low: float | None = None,
     high: float | None = None,
     texts: Mapping[str, tuple[str, str]] | None = None,
-    graph: bool = True,
     filled: bool = False,
     time: bool = False,
+    recent: bool = False,
     named: bool = False,
     columns: str = "",
     calc: str = "lastNotNull",
@@ -110,15 +116,17 @@ def number(
     no_data: str = "no data",
     links: Mapping[str, str] | None = None,
 ) -> stat.Panel:
-    """The newest value, large, in the colour of its threshold, over a faint line of its past.
+    """The newest value, large, in the colour of its threshold.
 
-    Values over time are those of the last quarter of an hour: a range of a year must not turn the current value into a
-    year's mean. (Grafana leaves a range that ends in the past as it is.) Tables are of the whole time range.
+    Values over time are those of the last minute: an older one says nothing of now, and a range of a year must not
+    turn the current value into a year's mean. (Grafana leaves a range that ends in the past as it is.) Tables are of
+    the whole time range.
 
     Args:
         texts: values in words, each with its colour.
         filled: colour the whole panel, for a state that must be seen from across the room.
-        time: show when the newest value was written instead of the value.
+        time: show when the newest value was written instead of the value, however long ago.
+        recent: the newest value of a table, which is none of now when it is old.
         named: show the series' name instead of its value.
         calc: what becomes of the values over time; the newest by default.
         columns: a regular expression of the columns to show, where not all that are numbers.
@@ -126,16 +134,15 @@ def number(
     if any(isinstance(target, Target) and target.over_time for target in targets):
         targets = tuple(target.now() if isinstance(target, Target) else target for target in targets)
         panel = with_basics(stat.Panel(), title, description, targets, size, no_data, links)
-        panel.time_from(NOW).hide_time_override(True).max_data_points(NOW_POINTS).interval("10s")
+        panel.time_from(NOW).hide_time_override(True).interval("10s")
     else:
         panel = with_basics(stat.Panel(), title, description, targets, size, no_data, links)
-    graph = graph and not (time or named or texts)
-    if steps is None:
-        steps = thresholds.NEUTRAL if graph else thresholds.NONE
-    panel.unit("dateTimeFromNow" if time else unit or targets[0].unit).thresholds(thresholds.config(steps))
+        if time or recent:
+            panel.time_from(SEEN if time else NOW).hide_time_override(True)
+    panel.unit(CLOCK if time else unit or targets[0].unit).thresholds(thresholds.config(steps or thresholds.NONE))
     panel.color_scheme(FieldColor().mode(FieldColorModeId.THRESHOLDS))
     panel.reduce_options(ReduceDataOptions().values(False).calcs([calc]).fields("/^Time$/" if time else columns))
-    panel.graph_mode(common.BigValueGraphMode.AREA if graph else common.BigValueGraphMode.NONE)
+    panel.graph_mode(common.BigValueGraphMode.NONE)
     panel.color_mode(common.BigValueColorMode.BACKGROUND_SOLID if filled else common.BigValueColorMode.VALUE)
     panel.justify_mode(common.BigValueJustifyMode.CENTER if filled else common.BigValueJustifyMode.AUTO)
     panel.text_mode(common.BigValueTextMode.NAME if named else common.BigValueTextMode.AUTO).wide_layout(False)
@@ -148,7 +155,7 @@ def number(
 
 def origin(description: str, target: Target, *, size: tuple[int, int] = (3, 3)) -> stat.Panel:
     """In a word, whether the data was measured, simulated or played from a recording; see ``Source.origin``."""
-    panel = number("Source", description, target, steps=((None, "blue"),), graph=False, named=True, size=size)
+    panel = number("Source", description, target, steps=thresholds.NEUTRAL, named=True, size=size)
     # Series are renamed in turn: those without either mark are measured.
     for pattern, name in (("^true,.*$", "simulated"), ("^,true$", "replayed"), ("^,$", "measured")):
         panel.with_transformation(
@@ -227,6 +234,8 @@ def lines(
         panel.axis_soft_min(soft_low)
     if soft_high is not None:
         panel.axis_soft_max(soft_high)
+    # In the legend, a series without a value would else have the panel's whole text for no data.
+    panel.override_by_field_type("number", properties(noValue="–"))
     for name, values in {**coloured(colours or {}), **(overrides or {})}.items():
         panel.override_by_name(name, values)
     return panel
@@ -281,6 +290,8 @@ def listing(
     first_of: Mapping[str, Sequence[str]] | None = None,
     grouped_by: str = "",
     kept: Mapping[str, str] | None = None,
+    before: Sequence[DataTransformerConfig] = (),
+    seconds: int = 0,
     size: tuple[int, int] = (24, 8),
     no_data: str = NO_DATA,
     links: Mapping[str, str] | None = None,
@@ -298,11 +309,17 @@ def listing(
         joined_by: the column on which the targets' tables become one; the first one's time is then called ``Age``.
         keys: what that column is called in the tables, where they call it differently.
         first_of: makes a column of the first of others that has a value.
+        before: transformations that come first.
+        seconds: older rows are left out, whatever the dashboard's time range is; 0 for that range.
     """
     panel = with_basics(table.Panel(), title, description, targets, size, no_data, links)
     panel.cell_height(common.TableCellHeight.LG if tall else common.TableCellHeight.SM).show_header(True)
     panel.color_scheme(FieldColor().mode(FieldColorModeId.THRESHOLDS)).thresholds(thresholds.config(thresholds.NONE))
-    panel.min_width(80)
+    panel.min_width(50)
+    if seconds:
+        panel.time_from(f"{seconds}s").hide_time_override(True)
+    for change in before:
+        panel.with_transformation(change)
     if joined_by:
         for change in joined(joined_by, keys):
             panel.with_transformation(change)
@@ -366,10 +383,11 @@ def words(title: str, content: str, *, size: tuple[int, int]) -> text.Panel:
     return panel.mode(TextMode.MARKDOWN).content(content)
 
 
-def alerts(title: str, description: str, labels: str, *, size: tuple[int, int]) -> dashboard.Panel:
+def alerts(title: str, description: str, labels: str, *, instances: bool, size: tuple[int, int]) -> dashboard.Panel:
     """The active alerts, most severe first, each with a link to its rule, which has the runbook.
 
     Args:
+        instances: list the devices of each alert.
         labels: which instances, such as ``{device="pi-hall"}``; empty for all.
     """
     panel = with_basics(dashboard.Panel().type("alertlist"), title, description, (), size, "", None)
@@ -385,7 +403,7 @@ def alerts(title: str, description: str, labels: str, *, size: tuple[int, int]) 
             "alertName": "",
             "alertInstanceLabelFilter": labels,
             "datasource": "-- Grafana --",
-            "showInstances": True,
+            "showInstances": instances,
             "showInactiveAlerts": False,
             "stateFilter": states,
         }

@@ -11,7 +11,7 @@ from grafana_foundation_sdk.builders.common import ReduceDataOptions, VizTextDis
 from grafana_foundation_sdk.models import common
 from grafana_foundation_sdk.models.dashboard import DataTransformerConfig
 
-from grafana.dashboards.lib.panels import with_basics
+from grafana.dashboards.lib.panels import NOW, with_basics
 from grafana.dashboards.lib.query import SCOPE, FluxTarget
 
 #: The maximum count of a channel: the sensor is saturated.
@@ -45,6 +45,7 @@ def swatch(title: str, description: str, measurement: str, *, size: tuple[int, i
     bright = f"{newest}newest |> map(fn: (r) => ({{Light: float(v: r.clear) / {_MAX}.0 * 100.0}}))\n"
     targets = (FluxTarget(colour), FluxTarget(bright))
     panel = with_basics(stat.Panel(), title, description, targets, size, no_data, None)
+    panel.time_from(NOW).hide_time_override(True)
     panel.unit("percent").decimals(0).min(0).max(100)
     panel.reduce_options(ReduceDataOptions().values(False).calcs(["lastNotNull"]).fields("/^Light$/"))
     panel.color_mode(common.BigValueColorMode.BACKGROUND_SOLID).graph_mode(common.BigValueGraphMode.NONE)

@@ -52,6 +52,15 @@ def falling(threshold: policy.Threshold, low: float) -> Steps:
     return ((None, PLAIN), (low, ACT), (threshold.act, LOOK), (threshold.look, GOOD))
 
 
+def quiet(threshold: policy.Threshold) -> Steps:
+    """The steps of a count of what should not happen: none of it stays in the background, and proves nothing of now.
+
+    >>> quiet(policy.Threshold(1, 10))
+    ((None, 'text'), (1, 'orange'), (10, 'red'))
+    """
+    return tuple(step for step in rising(threshold) if step[1] != GOOD)
+
+
 def counted(level: str) -> Steps:
     """The steps of a number of devices: none is as it should be, and stays in the background."""
     return ((None, "transparent"), (1, {policy.ACT: ACT, policy.LOOK: LOOK}[level]))
@@ -63,8 +72,8 @@ DISK = rising(policy.DISK_PERCENT)
 SWAP = rising(policy.SWAP_PERCENT)
 LOAD = rising(policy.LOAD_PER_CORE)
 PROCESSOR = rising(policy.PROCESSOR_CELSIUS)
-NEVER = rising(policy.NEVER)
-SELDOM = rising(policy.SELDOM)
+NEVER = quiet(policy.NEVER)
+SELDOM = quiet(policy.SELDOM)
 SIGNAL = falling(policy.WIFI_DBM, _NO_SIGNAL)
 WEAR = rising(policy.CARD_LIFE_PERCENT)
 INFLUXDB_MEMORY = rising(policy.INFLUXDB_BYTES, None)
@@ -87,7 +96,7 @@ DEW_POINT: Steps = ((None, PLAIN), (_NO_CELSIUS, "blue"), (_FRESH, GOOD), (_CLOS
 _, _, _QUICK, _RAPID = policy.PRESSURE_TENDENCY_HPA
 
 #: The change of pressure over three hours: falling pressure is what brings wind and rain.
-FALLING_PRESSURE: Steps = ((None, ACT), (-_RAPID, LOOK), (-_QUICK, "transparent"))
+FALLING_PRESSURE: Steps = ((None, LOOK), (-_RAPID, LOOK), (-_QUICK, "transparent"))
 
 #: Humidity and dew point as dashed lines in charts, which mark only the values above.
 DAMP: Steps = ((None, "transparent"), (_DAMP, LOOK), (_MOULD, ACT))

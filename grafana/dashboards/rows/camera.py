@@ -10,7 +10,7 @@ from collectors.camera.measurements import CAMERA, CAMERA_EVENT
 from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.boards import Mark, Row
 from grafana.dashboards.lib.heatmap import WEEKDAYS, by_hour
-from grafana.dashboards.lib.panels import Panel, lines, listing, number, origin, states
+from grafana.dashboards.lib.panels import CLOCK, Panel, lines, listing, number, origin, states
 from grafana.dashboards.lib.query import Source
 from grafana.dashboards.lib.style import fixed, gauge_cell, properties, value_map
 
@@ -53,7 +53,7 @@ def rows() -> Iterable[Row]:
 
 def marks() -> Iterable[Mark]:
     yield Mark(
-        {"camera": True, "environment": False, "device": False},
+        {"camera": False, "environment": False, "device": False},
         "Motion",
         "Largest share of the picture that moved since the previous status.",
         _SOURCE.spans(
@@ -72,15 +72,14 @@ def _glance() -> list[Panel]:
             "or its recording has ended.",
             _SOURCE.newest("camera", "frames"),
             time=True,
-            size=(3, 3),
+            size=(6, 3),
             no_data="no data",
         ).text(_SMALL),
         number(
             "Events",
             "Motion events that began in the time range.",
             _SOURCE.total("camera_event", "area_percent", "Events", where={"kind": "start"}, count=True),
-            graph=False,
-            size=(3, 3),
+            size=(6, 3),
             no_data="none",
         ),
         number(
@@ -88,7 +87,7 @@ def _glance() -> list[Panel]:
             "When the latest motion event was recorded.",
             _SOURCE.newest("camera_event", "area_percent"),
             time=True,
-            size=(3, 3),
+            size=(6, 3),
             no_data="none",
         ).text(_SMALL),
         number(
@@ -99,7 +98,7 @@ def _glance() -> list[Panel]:
             _SOURCE.mean("camera", "motion_percent", function="max", names=("Motion",)),
             decimals=1,
             low=0,
-            size=(3, 3),
+            size=(6, 3),
         ),
         number(
             "Frame rate",
@@ -108,7 +107,7 @@ def _glance() -> list[Panel]:
             decimals=1,
             low=0,
             unit="suffix:fps",
-            size=(3, 3),
+            size=(6, 3),
         ),
         number(
             "Lens",
@@ -117,7 +116,7 @@ def _glance() -> list[Panel]:
             _SOURCE.mean("camera", "covered", by=("camera",), function="last"),
             texts=_COVERED,
             columns=_NOT_TIME,
-            size=(3, 3),
+            size=(6, 3),
         ).text(_SIDE_BY_SIDE),
         number(
             "Picture",
@@ -126,12 +125,12 @@ def _glance() -> list[Panel]:
             _SOURCE.mean("camera", "frozen", by=("camera",), function="last"),
             texts=_FROZEN,
             columns=_NOT_TIME,
-            size=(3, 3),
+            size=(6, 3),
         ).text(_SIDE_BY_SIDE),
         origin(
             "Whether these pictures come from a camera, from a simulation, or from a file that is played.",
             _SOURCE.origin("camera", "frames_per_second"),
-            size=(3, 3),
+            size=(6, 3),
         ).text(_SMALL),
     ]
 
@@ -176,7 +175,7 @@ def _events() -> list[Panel]:
             columns={
                 # Grafana 12.2 and later let the row grow to the picture; others show it as high as a tall row.
                 "Picture": properties(custom__cellOptions={"type": "image", "dynamicHeight": True}, custom__width=190),
-                "Began": properties(unit="dateTimeFromNow", custom__width=170),
+                "Began": properties(unit=CLOCK, custom__width=170),
                 "Duration": properties(unit="s", decimals=1, custom__width=110, noValue="still moving"),
                 "Area": gauge_cell(((None, "blue"),), high=50, width=180),
                 "Intensity": properties(decimals=1, custom__width=90),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from grafana_foundation_sdk.builders import stat
+
 from collectors.core.schema import COLLECTOR
 from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.boards import Row
-from grafana.dashboards.lib.panels import Panel, lines, listing, number, states
+from grafana.dashboards.lib.panels import CLOCK, Panel, lines, listing, number, states
 from grafana.dashboards.lib.query import Source
-from grafana.dashboards.lib.style import properties, value_map
+from grafana.dashboards.lib.style import nothing, properties, stepped, value_map
+from sensetig import policy
 
 _SOURCE = Source((COLLECTOR,))
 
@@ -29,39 +32,16 @@ def _glance() -> list[Panel]:
             "When any collector last reported. More than a minute ago means that Telegraf is stopped or disconnected.",
             _SOURCE.newest("collector", "up"),
             time=True,
-            size=(5, 3),
-            no_data="no data in this time range",
+            size=(6, 4),
+            no_data="none within a week",
         ),
-        number(
-            "Collectors",
-            "The number of collectors that reported in the time range.",
-            _SOURCE.written(
-                'SELECT count("up") AS "Collectors" FROM '
-                '(SELECT last("up") AS "up" FROM "collector" WHERE $scope GROUP BY "collector") WHERE $timeFilter',
-                table=True,
-            ),
-            graph=False,
-            size=(5, 3),
-        ),
-        number(
-            "Failing now",
-            "Collectors whose latest batch failed as a whole. Telegraf's log has the reason.",
-            _SOURCE.written(
-                'SELECT count("up") - sum("up") AS "Failing" FROM '
-                '(SELECT last("up") AS "up" FROM "collector" WHERE $scope GROUP BY "collector") WHERE $timeFilter',
-                table=True,
-            ),
-            steps=thresholds.NEVER,
-            graph=False,
-            size=(5, 3),
-        ),
+        _now(),
         number(
             "Readings rejected",
             "Readings that failed or were out of range, in the whole time range. A few are normal after a start.",
             _SOURCE.total("collector", "errors", "Errors"),
             steps=thresholds.SELDOM,
-            graph=False,
-            size=(5, 3),
+            size=(6, 4),
         ),
         number(
             "Lines per minute",
@@ -71,23 +51,28 @@ def _glance() -> list[Panel]:
             ),
             decimals=0,
             calc="median",
-            size=(4, 3),
+            size=(6, 4),
         )
         .time_from("1h")
         .hide_time_override(True),
         listing(
             "Collector status",
-            "The latest report of each collector. An age far above its interval means that it has stopped; duration "
-            "is empty for collectors that follow events.",
-            _SOURCE.newest("collector", "up", by=("collector",), names=("State",)),
+            "The latest report of each collector in the time range. One without a report within two minutes is silent; "
+            "duration is empty for collectors that follow events.",
+            _SOURCE.newest("collector", "up", by=("collector",), names=("Up",)),
+            _SOURCE.written(
+                f'SELECT last("up") AS "State" FROM "collector" WHERE $scope AND time > now() - {policy.GAP_SECONDS}s '  # noqa: S608 - no input
+                'GROUP BY "collector"',
+                table=True,
+            ),
             _SOURCE.newest("collector", "duration_seconds", by=("collector",), names=("Duration",)),
             _SOURCE.total("collector", "samples", "Lines", by=("collector",)),
             _SOURCE.total("collector", "errors", "Errors", by=("collector",)),
             columns={
                 "Collector": properties(custom__width=200),
-                "Age": properties(unit="dateTimeFromNow"),
+                "Reported": properties(unit=CLOCK),
                 "State": properties(
-                    mappings=value_map(_UP),
+                    mappings=[*value_map(_UP), nothing("silent")],
                     custom__cellOptions={"type": "color-text"},
                     custom__align="left",
                 ),
@@ -103,12 +88,33 @@ def _glance() -> list[Panel]:
                 ),
             },
             order=("collector", "State", "Age", "Duration", "Lines", "Errors"),
-            renamed={"collector": "Collector"},
+            renamed={"collector": "Collector", "Age": "Reported"},
             joined_by="collector",
+            hidden=("Up",),
             size=(24, 9),
             links={"Device": "/d/sensetig-device"},
         ),
     ]
+
+
+def _now() -> stat.Panel:
+    """The collectors of the last minute."""
+    newest = '(SELECT last("up") AS "up" FROM "collector" WHERE $scope GROUP BY "collector")'
+    panel = number(
+        "Collectors now",
+        "Collectors that reported within the last minute, and those of them whose latest batch failed as a whole; "
+        "Telegraf's log has the reason.",
+        _SOURCE.written(
+            'SELECT count("up") AS "Reporting", count("up") - sum("up") AS "Failing" '  # noqa: S608 - no input
+            f"FROM {newest} WHERE $timeFilter",
+            table=True,
+        ),
+        columns="/^(Reporting|Failing)$/",
+        recent=True,
+        size=(6, 4),
+        no_data="none within a minute",
+    )
+    return panel.override_by_name("Failing", properties(thresholds=stepped(thresholds.NEVER)))
 
 
 def _over_time() -> list[Panel]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from collectors.gateway import MEASUREMENTS
 from collectors.messaging.parsers.measurements import MEASUREMENTS as OF_MESSAGES
 from grafana.dashboards.lib.boards import Row
-from grafana.dashboards.lib.panels import Panel, lines, listing
+from grafana.dashboards.lib.panels import CLOCK, Panel, lines, listing
 from grafana.dashboards.lib.query import Source
 from grafana.dashboards.lib.style import properties
 
@@ -18,7 +18,7 @@ _OFF = "No message from an MQTT gateway"
 
 def rows() -> Iterable[Row]:
     yield Row("pipeline", "MQTT gateway", _gateway(), order=17)
-    yield Row("environment", "Energy", _energy(), order=40)
+    yield Row("environment", "Energy", _energy(), order=40, collapsed=True)
 
 
 def _gateway() -> list[Panel]:
@@ -52,7 +52,7 @@ def _gateway() -> list[Panel]:
             _SOURCE.newest("device_status", "status", by=("device",), names=("Status",)),
             order=("device", "Status", "Time"),
             renamed={"device": "Device", "Time": "Received"},
-            columns={"Received": properties(unit="dateTimeFromNow")},
+            columns={"Received": properties(unit=CLOCK)},
             size=(12, 8),
             no_data=_OFF,
         ),

@@ -69,7 +69,7 @@ def _influxdb() -> list[Panel]:
             "InfluxDB has the limits to set.",
             _SOURCE.mean("influxdb", "go_memstats_sys_bytes", names=("Memory",)),
             steps=thresholds.INFLUXDB_MEMORY,
-            size=(4, 4),
+            size=(8, 3),
             no_data=_OFF,
         ),
         number(
@@ -79,7 +79,7 @@ def _influxdb() -> list[Panel]:
             _SOURCE.mean("influxdb", "storage_bucket_series_num", function="max", names=("Series",)),
             steps=thresholds.INFLUXDB_SERIES,
             decimals=0,
-            size=(4, 4),
+            size=(8, 3),
             no_data=_OFF,
         ),
         number(
@@ -93,8 +93,7 @@ def _influxdb() -> list[Panel]:
                 names=("failed", "dropped"),
             ),
             steps=thresholds.NEVER,
-            graph=False,
-            size=(4, 4),
+            size=(8, 3),
             no_data=_OFF,
         ),
         number(
@@ -103,16 +102,14 @@ def _influxdb() -> list[Panel]:
             "succeeds; each run repeats the last 26 hours or an earlier block.",
             _SOURCE.mean("influxdb", "task_scheduler_total_execute_failure", function="max", names=("Failed",)),
             steps=thresholds.NEVER,
-            graph=False,
-            size=(4, 4),
+            size=(8, 3),
             no_data=_OFF,
         ),
         number(
             "InfluxDB uptime",
             "Time since InfluxDB was started. An unexpectedly short one: it crashed, or memory ran out.",
             _SOURCE.mean("influxdb", "influxdb_uptime_seconds", function="max", names=("Running",)),
-            graph=False,
-            size=(4, 4),
+            size=(8, 3),
             no_data=_OFF,
         ),
         number(
@@ -124,7 +121,7 @@ def _influxdb() -> list[Panel]:
                 "GROUP BY time($interval) fill(none)",
                 unit="bytes",
             ),
-            size=(4, 4),
+            size=(8, 3),
             no_data=_OFF,
         ),
         lines(

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from collectors.joystick import MEASUREMENTS
 from grafana.dashboards.lib.boards import Row
-from grafana.dashboards.lib.panels import Panel, lines, listing
+from grafana.dashboards.lib.panels import CLOCK, Panel, lines, listing
 from grafana.dashboards.lib.query import Source
 from grafana.dashboards.lib.style import properties
 
@@ -16,7 +16,7 @@ _NONE = "No joystick event in this time range"
 
 
 def rows() -> Iterable[Row]:
-    yield Row("environment", "Joystick", _joystick(), order=90)
+    yield Row("environment", "Joystick", _joystick(), order=90, collapsed=True)
 
 
 def _joystick() -> list[Panel]:
@@ -42,7 +42,7 @@ def _joystick() -> list[Panel]:
             ),
             order=("Time", "Direction", "Action", "Held", "Device"),
             columns={
-                "Time": properties(unit="dateTimeFromNow", custom__width=170),
+                "Time": properties(unit=CLOCK, custom__width=170),
                 "Held": properties(unit="s", decimals=2, noValue="–"),
             },
             size=(12, 7),

@@ -29,7 +29,7 @@ _OFF = "Telegraf's input kernel is off"
 
 
 def rows() -> Iterable[Row]:
-    yield Row("device", "Kernel activity", _kernel(), order=90, collapsed=True)
+    yield Row("device", "Processes", _kernel(), order=90, collapsed=True)
 
 
 def _kernel() -> list[Panel]:

@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
-from collectors.device_state.measurement import LATE, OFFLINE, ONLINE
-from collectors.device_state.measurement import MEASUREMENTS as STATE
+from grafana_foundation_sdk.builders import timeseries
+
 from collectors.sensehat import MEASUREMENTS as SENSEHAT
 from collectors.system import MEASUREMENTS as SYSTEM
 from grafana.dashboards.lib import health, thresholds
 from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.live import Names, channels, dressed
-from grafana.dashboards.lib.panels import Panel, lines, listing, number, origin
-from grafana.dashboards.lib.query import Source
-from grafana.dashboards.lib.style import properties, value_map
-from sensetig import policy
+from grafana.dashboards.lib.panels import Panel, lines, number, origin
+from grafana.dashboards.lib.query import Source, Target
 
 #: Data that comes through a hub has its device in the tag ``device``.
 _SOURCE = Source(SENSEHAT, scope=('"device" =~ /^$host$/', '"site" =~ /^$site$/'))
 
-#: The state is that of every device of the chosen sites, whichever device is watched.
-_STATE = Source(STATE, scope=('"site" =~ /^$site$/',))
-
-#: How far back a device's latest state is shown.
-_STATE_DAYS = 30
-
-_STATUS = {
-    OFFLINE: (OFFLINE, thresholds.ACT),
-    LATE: (LATE, thresholds.LOOK),
-    ONLINE: (ONLINE, thresholds.GOOD),
-}
+#: Of a machine, the tag ``host`` is the device.
+_MACHINE = Source(SYSTEM)
 
 #: An open panel shows readings from now on; earlier ones are on the other dashboards.
 _WAITING = "waiting for the next reading"
@@ -40,55 +30,20 @@ _HUMIDITY: Names = {"humidity_raw_percent": ("${__field.labels.sensor}", None)}
 _PRESSURE: Names = {"pressure_hpa": ("${__field.labels.sensor}", None)}
 
 #: CPU time by mode, as on the Device dashboard.
-_CPU: Names = {
-    "usage_user": ("user", "blue"),
-    "usage_system": ("system", "orange"),
-    "usage_iowait": ("waiting for disk", "red"),
-    "usage_softirq": ("interrupts", "purple"),
+_CPU = {
+    "user": ("usage_user", "blue"),
+    "system": ("usage_system", "orange"),
+    "waiting for disk": ("usage_iowait", "red"),
+    "interrupts": ("usage_softirq", "purple"),
 }
 
 
 def rows() -> Iterable[Row]:
     yield Row("live", "", [health.banner()], order=0)
-    yield Row("live", "Now", _now(), order=10)
-    yield Row("live", "Air (live)", _air(), order=20)
-    yield Row("live", "Motion (live)", _motion(), order=30)
-    yield Row("live", "Machine (live)", _machine(), order=40)
-    yield Row("live", "Devices", [_state()], order=50)
-
-
-def _state() -> Panel:
-    panel = listing(
-        "State of all devices",
-        "The latest state of each device, most urgent first: late after some intervals without telemetry, offline "
-        "after more. A repeated message counts once.",
-        _STATE.written(
-            'SELECT last("status") AS "Status", last("last_telemetry_seconds") * 1000 AS "Last telemetry", '
-            'last("messages") AS "Messages", last("bundle_version") AS "SenseTIG", last("firmware") AS "Firmware" '
-            'FROM "device_state" WHERE $scope GROUP BY "device"',
-            table=True,
-        ),
-        columns={
-            "Device": properties(custom__minWidth=120),
-            "Status": properties(
-                mappings=value_map(_STATUS),
-                custom__cellOptions={"type": "color-background", "mode": "basic"},
-                custom__width=100,
-            ),
-            "Last telemetry": properties(unit="dateTimeFromNow", custom__minWidth=140, custom__align="left"),
-            "Messages": properties(unit="short", decimals=0, custom__minWidth=90),
-            "SenseTIG": properties(noValue="not reported", custom__minWidth=90),
-            "Firmware": properties(noValue="not reported", custom__minWidth=120),
-        },
-        hidden=("Time",),
-        order=("device", "Status", "Last telemetry", "Messages", "SenseTIG", "Firmware"),
-        renamed={"device": "Device"},
-        sort="Status",
-        size=(24, 7),
-        no_data="No device state yet",
-        links={"Pipeline": "/d/sensetig-pipeline"},
-    )
-    return panel.time_from(f"{_STATE_DAYS}d").hide_time_override(True)
+    yield Row("live", "Now (live)", _now(), order=10)
+    yield Row("live", "Air, last 5 minutes", _air(), order=20)
+    yield Row("live", "Machine, last 5 minutes", _machine(), order=30)
+    yield Row("live", "Motion (live)", [_short(panel) for panel in _motion()], order=40)
 
 
 def _now() -> list[Panel]:
@@ -113,7 +68,7 @@ def _now() -> list[Panel]:
                 decimals=0,
                 low=0,
                 high=100,
-                size=(4, 4),
+                size=(6, 4),
                 no_data=_WAITING,
             ),
             _HUMIDITY,
@@ -124,87 +79,72 @@ def _now() -> list[Panel]:
                 "The latest reading of air pressure at the board, not reduced to sea level.",
                 *channels(SENSEHAT, "environment", _PRESSURE),
                 decimals=2,
-                size=(5, 4),
+                size=(6, 4),
                 no_data=_WAITING,
             ),
             _PRESSURE,
         ),
-        number(
-            "Memory",
-            f"Memory in use. From {policy.MEMORY_PERCENT.act} % a device slows down, and may kill programs.",
-            *channels(SYSTEM, "mem", ["used_percent"]),
-            steps=thresholds.MEMORY,
-            decimals=0,
-            low=0,
-            high=100,
-            size=(5, 4),
-            no_data=_WAITING,
-        ),
         origin(
             "Whether these are readings of a sensor, of a simulation, or of a recording that is played.",
             _SOURCE.origin("environment", "temperature_raw_celsius"),
-            size=(4, 4),
+            size=(6, 4),
         ),
     ]
+
+
+#: How far back a chart begins, read from InfluxDB.
+_MINUTES = "5m"
 
 
 def _air() -> list[Panel]:
-    temperatures: Names = {
-        **_SENSORS,
-        "temperature_compensated_celsius": ("room, ${__field.labels.sensor}", None),
-        "temperature_calibrated_celsius": ("calibrated, ${__field.labels.sensor}", None),
-    }
-    humidities: Names = {
-        **_HUMIDITY,
-        "humidity_compensated_percent": ("room, ${__field.labels.sensor}", None),
-        "humidity_calibrated_percent": ("calibrated, ${__field.labels.sensor}", None),
-    }
-    pressures: Names = {
-        **_PRESSURE,
-        "pressure_calibrated_hpa": ("calibrated, ${__field.labels.sensor}", None),
-    }
     return [
-        dressed(
-            lines(
-                "Temperature",
-                "The reading of each sensor, with the processor's heat removed where a factor is set, and calibrated "
-                "where the device has a calibration.",
-                *channels(SENSEHAT, "environment", temperatures),
-                decimals=1,
-                fill=4,
-                size=(10, 9),
-                no_data=_WAITING,
+        _recent(
+            "Temperature",
+            "The reading of each sensor within five minutes, and with the processor's heat removed or calibrated where "
+            "the device has that.",
+            _points(
+                "temperature_raw_celsius",
+                "temperature_compensated_celsius",
+                "temperature_calibrated_celsius",
+                names=("raw", "room", "calibrated"),
             ),
-            temperatures,
+            decimals=1,
+            size=(10, 9),
         ),
-        dressed(
-            lines(
-                "Humidity",
-                "Relative humidity at the sensor, in the room where a factor is set, and calibrated where the device "
-                "has a calibration. Above the dashed lines mould grows.",
-                *channels(SENSEHAT, "environment", humidities),
-                decimals=1,
-                fill=4,
-                steps=thresholds.DAMP,
-                size=(7, 9),
-                no_data=_WAITING,
+        _recent(
+            "Humidity",
+            "Relative humidity at the sensor within five minutes, in the room where a factor is set, and calibrated "
+            "where the device has a calibration. Above the dashed lines mould grows.",
+            _points(
+                "humidity_raw_percent",
+                "humidity_compensated_percent",
+                "humidity_calibrated_percent",
+                names=("raw", "room", "calibrated"),
             ),
-            humidities,
+            decimals=1,
+            steps=thresholds.DAMP,
+            size=(7, 9),
         ),
-        dressed(
-            lines(
-                "Pressure",
-                "Air pressure at the board, and calibrated where the device has a calibration. An opened door shows "
-                "here at once.",
-                *channels(SENSEHAT, "environment", pressures),
-                decimals=2,
-                fill=4,
-                size=(7, 9),
-                no_data=_WAITING,
-            ),
-            pressures,
+        _recent(
+            "Pressure",
+            "Air pressure at the board within five minutes, and calibrated where the device has a calibration. An "
+            "opened door shows here at once.",
+            _points("pressure_hpa", "pressure_calibrated_hpa", names=("raw", "calibrated")),
+            size=(7, 9),
         ),
     ]
+
+
+def _points(*fields: str, names: tuple[str, ...]) -> Target:
+    """The fields of each sensor, a point every five seconds at most."""
+    target = _SOURCE.mean("environment", *fields, by=("sensor",), names=names, alias="$tag_sensor $col", fill="none")
+    return target.now()
+
+
+def _recent(title: str, description: str, target: Target, **more: Any) -> Panel:
+    """A chart of the last minutes: Grafana cannot begin a streamed one with stored values."""
+    panel = lines(title, description, target, fill=0, no_data=f"No reading within {_MINUTES[:-1]} minutes", **more)
+    return panel.time_from(_MINUTES).hide_time_override(True).interval("5s")
 
 
 def _axes(kind: str, unit: str) -> Names:
@@ -212,7 +152,12 @@ def _axes(kind: str, unit: str) -> Names:
     return {f"{kind}_{axis}_{unit}": (axis, colour) for axis, colour in colours.items()}
 
 
-def _motion() -> list[Panel]:
+def _short(panel: timeseries.Panel) -> timeseries.Panel:
+    """A streamed chart of a minute: it begins empty, and is full after that."""
+    return panel.time_from("1m").hide_time_override(True)
+
+
+def _motion() -> list[timeseries.Panel]:
     lying: Names = {
         "pitch_degrees": ("pitch", "red"),
         "roll_degrees": ("roll", "green"),
@@ -264,34 +209,37 @@ def _motion() -> list[Panel]:
 
 
 def _machine() -> list[Panel]:
+    cpu = _MACHINE.mean(
+        "cpu",
+        *(field for field, _ in _CPU.values()),
+        where={"cpu": "cpu-total"},
+        names=tuple(_CPU),
+        fill="none",
+    )
+    memory = _MACHINE.mean("mem", "used_percent", names=("in use",), fill="none")
     return [
-        dressed(
-            lines(
-                "CPU by mode",
-                "CPU time of all cores together, by mode. Above the dashed line the device responds slowly.",
-                *channels(SYSTEM, "cpu", _CPU),
-                steps=thresholds.BUSY,
-                low=0,
-                high=100,
-                decimals=0,
-                stacked=True,
-                size=(12, 8),
-                no_data=_WAITING,
-            ),
-            _CPU,
+        _recent(
+            "CPU by mode",
+            "CPU time of all cores together within five minutes, by mode. Above the dashed line the device responds "
+            "slowly.",
+            cpu.now(),
+            steps=thresholds.BUSY,
+            low=0,
+            high=100,
+            decimals=0,
+            stacked=True,
+            colours={name: colour for name, (_, colour) in _CPU.items()},
+            size=(12, 8),
         ),
-        dressed(
-            lines(
-                "Memory usage",
-                "Memory in use. A line that only climbs is a memory leak.",
-                *channels(SYSTEM, "mem", ["used_percent"]),
-                steps=thresholds.MEMORY,
-                low=0,
-                high=100,
-                decimals=0,
-                size=(12, 8),
-                no_data=_WAITING,
-            ),
-            {"used_percent": ("in use", "blue")},
+        _recent(
+            "Memory usage",
+            "Memory in use within five minutes. A line that only climbs is a memory leak.",
+            memory.now(),
+            steps=thresholds.MEMORY,
+            low=0,
+            high=100,
+            decimals=0,
+            colours={"in use": "blue"},
+            size=(12, 8),
         ),
     ]

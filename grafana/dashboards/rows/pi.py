@@ -12,7 +12,7 @@ from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.panels import Panel, lines, listing, number, states
 from grafana.dashboards.lib.query import Source
-from grafana.dashboards.lib.style import properties, shaded, value_map
+from grafana.dashboards.lib.style import paint, properties, shaded, value_map
 from sensetig import policy
 
 _SOURCE = Source(MEASUREMENTS)
@@ -63,7 +63,7 @@ def _power() -> list[Panel]:
             _SOURCE.newest("pi", *(f"{flag}_since_boot" for flag in _FLAGS), names=_FLAGS.values()),
             texts={"true": ("yes", thresholds.LOOK), "false": ("never", thresholds.GOOD)},
             columns=f"/^({'|'.join(_FLAGS.values())})$/",
-            graph=False,
+            recent=True,
             size=(8, 6),
             no_data=_NOT_A_PI,
         )
@@ -85,11 +85,7 @@ def _power() -> list[Panel]:
             size=(6, 8),
             fill=4,
             no_data=_NOT_A_PI,
-            overrides={
-                "maximum": properties(
-                    color={"mode": "fixed", "fixedColor": "text"}, custom__lineStyle={"fill": "dash", "dash": [6, 6]}
-                )
-            },
+            overrides={"maximum": properties(color=paint("text"), custom__lineStyle={"fill": "dash", "dash": [6, 6]})},
             colours={"processor": "blue", "graphics core": "purple"},
         ),
         lines(
@@ -126,7 +122,7 @@ def _power() -> list[Panel]:
                 "drive": properties(
                     unit="percent",
                     max=100,
-                    color={"mode": "fixed", "fixedColor": "purple"},
+                    color=paint("purple"),
                     custom__axisPlacement="right",
                     custom__fillOpacity=0,
                 ),
@@ -173,8 +169,9 @@ def _card_and_wifi() -> list[Panel]:
                     noValue="not reported",
                 ),
             },
+            seconds=policy.OFFLINE_SECONDS,
             size=(12, 6),
-            no_data="No card in this time range",
+            no_data=f"No card was read within {policy.OFFLINE_SECONDS // 60} minutes",
         ),
         lines(
             "Card writes",

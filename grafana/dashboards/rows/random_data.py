@@ -36,7 +36,7 @@ def _glance() -> list[Panel]:
             "When the application last wrote. More than a minute ago: it is stopped, or InfluxDB rejects its token.",
             _SOURCE.newest("random_data", "value"),
             time=True,
-            size=(4, 3),
+            size=(6, 3),
             no_data="no data in this time range",
         ),
         number(
@@ -46,27 +46,26 @@ def _glance() -> list[Panel]:
             decimals=1,
             low=0,
             high=100,
-            size=(4, 3),
+            size=(6, 3),
         ),
         number(
             "Steps",
             "Steps since the application was started. A restart begins again at 1.",
             _SOURCE.newest("random_data", "step_count", names=("Steps",)),
+            recent=True,
             decimals=0,
-            graph=False,
-            size=(4, 3),
+            size=(6, 3),
         ),
         number(
             "Acknowledged",
             "Points that InfluxDB has acknowledged since the start. A few less than the steps wait for their batch. "
             "Many less: InfluxDB was offline.",
             _SOURCE.newest("random_data", "acknowledged_count", names=("Acknowledged",)),
+            recent=True,
             decimals=0,
-            graph=False,
-            size=(4, 3),
+            size=(6, 3),
             no_data="not reported",
         ),
-        words("", _GUIDE, size=(8, 11)),
         lines(
             "Walk",
             "A random walk that turns back at 0 and 100. A gap: the application was stopped.",
@@ -74,8 +73,9 @@ def _glance() -> list[Panel]:
             low=0,
             high=100,
             colours={"value": "blue"},
-            size=(16, 8),
+            size=(14, 10),
         ),
+        words("", _GUIDE, size=(10, 10)),
     ]
 
 
@@ -86,12 +86,12 @@ def _random() -> list[Panel]:
             "Normally distributed around 0 with a standard deviation of 1: mean, minimum and maximum of each "
             "interval. Means drift towards 0 as the interval grows.",
             _SOURCE.mean("random_data", "noise", names=("mean",)),
-            _SOURCE.mean("random_data", "noise", function="min", names=("minimum",)),
-            _SOURCE.mean("random_data", "noise", function="max", names=("maximum",)),
+            _SOURCE.mean("random_data", "noise", function="min", names=("min",)),
+            _SOURCE.mean("random_data", "noise", function="max", names=("max",)),
             fill=0,
             soft_low=-3,
             soft_high=3,
-            colours={"mean": "blue", "minimum": "light-blue", "maximum": "light-blue"},
+            colours={"mean": "blue", "min": "orange", "max": "orange"},
             size=(12, 8),
         ),
         lines(

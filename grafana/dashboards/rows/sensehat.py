@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 from collectors.sensehat import MEASUREMENTS
 from grafana.dashboards.boards import weather
-from grafana.dashboards.lib import best, thresholds
+from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.panels import Panel, lines, listing, number, origin
 from grafana.dashboards.lib.query import Source, Target, switched
-from grafana.dashboards.lib.style import properties, shaded
+from grafana.dashboards.lib.style import paint, properties, shaded
 from grafana.dashboards.lib.swatch import swatch
 from sensetig import policy
 
@@ -29,90 +29,35 @@ _TABLE = ("min", "mean", "max", "lastNotNull")
 def rows() -> Iterable[Row]:
     yield Row("environment", "", _glance(), order=0)
     yield Row("environment", "Air", _air(), order=10)
-    yield Row("environment", "Position and motion", _motion(), order=20)
-    yield Row("environment", "Light", _light(), order=30)
+    yield Row("environment", "Position and motion", _motion(), order=20, collapsed=True)
+    yield Row("environment", "Light", _light(), order=30, collapsed=True)
 
 
 def _glance() -> list[Panel]:
     return [
+        weather.now(_SOURCE),
         number(
             "Last reading",
             "When the Sense HAT was last read. More than a minute ago: see the Pipeline dashboard.",
             _SOURCE.newest("environment", "temperature_raw_celsius", where=_SENSE_HAT),
             time=True,
-            size=(4, 3),
-            no_data="no data in this time range",
+            size=(5, 4),
+            no_data=f"none within {policy.FORGOTTEN_DAYS} days",
         ),
-        weather.known(
-            _SOURCE,
-            "Temperature",
-            "The best that is known: as the device's calibration corrects it, else with the processor's heat taken "
-            "out by the compensation factor, else as the sensor gives it, which is warmer than the room.",
-            best.TEMPERATURE,
-            thresholds.ROOM,
-            decimals=1,
-            size=(4, 3),
-        ),
-        weather.known(
-            _SOURCE,
-            "Humidity",
-            "The best that is known: calibrated, else at the room's temperature, else as the sensor gives it, which is "
-            "drier than the room. People, wood and paper are well between 30 and 60 %; mould grows above 70 %.",
-            best.HUMIDITY,
-            thresholds.HUMIDITY,
-            decimals=0,
-            low=0,
-            high=100,
-            size=(4, 3),
-        ),
-        number(
-            "Dew point",
-            "The temperature at which dew forms; the processor's heat does not change it. From "
-            f"{policy.DEW_POINT_CELSIUS[1]} °C the air feels close.",
-            _SOURCE.mean("environment", "dew_point_celsius", where=_HUMIDITY_SENSOR, names=("Dew point",)),
-            steps=thresholds.DEW_POINT,
-            decimals=1,
-            size=(4, 3),
-        ),
-        weather.known(
-            _SOURCE,
-            "Pressure",
-            "Air pressure where the board is, not reduced to sea level: 12 hPa less for each 100 m of height.",
-            best.PRESSURE,
-            sensor="lps25h",
-            decimals=1,
-            size=(4, 3),
-        ),
+        weather.tendency(_SOURCE),
+        weather.comfort(_SOURCE, no_data="not calibrated"),
         swatch(
             "Light",
             "The colour of the light that falls on the board: each channel as a share of the strongest. The number "
             "is its brightness, in per cent of the sensor's maximum.",
             "colour",
-            size=(4, 3),
-            no_data="no colour in this time range",
-        ),
-        weather.tendency(_SOURCE),
-        weather.comfort(_SOURCE, no_data="not calibrated, and no factor set"),
-        number(
-            "Raw temperature",
-            "The reading of the humidity sensor. The processor below warms the board, so the room is colder.",
-            _SOURCE.mean("environment", "temperature_raw_celsius", where=_HUMIDITY_SENSOR, names=("Temperature",)),
-            decimals=1,
-            size=(4, 3),
-        ),
-        number(
-            "Raw humidity",
-            "Relative humidity at the sensor: lower than in the room, since the board is warmer.",
-            _SOURCE.mean("environment", "humidity_raw_percent", where=_HUMIDITY_SENSOR, names=("Humidity",)),
-            decimals=0,
-            low=0,
-            high=100,
-            size=(4, 3),
+            size=(4, 4),
+            no_data="no colour within a minute",
         ),
         origin(
             "Whether these are readings of a sensor, of a simulation, or of a recording that is played.",
             _SOURCE.origin("environment", "temperature_raw_celsius"),
-            size=(4, 3),
+            size=(4, 4),
         ),
     ]
 
@@ -138,7 +83,7 @@ def _air() -> list[Panel]:
             calcs=_TABLE,
             colours={
                 "humidity sensor": "orange",
-                "pressure sensor": "yellow",
+                "pressure sensor": "grey",
                 "room": "green",
                 "calibrated": "purple",
                 "processor": "red",
@@ -180,7 +125,6 @@ def _air() -> list[Panel]:
                 names=("as measured", "calibrated"),
             ),
             _others("pressure_hpa", "pressure_calibrated_hpa"),
-            decimals=1,
             fill=0,
             calcs=_TABLE,
             colours={"as measured": "purple", "calibrated": "blue"},
@@ -188,7 +132,7 @@ def _air() -> list[Panel]:
             size=(10, 8),
         ),
         lines(
-            "Three-hour pressure change",
+            "Pressure change, 3 h",
             "The last two days: each bar is the mean of three hours less that of the three hours before. Below the "
             "dashed lines the weather turns: from 3.5 hPa the pressure falls quickly, from 6 very rapidly.",
             _SOURCE.written(
@@ -208,7 +152,7 @@ def _air() -> list[Panel]:
             no_data="Needs two times three hours",
         )
         .time_from("48h")
-        .hide_time_override(False),
+        .hide_time_override(True),
         lines(
             "Heat from the processor",
             "How much warmer the processor is than the sensor above it. The larger and the less steady the "
@@ -233,8 +177,8 @@ def _air() -> list[Panel]:
         ),
         listing(
             "Sensors",
-            "The latest reading of each sensor, those of the Sense HAT and others. The numbers on top are the Sense "
-            "HAT's.",
+            "The reading of each sensor within the last minute, those of the Sense HAT and others. The numbers on top "
+            "are the Sense HAT's.",
             _SOURCE.newest(
                 "environment",
                 "temperature_raw_celsius",
@@ -251,7 +195,9 @@ def _air() -> list[Panel]:
                 "Humidity": properties(unit="percent", decimals=0, noValue="–"),
                 "Pressure": properties(unit="pressurehpa", decimals=1, noValue="–"),
             },
+            seconds=policy.LATE_SECONDS,
             size=(24, 5),
+            no_data="No sensor was read within a minute",
         ),
     ]
 
@@ -340,7 +286,7 @@ def _light() -> list[Panel]:
             low=0,
             fill=4,
             colours={"red": "red", "green": "green", "blue": "blue"},
-            overrides={"clear": properties(color={"mode": "fixed", "fixedColor": "text"})},
+            overrides={"clear": properties(color=paint("text"))},
             size=(16, 8),
             no_data="No colour in this time range; the second edition of the Sense HAT measures it",
         ),

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from collectors.core.schema import Field, Measurement, Tag
 from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.boards import Row
-from grafana.dashboards.lib.panels import Panel, listing, states
+from grafana.dashboards.lib.panels import CLOCK, Panel, listing, states
 from grafana.dashboards.lib.query import Source
 from grafana.dashboards.lib.style import properties, value_map
+from sensetig import policy
 
 #: The fields of ``inputs.systemd_units`` of Telegraf 1.39 that telegraf/hub/services.conf keeps.
 MEASUREMENTS = (
@@ -48,7 +49,7 @@ _NONE = "No service in this time range; telegraf/hub/services.conf reports them 
 
 
 def rows() -> Iterable[Row]:
-    yield Row("device", "Services", _services(), order=20)
+    yield Row("device", "Services", _services(), order=50, collapsed=True)
 
 
 def _services() -> list[Panel]:
@@ -67,10 +68,11 @@ def _services() -> list[Panel]:
                     custom__align="left",
                     custom__width=110,
                 ),
-                "As of": properties(unit="dateTimeFromNow", custom__width=150),
+                "As of": properties(unit=CLOCK, custom__width=150),
             },
             sort="State",
             descending=True,
+            seconds=policy.OFFLINE_SECONDS,
             size=(8, 9),
             no_data=_NONE,
         ),

@@ -27,7 +27,6 @@ def _spools() -> list[Panel]:
             "lasts, or the disk was full.",
             _SOURCE.total("spool", "dropped", "Lost"),
             steps=thresholds.NEVER,
-            graph=False,
             size=(6, 8),
             no_data=_NONE,
         ),

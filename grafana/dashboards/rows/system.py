@@ -9,7 +9,7 @@ from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.panels import Panel, lines, listing
 from grafana.dashboards.lib.query import HOURS, Source, switched
-from grafana.dashboards.lib.style import gauge_cell, properties, shaded
+from grafana.dashboards.lib.style import gauge_cell, paint, properties, shaded
 from sensetig import policy
 from sensetig.policy import NO_DISKS
 
@@ -39,7 +39,7 @@ def rows() -> Iterable[Row]:
     temperatures, *processes = _rest()
     yield Row("device", "Overview", [cpu, memory, temperatures, file_systems], order=10)
     yield Row("device", "Processor", processor, order=60, collapsed=True)
-    yield Row("device", "Swap", swap, order=62, collapsed=True)
+    yield Row("device", "Memory and swap", swap, order=62, collapsed=True)
     yield Row("device", "Disks", disks, order=64, collapsed=True)
     yield Row("device", "Network", _network(), order=66, collapsed=True)
     yield Row("device", "Processes", processes, order=68, collapsed=True)
@@ -51,9 +51,8 @@ def _processor() -> list[Panel]:
         "system": ("usage_system", "orange"),
         "waiting for disk": ("usage_iowait", "red"),
         "interrupts": ("usage_softirq", "purple"),
-        "device interrupts": ("usage_irq", "dark-purple"),
         "nice": ("usage_nice", "green"),
-        "stolen": ("usage_steal", "dark-red"),
+        "stolen": ("usage_steal", "grey"),
     }
     return [
         lines(
@@ -91,10 +90,10 @@ def _processor() -> list[Panel]:
             low=0,
             fill=4,
             size=(12, 8),
-            colours={"1 min": "blue", "5 min": "light-blue", "15 min": "purple"},
+            colours={"1 min": "blue", "5 min": "orange", "15 min": "purple"},
             overrides={
                 "cores": properties(
-                    color={"mode": "fixed", "fixedColor": "red"},
+                    color=paint("red"),
                     decimals=0,
                     custom__lineStyle={"fill": "dash", "dash": [6, 6]},
                     custom__fillOpacity=0,
@@ -116,9 +115,9 @@ def _memory() -> list[Panel]:
                 unit="bytes",
             ),
             overrides={
-                "in use": properties(color={"mode": "fixed", "fixedColor": "blue"}, custom__fillOpacity=70),
-                "cache": properties(color={"mode": "fixed", "fixedColor": "light-blue"}, custom__fillOpacity=30),
-                "free": properties(color={"mode": "fixed", "fixedColor": "#8e8e8e"}, custom__fillOpacity=8),
+                "in use": properties(color=paint("blue"), custom__fillOpacity=70),
+                "cache": properties(color=paint("purple"), custom__fillOpacity=30),
+                "free": properties(color=paint("grey"), custom__fillOpacity=8),
             },
             stacked=True,
             low=0,
@@ -152,30 +151,28 @@ def _disks() -> list[Panel]:
         listing(
             "File systems",
             f"The latest reading of each file system. From {policy.DISK_PERCENT.act} % free some space: a full disk "
-            "stops the database. Very many small files use up the inodes.",
+            "stops the database. The row Disks has the inodes.",
             _SOURCE.newest(
                 "disk",
                 "used_percent",
-                "used",
                 "free",
                 "total",
-                "inodes_used_percent",
-                by=("path", "fstype"),
+                by=("path",),
                 where=DISKS,
-                names=("Full", "Used", "Free", "Size", "Inodes used"),
+                names=("Full", "Free", "Size"),
             ),
             hidden=("Time",),
-            order=("path", "fstype", "Full", "Used", "Free", "Size", "Inodes used"),
-            renamed={"path": "Mounted on", "fstype": "Type"},
+            order=("path", "Full", "Free", "Size"),
+            renamed={"path": "Mounted on"},
             columns={
-                "Full": gauge_cell(thresholds.DISK, width=180),
-                "Used": properties(unit="bytes", decimals=1),
-                "Free": properties(unit="bytes", decimals=1),
-                "Size": properties(unit="bytes", decimals=1),
-                "Inodes used": properties(unit="percent", decimals=0),
-                "Type": properties(custom__width=80),
+                "Mounted on": properties(custom__minWidth=110),
+                "Full": gauge_cell(thresholds.DISK, width=140),
+                "Free": properties(unit="bytes", decimals=1, custom__width=85),
+                "Size": properties(unit="bytes", decimals=1, custom__width=85),
             },
+            seconds=policy.GAP_SECONDS,
             size=(12, 8),
+            no_data="No file system was read within two minutes",
         ),
         lines(
             "Disk busy",
@@ -241,7 +238,7 @@ def _network() -> list[Panel]:
         lines(
             "Errors and drops",
             "Packets per second that were damaged or dropped, of all interfaces. Anything but 0 points at a cable, a "
-            "driver or a bad link; Network details has the interfaces.",
+            "driver or a bad link; Errors by interface and Drops by interface have the details.",
             _SOURCE.rate(
                 "net",
                 "err_in",
@@ -258,9 +255,9 @@ def _network() -> list[Panel]:
             soft_high=1,
             colours={
                 "errors received": "red",
-                "errors sent": "dark-red",
+                "errors sent": "purple",
                 "drops received": "orange",
-                "drops sent": "dark-orange",
+                "drops sent": "blue",
             },
         ),
     ]

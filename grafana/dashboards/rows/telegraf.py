@@ -10,7 +10,7 @@ from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.panels import Panel, lines, number
 from grafana.dashboards.lib.query import Source
-from grafana.dashboards.lib.style import properties
+from grafana.dashboards.lib.style import paint, properties
 
 #: The fields of ``inputs.internal`` of Telegraf 1.39 that are shown; no collector of this bundle declares them.
 MEASUREMENTS = (
@@ -83,7 +83,6 @@ def _telegraf() -> list[Panel]:
             "the disk. Points lost by cause has the causes.",
             Source((DELIVERY,)).written(_lost(), table=True),
             steps=thresholds.NEVER,
-            graph=False,
             size=(6, 3),
             no_data=_OFF,
         ),
@@ -93,7 +92,7 @@ def _telegraf() -> list[Panel]:
             "Telegraf's log has the field.",
             _SOURCE.written(_since_start("metrics_rejected", "rejected", "Rejected"), table=True),
             steps=thresholds.NEVER,
-            graph=False,
+            recent=True,
             size=(6, 3),
             no_data=_OFF,
         ),
@@ -102,7 +101,7 @@ def _telegraf() -> list[Panel]:
             "Writes that failed since Telegraf started; their points wait in the buffer and are retried.",
             _SOURCE.written(_since_start("write_errors", "errors", "Failed"), table=True),
             steps=thresholds.SELDOM,
-            graph=False,
+            recent=True,
             size=(6, 3),
             no_data=_OFF,
         ),
@@ -111,7 +110,7 @@ def _telegraf() -> list[Panel]:
             "Failures of whole inputs since Telegraf started; Collector status above has the collector.",
             _SOURCE.newest("internal_agent", "gather_errors", names=("Failed",)),
             steps=thresholds.SELDOM,
-            graph=False,
+            recent=True,
             size=(6, 3),
             no_data=_OFF,
         ),
@@ -137,7 +136,7 @@ def _telegraf() -> list[Panel]:
         ).override_by_regexp(
             "/^limit: /",
             properties(
-                color={"mode": "fixed", "fixedColor": "red"},
+                color=paint("red"),
                 custom__lineStyle={"fill": "dash", "dash": [6, 6]},
                 custom__fillOpacity=0,
             ),

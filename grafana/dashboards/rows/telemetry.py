@@ -29,8 +29,7 @@ def _telemetry() -> list[Panel]:
             "Values, lines and messages that were rejected, in the whole time range. Each is kept with its reason.",
             _SOURCE.total("telemetry_rejected", "count", "Rejected"),
             steps=thresholds.SELDOM,
-            graph=False,
-            size=(4, 8),
+            size=(6, 8),
             no_data=_NONE,
         ),
         lines(
@@ -41,7 +40,7 @@ def _telemetry() -> list[Panel]:
             low=0,
             decimals=0,
             bars=True,
-            size=(8, 8),
+            size=(7, 8),
             no_data=_NONE,
         ),
         listing(
@@ -53,7 +52,7 @@ def _telemetry() -> list[Panel]:
             renamed={"device": "Device", "measurement": "Measurement", "field": "Field", "reason": "Reason"},
             sort="Rejected",
             descending=True,
-            size=(12, 8),
+            size=(11, 8),
             no_data=_NONE,
         ),
     ]
@@ -101,8 +100,7 @@ def _store() -> list[Panel]:
             "the store is locked, full or unavailable.",
             _SOURCE.total("device_store", "failures", "Failures"),
             steps=thresholds.SELDOM,
-            graph=False,
-            size=(4, 7),
+            size=(6, 7),
             no_data=_OFF,
         ),
         number(
@@ -111,8 +109,7 @@ def _store() -> list[Panel]:
             "sender that keeps inventing names.",
             _SOURCE.total("device_store", "lost_messages", "Lost"),
             steps=thresholds.NEVER,
-            graph=False,
-            size=(4, 7),
+            size=(6, 7),
             no_data=_OFF,
         ),
         lines(
@@ -120,7 +117,7 @@ def _store() -> list[Panel]:
             "Duration of an attempt. Above a second its disk or network is slow, and messages wait.",
             _SOURCE.mean("device_store", "duration_seconds", by=("store",), function="max"),
             low=0,
-            size=(8, 7),
+            size=(6, 7),
             no_data=_OFF,
         ),
         lines(
@@ -131,7 +128,7 @@ def _store() -> list[Panel]:
             ),
             low=0,
             decimals=0,
-            size=(8, 7),
+            size=(6, 7),
             no_data=_OFF,
         ),
     ]

@@ -47,11 +47,11 @@ class Transport(Protocol):
         ...
 
     async def finish(self) -> None:
-        """Send what was taken, and say that the devices go; returns when nothing is on its way any more."""
+        """Send the queue, then the devices' offline status; return when all is delivered."""
         ...
 
     async def close(self) -> None:
-        """Let go of connections, whatever is still on its way."""
+        """Close connections, without waiting for messages in flight."""
         ...
 
 

@@ -123,7 +123,7 @@ class InfluxDB:
         await self._flush()
 
     async def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         if self._flusher is not None:
             self._flusher.cancel()
             await asyncio.gather(self._flusher, return_exceptions=True)

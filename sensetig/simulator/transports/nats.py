@@ -17,11 +17,11 @@ from sensetig.simulator.device import Message, Status
 from sensetig.simulator.encoding import payload, status_topic, subject, telemetry_topic
 from sensetig.simulator.transports import Deliveries, Target
 
-#: The stream, what it takes, and the consumer that the workers of telegraf/hub/nats.conf share.
+#: The stream, its subjects, and the consumer that the workers of telegraf/hub/nats.conf share.
 STREAM, CONSUMER = "sensetig", "telegraf"
 SUBJECTS = ("sensetig.*.telemetry", "sensetig.*.telemetry.>", "sensetig.*.status")
 
-#: How long the stream keeps what it has been given; how much of it, the target says.
+#: Maximum age of messages in the stream; the target sets their maximum size.
 KEPT_SECONDS = 7 * 86_400
 
 #: After this time without a sign of a worker, its messages go to another one; and how many may be with workers.
