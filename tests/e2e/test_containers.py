@@ -277,6 +277,8 @@ def test_an_edge_writes_to_its_hub_until_it_is_revoked(images: None, run_folder:
             assert "403" in json.loads(said).get("reason", ""), said
 
         eventually(waits)
-        edge.compose("down", "--volumes")
-        assert podman.run("podman", "volume", "ls", "--quiet", "--filter", "name=attic_").stdout == ""
+        edge.compose("down")
+        named = ("podman", "volume", "ls", "--quiet", "--filter", "name=attic_")
+        podman.run("podman", "volume", "rm", *podman.run(*named).stdout.split())
+        assert podman.run(*named).stdout == ""
         assert hub.query("telegraf", "SELECT count(load1) FROM system WHERE host = 'hub'")
