@@ -233,7 +233,7 @@ def test_the_state_of_the_containers_is_a_measurement(simulated: Host, run_folde
         simulated.up()
 
         def running() -> None:
-            rows = simulated.query(TELEGRAF, "SELECT last(running), last(memory_bytes) FROM container GROUP BY name")
+            rows = simulated.query(TELEGRAF, 'SELECT last(running), last(memory_bytes) FROM container GROUP BY "name"')
             found = {row[0]["name"]: row[2] for row in rows}
             assert {name: found.get(name) for name in LASTING} == dict.fromkeys(LASTING, 1)
 
