@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop demo-clean test unit bench chaos lint audit sbom dashboards pictures reference docs diagrams engines lock lock-hashes clean e2e lab deploy
+.PHONY: help demo demo-stop demo-clean test unit bench chaos lint audit sbom dashboards pictures reference docs diagrams engines lock lock-hashes clean e2e lab deploy images push-images clean-images
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,42 @@ deploy: ## Run this checkout's Python on a Pi at once: make deploy HOST=pi@pi.lo
 		--rsh="$(SSH)" --rsync-path="sudo rsync" $(DEPLOYED) $(HOST):/opt/sensetig/checkout/
 	@$(SSH) $(HOST) sudo sh -s < ansible/development.sh
 
+# Images: podman where it is installed, else docker. With HARDWARE=1, on Raspberry Pi OS, they get the libraries of the
+# Sense HAT and of cameras on the ribbon cable from its archive.
+ENGINE := $(or $(notdir $(shell command -v podman)),docker)
+IMAGES := collectors camera vision proxy
+REGISTRY := localhost
+TAG := latest
+PLATFORMS := linux/amd64,linux/arm64
+KEYRING := /usr/share/keyrings/raspberrypi-archive-keyring.gpg
+IMAGE_OPTIONS :=
+HARDWARE :=
+IMAGE_BUILD = --file containers/Containerfile --target $$image $(if $(HARDWARE),--secret id=raspberrypi$(,)src=$(KEYRING)) \
+	$(IMAGE_OPTIONS)
+, := ,
+
+images: ## Build the container images for this machine: ENGINE=docker TAG=1.0 HARDWARE=1
+	@for image in $(IMAGES); do \
+		$(ENGINE) build $(IMAGE_BUILD) --tag $(REGISTRY)/sensetig-$$image:$(TAG) . || exit; \
+	done
+
+push-images: ## Build and push the container images for amd64 and arm64: REGISTRY=ghcr.io/me TAG=1.0
+	@test "$(REGISTRY)" != localhost || { echo "say where: make push-images REGISTRY=ghcr.io/me" >&2; exit 1; }
+ifeq ($(ENGINE),podman)
+	@for image in $(IMAGES); do name=$(REGISTRY)/sensetig-$$image:$(TAG); \
+		{ ! podman manifest exists $$name || podman manifest rm $$name; } && \
+		podman build $(IMAGE_BUILD) --platform $(PLATFORMS) --manifest $$name . && \
+		podman manifest push --all $$name docker://$$name || exit; \
+	done
+else
+	@for image in $(IMAGES); do \
+		docker buildx build $(IMAGE_BUILD) --platform $(PLATFORMS) --tag $(REGISTRY)/sensetig-$$image:$(TAG) --push . || exit; \
+	done
+endif
+
+clean-images: ## Remove container images that newer ones have replaced
+	@$(ENGINE) image prune --force --filter label=org.opencontainers.image.vendor=sensetig
+
 lint: $(VENV)/.ansible ## Check style, types, prose, commit subjects and known vulnerabilities
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -64,7 +100,8 @@ lint: $(VENV)/.ansible ## Check style, types, prose, commit subjects and known v
 	$(BIN)/python -m tools.subjects
 	$(BIN)/python -m tools.audit
 	@$(MAKE) --no-print-directory docs
-	$(BIN)/shellcheck install ansible/development.sh sensetig/security/on_the_pi/firstrun.sh .ci/run
+	$(BIN)/shellcheck install ansible/development.sh sensetig/security/on_the_pi/firstrun.sh .ci/run \
+		containers/run-mosquitto containers/run-proxy containers/run-telegraf containers/sensetig containers/setup
 	cd ansible && ../$(BIN)/yamllint --strict .
 	cd ansible && PATH="$(CURDIR)/$(BIN):$$PATH" ../$(BIN)/ansible-lint --offline --strict
 

@@ -117,6 +117,12 @@ SYS_ROOT = Setting("sys_root", str, "/sys", "Where the kernel's sys file system 
 RUN_ROOT = Setting("run_root", str, "/run", "Where udev and the record of users are.")
 ETC_ROOT = Setting("etc_root", str, "/etc", "Where the operating system's name is.")
 VAR_ROOT = Setting("var_root", str, "/var", "Where update-notifier's count of updates is.")
+MOUNT_ROOT = Setting(
+    "mount_root",
+    str,
+    "",
+    "Where a container has the file systems of the machine, such as /host; empty outside of containers.",
+)
 SETTINGS = (
     PARTS,
     IGNORE_FS,
@@ -128,6 +134,7 @@ SETTINGS = (
     RUN_ROOT,
     ETC_ROOT,
     VAR_ROOT,
+    MOUNT_ROOT,
 )
 
 
@@ -305,7 +312,9 @@ def create(context: Context) -> System:
         ),
     }
     slow: dict[str, Callable[[], SlowPart]] = {
-        "disk": lambda: disk.Disk(proc, sys, run, ignored, values[DISK_TIMEOUT_SECONDS], context.report),
+        "disk": lambda: disk.Disk(
+            proc, sys, run, ignored, values[DISK_TIMEOUT_SECONDS], context.report, mount_root=values[MOUNT_ROOT]
+        ),
         "temp": lambda: temperature.Temp(sys, values[TEMP_TIMEOUT_SECONDS], error),
     }
     seconds = values[CPU_SAMPLE_SECONDS]

@@ -85,6 +85,7 @@ class Disk:
         patience: seconds after which a file system does not answer.
         report: takes a sentence for each that does not answer.
         ask: os.statvfs, or a double.
+        mount_root: where a container has the machine's file systems, such as /host; empty elsewhere.
     """
 
     name = MEASUREMENT.name
@@ -98,6 +99,7 @@ class Disk:
         patience: float,
         report: ErrorReporter,
         ask: Ask = os.statvfs,
+        mount_root: str = "",
     ) -> None:
         self._proc = proc_root
         self._sys = sys_root
@@ -106,6 +108,7 @@ class Disk:
         self.patience = patience
         self._report = report
         self._ask = ask
+        self._root = mount_root.rstrip("/")
         self._table: Table | None = None
         self._reads: dict[Hashable, Read] = {}
         self._refused: list[str] = []
@@ -116,7 +119,7 @@ class Disk:
         table = read_mountinfo(self._proc)
         if table != self._table:
             self._refused = []
-            self._reads = {mount: partial(self._ask, mount.path) for mount in self._visible(table)}
+            self._reads = {mount: partial(self._ask, self._seen(mount)) for mount in self._visible(table)}
             self._table = table
             self._series.clear()
         for refused in self._refused:
@@ -144,11 +147,15 @@ class Disk:
                         f"disk: {mount.path} ({mount.device}) is left out, since {upper.device} is mounted over it"
                     )
                 continue
-            seen = own.answering(mount.path)
+            seen = own.answering(self._seen(mount))
             if seen is None or seen.number != mount.number:
                 refuse(_hidden(mount))
             else:
                 yield mount
+
+    def _seen(self, mount: Mount) -> str:
+        """Where this process sees a mount."""
+        return self._root + mount.path if self._root and mount.path != "/" else self._root or mount.path
 
     def metrics(self, answers: Mapping[Hashable, Answer], late: Collection[Hashable], now: int) -> Iterator[Metric]:
         """A sample of each file system that has answered and has a size.

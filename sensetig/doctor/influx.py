@@ -323,6 +323,10 @@ def _newest(client: Client, bucket: str) -> float | None:
     return max(times, default=None)
 
 
+#: The price of the cure. What waits in the outboxes is safe.
+_LOSES = "the restart may lose points that are in its memory and not in its write-ahead log"
+
+
 def judge_writes(facts: Writes) -> list[Finding]:
     """Whether InfluxDB stores points."""
     stale = facts.newest_seconds is None or facts.newest_seconds >= policy.LATE_SECONDS
@@ -334,10 +338,11 @@ def judge_writes(facts: Writes) -> list[Finding]:
         return good(f"{text}, so it stores points again")
     if facts.room is not None and policy.DISK_PERCENT.level(facts.room.percent) == policy.ACT:
         return act(
-            f"{text}; its disk is {facts.room.percent:.0f} % full", Cure((("apt-get", "clean"), *_RESTART.commands))
+            f"{text}; its disk is {facts.room.percent:.0f} % full; {_LOSES}",
+            Cure((("apt-get", "clean"), *_RESTART.commands)),
         )
     # A shard that could not be opened while the disk was full answers with an error until influxd restarts.
-    return act(f"{text}, though its disk has room: it does not recover from a full disk by itself", _RESTART)
+    return act(f"{text}, though its disk has room: it does not recover from a full disk by itself; {_LOSES}", _RESTART)
 
 
 # --- rejected and dropped points ------------------------------------------------------------------------

@@ -18,30 +18,27 @@ from sensetig.security.hub import Hub
 
 _SECONDS = 30
 
+#: The folder that sd_booted(3) checks: it is there where systemd runs the machine.
+SYSTEMD = "/run/systemd/system"
+
 
 def reload_broker() -> None:
     """Make the hub's broker reload its users. Raises SecurityError."""
-    unit = "mosquitto.service"
-    done = subprocess.run(
-        ["systemctl", "reload-or-restart", unit], capture_output=True, text=True, check=False, timeout=_SECONDS
-    )
-    if done.returncode:
-        raise SecurityError(
-            f"{unit} could not reload its users ({done.stderr.strip()[:200]}): systemctl restart {unit}"
-        )
+    _reload("reload-or-restart", "mosquitto.service", "reload its users")
 
 
 def reload_proxy() -> None:
     """Make the hub's proxy, if it runs, read the list of revoked certificates. Raises SecurityError."""
-    unit = "sensetig-proxy.service"
-    done = subprocess.run(
-        ["systemctl", "try-reload-or-restart", unit], capture_output=True, text=True, check=False, timeout=_SECONDS
-    )
+    _reload("try-reload-or-restart", "sensetig-proxy.service", "read the list of revoked certificates")
+
+
+def _reload(verb: str, unit: str, purpose: str) -> None:
+    """Reload a unit. A container has no systemd: there the operator restarts the other containers."""
+    if not os.path.isdir(SYSTEMD):
+        return
+    done = subprocess.run(["systemctl", verb, unit], capture_output=True, text=True, check=False, timeout=_SECONDS)
     if done.returncode:
-        raise SecurityError(
-            f"{unit} could not read the list of revoked certificates ({done.stderr.strip()[:200]}): "
-            f"systemctl restart {unit}"
-        )
+        raise SecurityError(f"{unit} could not {purpose} ({done.stderr.strip()[:200]}): systemctl restart {unit}")
 
 
 def revoke(

@@ -95,6 +95,7 @@ _GATEWAY = (
 
 _REFUSED = ("refused_type", "refused_retention", "refused_syntax", "refused_device")
 _OUTBOX = "waiting_points=120i,oldest_seconds=4.5"
+_CONTAINER = "running=1i,healthy=1i,restarts=0i,uptime_seconds=86400,memory_bytes=83886080i"
 _STORE = "written=3i,conflicts=1i,failures=0i,pending_messages=0i,unchecked_messages=0i,lost_messages=0i"
 
 
@@ -110,6 +111,7 @@ def raw(host: str, site: str, now: float) -> Iterator[str]:
         refused = ",".join(f"{name}={at}i" for name in ("refused_points", "damaged_points", *_REFUSED))
         yield f"outbox,host={host},site={site} {_OUTBOX},{refused} {at}000000000"
         yield f"delivery,stage=outbox,host={host},site={site} stored_points={at}i,refused_points={at}i {at}000000000"
+        yield f"container,name=influxdb,host={host},site={site} {_CONTAINER},cpu_seconds={at % DAY} {at}000000000"
         yield f"receiver,host={host},site={site} passed_writes={at}i,held_writes={at}i,holding=0i {at}000000000"
         yield f"device_store,store=sqlite,host={host},site={site} {_STORE},duration_seconds=0.004 {at}000000000"
         yield (

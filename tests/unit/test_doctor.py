@@ -325,7 +325,9 @@ def test_writes_that_fail_with_room_on_the_disk_ask_for_a_restart() -> None:
     assert found.level == ACT
     assert "though its disk has room" in found.text
     assert found.cure == run("systemctl", "restart", "influxdb.service")
+    assert "may lose points" in found.text, "before the cure is carried out"
     (found,) = influx.judge_writes(influx.Writes(12, 400.0, room._replace(percent=99.0)))
+    assert "may lose points" in found.text
     assert "99 % full" in found.text
     assert influx.judge_writes(influx.Writes(12, 5.0, room))[0].level == GOOD
     assert influx.judge_writes(influx.Writes(0, 400.0, room))[0].level == GOOD

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -265,3 +266,19 @@ def test_revoking_hands_the_list_to_the_proxy(tmp_path: Path) -> None:
     assert revocation._certificate(hub, "hall", NOW, reload)
     assert not revocation._certificate(hub, "hall", NOW, reload), "it is on the list already"
     assert told == [1, 1], "a run that was interrupted is made up for"
+
+
+@pytest.mark.parametrize("reload", [revocation.reload_broker, revocation.reload_proxy])
+def test_without_systemd_no_unit_is_reloaded(
+    reload: Callable[[], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a container, whose PATH has no systemctl, either."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(revocation, "SYSTEMD", str(tmp_path / "absent"))
+    reload()
+    program = tmp_path / "systemctl"
+    program.write_text("#!/bin/sh\necho no such unit >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(revocation, "SYSTEMD", str(tmp_path))
+    with pytest.raises(SecurityError, match=r"could not .* \(no such unit\): systemctl restart"):
+        reload()

@@ -196,3 +196,33 @@ def test_an_extra_and_the_base_can_be_installed_together() -> None:
             requirement = Requirement(text)
             versions.setdefault(f"{requirement.name};{requirement.marker}", set()).add(str(requirement.specifier))
     assert {name: found for name, found in versions.items() if len(found) > 1} == {}
+
+
+@pytest.mark.parametrize(("architecture", "hashed"), [("arm64", True), ("armhf", False)])
+def test_install_checks_hashes_where_wheels_have_those_of_the_index(
+    architecture: str, hashed: bool, tmp_path: Path
+) -> None:
+    """The function of ./install, with a pip that keeps its arguments and the file that it reads."""
+    text = (ROOT / "install").read_text(encoding="utf-8")
+    function = text[text.index("prepare_ansible() {") : text.index("\n}\n", text.index("prepare_ansible() {")) + 3]
+    python = tmp_path / "python"
+    python.write_text(
+        "#!/bin/sh\n"
+        'if [ "$2" = venv ]; then mkdir -p "$3/bin"; cp "$0" "$3/bin/python"; exit; fi\n'
+        f'echo "$*" > {tmp_path}/arguments\n'
+        'while [ "$1" != --requirement ]; do shift; done\n'
+        f'cp "$2" {tmp_path}/requirements\n'
+    )
+    python.chmod(0o755)
+    script = (
+        f"here={ROOT} installer={tmp_path}/installer log={tmp_path}/log wheels=\n"
+        'refuse() { echo "$1"; exit 1; }\n'
+        f"dpkg() {{ echo {architecture}; }}\n{function.replace('/usr/bin/python3', str(python))}\nprepare_ansible\n"
+    )
+    subprocess.run(["/bin/sh", "-eu", "-c", script], check=True, capture_output=True)
+    read = (tmp_path / "requirements").read_text(encoding="utf-8")
+    assert ("--require-hashes" in (tmp_path / "arguments").read_text()) is hashed
+    assert ("--hash" in read) is hashed
+    pinned = re.findall(r"^[a-z0-9-]+==\S+", (ROOT / "requirements" / "ansible.txt").read_text(), re.MULTILINE)
+    assert re.findall(r"^[a-z0-9-]+==\S+", read, re.MULTILINE) == pinned
+    assert hashed or "\\" not in read

@@ -199,7 +199,7 @@ def test_a_label_comes_from_the_device_mapper_or_from_udev(tmp_path: Path) -> No
 class Bench:
     """The part on a /proc of its own, with file systems that answer as the test says."""
 
-    def __init__(self, root: Path, machine: str, own: str | None = None) -> None:
+    def __init__(self, root: Path, machine: str, own: str | None = None, mount_root: str = "") -> None:
         self.root = root
         self.said: list[str] = []
         self.report = ErrorReporter("system", self.said.append)
@@ -207,7 +207,7 @@ class Bench:
         self.answers: dict[str, os.statvfs_result | Exception] = {}
         self.mount(machine, own)
         where = str(root)
-        self.part = disk.Disk(where, where, where, frozenset({"tmpfs"}), 2.0, self.report, self.ask)
+        self.part = disk.Disk(where, where, where, frozenset({"tmpfs"}), 2.0, self.report, self.ask, mount_root)
 
     def mount(self, machine: str, own: str | None) -> None:
         for name, text in (("1", machine), ("self", own)):
@@ -322,6 +322,19 @@ def test_a_private_folder_of_the_same_file_system_is_the_same_disk(tmp_path: Pat
     )
     bench = Bench(tmp_path, ROOT + "30 22 8:5 / /scratch rw - ext4 /dev/sda5 rw\n", own)
     assert bench.paths() == ["/", "/scratch"]
+    assert bench.said == []
+
+
+@pytest.mark.parametrize("mount_root", ["/host", "/host/"])
+def test_a_container_measures_the_machine_s_disks_where_they_are_mounted(mount_root: str, tmp_path: Path) -> None:
+    own = (
+        "900 800 0:50 / / rw - overlay overlay rw\n901 900 8:1 / /host ro - ext4 /dev/sda1 rw\n"
+        "902 901 8:2 / /host/home ro - ext4 /dev/sda2 rw\n903 900 8:1 /x /etc/hosts rw - ext4 /dev/sda1 rw\n"
+    )
+    bench = Bench(tmp_path, ROOT + HOME, own, mount_root)
+    found = {metric.series.tags["path"]: metric.series.tags["mode"] for metric in bench.batch()}
+    assert found == {"/": "rw", "/home": "rw"}, "with the machine's own paths and modes"
+    assert bench.asked == ["/host", "/host/home"]
     assert bench.said == []
 
 
