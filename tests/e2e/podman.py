@@ -144,7 +144,15 @@ def prepare(today: date) -> None:
 def _import_debian(label: str) -> None:
     system = folder() / "debian"
     shutil.rmtree(system, ignore_errors=True)
-    run("debootstrap", "--variant=minbase", "--include=ca-certificates", SUITE, system, roots.MIRROR, timeout=1200)
+    run(
+        "debootstrap",
+        "--variant=minbase",
+        "--include=ca-certificates",
+        SUITE,
+        system,
+        roots.ARCHIVES[SUITE].mirror,
+        timeout=1200,
+    )
     # The vendor's slim image lacks these, too.
     for path in (
         "usr/share/doc",

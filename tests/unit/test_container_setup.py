@@ -133,7 +133,7 @@ def test_an_edge_joins_with_its_own_key(hub: Machine, tmp_path: Path) -> None:
         "authority.crt", "telegraf_token", "tls.crt", "tls.key",
     }  # fmt: skip
     outbox = edge.credentials / "outbox"
-    command = ["openssl", "verify", "-CAfile", outbox / "authority.crt", outbox / "tls.crt"]
+    command: list[str | Path] = ["openssl", "verify", "-CAfile", outbox / "authority.crt", outbox / "tls.crt"]
     verified = subprocess.run(command, capture_output=True, text=True, check=False)
     assert verified.returncode == 0, verified.stdout + verified.stderr
     other = Machine(tmp_path / "cellar")
