@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop demo-clean test unit bench chaos lint audit sbom dashboards reference docs diagrams engines lock lock-hashes clean e2e deploy images push-images clean-images
+.PHONY: help demo demo-stop demo-clean test unit bench chaos lint audit sbom dashboards pictures reference docs diagrams engines lock lock-hashes clean e2e lab deploy images push-images clean-images
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ chaos: $(VENV)/.dev ## Break the real engines at random and count every point: D
 e2e: $(VENV)/.ansible ## Boot three Debian machines and run the playbook on them (as root; minutes)
 	@$(BIN)/sensetig engines telegraf influxd nats-server
 	SENSETIG_E2E=1 $(BIN)/python -m pytest -rs tests/e2e $(E2E)
+
+lab: $(VENV)/.dev ## Run the collectors on a simulated board, camera and Raspberry Pi in QEMU (as root; minutes)
+	SENSETIG_LAB=1 $(BIN)/python -m pytest -rs tests/lab $(LAB)
 
 # What runs on a Pi; the rest of the checkout stays here.
 DEPLOYED := collectors sensetig engines grafana influxdb mosquitto systemd telegraf
@@ -111,6 +114,10 @@ sbom: $(VENV)/.dev ## Write the software bill of materials (CycloneDX) to dist/
 dashboards: $(VENV)/.dev ## Build the dashboards' JSON and the alert rules from their Python
 	$(BIN)/python -m grafana.dashboards
 	$(BIN)/python -m grafana.alerting
+
+pictures: $(VENV)/.dev ## Take the pictures of the README and the docs (needs Grafana and Chromium; minutes)
+	@$(BIN)/sensetig engines telegraf influxd
+	$(BIN)/python -m tools.pictures $(PICTURES)
 
 reference: $(VENV)/.dev ## Build the reference pages in docs and the variable tables of Ansible's roles
 	$(BIN)/sensetig reference

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from collectors.camera.detector import Box, Detection, DetectorState
+from collectors.camera.drawing import VIEWS, view
 from collectors.camera.pixels import Image
 from collectors.camera.settings import DetectorConfig
 
@@ -167,42 +168,8 @@ def sheet(samples: Sequence[Sample]) -> Image:
 
 
 def _row(sample: Sample) -> Image:
-    height = max(1, round(_PANEL * sample.image.shape[0] / sample.image.shape[1]))
-    state = sample.state
-    masked = None
-    if state.visible is not None:
-        masked = cv2.resize(state.visible, (_PANEL, height), interpolation=cv2.INTER_NEAREST) == 0
-    panels = [
-        _panel(sample.image, height),
-        _panel(state.background, height),
-        # The threshold is mid-scale, so that differences above it are bright.
-        _coloured(cv2.convertScaleAbs(state.difference, alpha=127.5 / max(1.0, state.threshold)), height),
-        _panel(state.changed, height, cv2.INTER_NEAREST),
-    ]
-    if masked is not None:
-        for panel in (panels[0], panels[3]):
-            panel[masked] = panel[masked] // 2 + np.array([60, 0, 60], np.uint8)
-    for panel in panels:
-        _draw_box(panel, sample.detection.box, height)
+    panels = [view(each, sample.image, sample.detection.box, sample.state, _PANEL) for each in VIEWS]
     return np.vstack([_caption(sample), np.hstack(panels)])
-
-
-def _panel(image: Image, height: int, interpolation: int = cv2.INTER_AREA) -> Image:
-    small = cv2.resize(image, (_PANEL, height), interpolation=interpolation)
-    return np.asarray(cv2.cvtColor(small, cv2.COLOR_GRAY2BGR) if small.ndim == 2 else small, np.uint8)
-
-
-def _coloured(grey: Image, height: int) -> Image:
-    wide = cv2.resize(grey, (_PANEL, height), interpolation=cv2.INTER_NEAREST)
-    return np.asarray(cv2.applyColorMap(wide, cv2.COLORMAP_INFERNO), np.uint8)
-
-
-def _draw_box(panel: Image, box: Box | None, height: int) -> None:
-    if box is None:
-        return
-    corner = (round(box.left * _PANEL / 100), round(box.top * height / 100))
-    opposite = (round((box.left + box.width) * _PANEL / 100) - 1, round((box.top + box.height) * height / 100) - 1)
-    cv2.rectangle(panel, corner, opposite, _RED, 1)
 
 
 def _caption(sample: Sample) -> Image:

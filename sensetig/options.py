@@ -44,6 +44,24 @@ class Duration(click.ParamType[float]):
         return float(match[1]) * _UNITS[match[2]]
 
 
+def recording_form(command: Command) -> Command:
+    """The options that describe the form of a recording, as the settings of the collector `sensehat` do."""
+    for option in (
+        click.option("--time-format", metavar="FORMAT", help="Format of its times, such as %d/%m/%Y %H:%M:%S."),
+        click.option(
+            "--time-zone", default="UTC", show_default=True, metavar="ZONE", help="Zone of its times without an offset."
+        ),
+        click.option(
+            "--columns",
+            default="",
+            metavar="OURS=THEIRS,...",
+            help="Columns of a recording with other names, such as temp_h=Temperatur.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 class SiteOption(click.Option):
     """An option with one variable for every command; the variable of the command alone is deprecated."""
 

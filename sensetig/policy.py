@@ -111,6 +111,9 @@ BUFFER_PERCENT = 10
 #: Age of the oldest point that waits for InfluxDB, in seconds: a restart of the hub takes minutes, an outage longer.
 WAITING_SECONDS = Threshold(900, 3600)
 
+#: How long lost points need action, in seconds. They cannot be recovered; what lost them is repaired or goes on.
+LOSS_SECONDS = 86_400
+
 #: Days until a certificate ends. A timer renews it 60 days before, so fewer than 30 mean that the renewal fails.
 CERTIFICATE_DAYS = Threshold(30, 7, falling=True)
 

@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, settings
 # comes from a change; `--hypothesis-profile explore` tries others.
 settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("sensetig", settings.get_profile("explore"), derandomize=True)
+# An emulated processor is ten to twenty times as slow.
+settings.register_profile("emulated", settings.get_profile("sensetig"), max_examples=5)
 settings.load_profile("sensetig")
 
 # A shell that runs the tests in the background leaves them deaf to Ctrl-C, and all that they start with them.
@@ -20,7 +22,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 #: Fixtures for one process alone, and the files in tests/integration whose tests use them: the demo takes most of a
 #: minute and the engines' usual ports, and the emulator has one place for its files on a machine.
 SHARED = {
-    "demo": ("test_community_dashboards", "test_dashboard_targets", "test_dashboards_in_grafana", "test_demo"),
+    "demo": ("test_community_dashboards", "test_dashboard_targets", "test_demo"),
     "emulator_alone": ("test_joystick", "test_led", "test_sense_emu"),
 }
 

@@ -42,6 +42,7 @@ def create(context: Context, /) -> Collector:
     from collectors.camera.backends import open_backend
     from collectors.camera.collector import CameraCollector, DetectionSwitch, FrameListener
     from collectors.camera.media import Media
+    from collectors.camera.schedule import Schedule
 
     config = settings.load_config(context.values)
     backend = open_backend(context.values, context.report, context.clock_ns, time.monotonic)
@@ -50,7 +51,7 @@ def create(context: Context, /) -> Collector:
     except Exception:
         backend.close()
         raise
-    detection = DetectionSwitch()
+    detection = DetectionSwitch(Schedule(config.schedule))
     listener: FrameListener = media
     if settings.control_enabled(context.values):
         from collectors.camera.control import Control

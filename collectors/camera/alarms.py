@@ -15,6 +15,9 @@ _CHECK_SECONDS = 0.5
 _MIN_CONTRAST = 3.0
 #: Below this share of its usual contrast, an image shows nothing of its usual view.
 _MIN_CONTRAST_SHARE = 0.15
+#: An image is that of the usual view, in whatever light, if its parts are this much like it (correlation), and if
+#: they differ by this many grey levels.
+_USUAL_LIKENESS, _USUAL_CONTRAST = 0.7, 0.7
 #: Time constant with which the usual contrast follows a lower one, in seconds.
 _USUAL_SECONDS = 600.0
 #: Grid, across and down, that the image is averaged to before its contrast is measured: that removes noise.
@@ -50,6 +53,7 @@ class Alarms:
         self._previous: Image | None = None
         self._same_since = self._checked = self._brightness = 0.0
         self._usual: float | None = None
+        self._view: Image | None = None
         self._blank_since: float | None = None
         self.state = AlarmState()
 
@@ -66,7 +70,8 @@ class Alarms:
     def _is_covered(self, grey: Image, seconds: float) -> bool:
         elapsed = seconds - self._checked if self._usual is not None else 0.0
         size = (min(_GRID[0], grey.shape[1]), min(_GRID[1], grey.shape[0]))
-        mean, deviation = cv2.meanStdDev(cv2.resize(grey, size, interpolation=cv2.INTER_AREA))
+        parts = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+        mean, deviation = cv2.meanStdDev(parts)
         contrast, self._brightness = float(deviation[0, 0]), float(mean[0, 0])
         if self._usual is None:
             self._usual = contrast
@@ -74,8 +79,17 @@ class Alarms:
             # Higher contrast is adopted quickly, lower contrast slowly: a cover is not a new view.
             weight = 0.5 if contrast > self._usual else min(1.0, elapsed / _USUAL_SECONDS)
             self._usual += weight * (contrast - self._usual)
+            self._blank_since, self._view = None, np.asarray(parts, np.uint8)
+            return False
+        if contrast >= _USUAL_CONTRAST and self._is_usual_view(np.asarray(parts, np.uint8)):
             self._blank_since = None
             return False
         if self._blank_since is None:
             self._blank_since = seconds
         return 0 < self._covered_after <= seconds - self._blank_since + 1e-6
+
+    def _is_usual_view(self, parts: Image) -> bool:
+        """Whether the image, however dark or faint, shows what the last clear one has shown."""
+        if self._view is None or self._view.shape != parts.shape:
+            return False
+        return float(cv2.matchTemplate(parts, self._view, cv2.TM_CCOEFF_NORMED)[0, 0]) >= _USUAL_LIKENESS

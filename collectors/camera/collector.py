@@ -10,7 +10,8 @@ from collectors.camera.detector import EPSILON_SECONDS, Detection, Detector
 from collectors.camera.encoding import thumbnail_uri
 from collectors.camera.events import Event, EventTracker
 from collectors.camera.measurements import CAMERA, CAMERA_EVENT
-from collectors.camera.settings import Config
+from collectors.camera.schedule import Schedule
+from collectors.camera.settings import Config, DetectorConfig
 from collectors.core.errors import ErrorReporter
 from collectors.core.line_protocol import FieldValue, Metric, Series
 
@@ -18,15 +19,34 @@ Wait = Callable[[float], bool]
 
 #: After this long without a frame, as when the camera was lost, changes are not motion: detection starts over.
 _STALE_SECONDS = 30.0
+#: Motion needs a few images in a row: if it cannot be seen in this share of the time, it is likely to be missed.
+_BLIND_SHARE = 0.25
+#: Damage is reported again after this long without any.
+_DAMAGE_REPORT_SECONDS = 300.0
 
 
 class DetectionSwitch:
-    """Turns detection on and off. Reading and setting are atomic, so any thread may do either."""
+    """Turns detection on and off. Reading and setting are atomic, so any thread may do either.
 
-    __slots__ = ("on",)
+    Args:
+        schedule: when detection is on; a command can only turn it off within these times.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_schedule", "active", "config", "on")
+
+    def __init__(self, schedule: Schedule | None = None) -> None:
+        #: Whether a command, or the lack of one, leaves detection on.
         self.on = True
+        #: Settings of detection that replace those of the start.
+        self.config: DetectorConfig | None = None
+        #: Whether detection was on at the newest frame.
+        self.active = True
+        self._schedule = schedule or Schedule()
+
+    def update(self, time_ns: int) -> bool:
+        """Whether detection is on at this wall clock, nanoseconds since 1970."""
+        self.active = self.on and self._schedule.active(time_ns)
+        return self.active
 
 
 class FrameListener(Protocol):
@@ -76,7 +96,7 @@ class CameraCollector:
         listeners: Sequence[FrameListener] = (),
         detection: DetectionSwitch | None = None,
     ) -> None:
-        self._detection = detection or DetectionSwitch()
+        self._detection = detection or DetectionSwitch(Schedule(config.schedule))
         self._listeners = listeners
         self._backend = backend
         self._config = config
@@ -93,6 +113,8 @@ class CameraCollector:
         exposure = backend if isinstance(backend, SupportsExposure) else None
         self._status = StatusCounter(backend.dropped, self._detection, exposure)
         self._last = Detection()
+        self._blind = False
+        self._damaged_at: float | None = None
 
     def stream(self, wait: Wait) -> Iterator[Iterable[Metric]]:
         """A batch for each frame, most of them empty, until the source ends or ``wait`` says to stop.
@@ -117,16 +139,18 @@ class CameraCollector:
         while True:
             # When a file restarts, its end is no background for its beginning.
             detector: Detector | None = None
+            config = self._detection.config
             last: float | None = None
             for frame in self._backend.frames(wait):
                 if frame is not None:
                     if last is not None and frame.seconds - last > _STALE_SECONDS + EPSILON_SECONDS:
                         detector = None
                     last = frame.seconds
-                if not self._detection.on:
+                if not self._detection.update(self._clock_ns() if frame is None else frame.time_ns):
                     detector = None
-                elif detector is None:
-                    detector = Detector(self._config.detector)
+                elif detector is None or config is not self._detection.config:
+                    config = self._detection.config
+                    detector = Detector(config or self._config.detector)
                 yield self._process(detector, frame)
                 if frame is not None and remaining is not None:
                     remaining -= 1
@@ -145,6 +169,7 @@ class CameraCollector:
         time_ns = self._clock_ns() if frame is None else frame.time_ns
         metrics: list[Metric] = []
         if self._status.due(now, self._config.status_seconds):
+            self._report_blindness(now)
             metrics.append(self._status.take(self._series, now, self._backend.dropped, time_ns))
         if frame is None:
             ended = self._events.finish(interrupted=True) if detector is None else self._events.idle(now)
@@ -156,18 +181,37 @@ class CameraCollector:
         if detector is None:
             metrics.extend(self._end_event())
             detection = Detection()
+        elif frame.damaged:
+            detection = Detection()  # damage would count as motion, and become background
         else:
             detection = detector.detect(frame.image, frame.seconds)
+        self._report_damage(frame)
         if detection.reset_reason == "size":
             height, width = frame.image.shape[:2]
             self._report.error(f"the frame size changed to {width}x{height}; the background is learned again")
-        self._report_alarms(detection)
+        if not frame.damaged:
+            self._report_alarms(detection)
         for listener in self._listeners:
             listener.on_frame(frame, detection)
-        for event in self._events.update(frame.seconds, frame.time_ns, detection, frame):
-            metrics.append(self._metric(event))
-        self._status.add(now, time_ns, detection, self._stopwatch() - start)
+        if frame.damaged:
+            ended = self._events.idle(frame.seconds)
+        else:
+            ended = self._events.update(frame.seconds, frame.time_ns, detection, frame)
+        metrics.extend(self._metric(event) for event in ended)
+        self._status.add(now, time_ns, None if frame.damaged else detection, self._stopwatch() - start)
         return metrics
+
+    def _report_damage(self, frame: Frame) -> None:
+        """Report damaged frames once, until there has been none for some time."""
+        if frame.damaged:
+            if self._damaged_at is None:
+                self._report.error(
+                    f"frames of {self._backend.name} arrive damaged, and no motion is detected in them; "
+                    "check the file, or the network to the camera and that rtsp_transport is tcp"
+                )
+            self._damaged_at = frame.seconds
+        elif self._damaged_at is not None and frame.seconds - self._damaged_at >= _DAMAGE_REPORT_SECONDS:
+            self._damaged_at = None
 
     def _report_alarms(self, detection: Detection) -> None:
         """Report an alarm when it starts."""
@@ -182,6 +226,16 @@ class CameraCollector:
                 f"{self._config.detector.frozen_seconds:g} s; the camera may hang, restart it"
             )
         self._last = detection
+
+    def _report_blindness(self, now: float) -> None:
+        """Report when changes of the whole image have hidden motion too often since the last status."""
+        blind = self._status.is_blinded(now)
+        if blind and not self._blind:
+            self._report.error(
+                f"the image of {self._backend.name} as a whole changes so often that motion cannot be detected; "
+                "check for a flickering light or a camera that is not fixed"
+            )
+        self._blind = blind
 
     def _end_event(self) -> list[Metric]:
         return [self._metric(event) for event in self._events.finish(interrupted=True)]
@@ -226,9 +280,10 @@ class StatusCounter:
         self._last_frame_ns: int | None = None
         self._last_status_ns: int | None = None
         self._dropped = dropped
-        self._frames = 0
+        self._frames = self._damaged = 0
         self._last = Detection()
-        self._max_changed = self._max_shift = self._processing = 0.0
+        self._max_changed = self._max_shift = self._processing = self._blind_seconds = 0.0
+        self._resets = 0
 
     def due(self, now: float, interval: float) -> bool:
         """Whether the next status is due."""
@@ -236,14 +291,25 @@ class StatusCounter:
             self._since = self._last_frame = now
         return now - self._since >= interval - EPSILON_SECONDS
 
-    def add(self, now: float, time_ns: int, detection: Detection, seconds: float) -> None:
-        """Count a frame, which took *seconds* to process."""
+    def add(self, now: float, time_ns: int, detection: Detection | None, seconds: float) -> None:
+        """Count a frame, which took *seconds* to process; without a detection, a damaged one."""
+        if detection is None or detection.blind:
+            self._blind_seconds += now - self._last_frame
         self._last_frame, self._last_frame_ns = now, time_ns
         self._frames += 1
+        self._processing += seconds
+        if detection is None:
+            self._damaged += 1
+            return
+        self._resets += detection.reset_reason in ("light", "moved")
         self._last = detection
         self._max_changed = max(self._max_changed, detection.changed_percent)
         self._max_shift = max(self._max_shift, detection.shift_percent)
-        self._processing += seconds
+
+    def is_blinded(self, now: float) -> bool:
+        """Whether the background had to be replaced so often that motion is likely to be missed."""
+        assert self._since is not None
+        return self._resets > 1 and self._blind_seconds > _BLIND_SHARE * (now - self._since)
 
     def take(self, series: Series, now: float, dropped: int, time_ns: int) -> Metric:
         """The status now; resets the counters."""
@@ -268,12 +334,14 @@ class StatusCounter:
 
     def _metric(self, series: Series, rate: float | None, now: float, dropped: int, time_ns: int) -> Metric:
         fields: dict[str, FieldValue] = {"frames": self._frames, "dropped": dropped - self._dropped}
-        fields["detection"] = self._detection.on
+        fields["damaged"] = self._damaged
+        fields["detection"] = self._detection.active
         if rate is not None:
             fields["frames_per_second"] = round(rate, 3)
         if self._frames:
             fields["motion_percent"] = round(self._max_changed, 3)
             fields["processing_seconds"] = round(self._processing / self._frames, 7)
+            fields["blind_seconds"] = round(self._blind_seconds, 3)
             fields["brightness_percent"] = round(self._last.brightness_percent, 2)
             fields["covered"] = self._last.covered
             fields["frozen"] = self._last.frozen
@@ -283,6 +351,6 @@ class StatusCounter:
             if self._exposure is not None and self._exposure.gain is not None:
                 fields["gain"] = round(self._exposure.gain, 3)
         self._since, self._dropped, self._last_status_ns = now, dropped, time_ns
-        self._frames = 0
-        self._max_changed = self._max_shift = self._processing = 0.0
+        self._frames = self._damaged = self._resets = 0
+        self._max_changed = self._max_shift = self._processing = self._blind_seconds = 0.0
         return Metric(series, fields, time_ns)

@@ -2,8 +2,10 @@
 
 A pixel has changed when it differs from the learned background by more than a threshold, which follows the image
 noise. Changed pixels count as motion when enough of them are connected and also differ from a frame of a moment ago:
-a parked car, a moved chair or the place that an object has just left differ from the background but do not move. A
-region that is only brighter or darker is a change of light, and an image that moves as a whole is a shaking camera.
+a parked car, a moved chair or the place that an object has just left differ from the background but do not move. What
+appears all at once and stays has not moved either. When the image as a whole becomes brighter or darker, the
+background follows at once; a region that is only brighter or darker is a change of light; and an image that moves as a
+whole is a shaking camera.
 
 Differences are computed with ``cv2.absdiff``: subtracting uint8 arrays wraps around at 0.
 """
@@ -11,15 +13,16 @@ Differences are computed with ``cv2.absdiff``: subtracting uint8 arrays wraps ar
 from __future__ import annotations
 
 import math
-from collections import deque
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from collectors.camera import masks, pixels
+from collectors.camera import lighting, masks, pixels
 from collectors.camera.alarms import Alarms
+from collectors.camera.background import EPSILON_SECONDS as EPSILON_SECONDS
+from collectors.camera.background import Background, Moment
 from collectors.camera.pixels import KERNEL, Rectangle, crop, threshold_mask
 from collectors.camera.pixels import Image as Image
 from collectors.camera.pixels import crop_stride as crop_stride
@@ -28,22 +31,36 @@ from collectors.camera.pixels import shrink as shrink
 from collectors.camera.settings import DetectorConfig
 
 #: Digits of a second that image times are rounded to; sums and differences of them miss a limit by less than this.
-_TIME_DIGITS, EPSILON_SECONDS = 6, 1e-6
-#: Age of the frame that motion is measured against, and interval at which frames are kept for that.
-_EARLIER_SECONDS, _KEEP_SECONDS = 0.4, 0.1
+_TIME_DIGITS = 6
 #: Share of the minimum area that must differ from the earlier frame.
 _MOVING_SHARE = 0.2
-#: Interval of learning the background and the noise; a shorter one costs time and changes nothing.
-_LEARN_SECONDS, _NOISE_SECONDS = 0.2, 1.0
-#: A change of the mean brightness by this many grey levels is daylight, not noise.
-_DAYLIGHT_LEVELS = 0.3
-#: Moving pixels are learned this many times slower than others, at this interval.
-_MOVING_SLOWNESS, _MOVING_LEARN_SECONDS = 10.0, 1.0
-#: A change larger than this multiple of the minimum area, and than this multiple of the change in the previous frame,
-#: is too sudden for an object that enters the image. Only applied to frames at most this far apart.
-_LEAP_AREAS, _LEAP_TIMES, _LEAP_SECONDS = 2.0, 3.0, 0.5
-#: A moving region is not checked for a change of light within this time after motion: it belongs to that motion.
+#: Interval of learning the noise.
+_NOISE_SECONDS = 1.0
+#: A moving region is not checked for a change of light, nor for having appeared at once, within this time after
+#: motion: it belongs to that motion.
 _LIGHT_SECONDS = 0.5
+#: What moves has changed in both halves of the last moment: in each, this share of the minimum area, and of the
+#: region, by this share of the threshold.
+_HALF_AREA, _HALF_REGION, _HALF_THRESHOLD = 0.1, 0.03, 0.7
+#: Something of at least this many minimum areas is large.
+_LARGE_AREAS = 2.0
+#: What moves lies outside of the range of the background within a pixel, by this share of the threshold.
+_BEYOND_SHARE = 0.5
+#: From this share of changed pixels on, a change of light is looked for; it explains at least this share of them.
+_RELIT_PERCENT, _RELIT_SHARE = 3.0, 0.3
+#: After a switch, at most this share of the changed pixels remains unexplained.
+_SWITCH_REMAINDER = 0.25
+#: The detail of an image under another light is this much like that of the background; that of an object is not.
+_RELIT_LIKENESS, _OBJECT_LIKENESS = 0.4, 0.3
+#: Under another light, noise up to this, in grey levels, or in multiples of that before, is accepted.
+_RELIT_NOISE, _RELIT_NOISE_TIMES = 2.0, 2.5
+#: Below this mean grey level, an image is too dark to see an object in.
+_DARK_LEVEL = 12.0
+#: Noise above this, in grey levels, is smoothed, until what remains is below the second value.
+_SMOOTH_ABOVE, _SMOOTH_BELOW = 2.4, 0.7
+_SMOOTH_KERNEL = (5, 5)
+#: In a scene darker than this, in grey levels, the minimum difference is smaller in proportion, down to this share.
+_DIM_LEVEL, _DIM_SHARE = 60.0, 0.4
 #: A shaking camera changes at least this share of the image, in at least this many of 4 x 4 parts, each by this share.
 _SHAKE_PERCENT, _SHAKE_PARTS, _PART_PERCENT = 1.0, 5, 0.5
 #: After a failed search for a shift, the next one waits this long (longer during motion), unless twice as many pixels
@@ -51,10 +68,12 @@ _SHAKE_PERCENT, _SHAKE_PARTS, _PART_PERCENT = 1.0, 5, 0.5
 _RETRY_SECONDS, _RETRY_MOVING_SECONDS = 2.0, 6.0
 #: A shift is accepted when at most this share of the changed pixels remains.
 _UNEXPLAINED_SHARE = 0.8
+#: A movement by less than this many pixels is none.
+_MIN_SHIFT = 0.3
+#: What seems to begin to move is the whole image if at most this share of the changed pixels remains.
+_WOBBLE_SHARE = 0.4
 #: A camera whose shift stays the same for this long has been moved.
 _MOVED_SECONDS = 3.0
-#: Pixels this close to a moving pixel belong to it, such as the inside of a coat.
-_MOVING_KERNEL = cv2.getStructuringElement(cv2.MORPH_RECT, (7, 7))
 #: Below this width or height, an image is too small to measure a shift in.
 _MIN_SIDE = 32
 
@@ -77,7 +96,9 @@ class Detection(NamedTuple):
         area_percent: share of the image that moves; 0 without motion.
         score: mean difference of the moving pixels, in multiples of the threshold; 0 without motion.
         box: around everything that moves; None without motion.
-        reset_reason: why this image replaced the background: ``first``, ``size``, ``light``, ``moved``; or empty.
+        reset_reason: why the background was replaced, or adapted to another light, at this image: ``first``,
+            ``size``, ``light``, ``moved``; or empty.
+        blind: whether motion could not be seen in this image, since the background was being learned.
         shift_percent: how far the camera has shaken, in percent of the image width; 0 if it has not.
         covered: whether the image has shown nothing for some time, as behind a covered lens.
         frozen: whether the image has been identical for some time.
@@ -90,6 +111,7 @@ class Detection(NamedTuple):
     score: float = 0.0
     box: Box | None = None
     reset_reason: str = ""
+    blind: bool = False
     shift_percent: float = 0.0
     covered: bool = False
     frozen: bool = False
@@ -135,19 +157,17 @@ class Detector:
     def __init__(self, config: DetectorConfig) -> None:
         self._config = config
         self._origin: float | None = None
-        self._background: NDArray[np.float32] | None = None
-        self._level: Image = np.zeros((0, 0), np.uint8)  # the background in whole grey levels
-        self._grey = self._difference = self._changed = self._moving_pixels = self._level
+        self._background = Background(config.background_seconds)
+        self._grey = self._sharp = self._level = self._background.level
+        self._difference = self._changed = self._moving_pixels = self._level
         self._size: tuple[int, ...] = ()
         self._visible: Image | None = None
         self._visible_pixels = 1
-        self._reset_at = self._learned_at = self._noise_at = self._detected_at = 0.0
-        self._moving_seconds = 0.0
+        self._warm_up_seconds = 0.0
+        self._noise_at = self._detected_at = 0.0
+        self._brightness = 255.0
+        self._smooth = self._smooth_next = False
         self._moved_at = -_LIGHT_SECONDS
-        self._warm_up_images = 0
-        self._recent: deque[tuple[float, Image]] = deque()
-        self._noise = 0.0
-        self._previous_percent = 0.0
         self._shift: tuple[float, float] | None = None
         self._shifted_since = 0.0
         self._failed_search = _NO_SEARCH
@@ -156,13 +176,20 @@ class Detector:
     @property
     def threshold(self) -> float:
         """Grey levels by which a changed pixel must differ."""
-        return max(self._config.least_difference, self._config.noise_factor * self._noise)
+        dim = min(1.0, max(_DIM_SHARE, self._brightness / _DIM_LEVEL))
+        return max(self._config.least_difference * dim, self._config.noise_factor * self._background.noise)
 
     @property
     def state(self) -> DetectorState:
         """The intermediate results for the last image."""
         return DetectorState(
-            self._grey, self._level, self._difference, self._changed, self._visible, self.threshold, self._noise
+            self._grey,
+            self._level,
+            self._difference,
+            self._changed,
+            self._visible,
+            self.threshold,
+            self._background.noise,
         )
 
     def detect(self, image: Image, seconds: float) -> Detection:
@@ -173,6 +200,7 @@ class Detector:
         seconds = round(seconds - self._origin, _TIME_DIGITS)
         small = shrink(image, self._config.detect_width)
         alarms = self._alarms.update(small, seconds)
+        self._brightness = alarms.brightness
         found = self._detect(image, cv2.blur(small, (3, 3)), seconds)
         self._detected_at = seconds
         if found.moving:
@@ -180,35 +208,58 @@ class Detector:
         return found._replace(covered=alarms.covered, frozen=alarms.frozen, brightness_percent=alarms.brightness / 2.55)
 
     def _detect(self, image: Image, grey: Image, seconds: float) -> Detection:
-        self._grey = grey
-        if self._background is None or self._size != image.shape[:2]:
-            reason = "first" if self._background is None else "size"
+        background = self._background
+        self._sharp = grey
+        if self._size != image.shape[:2]:
+            reason = "size" if self._size else "first"
             self._size = image.shape[:2]
             if self._config.mask:
                 self._visible = masks.visible_area(self._config.mask, grey.shape[1], grey.shape[0])
             self._visible_pixels = grey.size if self._visible is None else cv2.countNonZero(self._visible)
-            self._reset_background(grey, seconds)
-            return Detection(reset_reason=reason)
+            return self._reset_background(grey, seconds, reason)
+        if self._smooth != self._smooth_next:
+            self._smooth = self._smooth_next
+            if self._smooth:
+                background.smooth_moment(self._smoothed)
+            else:
+                background.forget_moment(grey, seconds)
+        grey = self._smoothed(grey)
+        self._grey, self._level = grey, self._smoothed(background.level)
         self._difference = cv2.absdiff(grey, self._level)
-        if seconds - self._reset_at < self._config.warm_up_seconds - EPSILON_SECONDS:
-            self._warm_up(grey, self._difference, seconds)
-            return Detection()
+        if background.age(seconds) < self._warm_up_seconds - EPSILON_SECONDS:
+            background.warm_up(self._sharp, self._difference, self._visible, seconds)
+            background.keep(grey, seconds)
+            self._noise_at = seconds
+            return Detection(blind=True)
         if seconds - self._noise_at >= _NOISE_SECONDS - EPSILON_SECONDS:
             self._update_noise(grey, seconds)
         self._changed = self._above_threshold(self._difference)
         count = cv2.countNonZero(self._changed)
+        reason = ""
+        share = 100.0 * count / max(1, self._visible_pixels)
+        switched = share >= self._config.light_switch_percent
+        if share >= min(_RELIT_PERCENT, self._config.light_switch_percent) and self._follow_light(
+            grey, count, seconds, switched=switched
+        ):
+            reason = "light" if switched else ""
+            count = cv2.countNonZero(self._changed)
+            switched = False
         if 100.0 * count >= _SHAKE_PERCENT * self._visible_pixels and self._may_shake(count, seconds):
-            shift = self._find_shift(grey, count)
+            shift = self._find_shift(grey, count, _UNEXPLAINED_SHARE)
             if shift is not None:
                 self._failed_search = _NO_SEARCH
                 return self._detect_in_shifted(grey, seconds, shift)
         self._shift = None
-        if 100.0 * count >= self._config.light_switch_percent * max(1, self._visible_pixels):
-            self._reset_background(grey, seconds)
-            return Detection(changed_percent=100.0 * count / grey.size, reset_reason="light")
+        if switched and not self._is_object(grey):
+            return self._reset_background(grey, seconds, "light", changed_percent=100.0 * count / grey.size)
         found = self._classify(grey, count, seconds)
-        self._update_background(grey, seconds, self._moving_pixels if found.moving else None)
-        return found
+        if found.moving and self._begins() and self._is_camera_movement(grey, count):
+            background.skip_learning(seconds)
+            return Detection(changed_percent=found.changed_percent)
+        background.learn(
+            self._sharp, self._changed, self._moving_pixels if found.moving else None, self._visible, seconds
+        )
+        return found._replace(reset_reason=reason) if reason else found
 
     def _above_threshold(self, difference: Image) -> Image:
         changed = threshold_mask(difference, self.threshold)
@@ -217,30 +268,63 @@ class Detector:
     def _classify(self, grey: Image, count: int, seconds: float) -> Detection:
         """Whether the changed pixels are motion, given their number."""
         percent = 100.0 * count / grey.size
-        earlier = self._earlier_image(grey, seconds)
+        moment = self._background.keep(grey, seconds)
         no_motion = Detection(changed_percent=percent)
         if percent < self._config.min_area_percent:
-            self._previous_percent = percent
             return no_motion
-        if self._is_leap(percent, seconds):
-            # A lamp rather than a person. If it moves on from here, the next frames detect it.
-            self._recent.clear()
-            self._recent.append((seconds, grey))
-            self._previous_percent = percent
-            return no_motion
-        self._previous_percent = percent
         min_area = self._config.min_area_percent / 100.0 * grey.size
         blobs = pixels.blobs(self._changed, min_area)
         if not blobs:
             return no_motion
-        moved = cv2.bitwise_and(threshold_mask(cv2.absdiff(grey, earlier), self.threshold), self._changed)
+        moved = cv2.bitwise_and(threshold_mask(cv2.absdiff(grey, moment.earliest), self.threshold), self._changed)
         self._moving_pixels = np.asarray(moved, np.uint8)
         moving = [
             (area, blob)
             for area, blob in blobs
-            if cv2.countNonZero(crop(moved, blob)) >= _MOVING_SHARE * min_area and not self._is_light_change(blob)
+            if self._displaced(blob) >= _MOVING_SHARE * min_area
+            and (
+                not self._begins()
+                or not (self._appeared_at_once(blob, area, moment, min_area) or self._is_light_change(blob))
+            )
         ]
         return self._motion(percent, moving) if moving else no_motion
+
+    def _begins(self) -> bool:
+        """Whether motion in this image does not continue that of the last images."""
+        return self._detected_at - self._moved_at >= _LIGHT_SECONDS - EPSILON_SECONDS
+
+    def _is_camera_movement(self, grey: Image, count: int) -> bool:
+        """Whether a small movement of the camera or its lens explains nearly all of the change."""
+        if self._config.shake_percent <= 0 or min(grey.shape) < _MIN_SIDE:
+            return False
+        difference, changed = self._difference, self._changed
+        explained = self._find_shift(grey, count, _WOBBLE_SHARE) is not None
+        self._difference, self._changed = difference, changed
+        return explained
+
+    def _displaced(self, blob: Rectangle) -> int:
+        """Number of moving pixels in a region that are not the background shifted by a pixel, as by the focus."""
+        moved = crop(self._moving_pixels, blob)
+        count = cv2.countNonZero(moved)
+        if not count:
+            return 0
+        beyond = pixels.difference_beyond_neighbours(crop(self._grey, blob), crop(self._level, blob))
+        return cv2.countNonZero(cv2.bitwise_and(moved, threshold_mask(beyond, _BEYOND_SHARE * self.threshold)))
+
+    def _appeared_at_once(self, blob: Rectangle, area: int, moment: Moment, min_area: float) -> bool:
+        """Whether a region has changed at one time only, as a lamp does, or what is put down."""
+        # A lamp may have half of its light in one image, which something large has in few.
+        middle = moment.middle if area < _LARGE_AREAS * min_area else moment.newest
+        if middle is moment.earliest:
+            return False
+        least = max(_HALF_AREA * min_area, _HALF_REGION * area)
+        inside = crop(self._changed, blob)
+        threshold = _HALF_THRESHOLD * self.threshold
+        for before, after in ((middle, self._grey), (moment.earliest, middle)):
+            changed = threshold_mask(cv2.absdiff(crop(before, blob), crop(after, blob)), threshold)
+            if cv2.countNonZero(cv2.bitwise_and(changed, inside)) < least:
+                return True
+        return False
 
     def _motion(self, changed_percent: float, moving: list[tuple[int, Rectangle]]) -> Detection:
         left, top, right, bottom = pixels.bounding_box([blob for _, blob in moving])
@@ -261,18 +345,58 @@ class Detector:
             ),
         )
 
-    def _is_leap(self, percent: float, seconds: float) -> bool:
-        return (
-            percent > _LEAP_AREAS * self._config.min_area_percent
-            and percent > _LEAP_TIMES * self._previous_percent
-            and seconds - self._detected_at <= _LEAP_SECONDS + EPSILON_SECONDS
-        )
-
     def _is_light_change(self, blob: Rectangle) -> bool:
-        if self._detected_at - self._moved_at < _LIGHT_SECONDS - EPSILON_SECONDS:
-            return False
         grey, level, changed = (crop(each, blob) for each in (self._grey, self._level, self._changed))
-        return pixels.is_light_change(grey, level, changed, self._noise)
+        return pixels.is_light_change(grey, level, changed, self._background.noise)
+
+    def _follow_light(self, grey: Image, count: int, seconds: float, *, switched: bool) -> bool:
+        """Adapt the background to another light, if that explains the change.
+
+        Args:
+            grey: the image.
+            count: number of changed pixels.
+            seconds: time of the image.
+            switched: whether so much has changed that the light may have been switched.
+        """
+        background = self._background
+        now = lighting.cells(grey)
+        if not lighting.is_relit(lighting.cells(self._level), now):
+            return False
+        most = (_SWITCH_REMAINDER if switched else 1 - _RELIT_SHARE) * count
+        best: tuple[NDArray[np.float32], Image, Image, Image] | None = None
+        for mean in background.under_light_of(now, others=switched):
+            level = self._smoothed(np.asarray(cv2.convertScaleAbs(mean), np.uint8))
+            difference = cv2.absdiff(grey, level)
+            changed = self._above_threshold(difference)
+            if (found := cv2.countNonZero(changed)) <= most:
+                most, best = found, (mean, level, difference, changed)
+        if best is None or (switched and self._is_worse(best[2])):
+            return False
+        mean, level, difference, changed = best
+        likeness = lighting.likeness(level, grey, cv2.bitwise_and(self._changed, cv2.bitwise_not(changed)))
+        if likeness is not None and likeness < _RELIT_LIKENESS:
+            return False
+        if switched:
+            background.remember(seconds)
+        background.replace(mean, seconds, refine=switched)
+        self._level = self._smoothed(background.level)
+        self._difference = difference
+        if switched:
+            background.learn_noise(difference, self._visible, first=True)
+        self._changed = self._above_threshold(difference)
+        return True
+
+    def _is_worse(self, difference: Image) -> bool:
+        """Whether the background is so much noisier under another light that starting over is better."""
+        noise = estimate_noise(difference, self._visible)
+        return noise > max(_RELIT_NOISE, _RELIT_NOISE_TIMES * self._background.noise)
+
+    def _is_object(self, grey: Image) -> bool:
+        """Whether a change of most of the image is something large in front of the background, and no switch."""
+        if cv2.mean(grey)[0] < _DARK_LEVEL:
+            return False
+        likeness = lighting.likeness(self._level, grey, self._changed)
+        return likeness is not None and likeness < _OBJECT_LIKENESS
 
     def _may_shake(self, count: int, seconds: float) -> bool:
         """Whether the change is spread over the whole image, as with a shaking camera.
@@ -294,104 +418,71 @@ class Detector:
         self._failed_search = _FailedSearch(seconds, count, parts)
         return True
 
-    def _find_shift(self, grey: Image, count: int) -> tuple[float, float] | None:
-        """How far the image has shifted, if that explains most of the change.
+    def _find_shift(self, grey: Image, count: int, unexplained: float) -> tuple[float, float] | None:
+        """How far the image has shifted, if a movement of the camera explains most of the change.
 
-        Reduces the changed pixels to those that the shift does not explain, without the strip that appeared at the
-        edges.
+        Reduces the changed pixels to those that the movement does not explain, without the strip that appeared at the
+        edges. Besides a shift, that is a small zoom or rotation, of which the shift of the center is returned.
         """
         right, down = pixels.estimate_shift(self._level, grey)
-        if not 0.3 <= math.hypot(right, down) <= self._config.shake_percent / 100.0 * grey.shape[1]:
+        limit = self._config.shake_percent / 100.0 * grey.shape[1]
+        if math.hypot(right, down) > limit:
+            right = down = 0.0
+        shifted = pixels.translation(right, down)
+        refined = pixels.refine_affine(self._level, grey, shifted)
+        best: tuple[int, pixels.Matrix, Image, Image] | None = None
+        for matrix in (shifted, refined):
+            far = pixels.reach(matrix, grey.shape)
+            if not _MIN_SHIFT <= far <= limit:
+                continue
+            difference = pixels.difference_beyond_neighbours(grey, pixels.warp_image(self._level, matrix))
+            strip = math.ceil(far) + 1
+            for edge in (difference[:strip], difference[-strip:], difference[:, :strip], difference[:, -strip:]):
+                edge[:] = 0
+            # Remains of edges are thin, and people are not.
+            changed = np.asarray(cv2.morphologyEx(self._above_threshold(difference), cv2.MORPH_OPEN, KERNEL), np.uint8)
+            remaining = cv2.countNonZero(changed)
+            if remaining <= unexplained * count and (best is None or remaining < best[0]):
+                best = remaining, matrix, difference, changed
+        if best is None:
             return None
-        difference = pixels.difference_beyond_neighbours(grey, pixels.shift_image(self._level, right, down))
-        strip = math.ceil(max(abs(right), abs(down))) + 1
-        for edge in (difference[:strip], difference[-strip:], difference[:, :strip], difference[:, -strip:]):
-            edge[:] = 0
-        # Remains of edges are thin, and people are not.
-        changed = np.asarray(cv2.morphologyEx(self._above_threshold(difference), cv2.MORPH_OPEN, KERNEL), np.uint8)
-        if cv2.countNonZero(changed) > _UNEXPLAINED_SHARE * count:
-            return None
-        self._difference, self._changed = difference, changed
-        return right, down
+        _, matrix, self._difference, self._changed = best
+        height, width = grey.shape
+        moved = matrix @ (width / 2, height / 2, 1.0) - (width / 2, height / 2)
+        return float(moved[0]), float(moved[1])
 
     def _detect_in_shifted(self, grey: Image, seconds: float, shift: tuple[float, float]) -> Detection:
         """The result for a shifted image; the background is kept, or replaced once the shift lasts."""
         if self._shift is None or math.dist(shift, self._shift) > 1.0:
             self._shift, self._shifted_since = shift, seconds
         elif seconds - self._shifted_since >= _MOVED_SECONDS - EPSILON_SECONDS:
-            self._reset_background(grey, seconds)
-            return Detection(reset_reason="moved")
+            return self._reset_background(grey, seconds, "moved")
         found = self._classify(grey, cv2.countNonZero(self._changed), seconds)
-        self._learned_at = seconds
+        self._background.skip_learning(seconds)
         return found._replace(shift_percent=100.0 * math.hypot(*shift) / grey.shape[1])
 
     def _update_noise(self, grey: Image, seconds: float) -> None:
-        """Scale the background with daylight, which changes the whole image by the same share; learn the noise.
-
-        The background alone follows dusk too slowly, and its lag would count as noise.
-        """
-        assert self._background is not None
+        """Follow daylight, and learn the noise; switch smoothing on where there is much."""
+        background = self._background
         self._noise_at = seconds
         still = cv2.bitwise_not(self._changed) if self._visible is None else cv2.subtract(self._visible, self._changed)
-        now, before = cv2.mean(grey, still)[0], cv2.mean(self._level, still)[0]
-        if abs(now - before) > _DAYLIGHT_LEVELS and min(now, before) > 1.0:
-            self._background *= np.float32(min(max(now / before, 0.8), 1.25))
-            cv2.convertScaleAbs(self._background, self._level)
+        if background.follow_daylight(grey, still):
+            self._level = self._smoothed(background.level)
             self._difference = cv2.absdiff(grey, self._level)
-        self._noise += 0.25 * (estimate_noise(self._difference, self._visible) - self._noise)
+        background.learn_noise(self._difference, self._visible)
+        if background.noise < _SMOOTH_BELOW if self._smooth else background.noise > _SMOOTH_ABOVE:
+            self._smooth_next = not self._smooth
 
-    def _reset_background(self, grey: Image, seconds: float) -> None:
-        self._background = grey.astype(np.float32)
-        self._level = grey.copy()
+    def _smoothed(self, image: Image) -> Image:
+        """The image, smoothed if there is much noise."""
+        return np.asarray(cv2.blur(image, _SMOOTH_KERNEL), np.uint8) if self._smooth else image
+
+    def _reset_background(self, grey: Image, seconds: float, reason: str, changed_percent: float = 0.0) -> Detection:
+        """Start over with this image; after a switch of the light, without a pause."""
+        self._background.reset(self._sharp, seconds, remember=reason == "light")
+        self._warm_up_seconds = 0.0 if reason == "light" else self._config.warm_up_seconds
+        self._grey, self._level = grey, self._background.level
         self._difference = self._changed = np.zeros_like(grey)
-        self._reset_at = self._learned_at = self._noise_at = seconds
-        self._warm_up_images = 1
-        self._previous_percent = self._moving_seconds = 0.0
+        self._noise_at = seconds
         self._shift = None
-        self._recent.clear()
-        self._recent.append((seconds, grey))
-
-    def _warm_up(self, grey: Image, difference: Image, seconds: float) -> None:
-        """Learn the mean of the images so far, and the noise around it."""
-        self._warm_up_images += 1
-        noise = estimate_noise(difference, self._visible)
-        self._noise = noise if self._warm_up_images == 2 else self._noise + 0.25 * (noise - self._noise)
-        self._earlier_image(grey, seconds)
-        self._blend(grey, max(1.0 / self._warm_up_images, 0.05))
-        self._learned_at = self._noise_at = seconds
-
-    def _update_background(self, grey: Image, seconds: float, moving: Image | None) -> None:
-        elapsed = seconds - self._learned_at
-        if elapsed < _LEARN_SECONDS - EPSILON_SECONDS:
-            return
-        self._learned_at = seconds
-        weight = 1.0 - math.exp(-elapsed / self._config.background_seconds)
-        if moving is None:
-            self._blend(grey, weight)
-            return
-        # A moving object must not become background, yet motion must not last for ever: learn it slowly.
-        assert self._background is not None
-        moving = np.asarray(cv2.dilate(moving, _MOVING_KERNEL), np.uint8)
-        still = cv2.bitwise_not(moving)
-        self._moving_seconds += elapsed
-        if self._moving_seconds >= _MOVING_LEARN_SECONDS - EPSILON_SECONDS:
-            slow = 1.0 - math.exp(-self._moving_seconds / (_MOVING_SLOWNESS * self._config.background_seconds))
-            cv2.accumulateWeighted(grey, self._background, slow, moving)
-            self._moving_seconds = 0.0
-        cv2.accumulateWeighted(grey, self._background, weight, still)
-        cv2.convertScaleAbs(self._background, self._level)
-
-    def _blend(self, grey: Image, weight: float) -> None:
-        assert self._background is not None
-        cv2.accumulateWeighted(grey, self._background, weight)
-        cv2.convertScaleAbs(self._background, self._level)
-
-    def _earlier_image(self, grey: Image, seconds: float) -> Image:
-        """The image of a moment ago; at a low frame rate, the previous one."""
-        recent = self._recent
-        while len(recent) > 1 and seconds - recent[1][0] >= _EARLIER_SECONDS - EPSILON_SECONDS:
-            recent.popleft()
-        earlier = recent[0][1]
-        if seconds - recent[-1][0] >= _KEEP_SECONDS - EPSILON_SECONDS:
-            recent.append((seconds, grey))
-        return earlier
+        return Detection(changed_percent=changed_percent, reset_reason=reason, blind=True)

@@ -1,4 +1,4 @@
-"""Areas of the image that detection ignores: polygons parsed from text, and rendered as an array.
+"""Areas of the image that are ignored or hidden: polygons parsed from text, and rendered as an array.
 
 Corners are ``across,down`` in percent of the image's width and height, so that a mask fits any image size. Spaces
 separate corners, and semicolons separate polygons.

@@ -24,6 +24,13 @@ CAMERA = Measurement(
             "Frames dropped since the last status, because processing was too slow.",
             0,
         ),
+        Field(
+            "damaged",
+            int,
+            "",
+            "Damaged frames since the last status, such as by packet loss; no motion is detected in them.",
+            0,
+        ),
         Field("detection", bool, "", "Whether motion detection is on; a command can switch it off and on."),
         Field(
             "motion_percent",
@@ -38,6 +45,14 @@ CAMERA = Measurement(
             float,
             "seconds",
             "Mean processing time of a decoded frame since the last status.",
+            0,
+        ),
+        Field(
+            "blind_seconds",
+            float,
+            "seconds",
+            "Time since the last status without motion detection: the background was being learned, or the "
+            "whole image changed.",
             0,
         ),
         Field("brightness_percent", float, "percent", "Mean brightness of the last frame.", 0, 100),

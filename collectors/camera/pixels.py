@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 #: which functions keep the element type, so it is not checked.
 Image = NDArray[Any]
 
+#: An affine movement: two rows of three columns.
+Matrix = NDArray[np.float64]
+
 #: Left, top, width and height in pixels.
 Rectangle = tuple[int, int, int, int]
 
@@ -27,6 +30,8 @@ _MAX_NOISE = 20.0
 _MANY_COMPONENTS = 16
 #: Minimum share of a changed region that must lie on new edges for it to be more than a change of light.
 _MIN_NEW_EDGES = 0.12
+#: About the number of pixels that an affine movement is fitted to, and the edge that is left out.
+_AFFINE_PIXELS, _AFFINE_EDGE = 4800, 4
 #: An edge rises by at least this multiple of the noise, and by this share of the change, within the kernel.
 _EDGE_NOISE, _EDGE_SHARE = 4.5, 0.4
 
@@ -34,26 +39,26 @@ _EDGE_NOISE, _EDGE_SHARE = 4.5, 0.4
 def shrink(image: Image, width: int) -> Image:
     """Convert to grey and shrink by the whole factor that comes nearest to *width*.
 
-    A grey image is averaged; a whole factor makes that fast. Of a colour image, the green channel is subsampled: it
-    is most of the brightness, the blur that follows replaces the averaging, and it costs a fifth of converting and
-    averaging the whole image.
+    A grey image is averaged, in steps of two as far as possible, which is fastest. Of a colour image, the green
+    channel is subsampled: it is most of the brightness, the blur that follows replaces the averaging, and it costs a
+    fifth of converting and averaging the whole image.
     """
     factor = max(1, round(image.shape[1] / width))
+    size = (max(1, image.shape[1] // factor), max(1, image.shape[0] // factor))
+    grey = image
     if image.ndim == 3:
         channel = min(1, image.shape[2] - 1)
         if factor == 1:
             return np.asarray(cv2.extractChannel(image, channel), np.uint8)
         step = factor if factor <= 3 else factor // 2
-        grey = np.ascontiguousarray(image[::step, ::step, channel])
-    else:
-        step = 1 if factor <= 4 else factor // 2
-        grey = np.ascontiguousarray(image[::step, ::step])
-    size = (max(1, image.shape[1] // factor), max(1, image.shape[0] // factor))
-    remaining = max(1, grey.shape[1] // size[0])
-    if remaining > 1:
-        # Crop to whole multiples: otherwise the factor is no longer whole.
-        grey = cv2.resize(grey[: size[1] * remaining, : size[0] * remaining], size, interpolation=cv2.INTER_AREA)
-    return np.asarray(grey[: size[1], : size[0]], np.uint8)
+        grey, factor = np.ascontiguousarray(image[::step, ::step, channel]), max(1, factor // step)
+    while factor > 1:
+        step = 2 if factor % 2 == 0 else factor
+        # Cropped to whole multiples: otherwise the factor is no longer whole.
+        part = (max(1, grey.shape[1] // step), max(1, grey.shape[0] // step))
+        grey = cv2.resize(grey[: part[1] * step, : part[0] * step], part, interpolation=cv2.INTER_AREA)
+        factor //= step
+    return np.ascontiguousarray(grey[: size[1], : size[0]], np.uint8)
 
 
 def crop_stride(image: Image, width: int, height: int) -> Image:
@@ -176,13 +181,68 @@ def estimate_shift(before: Image, now: Image) -> tuple[float, float]:
     return float(right) * step, float(down) * step
 
 
+def translation(right: float, down: float) -> Matrix:
+    """The matrix of a shift by this many pixels."""
+    return np.array([[1.0, 0.0, right], [0.0, 1.0, down]])
+
+
 def shift_image(image: Image, right: float, down: float) -> Image:
     """The image moved by this many pixels; its edge is repeated."""
-    matrix = np.array([[1.0, 0.0, right], [0.0, 1.0, down]], np.float32)
+    return warp_image(image, translation(right, down))
+
+
+def warp_image(image: Image, matrix: Matrix) -> Image:
+    """The image after an affine movement; its edge is repeated."""
     moved: Any = cv2.warpAffine(
         image, matrix, (image.shape[1], image.shape[0]), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
     return np.asarray(moved, np.uint8)
+
+
+def refine_affine(before: Image, now: Image, matrix: Matrix, rounds: int = 2) -> Matrix:
+    """Refine the movement that takes one image to another, such as a small zoom or rotation.
+
+    The method of Lucas and Kanade for the image as a whole: the remaining displacement, a linear function of the
+    place, is fitted to the brightness gradient. Pixels that differ more than most get little weight.
+    """
+    factor = max(1, round((before.size / _AFFINE_PIXELS) ** 0.5))
+    size = (before.shape[1] // factor, before.shape[0] // factor)
+    before, now = (
+        cv2.resize(each, size, interpolation=cv2.INTER_AREA) if factor > 1 else each for each in (before, now)
+    )
+    # Between the centers of pixels of both sizes.
+    scale = np.array(
+        [[1.0 / factor, 0.0, 0.5 / factor - 0.5], [0.0, 1.0 / factor, 0.5 / factor - 0.5], [0.0, 0.0, 1.0]]
+    )
+    full = scale @ np.vstack((matrix, (0.0, 0.0, 1.0))) @ np.linalg.inv(scale)
+    width, height = size
+    inside = (slice(_AFFINE_EDGE, height - _AFFINE_EDGE), slice(_AFFINE_EDGE, width - _AFFINE_EDGE))
+    down, across = np.mgrid[inside]
+    # Distances in widths, so that all terms are of one size.
+    where = np.stack((across.ravel() / width, down.ravel() / width, np.ones(across.size)), axis=1).astype(np.float32)
+    target = now[inside].astype(np.float32).ravel()
+    for _ in range(rounds):
+        moved = warp_image(before, full[:2])
+        rest = moved[inside].astype(np.float32).ravel() - target
+        slopes = [cv2.Sobel(moved, cv2.CV_32F, *order, scale=0.125)[inside].ravel() for order in ((1, 0), (0, 1))]
+        limit = max(2.0, 3.0 * float(np.median(np.abs(rest))))
+        terms = np.concatenate([where * each[:, None] for each in slopes], axis=1)
+        weighted = terms / (1.0 + (rest / limit) ** 2)[:, None]
+        normal = (weighted.T @ terms).astype(np.float64)
+        normal += np.eye(6) * (1e-4 * float(np.trace(normal)) / 6 + 1e-6)
+        change = np.linalg.solve(normal, (weighted.T @ rest).astype(np.float64)).reshape(2, 3)
+        change[:, :2] /= width
+        full = (np.eye(3) + np.vstack((change, (0.0, 0.0, 0.0)))) @ full
+    refined: Matrix = (np.linalg.inv(scale) @ full @ scale)[:2]
+    return refined
+
+
+def reach(matrix: Matrix, shape: tuple[int, ...]) -> float:
+    """How far a movement takes the corner that it takes farthest, in pixels."""
+    height, width = shape[:2]
+    corners = np.array([(0, 0, 1), (width, 0, 1), (0, height, 1), (width, height, 1)], np.float64)
+    moved = corners @ matrix.T - corners[:, :2]
+    return float(np.hypot(moved[:, 0], moved[:, 1]).max())
 
 
 def difference_beyond_neighbours(grey: Image, background: Image) -> Image:

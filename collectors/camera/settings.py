@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from collectors.camera.masks import Polygon, parse_polygons
+from collectors.camera.schedule import Period, parse_schedule
+from collectors.core.api import Unavailable
 from collectors.core.settings import Setting, Values
 
 # --- Source ---
@@ -62,6 +64,14 @@ PACE = Setting(
     low=0,
     high=1000,
 )
+FILE_FRAME_RATE = Setting(
+    "file_frame_rate",
+    float,
+    0.0,
+    "Frame rate of a file that states none, such as a raw .h264 file; 0 assumes 25 per second, and logs that.",
+    low=0,
+    high=1000,
+)
 REPEAT = Setting("repeat", bool, False, "Whether to restart a file at its end instead of ending the collector.")
 FRAMES = Setting("frames", int, 0, "Number of frames after which to end; 0 is no limit.", low=0)
 SCENE = Setting(
@@ -81,6 +91,14 @@ MAIN_WIDTH = Setting(
 )
 MAIN_HEIGHT = Setting(
     "main_height", int, 0, "Height of a CSI camera's photos and clips; 0 selects the height by model.", low=0, high=1920
+)
+ROTATE = Setting(
+    "rotate",
+    int,
+    0,
+    "Clockwise turn of pictures in degrees: 0, 90, 180 or 270, such as 90 for a camera on its side.",
+    low=0,
+    high=270,
 )
 UPSIDE_DOWN = Setting("upside_down", bool, False, "Whether a CSI camera is mounted upside down.")
 AUTOFOCUS = Setting(
@@ -148,7 +166,19 @@ MASK = Setting(
     "mask",
     str,
     "",
-    "Areas to ignore: corners in percent, such as 0,0 50,0 50,30; separate parse_polygons with semicolons.",
+    "Areas to ignore: corners in percent, such as 0,0 50,0 50,30; separate polygons with semicolons.",
+)
+PRIVACY_MASK = Setting(
+    "privacy_mask",
+    str,
+    "",
+    "Areas that are black in everything that is stored, shown or sent, and ignored; written as `mask` is.",
+)
+SCHEDULE = Setting(
+    "schedule",
+    str,
+    "",
+    "When to detect motion, in this machine's time zone, such as mon-fri 18:00-07:00; sat,sun; always by default.",
 )
 SHAKE_PERCENT = Setting(
     "shake_percent",
@@ -240,6 +270,12 @@ CONTROL_CERTIFICATE: Setting[str | None] = Setting(
     "control_certificate", str, None, "File with the certificate chain (PEM) of the HTTP control."
 )
 CONTROL_KEY: Setting[str | None] = Setting("control_key", str, None, "File with the certificate's private key (PEM).")
+CONTROL_TUNE = Setting(
+    "control_tune",
+    bool,
+    False,
+    "Whether the HTTP control has the page /tune, on which detection settings are tried, used and saved.",
+)
 STREAMS_MOST = Setting("streams_most", int, 2, "Maximum number of viewers of the live stream.", low=1, high=16)
 STREAM_FRAME_RATE = Setting(
     "stream_frame_rate", float, 10.0, "Maximum frame rate of the live stream, per second.", low=0.1, high=60
@@ -344,14 +380,38 @@ class Config(NamedTuple):
     thumbnail_width: int = THUMBNAIL_WIDTH.default
     frames: int = FRAMES.default
     repeat: bool = REPEAT.default
+    schedule: tuple[Period, ...] = ()
 
 
 def load_config(values: Values) -> Config:
-    """The configuration that the settings describe. Raises Unavailable for an invalid mask."""
+    """The configuration that the settings describe. Raises Unavailable for an invalid mask or schedule."""
     given = {setting.name: values[setting] for setting in SETTINGS}
-    given["mask"] = parse_polygons(given["mask"])
+    given["mask"] = parse_polygons(given["mask"]) + parse_polygons(given["privacy_mask"])
+    given["schedule"] = parse_schedule(given["schedule"])
     given["detector"] = DetectorConfig(**{name: given[name] for name in DetectorConfig._fields})
     return Config(**{name: given[name] for name in Config._fields})
+
+
+#: Settings of detection that can be tried out without writing them into the settings file.
+TUNABLE: tuple[Setting[Any], ...] = (
+    MIN_AREA_PERCENT,
+    LEAST_DIFFERENCE,
+    NOISE_FACTOR,
+    LIGHT_SWITCH_PERCENT,
+    BACKGROUND_SECONDS,
+    WARM_UP_SECONDS,
+    SHAKE_PERCENT,
+    DETECT_WIDTH,
+    MASK,
+)
+
+
+def rotation(values: Values) -> int:
+    """Degrees by which pictures are turned clockwise. Raises Unavailable for other than a multiple of 90."""
+    degrees = values[ROTATE]
+    if degrees % 90:
+        raise Unavailable(f"rotate is {degrees}; it must be 0, 90, 180 or 270")
+    return degrees
 
 
 def control_enabled(values: Values) -> bool:

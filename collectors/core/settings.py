@@ -104,12 +104,22 @@ class Values:
     Args:
         values: by name; the rest have their defaults.
         load: reads the settings, now and at each :meth:`reload`.
+        file: the settings file's path; None if it is not known.
+        overriding: names of the settings that a variable or an option gives, so that the file has no effect on them.
     """
 
-    __slots__ = ("_error", "_load", "_values")
+    __slots__ = ("_error", "_load", "_values", "file", "overriding")
 
-    def __init__(self, values: Mapping[str, object] | None = None, load: Callable[[], Values] | None = None) -> None:
+    def __init__(
+        self,
+        values: Mapping[str, object] | None = None,
+        load: Callable[[], Values] | None = None,
+        *,
+        file: str | None = None,
+        overriding: frozenset[str] = frozenset(),
+    ) -> None:
         self._values = dict(values or {})
+        self.file, self.overriding = file, overriding
         self._load = load
         self._error: str | None = None
         self.reload()
@@ -125,7 +135,9 @@ class Values:
         if self._load is None:
             return
         try:
-            self._values, self._error = self._load()._values, None
+            loaded = self._load()
+            self._values, self._error = loaded._values, None
+            self.file, self.overriding = loaded.file, loaded.overriding
         except SettingsError as error:
             self._error = str(error)
 
@@ -160,6 +172,7 @@ def resolve(
         SettingsError: for a broken file, an unknown section or key, a wrong type, a value out of range.
     """
     values: dict[str, object] = {}
+    overriding: set[str] = set()
     if text is not None:
         values.update(_from_file(section, settings, file, text, sections))
     for setting in settings:
@@ -167,11 +180,12 @@ def resolve(
         for given, source in ((environ.get(name), name), (options.get(setting.name), _option(setting))):
             if given is None or given == "":
                 continue
+            overriding.add(setting.name)
             try:
                 values[setting.name] = setting.read(given)
             except ValueError:
                 raise SettingsError(f"{source} is {given!r}; it must be {setting.expected}") from None
-    return Values(values)
+    return Values(values, file=file, overriding=frozenset(overriding))
 
 
 def _option(setting: Setting[Any]) -> str:

@@ -43,6 +43,7 @@ def make(context: Context) -> Gateway:
         stages,
         writer.write,
         writer.close,
+        lambda: writer.waits,
         flush_seconds=flush_seconds,
         live=values[settings.LIVE],
         report=context.report,

@@ -33,6 +33,9 @@ _ASK_SECONDS = 5.0
 #: Unacknowledged messages are prolonged this many times within the consumer's ``ack_wait``.
 _PROLONG_TIMES = 4
 
+#: Errors that are reported of one outage.
+_MAX_FAILURES = 4
+
 _STOP_SECONDS = 2.0
 
 
@@ -83,6 +86,7 @@ class NatsSource:
         self._inbox = Inbox()
         self.descriptor = self._inbox.descriptor
         self._said: deque[str] = deque(maxlen=16)
+        self._failures: set[str] = set()
         self._waiting: Waiting | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
@@ -148,7 +152,7 @@ class NatsSource:
             try:
                 await work()
             except (Error, OSError, TimeoutError) as error:  # a message that is not acknowledged comes again
-                self._said.append(f"NATS at {self._server.place}: {_sentence(error)}")
+                self._fail(f"NATS at {self._server.place}: {_sentence(error)}")
 
         def begin() -> None:
             task = self._loop.create_task(guarded())
@@ -178,10 +182,11 @@ class NatsSource:
                     subscribed = True
                     self._log(f"subscribed to {self._consumer} of the stream {self._stream} at {self._server.place}")
                 await self._ask(jetstream, info)
+                self._failures.clear()
                 await asyncio.sleep(_ASK_SECONDS)
             except (Error, OSError, TimeoutError, TypeError) as error:
                 said = "the consumer has no deliver_subject" if isinstance(error, TypeError) else _sentence(error)
-                self._said.append(
+                self._fail(
                     f"the stream {self._stream} at {self._server.place} gives no messages of its consumer "
                     f"{self._consumer} ({said}); `sensetig simulate --make-stream` makes both"
                 )
@@ -236,7 +241,13 @@ class NatsSource:
         self._inbox.put(Incoming(topic, bytes(message.data), time_ns, None, message))
 
     async def _met(self, error: Exception) -> None:
-        self._said.append(f"NATS at {self._server.place}: {_sentence(error)}")
+        self._fail(f"NATS at {self._server.place}: {_sentence(error)}")
+
+    def _fail(self, sentence: str) -> None:
+        """Report each error of an outage once; each attempt to connect has one."""
+        if sentence not in self._failures and len(self._failures) < _MAX_FAILURES:
+            self._failures.add(sentence)
+            self._said.append(sentence)
 
     async def _end(self) -> None:
         for task in self._tasks - {asyncio.current_task()}:

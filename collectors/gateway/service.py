@@ -10,6 +10,7 @@ By construction, not by timing:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -37,6 +38,12 @@ _COALESCE_SECONDS = 0.02
 
 #: Interval of device states, and of prolonging unacknowledged messages at the source, in seconds.
 _TICK_SECONDS = 1.0
+
+#: How long device states are collected, in seconds. Nobody waits for them, and each write costs the hub's card.
+STATE_SECONDS = 10.0
+
+#: How long messages wait for others while InfluxDB is away, in seconds.
+WAITING_SECONDS = 10.0
 
 #: Lines of device states that wait for InfluxDB; more are dropped, and the next flush has the newest again.
 _MAX_STATE_LINES = 20_000
@@ -101,7 +108,8 @@ class Gateway:
         stages: what becomes of them.
         write: stores points, and returns those refused for good. Raises Unreachable.
         close: closes the connection of that.
-        flush_seconds: time between writes.
+        waits: whether the points of the last write wait in the outbox, where each write is a file.
+        flush_seconds: how long a message waits for others before they are written.
         live: print points as they arrive.
         report: takes errors.
         clock_ns: wall clock, nanoseconds since 1970.
@@ -114,6 +122,7 @@ class Gateway:
         stages: Stages,
         write: Callable[[Sequence[str]], list[Refused]],
         close: Callable[[], None],
+        waits: Callable[[], bool],
         *,
         flush_seconds: float,
         live: bool,
@@ -125,6 +134,7 @@ class Gateway:
         self._stages = stages
         self._write = write
         self._close = close
+        self._waits = waits
         self._flush_seconds = flush_seconds
         self._live = live
         self._report = report
@@ -135,12 +145,12 @@ class Gateway:
         self._state_lines: list[str] = []
         self._received = 0
         self._retry_seconds = 0.0
+        self._flush_at = math.inf
 
     def stream(self, wait: Wait) -> Iterator[Iterable[Metric]]:
         """Yield the gateway's reports, and live points."""
         self._source.start()
-        now = self._timer()
-        flush_at, tick_at, report_at = now + self._flush_seconds, now, now
+        tick_at = report_at = self._timer()
         while True:
             now = self._timer()
             if now >= tick_at:
@@ -149,11 +159,10 @@ class Gateway:
             if now >= report_at:
                 report_at = now + REPORT_SECONDS
                 yield self._reports()
-            due = now >= flush_at if self._retry_seconds else now >= flush_at or self._count >= MAX_LINES
-            if due:
-                flush_at = self._timer() + (self._flush_seconds if self.flush() else self._retry_seconds)
-            stopped = wait(max(0.0, min(flush_at, tick_at, report_at) - self._timer()), self._source.descriptor)
-            if not stopped and self._timer() < min(flush_at, tick_at):
+            if now >= self._flush_at or (self._count >= MAX_LINES and not self._retry_seconds):
+                self._flush_at = math.inf if self.flush() else self._timer() + self._retry_seconds
+            stopped = wait(max(0.0, min(self._flush_at, tick_at, report_at) - self._timer()), self._source.descriptor)
+            if not stopped and self._timer() < min(self._flush_at, tick_at):
                 stopped = wait(_COALESCE_SECONDS)
             live = self._take()
             if live:
@@ -179,7 +188,8 @@ class Gateway:
             while self._held or self._state_lines:
                 self._flush_some()
         except Unreachable as error:
-            self._report.error(str(error))
+            if not self._retry_seconds:  # once for each outage; its length is in mqtt_gateway
+                self._report.error(str(error))
             self._retry_seconds = min(self._retry_seconds * 2 or RETRY_SECONDS[0], RETRY_SECONDS[1])
             return False
         self._retry_seconds = 0.0
@@ -226,6 +236,8 @@ class Gateway:
             self._count += len(lines)
             if self._live:
                 live += map(_live, lines)
+        if self._held:
+            self._flush_within(max(self._flush_seconds, WAITING_SECONDS) if self._waits() else self._flush_seconds)
         if len(self._held) > _MAX_MESSAGES:
             dropped, self._held = self._held[:-_MAX_MESSAGES], self._held[-_MAX_MESSAGES:]
             self._count -= sum(len(held.lines) for held in dropped)
@@ -236,9 +248,16 @@ class Gateway:
         self._state_lines += self._stages.states()
         if len(self._state_lines) > _MAX_STATE_LINES:
             del self._state_lines[:-_MAX_STATE_LINES]
+        if self._state_lines:
+            self._flush_within(STATE_SECONDS)
         self._source.hold([held.message for held in self._held])
         for sentence in self._source.errors():
             self._report.error(sentence)
+
+    def _flush_within(self, seconds: float) -> None:
+        """Write in this time at the latest; while writing fails, the next attempt has its own time."""
+        if not self._retry_seconds:
+            self._flush_at = min(self._flush_at, self._timer() + seconds)
 
     def _reports(self) -> list[Metric]:
         now_ns = self._clock_ns()

@@ -40,7 +40,10 @@ MAKERS = Setting(
 STREAM = Setting("stream", str, "sensetig", "NATS: the stream.")
 CONSUMER = Setting("consumer", str, "telegraf", "NATS: the durable consumer that all workers share.")
 FLUSH_INTERVAL = Setting(
-    "flush_interval", str, "10s", "Time between writes, such as 500ms or 10s; each costs the hub's card."
+    "flush_interval",
+    str,
+    "250ms",
+    "How long a message waits for others before they are written, such as 250ms or 10s; each write costs the card.",
 )
 INFLUXDB_URL = Setting(
     "influxdb_url",

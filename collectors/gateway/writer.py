@@ -18,6 +18,9 @@ _TIMEOUT_SECONDS = 10.0
 
 _MAX_ANSWER_BYTES = 64 * 1024
 
+#: The header in which the outbox says that points wait on its disk.
+_WAITING = "X-SenseTIG-Waiting"
+
 #: Answers of InfluxDB about the points themselves. The same status without InfluxDB's error document comes from a proxy
 #: on the way, and says nothing about the points.
 _REFUSED = frozenset({400, 413, 422})
@@ -94,6 +97,8 @@ class Writer:
         if target.token:
             self._headers["Authorization"] = f"Token {target.token}"
         self._connection: HTTPConnection | None = None
+        #: Whether the outbox has written the last points to its disk, a file for each write.
+        self.waits = False
 
     def write(self, lines: Sequence[str]) -> list[Refused]:
         """Store points; return those that InfluxDB refuses for good.
@@ -137,6 +142,7 @@ class Writer:
             self._connection = self._opened()
         self._connection.request("POST", self._query, body, self._headers)
         answer = self._connection.getresponse()
+        self.waits = _WAITING in answer.headers
         content = answer.read(_MAX_ANSWER_BYTES)
         if not answer.isclosed():
             self.close()

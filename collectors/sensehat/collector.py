@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from collectors.core.api import Context
 from collectors.core.line_protocol import FieldValue, Metric, Series
@@ -55,6 +55,19 @@ class Source(Protocol):
         ...
 
 
+@runtime_checkable
+class Restartable(Protocol):
+    """A backend whose sensors can be started again."""
+
+    def restart(self, sensor: str, /) -> None:
+        """Start a sensor again before the next reading."""
+        ...
+
+
+def _ignore(sensor: str) -> None:
+    del sensor
+
+
 class LineBuilder:
     """Builds the lines of a reading, and detects stuck sensors.
 
@@ -64,6 +77,7 @@ class LineBuilder:
         factor_hts221, factor_lps25h: compensation factors; None disables the compensation.
         stale_after: see :class:`~collectors.sensehat.readings.StuckDetector`.
         on_error: takes a message for each invalid value.
+        on_stuck: takes the name of a stuck sensor, with each of its readings.
     """
 
     def __init__(
@@ -74,6 +88,7 @@ class LineBuilder:
         factor_lps25h: float | None,
         stale_after: int,
         on_error: Callable[[str], None],
+        on_stuck: Callable[[str], None] = _ignore,
     ) -> None:
         tags = {"device": device, **tags}
         self._hts221 = Series(ENVIRONMENT.name, {**tags, "sensor": "hts221"})
@@ -84,6 +99,7 @@ class LineBuilder:
         self._factor_lps25h = factor_lps25h
         self._stuck = StuckDetector(stale_after, recorded="replayed" in tags)
         self._on_error = on_error
+        self._on_stuck = on_stuck
 
     def build(self, reading: Reading, now_ns: int) -> Iterator[Metric]:
         """The lines of a reading, at its own time or, if it has none, at *now_ns*."""
@@ -107,8 +123,9 @@ class LineBuilder:
         if fields and self._stuck.is_stuck(sensor, measured or tuple(values.values())):
             self._on_error(
                 f"{sensor} repeats the same reading and counts as stuck; its readings are dropped until they change. "
-                "Restart the collector, and check the board's seat on the header"
+                "If that persists, check the board's seat on the header"
             )
+            self._on_stuck(sensor)
             return {}
         return fields
 
@@ -243,7 +260,9 @@ def _vector(fields: Mapping[str, FieldValue], name: str, unit: str) -> Vector | 
     return None if None in values else Vector(*(float(value) for value in values if value is not None))
 
 
-def make_line_builder(context: Context, tags: Mapping[str, str]) -> LineBuilder:
+def make_line_builder(
+    context: Context, tags: Mapping[str, str], on_stuck: Callable[[str], None] = _ignore
+) -> LineBuilder:
     """The line builder with the configured device and compensation."""
     values = context.values
     return LineBuilder(
@@ -253,6 +272,7 @@ def make_line_builder(context: Context, tags: Mapping[str, str]) -> LineBuilder:
         values[FACTOR_LPS25H],
         values[STALE_AFTER],
         context.report.error,
+        on_stuck,
     )
 
 
@@ -262,7 +282,8 @@ class SenseHatCollector:
     def __init__(self, context: Context, source: Source) -> None:
         self._source = source
         self._clock_ns = context.clock_ns
-        self._lines = make_line_builder(context, source.tags)
+        restart = source.restart if isinstance(source, Restartable) else _ignore
+        self._lines = make_line_builder(context, source.tags, restart)
 
     def collect(self) -> Iterator[Metric]:
         """The lines of each reading that is due."""

@@ -24,9 +24,10 @@ from collectors.sensehat.columns import (
     implied_header,
     known_names,
     parse_header,
+    parse_map,
 )
 from collectors.sensehat.readings import ABSENT, Attitude, Colour, Reading, Vector, shortest
-from collectors.sensehat.recorded_time import TimeParser, parse_time
+from collectors.sensehat.recorded_time import TimeParser, parse_time, parse_zone
 
 __all__ = ["CsvRecording", "Form", "Row", "parse_time"]
 
@@ -52,6 +53,11 @@ class Form(NamedTuple):
     columns: Mapping[str, str] = {}
     zone: tzinfo = UTC
     time_format: str | None = None
+
+    @classmethod
+    def parse(cls, columns: str, time_zone: str, time_format: str | None) -> Form:
+        """The form that the settings ``columns``, ``time_zone`` and ``time_format`` describe. Raises ValueError."""
+        return cls(parse_map(columns), parse_zone(time_zone), time_format or None)
 
 
 class Row(NamedTuple):

@@ -11,7 +11,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
@@ -33,6 +33,17 @@ SETTLING_SAMPLES = 40
 
 #: Decimal places of angles, which are converted from radians.
 ANGLE_DIGITS = 4
+
+#: The attributes of the library for each sensor: RTIMULib's object, the flag that it has been started, and the method
+#: for its type. A contract test compares them with the source.
+PARTS = {
+    "hts221": ("_humidity", "_humidity_init", "humidityType"),
+    "lps25h": ("_pressure", "_pressure_init", "pressureType"),
+    "lsm9ds1": ("_imu", "_imu_init", "IMUType"),
+}
+
+#: Types up to this one are no sensor: RTIMULib had found none when its object was made (RTIMULibDefs.h).
+NO_SENSOR = 1
 
 T = TypeVar("T")
 
@@ -77,7 +88,7 @@ class Library(Protocol):
 
 
 class LibraryWithColour(Library, Protocol):
-    """The colour sensor, which the emulator's library does not have."""
+    """The board's second edition; the emulator's library does not have the colour sensor."""
 
     def has_colour_sensor(self) -> bool:
         """Whether the board has one; otherwise ``colour`` prints a warning to stdout."""
@@ -85,7 +96,7 @@ class LibraryWithColour(Library, Protocol):
 
     @property
     def colour(self) -> Any:
-        """The sensor: ``gain`` and ``integration_cycles`` to set, ``colour_raw`` to read four counts."""
+        """The sensor: ``enabled``, ``gain`` and ``integration_cycles`` to set, ``colour_raw`` to read four counts."""
         ...
 
 
@@ -121,8 +132,79 @@ class RedirectedOutput:
         os.close(self._saved)
 
 
+class Sensors(Protocol):
+    """What the library's methods do not show of the sensors of a real board."""
+
+    def imu_time(self) -> int:
+        """Time of the IMU's newest sample. Without an answer, the library repeats the sample before."""
+        ...
+
+    def restart(self, sensor: str, /) -> None:
+        """Let the library start a sensor with its next reading: its settings are lost if its power was interrupted."""
+        ...
+
+
+class LibrarySensors:
+    """The sensors of the opened library."""
+
+    def __init__(self, library: Any) -> None:
+        self._library = library
+
+    def imu_time(self) -> int:
+        """See :class:`Sensors`."""
+        time_us: int = self._library._imu.getIMUData()["timestamp"]
+        return time_us
+
+    def restart(self, sensor: str, /) -> None:
+        """See :class:`Sensors`."""
+        name, started, kind = PARTS[sensor]
+        part = getattr(self._library, name)
+        if getattr(part, kind)() <= NO_SENSOR:
+            # It looks for the sensor only when it is made.
+            setattr(self._library, name, type(part)(self._library._imu_settings))
+        setattr(self._library, started, False)
+
+
+class SettingsLost(Exception):
+    """A sensor does not have the settings that it was started with."""
+
+
+class ColourSensor:
+    """The colour sensor with its settings.
+
+    Args:
+        sensor: the library's.
+        gain, cycles: its settings.
+
+    Raises:
+        Exception: the library's, if it rejects the settings or the sensor does not answer.
+    """
+
+    def __init__(self, sensor: Any, gain: int, cycles: int) -> None:
+        self._sensor = sensor
+        self._gain = gain
+        self._cycles = cycles
+        self._start()
+
+    def read(self) -> Colour:
+        """The counts. Raises SettingsLost, or the library's exceptions."""
+        gain, cycles = self._sensor.gain, self._sensor.integration_cycles
+        if (gain, cycles) != (self._gain, self._cycles):
+            self._start()
+            raise SettingsLost("the sensor had lost its settings and was started again; check the board's seat")
+        red, green, blue, clear = self._sensor.colour_raw
+        return Colour(red, green, blue, clear, gain)
+
+    def _start(self) -> None:
+        self._sensor.enabled = 1
+        self._sensor.gain = self._gain
+        self._sensor.integration_cycles = self._cycles
+
+
 class Board:
     """A board, real or emulated, as a source of readings.
+
+    A sensor that gives no valid value, or is reported as stuck, is started again before the next reading.
 
     Args:
         library: the opened board.
@@ -132,6 +214,8 @@ class Board:
         tags: tags of its lines, in addition to device and sensor.
         gyro: whether to read the gyroscope.
         on_close: called at the end.
+        sensors: of a real board; None for the emulator, whose sensors cannot fail.
+        sleep: takes seconds.
     """
 
     tags: Mapping[str, str]
@@ -139,13 +223,15 @@ class Board:
     def __init__(
         self,
         library: Library,
-        colour: Any,
+        colour: ColourSensor | None,
         zone: str | None,
         on_error: Callable[[str], None],
         *,
         tags: Mapping[str, str] | None = None,
         gyro: bool = True,
         on_close: Callable[[], None] | None = None,
+        sensors: Sensors | None = None,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self.tags = tags or {}
         self._library = library
@@ -154,8 +240,12 @@ class Board:
         self._on_error = on_error
         self._gyro = gyro
         self._on_close = on_close
+        self._sensors = sensors
+        self._sleep = sleep
+        self._failed: set[str] = set()
+        self._imu_answers = True
 
-    def wait_until_ready(self, sleep: Callable[[float], None]) -> None:
+    def wait_until_ready(self) -> None:
         """Start all sensors, and wait until they give valid values.
 
         The magnetic field settles with the samples that the library reads, each of which takes it a few milliseconds;
@@ -164,47 +254,98 @@ class Board:
         # The first reading reports a sensor that does not start.
         with suppress(OSError):
             for _ in range(SETTLING_SAMPLES):
+                before = self._imu_time()
                 self._library.get_compass_raw()
+                # A bus that hangs takes seconds for each sample.
+                if before is not None and self._imu_time() == before:
+                    break
         with suppress(OSError):
             for _ in range(MAX_READY_CHECKS):
                 if self._library.get_humidity() and self._library.get_pressure():
                     return
-                sleep(READY_CHECK_SECONDS)
+                self._sleep(READY_CHECK_SECONDS)
+
+    def restart(self, sensor: str, /) -> None:
+        """Start a sensor again before the next reading."""
+        self._failed.add(sensor)
 
     def read(self) -> Iterator[Reading]:
         """One reading; values that fail are None."""
-        library = self._library
+        with RedirectedOutput() if self._sensors else nullcontext():
+            reading = self._read()
+        yield reading
+
+    def _read(self) -> Reading:
+        self._restart_failed()
+        library, colour = self._library, self._colour
+        self._imu_answers = True
         reading = Reading(
-            humidity=self._part("humidity", lambda: _valid(library.get_humidity())),
+            humidity=self._part("humidity", "hts221", lambda: _valid(library.get_humidity())),
             temperature_humidity=self._part(
-                "temperature of the HTS221", lambda: _valid(library.get_temperature_from_humidity())
+                "temperature of the HTS221", "hts221", lambda: _valid(library.get_temperature_from_humidity())
             ),
-            pressure=self._part("pressure", lambda: _valid(library.get_pressure())),
+            pressure=self._part("pressure", "lps25h", lambda: _valid(library.get_pressure())),
             temperature_pressure=self._part(
-                "temperature of the LPS25H", lambda: _valid(library.get_temperature_from_pressure())
+                "temperature of the LPS25H", "lps25h", lambda: _valid(library.get_temperature_from_pressure())
             ),
-            attitude=self._part("orientation", lambda: _attitude(library.get_orientation_radians())),
-            acceleration=self._part("acceleration", lambda: _vector(library.get_accelerometer_raw())),
-            gyro=self._part("gyroscope", lambda: _vector(library.get_gyroscope_raw())) if self._gyro else None,
-            magnetic=self._part("magnetic field", lambda: _vector(library.get_compass_raw())),
-            colour=None if self._colour is None else self._part("colour", self._read_colour),
+            attitude=self._imu_part("orientation", lambda: _attitude(library.get_orientation_radians())),
+            acceleration=self._imu_part("acceleration", lambda: _vector(library.get_accelerometer_raw())),
+            gyro=self._imu_part("gyroscope", lambda: _vector(library.get_gyroscope_raw())) if self._gyro else None,
+            magnetic=self._imu_part("magnetic field", lambda: _vector(library.get_compass_raw())),
+            colour=None if colour is None else self._part("colour", "", colour.read),
         )
         zone = self._zone
         if zone is not None:
-            cpu = self._part("temperature of the CPU", lambda: thermal.read_celsius(zone))
+            cpu = self._part("temperature of the CPU", "", lambda: thermal.read_celsius(zone))
             reading = reading._replace(temperature_cpu=cpu)
-        yield reading
+        return reading
 
-    def _part(self, name: str, read: Callable[[], T]) -> T | None:
+    def _part(self, name: str, sensor: str, read: Callable[[], T]) -> T | None:
         try:
-            return read()
+            value = read()
         except Exception as error:  # noqa: BLE001 - the library raises exceptions of any type, and one value must not stop the others
             self._on_error(f"the {name} cannot be read: {type(error).__name__}: {error}")
-            return None
+            value = None
+        if sensor and (value is None or value is INVALID):
+            self._failed.add(sensor)
+        return value
 
-    def _read_colour(self) -> Colour:
-        red, green, blue, clear = self._colour.colour_raw
-        return Colour(red, green, blue, clear, self._colour.gain)
+    def _imu_part(self, name: str, read: Callable[[], T]) -> T | None:
+        """The same for the IMU; after the first value without an answer, the others are not requested."""
+        if not self._imu_answers:
+            return None
+        before = self._imu_time()
+        value = self._part(name, "lsm9ds1", read)
+        if before is None or (value is not None and self._imu_time() != before):
+            return value
+        self._imu_answers = False
+        self._failed.add("lsm9ds1")
+        if value is not None:
+            self._on_error("the IMU does not answer; check the board's seat on the header")
+        return None
+
+    def _imu_time(self) -> int | None:
+        return None if self._sensors is None else self._sensors.imu_time()
+
+    def _restart_failed(self) -> None:
+        """Start the sensors that have failed, and wait until they have converted."""
+        failed, self._failed = self._failed, set()
+        if self._sensors is None:
+            return
+        library = self._library
+        reads: dict[str, Callable[[], object]] = {
+            "hts221": library.get_humidity,
+            "lps25h": library.get_pressure,
+            "lsm9ds1": library.get_compass_raw,
+        }
+        answered = False
+        for sensor in sorted(failed):
+            self._sensors.restart(sensor)
+            # The reading that follows reports a sensor that does not start.
+            with suppress(OSError):
+                answered |= bool(reads[sensor]())
+        if answered:
+            self._sleep(2 * READY_CHECK_SECONDS)
 
     def close(self) -> None:
         """Call ``on_close``; the library itself has nothing to close."""
@@ -232,18 +373,17 @@ def _turn(degrees: float) -> float:
     return degrees + 360 if degrees < 0 else degrees
 
 
-def prepare_colour(library: LibraryWithColour, gain: int, cycles: int, on_error: Callable[[str], None]) -> Any:
+def prepare_colour(
+    library: LibraryWithColour, gain: int, cycles: int, on_error: Callable[[str], None]
+) -> ColourSensor | None:
     """Set up the board's colour sensor; None if it has none, or if that fails, which is reported."""
     if not library.has_colour_sensor():
         return None
-    sensor = library.colour
     try:
-        sensor.gain = gain
-        sensor.integration_cycles = cycles
+        return ColourSensor(library.colour, gain, cycles)
     except Exception as error:  # noqa: BLE001 - see Board._part; the other sensors are read without it
         on_error(f"the colour sensor rejects gain {gain} and {cycles} cycles, and is not read: {error}")
         return None
-    return sensor
 
 
 def open_source(context: Context) -> Board:
@@ -260,8 +400,14 @@ def open_source(context: Context) -> Board:
         with RedirectedOutput():
             library = Opened()
             colour = prepare_colour(library, values[COLOUR_GAIN], values[COLOUR_CYCLES], context.report.error)
-            board = Board(library, colour, thermal.cpu_zone(values[SYS_ROOT]), context.report.error)
-            board.wait_until_ready(time.sleep)
+            board = Board(
+                library,
+                colour,
+                thermal.cpu_zone(values[SYS_ROOT]),
+                context.report.error,
+                sensors=LibrarySensors(library),
+            )
+            board.wait_until_ready()
     except (OSError, RuntimeError) as error:
         raise Unavailable(
             f"the Sense HAT cannot be opened: {error}; check that it sits on the header, that I2C is enabled "

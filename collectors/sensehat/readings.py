@@ -118,15 +118,15 @@ def within_humidity(value: float | None) -> float | None:
 def shortest(value: float) -> float:
     """The shortest number that is the same in single precision, in which the library computes; others stay.
 
-    >>> shortest(25.040000915527344), shortest(1013.25), shortest(0.1)
-    (25.04, 1013.25, 0.1)
+    >>> shortest(25.040000915527344), shortest(1013.25), shortest(0.1), shortest(1013.249755859375)
+    (25.04, 1013.25, 0.1, 1013.24976)
     """
     if not math.isfinite(value) or value == round(value, 6) or abs(value) > _MAX_SINGLE:
         return value
     single = _SINGLE.pack(value)
     if _SINGLE.unpack(single)[0] != value:
         return value
-    for digits in range(6, 9):
+    for digits in range(6, 10):
         short = float(f"{value:.{digits}g}")
         if _SINGLE.pack(short) == single:
             return short

@@ -12,10 +12,8 @@ from collectors.core.api import Context, Unavailable
 from collectors.core.line_protocol import Metric
 from collectors.sensehat import COLUMNS, PACE, RECORDING, REPEAT, TIME_FORMAT, TIME_ZONE
 from collectors.sensehat.collector import make_line_builder
-from collectors.sensehat.columns import parse_map
 from collectors.sensehat.csv_recording import CsvRecording, Form, Row
 from collectors.sensehat.readings import Reading
-from collectors.sensehat.recorded_time import parse_zone
 from collectors.sensehat.timeline import APART_NS, JUMP_NS, Timed, Timeline
 
 TAGS = {"replayed": "true"}
@@ -202,7 +200,7 @@ def recording_form(context: Context) -> Form:
     """How the settings say that the recording is written. Raises Unavailable if one is wrong."""
     values = context.values
     try:
-        return Form(parse_map(values[COLUMNS]), parse_zone(values[TIME_ZONE]), values[TIME_FORMAT] or None)
+        return Form.parse(values[COLUMNS], values[TIME_ZONE], values[TIME_FORMAT])
     except ValueError as error:
         raise Unavailable(f"a setting of the recording is wrong: {error}") from None
 

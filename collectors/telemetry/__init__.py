@@ -7,6 +7,9 @@ output. Lines of measurements that the settings do not name pass unchanged. A re
 
 from __future__ import annotations
 
+import os
+import sys
+
 from collectors.core.api import Collector, Context
 from collectors.device_state.measurement import MEASUREMENTS as STATE_MEASUREMENTS
 from collectors.messaging.parsers.measurements import MEASUREMENTS as PAYLOAD_MEASUREMENTS
@@ -20,4 +23,11 @@ def create(context: Context) -> Collector:
     """The processor. It starts degraded where a setting is wrong, unless it runs once: then it raises."""
     from collectors.telemetry.processor import open_processor
 
+    # The only process of ours that each Telegraf starts once.
+    if os.environ.get("SENSETIG_BUFFER"):
+        print(
+            "W! telemetry: SENSETIG_BUFFER is deprecated and does nothing: points wait in the outbox; remove it",
+            file=sys.stderr,
+            flush=True,
+        )
     return open_processor(context)

@@ -27,6 +27,9 @@ CREATE TABLE IF NOT EXISTS spent (
 #: How long another program may hold the file, in seconds.
 _BUSY_SECONDS = 2.0
 
+#: Changes that are kept while the disk takes none; the oldest are dropped.
+_MAX_WAITING = 60_000
+
 #: Names that are kept of a kind.
 _MAX_NAMES = 100_000
 
@@ -133,9 +136,11 @@ class GatewayStore:
                 self._connection.execute(statement, values)
             self._connection.execute("COMMIT")
             self._failed = False
-        except sqlite3.Error as error:
+        except sqlite3.Error as error:  # such as a full disk: the next flush writes these, too
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
+            self._waiting = waiting[-_MAX_WAITING:]
+            self._unsynced = unsynced
             self._report(error)
 
     def close(self) -> None:

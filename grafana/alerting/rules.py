@@ -501,6 +501,21 @@ _PIPELINE = (
         panel="Points lost by cause",
     ),
     Rule(
+        key="spool-dropped",
+        title="Spool dropped lines",
+        query=lately('sum("dropped")', "spool", (*MACHINE, "spool"), 15 * _MINUTE),
+        range_seconds=2 * _HOUR,
+        evaluator="gt",
+        bounds=(0,),
+        threshold="any within 15 min",
+        severity=CRITICAL,
+        summary="The spool {spool} of {device} has lost {value} lines",
+        meaning="The spool was full, its disk was full, or one of its files is damaged. Telegraf does not read it, the "
+        "disk is too small, or the card is failing.",
+        board="pipeline",
+        panel="Lines lost in spools",
+    ),
+    Rule(
         key="writes-held",
         title="Writes held at the hub",
         query=selected('min("holding")', "receiver", MACHINE),

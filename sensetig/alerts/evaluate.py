@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 from sensetig.alerts.rules import Query, Rule
 
-#: So many queries go into one request.
+#: Maximum number of queries per request.
 _AT_ONCE = 100
 
 #: Seconds: what looks back farther is no matter of windows that follow each other.

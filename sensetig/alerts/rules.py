@@ -164,7 +164,7 @@ def _query(step: Mapping[str, Any]) -> Query:
         raise ValueError(f"it asks the datasource {step.get('datasourceUid')!r}")
     spread = step.get("relativeTimeRange") or {}
     begin, end = float(spread.get("from", 600)), float(spread.get("to", 0))
-    # So many points as the range has room for, and none closer than asked for.
+    # As many points as the range holds, at no shorter distance than requested.
     points = int(model.get("maxDataPoints") or 43_200)
     interval = max(int(model.get("intervalMs") or 1000), int((begin - end) * 1000 / points))
     return Query(_single(model["query"]), bucket, begin, end, interval)

@@ -18,6 +18,7 @@ from sensetig.calibration.pairs import Sample, mean_of
 if TYPE_CHECKING:
     from influxdb_client.client.flux_table import FluxRecord
 
+    from collectors.sensehat.csv_recording import Form
     from sensetig.influxdb.client import Client
 
 CPU_FIELD = "temperature_cpu_celsius"
@@ -136,7 +137,17 @@ class Live:
         return CalibrateError("the collector sensehat has ended; see its messages above, and try: python -m collectors")
 
 
-def recorded(path: str, place: Place, say: Callable[[str], None]) -> list[Sample]:
+def form(columns: str, time_zone: str, time_format: str | None) -> Form:
+    """How a recording is written, as the options describe it. Raises CalibrateError."""
+    from collectors.sensehat.csv_recording import Form
+
+    try:
+        return Form.parse(columns, time_zone, time_format)
+    except ValueError as error:
+        raise CalibrateError(f"the form of the recording cannot be read: {error}") from None
+
+
+def recorded(path: str, place: Place, say: Callable[[str], None], form: Form | None = None) -> list[Sample]:
     """The samples of a Sense HAT recording, as the collector would give them. Raises CalibrateError."""
     from collectors.core.api import Unavailable
     from collectors.sensehat.collector import LineBuilder
@@ -144,7 +155,7 @@ def recorded(path: str, place: Place, say: Callable[[str], None]) -> list[Sample
 
     lines = LineBuilder(place.device, {}, None, None, 0, say)
     try:
-        table = CsvRecording(path, say)
+        table = CsvRecording(path, say, form)
     except Unavailable as error:
         raise CalibrateError(str(error)) from None
     try:

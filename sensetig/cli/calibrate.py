@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from sensetig.calibration import CalibrateError
-from sensetig.options import FiniteRange, bucket, ca_file, influxdb_url, organisation, token_file
+from sensetig.options import FiniteRange, bucket, ca_file, influxdb_url, organisation, recording_form, token_file
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,6 +33,9 @@ class PairSource(NamedTuple):
     pairs: Path | None
     references: Path | None
     readings: str
+    columns: str
+    time_zone: str
+    time_format: str | None
     window: float
     samples: int
     minutes: float
@@ -54,6 +57,7 @@ class PairSource(NamedTuple):
     metavar="typed|collector|influxdb|FILE",
     help="Source of the sensor's readings; FILE is a Sense HAT recording.",
 )
+@recording_form
 @click.option("--window", type=FiniteRange(0), default=60.0, show_default=True, help="Seconds around a reference.")
 @click.option("--samples", type=click.IntRange(1, 600), default=5, show_default=True, help="Readings that make one.")
 @click.option("--minutes", type=FiniteRange(0.1, 1440), default=2.0, show_default=True, help="Of InfluxDB's data.")
@@ -188,7 +192,10 @@ def _pairs(console: Console, place: Place, source: PairSource, *, with_cpu: bool
         elif source.readings in ("typed", "collector"):
             raise CalibrateError("--references go with readings of the same time: --readings influxdb or a recording")
         else:
-            samples = sources.recorded(source.readings, place, lambda sentence: click.echo(f"! {sentence}", err=True))
+            form = sources.form(source.columns, source.time_zone, source.time_format)
+            samples = sources.recorded(
+                source.readings, place, lambda sentence: click.echo(f"! {sentence}", err=True), form
+            )
         found = matched(samples, references, source.window)
         if len(found) < len(references):
             console.print(f"! {len(references) - len(found)} references have no reading within {source.window:g} s")

@@ -20,19 +20,7 @@ if TYPE_CHECKING:
     from collectors.camera.backends import Frame
 
 #: Settings that can be tried out without writing them into the settings file.
-TUNABLE: tuple[Setting[Any], ...] = (
-    settings.DETECT_WIDTH,
-    settings.MIN_AREA_PERCENT,
-    settings.NOISE_FACTOR,
-    settings.LEAST_DIFFERENCE,
-    settings.BACKGROUND_SECONDS,
-    settings.LIGHT_SWITCH_PERCENT,
-    settings.WARM_UP_SECONDS,
-    settings.CONSECUTIVE_FRAMES,
-    settings.EVENT_GAP_SECONDS,
-    settings.MASK,
-    settings.SHAKE_PERCENT,
-)
+TUNABLE: tuple[Setting[Any], ...] = (*settings.TUNABLE, settings.CONSECUTIVE_FRAMES, settings.EVENT_GAP_SECONDS)
 
 
 @click.group()
@@ -74,9 +62,18 @@ def _with_settings(function: Any) -> Any:
 @click.option(
     "--most", type=click.IntRange(1, 12), default=3, show_default=True, help="Number of frames to draw of each kind."
 )
+@click.option("--live", is_flag=True, help="Serve a page with sliders on this machine instead, until Ctrl-C.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8089, show_default=True, help="Port of that page.")
 @_with_settings
 def tune(
-    source: str, out: Path, seconds: float | None, numbers: tuple[int, ...], most: int, **options: str | None
+    source: str,
+    out: Path,
+    seconds: float | None,
+    numbers: tuple[int, ...],
+    most: int,
+    live: bool,
+    port: int,
+    **options: str | None,
 ) -> None:
     """Draw the detector's view of SOURCE, and suggest settings.
 
@@ -84,12 +81,18 @@ def tune(
     scene. Each row of the image shows a frame with a box around the motion, the background, the difference between
     the two, and the changed pixels. Without --picture, the frames with the most motion are drawn, and those with the
     most change that did not count as motion. All other settings are read as the collector reads them.
+
+    With --live, a page shows the same of the live picture, tries other settings, and writes them to the settings
+    file.
     """
     for name, value in {"OPENCV_LOG_LEVEL": "SILENT", "OPENCV_FFMPEG_LOGLEVEL": "-8"}.items():
         os.environ.setdefault(name, value)
     try:
-        values, live = _values(source, options)
-        _tune(values, out, seconds if seconds is not None else 20.0 if live else None, numbers, most)
+        if live:
+            _serve(source, port, options)
+            return
+        values, endless = _values(source, options)
+        _tune(values, out, seconds if seconds is not None else 20.0 if endless else None, numbers, most)
     except (SettingsError, Unavailable) as error:
         raise click.ClickException(str(error)) from None
     except ImportError as error:
@@ -100,13 +103,45 @@ def _values(source: str, options: dict[str, str | None]) -> tuple[Values, bool]:
     """The settings with this source at full speed, and whether the source is endless."""
     from collectors.core.cli import load_settings
 
-    kind, _, scene = source.partition(":")
-    given = {**options, "pace": "0", "frames": "0"}
-    if kind == "scene":
-        given.update(backend="simulated", scene=scene)
-    else:
-        given.update(backend="opencv", source=source)
+    given = {**options, **_source(source), "pace": "0", "frames": "0"}
     return load_settings("camera", settings.SETTINGS, given), not os.path.isfile(source)
+
+
+def _source(source: str) -> dict[str, str | None]:
+    """The options that select a source."""
+    kind, _, scene = source.partition(":")
+    if kind == "scene":
+        return {"backend": "simulated", "scene": scene}
+    return {"backend": "opencv", "source": source}
+
+
+def _serve(source: str, port: int, options: dict[str, str | None]) -> None:
+    """Serve the page for tuning on loopback; nothing else of the camera's settings is turned on."""
+    import contextlib
+    import socket
+    import threading
+
+    from collectors import camera
+    from collectors.core.api import Context, Streaming
+    from collectors.core.cli import load_settings
+    from collectors.core.errors import ErrorReporter
+
+    given = {**options, **_source(source), "pace": "1", "frames": "0", "repeat": "true"}
+    loaded = load_settings("camera", settings.SETTINGS, given)
+    chosen: dict[str, object] = {each.name: loaded[each] for each in settings.SETTINGS}
+    for setting in (settings.MEDIA_DIR, settings.PUBLISH_URL, settings.COMMAND_URL, settings.CONTROL_TOKEN_FILE):
+        chosen[setting.name] = None
+    chosen.update(control_certificate=None, control_key=None, control_host="127.0.0.1")
+    chosen.update(control_port=port, control_tune=True)
+    values = Values(chosen, file=loaded.file, overriding=loaded.overriding)
+    report = ErrorReporter("camera", lambda line: click.echo(line, err=True))
+    collector = camera.create(Context(values, report, once=False, host=socket.gethostname(), clock_ns=time.time_ns))
+    assert isinstance(collector, Streaming)
+    click.echo(f"Open http://127.0.0.1:{port}/tune in a browser on this machine. Ctrl-C ends it.")
+    never = threading.Event()
+    with contextlib.closing(collector), contextlib.suppress(KeyboardInterrupt):
+        for _ in collector.stream(lambda seconds, _descriptor=None: never.wait(seconds)):
+            pass
 
 
 def _tune(values: Values, out: Path, seconds: float | None, numbers: tuple[int, ...], most: int) -> None:

@@ -30,7 +30,7 @@ _MEGABYTE = 1_000_000
 @click.option(
     "--max-megabytes",
     type=click.IntRange(1, 1_000_000),
-    default=512,
+    default=1024,
     show_default=True,
     show_envvar=True,
     help="Maximum size of waiting points.",
@@ -59,7 +59,7 @@ _MEGABYTE = 1_000_000
 @click.option(
     "--influxdb-reserve-megabytes",
     type=click.IntRange(0, 1_000_000),
-    default=512,
+    default=1024,
     show_default=True,
     show_envvar=True,
     help="Free space that InfluxDB's disk keeps.",

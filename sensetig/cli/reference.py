@@ -93,7 +93,7 @@ def kept_in(root: Path) -> Path:
     "--file",
     type=click.Path(dir_okay=False, path_type=Path),
     default=None,
-    show_default="docs/reference/PAGE.md of the checkout",
+    show_default="the page of its kind in docs/reference",
     help="Write the page, by default metrics, to this file; - prints it.",
 )
 @click.option("--check", is_flag=True, help="Write nothing; print how the pages differ, and exit with 1 if they do.")

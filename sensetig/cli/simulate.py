@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from sensetig.options import Duration, FiniteRange
+from sensetig.options import Duration, FiniteRange, recording_form
 
 _file = click.Path(dir_okay=False, path_type=Path)
 
@@ -70,6 +70,7 @@ def _profiles(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 @click.option(
     "--recording", type=_file, metavar="FILE", help="Readings of a CSV, also gzipped, in place of computed ones."
 )
+@recording_form
 @click.option(
     "--for", "duration", type=Duration(), envvar="SENSETIG_SIMULATE_FOR", help="Stop after this simulated time."
 )

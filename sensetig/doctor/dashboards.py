@@ -228,7 +228,7 @@ def judge_alerts(facts: Alerts) -> list[Finding]:
             Finding(policy.ACT, text, hand("correct grafana_alerts in config.yml, and run sudo ./install again"))
         )
     if not facts.channels:
-        cure = hand("set grafana_alerts in config.yml (docs/how-to/alerting.md), and run sudo ./install again")
+        cure = hand("set grafana_alerts in config.yml (docs/how-to/phone-alerts.md), and run sudo ./install again")
         found += look("no notification channel is set, so alerts are seen in Grafana alone", cure)
     return found or good(f"{facts.wanted} rules send to {', '.join(facts.channels)}")
 

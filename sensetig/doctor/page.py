@@ -91,12 +91,13 @@ def steps(facts: Facts) -> list[str]:
         found.append("Open the dashboards, and sign in once to see that the password works.")
     if facts.role != EDGE and facts.access.urls and not facts.alerts:
         found.append(
-            f"Send alerts to a phone: set grafana_alerts in {facts.config} (docs/how-to/alerting.md), and {RUN_AGAIN}."
+            f"Send alerts to a phone: set grafana_alerts in {facts.config} (docs/how-to/phone-alerts.md), "
+            f"and {RUN_AGAIN}."
         )
     if facts.role != EDGE and not facts.off_host:
         found.append(
             f"Keep the nightly backups on another machine, too: backup_copy_to in {facts.config} "
-            "(docs/how-to/operations.md)."
+            "(docs/how-to/backup.md)."
         )
     if not any("doctor" in each for each in found):
         found.append("Check the whole installation now and then: sudo sensetig doctor")

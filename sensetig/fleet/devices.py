@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from collectors.device_state.measurement import LATE, OFFLINE, ONLINE
-from collectors.outbox import LOSSES
 from sensetig import policy
+from sensetig.fleet import losses
 from sensetig.influxdb.client import Client, Series, Value
 from sensetig.report.numbers import duration
 
@@ -69,7 +68,8 @@ class Device(NamedTuple):
         interval_seconds: the learned time between its samples.
         state: online, late or offline by its ``device_state``, of a device known only through a hub.
         name_clash: whether two machines report under its name.
-        lost_points: points that were dropped, refused or damaged within the period.
+        lost_points: points that were dropped, refused or damaged within the last 24 h.
+        lost_seconds: how long ago the last of them was counted; up to an hour less than this.
         waiting_seconds: age of the oldest point in its outbox.
         failing, down: its collectors that fail, and its services that are down.
         site: where it last wrote; empty where it has none.
@@ -92,6 +92,7 @@ class Device(NamedTuple):
     state: str | None = None
     name_clash: bool = False
     lost_points: int | None = None
+    lost_seconds: float | None = None
     waiting_seconds: float | None = None
     memory_percent: float | None = None
     failing: tuple[str, ...] = ()
@@ -161,7 +162,8 @@ def judge(device: Device, limits: Limits) -> Judged:
         if value is not None:
             found.append((threshold.level(value), word, detail.format(round(value))))
     if device.lost_points:
-        found.append((policy.NEVER.level(device.lost_points), "lost", f"{device.lost_points} points lost"))
+        ago = "" if device.lost_seconds is None else f", {duration(round(device.lost_seconds))} ago"
+        found.append((policy.NEVER.level(device.lost_points), "lost", f"{device.lost_points} points lost{ago}"))
     if device.waiting_seconds is not None:
         level = policy.WAITING_SECONDS.level(device.waiting_seconds)
         found.append((level, "waiting", f"points wait for {duration(round(device.waiting_seconds))}"))
@@ -206,22 +208,13 @@ def read(client: Client, now_seconds: float, since_seconds: float) -> list[Devic
         'SELECT count("change") FROM (SELECT difference("boot_number") AS "change" FROM "system" '  # noqa: S608
         f'WHERE {recent} GROUP BY "host", "site") WHERE "change" != 0 GROUP BY "host", "site"'
     )
-    queries += [
-        f'SELECT sum("lost") FROM (SELECT non_negative_difference("{field}") AS "lost" FROM "delivery" '  # noqa: S608
-        f'WHERE {scope} GROUP BY "host", "site", "stage") WHERE {scope} GROUP BY "host"'
-        for field in LOSSES
-    ]
     for name, tag, field in _RETIRED:
         # A device may have been retired long before the period that is shown.
         queries.append(f'SELECT last("retired") FROM "{name}" GROUP BY "{tag}", "site"')  # noqa: S608
         queries.append(f'SELECT last("{field}") FROM "{name}" WHERE {scope} GROUP BY "{tag}", "site"')  # noqa: S608
     *answers, machines, here, behind, there = client.query_all(queries)
-    lost: Counter[str] = Counter()
-    for answer in answers[-len(LOSSES) :]:
-        lost.update(
-            {host: int(count) for host, count in _values(answer, "host").items() if isinstance(count, float | int)}
-        )
-    *answers, failing, down, changes = answers[: -len(LOSSES)]
+    lost = losses.read(client, now_seconds, since_seconds)
+    *answers, failing, down, changes = answers
     signs, states = answers[: len(policy.SIGNS_OF_LIFE)], answers[-len(_STATE) :]
     heard, sites = _heard(signs)
     state = dict(zip(_STATE.values(), (_values(each, "device") for each in states), strict=True))
@@ -255,7 +248,8 @@ def read(client: Client, now_seconds: float, since_seconds: float) -> list[Devic
                 retired=name in retired,
                 state=str(status) if status in policy.LIVENESS_LEVELS else None,
                 name_clash=name in clashes,
-                lost_points=lost.get(name),
+                lost_points=lost[name].points if name in lost else None,
+                lost_seconds=now_seconds - lost[name].last_ms / 1000 if name in lost else None,
                 failing=fails.get(name, ()),
                 down=stopped.get(name, ()),
                 site=sites[name],

@@ -37,6 +37,9 @@ RETRY_AFTER_SECONDS = 10
 #: The header in which the proxy names the device whose certificate it has verified.
 DEVICE_HEADER = "X-SenseTIG-Device"
 
+#: The header of an answer to points that wait on the disk. Each write is a file then; a writer may write less often.
+WAITING_HEADER = "X-SenseTIG-Waiting"
+
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
 #: Takes the verified name of a device, and a body; returns why it is refused, or an empty text.
@@ -55,12 +58,13 @@ _TOO_LARGE = _Refused(413, f"the body has more than {MAX_BODY_BYTES} bytes; send
 
 
 def build(
-    take: Callable[[Destination, list[bytes]], None], clock_ns: Callable[[], int], lifespan: Lifespan | None = None
+    take: Callable[[Destination, list[bytes]], bool], clock_ns: Callable[[], int], lifespan: Lifespan | None = None
 ) -> Starlette:
     """The outbox's endpoint.
 
     Args:
-        take: makes points durable; see :meth:`sensetig.outbox.delivery.Delivery.take`.
+        take: makes points durable, and returns whether they wait on the disk; see
+            :meth:`sensetig.outbox.delivery.Delivery.take`.
         clock_ns: wall clock, nanoseconds since 1970.
         lifespan: runs as long as the server.
     """
@@ -72,12 +76,13 @@ def build(
         except _Refused as error:
             return _error(error.status, str(error))
         lines = stamp(split(body), clock_ns(), destination.precision)
+        waits = False
         if lines:
             try:
-                await run_in_threadpool(take, destination, lines)
+                waits = await run_in_threadpool(take, destination, lines)
             except Full as error:
                 return _error(503, f"{error}; points wait at the writer", RETRY_AFTER_SECONDS)
-        return Response(status_code=204)
+        return Response(status_code=204, headers={WAITING_HEADER: "1"} if waits else None)
 
     return Starlette(routes=[Route("/api/v2/write", write, methods=["POST"])], lifespan=lifespan)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import logging
 import os
@@ -146,7 +147,7 @@ def run_receiver(
     """
 
     def save(counts: Mapping[str, int | str]) -> None:
-        write_atomic(os.path.join(folder, STATE), json.dumps(counts) + "\n", 0o644, durable=False)
+        save_counts(os.path.join(folder, STATE), counts)
 
     receiver = Receiver(_upstream(influx, ""), save, log)
     listener = _listen(listen)
@@ -154,6 +155,20 @@ def run_receiver(
     check = OwnPoints(gateways, log, time.monotonic)
     application = build_receiver(receiver.relay, check, _lifespan(Notifier(), lambda: True, receiver.save))
     _Server().serve(application, listener, MAX_RECEIVER_CONNECTIONS)
+
+
+def save_counts(path: str, counts: Mapping[str, int | str]) -> None:
+    """Write the receiver's counts, also on a full disk, when an alert reads why writes are held. Raises OSError."""
+    content = json.dumps(counts) + "\n"
+    try:
+        write_atomic(path, content, 0o644, durable=False)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        # The file's block is there already. A collector that reads it meanwhile counts an error, and reads it again.
+        with open(path, "r+", encoding="utf-8") as file:
+            file.write(content)
+            file.truncate()
 
 
 def check(influx: Influx, token_file: Path, destination: Destination) -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 from filelock import FileLock, Timeout
@@ -22,6 +24,9 @@ from sensetig.outbox.batch import Block, Destination, decode, encode, joined
 #: In the state file: the number of the last batch that was removed, and that of the next batch.
 _REMOVED, _NEXT = "removed", "next"
 
+#: An empty file whose name is the number of the next batch.
+_MARKER_NAME, _MARKER = "{:012d}.next", re.compile(r"([0-9]{12})\.next")
+
 #: Damaged files that are kept for inspection.
 MAX_DAMAGED = 32
 
@@ -31,7 +36,7 @@ class Full(Exception):
 
 
 class Batch(NamedTuple):
-    """The oldest waiting batch: its file, and what of it can be read."""
+    """A waiting batch: its file, and its readable points."""
 
     waiting: Waiting
     blocks: list[Block]
@@ -85,9 +90,13 @@ class Store:
             ) from None
 
     def _open(self) -> None:
-        for name in os.listdir(self._folder):
-            if name.endswith(".part"):
+        self._marked: int | None = None
+        for name in sorted(os.listdir(self._folder), reverse=True):
+            marker = _MARKER.fullmatch(name)
+            if name.endswith(".part") or (marker and self._marked is not None):
                 os.unlink(os.path.join(self._folder, name))
+            elif marker:
+                self._marked = int(marker[1])
         state = read_totals(self._folder)
         if state is None:
             self._log(f"{os.path.join(self._folder, STATE)} is damaged; the totals start again at 0")
@@ -106,9 +115,15 @@ class Store:
         if _REMOVED not in state and self._waiting:
             self._removed = self._waiting[0].number - 1  # whether there were others is not known
         self._next = max([self._removed, *(each.number for each in self._waiting)]) + 1
-        if missing := max(0, state.get(_NEXT, 0) - self._next):
+        known = state.get(_NEXT, 0)
+        if _REMOVED in state or self._waiting:  # otherwise the marker is of batches that may have been delivered
+            known = max(known, self._marked or 0)
+        if missing := max(0, known - self._next):
             self._log(f"{missing} files at the end of {self._folder} are missing; their points are lost")
             self.count({"missing_batches": missing})
+            with suppress(OSError):  # saved later then
+                self.save()
+        self._mark()
 
     @property
     def waiting(self) -> int:
@@ -133,18 +148,27 @@ class Store:
         except OSError as error:
             raise Full(f"a batch cannot be written: {error.strerror or error}") from None
         self._next += 1
+        self._mark()
         self._waiting.append(waiting)
         self._bytes += waiting.size
         self.count({"taken_points": len(lines)})
 
-    def oldest(self) -> Batch | None:
-        """The oldest batch, or None where none waits. Its file stays until :meth:`remove`.
+    def oldest(self, max_points: int = 0, max_bytes: int = 0) -> list[Batch]:
+        """The oldest batches up to these bounds, at least one if any waits. The files stay until :meth:`remove`.
 
-        Raises OSError where the file cannot be read for now; a file that the disk cannot return counts as damaged.
+        Raises OSError where a file cannot be read for now; a file that the disk cannot return counts as damaged.
         """
-        if not self._waiting:
-            return None
-        waiting = self._waiting[0]
+        found: list[Batch] = []
+        points = size = 0
+        for waiting in self._waiting:
+            points += waiting.points
+            size += waiting.size
+            if found and (points > max_points or size > max_bytes):
+                break
+            found.append(self._read_batch(waiting))
+        return found
+
+    def _read_batch(self, waiting: Waiting) -> Batch:
         try:
             with open(os.path.join(self._folder, waiting.name), "rb") as file:
                 content = file.read(max(self._max_bytes, waiting.size))
@@ -205,6 +229,20 @@ class Store:
         """Save the totals, and let another process use the folder."""
         self.save()
         self._lock.release()
+
+    def _mark(self) -> None:
+        """Keep the number of the next batch as the name of an empty file.
+
+        The state has it, too, but is written less often. To rename a file costs next to nothing.
+        """
+        place = os.path.join(self._folder, _MARKER_NAME.format(self._next))
+        with suppress(OSError):  # a disk without room for a name; then the state alone has the number
+            if self._marked is None:
+                with open(place, "xb"):
+                    pass
+            elif self._marked != self._next:
+                os.rename(os.path.join(self._folder, _MARKER_NAME.format(self._marked)), place)
+            self._marked = self._next
 
     def _unlink(self, waiting: Waiting) -> None:
         try:

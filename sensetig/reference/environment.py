@@ -54,6 +54,7 @@ TELEGRAF = (
     Variable("SENSETIG_INTERVAL", "Interval of the collectors; without it each snippet has its own."),
     Variable("SENSETIG_HEALTH_INTERVAL", "Interval of Telegraf's own metrics."),
     Variable("SENSETIG_FLUSH_INTERVAL", "Time until a batch that is not full is written."),
+    Variable("SENSETIG_MQTT_FLUSH_INTERVAL", "Time that a message of MQTT waits for others before they are written."),
     Variable("SENSETIG_PYTHON", "Python that has the collectors."),
     Variable("SENSETIG_RETENTION_DAYS", "Days that the bucket keeps points; older ones are refused."),
     Variable("SENSETIG_SPOOL_DIRECTORY", "Folder of the spool that the collector `spool` delivers."),

@@ -51,7 +51,7 @@ OUTBOX = Service(
     "/api/v2/write",
     _WRITE_HELP,
     {
-        204: "The points are in InfluxDB or safe on the disk.",
+        204: "The points are in InfluxDB or safe on the disk; then with the header `X-SenseTIG-Waiting`.",
         400: "The query or the body cannot be read.",
         413: "The body is too large.",
         503: "There is no room on the disk; points wait at the writer.",

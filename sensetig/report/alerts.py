@@ -45,6 +45,7 @@ class Alert(NamedTuple):
     begin_ms: int
     end_ms: int
     lasting: bool
+    uid: str = ""
 
 
 class AlertSummary(NamedTuple):
@@ -57,6 +58,7 @@ class AlertSummary(NamedTuple):
     last_ms: int
     seconds: float
     lasting: bool
+    uid: str = ""
 
 
 class Alerts(NamedTuple):
@@ -86,6 +88,7 @@ def together(alerts: Sequence[Alert]) -> list[AlertSummary]:
             max(each.begin_ms for each in group),
             sum(each.end_ms - each.begin_ms for each in group) / 1000,
             any(each.lasting for each in group),
+            group[0].uid,
         )
         for key, group in groups.items()
     ]
@@ -187,4 +190,4 @@ def of_device(labels: Mapping[str, str], device: str) -> bool:
 def _alert(rule: Rule, fired: Fired, last: int, device: str) -> Alert:
     about = " ".join(value for name, value in fired.labels if name not in _KNOWN and value not in ("", device))
     severity = rule.labels.get("severity", "")
-    return Alert(rule.title, about, severity, fired.fired_ms, fired.end_ms, fired.end_ms == last)
+    return Alert(rule.title, about, severity, fired.fired_ms, fired.end_ms, fired.end_ms == last, rule.uid)

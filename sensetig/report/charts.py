@@ -23,22 +23,25 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: More lines than so many cannot be told apart; the data file has them all.
+#: More lines than this look alike; the data file has them all.
 MAX_LINES = 12
 
-#: The page's colours, each with the colour that stands for it while Matplotlib draws.
+#: The page's colours, each with the colour that Matplotlib draws in its place.
 NAMES = ("ink", "faint", "grey", "blue", "sky", "orange", "red", "wine", "green", "purple", "yellow", "well")
 _STANDS_FOR = {name: f"#fe{index:02x}fe" for index, name in enumerate(NAMES)}
 
-#: Inches; at 72 points each the text of a chart is as large as that of its legend.
-_WIDE, _HIGH, _LANE = 5.4, 2.3, 0.33
+#: Inches, and the size of text in points: about as wide as a phone, on which the text keeps its size.
+_WIDE, _HIGH, _LANE, _TEXT = 4.5, 2.1, 0.33, 10.0
+
+#: Room at the left of the axis and at the right of it, with and without an axis there, in inches.
+_LEFT, _RIGHT, _AXIS_RIGHT = 0.78, 0.1, 0.62
 
 #: Replaces the name of a lane while Matplotlib draws: a name may be a formula, lack glyphs, or look like SVG.
 _LABEL = "sensetig-label-{}"
 
 
 class Entry(NamedTuple):
-    """A line of a chart's legend: its name, its colour, and its least, mean and greatest value in words."""
+    """A line of a chart's legend: its name, its colour, and its minimum, mean and maximum in words."""
 
     name: str
     colour: str
@@ -72,7 +75,7 @@ def draw(drawn: Drawn, period: Period, prefix: str) -> Chart:
     style: dict[Any, Any] = {
         "svg.fonttype": "none",
         "svg.hashsalt": "sensetig",
-        "font.size": 9.0,
+        "font.size": _TEXT,
         "path.simplify": True,
         "text.parse_math": False,
     }
@@ -99,8 +102,10 @@ def _lines(figure: Figure, drawn: Drawn, lines: Sequence[Line], period: Period) 
     panel = drawn.panel
     custom = panel.defaults.get("custom", {})
     styles = styles_of(panel, tuple(line.name for line in lines))
-    axes = figure.add_axes((0.12, 0.13, 0.76 if any(style.right for style in styles.values()) else 0.865, 0.83))
-    right = axes.twinx() if any(style.right for style in styles.values()) else None
+    both = any(style.right for style in styles.values())
+    across = _WIDE - _LEFT - (_AXIS_RIGHT if both else _RIGHT)
+    axes = figure.add_axes((_LEFT / _WIDE, 0.15, across / _WIDE, 0.8))
+    right = axes.twinx() if both else None
     join = max(custom.get("spanNulls") or 0, drawn.step * 1000)
     if (custom.get("stacking") or {}).get("mode") == "normal" and len(lines) > 1:
         _stacked(axes, lines, styles, join, drawn.step)
@@ -112,7 +117,7 @@ def _lines(figure: Figure, drawn: Drawn, lines: Sequence[Line], period: Period) 
             _one(side, line, style, join, drawn.step, bars=bars)
     left = next((style.unit for style in styles.values() if not style.right), panel.defaults.get("unit", "short"))
     _limits(axes, panel.defaults)
-    # What is drawn downwards is no less than nothing: sent beside received.
+    # Values drawn downwards, such as bytes sent, have positive labels.
     _dress(axes, period, left, mirrored=any(style.downwards for style in styles.values()))
     if (custom.get("thresholdsStyle") or {}).get("mode") == "dashed":
         _thresholds(axes, panel.defaults)
@@ -187,7 +192,7 @@ def _stacked(axes: Axes, lines: Sequence[Line], styles: dict[str, Style], join: 
 def _states(figure: Figure, drawn: Drawn, lines: Sequence[Line], period: Period) -> list[Entry]:
     panel = drawn.panel
     height = figure.get_figheight()
-    axes = figure.add_axes((0.24, 0.36 / height, 0.745, (height - 0.42) / height))
+    axes = figure.add_axes((0.3, 0.38 / height, 0.685, (height - 0.44) / height))
     steps = (panel.defaults.get("thresholds") or {}).get("steps") or []
     join = max(panel.defaults.get("custom", {}).get("spanNulls") or 0, drawn.step * 1000)
     legend = []
@@ -198,7 +203,7 @@ def _states(figure: Figure, drawn: Drawn, lines: Sequence[Line], period: Period)
         colours: list[str] = []
         for begin, end, value in spans(line, join, drawn.step, period):
             text, colour = state(value, known, steps, panel.defaults.get("unit", "short"))
-            # A week that was well is a pale band, from which the minute that was not stands out.
+            # A good week is a pale band, so that a bad minute catches the eye.
             colour = "well" if colour == "green" else colour
             shown.setdefault(text, colour)
             bars.append((begin / 86_400_000, (end - begin) / 86_400_000))
@@ -268,7 +273,7 @@ def _dress(axes: Axes, period: Period, unit: str, *, mirrored: bool = False) -> 
     # Matplotlib's module of dates has no types.
     locate: Any = AutoDateLocator
     spell: Any = ConciseDateFormatter
-    locator = locate(tz=zone, minticks=3, maxticks=7)
+    locator = locate(tz=zone, minticks=3, maxticks=6)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(spell(locator, tz=zone, show_offset=False))
     axes.set_xlim(period.begin_ms / 86_400_000, period.end_ms / 86_400_000)
@@ -282,7 +287,7 @@ def _dress(axes: Axes, period: Period, unit: str, *, mirrored: bool = False) -> 
     axes.set_axisbelow(True)
     for side in axes.spines.values():
         side.set_visible(False)
-    axes.tick_params(length=0, colors=_STANDS_FOR["grey"], labelsize=9)
+    axes.tick_params(length=0, colors=_STANDS_FOR["grey"], labelsize=_TEXT)
 
 
 def _themed(svg: str, prefix: str) -> str:

@@ -13,9 +13,14 @@ from typing import NamedTuple
 
 from collectors.core.tls import client_context
 from sensetig.errors import ReportError
+from sensetig.policy import ACT, GOOD, LOOK
+from sensetig.report.narrative import URGENT
 from sensetig.report.text import MAX_NAME, printable
 
 _TIMEOUT_SECONDS = 60
+
+#: The colour of a verdict; it suits a light and a dark background.
+_COLOURS = {ACT: "#c01f35", LOOK: "#d9730d", GOOD: "#12946c"}
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -53,13 +58,18 @@ def check(config: SmtpConfig) -> None:
 
 
 def message(config: SmtpConfig, report: Path, subject: str, text: str) -> EmailMessage:
-    """The mail: the summary as its text, and the report attached. Raises ReportError when that cannot be read."""
+    """The mail: the summary as text and as HTML, and the report attached. Raises ReportError.
+
+    Args:
+        text: as ``narrative.as_text`` writes it, with further paragraphs at the end.
+    """
     mail = EmailMessage()
     mail["From"], mail["To"], mail["Subject"] = config.sender, ", ".join(config.to), printable(subject, MAX_NAME)
     mail["Date"] = formatdate(localtime=True)
     mail["Message-ID"] = make_msgid(domain=config.sender.rpartition("@")[2])
     mail["Auto-Submitted"] = "auto-generated"
     mail.set_content(text)
+    mail.add_alternative(as_html(text), subtype="html")
     kind, _, subtype = (mimetypes.guess_type(report.name)[0] or "application/octet-stream").partition("/")
     try:
         content = report.read_bytes()
@@ -67,6 +77,42 @@ def message(config: SmtpConfig, report: Path, subject: str, text: str) -> EmailM
         raise ReportError(f"the report {report} cannot be read: {error.strerror}") from None
     mail.add_attachment(content, maintype=kind, subtype=subtype, filename=report.name)
     return mail
+
+
+def as_html(text: str) -> str:
+    """The text of a mail as HTML, for a phone and for a desk. Needs no picture and no style sheet from outside."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    head, *blocks = [block.splitlines() for block in text.strip().split("\n\n")]
+    device, comma, span = head[0].rpartition(", ")
+    if not comma:
+        device, span = span, ""
+    sections: list[tuple[str, list[str]]] = []
+    closing: list[str] = []
+    for lines in blocks:
+        items = [line.removeprefix("- ") for line in lines if line.startswith("- ")]
+        if items:
+            sections.append((" ".join(line for line in lines if not line.startswith("- ")), items))
+        else:
+            closing.append(" ".join(lines))
+    titles = {title for title, _ in sections}
+    level = next((level for title, level in URGENT.items() if title in titles), GOOD)
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("mail.html.j2").render(
+        title=f"SenseTIG report of {device}",
+        device=device,
+        span=span,
+        verdict=" ".join(head[1:]),
+        colour=_COLOURS[level],
+        sections=sections,
+        closing=closing,
+    )
 
 
 def send(config: SmtpConfig, mail: EmailMessage) -> tuple[str, ...]:

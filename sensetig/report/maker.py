@@ -15,7 +15,7 @@ from sensetig.influxdb.definitions import read as read_definitions
 from sensetig.report import alerts, lines, panels, stats, store
 from sensetig.report.devices import hosts
 from sensetig.report.export import as_csv, as_pdf, as_png
-from sensetig.report.narrative import as_text, fired, summary, verdict
+from sensetig.report.narrative import as_text, summary, verdict, with_alerts
 from sensetig.report.period import Period, period, said
 from sensetig.report.text import MAX_NAME, printable
 
@@ -90,7 +90,7 @@ def make(client: Client, wanted: Wanted, now: datetime, say: Callable[[str], Non
         )
     kept = _kept_since(now)
     rules = alerts.gather(client, _rules(), device, when, int(kept.timestamp() * 1000) if kept else 0)
-    sentences += fired(alerts.together(rules.alerts), when)
+    sentences = with_alerts(sentences, alerts.together(rules.alerts), when)
     text, words = as_text(device, when, sentences), verdict(sentences)[1]
     if wanted.kind == "csv":
         return Made(as_csv(device, drawn).encode(), text, words)

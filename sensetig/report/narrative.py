@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -35,12 +35,44 @@ _FLAGS = {
 }
 
 
+#: Matters that several sentences and alerts may be about; a disk's has its path.
+_DATA, _POWER, _HEAT, _MEMORY, _READINGS, _REJECTED, _DISK = (
+    "data",
+    "power",
+    "heat",
+    "memory",
+    "readings",
+    "rejected",
+    "disk ",
+)
+
+#: The matters of an alert rule: the alert belongs to the first that has an urgent sentence.
+_MATTERS = {
+    "sensetig-device-silent": (_DATA,),
+    "sensetig-under-voltage": (_POWER,),
+    "sensetig-throttled": (_POWER, _HEAT),
+    "sensetig-processor-hot": (_HEAT,),
+    "sensetig-memory-full": (_MEMORY,),
+    "sensetig-collector-down": (_READINGS,),
+    "sensetig-collector-errors": (_READINGS,),
+    "sensetig-collector-hung": (_READINGS,),
+    "sensetig-telemetry-rejected": (_REJECTED,),
+    "sensetig-disk-nearly-full": (_DISK,),
+    "sensetig-disk-full-in-a-day": (_DISK,),
+}
+
+
 class Sentence(NamedTuple):
-    """One sentence under a heading, and how much it asks of the reader."""
+    """One sentence under a heading, and how much it asks of the reader.
+
+    Args:
+        matter: the cause; urgent sentences of one cause are one thing.
+    """
 
     heading: str
     text: str
     level: str
+    matter: str = ""
 
 
 def summary(stats: Stats, period: Period, device: str) -> list[Sentence]:
@@ -58,7 +90,7 @@ def summary(stats: Stats, period: Period, device: str) -> list[Sentence]:
     found += [_spread(spread, period) for spread in stats.spreads]
     if stats.spreads and all(each.before is None for each in stats.spreads):
         found.append(Sentence("Data", "The period before has too little data to compare with.", PLAIN))
-    found += [_flag(name, flag, period) for name, flag in stats.flags.items()]
+    found += _flags(stats.flags, period)
     if not stats.flags:
         found.append(Sentence("Power and heat", "No data on the power supply: this device does not tell of it.", PLAIN))
     found += [sentence for disk in stats.disks if (sentence := _disk(disk)) is not None]
@@ -66,6 +98,50 @@ def summary(stats: Stats, period: Period, device: str) -> list[Sentence]:
         found.append(Sentence("Disks", "No data on disks.", PLAIN))
     found += _readings(stats)
     found += _camera(stats)
+    return _by_matter(found)
+
+
+def _by_matter(sentences: Sequence[Sentence]) -> list[Sentence]:
+    """The sentences, those that are urgent and have the same cause joined: one cause is one thing to act on."""
+    found: list[Sentence] = []
+    for each in sentences:
+        place = _urgent_of(found, each.matter) if each.level in (ACT, LOOK) else None
+        if place is None:
+            found.append(each)
+        else:
+            before = found[place]
+            found[place] = before._replace(text=f"{before.text} {each.text}", level=worst((before.level, each.level)))
+    return found
+
+
+def _urgent_of(sentences: Sequence[Sentence], matter: str) -> int | None:
+    """The place of the urgent sentence about a matter."""
+    places = (
+        place for place, each in enumerate(sentences) if matter and each.matter == matter and each.level in (ACT, LOOK)
+    )
+    return next(places, None)
+
+
+def with_alerts(sentences: Sequence[Sentence], alerts: Sequence[AlertSummary], period: Period) -> list[Sentence]:
+    """The summary with what fired. An alert about a matter that the summary has already is added to its sentence."""
+    found = list(sentences)
+    for alert, said_of_it in zip(alerts, fired(alerts, period), strict=True):
+        matters = [
+            f"{_DISK}{word}" if matter == _DISK else matter
+            for matter in _MATTERS.get(alert.uid, ())
+            for word in (alert.about.split() if matter == _DISK else ("",))
+        ]
+        places = (_urgent_of(found, matter) for matter in matters)
+        place = next((each for each in places if each is not None), None)
+        if place is None:
+            found.append(said_of_it)
+            continue
+        before = found[place]
+        times = "once" if alert.times == 1 else f"{alert.times} times"
+        found[place] = before._replace(
+            text=f"{before.text} The alert {alert.title} fired {times}.",
+            level=worst((before.level, LEVELS.get(alert.severity, LOOK))) if alert.severity != "info" else before.level,
+        )
     return found
 
 
@@ -95,10 +171,14 @@ def urgent(sentences: Sequence[Sentence]) -> list[Sentence]:
     return [each for level in (ACT, LOOK) for each in sentences if each.level == level]
 
 
+#: The headings of a mail's urgent parts, and their levels.
+URGENT = {"To act on": ACT, "To look at": LOOK}
+
+
 def as_text(device: str, period: Period, sentences: Sequence[Sentence]) -> str:
     """The summary for a mail: what needs a hand or a look first, then the rest, each on a line."""
     lines = [f"{device}, {said(period.begin)} to {said(period.end)} ({zone(period)})", verdict(sentences)[1] + "."]
-    for title, level in (("To act on", ACT), ("To look at", LOOK)):
+    for title, level in URGENT.items():
         told = [f"- {each.heading}: {each.text}" for each in sentences if each.level == level]
         lines += ["", title, *told] if told else []
     rest = [each for each in sentences if each.level in (GOOD, PLAIN)]
@@ -129,17 +209,25 @@ def when(time_ms: float, period: Period, *, day: bool = False) -> str:
 def _presence(stats: Stats, period: Period) -> list[Sentence]:
     found = []
     lost = sum(end - begin for begin, end in stats.outages) / 1000
+    lasted_in_all = period.seconds
+    if stats.is_new and stats.first_ms is not None:
+        lasted_in_all = max((period.end_ms - stats.first_ms) / 1000, 1.0)
+        found.append(
+            Sentence("Data", f"The device is new: its first data is from {when(stats.first_ms, period)}.", PLAIN)
+        )
     if not stats.outages:
         text = (
             "Every full hour has data."
+            if period.hourly and not stats.is_new
+            else "Every full hour since then has data."
             if period.hourly
             else f"Data came without a gap of more than {duration(GAP_SECONDS)}."
         )
         found.append(Sentence("Data", text, GOOD))
     else:
         longest = max(stats.outages, key=lambda gap: gap[1] - gap[0])
-        share = min(100.0, 100 * lost / period.seconds)
-        part = f"({number(share, 'percent')} of the period)"
+        share = min(100.0, 100 * lost / lasted_in_all)
+        part = f"({number(share, 'percent')} of {'the time since' if stats.is_new else 'the period'})"
         lasted, began = duration((longest[1] - longest[0]) / 1000), when(longest[0], period)
         if len(stats.outages) == 1:
             text = f"One gap in the data, of {lasted} {part}, from {began}."
@@ -151,7 +239,7 @@ def _presence(stats: Stats, period: Period) -> list[Sentence]:
         silent = stats.outages[-1][1] == period.end_ms
         if silent:
             text += f" Nothing has come since {when(stats.outages[-1][0], period)}."
-        found.append(Sentence("Data", text, ACT if silent else OUTAGE_PERCENT.level(share)))
+        found.append(Sentence("Data", text, ACT if silent else OUTAGE_PERCENT.level(share), _DATA))
     if stats.restarts:
         found.append(
             Sentence(
@@ -172,12 +260,16 @@ def _spread(spread: Spread, period: Period) -> Sentence:
     unit = quantity.unit
     heading = "Climate" if quantity.measurement == "environment" else "The device"
     high = f"{_one(spread.most, unit)} ({when(spread.most_ms, period)})"
-    level = quantity.threshold.level(spread.most) if quantity.threshold else PLAIN
+    judged = spread.mean if quantity.by_mean else spread.most
+    level = quantity.threshold.level(judged) if quantity.threshold else PLAIN
+    if quantity.by_mean and level == GOOD:
+        level = PLAIN
+    matter = {"temp": _HEAT, "mem": _MEMORY}.get(quantity.measurement, "")
     if quantity.peak:
-        return Sentence(heading, f"{quantity.title} reached {high}.", level)
+        return Sentence(heading, f"{quantity.title} reached {high}.", level, matter)
     low = f"{_one(spread.least, unit)} ({when(spread.least_ms, period)})"
     text = f"{quantity.title}: from {low} to {high}, {_one(spread.mean, unit)} on average"
-    return Sentence(heading, f"{text}{_compared(spread)}.", level)
+    return Sentence(heading, f"{text}{_compared(spread)}.", level, matter)
 
 
 def _one(value: float, unit: str) -> str:
@@ -194,21 +286,32 @@ def _compared(spread: Spread) -> str:
     return f"; {_one(abs(change), spread.quantity.unit)} {'more' if change > 0 else 'less'} than in the period before"
 
 
-def _flag(name: str, flag: Flag, period: Period) -> Sentence:
+def _flags(flags: Mapping[str, Flag], period: Period) -> Iterator[Sentence]:
+    """What the firmware reports. Under-voltage holds the clock down, too: what follows from it is no cause of its own.
+
+    https://www.raspberrypi.com/documentation/computers/os.html#get_throttled
+    """
+    weak = flags.get("under_voltage")
+    for name, flag in flags.items():
+        held = weak is not None and (bool(weak.held) if flag.held else weak.since_boot)
+        yield _flag(name, flag, period, follows=held and name in ("throttled", "frequency_capped"))
+
+
+def _flag(name: str, flag: Flag, period: Period, *, follows: bool) -> Sentence:
     title, advice, level = _FLAGS[name]
+    matter = _POWER if name == "under_voltage" or follows else _HEAT
     if flag.held and flag.last_ms is not None:
         share = number(100 * flag.held / flag.readings, "percent")
-        return Sentence(
-            "Power and heat",
-            f"{title} in {flag.held} of {flag.readings} readings ({share}), last "
-            f"{'in the hour from ' if period.hourly else 'on ' if period.seconds > _DAY else 'at '}"
-            f"{when(flag.last_ms, period)}; {advice}.",
-            level,
-        )
+        text = f"{title} in {flag.held} of {flag.readings} readings ({share})"
+        if not follows:
+            text += (
+                f", last {'in the hour from ' if period.hourly else 'on ' if period.seconds > _DAY else 'at '}"
+                f"{when(flag.last_ms, period)}; {advice}"
+            )
+        return Sentence("Power and heat", f"{text}.", level, matter)
     if flag.since_boot:
-        return Sentence(
-            "Power and heat", f"{title} was not seen in any reading, but has happened since the device started.", LOOK
-        )
+        text = f"{title} was not seen in any reading, but has happened since the device started."
+        return Sentence("Power and heat", text, LOOK, matter)
     return Sentence("Power and heat", f"{title}: in none of {flag.readings} readings.", GOOD)
 
 
@@ -216,8 +319,9 @@ def _disk(disk: Disk) -> Sentence | None:
     growth = disk.last_bytes - disk.first_bytes
     level = DISK_PERCENT.level(disk.full_percent)
     text = f"{disk.path} is {number(disk.full_percent, 'percent', 0)} full"
+    matter = f"{_DISK}{disk.path}"
     if disk.between_seconds < 60:
-        return Sentence("Disks", f"{text}.", level)
+        return Sentence("Disks", f"{text}.", level, matter)
     moved = "grew" if growth > 0 else "shrank"
     text += f"; what it holds {moved} by {number(abs(growth), 'bytes')}" if growth else "; it holds as much as before"
     size = disk.last_bytes * 100 / disk.full_percent if disk.full_percent > 0 else 0.0
@@ -228,7 +332,7 @@ def _disk(disk: Disk) -> Sentence | None:
         if soon != GOOD:
             text += f", and at that pace it is full in {counted(max(days, 1), 'day', 'days')}"
             level = worst((level, soon))
-    return Sentence("Disks", f"{text}.", level)
+    return Sentence("Disks", f"{text}.", level, matter)
 
 
 def _readings(stats: Stats) -> list[Sentence]:
@@ -236,7 +340,7 @@ def _readings(stats: Stats) -> list[Sentence]:
     failed = {name: count for name, count in stats.errors.items() if count}
     if failed:
         told = ", ".join(f"{name} {count}" for name, count in sorted(failed.items(), key=lambda each: -each[1]))
-        found.append(Sentence("Readings", f"Readings that collectors could not take: {told}.", LOOK))
+        found.append(Sentence("Readings", f"Readings that collectors could not take: {told}.", LOOK, _READINGS))
     elif stats.errors:
         text = f"No reading failed in {counted(len(stats.errors), 'collector', 'collectors')}."
         found.append(Sentence("Readings", text, GOOD))
@@ -244,7 +348,7 @@ def _readings(stats: Stats) -> list[Sentence]:
         found.append(Sentence("Readings", "No data on the collectors.", PLAIN))
     if stats.rejected:
         text = f"The validation refused {counted(stats.rejected, 'value', 'values')}."
-        found.append(Sentence("Readings", text, LOOK))
+        found.append(Sentence("Readings", text, LOOK, _REJECTED))
     return found
 
 

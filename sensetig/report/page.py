@@ -29,7 +29,7 @@ from sensetig.report.period import Period, said
 from sensetig.report.stats import Picture
 from sensetig.report.text import MAX_NAME, MAX_TEXT, printable
 
-#: What stands before a sentence, so that its colour is not the only sign.
+#: Signs before a sentence, so that its colour is not the only one.
 SIGNS = {ACT: ("✖", "act"), LOOK: ("▲", "look"), GOOD: ("✓", "well"), PLAIN: ("·", "")}
 
 
@@ -94,6 +94,7 @@ def render(content: Content) -> str:
         pictures=[_picture(each, period) for each in content.pictures],
         pictures_known=content.pictures_known,
         left_out=[(board.title, board.left_out) for board, _ in content.boards if board.left_out],
+        left_out_count=sum(len(board.left_out) for board, _ in content.boards),
         sections=[_section(*each, period, index) for index, each in enumerate(content.boards) if _said(each[1])],
         empty=[board.title for board, panels in content.boards if not _said(panels)],
     )

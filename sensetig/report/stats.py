@@ -7,7 +7,15 @@ from typing import NamedTuple
 
 from collectors.core.jpeg import is_thumbnail
 from sensetig.influxdb.client import Client, Series, Value
-from sensetig.policy import DISKS_ONLY, GAP_SECONDS, MEMORY_PERCENT, PROCESSOR_CELSIUS, SIGNS_OF_LIFE, Threshold
+from sensetig.policy import (
+    CPU_PERCENT,
+    DISKS_ONLY,
+    GAP_SECONDS,
+    MEMORY_PERCENT,
+    PROCESSOR_CELSIUS,
+    SIGNS_OF_LIFE,
+    Threshold,
+)
 from sensetig.report.devices import quoted
 from sensetig.report.period import Period
 
@@ -25,6 +33,7 @@ class Quantity(NamedTuple):
         inverted: told is 100 minus the field.
         peak: only the greatest value is told, since the mean over several sensors would mean nothing.
         threshold: how urgent its maximum is; None for what is not judged.
+        by_mean: the threshold judges the mean, since short peaks are normal.
     """
 
     title: str
@@ -35,6 +44,7 @@ class Quantity(NamedTuple):
     inverted: bool = False
     peak: bool = False
     threshold: Threshold | None = None
+    by_mean: bool = False
 
 
 QUANTITIES = (
@@ -42,7 +52,16 @@ QUANTITIES = (
     Quantity("Temperature at the sensor", "environment", "temperature_raw_celsius", "celsius", "\"sensor\" = 'hts221'"),
     Quantity("Humidity at the sensor", "environment", "humidity_raw_percent", "percent", "\"sensor\" = 'hts221'"),
     Quantity("Air pressure", "environment", "pressure_hpa", "pressurehpa", "\"sensor\" = 'lps25h'"),
-    Quantity("CPU use", "cpu", "usage_idle", "percent", "\"cpu\" = 'cpu-total'", inverted=True),
+    Quantity(
+        "CPU use",
+        "cpu",
+        "usage_idle",
+        "percent",
+        "\"cpu\" = 'cpu-total'",
+        inverted=True,
+        threshold=CPU_PERCENT,
+        by_mean=True,
+    ),
     Quantity("Memory use", "mem", "used_percent", "percent", threshold=MEMORY_PERCENT),
     Quantity("The hottest sensor of the device", "temp", "temp", "celsius", peak=True, threshold=PROCESSOR_CELSIUS),
 )
@@ -91,7 +110,11 @@ class Picture(NamedTuple):
 
 
 class Stats(NamedTuple):
-    """All that is told in words. None is "not told by this device", which differs from 0."""
+    """All that a report has in words. None is "not reported by this device", which differs from 0.
+
+    Args:
+        is_new: whether there is nothing of the device before *first_ms*.
+    """
 
     alive_by: str | None
     first_ms: int | None
@@ -105,6 +128,7 @@ class Stats(NamedTuple):
     rejected: int | None
     events: int | None
     origins: tuple[str, ...]
+    is_new: bool = False
 
 
 def gather(client: Client, device: str, period: Period) -> Stats:
@@ -113,8 +137,9 @@ def gather(client: Client, device: str, period: Period) -> Stats:
     alive = _alive(ask)
     first = last = None
     outages: tuple[tuple[int, int], ...] = ()
+    is_new = False
     if alive:
-        first, last, outages = _outages(ask, *alive)
+        first, last, outages, is_new = _outages(ask, *alive)
     return Stats(
         alive[0] if alive else None,
         first,
@@ -128,6 +153,7 @@ def gather(client: Client, device: str, period: Period) -> Stats:
         _rejected(ask),
         _events(ask),
         _origins(ask),
+        is_new,
     )
 
 
@@ -182,25 +208,37 @@ def _alive(ask: _Asking) -> tuple[str, str] | None:
     return next((each for each, answer in zip(SIGNS_OF_LIFE, answers, strict=True) if answer), None)
 
 
-def _outages(ask: _Asking, measurement: str, field: str) -> tuple[int, int, tuple[tuple[int, int], ...]]:
-    """The first and the last point of the period, and the silences between and at both ends."""
+def _outages(ask: _Asking, measurement: str, field: str) -> tuple[int, int, tuple[tuple[int, int], ...], bool]:
+    """The first and the last point of the period, the silences, and whether the device is new.
+
+    A device that has written nothing before the period was not silent until its first point: it did not exist.
+    """
     first, last = ask.all(
         *(f'SELECT {pick}("{field}") FROM "{measurement}" WHERE {ask.scope()}' for pick in ("first", "last"))  # noqa: S608
     )
     least = 3600 if ask.hourly else GAP_SECONDS
     inner = f'SELECT elapsed("{field}", 1ms) AS "gap" FROM "{measurement}" WHERE {ask.scope()}'  # noqa: S608
     found = ask.one(f'SELECT "gap" FROM ({inner}) WHERE "gap" > {least * 1000} LIMIT {MAX_OUTAGES}')  # noqa: S608
-    # An hour's point stands for the whole hour: the silence begins when that has ended.
+    # An hour's point covers the whole hour: the silence begins when that has ended.
     lasting = 3_600_000 if ask.hourly else 0
     gaps = [
         (int(str(row[0])) - int(str(row[1])) + lasting, int(str(row[0]))) for row in (found[0].rows if found else [])
     ]
     begin, end = _time(first), _time(last)
-    if begin - ask.period.begin_ms > least * 1000:
+    late = begin - ask.period.begin_ms > least * 1000
+    is_new = late and not _known_before(ask, measurement, field)
+    if late and not is_new:
         gaps.insert(0, (ask.period.begin_ms, begin))
     if ask.period.end_ms - end - lasting > least * 1000:
         gaps.append((end + lasting, ask.period.end_ms))
-    return begin, end, tuple(gaps)
+    return begin, end, tuple(gaps), is_new
+
+
+def _known_before(ask: _Asking, measurement: str, field: str) -> bool:
+    """Whether the device has written anything before the period, in a bucket that still has it."""
+    scope = f'"host" = {quoted(ask.device)} AND time < {ask.period.begin_ms}ms'
+    query = f'SELECT last("{field}") FROM "{measurement}" WHERE {scope}'  # noqa: S608
+    return any(ask.one(query, database) for database in ("raw", "hourly"))
 
 
 def _restarts(ask: _Asking) -> int | None:
@@ -241,7 +279,7 @@ def _spreads(ask: _Asking) -> list[Spread]:
             )  # fmt: skip
         else:
             found.append(Spread(quantity, low, _time(least), middle, high, _time(most), past))
-    # The room's temperature is what people want; the sensor's own is told only where there is no better.
+    # The room's temperature is what people want; the sensor's is shown only where there is no better.
     if any(each.quantity is QUANTITIES[0] for each in found):
         found = [each for each in found if each.quantity is not QUANTITIES[1]]
     return found

@@ -19,6 +19,7 @@ from rich.console import Console
 from collectors.core.api import Unavailable
 from collectors.core.files import read_secret
 from collectors.core.line_protocol import MAX_TIME_NS, MIN_TIME_NS
+from collectors.sensehat.csv_recording import Form
 from sensetig.simulator import SimulatorError, report
 from sensetig.simulator.device import Device
 from sensetig.simulator.drive import Drive, Outcome, Plan
@@ -42,6 +43,9 @@ class SimulateOptions(NamedTuple):
     seed: int
     site: str
     recording: Path | None
+    columns: str
+    time_zone: str
+    time_format: str | None
     duration: float | None
     messages: int | None
     start: int | None
@@ -78,6 +82,14 @@ def plan_of(options: SimulateOptions, now_ns: int) -> Plan:
     return Plan(start_ns, interval_ns, readings, options.speed)
 
 
+def _source(options: SimulateOptions, say: Callable[[str], None]) -> World | Recording:
+    try:
+        form = Form.parse(options.columns, options.time_zone, options.time_format)
+    except ValueError as error:
+        raise SimulatorError(f"the form of the recording cannot be read: {error}") from None
+    return World() if options.recording is None else Recording(str(options.recording), say, form)
+
+
 def simulate(options: SimulateOptions) -> bool:
     """Run it, and show and write its report; whether everything got through. Raises SimulatorError."""
     profile = load(options.profile)
@@ -93,7 +105,7 @@ def simulate(options: SimulateOptions) -> bool:
             errors.print(f"simulate: {sentence}", soft_wrap=True)
 
     with ExitStack() as stack:
-        source: World | Recording = World() if options.recording is None else Recording(str(options.recording), say)
+        source = _source(options, say)
         stack.callback(source.close)
         tags = {source.mark: "true", "site": options.site}
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from collectors.core.api import Unavailable
-from collectors.sensehat.csv_recording import CsvRecording, Row
+from collectors.sensehat.csv_recording import CsvRecording, Form, Row
 from collectors.sensehat.readings import Reading
 from collectors.sensehat.simulated import CONVERSION_NS, RoomState, read_sensors_at, room_state
 from sensetig.simulator import SimulatorError
@@ -50,6 +50,7 @@ class Recording:
     Args:
         path: a CSV of readings, also compressed.
         refuse: called with each row that is skipped.
+        form: how the file is written.
 
     Raises:
         SimulatorError: the file is no recording.
@@ -57,9 +58,9 @@ class Recording:
 
     mark = "replayed"
 
-    def __init__(self, path: str, refuse: Callable[[str], None]) -> None:
+    def __init__(self, path: str, refuse: Callable[[str], None], form: Form | None = None) -> None:
         try:
-            self._table = CsvRecording(path, refuse)
+            self._table = CsvRecording(path, refuse, form)
         except Unavailable as error:
             raise SimulatorError(str(error).replace("the setting recording", "--recording")) from None
         self._rows = self._table.rows()

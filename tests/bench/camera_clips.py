@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -69,11 +69,25 @@ def write_all(recording: Path, folder: Path) -> list[Clip]:
         "rain": (passes[1:], _in_rain, 3),
         "shake": (passes, _shaken, 3),
         "empty": ((), _as_it_is, 6),
+        "light on, then people": ((Pass(0, 305, 9, 1.9, 340), passes[2]), _lit_late, 3),
+        "light steps": (passes, _stepping, 3),
+        "light steps, empty": ((), _stepping, 3),
+        "night": (passes, _as_it_is, 18),
+        "far away at night": ((Pass(0, 150, 4, 0.8, 280), Pass(1, 500, -5, 1.1, 280)), _as_it_is, 12),
+        "dim": (passes, _dim, 2),
+        "vehicle": ((), _vehicle, 3),
+        "focus breathes": (passes[:1], _breathing, 3),
+        "camera turns": (passes[:1], _turning, 3),
+        "blinking lamp": ((), _blinking, 3),
+        "clock": ((), _clock, 3),
+        "damaged": (passes[:1], _damaged, 3),
     }
     clips = []
     for number, (name, (walks, change, noise)) in enumerate(composed.items()):
         generator = np.random.default_rng(number)
         pictures, visits = _compose(background, people, walks, change, noise, generator)
+        if change is _vehicle:
+            visits = [Visit(first, first + _VEHICLE_FRAMES - 1, first + 2) for first in _VEHICLES]
         clips.append(_write(f"recorded: {name}", folder / f"recorded-{number}.avi", pictures, visits))
     for number, name in enumerate(each for each in SCRIPTS if each != "frozen"):
         scene = Scene(number + 1, SCRIPTS[name])
@@ -266,3 +280,88 @@ def _shaken(picture: Image, number: int, generator: np.random.Generator) -> Imag
     if number % 200 < 150:
         return picture
     return shift_image(picture, 6 * math.sin(0.71 * number), 4 * math.sin(0.53 * number))
+
+
+def _lit_late(picture: Image, number: int, generator: np.random.Generator) -> Image:
+    """The light goes on half a second before somebody comes; it goes off and on once more later."""
+    del generator
+    dark = number < 300 or 500 <= number < 645
+    return np.asarray(cv2.convertScaleAbs(picture, alpha=0.18 if dark else 1.0), np.uint8)
+
+
+def _stepping(picture: Image, number: int, generator: np.random.Generator) -> Image:
+    """Every 2 s, the brightness changes by 12 per cent or more."""
+    del generator
+    level = (1.0, 0.88, 0.99, 0.78, 0.9, 0.7)[number // 20 % 6]
+    return np.asarray(cv2.convertScaleAbs(picture, alpha=level), np.uint8)
+
+
+def _dim(picture: Image, number: int, generator: np.random.Generator) -> Image:
+    del number, generator
+    return np.asarray(cv2.convertScaleAbs(picture, alpha=0.15), np.uint8)
+
+
+_VEHICLES, _VEHICLE_FRAMES = (200, 500, 700), 30
+
+
+def _vehicle(picture: Image, number: int, generator: np.random.Generator) -> Image:
+    """Something as large as the picture drives through within 3 s; its colour is near that of the ground once."""
+    del generator
+    for turn, first in enumerate(_VEHICLES):
+        if first <= number < first + _VEHICLE_FRAMES:
+            height, width = picture.shape[:2]
+            length = round(1.3 * width)
+            left = round(-length + (number - first + 0.5) * (width + length) / _VEHICLE_FRAMES)
+            level = (40, 190, 90)[turn]
+            cv2.rectangle(picture, (left, 10), (left + length, height - 20), (level, level, level + 20), cv2.FILLED)
+            for window in range(3):
+                corner = left + 30 + 190 * window
+                cv2.rectangle(picture, (corner, 40), (corner + 130, 130), (25, 20, 20), cv2.FILLED)
+    return picture
+
+
+def _breathing(picture: Image, number: int, generator: np.random.Generator) -> Image:
+    """The focus hunts for three seconds in every ten, which enlarges the picture by 0.8 per cent."""
+    del generator
+    zoom = 1 + 0.008 * abs(math.sin(0.4 * number)) * (number % 100 < 30)
+    return _warped(picture, zoom, 0.0)
+
+
+def _turning(picture: Image, number: int, generator: np.random.Generator) -> Image:
+    """The camera turns by up to 0.8 degrees and back."""
+    del generator
+    return _warped(picture, 1.0, 0.8 * math.sin(0.2 * number) * (number % 150 < 60))
+
+
+def _warped(picture: Image, zoom: float, turn: float) -> Image:
+    height, width = picture.shape[:2]
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), turn, zoom)
+    warped: Any = cv2.warpAffine(picture, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(warped, np.uint8)
+
+
+def _blinking(picture: Image, number: int, generator: np.random.Generator) -> Image:
+    """A lamp of 0.8 per cent of the picture blinks, at three speeds."""
+    del generator
+    if number > 60 and number // (4, 9, 25)[number // 300] % 2:
+        cv2.rectangle(picture, (300, 120), (336, 158), (200, 240, 250), cv2.FILLED)
+    return picture
+
+
+def _clock(picture: Image, number: int, generator: np.random.Generator) -> Image:
+    """A clock in the picture, at midnight, with figures of a tenth of the height."""
+    del generator
+    second = (86400 - 40 + number // 10) % 86400
+    text = f"{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}"
+    for colour, thick in (((0, 0, 0), 5), ((255, 255, 255), 2)):
+        cv2.putText(picture, text, (10, 350), cv2.FONT_HERSHEY_PLAIN, 2.5, colour, thick)
+    return picture
+
+
+def _damaged(picture: Image, number: int, generator: np.random.Generator) -> Image:
+    """Now and then, the rest of one or two pictures repeats a row, or is grey."""
+    if number % 37 < 2 and number > 50:
+        height = picture.shape[0]
+        top = int(generator.integers(0, height - 20))
+        picture[top:] = 128 if number % 2 else picture[top]
+    return picture

@@ -46,7 +46,7 @@ HOUR, DAY = 3600, 86400
 STEP = 10
 
 #: Part of the cache's key: raise it when what is generated changes, or when a dashboard reads a new measurement.
-VERSION = 2
+VERSION = 3
 
 #: The measurements of which every device has a year in ``hourly``.
 ACROSS = (
@@ -114,6 +114,7 @@ class Database(NamedTuple):
     devices: int
     bytes_on_disk: int
     lines: int
+    pid: int
 
 
 class _Series(NamedTuple):
@@ -143,7 +144,9 @@ def running(devices: int) -> Iterator[Database]:
         try:
             made = json.loads((folder / "made.json").read_text(encoding="utf-8"))
             token = (folder / "tokens" / "operator.token").read_text(encoding="utf-8").strip()
-            yield Database(url, token, "sensetig", devices, _size(folder / "data" / "engine"), made["lines"])
+            yield Database(
+                url, token, "sensetig", devices, _size(folder / "data" / "engine"), made["lines"], identity.pid
+            )
         finally:
             processes.stop([identity])
 

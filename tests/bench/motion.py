@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from tests.bench.camera_clips import RATE, SECONDS, Clip, read
+from tests.bench.camera_clips import RATE, Clip, read
 from tests.bench.measure import BenchUnavailable, process_cpu
 
 #: Its defaults stay, but for what makes a comparison possible: nothing listens, no film is made, no text drawn,
@@ -40,7 +40,7 @@ picture_filename %Y%m%d%H%M%S-%q
 
 
 #: More at once, and a small machine falls behind, which would be held against it.
-_AT_ONCE = 5
+_AT_ONCE = 8
 
 
 class Motion:
@@ -84,8 +84,8 @@ class Motion:
             self.process.wait()
 
 
-def motion_frames(clips: list[Clip], folder: Path) -> list[list[int]]:
-    """For each clip the frames that motion takes for motion; a few clips at once, at their own pace."""
+def motion_frames(clips: list[Clip], seconds: float, folder: Path) -> list[list[int]]:
+    """For each clip of this length the frames that motion takes for motion; a few at once, at their own pace."""
     found = []
     for begin in range(0, len(clips), _AT_ONCE):
         some = clips[begin : begin + _AT_ONCE]
@@ -95,7 +95,7 @@ def motion_frames(clips: list[Clip], folder: Path) -> list[list[int]]:
                 place = folder / f"motion-{clip.path.stem}"
                 running.append(Motion(clip.path, clip.width, clip.height, place, pictures=True))
             # What it plays twice is found as the same frames.
-            time.sleep(SECONDS + 3.0)
+            time.sleep(seconds + 3.0)
         finally:
             for each in running:
                 each.close()

@@ -16,7 +16,7 @@ from sensetig import bundle
 from sensetig.engines import locate
 from tests.chaos import table, week
 from tests.chaos.disks import NoImages, check
-from tests.chaos.draws import Draw, draw
+from tests.chaos.draws import LONG, Draw, draw
 from tests.chaos.rig import Programs, programs_of
 from tests.chaos.run import Outcome, run
 
@@ -38,16 +38,21 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--draws", type=int, default=200, help="number of draws [200]")
     parser.add_argument("--seed", type=int, default=0, help="seed of the first; each further one is 1 higher [0]")
+    parser.add_argument("--seeds", metavar="N,N,…", help="these seeds instead, such as those to run again")
     parser.add_argument("--at-once", type=int, default=4, help="draws that run at the same time [4]")
     parser.add_argument("--flush", type=float, default=10.0, help="Telegraf's flush interval in seconds [10]")
     parser.add_argument("--topology", choices=("lone", "edge", "hub"), help="skip draws of other topologies")
+    parser.add_argument("--long", action="store_true", help="also faults of minutes to half an hour")
     parser.add_argument("--week", type=float, metavar="RATE", help="also an outage of a week at RATE points a second")
     parser.add_argument(
         "--results", type=Path, help="append the outcomes to this file, and make the table of all in it"
     )
     parser.add_argument("--docs", action="store_true", help="write the table into docs/explanation/durability.md")
     options = parser.parse_args(arguments)
-    draws = [draw(seed) for seed in range(options.seed, options.seed + options.draws)]
+    seeds = range(options.seed, options.seed + options.draws)
+    draws = [draw(int(seed)) for seed in (options.seeds.split(",") if options.seeds else seeds)]
+    if options.long:
+        draws += LONG
     if options.topology:
         draws = [each for each in draws if each.topology == options.topology]
     if options.week:

@@ -42,6 +42,9 @@ MODES = (
     Mode("answer", 503),
 )
 
+#: The seed of an outage of a week; lower ones are of :data:`LONG`.
+WEEK_SEED = -1
+
 DAMAGES = ("bits", "garbage", "zeros", "truncated", "missing", "empty")
 
 
@@ -90,7 +93,7 @@ class Draw(NamedTuple):
     def family(self) -> str:
         """The row of the table that it counts in."""
         if self.seed < 0:
-            return "week"
+            return "week" if self.seed == WEEK_SEED else "long"
         kinds = sorted({each.kind for each in self.faults})
         if len(self.faults) == 1:
             return kinds[0]
@@ -98,7 +101,12 @@ class Draw(NamedTuple):
 
 
 def draw(seed: int) -> Draw:
-    """The draw of a seed. Seeds that follow each other go through all single faults, with pairs in between."""
+    """The draw of a seed. Seeds that follow each other go through all single faults, with pairs in between.
+
+    Seeds below :data:`WEEK_SEED` are those of :data:`LONG`.
+    """
+    if seed < WEEK_SEED:
+        return next(each for each in LONG if each.seed == seed)
     chance = random.Random(seed)
     singles = _singles()
     if seed % 3 == 2:
@@ -134,3 +142,12 @@ def _fault(chance: random.Random, single: tuple[str, str, str, Mode], begin: flo
     if kind == "boot":
         offset = -1_750_000_000.0 if target == "1970" else -chance.choice((90.0, 3600.0, 86400.0))
     return Fault(kind, target, round(max(1.0, begin), 2), round(seconds, 2), mode, offset)
+
+
+#: Faults of many minutes, which set off the rules that wait before they fire.
+LONG = (
+    Draw(-2, "edge", (Fault("hub", "relay", 5, 2000, Mode("refuse")),)),
+    Draw(-3, "edge", (Fault("disk_full", "hub", 5, 420),)),
+    Draw(-4, "hub", (Fault("pause", "outbox", 5, 150),)),
+    Draw(-5, "lone", (Fault("pause", "influxd", 5, 2000),)),
+)

@@ -83,7 +83,15 @@ class Relay:
         self._changed = asyncio.Event()
         answering = ports.any_free()
         app = uvicorn.Server(
-            uvicorn.Config(self._answer, host=LOOPBACK, port=answering, ws="none", lifespan="off", log_config=None)
+            uvicorn.Config(
+                self._answer,
+                host=LOOPBACK,
+                port=answering,
+                interface="asgi3",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+            )  # Uvicorn does not see that a method is an application of ASGI 3.
         )
         app.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # of older versions
         app.capture_signals = _no_signals  # type: ignore[method-assign]
@@ -94,11 +102,13 @@ class Relay:
         await self._end.wait()
         server.close()
         app.should_exit = True
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(serving, *self._tasks, return_exceptions=True)
-        for writer in self._open:
-            writer.transport.abort()
+        # Not cancelled: a connection that is just being opened would be left behind.
+        self._changed.set()
+        while self._tasks:
+            for writer in self._open:
+                writer.transport.abort()
+            await asyncio.wait(self._tasks, timeout=0.1)
+        await serving
 
     async def _answer(self, scope: Any, receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
         del scope
@@ -166,11 +176,13 @@ class Relay:
         """Send the requests of a connection once more, behind those that came later."""
         with suppress(OSError, TimeoutError):
             there, back = await asyncio.open_connection(LOOPBACK, self._upstream_port)
-            back.write(requests)
-            async with asyncio.timeout(5):
-                while await there.read(_CHUNK_BYTES):
-                    pass
-            back.transport.abort()
+            try:
+                back.write(requests)
+                async with asyncio.timeout(5):
+                    while await there.read(_CHUNK_BYTES):
+                        pass
+            finally:
+                back.transport.abort()
 
 
 async def _pump(

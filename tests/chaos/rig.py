@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import urllib3
 
 from collectors.outbox import read_totals, scan
-from sensetig import bundle
+from sensetig import bundle, jetstream
 from sensetig.demo.testbed import ports, processes
 from sensetig.demo.testbed.influxdb import answers
 from sensetig.demo.testbed.ports import LOOPBACK
@@ -35,6 +35,9 @@ from tests.integration.nats import Nats
 
 #: Samples a second of each source.
 RATE = 8.0
+
+#: How often JetStream is checked, in seconds (each minute on a hub), and the free space from which NATS is restarted.
+_CHECK_SECONDS, _RESERVE_BYTES = 5.0, 64_000_000
 
 _CONFIGURATION = """\
 [[inputs.execd]]
@@ -141,13 +144,13 @@ def _influxd(influxd: Path, data: Path) -> list[str | Path]:
     ]  # fmt: skip
 
 
-def until(condition: Any, seconds: float) -> None:
-    """Wait for a condition. Raises TimeoutError."""
+def until(condition: Any, seconds: float, step: float = 0.2) -> None:
+    """Wait for a condition, which is asked each *step* seconds. Raises TimeoutError."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
             raise TimeoutError(f"not so after {seconds:g} s")
-        time.sleep(0.2)
+        time.sleep(step)
 
 
 class Rig:
@@ -222,6 +225,7 @@ class Rig:
             "SENSETIG_SETTINGS": str(folder / "sensetig.toml"),
             "SENSETIG_TELEMETRY_STATE": str(own / "state.sqlite"),
             "SENSETIG_OUTBOX_FOLDER": str(self.outbox_folder),
+            "SENSETIG_OUTBOX_RECEIVER_FOLDER": str(hub / "receiver"),
         }
         (folder / "sensetig.toml").write_text("")
         configurations = ["telegraf.conf", "telegraf.d/telemetry.conf", "telegraf.d/telegraf.conf"]
@@ -270,7 +274,7 @@ class Rig:
             self.mqtt_port = broker.port
         services["mosquitto"] = [broker_program, "-c", hub / "mosquitto" / "mosquitto.conf"]
         server = Nats(nats_program, hub / "nats")
-        self.nats_url = server.url
+        self.nats_url, self._monitor_url = server.url, server.monitor_url
         services["nats"] = [nats_program, "-c", hub / "nats" / "nats.conf"]
         environment |= {
             "SENSETIG_MQTT_SERVER": f"tcp://{LOOPBACK}:{self.mqtt_port}",
@@ -336,9 +340,20 @@ class Rig:
             service.kill()
 
     def _supervise(self) -> None:
+        check_at = 0.0
         while not self._end.wait(0.2):
             for service in self.services.values():
                 service.supervise()
+            if "nats" in self.services and time.monotonic() >= check_at:
+                self._check_jetstream()
+                check_at = time.monotonic() + _CHECK_SECONDS
+
+    def _check_jetstream(self) -> None:
+        """Restart NATS as the timer sensetig-nats-check does."""
+        error = jetstream.error_of(self._monitor_url)
+        folder = self._disk("hub") / "nats"
+        if jetstream.needs_restart(error, lambda: shutil.disk_usage(folder).free, _RESERVE_BYTES):
+            self.services["nats"].restart()
 
     def machine(self, disk: str) -> list[Service]:
         """The services of the machine with this disk."""

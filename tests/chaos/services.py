@@ -88,6 +88,13 @@ class Service:
             self.wanted = False
             self._end()
 
+    def restart(self) -> None:
+        """Restart it, if it runs as it should."""
+        with self._lock:
+            if self.wanted and self.powered:
+                self._end()
+                self.start()
+
     def cut_power(self, *, on: bool) -> None:
         """Stop it as it is; or start it again, if it ran or another fault wanted it to run meanwhile."""
         with self._lock:

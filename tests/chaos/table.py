@@ -24,6 +24,7 @@ FAMILIES = {
     "clock": "clock steps",
     "boot": "start with a wrong clock",
     "mixed": "two faults of different kinds",
+    "long": "one fault of minutes to half an hour",
     "week": "outage of a week",
 }
 

@@ -82,16 +82,24 @@ class CompletedRequest:
         self.request = request
         self.picam2 = picam2
         self._released = False
+        self._buffers: dict[str, NDArray[np.uint8]] = {}
         picam2.world.requests_out += 1
 
     def make_array(self, name: str) -> NDArray[np.uint8]:
-        """The planes of a stream, padding included."""
+        """A copy of the planes of a stream, padding included."""
+        return self._buffer(name).copy()
+
+    def _buffer(self, name: str) -> NDArray[np.uint8]:
+        """The planes of a stream, as the camera has filled them."""
         assert not self._released, "the picture was given back already"
+        if name in self._buffers:
+            return self._buffers[name]
         stream = self.picam2.camera_config[name]
         width, height = stream["size"]
         planes = np.full((height * 3 // 2, stream["stride"]), 128, np.uint8)
         planes[:height] = 255  # what the padding holds is nobody's business, and must not be seen
         planes[:height, :width] = self.request
+        self._buffers[name] = planes
         return planes
 
     def get_metadata(self) -> dict[str, Any]:
@@ -104,6 +112,25 @@ class CompletedRequest:
         assert not self._released, "the picture was given back already"
         self._released = True
         self.picam2.world.requests_out -= 1
+
+
+class MappedArray:
+    """The planes of a stream in the camera's memory."""
+
+    def __init__(self, request: CompletedRequest, stream: str, reshape: bool = True, write: bool = True) -> None:
+        self._array = request._buffer(stream)
+
+    def __enter__(self) -> MappedArray:
+        """Map the memory."""
+        return self
+
+    def __exit__(self, exc_type: object, exc_value: object, exc_traceback: object) -> None:
+        """Unmap it."""
+
+    @property
+    def array(self) -> NDArray[np.uint8]:
+        """The planes, which may be changed."""
+        return self._array
 
 
 class Picamera2:
@@ -129,6 +156,7 @@ class Picamera2:
         self.sensor_resolution = (4608, 2592)
         self.stamp = 10**12
         self.closed = self.started = False
+        self.pre_callback: Any = None
         self._encoders: list[H264Encoder] = []
         self.world.opened.append(self)
 
@@ -230,6 +258,8 @@ class Picamera2:
         self.world.clock.now += step
         self.stamp += round(step * 1e9)
         request = CompletedRequest(item, self)
+        if self.pre_callback is not None:
+            self.pre_callback(request)
         for encoder in self._encoders:
             encoder.encode_picture(request.make_array("main"), self.stamp // 1000)
         return request

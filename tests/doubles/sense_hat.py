@@ -26,6 +26,7 @@ class ScriptedColour:
 
     def __init__(self, counts: tuple[int, int, int, int] = (210, 190, 140, 520)) -> None:
         self.counts = counts
+        self.enabled = 0
         self.gain = 1
         self.integration_cycles = 1
         self.failure: Exception | None = None

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -26,13 +26,29 @@ PROGRAMS = {
 
 def obstacle(suites: Sequence[str], today: date) -> str:
     """What keeps machines of those suites from being booted here; nothing, where they can be."""
-    if os.geteuid() != 0:
-        return "booting machines takes root"
-    return _programs() or _overlay() or _network() or _control_groups() or _container() or _archive(suites, today)
+    return (
+        root()
+        or programs(PROGRAMS)
+        or overlay()
+        or _network()
+        or _control_groups()
+        or _container()
+        or archive(suites, today)
+    )
 
 
-def _programs() -> str:
-    missing = [package for program, package in PROGRAMS.items() if shutil.which(program) is None]
+def root() -> str:
+    """Why this user may not boot machines; nothing for root."""
+    return "" if os.geteuid() == 0 else "booting machines takes root"
+
+
+def programs(wanted: Mapping[str, str]) -> str:
+    """Why programs are missing and cannot be installed.
+
+    Args:
+        wanted: the package of each program.
+    """
+    missing = [package for program, package in wanted.items() if shutil.which(program) is None]
     if not missing:
         return ""
     if shutil.which("apt-get") is None:
@@ -44,7 +60,8 @@ def _programs() -> str:
     return ""
 
 
-def _overlay() -> str:
+def overlay() -> str:
+    """Why no overlay can be mounted on the disk of the cache."""
     folder = Path(tempfile.mkdtemp(prefix="probe-", dir=roots.cache()))
     try:
         lower, upper, work, merged = (folder / name for name in ("lower", "upper", "work", "merged"))
@@ -85,14 +102,17 @@ def _container() -> str:
     return f"systemd-nspawn starts nothing: {said}" if said else ""
 
 
-def _archive(suites: Sequence[str], today: date) -> str:
-    for suite in suites:
-        if roots.is_made(suite, today):
-            continue
-        try:
-            urllib.request.urlopen(f"{roots.ARCHIVES[suite].mirror}/dists/{suite}/Release", timeout=20).close()  # noqa: S310
-        except (urllib.error.URLError, TimeoutError) as error:
-            return f"there is no root of {suite} yet, and its archive cannot be reached: {error}"
+def archive(suites: Sequence[str], today: date) -> str:
+    """Why a root of one of those suites is not there and cannot be made."""
+    return next((said for suite in suites if not roots.is_made(suite, today) and (said := unreachable(suite))), "")
+
+
+def unreachable(suite: str) -> str:
+    """Why a suite's archive cannot be reached, for a root that is missing."""
+    try:
+        urllib.request.urlopen(f"{roots.ARCHIVES[suite].mirror}/dists/{suite}/Release", timeout=20).close()  # noqa: S310
+    except (urllib.error.URLError, TimeoutError) as error:
+        return f"there is no root of {suite} yet, and its archive cannot be reached: {error}"
     return ""
 
 

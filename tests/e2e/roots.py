@@ -1,4 +1,8 @@
-"""Roots that machines are booted from, made once a month by debootstrap and kept in the user's cache."""
+"""Roots that machines are booted from, made once a month by debootstrap and kept in the user's cache.
+
+The machines of `make e2e` share a root per suite. `make lab` extends one with packages for a virtual machine, and has
+roots for ARM, whose packages are unpacked and not configured: none of their programs can run while a root is made.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,9 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable, Sequence
 from datetime import date
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -96,32 +102,96 @@ def is_made(suite: str, today: date) -> bool:
 
 def root(suite: str, today: date) -> Root:
     """The root of that suite and month, made where it is missing (two or three minutes)."""
-    folder = _folder(suite, today)
-    with FileLock(f"{folder}.lock"):
-        if not folder.is_dir():
-            _make(suite, folder)
+    folder = kept(_folder(suite, today), partial(_make, suite))
     return Root(suite, folder / "root", folder / "packages")
 
 
-def _make(suite: str, folder: Path) -> None:
-    made = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    made.chmod(0o755)
-    try:
-        system = made / "root"
-        archive = ARCHIVES[suite]
-        script = Path("/usr/share/debootstrap/scripts") / archive.script
-        _run(
-            "debootstrap", "--variant=minbase", f"--components={archive.components}", f"--include={','.join(INCLUDED)}",
-            suite, system, archive.mirror, script,
-        )  # fmt: skip
-        (system / "etc/resolv.conf").write_bytes(Path("/etc/resolv.conf").read_bytes())
-        _run("chroot", system, "apt-get", "update", "--quiet")
-        _run("chroot", system, "apt-get", "install", "--yes", "--download-only", "--no-install-recommends", *FETCHED)
-        keep(system, made / "packages")
-        made.rename(folder)
-    except BaseException:
-        shutil.rmtree(made, ignore_errors=True)
-        raise
+def extended(base: Root, packages: Sequence[str]) -> Path:
+    """A copy of a root with further packages installed, made where it is missing."""
+    folder = base.folder.parent
+    folder = folder.with_name(f"{folder.name}-{_digest(packages)}")
+    return kept(folder, partial(_extend, base, packages))
+
+
+def unpacked(suite: str, today: date, architecture: str, packages: Sequence[str]) -> Path:
+    """A root of another architecture with the required packages and further ones, made where it is missing.
+
+    Args:
+        suite: trixie or bookworm.
+        today: roots are made once a month.
+        architecture: Debian's name, such as arm64.
+        packages: in addition to the required ones.
+    """
+    folder = cache() / f"root-{suite}-{architecture}-{today:%Y-%m}-{_digest(packages)}"
+    return kept(folder, partial(_unpack, suite, architecture, packages))
+
+
+def kept(folder: Path, make: Callable[[Path], None]) -> Path:
+    """A folder of the cache; *make* fills it where it is missing, and a failure leaves nothing of it."""
+    with FileLock(f"{folder}.lock"):
+        if folder.is_dir():
+            return folder
+        made = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        made.chmod(0o755)
+        try:
+            make(made)
+            made.rename(folder)
+        except BaseException:
+            shutil.rmtree(made, ignore_errors=True)
+            raise
+    return folder
+
+
+def _digest(packages: Sequence[str]) -> str:
+    return sha256(repr(tuple(packages)).encode()).hexdigest()[:8]
+
+
+def _extend(base: Root, packages: Sequence[str], system: Path) -> None:
+    _run("cp", "--archive", "--reflink=auto", f"{base.folder}/.", system)
+    _write_sources(system, base.suite)
+    # Nothing is started in a root.
+    policy = system / "usr/sbin/policy-rc.d"
+    policy.write_text("#!/bin/sh\nexit 101\n")
+    policy.chmod(0o755)
+    _run("chroot", system, "apt-get", "update", "--quiet")
+    _run("chroot", system, "apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *packages)
+    _run("chroot", system, "apt-get", "clean")
+
+
+def _unpack(suite: str, architecture: str, packages: Sequence[str], system: Path) -> None:
+    _run(
+        "debootstrap", "--foreign", f"--arch={architecture}", "--variant=minbase", f"--include={','.join(packages)}",
+        suite, system, ARCHIVES[suite].mirror,
+    )  # fmt: skip
+    archives = system / "var/cache/apt/archives"
+    for deb in sorted(archives.glob("*.deb")):
+        _run("dpkg-deb", "--extract", deb, system)
+        deb.unlink()
+    masters = system / "usr/share/base-passwd"
+    for name in ("passwd", "group"):
+        shutil.copy(masters / f"{name}.master", system / "etc" / name)
+
+
+def _write_sources(system: Path, suite: str) -> None:
+    (system / "etc/resolv.conf").write_bytes(Path("/etc/resolv.conf").read_bytes())
+    archive = ARCHIVES[suite]
+    (system / "etc/apt/sources.list").write_text(
+        f"deb {archive.mirror} {suite} {archive.components.replace(',', ' ')}\n"
+    )
+
+
+def _make(suite: str, made: Path) -> None:
+    system = made / "root"
+    archive = ARCHIVES[suite]
+    script = Path("/usr/share/debootstrap/scripts") / archive.script
+    _run(
+        "debootstrap", "--variant=minbase", f"--components={archive.components}", f"--include={','.join(INCLUDED)}",
+        suite, system, archive.mirror, script,
+    )  # fmt: skip
+    (system / "etc/resolv.conf").write_bytes(Path("/etc/resolv.conf").read_bytes())
+    _run("chroot", system, "apt-get", "update", "--quiet")
+    _run("chroot", system, "apt-get", "install", "--yes", "--download-only", "--no-install-recommends", *FETCHED)
+    keep(system, made / "packages")
 
 
 def keep(system: Path, packages: Path) -> None:
@@ -135,7 +205,8 @@ def keep(system: Path, packages: Path) -> None:
 
 
 def _run(*command: str | Path) -> None:
-    environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
+    # Nothing here boots a root from its own RAM disk, which takes minutes to make.
+    environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "INITRD": "No", "LC_ALL": "C"}
     done = subprocess.run(
         command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=1200
     )

@@ -154,7 +154,7 @@ def fill_offline_folder(berry: Berry, suite: str) -> None:
         shutil.copy(package, packages)
     scan = ["dpkg-scanpackages", "--multiversion", "."]
     (packages / "Packages").write_bytes(subprocess.run(scan, cwd=packages, check=True, capture_output=True).stdout)
-    page = (PROJECT / "docs" / "how-to" / "install.md").read_text()
+    page = (PROJECT / "docs" / "how-to" / "air-gapped.md").read_text()
     loop = re.search(r"^for extra in .*?^done$", page, re.MULTILINE | re.DOTALL)
     assert loop is not None
     command = loop[0].replace("aarch64", "x86_64").replace("3.13", wheels.PYTHONS[suite])
@@ -219,7 +219,7 @@ def test_an_ordinary_user_without_sudo_is_refused(berry: Berry) -> None:
         ("--site 'a\"b'", ("contains a quote",)),
         (
             "--offline /no/such/folder",
-            ("/no/such/folder needs the folders packages and wheels", "docs/how-to/install.md"),
+            ("/no/such/folder needs the folders packages and wheels", "docs/how-to/air-gapped.md"),
         ),
         ("--purge", ("--purge needs --uninstall",)),
         ("--edge-of 'hub.local; reboot'", ("is not the name of a hub",)),

@@ -323,6 +323,23 @@ def test_the_camera_is_a_service_and_its_events_arrive(site: Site, hub: Machine)
     assert site.machines["lab"].ssh("systemctl cat sensetig-camera", check=False).returncode != 0
 
 
+def test_nats_is_restarted_by_its_check_where_it_is_stuck_and_left_alone_where_it_is_well(hub: Machine) -> None:
+    def process() -> str:
+        return hub.ssh("systemctl is-active sensetig-nats-check.timer && systemctl show -p MainPID nats-server").stdout
+
+    before = process()
+    hub.ssh("systemctl start sensetig-nats-check")
+    assert process() == before
+    override = "/run/systemd/system/sensetig-nats-check.service.d"
+    try:
+        stuck = "[Service]\\nExecCondition=\\nExecCondition=/bin/true\\n"
+        hub.ssh(f"mkdir -p {override} && printf '{stuck}' > {override}/stuck.conf && systemctl daemon-reload")
+        hub.ssh("systemctl start sensetig-nats-check")
+        assert process() != before
+    finally:
+        hub.ssh(f"rm -rf {override} && systemctl daemon-reload")
+
+
 def test_nats_takes_a_devices_own_telemetry_and_keeps_the_state_of_devices(hub: Machine) -> None:
     assert hub.ssh("systemctl is-active nats-server; systemctl is-enabled nats-server").stdout.split() == [
         "active",

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -17,14 +18,27 @@ from tests.e2e.roots import cache
 #: The Python of each suite.
 PYTHONS = {"bookworm": "3.11", "noble": "3.12", "trixie": "3.13"}
 
+#: The platforms of a 64-bit PC.
+PLATFORMS = ("manylinux_2_28_x86_64", "manylinux2014_x86_64")
+
 #: Counted up when the same versions are chosen in another way.
 _FORM = 2
 
 
-def house(project: Path, extras: str) -> Path:
-    """A folder of wheels for every suite's Python, made again when the pinned versions change."""
+def house(
+    project: Path, extras: str, *, pythons: Mapping[str, str] = PYTHONS, platforms: Sequence[str] = PLATFORMS
+) -> Path:
+    """A folder of wheels for every suite's Python, made again when the pinned versions change.
+
+    Args:
+        project: the checkout.
+        extras: separated by commas.
+        pythons: versions by suite.
+        platforms: tags of wheels; the first that has a wheel is used.
+    """
     constraints = project / "constraints.txt"
-    wanted = repr((PYTHONS, extras, _FORM)).encode()
+    others = () if platforms == PLATFORMS else platforms
+    wanted = repr((dict(pythons), extras, _FORM, *others)).encode()
     pinned = constraints.read_bytes() + (project / "pyproject.toml").read_bytes() + wanted
     folder = cache() / f"wheels-{sha256(pinned).hexdigest()[:12]}"
     with FileLock(f"{folder}.lock"):
@@ -33,9 +47,9 @@ def house(project: Path, extras: str) -> Path:
         made = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
             pins = made / ".pins"
-            for version in PYTHONS.values():
+            for version in pythons.values():
                 pins.write_text(pinned_for(version, constraints.read_text()))
-                _download(project, extras, pins, version, made)
+                _download(project, extras, pins, version, platforms, made)
             pins.unlink()
             for own in made.glob("sensetig-*.whl"):
                 own.unlink()  # the playbook brings the one of the checkout
@@ -59,12 +73,14 @@ def pinned_for(version: str, constraints: str) -> str:
     return "".join(kept)
 
 
-def _download(project: Path, extras: str, constraints: Path, version: str, folder: Path) -> None:
+def _download(
+    project: Path, extras: str, constraints: Path, version: str, platforms: Sequence[str], folder: Path
+) -> None:
     done = subprocess.run(
         [
             sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
             "--dest", folder, "--constraint", constraints, "--only-binary=:all:",
-            "--python-version", version, "--platform", "manylinux_2_28_x86_64", "--platform", "manylinux2014_x86_64",
+            "--python-version", version, *(f"--platform={platform}" for platform in platforms),
             f"{project}[{extras}]",
         ],
         capture_output=True, text=True, check=False, timeout=600,

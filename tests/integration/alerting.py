@@ -46,15 +46,16 @@ def reader(influxdb: InfluxDB) -> Client:
     return Client(influxdb.url, influxdb.read_token)
 
 
-def write(influxdb: InfluxDB, lines: Sequence[str]) -> None:
+def write(influxdb: InfluxDB, lines: Sequence[str], bucket: str = "raw") -> None:
     """Write lines whose times are in seconds. Raises AssertionError when InfluxDB does not take them."""
-    query = urlencode({"org": influxdb.org, "bucket": influxdb.raw, "precision": "s"})
+    query = urlencode({"org": influxdb.org, "bucket": bucket, "precision": "s"})
+    token = influxdb.write_token if bucket == influxdb.raw else influxdb.operator_token
     for begin in range(0, len(lines), 5000):
         answer = urllib3.request(
             "POST",
             f"{influxdb.url}/api/v2/write?{query}",
             body="\n".join(lines[begin : begin + 5000]),
-            headers={"Authorization": f"Token {influxdb.write_token}"},
+            headers={"Authorization": f"Token {token}"},
             retries=False,
             timeout=60,
         )

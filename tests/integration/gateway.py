@@ -107,6 +107,7 @@ class Gateway:
             "SENSETIG_INFLUXDB_URL": write_url or influxdb.url,
             "SENSETIG_TELEGRAF_TOKEN": influxdb.write_token,
             "SENSETIG_FLUSH_INTERVAL": flush,
+            "SENSETIG_MQTT_FLUSH_INTERVAL": flush,
             "SENSETIG_PYTHON": sys.executable,
             "SENSETIG_SETTINGS": str(folder / "sensetig.toml"),
             "SENSETIG_TELEMETRY_STATE": str(folder / "state.sqlite"),

@@ -19,16 +19,19 @@ class Nats:
         program: nats-server.
         folder: takes its configuration, its log and what JetStream keeps.
         settings: lines of its configuration besides, such as users.
+        disk: takes what JetStream keeps, if it is not that folder.
     """
 
-    def __init__(self, program: Path, folder: Path, settings: str = "") -> None:
+    def __init__(self, program: Path, folder: Path, settings: str = "", disk: Path | None = None) -> None:
         self._program = program
         self._folder = folder
         self.port = ports.any_free()
+        self.monitor_port = ports.any_free()
         self._process: processes.Identity | None = None
         (folder / "nats.conf").write_text(
-            f'listen: "127.0.0.1:{self.port}"\n'
-            f'jetstream {{ store_dir: "{folder}/jetstream", max_memory_store: 64MB, max_file_store: 512MB }}\n'
+            f'listen: "127.0.0.1:{self.port}"\nhttp: "127.0.0.1:{self.monitor_port}"\n'
+            f'jetstream {{ store_dir: "{disk or folder}/jetstream", max_memory_store: 64MB, max_file_store: 512MB, '
+            "sync_interval: always }\n"
             f"{settings}\n",
             encoding="utf-8",
         )
@@ -36,6 +39,10 @@ class Nats:
     @property
     def url(self) -> str:
         return f"nats://127.0.0.1:{self.port}"
+
+    @property
+    def monitor_url(self) -> str:
+        return f"http://127.0.0.1:{self.monitor_port}"
 
     def start(self) -> None:
         log = self._folder / "nats.log"

@@ -177,6 +177,9 @@ STORIES = {
         step=60,
         phase=2 * 3600,
     ),
+    "spool-dropped": Story(
+        line("spool", "dropped=0i", ",spool=camera"), line("spool", "dropped=2i", ",spool=camera"), 180
+    ),
     "writes-held": Story(line("receiver", "holding=0i"), line("receiver", "holding=1i"), 1),
 }
 

@@ -76,7 +76,7 @@ def test_every_sample_is_stored_once_after(outcomes: Mapping[str, Future[Outcome
         # What a killed Telegraf had not flushed is the end of what was sent before, with nothing stored in between.
         assert not each.lost or each.lost[-1] - each.lost[0] < len(each.lost) + 2, each
     assert not outcome.stuck
-    assert outcome.fired == ()
+    assert outcome.alerts == ((), ())
 
 
 def test_the_page_has_the_table_that_the_command_writes() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from click.testing import CliRunner
 from sensetig import policy
 from sensetig.__main__ import main
 from sensetig.cli.status import NEEDS_ACTION
+from sensetig.fleet import losses
 from tests import dashboards
 from tests.integration.alerting import committed, evaluated, reader, write
 from tests.integration.conftest import InfluxDB
@@ -108,7 +110,29 @@ def test_lost_and_waiting_points_of_a_machine_are_reported(influxdb: InfluxDB, n
     leaky = told(influxdb, tmp_path)["leaky"]
     assert (leaky["lost_points"], leaky["waiting_seconds"]) == (6, 1200)
     assert leaky["reasons"] == ["lost", "waiting"]
-    assert leaky["details"] == ["6 points lost", "points wait for 20\u202fmin"]
+    lost, waiting = leaky["details"]
+    assert re.fullmatch(r"6 points lost, \d+\u202f(s|min) ago", lost)
+    assert waiting == "points wait for 20\u202fmin"
+
+
+def test_losses_of_the_day_before_are_read_by_the_hour_and_older_ones_end(influxdb: InfluxDB) -> None:
+    hour = 3600
+    end = int(time.time()) // hour * hour
+    # A week ago 9 points, yesterday 5, and 2 in this hour: the task has summarised all but the latest.
+    for machine, totals in (("day", {-170: 0, -169: 9, -20: 9, -19: 14, 0: 14}), ("week", {-170: 0, -169: 9, 0: 9})):
+        tags = f"host=loss-{machine},site={SITE},stage=outbox"
+        hours = [f"delivery,{tags} refused_points__max={total}.0 {end + at * hour}" for at, total in totals.items()]
+        write(influxdb, hours, "hourly")
+        newest = max(totals.values())
+        raw = {-1: newest, 1: newest + (2 if machine == "day" else 0)}
+        write(influxdb, [f"delivery,{tags} refused_points={total}i {end + seconds}" for seconds, total in raw.items()])
+    found = losses.read(reader(influxdb), end + 2.0, 7 * 86400)
+    assert {name: found.get(f"loss-{name}") for name in ("day", "week")} == {
+        "day": losses.Loss(7, (end + 1) * 1000),
+        "week": None,
+    }
+    earlier = losses.read(reader(influxdb), end + 0.5, 7 * 86400)
+    assert earlier["loss-day"] == losses.Loss(5, (end - 19 * hour) * 1000)
 
 
 def test_two_machines_under_one_name_are_noticed(influxdb: InfluxDB, now: int, tmp_path: Path) -> None:

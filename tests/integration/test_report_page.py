@@ -22,10 +22,11 @@ from playwright.sync_api import Browser, sync_playwright
 
 from sensetig.__main__ import main
 from sensetig.demo.testbed import ports
+from sensetig.report.mail import as_html
 from sensetig.report.maker import short_report
 from sensetig.report.store import UNSENT
 from tests.integration.conftest import InfluxDB, prepared
-from tests.report_week import DAY, EVENT_EVERY, lines
+from tests.report_week import DAY, EVENT_EVERY, SILENCE, lines
 
 pytestmark = pytest.mark.engines
 
@@ -98,9 +99,9 @@ def test_the_week_is_told_as_it_was(page: Path) -> None:
     began = re.search(r"(\d+) motion events began", text)
     assert began is not None
     assert 7 * DAY // EVENT_EVERY - 3 <= int(began[1]) < 7 * DAY // EVENT_EVERY
-    assert "No data for:" in text
+    assert re.search(r"<summary>No data for \d+ panels</summary>", text)
     # A dashboard without a chart has no section of its own.
-    assert re.search(r"No data in this period of: .*Your data", text)
+    assert re.search(r"No data in this period on the dashboards? .*Your data", text)
     assert text.count("<h2") == text.count("<section")
 
 
@@ -157,14 +158,102 @@ def test_the_page_is_whole_in_a_browser(scheme: str, size: str, page: Path, brow
     opened.close()
 
 
+#: Texts of charts that are too small to read, or that another text covers; in pixels of the screen.
+_UNREADABLE = """() => {
+    const found = [];
+    for (const svg of document.querySelectorAll('article.chart svg')) {
+        const title = svg.closest('article').querySelector('h3').innerText;
+        const texts = [...svg.querySelectorAll('text')].map(node => [node.textContent, node.getBoundingClientRect()]);
+        for (const [text, box] of texts) {
+            if (box.height < 11) found.push(`${title}: "${text}" is ${box.height.toFixed(1)} px high`);
+            if (box.left < 0 || box.right > window.innerWidth) found.push(`${title}: "${text}" is beyond the page`);
+        }
+        texts.forEach(([text, box], index) => texts.slice(index + 1).forEach(([other, next]) => {
+            const across = box.left < next.right && next.left < box.right;
+            if (across && box.top < next.bottom - 2 && next.top < box.bottom - 2)
+                found.push(`${title}: "${text}" and "${other}" overlap`);
+        }));
+    }
+    return found;
+}"""
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_axes_of_every_chart_can_be_read(size: str, page: Path, browser: Browser) -> None:
+    width, height = SIZES[size]
+    opened = browser.new_page(viewport={"width": width, "height": height})
+    opened.set_default_timeout(240_000)
+    opened.goto(page.as_uri())
+    assert opened.evaluate(_UNREADABLE) == []
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def mail(options: list[str], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The text of the mail with the report of the week."""
+    folder = tmp_path_factory.mktemp("mail")
+    server = ("--smtp-host", "127.0.0.1", "--smtp-port", str(ports.any_free()), "--smtp-security", "none")
+    people = ("--mail-from", "pi@example.org", "--mail-to", "you@example.org")
+    wanted = ("--device", DEVICE, "--from", "7d", "--folder", str(folder), "--dashboard", "environment")
+    run("report", *options, *wanted, *server, *people)
+    (mark,) = folder.glob(f"*{UNSENT}")
+    return mark.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("width", [390, 700])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_mail_is_whole_in_a_browser(scheme: str, width: int, mail: str, browser: Browser, tmp_path: Path) -> None:
+    opened = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]
+    opened.set_default_timeout(240_000)
+    outside: list[str] = []
+    opened.on("request", lambda request: outside.append(request.url))
+    opened.set_content(as_html(mail))
+    pictures = Path(os.environ.get("SENSETIG_SCREENSHOTS", tmp_path))
+    opened.screenshot(path=pictures / f"mail-{scheme}-{width}.png", full_page=True)
+    assert outside == []
+    assert opened.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert opened.locator("h1").inner_text() == DEVICE
+    assert "to act on" in opened.locator(".verdict").inner_text()
+    assert opened.locator("li").count() > 5
+    opened.close()
+
+
+def week_from(begin: int, options: list[str], file: Path) -> str:
+    """The text of a report from that time to the end of the data."""
+    span = [datetime.fromtimestamp(at, UTC).isoformat() for at in (begin, END)]
+    wanted = ("--device", DEVICE, "--from", span[0], "--to", span[1], "--dashboard", "environment")
+    done = run("report", *options, *wanted, "--output", str(file))
+    assert done.exit_code == 0, done.output
+    return plain(file)
+
+
+def test_the_first_report_of_a_device_has_no_gap_before_it_existed(options: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "first.html"
+    text = week_from(END - 10 * DAY, options, file)
+    assert "The device is new: its first data is from" in text
+    assert re.search(r"One gap in the data, of 3 h", text)
+
+
+def test_a_device_that_was_silent_at_the_beginning_of_a_period_has_a_gap_there(
+    options: list[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "silent.html"
+    text = week_from(END - 7 * DAY + SILENCE[0] + 600, options, file)
+    assert "The device is new" not in text
+    assert re.search(r"One gap in the data, of 2 h", text)
+
+
 @pytest.mark.parametrize(("kind", "head"), [("pdf", b"%PDF-"), ("png", b"\x89PNG")])
-def test_the_page_is_printed(kind: str, head: bytes, options: list[str], chromium: Path, tmp_path: Path) -> None:
+def test_the_page_is_printed(
+    kind: str, head: bytes, options: list[str], page: Path, chromium: Path, tmp_path: Path
+) -> None:
     del chromium
     file = tmp_path / f"week.{kind}"
     wanted = ("--device", DEVICE, "--format", kind, "--dashboard", "environment", "--output", str(file))
     done = run("report", *options, *wanted)
     assert done.exit_code == 0, done.output
     assert file.read_bytes().startswith(head)
+    assert "counter(page)" in page.read_text(encoding="utf-8"), "printed pages have numbers"
     assert file.stat().st_size > 50_000
 
 

@@ -20,10 +20,12 @@ from collectors.camera.control.command_queue import CommandQueue
 from collectors.camera.control.feed import EventLog, Feed
 from collectors.camera.control.pictures import Pictures
 from collectors.camera.control.server import Bounds, Listener, Server
+from collectors.camera.control.tuning import Tuner
 from collectors.camera.detector import Box, Detection
 from collectors.camera.events import Event, event_id
 from collectors.camera.media import MediaError
 from collectors.core.line_protocol import FieldValue
+from collectors.core.settings import Values
 
 #: 2026-11-21 08:00 UTC
 BASE_NS = 1_795_248_000 * 10**9
@@ -141,6 +143,7 @@ class Site:
         certificate: str | None = None,
         key: str | None = None,
         timer: Callable[[], float] = still,
+        tune: Values | None = None,
     ) -> None:
         self.media = media
         self.complaints: list[str] = []
@@ -149,6 +152,7 @@ class Site:
         self.event_log = EventLog("door", max_events=5)
         self.queue = CommandQueue(media, self.detection, max_waiting)
         self.pictures = Pictures(media.snapshot_jpeg, self.feed, max_streams, stream_frame_rate)
+        self.tuner = None if tune is None else Tuner(tune, self.detection, timer)
         parts = Parts(
             "door",
             media,
@@ -160,6 +164,7 @@ class Site:
             60.0,
             max_streams,
             act_seconds,
+            self.tuner,
         )
         where = Listener("127.0.0.1", 0, certificate, key)
         self.server = Server(build(parts, token), where, self.complaints.append, self.pictures.stop, bounds)
@@ -171,6 +176,8 @@ class Site:
         for _ in range(pictures):
             self.media.on_frame(FRAME, Detection())
             self.feed.see()
+            if self.tuner is not None:
+                self.tuner.on_frame(FRAME)
 
     def ask(self, path: str, method: str = "GET", **headers: str) -> Answer:
         """The answer to a request on a new connection."""
@@ -192,6 +199,8 @@ class Site:
         self.media.go_on.set()
         self.server.stop(BOUND_SECONDS)
         self.queue.close(BOUND_SECONDS)
+        if self.tuner is not None:
+            self.tuner.close(BOUND_SECONDS)
 
 
 @contextmanager

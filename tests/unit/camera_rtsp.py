@@ -17,8 +17,9 @@ _SDP = (
 )
 
 
-def units(pictures: int, size: tuple[int, int]) -> list[list[bytes]]:
-    """The units (RFC 6184) of each of some pictures, every one small enough for a packet."""
+def units(pictures: int, size: tuple[int, int], *, noisy: bool = False) -> list[list[bytes]]:
+    """The units (RFC 6184) of each of some pictures; unless they are noisy, every one fits in a packet."""
+    random = np.random.default_rng(1)
     context = av.CodecContext.create("libx264", "w")
     assert isinstance(context, av.VideoCodecContext)
     context.width, context.height, context.pix_fmt = *size, "yuv420p"
@@ -26,9 +27,10 @@ def units(pictures: int, size: tuple[int, int]) -> list[list[bytes]]:
     context.options = {"preset": "ultrafast", "tune": "zerolatency", "crf": "40"}
     found = []
     for number in range(pictures):
-        frame = av.VideoFrame.from_ndarray(
-            np.full((size[1] * 3 // 2, size[0]), 100 + number, np.uint8), format="yuv420p"
-        )
+        planes = np.full((size[1] * 3 // 2, size[0]), 100 + number, np.uint8)
+        if noisy:
+            planes += random.integers(0, 60, planes.shape, np.uint8)
+        frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
         frame.pts = number
         stream = b"".join(bytes(packet) for packet in context.encode(frame))
         found.append([unit for unit in stream.replace(b"\0\0\0\1", b"\0\0\1").split(b"\0\0\1") if unit])
@@ -78,15 +80,19 @@ class _Handler(socketserver.StreamRequestHandler):
 
 
 @contextmanager
-def rtsp_camera(pictures: int, size: tuple[int, int] = (160, 120), *, key_frames: bool = True) -> Iterator[str]:
-    """A camera that gives some pictures to whoever comes, and then nothing, while the connection stays open.
+def rtsp_camera(
+    pictures: int, size: tuple[int, int] = (160, 120), *, key_frames: bool = True, garbage: int = 0
+) -> Iterator[str]:
+    """A camera that gives some pictures to each client, and then nothing, while the connection stays open.
 
     Each tenth picture is a key frame; without *key_frames* these are left out, and the camera hangs up at the end.
+    After the pictures come packets that no decoder of H.264 understands, such as those of another codec.
     """
     over = threading.Event()
     if not key_frames:
         over.set()
     shown = [each for number, each in enumerate(units(pictures, size)) if key_frames or number % 10]
+    shown += [[b"\x41" + bytes(range(200, 250))]] * garbage
     members = {"pictures": shown, "silent": over, "played": threading.Event()}
     handler = type("Handler", (_Handler,), members)
     server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler)

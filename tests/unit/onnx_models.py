@@ -36,6 +36,26 @@ def brightness(path: Path, side: int = 16) -> Path:
     return save(path, nodes, {}, side, [1, 3])
 
 
+def of_any_size(path: Path) -> Path:
+    """Adds a plane of the size of its input, as detectors do; its sizes are left open."""
+    nodes = [
+        helper.make_node("Shape", ["images"], ["sizes"]),
+        helper.make_node("ConstantOfShape", ["sizes"], ["plane"]),
+        helper.make_node("Add", ["plane", "images"], ["output"]),
+    ]
+    sizes: list[str | int | None] = ["batch", 3, "height", "width"]
+    graph = helper.make_graph(
+        nodes,
+        "open",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, sizes)],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, sizes)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))
+    return path
+
+
 def fixed(path: Path, output: NDArray[np.float32], side: int = 16) -> Path:
     """Puts out the same, whatever it sees."""
     nodes = [

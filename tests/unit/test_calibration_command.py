@@ -168,6 +168,17 @@ def test_a_table_of_pairs_and_a_picture_of_the_report(call: Call, tmp_path: Path
     assert "http" not in picture.replace('xmlns="http://www.w3.org/2000/svg"', "")
 
 
+def test_a_recording_in_local_time_with_other_columns_is_matched(call: Call, tmp_path: Path) -> None:
+    rows = [f"2026-01-01 01:{minute:02}:00;{25 + minute / 10}" for minute in range(60)]
+    (tmp_path / "made.csv").write_text("Zeit;Temperatur\n" + "\n".join(rows))
+    (tmp_path / "true.csv").write_text("time,reference\n2026-01-01T00:00:00Z,20\n2026-01-01T00:59:00Z,25.9\n")
+    readings = ("--readings", str(tmp_path / "made.csv"), "--references", str(tmp_path / "true.csv"))
+    form = ("--columns", "time_stamp=Zeit,temp_h=Temperatur", "--time-zone", "Europe/Berlin")
+    result = call("pi-1", *readings, *form, "--window", "1", "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "pairs = [[25.0, 20.0], [30.9, 25.9]]" in result.output
+
+
 def test_a_recording_is_matched_with_references_by_time(call: Call, tmp_path: Path) -> None:
     rows = [f"{45 + minute / 10},{25 + minute / 10},24,50,1013,2026-01-01 00:{minute:02}:00" for minute in range(60)]
     (tmp_path / "made.csv").write_text("temp_cpu,temp_h,temp_p,humidity,pressure,time_stamp\n" + "\n".join(rows))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -336,7 +337,64 @@ def setting_value(name: str) -> object:
     setting = next(each for each in camera.SETTINGS if each.name == name)
     if name == "mask":
         return "0,0 50,0 50,30"
+    if name == "schedule":
+        return "mon-fri 18:00-07:00"
     return not setting.default if setting.kind is bool else setting.kind(setting.default + 1)
+
+
+def test_damaged_frames_are_counted_and_are_no_motion() -> None:
+    def frames() -> Iterator[Frame | None]:
+        for number in range(200):
+            frame = at(number / 10)
+            assert frame is not None
+            if 20 <= number < 160:  # a visit, of which half of each picture is lost
+                image = frame.image.copy()
+                image[:, 160:] = 10 * (number % 20)
+                frame = frame._replace(image=image, damaged=True)
+            yield frame
+
+    bench = Bench(Script(frames))
+    bench.run()
+    assert bench.of("camera_event") == []
+    assert sum(int(each.fields["damaged"]) for each in bench.of("camera")) == 140
+    assert sum(int(each.fields["frames"]) for each in bench.of("camera")) == 200
+    assert bench.errors == [
+        "E! camera: frames of door arrive damaged, and no motion is detected in them; "
+        "check the file, or the network to the camera and that rtsp_transport is tcp"
+    ]
+
+
+def test_event_ends_though_only_damaged_frames_follow() -> None:
+    visit = SCENE.visit(0)
+    cut = (visit.start_seconds + visit.end_seconds) / 2
+
+    def frames() -> Iterator[Frame | None]:
+        for number in range(300):
+            frame = at(number / 10)
+            assert frame is not None
+            yield frame._replace(damaged=number / 10 > cut)
+
+    bench = Bench(Script(frames))
+    bench.run()
+    start, end = bench.of("camera_event")
+    assert start.fields["event_id"] == end.fields["event_id"]
+    assert end.fields["interrupted"] is True
+    assert float(end.fields["duration_seconds"]) <= cut
+
+
+def test_schedule_turns_detection_off_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    # The scene begins on a Tuesday at 22:13:20.
+    bench = Bench(Script(scene(0, 20)), load_config(Values({"schedule": "tue 08:00-22:00", "status_seconds": 5.0})))
+    bench.run()
+    assert bench.of("camera_event") == []
+    assert {each.fields["detection"] for each in bench.of("camera")} == {False}
+    bench = Bench(Script(scene(0, 20)), load_config(Values({"schedule": "tue 22:00-08:00", "status_seconds": 5.0})))
+    bench.run()
+    assert len(bench.of("camera_event")) == 2
+    monkeypatch.undo()
+    time.tzset()
 
 
 def test_settings_are_collected_from_their_declarations() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import http.server
 import itertools
+import re
 import socket
 import threading
 import time
@@ -19,14 +20,16 @@ import numpy as np
 import pytest
 
 from collectors.camera import settings
-from collectors.camera.backends import Backend, Frame, open_backend, parse_address, without_password
-from collectors.camera.backends.opencv import FramePositions, LiveSource, VideoFile, is_busy
+from collectors.camera.backends import Backend, Frame, decoding, open_backend, parse_address, without_password
+from collectors.camera.backends.opencv import LiveSource, is_busy
 from collectors.camera.backends.simulated import Scene, SimulatedCamera
+from collectors.camera.backends.video_file import FramePositions, VideoFile
 from collectors.camera.detector import Image
 from collectors.camera.devices import find_device
 from collectors.core.api import Unavailable
 from collectors.core.errors import ErrorReporter
 from collectors.core.settings import Values
+from tests.unit.camera_rtsp import units
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "camera"
 
@@ -180,6 +183,103 @@ def test_file_that_jumps_in_time_plays_on_and_is_reported(opener: Opener, tmp_pa
     assert max(pauses) < 5
     (error,) = opener.errors
     assert "jump.mkv jump by 89998 s after 20 frames; playback continues at once" in error
+
+
+class _Bits:
+    """Reads the numbers of a sequence parameter set (ITU-T H.264, 7.3.2.1.1)."""
+
+    def __init__(self, unit: bytes) -> None:
+        self.bits = "".join(f"{byte:08b}" for byte in unit)
+        self.at = 0
+
+    def skip(self, count: int) -> int:
+        self.at += count
+        return int(self.bits[self.at - count : self.at], 2)
+
+    def number(self) -> int:
+        zeros = self.bits.index("1", self.at) - self.at
+        self.at += zeros
+        return self.skip(zeros + 1) - 1
+
+
+def without_timing(unit: bytes) -> bytes:
+    """A sequence parameter set of the baseline profile without its optional part, which states the frame rate."""
+    assert unit[1] == 66, "the baseline profile has no further numbers at its start"
+    bits = _Bits(unit)
+    bits.skip(32)  # kind, profile, constraints, level
+    bits.number()
+    bits.number()
+    if bits.number() == 0:  # the order of pictures
+        bits.number()
+    bits.number()  # reference pictures
+    bits.skip(1)
+    bits.number()
+    bits.number()  # width and height
+    bits.skip(1)
+    bits.skip(1)
+    if bits.skip(1):  # crop
+        for _ in range(4):
+            bits.number()
+    assert bits.skip(1), "the optional part is there"
+    kept = bits.bits[: bits.at - 1] + "01"
+    kept += "0" * (-len(kept) % 8)
+    return bytes(int(kept[at : at + 8], 2) for at in range(0, len(kept), 8))
+
+
+def raw_film(path: Path, *, timed: bool) -> Path:
+    """A bare H.264 stream of 20 pictures, which states 10 frames per second or no frame rate."""
+    parts = [unit for picture in units(20, (160, 120)) for unit in picture]
+    shown = [unit if timed or unit[0] & 31 != 7 else without_timing(unit) for unit in parts]
+    return _written(path, b"".join(b"\0\0\0\1" + unit for unit in shown))
+
+
+def _written(path: Path, body: bytes) -> Path:
+    path.write_bytes(body)
+    return path
+
+
+def test_bare_stream_plays_at_the_frame_rate_that_its_codec_states(opener: Opener, tmp_path: Path) -> None:
+    path = raw_film(tmp_path / "pi.h264", timed=True)
+    frames = list(opener(source=str(path), file_frame_rate=50.0).frames(never))
+    assert [round(frame.seconds - frames[0].seconds, 3) for frame in frames if frame and frames[0]] == [
+        number / 10 for number in range(20)
+    ]
+    assert opener.errors == []
+
+
+@pytest.mark.parametrize(("given", "rate"), [(0.0, 25.0), (10.0, 10.0)])
+def test_bare_stream_without_a_frame_rate_says_which_one_is_assumed(
+    opener: Opener, tmp_path: Path, given: float, rate: float
+) -> None:
+    path = raw_film(tmp_path / "pi.h264", timed=False)
+    frames = list(opener(source=str(path), file_frame_rate=given).frames(never))
+    assert frames[0] is not None
+    assert frames[-1] is not None
+    assert frames[-1].seconds - frames[0].seconds == pytest.approx(19 / rate)
+    expected = "I! camera: .*pi.h264 does not state its frame rate, and 25 frames per second are assumed"
+    assert [bool(re.match(expected, line)) for line in opener.errors] == ([] if given else [True])
+
+
+def test_long_wait_within_a_file_is_logged(opener: Opener, tmp_path: Path) -> None:
+    path = timed_film(tmp_path / "gap.mkv", [0.0, 0.1, 0.2, 1800.0, 1800.1])
+    frames = list(opener(lambda: 50.0, source=str(path), pace=1.0).frames(never))
+    assert len(frames) == 5
+    (line,) = opener.errors
+    assert line.startswith("I! camera: ")
+    assert "gap.mkv has no frame for 1800 s after 3 frames, which playback waits for" in line
+
+
+@pytest.mark.parametrize("lost", ["half a part", "a part"])
+def test_loss_within_a_stream_marks_all_pictures_that_build_on_it(opener: Opener, tmp_path: Path, lost: str) -> None:
+    pictures = units(40, (160, 120), noisy=True)  # each tenth picture is a key frame
+    if lost == "half a part":
+        pictures[13][-1] = pictures[13][-1][: len(pictures[13][-1]) // 2]
+    else:
+        del pictures[13][-1]
+    body = b"".join(b"\0\0\0\1" + unit for picture in pictures for unit in picture)
+    frames = list(opener(source=str(_written(tmp_path / "lost.h264", body))).frames(never))
+    damaged = [number for number, frame in enumerate(frames) if frame is not None and frame.damaged]
+    assert damaged == list(range(13, 20)), "until the next key frame"
 
 
 def test_file_with_damaged_bytes_keeps_playing(opener: Opener, tmp_path: Path) -> None:
@@ -347,7 +447,8 @@ def test_stream_that_ends_delivers_its_frames_and_is_then_lost(opener: Opener) -
             seen.extend(frame for frame in backend.frames(never) if frame is not None)
         backend.close()
     assert seen
-    assert all(frame.image.shape == (120, 160, 3) for frame in seen)
+    assert all(frame.image.shape == (120, 160) for frame in seen), "brightness alone, which costs no conversion"
+    assert all(frame.colour().shape == (120, 160, 3) for frame in seen)
     assert backend.name == "127.0.0.1"
     assert backend.tags == {}
 
@@ -371,7 +472,7 @@ def test_stream_continues_after_a_size_change(opener: Opener) -> None:
         for frame in backend.frames(never):
             if frame is not None:
                 levels.add(round(frame.image.mean() / 60))
-                sizes.add(frame.image.shape)
+                sizes.add(frame.colour().shape)
             if 3 in levels:
                 break
         backend.close()
@@ -448,6 +549,9 @@ def test_files_and_devices_are_shown_as_they_are(source: str) -> None:
 
 class Device:
     """A camera that gives its pictures at once, one a time step, and then ends."""
+
+    damaged, failed, reason = False, 0, ""
+    render = None
 
     def __init__(self, count: int, clock: Callable[[], float]) -> None:
         self.left = count
@@ -570,22 +674,44 @@ def test_name_is_configurable(opener: Opener, tmp_path: Path) -> None:
 def test_a_video_with_huge_frames_is_refused_before_one_is_decoded(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    class Huge:
-        released = False
+    huge = av.open(str(film(tmp_path / "film.avi", frames=3)))
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 160 * 120 - 1)
+    monkeypatch.setattr(av, "open", lambda *_, **__: huge)
+    with pytest.raises(Unavailable, match="frames of 160x120, above 19199 pixels"):
+        VideoFile(
+            "film",
+            str(tmp_path / "film.avi"),
+            Values({}),
+            ErrorReporter("camera", list[str]().append),
+            time.time_ns,
+            hasty,
+        )
+    with pytest.raises(AssertionError, match="not open"):
+        next(huge.demux())
 
-        def get(self, what: int) -> float:
-            return {cv2.CAP_PROP_FRAME_WIDTH: 65535.0, cv2.CAP_PROP_FRAME_HEIGHT: 65535.0}[what]
 
-        def read(self) -> tuple[bool, None]:
-            raise AssertionError("a frame was decoded")
-
-        def release(self) -> None:
-            self.released = True
-
-    huge = Huge()
-    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: huge)
-    file = tmp_path / "film.mp4"
-    file.write_bytes(b"film")
-    with pytest.raises(Unavailable, match="frames of 65535x65535, above 16777216 pixels"):
-        VideoFile("film", str(file), 1.0, ErrorReporter("camera", list[str]().append), lambda: 0, lambda: 0.0)
-    assert huge.released
+@pytest.mark.parametrize("full_range", [False, True])
+def test_brightness_of_a_video_runs_from_black_to_white_and_its_colour_is_made_on_demand(
+    full_range: bool, tmp_path: Path, opener: Opener
+) -> None:
+    picture = np.zeros((96, 128, 3), np.uint8)
+    picture[:, 64:] = 255
+    picture[:32, :32] = (200, 40, 60)
+    path = str(tmp_path / ("film.avi" if full_range else "film.mp4"))
+    with av.open(path, "w") as container:
+        stream = container.add_stream("mjpeg" if full_range else "libx264", 10)
+        stream.width, stream.height = 128, 96
+        stream.pix_fmt = "yuvj420p" if full_range else "yuv420p"
+        for _ in range(5):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "bgr24")))
+        container.mux(stream.encode(None))
+    backend = opener(source=path, pace=0.0)
+    frames = [frame for frame in backend.frames(never) if frame is not None]
+    assert len(frames) == 5
+    for frame in frames:
+        assert frame.image.shape == (96, 128)
+        assert frame.image[64:, 8:56].mean() == pytest.approx(0, abs=3)
+        assert frame.image[:, 72:].mean() == pytest.approx(255, abs=3)
+        colour = frame.colour()
+        assert colour.shape == (96, 128, 3)
+        assert np.abs(colour[8:24, 8:24].mean(axis=(0, 1)) - (200, 40, 60)).max() < 12

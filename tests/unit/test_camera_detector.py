@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -109,14 +110,30 @@ def test_constant_image_is_not_motion() -> None:
     assert not any(each.moving for each in look_at(Detector(DetectorConfig()), [picture] * 200))
 
 
-def test_noise_raises_the_threshold_and_is_not_motion() -> None:
+@pytest.mark.parametrize(("deviation", "raised"), [(25, False), (60, True)])
+def test_noise_is_smoothed_or_raises_the_threshold_and_is_not_motion(deviation: float, raised: bool) -> None:
     generator = np.random.default_rng(5)
     room = np.full((240, 320), 120.0)
-    pictures = [np.clip(room + generator.normal(0, 25, room.shape), 0, 255).astype(np.uint8) for _ in range(80)]
+    pictures = [np.clip(room + generator.normal(0, deviation, room.shape), 0, 255).astype(np.uint8) for _ in range(120)]
     detector = Detector(FAST)
     seen = look_at(detector, pictures)
-    assert detector.threshold > 20
+    assert detector.threshold < 20 or raised
+    assert detector.threshold > DetectorConfig().least_difference or not raised
     assert not any(each.moving for each in seen)
+
+
+def test_small_person_in_strong_noise_is_seen_all_the_way() -> None:
+    generator = np.random.default_rng(2)
+    detector, seen = Detector(DetectorConfig()), []
+    for number in range(140):
+        picture = np.full((240, 320), 60.0)
+        if number >= 80:
+            left = 5 * (number - 80)
+            picture[110:160, left : left + 24] = 105  # 1.6 per cent of the image
+        picture += cv2.GaussianBlur(generator.normal(0, 25, picture.shape), (0, 0), 0.6)  # deviation 16
+        seen.append(detector.detect(np.clip(picture, 0, 255).astype(np.uint8), number / 10).moving)
+    assert not any(seen[:80])
+    assert sum(seen[82:]) >= 0.9 * len(seen[82:])
 
 
 def test_image_without_noise_keeps_the_minimum_threshold() -> None:

@@ -169,6 +169,19 @@ def test_frames_too_large_for_the_buffer_are_packed_as_jpeg_and_recorded(tmp_pat
     assert [told for _, told in found] == pytest.approx([time for time, _ in found], abs=0.3)
 
 
+def test_old_media_are_deleted_though_nothing_is_recorded(tmp_path: Path) -> None:
+    old = tmp_path / "2026" / "11" / "20" / "20261120T080000.000000Z-front-door.jpg"
+    old.parent.mkdir(parents=True)
+    old.write_bytes(b"old")
+    bench = Bench(tmp_path, media_days=2, clips=False)
+    bench.show(0, 1)
+    bench.now_ns = BASE_NS + 2 * 86_400 * 10**9
+    bench.media.on_idle(100.0 + 2 * 86_400)  # a camera that is lost, even
+    bench.media.close()
+    assert not old.exists()
+    assert bench.errors == []
+
+
 def test_clips_can_be_disabled(tmp_path: Path) -> None:
     bench = Bench(tmp_path, clips=False)
     assert visit(bench) == {"snapshot_path": f"{EVENT}.jpg"}
@@ -201,8 +214,8 @@ def test_encoder_without_hardware_is_reported_once_and_the_event_continues(tmp_p
 def test_recording_continues_when_another_day_is_removed(tmp_path: Path) -> None:
     old = tmp_path / "2026/11/01"
     old.mkdir(parents=True)
-    (old / "20261101T080000.000000Z-front-door.jpg").write_bytes(b"x")
-    bench = Bench(tmp_path, media_days=10)
+    (old / "20261101T080004.000000Z-front-door.jpg").write_bytes(b"x")  # too old after four seconds
+    bench = Bench(tmp_path, media_days=20)
     bench.show(0, 5)
     bench.event("start", 5, 0.2, bench.show(5, 5.3, MOVING))
     shutil.rmtree(old)

@@ -87,6 +87,17 @@ def test_media_beyond_the_maximum_age_are_deleted(tmp_path: Path) -> None:
     assert [path[:10] for path in files(tmp_path)] == ["2026/11/26", "2026/11/30"]
 
 
+def test_age_is_counted_to_the_second(tmp_path: Path) -> None:
+    made = store(tmp_path)
+    made.write(f"2026/11/21/{name(0)}", b"1")
+    made.write(f"2026/11/21/{name(10)}", b"1")
+    made.close()
+    old = store(tmp_path, now_ns=BASE_NS + 30 * DAY_NS + 5 * 10**9)
+    old.expire()
+    assert files(tmp_path) == [f"2026/11/21/{name(10)}"]
+    old.close()
+
+
 def test_other_files_are_neither_counted_nor_deleted(tmp_path: Path) -> None:
     others = [
         "2026/11/21/holiday.jpg",

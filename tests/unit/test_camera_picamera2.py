@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
@@ -39,7 +40,9 @@ class Bench:
 
         self.world = double.World(script, **world)
         double.Picamera2.world = Camera.world = self.world
-        self.library = Library(Camera, double.H264Encoder, double.CircularOutput2, double.PyavOutput, double.Transform)
+        self.library = Library(
+            Camera, double.H264Encoder, double.CircularOutput2, double.PyavOutput, double.Transform, double.MappedArray
+        )
         self.ribbon = self.open()
 
     def open(self) -> CsiCamera:
@@ -137,6 +140,47 @@ def test_unsupported_controls_are_reported_and_ignored() -> None:
 def test_upside_down_camera_is_rotated() -> None:
     turned = bench(upside_down=True).config["transform"]
     assert (turned.hflip, turned.vflip) == (1, 1)
+
+
+def test_camera_on_its_side_is_turned_in_pictures_stills_and_clips(tmp_path: Path) -> None:
+    areas = "0,0 100,0 100,25 0,25"  # the upper quarter of the turned picture
+    values: dict[str, Any] = {"main_width": 320, "main_height": 240, "media_dir": str(tmp_path)}
+    made = bench([200] * 60, rotate=90, privacy_mask=areas, pre_capture_seconds=1.0, **values)
+    frames = made.ribbon.frames(never)
+    frame = next(frames)
+    assert frame is not None
+    assert frame.image.shape[0] > frame.image.shape[1]
+    high = frame.image.shape[0]
+    assert set(np.unique(frame.image[: high // 4 - 1]).tolist()) == {16}
+    assert set(np.unique(frame.image[high // 4 + 2 :]).tolist()) == {200}
+    assert frame.colour()[: high // 4 - 2].max() == 0
+    still: list[Any] = []
+    thread = threading.Thread(target=lambda: still.append(made.ribbon.still()))
+    thread.start()
+    path = tmp_path / "clip.mp4"
+    made.ribbon.begin_clip(str(path))
+    for _ in range(40):
+        next(frames)
+    made.ribbon.end_clip()
+    thread.join(60)
+    made.ribbon.close()
+    assert still[0].shape == (320, 240, 3)
+    assert still[0][:78].max() == 0
+    assert still[0][82:].min() > 150
+    with av.open(str(path)) as container:
+        shown = next(container.decode(video=0))
+    assert shown.rotation == -90, "players turn it clockwise"
+    assert shown.to_ndarray(format="gray")[:, :70].max() <= 20, "the left of the camera's own picture is its top"
+    assert shown.to_ndarray(format="gray")[:, 90:].min() > 150
+
+
+@pytest.mark.parametrize(
+    ("upside_down", "rotate", "flip"), [(False, 180, 1), (True, 180, 0), (False, 270, 1), (True, 90, 1)]
+)
+def test_half_a_turn_is_left_to_the_camera(upside_down: bool, rotate: int, flip: int) -> None:
+    made = bench([100], upside_down=upside_down, rotate=rotate)
+    assert (made.config["transform"].hflip, made.config["transform"].vflip) == (flip, flip)
+    made.ribbon.close()
 
 
 def test_exposure_and_gain_of_the_newest_frame_are_known() -> None:

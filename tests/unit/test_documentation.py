@@ -157,7 +157,7 @@ def test_troubleshooting_names_the_checks_of_the_doctor_as_they_are() -> None:
 @pytest.mark.parametrize(
     ("service", "application"),
     [
-        (OUTBOX, build(lambda _destination, _lines: None, lambda: 0)),
+        (OUTBOX, build(lambda _destination, _lines: False, lambda: 0)),
         (RECEIVER, build_receiver(lambda *_: pytest.fail("no request is made"))),
         (ENROLMENT, enrolment.application(Path("pending"), Path("accepted"), print)),
     ],
@@ -184,3 +184,15 @@ def test_every_variable_of_the_configuration_is_in_the_reference() -> None:
             used |= set(re.findall(r"\bSENSETIG_[A-Z_]+[A-Z]\b", path.read_text(encoding="utf-8")))
     known = shown | settings | _NOT_FOR_USERS
     assert {each for each in used - known if not any(name.startswith(f"{each}_") for name in known)} == set()
+
+
+def test_pages_that_programs_and_settings_name_exist() -> None:
+    folders = ("ansible", "collectors", "engines", "grafana", "mosquitto", "sensetig", "systemd", "telegraf", "tools")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
+    named: dict[str, set[str]] = {}
+    for path in [ROOT / "install", ROOT / "Makefile", *files]:
+        if path.suffix not in (".pyc", ".png", ".gz") and "node_modules" not in path.parts:
+            for page in re.findall(r"\bdocs/[\w/-]+\.md\b", path.read_text(encoding="utf-8", errors="replace")):
+                named.setdefault(page, set()).add(path.relative_to(ROOT).as_posix())
+    assert len(named) > 10
+    assert {page: places for page, places in named.items() if not (ROOT / page).is_file()} == {}

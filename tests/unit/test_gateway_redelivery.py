@@ -205,6 +205,23 @@ def test_what_recognises_messages_outlasts_the_process(tmp_path: Path) -> None:
     store.close()
 
 
+def test_what_a_full_disk_refused_is_written_once_there_is_room(tmp_path: Path) -> None:
+    said: list[str] = []
+    path = str(tmp_path / "gateway.db")
+    store = GatewayStore(path, said.append)
+    assert store._connection is not None
+    (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
+    store._connection.execute(f"PRAGMA max_page_count = {pages}")
+    for number in range(1, 1001):
+        store.put(Sent(number, number, number, START, START))
+    store.flush()
+    assert len(said) == 1
+    assert "full" in said[0]
+    store._connection.execute("PRAGMA max_page_count = 1000000")
+    store.flush()
+    assert len(list(GatewayStore(path, pytest.fail).messages())) == 1000
+
+
 def test_messages_with_times_make_old_ones_old_over_a_restart(tmp_path: Path) -> None:
     path = str(tmp_path / "gateway.db")
     store = GatewayStore(path, pytest.fail)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,10 +12,11 @@ import pytest
 from collectors.core.api import Unavailable
 from collectors.core.errors import ErrorReporter
 from collectors.core.line_protocol import Metric
+from collectors.device_state.nats_kv import Server
 from collectors.gateway import settings
 from collectors.gateway.mqtt import MqttSource
-from collectors.gateway.nats import stored
-from collectors.gateway.service import MAX_LINES, Gateway, Stages
+from collectors.gateway.nats import NatsSource, stored
+from collectors.gateway.service import MAX_LINES, STATE_SECONDS, Gateway, Stages
 from collectors.gateway.source import Inbox, Incoming, Waiting
 from collectors.gateway.writer import Refused, Unreachable
 from collectors.messaging.broker import Broker
@@ -80,13 +82,16 @@ class Pipeline:
 class Hub:
     """A gateway, its source, its database, and a clock."""
 
-    def __init__(self, *, lines: int = 1, live: bool = False) -> None:
+    def __init__(self, *, lines: int = 1, live: bool = False, flush_seconds: float = 10) -> None:
+        self.times: list[float] = []
         self.source = Source()
         self.log: list[str] = []
         self.written: list[list[str]] = []
         self.failures: list[Exception] = []
         self.refused: list[str] = []
         self.said: list[str] = []
+        self.report = ErrorReporter("gateway", self.said.append)
+        self.waits = False
         self.now = 0.0
         self.states: list[str] = []
         stages = Stages(Pipeline(self.log, lines), self._states, list, self._reject, {"host": "hub"})
@@ -95,9 +100,10 @@ class Hub:
             stages,
             self._write,
             lambda: None,
-            flush_seconds=10,
+            lambda: self.waits,
+            flush_seconds=flush_seconds,
             live=live,
-            report=ErrorReporter("gateway", self.said.append),
+            report=self.report,
             clock_ns=lambda: NOW + round(self.now * 1e9),
             timer=lambda: self.now,
         )
@@ -114,6 +120,7 @@ class Hub:
         if self.failures:
             raise self.failures.pop(0)
         self.written.append(list(lines))
+        self.times.append(self.now)
         return [Refused(line, "a reason") for line in lines if line in self.refused]
 
     def run(self, arrivals: dict[float, list[int]], until: float) -> list[Metric]:
@@ -146,14 +153,41 @@ def test_messages_are_acknowledged_once_their_points_are_written() -> None:
 def test_while_influxdb_is_away_nothing_is_acknowledged_and_attempts_back_off() -> None:
     hub = Hub()
     hub.failures = [Unreachable("away") for _ in range(10)]
-    hub.run({1.0: [1]}, 24)  # at 10, 11, 13, 17 s, and twice at the end
+    hub.run({1.0: [1]}, 25)  # at 11, 12, 14, 18 s, and twice at the end
     assert hub.source.acknowledged == []
     assert len(hub.failures) == 4
     assert hub.written == []
     assert hub.said == ["E! gateway: away"]
+    assert hub.report.take() == 1, "an outage is one error"
     hub.failures = []
     hub.run({}, 50)
     assert hub.source.acknowledged == [1]
+
+
+def test_a_message_is_written_soon_after_it_arrived_and_nothing_is_written_without_one() -> None:
+    hub = Hub(flush_seconds=0.25)
+    hub.run({100.0: [1], 100.1: [2], 200.0: [3]}, 300)
+    assert [len(lines) for lines in hub.written] == [2, 1]
+    assert hub.times == [pytest.approx(100.25, abs=0.05), pytest.approx(200.25, abs=0.05)]
+
+
+def test_while_points_wait_in_the_outbox_there_are_fewer_writes() -> None:
+    hub = Hub(flush_seconds=0.25)
+    hub.waits = True
+    hub.run({100.0: [1], 100.1: [2], 109.0: [3], 120.0: [4]}, 300)
+    assert [len(lines) for lines in hub.written] == [3, 1]
+    assert hub.times == [pytest.approx(110, abs=0.05), pytest.approx(130, abs=0.05)]
+
+
+def test_device_states_alone_wait_for_more_of_them() -> None:
+    hub = Hub(flush_seconds=0.25)
+    hub.states = ["device_state,device=hall messages=1i 1"]
+    hub.run({}, STATE_SECONDS - 1)
+    assert hub.times == [pytest.approx(STATE_SECONDS - 1)]  # at the end
+    hub = Hub(flush_seconds=0.25)
+    hub.states = ["device_state,device=hall messages=1i 1"]
+    hub.run({}, 60)
+    assert hub.times == [pytest.approx(STATE_SECONDS)]
 
 
 def test_what_recognises_a_message_is_on_the_disk_before_its_points_are_written() -> None:
@@ -243,6 +277,21 @@ def test_the_deletion_of_a_retained_message_is_no_message() -> None:
     source = MqttSource(Broker("127.0.0.1", 1, False), "id", ("a",), print)
     source._receive(Message("a", b"", True))
     assert source.take() == []
+
+
+def test_each_error_of_an_outage_of_nats_is_reported_once() -> None:
+    async def lose_the_server() -> list[str]:
+        for _ in range(20):
+            await source._met(ConnectionRefusedError("Connect call failed"))
+        await source._met(ConnectionError("unexpected EOF"))
+        return source.errors()
+
+    source = NatsSource(Server("127.0.0.1", 1, False), "sensetig", "telegraf", print)
+    assert asyncio.run(lose_the_server()) == [
+        "NATS at 127.0.0.1:1: Connect call failed",
+        "NATS at 127.0.0.1:1: unexpected EOF",
+    ]
+    source.close()
 
 
 def test_the_time_in_the_stream_is_read_to_the_nanosecond() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from collectors.core.api import Unavailable
 from collectors.gateway.writer import Refused, Target, Unreachable, Writer
+from sensetig.outbox.app import WAITING_HEADER
 
 Answer = tuple[int, object]
 
@@ -24,6 +25,7 @@ class Server:
     def __init__(self, unix: Path | None = None) -> None:
         self.requests: list[list[str]] = []
         self.paths: list[str] = []
+        self.headers: dict[str, str] = {}
         self.answer: Callable[[list[str]], Answer] = lambda _: (204, None)
         outer = self
 
@@ -38,6 +40,8 @@ class Server:
                 status, document = outer.answer(lines)
                 content = b"" if document is None else json.dumps(document).encode()
                 self.send_response(status)
+                for header in outer.headers.items():
+                    self.send_header(*header)
                 if status != 204:
                     self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
@@ -77,6 +81,16 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
 
 def writer(url: str) -> Writer:
     return Writer(Target(url, "an org", "raw", "token"))
+
+
+def test_the_writer_knows_whether_its_points_wait_in_the_outbox(server: Server) -> None:
+    made = writer(server.url)
+    assert not made.waits
+    for headers in ({WAITING_HEADER: "1"}, {}):
+        server.headers = headers
+        assert made.write(["m v=1 1"]) == []
+        assert made.waits == bool(headers)
+    made.close()
 
 
 def refusing(bad: set[str], status: int = 422) -> Callable[[list[str]], Answer]:

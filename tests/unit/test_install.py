@@ -34,7 +34,13 @@ def test_the_page_on_installing_has_every_option() -> None:
     assert {option for option in options() if option not in page} == {"--help"}
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/how-to/install.md"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        "README.md", "docs/how-to/air-gapped.md", "docs/how-to/from-one-pi-to-a-fleet.md", "docs/how-to/install.md",
+        "docs/how-to/remove.md", "docs/how-to/tls.md", "docs/tutorials/classroom.md", "docs/tutorials/first-pi.md",
+    ],
+)  # fmt: skip
 def test_the_documents_use_options_that_exist(page: str) -> None:
     lines = re.findall(r"\./install( --[^\n`]*)?", (ROOT / page).read_text())
     assert lines

@@ -21,7 +21,7 @@ from collectors.outbox import Outbox, read_totals, scan
 from sensetig.errors import OutboxError
 from sensetig.outbox import app
 from sensetig.outbox.batch import Destination, decode, encode
-from sensetig.outbox.delivery import Delivery, deliver
+from sensetig.outbox.delivery import MAX_POINTS, Delivery, deliver
 from sensetig.outbox.lines import split, stamp
 from sensetig.outbox.store import Full, Store
 from sensetig.outbox.upstream import Refused, Unreachable
@@ -119,7 +119,7 @@ def test_points_outlive_the_process_and_arrive_once_in_order(tmp_path: Path) -> 
     again = opened(tmp_path, [])
     assert drained(again, server) == []
     assert server.points == lines_of(300)
-    assert server.requests == 3, "each batch is one request"
+    assert server.requests == 1, "the batches go out together"
     assert again.totals["stored_points"] == 300
     assert scan(str(tmp_path)) == []
 
@@ -139,6 +139,79 @@ def test_a_missing_file_is_counted_wherever_it_was(tmp_path: Path, number: int) 
     assert again.totals["missing_batches"] == 1
     again.close()
     assert opened(tmp_path, []).totals["missing_batches"] == 1, "counted once"
+
+
+def test_the_last_file_is_missed_also_where_the_totals_were_not_saved_since(tmp_path: Path) -> None:
+    log: list[str] = []
+    store = opened(tmp_path, log)
+    store.save()
+    for number in range(3):
+        store.add(RAW, lines_of(4, number * 4))
+    store._lock.release()  # killed
+    (tmp_path / scan(str(tmp_path))[-1].name).unlink()
+    again = opened(tmp_path, log)
+    assert again.totals["missing_batches"] == 1
+    assert again.next_number == 2
+    again._lock.release()
+    assert opened(tmp_path, log).totals["missing_batches"] == 1, "it is counted once"
+
+
+def test_the_numbers_of_delivered_files_are_not_missed_after_the_totals_are_lost(tmp_path: Path) -> None:
+    log: list[str] = []
+    store = opened(tmp_path, log)
+    for number in range(3):
+        store.add(RAW, lines_of(4, number * 4))
+        (batch,) = store.oldest()
+        store.remove(batch, {"stored_points": 4})
+    store._lock.release()
+    (tmp_path / "state.json").unlink()
+    again = opened(tmp_path, log)
+    assert again.totals["missing_batches"] == 0
+    again.add(RAW, lines_of(4))
+    again.close()
+    assert opened(tmp_path, log).totals["missing_batches"] == 0
+
+
+def test_many_waiting_files_go_out_in_few_requests(tmp_path: Path) -> None:
+    store = opened(tmp_path, [])
+    for start in range(0, 20_000, 100):
+        store.add(RAW, lines_of(100, start))
+    server = Server()
+    assert drained(store, server) == []
+    assert server.points == lines_of(20_000)
+    assert server.requests <= 20_000 // MAX_POINTS + 1
+    assert store.totals["stored_points"] == 20_000
+
+
+def test_a_bad_point_among_many_files_costs_itself_alone(tmp_path: Path) -> None:
+    store = opened(tmp_path, [])
+    for start in range(0, 1000, 100):
+        store.add(RAW, [*lines_of(99, start), b"bad value=1 1" if start == 500 else b"good value=1 1"])
+    server = Server()
+    assert [line for line, _ in drained(store, server)] == [b"bad value=1 1"]
+    assert (store.totals["stored_points"], store.totals["refused_points"]) == (999, 1)
+    assert len(set(server.points)) == 991, "nine equal points and 990 others"
+
+
+def test_what_cannot_be_sent_together_is_sent_file_by_file(tmp_path: Path) -> None:
+    """As over a network that is too slow for a large request."""
+
+    class Slow(Server):
+        def send(self, destination: Destination, lines: Sequence[bytes]) -> Refused | None:
+            if len(lines) > 100:
+                raise Unreachable("InfluxDB does not answer (WriteTimeoutError)")
+            return super().send(destination, lines)
+
+    store, server = opened(tmp_path, []), Slow()
+    for start in range(0, 500, 100):
+        store.add(RAW, lines_of(100, start))
+    delivery = Delivery(store, server, lambda *_: None, lambda: None, lambda _: None)
+    with pytest.raises(Unreachable):
+        delivery._deliver_oldest()
+    while delivery._deliver_oldest():
+        pass
+    assert server.points == lines_of(500)
+    assert store.totals["stored_points"] == 500
 
 
 def test_after_a_damaged_state_no_file_is_taken_for_missing(tmp_path: Path) -> None:
@@ -222,7 +295,7 @@ def test_missing_files_are_counted(tmp_path: Path) -> None:
         store.add(RAW, lines_of(100, start))
     drained_one = Server()
     delivery = Delivery(store, drained_one, lambda *_: None, lambda: None, log.append)
-    assert delivery._deliver_oldest()
+    delivery._deliver_alone(store.oldest()[0])
     store.close()
     names = [each.name for each in scan(str(tmp_path))]
     for name in names[:2]:
@@ -355,10 +428,10 @@ def test_points_go_straight_through_while_influxdb_answers_and_wait_while_it_doe
     server, log = Server(), list[str]()
     store = opened(tmp_path, log)
     delivery = Delivery(store, server, lambda *_: None, lambda: None, log.append)
-    delivery.take(RAW, lines_of(10))
+    assert not delivery.take(RAW, lines_of(10))
     assert scan(str(tmp_path)) == []
     server.away = True
-    delivery.take(RAW, lines_of(10, 10))
+    assert delivery.take(RAW, lines_of(10, 10)), "these wait"
     delivery.take(RAW, lines_of(10, 20))
     assert server.requests == 2, "InfluxDB is not asked again for each write"
     assert [each.points for each in scan(str(tmp_path))] == [10, 10]
@@ -366,7 +439,7 @@ def test_points_go_straight_through_while_influxdb_answers_and_wait_while_it_doe
     server.away = False
     while delivery._deliver_oldest():
         pass
-    delivery.take(RAW, lines_of(10, 30))
+    assert not delivery.take(RAW, lines_of(10, 30))
     assert server.points == lines_of(40)
     assert store.totals["stored_points"] == 40
     assert log[1:] == ["InfluxDB takes points again"]
@@ -412,8 +485,19 @@ def asked(
     return Answer(sent[0]["status"], headers, b"".join(each.get("body", b"") for each in sent[1:]))
 
 
-def posted(taken: list[tuple[Destination, list[bytes]]], body: bytes, query: str, encoding: str = "identity") -> Answer:
-    return asked(app.build(lambda *batch: taken.append(batch), lambda: 7), body, query, encoding)
+def posted(
+    taken: list[tuple[Destination, list[bytes]]],
+    body: bytes,
+    query: str,
+    encoding: str = "identity",
+    *,
+    waits: bool = False,
+) -> Answer:
+    def take(destination: Destination, lines: list[bytes]) -> bool:
+        taken.append((destination, lines))
+        return waits
+
+    return asked(app.build(take, lambda: 7), body, query, encoding)
 
 
 def test_it_answers_a_write_as_influxdb_does() -> None:
@@ -421,6 +505,12 @@ def test_it_answers_a_write_as_influxdb_does() -> None:
     assert posted(taken, gzip.compress(b"m f=1 5\nm f=2\n"), "org=o&bucket=b", "gzip").status == 204
     assert posted(taken, b"", "org=o&bucket=b&precision=s").status == 204
     assert taken == [(Destination("o", "b", "ns"), [b"m f=1 5", b"m f=2 7"])]
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_its_answer_says_whether_the_points_wait_on_the_disk(waits: bool) -> None:
+    answer = posted([], b"m f=1 5", "org=o&bucket=b", waits=waits)
+    assert (answer.status, app.WAITING_HEADER.lower() in {name.lower() for name in answer.headers}) == (204, waits)
 
 
 @pytest.mark.parametrize(
@@ -444,7 +534,7 @@ def test_a_bad_request_gets_one_sentence(body: bytes, query: str, encoding: str,
 
 
 def test_without_room_the_writer_is_asked_to_wait() -> None:
-    def full(*_: object) -> None:
+    def full(*_: object) -> bool:
         raise Full("the waiting points have reached 5 bytes")
 
     answer = asked(app.build(full, lambda: 7), b"m f=1 1", "org=o&bucket=b")
@@ -454,7 +544,7 @@ def test_without_room_the_writer_is_asked_to_wait() -> None:
 
 @pytest.mark.parametrize("path", ["/", "/api/v2/delete", "/query", "/metrics", "/api/v2/write/x"])
 def test_nothing_but_the_write_endpoint_answers(path: str) -> None:
-    application = app.build(lambda *_: None, lambda: 7)
+    application = app.build(lambda *_: False, lambda: 7)
     assert asked(application, b"", "", path=path).status == 404
     assert asked(application, b"", "org=o&bucket=b", method="GET").status == 405
 

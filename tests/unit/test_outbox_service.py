@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import socket
@@ -18,7 +19,7 @@ from click.testing import CliRunner
 from collectors.outbox import read_state
 from sensetig.__main__ import main
 from sensetig.errors import OutboxError
-from sensetig.outbox import app
+from sensetig.outbox import app, service
 from sensetig.outbox.batch import Destination
 from sensetig.outbox.delivery import GRACE_SECONDS, Delivery, kind_of
 from sensetig.outbox.heartbeat import MAX_SILENCE_SECONDS, Heartbeat
@@ -275,6 +276,22 @@ def test_writes_are_held_before_the_disk_is_full_and_go_on_by_themselves() -> No
         assert asked(application, b"m f=1 5", "org=o&bucket=b").status == 204
     assert saved[-1] == {"passed_writes": 1, "held_writes": 1, "reason": ""}
     assert log[-1] == "InfluxDB takes points again"
+
+
+def test_on_a_full_disk_the_receiver_still_says_why_writes_are_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(tmp_path / "state.json")
+    service.save_counts(path, {"passed_writes": 12_345, "held_writes": 0, "reason": ""})
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(service, "write_atomic", full)
+    both: list[dict[str, int | str]] = [{"held_writes": 1, "reason": "no room " * 20}, {"held_writes": 2, "reason": ""}]
+    for counts in both:
+        service.save_counts(path, counts)
+        assert json.loads(Path(path).read_text()) == counts
 
 
 def test_points_that_the_check_refuses_are_answered_as_influxdb_refuses_points() -> None:

@@ -38,6 +38,7 @@ PLACES = {
     "CircularOutput2": ["picamera2/outputs/circularoutput2.py:CircularOutput2"],
     "PyavOutput": ["picamera2/outputs/pyavoutput.py:PyavOutput"],
     "Job": ["picamera2/job.py:Job"],
+    "MappedArray": ["picamera2/request.py:MappedArray"],
 }
 
 #: What the expressions in the backend's text are.
@@ -48,6 +49,7 @@ RECEIVERS = {
     "request": "CompletedRequest",
     "output": "PyavOutput",
     "self._circular": "CircularOutput2",
+    "mapped": "MappedArray",
 }
 
 #: What a test does with the double, and no backend does.
@@ -58,6 +60,7 @@ OF_THE_DOUBLE = {
     "CircularOutput2": set(),
     "PyavOutput": set(),
     "Job": {"cancelled", "__init__"},
+    "MappedArray": set(),
 }
 
 
@@ -122,7 +125,7 @@ def test_every_import_of_the_backend_exists_in_the_package(package: Package) -> 
         if isinstance(node, ast.ImportFrom) and node.module is not None and node.module.startswith("picamera2")
         for each in node.names
     ]
-    assert len(imported) == 4
+    assert len(imported) == 5
     for module, name in imported:
         assert package.offers(module.replace(".", "/") + "/__init__.py", name), (module, name)
 
@@ -200,7 +203,14 @@ def outputs(package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_double_writes_the_same_clip_as_the_package(real: bool, outputs: ModuleType, tmp_path: Path) -> None:
     made: Any = outputs if real else double
     double.Picamera2.world = double.World([10 + number for number in range(200)])
-    library = Library(double.Picamera2, double.H264Encoder, made.CircularOutput2, made.PyavOutput, double.Transform)
+    library = Library(
+        double.Picamera2,
+        double.H264Encoder,
+        made.CircularOutput2,
+        made.PyavOutput,
+        double.Transform,
+        double.MappedArray,
+    )
     values = Values({"media_dir": str(tmp_path), "pre_capture_seconds": 2.0, "main_width": 320, "main_height": 240})
     ribbon = CsiCamera(library, values, ErrorReporter("camera", print), lambda: BASE_NS, double.Picamera2.world.clock)
     assert ribbon.buffer_seconds == 3.0

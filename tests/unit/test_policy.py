@@ -84,7 +84,7 @@ STATED = {
         f"{policy.CPU_PERCENT.look} % CPU",
     ),
     "dashboards.md": (
-        f"devices of which a sensor reports {policy.PROCESSOR_CELSIUS.look} °C or more",
+        f"devices with a sensor at {policy.PROCESSOR_CELSIUS.look} °C or more",
         f"devices with a file system that is {policy.DISK_PERCENT.look} % full or more",
         f"silent for {policy.OFFLINE_SECONDS // 60} minutes and for ten of their intervals",
         f"wrote within {policy.FORGOTTEN_DAYS} days",
@@ -191,14 +191,18 @@ def test_a_report_judges_by_the_policy() -> None:
         assert report_level(disks=(Disk("/", 1.0, 1.0, value, 0.0),)) == policy.DISK_PERCENT.level(value)
     judged = {each.measurement: each for each in QUANTITIES if each.threshold}
     assert {name: each.threshold for name, each in judged.items()} == {
+        "cpu": policy.CPU_PERCENT,
         "mem": policy.MEMORY_PERCENT,
         "temp": policy.PROCESSOR_CELSIUS,
     }
     for quantity in judged.values():
         assert quantity.threshold
         for value in around(quantity.threshold):
-            spread = Spread(quantity, 0.0, 0, 0.0, value, 0, None)
-            assert report_level(spreads=(spread,)) == quantity.threshold.level(value)
+            mean, most = (value, 0.0) if quantity.by_mean else (0.0, value)
+            spread = Spread(quantity, 0.0, 0, mean, most, 0, None)
+            level = quantity.threshold.level(value)
+            # A low mean, such as that of an idle processor, is no merit.
+            assert report_level(spreads=(spread,)) == ("plain" if quantity.by_mean and level == "good" else level)
 
 
 @pytest.mark.parametrize("name", STATED)

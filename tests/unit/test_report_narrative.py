@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
+from grafana.alerting.rules import RULES
 from sensetig.errors import ReportError
 from sensetig.policy import ACT, GOOD, LOOK
+from sensetig.report import narrative
 from sensetig.report.alerts import Alert, together
 from sensetig.report.narrative import (
     PLAIN,
@@ -18,6 +20,7 @@ from sensetig.report.narrative import (
     urgent,
     verdict,
     when,
+    with_alerts,
     zone,
 )  # fmt: skip
 from sensetig.report.numbers import duration, number
@@ -69,6 +72,14 @@ def test_a_device_that_is_still_silent_is_to_be_acted_on() -> None:
     assert "Nothing has come since Fri 20 Nov 23:00." in told
 
 
+def test_the_time_before_a_device_existed_is_no_gap() -> None:
+    told = plain(texts(facts(first_ms=at(days=6), is_new=True)))
+    assert "plain: The device is new: its first data is from Fri 20 Nov 00:00." in told
+    assert "good: Data came without a gap" in told
+    gap = plain(texts(facts(first_ms=at(days=6), is_new=True, outages=((at(days=6, hours=6), at(days=6, hours=9)),))))
+    assert "act: One gap in the data, of 3 h (12.5% of the time since), from Fri 20 Nov 06:00." in gap
+
+
 def test_no_gap_and_no_restart_is_good() -> None:
     told = texts(facts())
     assert "good: Data came without a gap of more than 2\u202fmin." in told
@@ -107,6 +118,67 @@ def test_the_hottest_sensor_is_judged_by_the_dashboards_steps(most: float, level
     hottest = next(each for each in QUANTITIES if each.measurement == "temp")
     spread = Spread(hottest, 30.0, at(days=1), 40.0, most, at(days=2), None)
     assert f"{level}: The hottest sensor of the device reached {most:.1f} °C" in plain(texts(facts(spreads=(spread,))))
+
+
+@pytest.mark.parametrize(("mean", "level"), [(89.0, PLAIN), (90.0, LOOK), (100.0, LOOK)])
+def test_a_processor_that_was_busy_throughout_is_worth_a_look_and_a_peak_is_not(mean: float, level: str) -> None:
+    cpu = next(each for each in QUANTITIES if each.measurement == "cpu")
+    spread = Spread(cpu, 2.0, at(days=1), mean, 100.0, at(days=2), None)
+    assert f"{level}: CPU use: from" in plain(texts(facts(spreads=(spread,))))
+
+
+def test_an_hour_of_under_voltage_is_one_thing_with_what_follows_from_it_and_its_alerts() -> None:
+    flags = {
+        "under_voltage": Flag(1000, 12, at(days=4), True),
+        "throttled": Flag(1000, 12, at(days=4), True),
+        "frequency_capped": Flag(1000, 8, at(days=4), True),
+        "soft_temperature_limit": Flag(1000, 0, None, False),
+    }
+    alerts = (
+        Alert("Under-voltage", "", "warning", at(days=4), at(days=4, hours=1), False, "sensetig-under-voltage"),
+        Alert("Throttled", "", "warning", at(days=4), at(days=4, hours=1), False, "sensetig-throttled"),
+    )
+    sentences = with_alerts(summary(facts(flags=flags), WEEK, "pi"), together(alerts), WEEK)
+    (only,) = urgent(sentences)
+    assert verdict(sentences) == (ACT, "1 thing to act on")
+    assert plain(only.text) == (
+        "Under-voltage in 12 of 1000 readings (1.2%), last on Wed 18 Nov 00:00; use the supply made for the board, and "
+        "a short, thick cable. Throttling in 12 of 1000 readings (1.2%). A capped clock in 8 of 1000 readings (0.8%). "
+        "The alert Throttled fired once. The alert Under-voltage fired once."
+    )
+
+
+def test_heat_and_a_weak_supply_are_two_things() -> None:
+    flags = {
+        "under_voltage": Flag(1000, 12, at(days=4), True),
+        "soft_temperature_limit": Flag(1000, 3, at(days=5), True),
+    }
+    hottest = next(each for each in QUANTITIES if each.measurement == "temp")
+    spread = Spread(hottest, 30.0, at(days=1), 40.0, 83.0, at(days=2), None)
+    found = urgent(summary(facts(flags=flags, spreads=(spread,)), WEEK, "pi"))
+    assert [each.level for each in found] == [ACT, ACT]
+    assert "reached 83.0" in found[0].text
+    assert "soft heat limit" in found[0].text
+
+
+def test_the_alert_of_a_disk_belongs_to_that_disk() -> None:
+    disks = (Disk("/", GIB, GIB, 95.0, 0), Disk("/data", GIB, GIB, 85.0, 0))
+    alert = Alert("Disk nearly full", "/data", "critical", at(days=4), at(days=5), True, "sensetig-disk-nearly-full")
+    found = urgent(with_alerts(summary(facts(disks=disks), WEEK, "pi"), together((alert,)), WEEK))
+    assert [(each.level, plain(each.text)) for each in found] == [
+        (ACT, "/ is 95% full."),
+        (ACT, "/data is 85% full. The alert Disk nearly full fired once."),
+    ]
+
+
+def test_an_alert_of_which_the_summary_says_nothing_is_a_thing_of_its_own() -> None:
+    alert = Alert("Clock unsynchronised", "", "warning", at(days=4), at(days=5), False, "sensetig-clock-unsynchronised")
+    (only,) = urgent(with_alerts(summary(facts(), WEEK, "pi"), together((alert,)), WEEK))
+    assert only.heading == "Alert"
+
+
+def test_every_rule_whose_alerts_the_summary_knows_exists() -> None:
+    assert set(narrative._MATTERS) <= {rule.uid for rule in RULES}
 
 
 def test_under_voltage_is_told_as_a_share_of_readings() -> None:

@@ -107,6 +107,28 @@ def test_a_report_is_sent_signed_in_and_over_verified_tls(
     assert inbox.users == [b"pi"]
 
 
+def test_a_mail_has_its_summary_as_text_and_as_html(tmp_path: Path) -> None:
+    text = (
+        "pi <b>, 2026-11-14 00:00 to 2026-11-21 00:00 (UTC)\n1 thing to act on.\n\nTo act on\n- Disks: / is full.\n\n"
+        "Data\n- The device did not restart.\n\nThe report is attached.\n"
+    )
+    report = tmp_path / "pi.html"
+    report.write_text("<h1>pi</h1>", encoding="utf-8")
+    made = message(post(25, ""), report, "pi", text)
+    told, shown = (made.get_body((kind,)) for kind in ("plain", "html"))
+    assert told is not None
+    assert shown is not None
+    assert told.get_content() == text
+    page = shown.get_content()
+    assert "<h1" in page
+    assert "pi &lt;b&gt;" in page
+    assert page.count("<li") == 2
+    assert "2026-11-14 00:00 to 2026-11-21 00:00 (UTC)" in page
+    assert "#c01f35" in page, "the colour of what needs action"
+    assert not re.search(r"(?:src|href)=", page), "a mail loads nothing"
+    assert [part.get_filename() for part in made.iter_attachments()] == ["pi.html"]
+
+
 def test_a_server_whose_certificate_nobody_vouches_for_gets_neither_password_nor_report(
     server: tuple[Inbox, int], tmp_path: Path
 ) -> None:

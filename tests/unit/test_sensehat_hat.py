@@ -14,7 +14,16 @@ import pytest
 from collectors.core.api import Polled, Unavailable
 from collectors.sensehat import create, thermal
 from collectors.sensehat.collector import SenseHatCollector
-from collectors.sensehat.hat import Board, Library, LibraryWithColour, RedirectedOutput, is_present, prepare_colour
+from collectors.sensehat.hat import (
+    PARTS,
+    Board,
+    Library,
+    LibrarySensors,
+    LibraryWithColour,
+    RedirectedOutput,
+    is_present,
+    prepare_colour,
+)
 from tests.doubles.sense_hat import ScriptedColour, ScriptedHat
 from tests.unit.sensehat_support import Bench, fields
 
@@ -79,8 +88,24 @@ def test_colour_sensor_is_used_as_the_library_defines_it() -> None:
         if isinstance(node, ast.FunctionDef)
         and any(isinstance(each, ast.Attribute) and each.attr == "setter" for each in node.decorator_list)
     }
-    assert {"gain", "integration_cycles"} <= settable
+    assert {"enabled", "gain", "integration_cycles"} <= settable
     assert "colour_raw" in members(sensor)
+
+
+@pytest.mark.parametrize("names", PARTS.values(), ids=PARTS)
+def test_the_library_has_the_attributes_by_which_a_sensor_is_started_again(names: tuple[str, str, str]) -> None:
+    library = library_class("sense_hat", "sense_hat.py", "SenseHat")
+    part, started, _ = names
+    assigned = {
+        ast.unparse(target): ast.unparse(node.value)
+        for node in members(library)["__init__"].body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+    }
+    assert assigned[f"self.{started}"] == "False"
+    assert assigned[f"self.{part}"].endswith("(self._imu_settings)")
+    initialise = members(library)[started.removesuffix("_init").join(("_init", ""))]
+    assert ast.unparse(initialise.body[-1]).startswith(f"if not self.{started}:")
 
 
 def test_double_has_only_public_methods_of_the_library() -> None:
@@ -161,8 +186,11 @@ def test_zero_of_a_new_process_is_invalid_and_a_measured_zero_is_valid() -> None
 
 
 def test_values_of_single_precision_have_no_tails() -> None:
-    hat = ScriptedHat(temperature_humidity=25.040000915527344, acceleration=(0.0, 0.0, 0.9800000190734863))
+    hat = ScriptedHat(
+        temperature_humidity=25.040000915527344, pressure=1013.249755859375, acceleration=(0.0, 0.0, 0.9800000190734863)
+    )
     metrics = list(collector(Bench(), hat).collect())
+    assert fields(metrics, "environment", "lps25h")["pressure_hpa"] == 1013.24976
     assert fields(metrics, "environment", "hts221")["temperature_raw_celsius"] == 25.04
     assert fields(metrics, "imu")["acceleration_z_g"] == 0.98
 
@@ -229,7 +257,7 @@ def test_start_waits_until_the_board_has_converted() -> None:
         slept.append(seconds)
         hat.humidity, hat.pressure = 45.0, 1013.0
 
-    Board(hat, None, None, Bench().report.error).wait_until_ready(sleep)
+    Board(hat, None, None, Bench().report.error, sleep=sleep).wait_until_ready()
     assert slept == [0.08]
 
 
@@ -248,7 +276,7 @@ def test_magnetic_field_of_the_first_batch_has_settled() -> None:
     hat = Averaging()
     bench = Bench()
     board = Board(hat, None, None, bench.report.error)
-    board.wait_until_ready(lambda _: None)
+    board.wait_until_ready()
     line = fields(SenseHatCollector(bench.context, board).collect(), "imu")
     assert line["magnetic_x_microtesla"] == pytest.approx(50.0, rel=0.001)
 
@@ -257,13 +285,13 @@ def test_board_whose_imu_does_not_start_waits_for_the_other_sensors() -> None:
     hat = ScriptedHat(humidity=0)
     hat.failures["get_compass_raw"] = OSError("IMU Init Failed")
     slept: list[float] = []
-    Board(hat, None, None, Bench().report.error).wait_until_ready(slept.append)
+    Board(hat, None, None, Bench().report.error, sleep=slept.append).wait_until_ready()
     assert len(slept) == 6
 
 
 def test_start_waits_at_most_half_a_second() -> None:
     slept: list[float] = []
-    Board(ScriptedHat(humidity=0), None, None, Bench().report.error).wait_until_ready(slept.append)
+    Board(ScriptedHat(humidity=0), None, None, Bench().report.error, sleep=slept.append).wait_until_ready()
     assert sum(slept) == pytest.approx(0.48)
 
 
@@ -271,8 +299,8 @@ def test_sensor_that_does_not_start_is_reported_by_the_first_reading() -> None:
     bench = Bench()
     hat = ScriptedHat()
     hat.failures["get_humidity"] = OSError("Humidity Init Failed")
-    board = Board(hat, None, None, bench.report.error)
-    board.wait_until_ready(lambda _: pytest.fail("there is nothing to wait for"))
+    board = Board(hat, None, None, bench.report.error, sleep=lambda _: pytest.fail("there is nothing to wait for"))
+    board.wait_until_ready()
     assert fields(SenseHatCollector(bench.context, board).collect(), "environment", "lps25h") != {}
     assert bench.errors == ["E! sensehat: the humidity cannot be read: OSError: Humidity Init Failed"]
 
@@ -283,6 +311,126 @@ def test_board_that_repeats_its_readings_is_stuck() -> None:
     assert [len(list(made.collect())) for _ in range(4)] == [3, 3, 0, 0]
     assert bench.report.errors == 6
     assert len(bench.errors) == 3
+
+
+class ScriptedSensors:
+    """The sensors of a scripted board.
+
+    Args:
+        hat: its library; an IMU in ``silent`` has no new sample, as RTIMULib repeats the one before.
+    """
+
+    def __init__(self, hat: ScriptedHat) -> None:
+        self._hat = hat
+        self.silent = False
+        self.restarted: list[str] = []
+        self._time = 0
+
+    def imu_time(self) -> int:
+        if not self.silent:
+            self._time += 1
+        return self._time
+
+    def restart(self, sensor: str, /) -> None:
+        self.restarted.append(sensor)
+
+
+def real_board(hat: ScriptedHat, bench: Bench) -> tuple[SenseHatCollector, ScriptedSensors]:
+    sensors = ScriptedSensors(hat)
+    colour = prepare_colour(hat, 16, 64, bench.report.error)
+    board = Board(hat, colour, None, bench.report.error, sensors=sensors, sleep=lambda _: None)
+    return SenseHatCollector(bench.context, board), sensors
+
+
+def test_imu_without_an_answer_gives_no_old_values_and_is_asked_once() -> None:
+    bench, hat = Bench(), ScriptedHat()
+    made, sensors = real_board(hat, bench)
+    assert len(fields(made.collect(), "imu")) == 13
+    sensors.silent = True
+    hat.calls.clear()
+    metrics = list(made.collect())
+    assert fields(metrics, "imu") == {}
+    assert fields(metrics, "environment", "lps25h") != {}
+    assert [call for call in hat.calls if call.endswith(("_raw", "_radians"))] == ["get_orientation_radians"]
+    assert bench.errors == ["E! sensehat: the IMU does not answer; check the board's seat on the header"]
+    sensors.silent = False
+    assert len(fields(made.collect(), "imu")) == 13
+    assert sensors.restarted == ["lsm9ds1"]
+    assert bench.report.errors == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "value", "sensor"), [("humidity", 0, "hts221"), ("pressure", 0, "lps25h"), ("pressure", None, "lps25h")]
+)
+def test_sensor_without_a_valid_value_is_started_again(method: str, value: int | None, sensor: str) -> None:
+    bench, hat = Bench(), ScriptedHat()
+    made, sensors = real_board(hat, bench)
+    if value is None:
+        hat.failures[f"get_{method}"] = OSError("Pressure Init Failed")
+    else:
+        setattr(hat, method, value)
+    list(made.collect())
+    assert sensors.restarted == []
+    list(made.collect())
+    assert sensors.restarted == [sensor]
+    hat.failures.clear()
+    setattr(hat, method, 50.0 if method == "humidity" else 1000.0)
+    list(made.collect())
+    list(made.collect())
+    assert sensors.restarted == [sensor, sensor]
+    assert bench.report.errors == 2
+
+
+def test_stuck_sensor_is_started_again() -> None:
+    bench, hat = Bench(stale_after=3), ScriptedHat()
+    made, sensors = real_board(hat, bench)
+    for _ in range(4):
+        hat.humidity += 0.5
+        hat.acceleration = (0.01, hat.acceleration[1] + 0.01, 1.0)
+        list(made.collect())
+    assert sensors.restarted == ["lps25h"]
+
+
+def test_settling_ends_with_the_first_sample_without_an_answer() -> None:
+    hat = ScriptedHat()
+    sensors = ScriptedSensors(hat)
+    sensors.silent = True
+    Board(hat, None, None, Bench().report.error, sensors=sensors, sleep=lambda _: None).wait_until_ready()
+    assert hat.calls.count("get_compass_raw") == 1
+
+
+def test_colour_sensor_that_lost_its_settings_is_started_again() -> None:
+    bench, sensor = Bench(), ScriptedColour()
+    made, _ = real_board(ScriptedHat(colour=sensor), bench)
+    assert fields(made.collect(), "colour")["gain"] == 16
+    sensor.gain, sensor.integration_cycles, sensor.enabled, sensor.counts = 1, 1, 0, (0, 0, 0, 0)
+    assert fields(made.collect(), "colour") == {}
+    assert (sensor.gain, sensor.integration_cycles, sensor.enabled) == (16, 64, 1)
+    assert fields(made.collect(), "colour") != {}
+    assert bench.report.errors == 1
+
+
+def test_library_looks_for_a_sensor_again_that_it_did_not_find() -> None:
+    class Part:
+        def __init__(self, kind: int) -> None:
+            self.kind = kind
+
+        def pressureType(self) -> int:
+            return self.kind
+
+    class Opened:
+        _imu_settings = 7
+        _pressure_init = True
+
+        def __init__(self, part: Part) -> None:
+            self._pressure = part
+
+    known = Opened(Part(3))
+    LibrarySensors(known).restart("lps25h")
+    assert (known._pressure.kind, known._pressure_init) == (3, False)
+    missing = Opened(Part(0))
+    LibrarySensors(missing).restart("lps25h")
+    assert (missing._pressure.kind, missing._pressure_init) == (7, False)
 
 
 # --- finding it --------------------------------------------------------------------------------------

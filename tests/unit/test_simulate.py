@@ -26,6 +26,9 @@ WISHES = SimulateOptions(
     seed=1,
     site="here",
     recording=None,
+    columns="",
+    time_zone="UTC",
+    time_format=None,
     duration=None,
     messages=None,
     start=None,
@@ -79,6 +82,26 @@ def test_the_same_options_give_the_same_lines() -> None:
     assert [line for line in more.stdout.splitlines() if "sim-0001" in line or "sim-0002" in line] == sorted(
         once.stdout.splitlines(), key=more.stdout.splitlines().index
     )
+
+
+def test_a_recording_of_another_form_is_played(tmp_path: Path) -> None:
+    path = tmp_path / "recording.csv"
+    path.write_text("Zeit;Feuchte;Temperatur\n21/06/2026 12:00:00;45,5;21,5\n21/06/2026 12:00:10;45,6;21,6\n")
+    form = ("--columns", "time_stamp=Zeit,humidity=Feuchte,temp_h=Temperatur", "--time-zone", "Europe/Berlin")
+    ran = run(
+        *("--devices", "1", "--speed", "0", "--profile", "perfect", "--recording", str(path)),
+        *form,
+        *("--time-format", "%d/%m/%Y %H:%M:%S"),
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "temperature_raw_celsius=21.5" in ran.stdout
+
+
+def test_a_wrong_form_of_a_recording_is_one_sentence() -> None:
+    ran = run("--recording", "/dev/null", "--time-zone", "Berlin")
+    assert ran.returncode != 0
+    assert ran.stderr.startswith("Error: the form of the recording cannot be read: ")
+    assert len(ran.stderr.splitlines()) == 1
 
 
 def test_a_recording_is_played_and_marked_as_replayed(tmp_path: Path) -> None:

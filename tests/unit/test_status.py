@@ -40,6 +40,7 @@ def shown(width: int, *devices: Device) -> str:
         ({"disk_percent": 90.0}, ACT, ("disk",)),
         ({"disk_percent": 80.0, "cpu_percent": 95.0}, LOOK, ("disk", "busy")),
         ({"lost_points": 3}, ACT, ("lost",)),
+        ({"lost_points": 3, "lost_seconds": 7300.0}, ACT, ("lost",)),
         ({"lost_points": 0, "waiting_seconds": 500.0}, GOOD, ()),
         ({"waiting_seconds": 900.0}, LOOK, ("waiting",)),
     ],

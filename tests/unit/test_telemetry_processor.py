@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 import pytest
 
+from collectors import telemetry
 from collectors.core.api import Context, Unavailable
 from collectors.core.api import Processor as ProcessorProtocol
 from collectors.core.errors import ErrorReporter
@@ -122,3 +123,15 @@ def test_a_wrong_setting_leaves_no_state_open(
     monkeypatch.setattr("collectors.device_state.tracker.open_tracker", _refused)
     bench = Bench(values={"state": str(tmp_path / "state.db"), **values})
     assert not bench.processor.up
+
+
+@pytest.mark.parametrize(("value", "lines"), [("disk", 1), ("", 0)])
+def test_the_variable_of_the_former_buffer_is_reported_as_deprecated(
+    value: str, lines: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SENSETIG_BUFFER", value)
+    monkeypatch.setattr("collectors.telemetry.processor.open_processor", lambda _: None)
+    telemetry.create(Bench().context)
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == lines
+    assert all("W! telemetry: SENSETIG_BUFFER is deprecated" in line for line in said)

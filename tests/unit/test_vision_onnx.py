@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from collectors.core.api import Unavailable
 from collectors.core.settings import Values
 from collectors.vision.engines import Box, Detection, EngineError, InvalidImage, open_engine, select_detections
+from collectors.vision.engines.onnx_inputs import OpenInput, open_inputs
 from collectors.vision.engines.outputs import READERS, Fit, OutputError
 from tests.unit import onnx_models, vision_support
 
@@ -54,10 +59,29 @@ def approx(label: str, confidence: float, box: Box) -> tuple[str, object, object
     return label, pytest.approx(confidence, abs=1e-4), pytest.approx(tuple(box), abs=1e-3)
 
 
-def test_sizes_left_open_are_named_as_a_possible_remedy(tmp_path: Path) -> None:
-    (tmp_path / "open.onnx").write_bytes(b"no model")
-    with pytest.raises(Unavailable, match=r"can run: .*; if it was exported with dynamic sizes, export it"):
-        engine(tmp_path, tmp_path / "open.onnx", "yolov8")
+def test_sizes_left_open_are_named_with_what_fixes_them(tmp_path: Path) -> None:
+    model = onnx_models.of_any_size(tmp_path / "open.onnx")
+    assert open_inputs(model.read_bytes()) == (OpenInput("images", ("batch", "3", "height", "width")),)
+    with pytest.raises(Unavailable) as caught:
+        engine(tmp_path, model, "yolov8")
+    assert "the sizes of its input images are open (batch x 3 x height x width)" in str(caught.value)
+    assert f"onnxslim {model} fixed.onnx --input-shapes images:1,3,16,16" in str(caught.value)
+
+
+def test_fixed_sizes_are_not_blamed(tmp_path: Path) -> None:
+    model = onnx_models.brightness(tmp_path / "m.onnx")
+    assert open_inputs(model.read_bytes()) == ()
+    with pytest.raises(Unavailable, match="cannot be read as yolov8") as caught:
+        engine(tmp_path, model, "yolov8")
+    assert "sizes of its input" not in str(caught.value)
+
+
+@given(st.binary(max_size=200), st.integers(0, 400))
+def test_noise_has_no_open_inputs(noise: bytes, cut: int) -> None:
+    assert open_inputs(noise) == () or isinstance(open_inputs(noise), tuple)
+    with tempfile.TemporaryDirectory() as folder:
+        whole = onnx_models.of_any_size(Path(folder) / "open.onnx").read_bytes()
+    assert isinstance(open_inputs(whole[:cut] + noise + whole[cut:]), tuple)
 
 
 # --- networks, run -----------------------------------------------------------------------------------
@@ -96,6 +120,63 @@ def test_detection_network_returns_boxes(tmp_path: Path) -> None:
     ((label, confidence, box),) = looking.detect(plain(9, 9, 9), vision_support.never)
     assert (label, confidence, box) == approx("dog", 0.9, Box(25, 25, 50, 50))
     assert looking.model == "my model"
+
+
+#: A person in the middle of a picture of 32x32, and places without anything, in the layouts of exported models.
+PERSON = (16.0, 16.0, 8.0, 16.0)
+
+
+def _exported(version: str) -> NDArray[np.float32]:
+    if version == "yolov10":
+        rows = np.zeros((1, 300, 6), np.float32)
+        rows[0, 0] = (12, 8, 20, 24, 0.9, 0)
+        return rows
+    places = np.zeros((21, 4 + 3 + (version == "yolov5")), np.float32)
+    places[:, :4] = 16
+    places[7, :4] = PERSON
+    places[8, :4] = PERSON  # the same person, found twice
+    if version == "yolov5":
+        places[7, 4:], places[8, 4:] = (0.95, 0.95, 0.1, 0.1), (0.9, 0.8, 0.1, 0.1)
+        return places[None]
+    places[7, 4:], places[8, 4:] = (0.9, 0.1, 0.1), (0.7, 0.1, 0.1)
+    return np.ascontiguousarray(places.T[None])
+
+
+@pytest.mark.parametrize(
+    ("version", "output"),
+    [("yolov5", "yolov5"), ("yolov8", "yolov8"), ("yolov10", "yolov10"), ("yolo11", "yolov8")],
+)
+def test_layout_of_an_exported_model_is_read(version: str, output: str, tmp_path: Path) -> None:
+    model = onnx_models.fixed(tmp_path / f"{version}.onnx", _exported(version), side=32)
+    looking = engine(tmp_path, model, output, onnx_size=32)
+    found = select_detections(looking.detect(plain(9, 9, 9, 64, 64), vision_support.never), 0.5, frozenset())
+    ((label, confidence, box),) = found
+    assert (label, box) == ("person", Box(37.5, 25, 25, 50))
+    assert confidence == pytest.approx(0.9, abs=0.01)
+
+
+def real_model() -> Path:
+    """A YOLOv8 that was exported with open sizes, of 12 MB; the package is MIT-licensed."""
+    found = importlib.util.find_spec("nudenet")
+    if found is None or not found.submodule_search_locations:
+        pytest.skip("no model: pip install --no-deps nudenet==3.4.2")
+    return Path(found.submodule_search_locations[0]) / "320n.onnx"
+
+
+def test_real_model_with_open_sizes_is_named(tmp_path: Path) -> None:
+    with pytest.raises(
+        Unavailable, match=r"input images are open \(batch x 3 x height x width\): export it with fixed"
+    ):
+        engine(tmp_path, real_model(), "yolov8", labels=tuple("abcdefghijklmnopqr"), onnx_size=320)
+
+
+def test_real_model_runs_once_its_sizes_are_fixed(tmp_path: Path) -> None:
+    slim = pytest.importorskip("onnxslim", reason="no onnxslim: pip install onnxslim")
+    fixed = tmp_path / "fixed.onnx"
+    slim.slim(str(real_model()), str(fixed), input_shapes=["images:1,3,320,320"])
+    looking = engine(tmp_path, fixed, "yolov8", labels=tuple("abcdefghijklmnopqr"), onnx_size=320)
+    found = looking.detect(plain(90, 120, 60, 400, 300), vision_support.never)
+    assert all(0 <= each.confidence <= 1 for each in found)
 
 
 def test_undecodable_image_is_invalid(tmp_path: Path) -> None:

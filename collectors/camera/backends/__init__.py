@@ -11,6 +11,7 @@ import numpy as np
 from collectors.camera import settings
 from collectors.camera.detector import Image
 from collectors.camera.devices import find_device
+from collectors.camera.masks import parse_polygons
 from collectors.core.api import Unavailable
 from collectors.core.errors import ErrorReporter
 from collectors.core.settings import Values
@@ -25,15 +26,22 @@ class Frame(NamedTuple):
         time_ns: wall clock, nanoseconds since 1970, for the points.
         planes: if the image is only the grey plane of a colour image, all planes: YUV 4:2:0, one below the other,
             in rows that may be longer than the image is wide.
+        damaged: whether a part of it was lost on its way, so that what differs may be no motion.
+        render: if the image is only the grey of a colour image without planes, makes the colour image; may be called
+            from any thread.
     """
 
     image: Image
     seconds: float
     time_ns: int
     planes: Image | None = None
+    damaged: bool = False
+    render: Callable[[], Image] | None = None
 
     def colour(self) -> Image:
         """The image in colour, if it has any."""
+        if self.render is not None:
+            return self.render()
         if self.planes is None:
             return self.image
         import cv2
@@ -131,6 +139,9 @@ def open_backend(
     timer: Callable[[], float],
 ) -> Backend:
     """Open the configured backend. Raises Unavailable, with the choices, if there is none."""
+    # A setting that is wrong must not leave a camera open.
+    settings.rotation(values)
+    parse_polygons(values[settings.PRIVACY_MASK])
     source = values[settings.SOURCE]
     if values[settings.BACKEND] == "simulated":
         if source is not None:
@@ -139,7 +150,7 @@ def open_backend(
             )
         from collectors.camera.backends.simulated import SCRIPTS, SimulatedCamera
 
-        return SimulatedCamera(
+        simulated = SimulatedCamera(
             values[settings.NAME] or "simulated",
             seed=values[settings.SEED],
             script=SCRIPTS[values[settings.SCENE]],
@@ -148,6 +159,7 @@ def open_backend(
             clock_ns=clock_ns,
             timer=timer,
         )
+        return _prepared(simulated, values)
     backend = values[settings.BACKEND]
     if backend == "picamera2" and source is not None:
         raise Unavailable(
@@ -155,11 +167,23 @@ def open_backend(
         )
     sys_root = values[settings.SYS_ROOT]
     if source is not None:
-        return _open_source(lambda: source, values, report, clock_ns, timer)
+        return _prepared(_open_source(lambda: source, values, report, clock_ns, timer), values)
     if backend == "picamera2" or (backend == "auto" and find_device(sys_root) is None):
         return _open_csi_camera(values, report, clock_ns, timer)
     # A camera that is plugged in again may get another number.
-    return _open_source(lambda: find_device(sys_root, csi=False) or "", values, report, clock_ns, timer)
+    found = _open_source(lambda: find_device(sys_root, csi=False) or "", values, report, clock_ns, timer)
+    return _prepared(found, values)
+
+
+def _prepared(camera: Backend, values: Values) -> Backend:
+    """The camera with its pictures turned and made black in places, where the settings want that."""
+    degrees, areas = settings.rotation(values), parse_polygons(values[settings.PRIVACY_MASK])
+    if not degrees and not areas:
+        return camera
+    from collectors.camera.backends.prepared import PreparedCamera
+    from collectors.camera.upright import Blackener
+
+    return PreparedCamera(camera, degrees, Blackener(areas))
 
 
 def _open_csi_camera(

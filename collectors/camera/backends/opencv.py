@@ -1,25 +1,22 @@
-"""Frames from OpenCV: a video file, a Video4Linux device, or a network stream."""
+"""Frames by their source: a Video4Linux device, read with OpenCV, a network stream, or a video file."""
 
 from __future__ import annotations
 
 import errno
 import fcntl
-import math
 import os
 import stat
 import struct
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 
 from collectors.camera import settings
-from collectors.camera.backends import Backend, Frame, parse_address, without_password
-from collectors.camera.backends.diagnosis import explain, look
+from collectors.camera.backends import Backend, Frame, parse_address
 from collectors.camera.detector import Image
 from collectors.core.api import Unavailable
 from collectors.core.errors import ErrorReporter
@@ -36,14 +33,8 @@ _POLL_SECONDS = 0.2
 _CLOSE_SECONDS = 0.5
 #: Maximum number of frames that wait to be processed; more would only add delay.
 _MAX_WAITING = 4
-#: Containers state their number of frames, some only as duration times frame rate; this share of both may be missing.
-_MISSING_SHARE = 0.02
 #: Video4Linux: requesting zero buffers changes nothing, and fails while another program holds buffers.
 _VIDIOC_REQBUFS, _VIDEO_CAPTURE, _MEMORY_MAPPED = 0xC0145608, 1, 1
-#: Maximum time between two frames of a file.
-_MAX_JUMP_SECONDS = 3600.0
-#: Frame rate of a file that does not state one.
-_DEFAULT_FRAME_RATE = 25.0
 
 
 def open_source(
@@ -57,142 +48,77 @@ def open_source(
         scheme, name, shown = address
         if scheme not in SCHEMES:
             raise Unavailable(f"a source cannot be {scheme}://; it must be a file, a device or {', '.join(SCHEMES)}://")
-        return LiveSource(
-            values[settings.NAME] or name, shown, _open_url(source, shown, values), values, clock_ns, timer
-        )
+        from collectors.camera.backends.stream import open_stream  # PyAV is not needed for a device
+
+        opened = open_stream(source, shown, values)
+        return LiveSource(values[settings.NAME] or name, shown, opened, values, clock_ns, timer)
     if source.isdigit() or source.startswith("/dev/"):
         path = f"/dev/video{source}" if source.isdigit() else source
         name = values[settings.NAME] or os.path.basename(path)
         return LiveSource(name, path, _open_device(path, values), values, clock_ns, timer)
+    from collectors.camera.backends.video_file import VideoFile
+
     name = values[settings.NAME] or os.path.splitext(os.path.basename(source))[0]
-    return VideoFile(name, source, values[settings.PACE], report, clock_ns, timer)
+    return VideoFile(name, source, values, report, clock_ns, timer)
 
 
-class VideoFile:
-    """A video file, played at its recorded speed or another. Delivers every frame."""
-
-    dropped = 0
-    tags: Mapping[str, str] = {"replayed": "true"}
-
-    def __init__(
-        self,
-        name: str,
-        path: str,
-        pace: float,
-        report: ErrorReporter,
-        clock_ns: Callable[[], int],
-        timer: Callable[[], float],
-    ) -> None:
-        self.name = name
-        self._path = path
-        self._pace = pace
-        self._report = report
-        self._clock_ns = clock_ns
-        self._timer = timer
-        self._opened: tuple[Any, Image] | None = self._open()
-
-    def frames(self, wait: Callable[[float], bool]) -> Iterator[Frame]:
-        """The file from its beginning; times are the start time plus the position in the file."""
-        capture, image = self._opened or self._open()
-        self._opened = None
-        try:
-            yield from self._play(capture, image, wait)
-        finally:
-            capture.release()
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._opened is not None:
-            self._opened[0].release()
-            self._opened = None
-
-    def _play(self, capture: Any, image: Image | None, wait: Callable[[float], bool]) -> Iterator[Frame]:
-        start, start_ns = self._timer(), self._clock_ns()
-        clock = FramePositions(capture.get(cv2.CAP_PROP_FPS))
-        stated = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        count, skipped = 0, 0.0
-        while image is not None:
-            position = clock.next(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000.0)
-            if clock.skipped > skipped:
-                self._report.error(
-                    f"the times in {self._path} jump by {clock.skipped - skipped:.0f} s after {count} frames; "
-                    "playback continues at once, without the time between"
-                )
-                skipped = clock.skipped
-            if self._pace and wait(max(0.0, start + position / self._pace - self._timer())):
-                return
-            count += 1
-            yield Frame(image, start + position, start_ns + round(position * 1e9))
-            image = _read(capture)
-        duration = stated * clock.step
-        missing = duration - clock.total - clock.step
-        # Where the frame rate varies, the number of frames is no more than an estimate, and the times tell.
-        if stated - count > max(2.0, _MISSING_SHARE * stated) and missing > max(
-            2 * clock.step, _MISSING_SHARE * duration
-        ):
-            self._report.error(
-                f"{self._path} ends after {count} of {stated:.0f} frames, {missing:.1f} s before its stated end; "
-                "it may be truncated or damaged, copy it again"
-            )
-
-    def _open(self) -> tuple[Any, Image]:
-        shown = without_password(self._path)
-        try:
-            with open(self._path, "rb") as file:
-                empty = not file.read(1)
-        except FileNotFoundError:
-            raise Unavailable(f"there is no video file {shown}; set source to an existing file") from None
-        except IsADirectoryError:
-            raise Unavailable(f"{shown} is a folder; set source to a video file") from None
-        except OSError as error:
-            raise Unavailable(f"the video file {shown} cannot be read: {error.strerror}") from None
-        if empty:
-            raise Unavailable(f"the video file {self._path} is empty; copy it again")
-        capture = cv2.VideoCapture(self._path, cv2.CAP_FFMPEG)
-        _check_size(capture, self._path)
-        image = _read(capture)
-        if image is None:
-            capture.release()
-            raise Unavailable(f"{self._path} is damaged or not a video: no frame can be read from it")
-        return capture, image
-
-
-class FramePositions:
-    """Computes the position of each frame, in seconds since the first.
-
-    Uses the container's own times while they increase, since a frame rate can vary; otherwise the stated frame rate.
-    A jump of more than an hour is left out: it comes from a clock that was set, or from parts that were joined.
-
-    Args:
-        frame_rate: as stated.
-    """
-
-    def __init__(self, frame_rate: float) -> None:
-        sane = math.isfinite(frame_rate) and 0.1 <= frame_rate <= 1000
-        #: Seconds between two frames at the stated frame rate.
-        self.step = 1.0 / (frame_rate if sane else _DEFAULT_FRAME_RATE)
-        #: Seconds of the container's times that were left out.
-        self.skipped = 0.0
-        self._first: float | None = None
-        self._position = -self.step
+class Capture(Protocol):
+    """An open device or stream, as OpenCV has it."""
 
     @property
-    def total(self) -> float:
-        """The position of the latest frame, in the container's own times."""
-        return self._position + self.skipped
+    def damaged(self) -> bool:
+        """Whether a part of the grabbed picture was lost."""
+        ...
 
-    def next(self, stated: float) -> float:
-        """The position of the next frame, given the container's time for it."""
-        if self._first is None:
-            self._first = stated
-            self._position = 0.0
-            return 0.0
-        position = round(stated - self._first - self.skipped, 6)
-        if position - self._position > _MAX_JUMP_SECONDS:
-            self.skipped += position - self._position - self.step
-            position = self._position
-        self._position = position if position > self._position else round(self._position + self.step, 6)
-        return self._position
+    @property
+    def failed(self) -> int:
+        """Number of packets that could not be decoded."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """Why it ended, if that is known."""
+        ...
+
+    @property
+    def render(self) -> Callable[[], Image] | None:
+        """What makes the retrieved picture in colour, if it is grey."""
+        ...
+
+    def grab(self) -> bool:
+        """Wait for the next packet or picture; False at the end."""
+        ...
+
+    def retrieve(self) -> tuple[bool, Image]:
+        """The picture that was grabbed, if there is one."""
+        ...
+
+    def release(self) -> None:
+        """Close it."""
+        ...
+
+
+class DeviceCapture:
+    """A device that OpenCV has opened; it delivers whole pictures or none."""
+
+    damaged, failed, reason = False, 0, ""
+    render = None
+
+    def __init__(self, capture: Any) -> None:
+        self._capture = capture
+
+    def grab(self) -> bool:
+        """Wait for the next picture; False at the end."""
+        return bool(self._capture.grab())
+
+    def retrieve(self) -> tuple[bool, Image]:
+        """The picture that was grabbed."""
+        found, image = self._capture.retrieve()
+        return bool(found) and _is_image(image), image
+
+    def release(self) -> None:
+        """Close the device."""
+        self._capture.release()
 
 
 class LiveSource:
@@ -208,7 +134,7 @@ class LiveSource:
         self,
         name: str,
         shown: str,
-        opened: tuple[Any, Image],
+        opened: tuple[Capture, Image],
         values: Values,
         clock_ns: Callable[[], int],
         timer: Callable[[], float],
@@ -231,18 +157,22 @@ class LiveSource:
         if self._thread is None:
             self._thread = NativeThread(self._grab, f"camera {self.name}")
             self._thread.start()
-        last = self._timer()
+        last, failed = self._timer(), self._capture.failed
         while not wait(0):
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._over, timeout=_POLL_SECONDS)
                 frame = self._waiting.popleft() if self._waiting else None
                 over = self._over
             if frame is not None:
-                last = self._timer()
+                last, failed = self._timer(), self._capture.failed
             elif over:
-                raise Unavailable(f"{self._shown} delivers no more frames; it has ended, or was disconnected")
+                reason = self._capture.reason
+                why = f": {reason}" if reason else "; it has ended, or was disconnected"
+                raise Unavailable(f"{self._shown} delivers no more frames{why}")
             elif self._timer() - last > self._timeout:
-                raise Unavailable(f"{self._shown} has delivered no frame for {self._timeout:g} s")
+                failed = self._capture.failed - failed
+                why = f"; {failed} packets arrived that cannot be decoded" if failed else ""
+                raise Unavailable(f"{self._shown} has delivered no frame for {self._timeout:g} s{why}")
             yield frame
 
     def close(self) -> None:
@@ -256,19 +186,24 @@ class LiveSource:
 
     def _grab(self) -> None:
         before = self._timer()
-        self._put(Frame(self._first, before, self._clock_ns()))
+        capture = self._capture
+        self._put(Frame(self._first, before, self._clock_ns(), damaged=capture.damaged, render=capture.render))
+        damaged = False
         # A stream arrives in bursts, so unused frames may be taken later, up to the length of the queue.
         credit = float(_MAX_WAITING)
         while not self._closing and self._capture.grab():
             now = self._timer()
+            damaged |= self._capture.damaged
             credit = min(credit + (now - before) * self._frame_rate, float(_MAX_WAITING))
             before = now
             if credit < 1.0:
                 continue
-            credit -= 1.0
             found, image = self._capture.retrieve()
-            if found and _is_image(image):
-                self._put(Frame(image, now, self._clock_ns()))
+            if found:
+                credit -= 1.0
+                # The damage of a skipped picture shows in those after it.
+                self._put(Frame(image, now, self._clock_ns(), damaged=damaged, render=capture.render))
+                damaged = False
         with self._changed:
             self._over = True
             self._changed.notify()
@@ -282,25 +217,7 @@ class LiveSource:
             self._changed.notify()
 
 
-def _open_url(url: str, shown: str, values: Values) -> tuple[Any, Image]:
-    timeout, transport = values[settings.TIMEOUT_SECONDS], values[settings.RTSP_TRANSPORT]
-    if transport != settings.RTSP_TRANSPORT.default:
-        # OpenCV reads FFmpeg's options from nowhere else. Options that the user has set stay.
-        os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", f"rtsp_transport;{transport}")
-    milliseconds = int(1000 * timeout)
-    limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, milliseconds, cv2.CAP_PROP_READ_TIMEOUT_MSEC, milliseconds]
-    start = time.monotonic()
-    capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)
-    _check_size(capture, shown)
-    image = _read(capture)
-    if image is None:
-        capture.release()
-        waited = time.monotonic() - start
-        raise Unavailable(explain(shown, look(url, transport, timeout), waited, timeout))
-    return capture, image
-
-
-def _open_device(path: str, values: Values) -> tuple[Any, Image]:
+def _open_device(path: str, values: Values) -> tuple[DeviceCapture, Image]:
     try:
         mode = os.stat(path).st_mode
         if not stat.S_ISCHR(mode):
@@ -331,7 +248,7 @@ def _open_device(path: str, values: Values) -> tuple[Any, Image]:
     if image is None:
         capture.release()
         raise Unavailable(f"{path} delivers no frame; it is no camera, or another program has it open")
-    return capture, image
+    return DeviceCapture(capture), image
 
 
 def is_busy(descriptor: int, ioctl: Callable[[int, int, bytes], object] = fcntl.ioctl) -> bool:
@@ -353,14 +270,6 @@ def _busy(path: str) -> str:
 def _read(capture: Any) -> Image | None:
     found, image = capture.read()
     return image if found and _is_image(image) else None
-
-
-def _check_size(capture: Any, shown: str) -> None:
-    """Raise Unavailable for a video whose header announces frames that are too large to decode."""
-    width, height = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
-    if width * height > MAX_PIXELS:
-        capture.release()
-        raise Unavailable(f"{shown} has frames of {width}x{height}, above {MAX_PIXELS} pixels; lower its resolution")
 
 
 def _is_image(image: object) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
@@ -20,7 +21,9 @@ import numpy as np
 
 from collectors.camera import settings
 from collectors.camera.backends import Frame
-from collectors.camera.detector import Image
+from collectors.camera.masks import Polygon, parse_polygons
+from collectors.camera.pixels import Image
+from collectors.camera.upright import Blackener, turn, turn_planes
 from collectors.core.api import Unavailable
 from collectors.core.errors import ErrorReporter
 from collectors.core.settings import Values
@@ -63,6 +66,7 @@ class Library(NamedTuple):
     CircularOutput2: Any
     PyavOutput: Any
     Transform: Any
+    MappedArray: Any
 
 
 def load() -> Library:
@@ -71,7 +75,7 @@ def load() -> Library:
     os.environ.setdefault("LIBCAMERA_LOG_LEVELS", "*:ERROR")
     try:
         from libcamera import Transform
-        from picamera2 import Picamera2
+        from picamera2 import MappedArray, Picamera2
         from picamera2.encoders import H264Encoder
         from picamera2.outputs import CircularOutput2, PyavOutput
     except ImportError as error:
@@ -79,7 +83,7 @@ def load() -> Library:
             f"the CSI camera needs picamera2 ({error}): install the package python3-picamera2, and create the virtual "
             "environment with --system-site-packages"
         ) from None
-    return Library(Picamera2, H264Encoder, CircularOutput2, PyavOutput, Transform)
+    return Library(Picamera2, H264Encoder, CircularOutput2, PyavOutput, Transform, MappedArray)
 
 
 class CsiCamera:
@@ -113,6 +117,12 @@ class CsiCamera:
         self._timeout = values[settings.TIMEOUT_SECONDS]
         self._frame_rate = values[settings.FRAME_RATE]
         self._timestamp_ns: int | None = None
+        # The camera turns pictures by half a turn itself; a quarter is left to this program, and to who plays a clip.
+        half = int(values[settings.UPSIDE_DOWN]) ^ int(settings.rotation(values) >= 180)
+        self._flip, self._quarter = half, settings.rotation(values) % 180
+        areas = parse_polygons(values[settings.PRIVACY_MASK])
+        # In the camera's own picture, which is turned afterwards.
+        self._blackener = Blackener(turned_back(areas) if self._quarter else areas)
         self._still_requests: list[Future[Image]] = []
         self._still_lock = threading.Lock()
         self._circular: Any = None
@@ -126,6 +136,8 @@ class CsiCamera:
             model = str(camera.camera_properties.get("Model", "camera"))
             self.name = values[settings.NAME] or (model if number == 0 else f"{model}-{number}")
             self._configure(model, values)
+            if areas:
+                camera.pre_callback = self._blacken
             camera.start()
             if values[settings.MEDIA_DIR] is not None and values[settings.CLIPS]:
                 self._start_encoder(values[settings.PRE_CAPTURE_SECONDS])
@@ -155,10 +167,21 @@ class CsiCamera:
                 # Request the next frame before this one is processed, so that none is missed in between.
                 job = camera.capture_request(wait=False)
                 planes = self._take(request)
-                yield Frame(np.ascontiguousarray(planes[:height, :width]), last, self._clock_ns(), planes)
+                wide, high = width, height
+                if self._quarter:
+                    planes = turn_planes(planes, width, height, self._quarter)
+                    wide, high = height, width
+                yield Frame(np.ascontiguousarray(planes[:high, :wide]), last, self._clock_ns(), planes)
         finally:
             with contextlib.suppress(Exception):  # usually the frame has not arrived, and there is none to release
                 camera.wait(job, timeout=0).release()
+
+    def _blacken(self, request: Any) -> None:
+        """Make private areas black in a frame that the camera has just filled, before it is encoded or copied."""
+        for name in ("main", "lores"):
+            width, height = self._camera.stream_configuration(name)["size"]
+            with self._library.MappedArray(request, name) as mapped:
+                self._blackener.blacken_planes(mapped.array, width, height)
 
     def _take(self, request: Any) -> Image:
         """Copy the planes of a frame, and release its buffer: the camera has only a few of them."""
@@ -210,7 +233,7 @@ class CsiCamera:
             raise Unavailable(f"the CSI camera has delivered no frame for {self._timeout:g} s") from None
         width, height = self._camera.stream_configuration("main")["size"]
         image = np.asarray(cv2.cvtColor(planes, cv2.COLOR_YUV2BGR_I420), np.uint8)
-        return image[:height, :width]  # the encoder needs padded rows
+        return turn(image[:height, :width], self._quarter)  # the encoder needs padded rows
 
     def _answer_still_requests(self, request: Any) -> None:
         with self._still_lock:
@@ -251,8 +274,9 @@ class CsiCamera:
             raise error if isinstance(error, OSError) else OSError(errno.EIO, str(error))
         # picamera2 reports no error when the end of the file cannot be written.
         with open(path, "rb") as file:
-            if not _is_complete(file.fileno()):
-                raise OSError(errno.EIO, "the end of the file could not be written; the disk may be full")
+            _box(file.fileno(), b"moov", 0)
+        if self._quarter:
+            show_turned(path)
 
     # --- configuration ---
 
@@ -265,13 +289,12 @@ class CsiCamera:
         # Twice the size that detection needs: thumbnails and the images for vision benefit.
         small = min(2 * values[settings.DETECT_WIDTH], size[0])
         limit = round(1e6 / self._frame_rate)
-        flip = int(values[settings.UPSIDE_DOWN])
         camera.configure(
             camera.create_video_configuration(
                 main={"size": (size[0] & ~1, size[1] & ~1), "format": "YUV420"},
                 lores={"size": (small & ~1, round(small * size[1] / size[0]) & ~1), "format": "YUV420"},
                 raw=None,
-                transform=self._library.Transform(hflip=flip, vflip=flip),
+                transform=self._library.Transform(hflip=self._flip, vflip=self._flip),
                 buffer_count=_BUFFERS,
                 controls={"FrameDurationLimits": (limit, limit), **self._controls(values)},
                 display=None,
@@ -346,17 +369,34 @@ def _root_cause(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _is_complete(descriptor: int) -> bool:
-    """Whether an MP4 file has its index, which is written last."""
-    position, end = 0, os.fstat(descriptor).st_size
+def turned_back(areas: tuple[Polygon, ...]) -> tuple[Polygon, ...]:
+    """Areas of an image that was turned by a quarter clockwise, in the image before that."""
+    return tuple(tuple((down, 100.0 - across) for across, down in each) for each in areas)
+
+
+def show_turned(path: str) -> None:
+    """Make players show an MP4 file turned by a quarter clockwise (ISO/IEC 14496-12, 8.3.2). Raises OSError."""
+    with open(path, "r+b") as file:
+        at = 0
+        for kind in (b"moov", b"trak", b"tkhd"):
+            at = _box(file.fileno(), kind, at)
+        version = os.pread(file.fileno(), 1, at)
+        file.seek(at + (52 if version == b"\1" else 40))
+        file.write(struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30))
+
+
+def _box(descriptor: int, kind: bytes, start: int) -> int:
+    """Where the content of the first box of a kind begins, searched from *start*."""
+    position, end = start, os.fstat(descriptor).st_size
     while position + 8 <= end:
         head = os.pread(descriptor, 16, position)
-        size, kind = int.from_bytes(head[:4], "big"), head[4:8]
-        if size == 1:
+        size = int.from_bytes(head[:4], "big")
+        wide = size == 1
+        if wide:
             size = int.from_bytes(head[8:16], "big")
-        if kind == b"moov":
-            return position + size <= end
+        if head[4:8] == kind and position + size <= end:
+            return position + (16 if wide else 8)
         if size < 8:
-            return False
+            break
         position += size
-    return False
+    raise OSError(errno.EIO, "the end of the file could not be written; the disk may be full")

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collectors.camera.collector import FrameListener
     from collectors.camera.control.mqtt import Commands
     from collectors.camera.control.server import Server
+    from collectors.camera.control.tuning import Tuner
     from collectors.camera.detector import Detection
     from collectors.camera.events import Event
     from collectors.core.errors import ErrorReporter
@@ -77,6 +78,7 @@ class Control:
         self._event_log = EventLog(camera)
         self._detection = detection
         self._queue = CommandQueue(media, detection)
+        self._tuner: Tuner | None = None
         try:
             self._commands = self._made_commands(context)
             self._server = self._made_server(camera, context.values)
@@ -100,6 +102,8 @@ class Control:
         """Receive a picture and the detection in it."""
         self._media.on_frame(frame, detection)
         self._feed.see()
+        if self._tuner is not None:
+            self._tuner.on_frame(frame)
         self._errors.drain(self._report.error)
 
     def on_idle(self, seconds: float) -> None:
@@ -123,6 +127,8 @@ class Control:
         late = "has not stopped in time; it ends with the process"
         if self._server is not None and not self._server.stop(left()):
             self._report.error(f"the HTTP control {late}")
+        if self._tuner is not None and not self._tuner.close(left()):
+            self._report.error(f"the detector of the page for tuning {late}")
         if not self._queue.close(left()):
             self._report.error("the camera was still busy with a request when it was stopped")
         if self._commands is not None and not self._commands.stop(left()):
@@ -141,6 +147,10 @@ class Control:
         token = _token(values)
         host, certificate = _protected(values, token)
         streams = values[settings.STREAMS_MOST]
+        if values[settings.CONTROL_TUNE]:
+            from collectors.camera.control.tuning import Tuner
+
+            self._tuner = Tuner(values, self._detection, self._timer)
         pictures = Pictures(self._media.snapshot_jpeg, self._feed, streams, values[settings.STREAM_FRAME_RATE])
         parts = Parts(
             camera,
@@ -152,6 +162,7 @@ class Control:
             pictures,
             values[settings.CLIP_SECONDS_MOST],
             streams,
+            tuner=self._tuner,
         )
         where = Listener(host, values[settings.CONTROL_PORT], certificate, values[settings.CONTROL_KEY])
         return Server(build(parts, token), where, self._errors.add, pictures.stop)

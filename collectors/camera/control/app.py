@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from anyio import to_thread
@@ -21,15 +22,23 @@ from collectors.camera.collector import DetectionSwitch
 from collectors.camera.control import files
 from collectors.camera.control.auth import AuthMiddleware, problem
 from collectors.camera.control.command_queue import Busy, CommandQueue, MediaSource
-from collectors.camera.control.endpoints import DEFAULT_EVENTS, ENDPOINTS, MAX_EVENTS, Endpoint, openapi
+from collectors.camera.control.endpoints import DEFAULT_EVENTS, ENDPOINTS, MAX_EVENTS, VIEWS, Endpoint, openapi
 from collectors.camera.control.feed import EventLog, Feed, media_link
 from collectors.camera.control.pictures import Pictures, Stream
+from collectors.camera.control.tuning import Tuner, TuningError
 from collectors.camera.media import MediaError
 
 #: How long a request waits for the camera.
 ACT_SECONDS = 30.0
 
 _NUMBER = re.compile(r"-?[0-9]{1,16}(\.[0-9]{1,16})?([eE][+-]?[0-9]{1,3})?")
+
+#: The files of the page for tuning, and the policy for browsers: nothing from elsewhere, and nothing inline.
+_PAGE = Path(__file__).parent / "page"
+_PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 
 Handler = Callable[[Request], Awaitable[ASGIApp]]
 
@@ -41,6 +50,7 @@ class Parts(NamedTuple):
         max_seconds: maximum length of a clip.
         max_streams: maximum number of viewers of the live stream.
         act_seconds: how long a request waits for the camera.
+        tuner: tries settings of detection; None if that is off.
     """
 
     camera: str
@@ -53,6 +63,7 @@ class Parts(NamedTuple):
     max_seconds: float
     max_streams: int
     act_seconds: float = ACT_SECONDS
+    tuner: Tuner | None = None
 
 
 class Endpoints:
@@ -128,10 +139,70 @@ class Endpoints:
             "frames_per_second": None if rate is None else round(rate, 2),
             "frame_age_seconds": None if age is None else round(age, 3),
             "recording": parts.media.recording,
-            "detection": parts.detection.on,
+            "detection": parts.detection.on and parts.detection.active,
             "streams": parts.pictures.watching,
         }
         return JSONResponse({**answer, "error": sentence}, 503) if sentence else JSONResponse(answer)
+
+    async def tune(self, request: Request) -> ASGIApp:
+        """The page for tuning."""
+        return self._file(request, "text/html")
+
+    async def tune_css(self, request: Request) -> ASGIApp:
+        """The style of that page."""
+        return self._file(request, "text/css")
+
+    async def tune_js(self, request: Request) -> ASGIApp:
+        """The program of that page."""
+        return self._file(request, "text/javascript")
+
+    async def tune_state(self, request: Request) -> ASGIApp:
+        """The settings that are tried, and the result."""
+        del request
+        tuner = self._parts.tuner
+        return _tune_off() if tuner is None else JSONResponse(await to_thread.run_sync(tuner.state))
+
+    async def tune_picture(self, request: Request) -> ASGIApp:
+        """A view of a detector with these settings."""
+        tuner, name = self._parts.tuner, request.query_params.get("view", "")
+        if tuner is None:
+            return _tune_off()
+        if name not in VIEWS:
+            return problem(422, f"view must be one of {', '.join(VIEWS)}")
+        try:
+            return Response(await to_thread.run_sync(tuner.picture, name), media_type="image/jpeg")
+        except TuningError as error:
+            return problem(503, str(error))
+
+    async def tune_try(self, request: Request) -> ASGIApp:
+        """Try settings."""
+        return await self._tune(request, Tuner.try_out)
+
+    async def tune_use(self, request: Request) -> ASGIApp:
+        """Use settings."""
+        return await self._tune(request, Tuner.use)
+
+    async def tune_save(self, request: Request) -> ASGIApp:
+        """Save settings."""
+        return await self._tune(request, Tuner.save)
+
+    async def _tune(self, request: Request, act: Callable[[Tuner, Mapping[str, str]], str | None]) -> ASGIApp:
+        tuner = self._parts.tuner
+        if tuner is None:
+            return _tune_off()
+        given = dict(request.query_params)
+        try:
+            file = await to_thread.run_sync(act, tuner, given)
+        except TuningError as error:
+            return problem(422, str(error))
+        return JSONResponse({"ok": True} if file is None else {"ok": True, "file": file})
+
+    def _file(self, request: Request, kind: str) -> ASGIApp:
+        if self._parts.tuner is None:
+            return _tune_off()
+        name = request.url.path.lstrip("/")
+        path = _PAGE / (name if "." in name else f"{name}.html")
+        return Response(path.read_bytes(), media_type=kind, headers={"Content-Security-Policy": _PAGE_POLICY})
 
     async def openapi_json(self, request: Request) -> ASGIApp:
         """The OpenAPI description."""
@@ -172,7 +243,8 @@ def build(parts: Parts, token: str | None) -> ASGIApp:
     routes = [_route(endpoint, getattr(handlers, handler_name(endpoint))) for endpoint in ENDPOINTS]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _refused, Exception: _failed})
     app.router.redirect_slashes = False
-    return AuthMiddleware(app, token, frozenset(endpoint.path for endpoint in ENDPOINTS if endpoint.act))
+    acting = frozenset(endpoint.path for endpoint in ENDPOINTS if endpoint.act)
+    return AuthMiddleware(app, token, acting, frozenset(endpoint.path for endpoint in ENDPOINTS if endpoint.open))
 
 
 def handler_name(endpoint: Endpoint) -> str:
@@ -214,6 +286,10 @@ def _number(text: str) -> float | None:
         return None
     value = float(text)
     return value if math.isfinite(value) else None
+
+
+def _tune_off() -> Response:
+    return problem(404, "tuning is off; set control_tune to use it")
 
 
 def _refused(request: Request, error: Exception) -> Response:

@@ -41,12 +41,16 @@ class AuthMiddleware:
             addressed to a loopback name: otherwise a web page in a browser on this machine could resolve its own name
             to loopback and read the answers (DNS rebinding).
         act: paths that pages of other sites may not call.
+        open_paths: paths that need no token.
     """
 
-    def __init__(self, app: ASGIApp, token: str | None, act: frozenset[str]) -> None:
+    def __init__(
+        self, app: ASGIApp, token: str | None, act: frozenset[str], open_paths: frozenset[str] = frozenset()
+    ) -> None:
         self._app = app
         self._token = None if token is None else token.encode()
         self._act = act
+        self._open = open_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -68,7 +72,7 @@ class AuthMiddleware:
         if self._token is None:
             if not is_loopback(_host(headers.get("host", ""))):
                 return problem(400, "without a token, only requests to localhost, 127.0.0.1 or [::1] are answered")
-        elif not hmac.compare_digest(_bearer(headers), self._token):
+        elif scope["path"] not in self._open and not hmac.compare_digest(_bearer(headers), self._token):
             return problem(401, "the request needs the token: Authorization: Bearer …", {"WWW-Authenticate": "Bearer"})
         if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
             return problem(413, "a request has no body here; all that is asked is in the URL", {"Connection": "close"})

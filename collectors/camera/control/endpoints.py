@@ -6,9 +6,19 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from collectors import __version__
+from collectors.camera.settings import TUNABLE
 
 #: Maximum and default number of events on a page.
 MAX_EVENTS, DEFAULT_EVENTS = 200, 50
+
+
+#: What can be seen of detection; the names are those of :mod:`collectors.camera.drawing`.
+VIEWS = ("frame", "background", "difference", "changed")
+
+
+def _range(low: float | None, high: float | None) -> dict[str, float]:
+    bounds = {"minimum": low, "maximum": high}
+    return {name: value for name, value in bounds.items() if value is not None}
 
 
 class Parameter(NamedTuple):
@@ -35,6 +45,7 @@ class Endpoint(NamedTuple):
         answers: a sentence for each status; the statuses of all endpoints are in :data:`COMMON`.
         parameters: query parameters; others are refused.
         act: whether the camera does something, so that pages of other sites may not call it.
+        open: whether it needs no token, since a browser cannot send one for a page, and the answer is no secret.
     """
 
     path: str
@@ -44,7 +55,17 @@ class Endpoint(NamedTuple):
     answers: Mapping[int, str]
     parameters: tuple[Parameter, ...] = ()
     act: bool = False
+    open: bool = False
 
+
+_JSON_TYPES = {str: "string", int: "integer", float: "number"}
+
+#: Settings of detection, as parameters.
+_TUNABLE = tuple(
+    Parameter(each.name, each.help, {"type": _JSON_TYPES[each.kind], **_range(each.low, each.high)}) for each in TUNABLE
+)
+
+_OFF = {404: "`control_tune` is off."}
 
 _ACTED = {
     403: "A page of another site has sent the request.",
@@ -129,6 +150,72 @@ ENDPOINTS = (
         "Whether pictures come.",
         "application/json",
         {200: "They do.", 503: "None has come of late; the answer has the same keys."},
+    ),
+    Endpoint(
+        "/tune",
+        ("GET", "HEAD"),
+        "The page for tuning.",
+        "text/html; charset=utf-8",
+        {200: "A page.", **_OFF},
+        open=True,
+    ),
+    Endpoint(
+        "/tune.css",
+        ("GET", "HEAD"),
+        "Its style.",
+        "text/css; charset=utf-8",
+        {200: "A style sheet.", **_OFF},
+        open=True,
+    ),
+    Endpoint(
+        "/tune.js",
+        ("GET", "HEAD"),
+        "Its program.",
+        "text/javascript; charset=utf-8",
+        {200: "A program.", **_OFF},
+        open=True,
+    ),
+    Endpoint(
+        "/tune_state",
+        ("GET",),
+        "The settings of detection, and what a detector with those that are tried sees.",
+        "application/json",
+        {200: "The settings, and the newest result.", **_OFF},
+    ),
+    Endpoint(
+        "/tune_picture",
+        ("GET",),
+        "What that detector sees.",
+        "image/jpeg",
+        {200: "A JPEG.", 422: "There is no such view.", 503: "There is no picture yet.", **_OFF},
+        (Parameter("view", "Which of its pictures.", {"type": "string", "enum": list(VIEWS)}, True),),
+    ),
+    Endpoint(
+        "/tune_try",
+        ("POST",),
+        "Try settings, without effect on events.",
+        "application/json",
+        {200: "They are tried.", 403: _ACTED[403], 422: "A setting is wrong.", **_OFF},
+        _TUNABLE,
+        act=True,
+    ),
+    Endpoint(
+        "/tune_use",
+        ("POST",),
+        "Use settings until the camera is restarted.",
+        "application/json",
+        {200: "They are used.", 403: _ACTED[403], 422: "A setting is wrong.", **_OFF},
+        _TUNABLE,
+        act=True,
+    ),
+    Endpoint(
+        "/tune_save",
+        ("POST",),
+        "Use settings, and write them to the settings file.",
+        "application/json",
+        {200: "They are in the file.", 403: _ACTED[403], 422: "A setting is wrong, or cannot be saved.", **_OFF},
+        _TUNABLE,
+        act=True,
     ),
     Endpoint(
         "/openapi.json", ("GET", "HEAD"), "This table, as OpenAPI.", "application/json", {200: "The description."}

@@ -32,6 +32,8 @@ __all__ = ["Media", "MediaError"]
 
 #: A better still is taken when the moving area has grown by this factor, at most once per this interval.
 _BETTER_AREA, _STILL_SECONDS = 1.2, 0.5
+#: Interval at which media that have become too old are deleted, whether anything is recorded or not.
+_EXPIRE_SECONDS = 600.0
 
 
 class Media:
@@ -66,6 +68,7 @@ class Media:
         self._encoded: tuple[float, bytes] | None = None
         self._best: Image | None = None
         self._best_area = self._best_at = 0.0
+        self._expired_at: float | None = None
         self._max_seconds = values[settings.CLIP_SECONDS_MOST]
         self._store: Store | None = None
         self._recorder: Recorder | None = None
@@ -152,6 +155,7 @@ class Media:
         """Record the frame where a clip needs it."""
         self._newest = frame
         self._report_errors()
+        self._expire(frame.seconds)
         if self._clips is not None:
             with self._lock:
                 self._clips.on_frame(frame, moving=detection.moving)
@@ -161,6 +165,7 @@ class Media:
     def on_idle(self, seconds: float) -> None:
         """End the clip when there has been no frame for it for some time."""
         self._report_errors()
+        self._expire(seconds)
         if self._clips is not None:
             with self._lock:
                 self._clips.on_idle(seconds)
@@ -201,6 +206,22 @@ class Media:
         if self._store is not None:
             self._store.close()
         self._report_errors()
+
+    def _expire(self, seconds: float) -> None:
+        """Delete media that are too old, at the start and from time to time."""
+        store, recorder = self._store, self._recorder
+        if store is None or recorder is None:
+            return
+        if self._expired_at is None or seconds - self._expired_at >= _EXPIRE_SECONDS:
+
+            def expire() -> None:
+                try:
+                    store.expire()
+                except MediaError as error:
+                    self._errors.append(str(error))
+
+            if recorder.submit(expire):
+                self._expired_at = seconds
 
     def _newest_frame(self) -> Frame:
         newest = self._newest

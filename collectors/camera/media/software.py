@@ -126,7 +126,7 @@ class SoftwareRecorder(Recorder):
         height, width = frame.image.shape[:2]
         planes = width * height * 1.5
         small = self._pre_seconds * self._frame_rate * planes > self._max_bytes * _FULL_SHARE
-        packed = pack(frame.image, small=small)
+        packed = pack(frame.colour(), small=small)
         if clip is not None:
             self._claim(clip, since)
         self._append(_Entry(packed, frame.seconds, clip))

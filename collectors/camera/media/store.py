@@ -185,13 +185,25 @@ class Store:
                 )
 
     def _make_room(self, pending: int = 0) -> None:
-        oldest_day = self.relative(self._clock_ns() - self._max_days * _DAY_NS, "")
-        while self._files and (next(iter(self._files)) < oldest_day or self._bytes + pending > self._max_bytes):
+        self._expire()
+        while self._files and self._bytes + pending > self._max_bytes:
             self._drop_oldest()
         # If other files have filled the disk and deleting all media would not be enough, keep the media.
         if self._missing_bytes() <= self._bytes:
             while self._files and self._missing_bytes() > 0:
                 self._drop_oldest()
+
+    def expire(self) -> None:
+        """Delete media beyond the maximum age. Raises MediaError if that fails."""
+        with self._lock:
+            self._expire()
+
+    def _expire(self) -> None:
+        oldest = self._clock_ns() - self._max_days * _DAY_NS
+        # Names begin with the time, so that this is older than any file of the second after it.
+        name = self.relative(oldest, time.strftime("%Y%m%dT%H%M%S", time.gmtime(oldest // 10**9)))
+        while self._files and next(iter(self._files)) < name:
+            self._drop_oldest()
 
     def _missing_bytes(self) -> float:
         """Bytes that must be freed until enough of the disk is free."""

@@ -12,11 +12,9 @@ from collectors.core.api import Unavailable
 from collectors.core.settings import Values
 from collectors.vision import settings
 from collectors.vision.engines import Detection, EngineError, InvalidImage, Wait, require_setting
+from collectors.vision.engines.onnx_inputs import open_inputs
 from collectors.vision.engines.outputs import READERS, Fit, OutputError, Reader
 from collectors.vision.engines.people import Pixels, decode
-
-#: What helps with models whose sizes are names, of which OpenCV cannot run many.
-_OPEN_SIZES = "if it was exported with dynamic sizes, export it with fixed ones (dynamic=False)"
 
 
 class OnnxEngine:
@@ -93,7 +91,8 @@ def open_onnx(values: Values) -> OnnxEngine:
         net = cv2.dnn.readNetFromONNX(path)
     except cv2.error as error:
         raise Unavailable(
-            f"{path} is not an ONNX model that OpenCV {cv2.__version__} can run: {_reason(error)}; {_OPEN_SIZES}"
+            f"{path} is not an ONNX model that OpenCV {cv2.__version__} can run: {_reason(error)}"
+            f"{_open_sizes(path, values[settings.ONNX_SIZE])}"
         ) from None
     output = values[settings.ONNX_OUTPUT]
     engine = OnnxEngine(
@@ -112,10 +111,23 @@ def open_onnx(values: Values) -> OnnxEngine:
         raise Unavailable(f"{path} cannot be read as {output}: {error}; see the setting onnx_output") from None
     except cv2.error as error:
         raise Unavailable(
-            f"{path} does not accept images of {side}x{side}: {_reason(error)}; see the setting onnx_size; "
-            f"{_OPEN_SIZES}"
+            f"{path} does not accept images of {side}x{side}: {_reason(error)}; see the setting onnx_size"
+            f"{_open_sizes(path, side)}"
         ) from None
     return engine
+
+
+def _open_sizes(path: str, side: int) -> str:
+    """What helps with a model whose input has sizes that are names, of which OpenCV cannot run many."""
+    with open(path, "rb") as file:
+        found = open_inputs(file.read())
+    if not found:
+        return ""
+    first = found[0]
+    return (
+        f"; the sizes of its input {first.name} are open ({' x '.join(first.sizes)}): export it with fixed ones "
+        f"(dynamic=False), or fix them with: onnxslim {path} fixed.onnx --input-shapes {first.name}:1,3,{side},{side}"
+    )
 
 
 def _labels(path: str) -> tuple[str, ...]:

@@ -94,7 +94,7 @@ def now() -> stat.Panel:
         newest(f'last("level") AS "Level", {chosen}'),
         columns=f"/^({'|'.join(columns.values())})$/",
         decimals=0,
-        size=(24, 4),
+        size=(24, 5),  # on a phone, two rows with a time of two lines
         no_data="unknown",
     )
     looks: dict[str, list[DynamicConfigValue]] = {

@@ -9,7 +9,7 @@ from collectors.outbox import DELIVERY, LOSSES
 from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.panels import Panel, lines, number
-from grafana.dashboards.lib.query import Source
+from grafana.dashboards.lib.query import HOURS, Source, switched
 from grafana.dashboards.lib.style import paint, properties
 
 #: The fields of ``inputs.internal`` of Telegraf 1.39 that are shown; no collector of this bundle declares them.
@@ -66,13 +66,20 @@ def _since_start(field: str, inner: str, column: str) -> str:
 
 
 def _lost() -> str:
-    """Points lost in the chosen time, by every cause; 0 where none is lost."""
-    parts = [f'non_negative_difference("{field}")' for field in LOSSES] + ['0 * count("metrics_written")']
-    inner = ", ".join(
-        f'(SELECT {part} AS "lost" FROM "delivery" WHERE $scope GROUP BY "stage")'  # noqa: S608 - all of it is this module's own
-        for part in parts
+    """Points lost in the chosen time, by every cause; 0 where none is lost. Long times are read by the hour."""
+
+    def query(measurement: str, suffix: str, nothing: str) -> str:
+        parts = [f'non_negative_difference("{field}{suffix}")' for field in LOSSES] + [nothing]
+        inner = ", ".join(
+            f'(SELECT {part} AS "lost" FROM {measurement} WHERE $scope GROUP BY "stage")'  # noqa: S608 - all of it is this module's own
+            for part in parts
+        )
+        return f'SELECT sum("lost") AS "Lost" FROM {inner} WHERE $timeFilter'  # noqa: S608 - all of it is this module's own
+
+    return switched(
+        query('"delivery"', "", '0 * count("metrics_written")'),
+        query(HOURS.format("delivery"), "__max", '0.0 * count("metrics_written")'),
     )
-    return f'SELECT sum("lost") AS "Lost" FROM {inner} WHERE $timeFilter'  # noqa: S608 - all of it is this module's own
 
 
 def _telegraf() -> list[Panel]:

@@ -1,0 +1,251 @@
+"""Visible faults of a page of Grafana: a cut text, a sideways scroll, an error, a colour that lies.
+
+The browser answers these, with plain lists of sentences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from playwright.sync_api import BrowserContext, Page
+
+from tests.browser.conftest import PATIENCE_MS
+
+#: Width and height of an ordinary window of each size; the menu is docked in the first two.
+SIZES = {"1440": (1440, 900), "1280": (1280, 800), "390": (390, 844)}
+
+#: Notes each text on a canvas, with its place and width: the axes of charts are no elements.
+_NOTE_TEXTS = """() => {
+    localStorage.setItem('grafana.navigation.docked', 'true');
+    localStorage.setItem('grafana.navigation.open', 'true');
+    const proto = CanvasRenderingContext2D.prototype;
+    const fill = proto.fillText;
+    proto.fillText = function (text, x, y, ...rest) {
+        const at = this.getTransform();
+        const wide = this.measureText(text).width;
+        const left = {center: wide / 2, right: wide, end: wide}[this.textAlign] ?? 0;
+        const ends = [x - left, x - left + wide].map(each => at.transformPoint({x: each, y}));
+        (this.canvas.sensetigTexts ??= []).push([String(text), ...ends.map(p => [p.x, p.y])]);
+        return fill.call(this, text, x, y, ...rest);
+    };
+    const clear = proto.clearRect;
+    proto.clearRect = function (x, y, w, h) {
+        if (w >= this.canvas.width && h >= this.canvas.height) this.canvas.sensetigTexts = [];
+        return clear.call(this, x, y, w, h);
+    };
+}"""
+
+#: Every panel of those given is there, none still loads, and each has drawn something into its body.
+_DRAWN = """ids => ids.every(id => {
+    const panel = document.querySelector(`[data-viz-panel-key="panel-${id}"]`);
+    return panel && !panel.querySelector('[aria-label="Panel loading bar"]')
+        && panel.querySelector('[data-testid="data-testid panel content"]')?.childElementCount;
+})"""
+
+#: Texts of titles, headers, names and legends that are cut off, and axes that are, with the panel that they are in.
+_CUT = """() => {
+    const found = [];
+    const panelOf = node => node.closest('[data-viz-panel-key]');
+    const titleOf = panel => panel?.querySelector('h2')?.innerText || panel?.dataset.vizPanelKey || 'page';
+    const names = 'h1, h2, h6, [role="columnheader"] *, [data-testid*="legend"] *, [class*="stat"] *, '
+        + '[data-testid="data-testid panel content"] > div *, [data-testid*="template variable"] label';
+    for (const node of document.querySelectorAll(names)) {
+        if (!node.clientWidth || node.closest('[role="cell"], [role="gridcell"], [aria-hidden="true"]')) continue;
+        if (![...node.childNodes].some(each => each.nodeType === 3 && each.data.trim())) continue;
+        const style = getComputedStyle(node);
+        if (style.overflowX === 'visible' && style.textOverflow !== 'ellipsis') {
+            // Its own box is as wide as it wants; the box that hides what is beyond it counts.
+            const box = node.getBoundingClientRect();
+            for (let up = node.parentElement; up && up !== document.body; up = up.parentElement) {
+                const around = getComputedStyle(up);
+                if (around.overflowX === 'auto' || around.overflowX === 'scroll') break;
+                const edge = up.getBoundingClientRect();
+                const beyond = box.right > edge.right + 1 || box.left < edge.left - 1 || box.bottom > edge.bottom + 3;
+                if (around.overflowX !== 'visible' && beyond) {
+                    found.push(`${titleOf(panelOf(node))}: "${node.innerText}" is beyond its edge`);
+                    break;
+                }
+            }
+        } else if (node.scrollWidth > node.clientWidth + 1) {
+            found.push(`${titleOf(panelOf(node))}: "${node.innerText}" is cut`);
+        }
+    }
+    for (const canvas of document.querySelectorAll('[data-viz-panel-key] canvas')) {
+        for (const [text, ...ends] of canvas.sensetigTexts ?? []) {
+            if (ends.some(([x, y]) => x < -2 || y < -2 || x > canvas.width + 2 || y > canvas.height + 2)) {
+                found.push(`${titleOf(panelOf(canvas))}: "${text}" of an axis is beyond its edge`);
+            }
+        }
+    }
+    return [...new Set(found)];
+}"""
+
+#: Panels whose own content is wider than they are; a table may scroll on a phone alone.
+_SIDEWAYS = """tables => {
+    const found = [];
+    const root = document.documentElement;
+    if (root.scrollWidth > window.innerWidth) found.push(`the page is ${root.scrollWidth} px wide`);
+    for (const content of document.querySelectorAll('[data-testid="data-testid panel content"]')) {
+        for (const node of [content, ...content.querySelectorAll('*')]) {
+            const way = getComputedStyle(node).overflowX;
+            if (way !== 'auto' && way !== 'scroll') continue;
+            if (!tables && node.closest('[role="table"], [role="grid"]')) continue;
+            if (!tables && node.querySelector('[role="table"], [role="grid"]')) continue;
+            if (node.scrollWidth > node.clientWidth + 1) {
+                const panel = content.closest('[data-viz-panel-key]');
+                const title = panel?.querySelector('h2')?.innerText;
+                found.push(`${title} scrolls: ${node.scrollWidth} in ${node.clientWidth} px`);
+                break;
+            }
+        }
+    }
+    return [...new Set(found)];
+}"""
+
+#: Elements of those panels, or of table rows that name the device, that are green: text or background.
+_GREEN = """([ids, name]) => {
+    const found = [];
+    const green = colour => {
+        const parts = colour.match(/[\\d.]+/g)?.map(Number);
+        if (!parts || parts[3] === 0) return false;
+        const [r, g, b] = parts;
+        return g > 1.25 * r && g > 1.15 * b && g > 60;
+    };
+    const look = (node, where) => {
+        for (const each of [node, ...node.querySelectorAll('*')]) {
+            const style = getComputedStyle(each);
+            const text = [...each.childNodes].some(child => child.nodeType === 3 && child.data.trim());
+            const paints = green(style.backgroundColor) || /gradient/.test(style.backgroundImage)
+                && (style.backgroundImage.match(/rgba?\\([^)]*\\)/g) ?? []).some(green);
+            if (each.getClientRects().length && (paints || text && green(style.color))) {
+                found.push(`${where}: "${each.innerText || each.className}"`);
+            }
+        }
+    };
+    for (const id of ids) {
+        const panel = document.querySelector(`[data-viz-panel-key="panel-${id}"]`);
+        if (panel) look(panel, panel.querySelector('h2')?.innerText || id);
+    }
+    for (const row of document.querySelectorAll('[role="row"]')) {
+        if ([...row.children].some(cell => cell.innerText.trim() === name)) look(row, `row of ${name}`);
+    }
+    return [...new Set(found)];
+}"""
+
+#: The height of all panels and rows. The page itself is always higher than its window.
+_HEIGHT = """() => Math.ceil(60 + window.scrollY + Math.max(
+    ...[...document.querySelectorAll('[data-viz-panel-key], [data-testid^="data-testid dashboard-row-title-"]')]
+        .map(each => each.getBoundingClientRect().bottom)))"""
+
+#: Panels in sight, at least in part.
+_IN_SIGHT = """() => [...document.querySelectorAll('[data-viz-panel-key]')]
+    .filter(each => each.getBoundingClientRect().top < window.innerHeight - 40)
+    .map(each => Number(each.dataset.vizPanelKey.replace('panel-', '')))"""
+
+_PHRASE = "data-testid dashboard-row-title-"
+
+
+class Noticed(NamedTuple):
+    """Messages and requests of a page while it was open."""
+
+    console: list[str]
+    outside: list[str]
+
+
+class View:
+    """A page of Grafana in an ordinary window."""
+
+    def __init__(self, context: BrowserContext, home: str) -> None:
+        self.home = home
+        self.page: Page = context.new_page()
+        self.page.add_init_script(f"({_NOTE_TEXTS})()")
+        self._noticed = Noticed([], [])
+        self.page.on("console", lambda message: self._said(message.text) if message.type == "error" else None)
+        self.page.on("pageerror", lambda error: self._said(str(error)))
+        self.page.on("request", lambda request: self._asked(request.url))
+
+    def _said(self, text: str) -> None:
+        self._noticed.console.append(text)
+
+    def _asked(self, url: str) -> None:
+        if not url.startswith((self.home, self.home.replace("http", "ws", 1), "data:", "blob:")):
+            self._noticed.outside.append(url)
+
+    def open(self, path: str, size: str) -> None:
+        """Open a dashboard in a window of that size, until its first panel is there."""
+        self._noticed = Noticed([], [])
+        width, height = SIZES[size]
+        self.page.set_viewport_size({"width": width, "height": height})
+        self.page.goto(self.home + path)
+        self.page.wait_for_selector("[data-viz-panel-key]")
+
+    def panels(self) -> list[int]:
+        """The ids of the panels that are on the page, drawn or not."""
+        keys = self.page.eval_on_selector_all(
+            "[data-viz-panel-key]", "all => all.map(each => each.dataset.vizPanelKey)"
+        )
+        return [int(key.removeprefix("panel-")) for key in keys if key.removeprefix("panel-").isdigit()]
+
+    def in_sight(self) -> list[int]:
+        """The ids of the panels that the window shows a part of."""
+        found: list[int] = self.page.evaluate(_IN_SIGHT)
+        return found
+
+    def drawn(self, panels: Iterable[int]) -> None:
+        """Wait until those panels are there and have drawn, and until the network is idle."""
+        # Asked now and then: by default it is asked with each frame, which makes the browser draw one after the other.
+        self.page.wait_for_function(_DRAWN, arg=list(panels), polling=200, timeout=2 * PATIENCE_MS)
+        self.page.wait_for_load_state("networkidle")
+
+    def whole(self, size: str) -> int:
+        """The window in that width, and as high as all that it shows, drawn; the height."""
+        width, height = SIZES[size]
+        self.page.set_viewport_size({"width": width, "height": height})
+        while True:
+            self._frame()
+            whole = int(self.page.evaluate(_HEIGHT))
+            if whole > height:  # a panel is drawn when it comes into sight, and may make the page higher
+                height = whole
+                self.page.set_viewport_size({"width": width, "height": height})
+                continue
+            self.drawn(self.panels())
+            if int(self.page.evaluate(_HEIGHT)) <= height:
+                return whole
+
+    def _frame(self) -> None:
+        self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+    def expand(self, rows: Iterable[str]) -> None:
+        """Open closed rows by their titles; the last one first, since a row out of sight is not on the page."""
+        for row in reversed(list(rows)):
+            self.page.locator(f'[data-testid="{_PHRASE}{row}"][aria-label="Expand row"]').click()
+
+    def faults(self, *, tables: bool) -> list[str]:
+        """All faults in this width."""
+        found: list[str] = [*self.page.evaluate(_CUT), *self.page.evaluate(_SIDEWAYS, tables)]
+        for sign in ("data-testid Panel status error", "data-testid Alert error"):
+            for each in self.page.locator(f'[data-testid="{sign}"]').all():
+                found.append(f"{sign}: {each.get_attribute('aria-label') or each.inner_text()}")
+        return found
+
+    def noticed(self) -> list[str]:
+        """Messages of the console, and requests to other places."""
+        return [
+            *(f"console: {text}" for text in self._noticed.console),
+            *(f"request to {url}" for url in self._noticed.outside),
+        ]
+
+    def green(self, panels: Iterable[int], device: str) -> list[str]:
+        """Green parts of those panels, and of rows of tables that name the device."""
+        found: list[str] = self.page.evaluate(_GREEN, [list(panels), device])
+        return found
+
+    def texts(self, panels: Iterable[dict[str, Any]]) -> dict[str, list[str]]:
+        """The lines of text of each panel that is there, by its title."""
+        found = {}
+        for panel in panels:
+            node = self.page.locator(f'[data-viz-panel-key="panel-{panel["id"]}"]')
+            if node.count():
+                found[panel["title"]] = node.inner_text().splitlines()
+        return found
