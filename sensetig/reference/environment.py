@@ -58,6 +58,8 @@ TELEGRAF = (
     Variable("SENSETIG_PYTHON", "Python that has the collectors."),
     Variable("SENSETIG_RETENTION_DAYS", "Days that the bucket keeps points; older ones are refused."),
     Variable("SENSETIG_SPOOL_DIRECTORY", "Folder of the spool that the collector `spool` delivers."),
+    Variable("SENSETIG_VISION_SPOOL", "Folder of the spool of a vision service."),
+    Variable("SENSETIG_STATUS_SPOOL", "Folder of the spool of the service that reads the state of containers."),
     Variable("SENSETIG_SERVICES", "Units of systemd whose state is recorded, as a pattern."),
     Variable("SENSETIG_MQTT_SERVER", "Broker of the gateway."),
     Variable("SENSETIG_MQTT_USER", "User of the gateway at the broker."),
