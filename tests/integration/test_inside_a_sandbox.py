@@ -210,8 +210,8 @@ mkdir -p $d/overlay2/x/merged $d/l $d/u $d/w; mount -t tmpfs shm $d/overlay2/x/m
     "traces": "d=$W/traces; mkdir -m 700 $d; mkdir $d/t; mount -t tracefs tracefs $d/t 2>/dev/null || true\n",
     "desktop": """
 u=$W/user; mkdir -m 700 $u; mkdir $u/gvfs $u/cloud; exec 9<>/dev/fuse 8<>/dev/fuse
-mount -t fuse.gvfsd-fuse -o fd=9,rootmode=40000,user_id=1000,group_id=1000 gvfsd-fuse $u/gvfs
-mount -t fuse.rclone -o fd=8,rootmode=40000,user_id=1000,group_id=1000 cloud: $u/cloud
+mount -i -t fuse.gvfsd-fuse -o fd=9,rootmode=40000,user_id=1000,group_id=1000 gvfsd-fuse $u/gvfs
+mount -i -t fuse.rclone -o fd=8,rootmode=40000,user_id=1000,group_id=1000 cloud: $u/cloud
 """,
     "another user's": "mkdir -m 700 $W/u; mkdir $W/u/d; mount -t tmpfs -o size=8m /dev/sdc1 $W/u/d\n",
 }

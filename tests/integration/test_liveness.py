@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from collectors.core.line_protocol import Metric
+from collectors.core.line_protocol_parser import decode
 from sensetig import policy
 from sensetig.__main__ import main
 from sensetig.cli.status import NEEDS_ACTION
@@ -30,9 +34,6 @@ MACHINES: dict[str, tuple[float | None, int]] = {
     for interval in (None, 10, 90, 900, 3600)
     for silent in (2, 170, 500, 1700, 5000, 20_000, 40_000, 90_000)
 }
-
-#: What Fleet calls them.
-NUMBERS = {1: "offline", 2: "late", 3: "online"}
 
 
 @pytest.fixture(scope="module")
@@ -71,24 +72,24 @@ def told(influxdb: InfluxDB, folder: Path) -> dict[str, dict[str, Any]]:
     return {each["name"]: each for each in json.loads(answer.output)["devices"]}
 
 
-def column(influxdb: InfluxDB, name: str) -> dict[str, int]:
-    """A column of Fleet's table of devices."""
-    (target,) = [
-        each
-        for each in dashboards.targets(dashboards.committed()["fleet.json"])
-        if each.panel == "Devices" and f'AS "{name}" FROM' in each.query
-    ]
-    answer = reader(influxdb).query(dashboards.filled(target.query, {"site": SITE}))
-    return {next(iter(series.tags.values())): int(str(series.rows[0][1])) for series in answer}
+def verdicts(influxdb: InfluxDB, folder: Path) -> dict[str, Metric]:
+    """The points of `sensetig health`, which Fleet shows."""
+    told(influxdb, folder)
+    command = [sys.executable, "-m", "sensetig", "health", "--url", influxdb.url]
+    ran = subprocess.run(
+        [*command, "--token-file", str(folder / "grafana.token")], capture_output=True, text=True, check=True
+    )
+    points = [decode(line) for line in ran.stdout.splitlines() if line.startswith("device_health,")]
+    return {str(point.series.tags["device"]): point for point in points}
 
 
 def test_status_fleet_and_the_alert_agree_on_every_machine(influxdb: InfluxDB, now: int, tmp_path: Path) -> None:
     expected = {name: policy.liveness(now, now - silent, interval) for name, (interval, silent) in MACHINES.items()}
     assert set(expected.values()) == set(policy.LIVENESS_LEVELS)
 
-    devices, fleet = told(influxdb, tmp_path), column(influxdb, "Heard")
+    devices, fleet = told(influxdb, tmp_path), verdicts(influxdb, tmp_path)
     assert {name: devices[name]["status"] for name in MACHINES} == expected
-    assert {name: NUMBERS[fleet[name]] for name in MACHINES} == expected
+    assert {name: fleet[name].fields["status"] for name in MACHINES} == expected
     alerts = evaluated(committed()["sensetig-device-silent"], influxdb, now)
     fired = {each.labels["host"]: each.fires for each in alerts if each.labels["site"] == SITE}
     assert {name: fired[name] for name in MACHINES} == {name: state == "offline" for name, state in expected.items()}
@@ -98,11 +99,11 @@ def test_a_sensor_that_reports_each_half_hour_is_as_its_state_says(
     influxdb: InfluxDB, now: int, tmp_path: Path
 ) -> None:
     del now
-    devices, fleet = told(influxdb, tmp_path), column(influxdb, "State")
+    devices, fleet = told(influxdb, tmp_path), verdicts(influxdb, tmp_path)
     slow, gone = devices["slow-sensor"], devices["gone-sensor"]
     assert (slow["status"], slow["level"], slow["interval_seconds"]) == ("online", "good", 1800)
     assert (gone["status"], gone["level"], gone["reasons"]) == ("offline", "act", ["silent"])
-    assert (NUMBERS[fleet["slow-sensor"]], NUMBERS[fleet["gone-sensor"]]) == ("online", "offline")
+    assert [fleet[name].fields["status"] for name in ("slow-sensor", "gone-sensor")] == ["online", "offline"]
 
 
 def test_lost_and_waiting_points_of_a_machine_are_reported(influxdb: InfluxDB, now: int, tmp_path: Path) -> None:

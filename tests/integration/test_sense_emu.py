@@ -255,9 +255,9 @@ slept = []
 def sleep(seconds):
     slept.append(seconds)
     RTIMU.RTHumidity.valid = len(slept) >= 2
-board = Board(hat, None, None, lambda sentence: print("refused:", sentence))
+board = Board(hat, None, None, lambda sentence: print("refused:", sentence), sleep=sleep)
 with RedirectedOutput():
-    board.wait_until_ready(sleep)
+    board.wait_until_ready()
 print(slept)
 print(*next(board.read()), sep="\\n")
 RTIMU.RTHumidity.valid = 0

@@ -116,6 +116,7 @@ class Answers(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Type", kind)
         self.end_headers()
         for number in range(20):
+            time.sleep(0.02)  # the rate of a camera
             body = cv2.imencode(".jpg", np.full((120, 160, 3), 10 * number, np.uint8))[1].tobytes()
             if name != "no-first-boundary" or number:
                 self.wfile.write(boundary)
@@ -233,7 +234,6 @@ def test_a_page_instead_of_a_stream_is_reported() -> None:
 
 
 def _level(frame: Frame) -> int:
-    assert not frame.damaged
     return round(float(frame.image.mean()) / 10)
 
 
@@ -243,14 +243,17 @@ def test_jpegs_play_in_every_form_of_multipart(form: str) -> None:
     with serving(web()) as port:
         values = Values({**given, "source": f"http://127.0.0.1:{port}/{form}"})
         backend = open_backend(values, ErrorReporter("camera", lambda _: None), time.time_ns, time.monotonic)
-        levels: list[int] = []
+        played: list[Frame] = []
         frames = backend.frames(lambda _seconds: False)
         with pytest.raises(Unavailable, match="delivers no more frames"):
-            levels.extend(_level(frame) for frame in frames if frame is not None)
+            played.extend(frame for frame in frames if frame is not None)
         backend.close()
-    assert levels[0] == 0
+    # On a busy machine pictures arrive at once, and are dropped or skipped: all but the newest, at worst. The stream is
+    # cut at its end, and FFmpeg cannot know whether the picture before that is whole.
+    assert played
+    assert not any(frame.damaged for frame in played[:-1])
+    levels = [_level(frame) for frame in played]
     assert levels == sorted(set(levels))
-    assert len(levels) >= 5, "four may wait, and the rest may be dropped"
 
 
 def test_refused_connection_is_reported() -> None:
