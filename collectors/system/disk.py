@@ -50,6 +50,9 @@ SIZELESS = frozenset(
     )
 )
 
+#: The kernel's files. A container covers single ones, such as /proc/sys/kernel/random/boot_id; nothing is stored there.
+_KERNEL_FOLDERS = ("/proc/", "/sys/")
+
 #: What systemd mounts over a path that a service may not see.
 _INACCESSIBLE = "/systemd/inaccessible/"
 
@@ -131,12 +134,12 @@ class Disk:
         mounts = parse_mountinfo(table.machine, self._sys, refuse, whole=table.whole)
         machine = Tree(mounts)
         if table.own is None:
-            yield from (mount for mount in mounts if mount.fstype not in self._ignored)
+            yield from (mount for mount in mounts if not self._is_ignored(mount))
             return
         # A line of another form is counted once.
         own = machine if table.own == table.machine else Tree(parse_mountinfo(table.own, self._sys, lambda _: None))
         for mount in mounts:
-            if mount.fstype in self._ignored:
+            if self._is_ignored(mount):
                 continue
             upper = machine.answering(mount.path)
             if upper is not None and upper.id != mount.id:
@@ -152,6 +155,9 @@ class Disk:
                 refuse(_hidden(mount))
             else:
                 yield mount
+
+    def _is_ignored(self, mount: Mount) -> bool:
+        return mount.fstype in self._ignored or mount.path.startswith(_KERNEL_FOLDERS)
 
     def _seen(self, mount: Mount) -> str:
         """Where this process sees a mount."""

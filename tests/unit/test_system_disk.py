@@ -278,6 +278,7 @@ def test_a_mount_of_another_user_is_noted_once_and_no_error(tmp_path: Path) -> N
         "24 22 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory",
         "24 22 0:33 / /var/lib/nfs/rpc_pipefs rw - rpc_pipefs sunrpc rw",
         "24 22 0:34 / /sys/fs/bpf rw - bpf bpf rw,mode=700",
+        "24 22 0:40 /boot_id /proc/sys/kernel/random/boot_id ro - tmpfs tmpfs rw",
     ],
 )
 def test_file_systems_of_the_kernel_are_not_queried(line: str, tmp_path: Path) -> None:
