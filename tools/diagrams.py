@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
-import platformdirs
+
+from sensetig.engines import cache
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -159,7 +160,7 @@ def mermaid(folder: Path | None = None, *, fetch: bool = True) -> Path:
         fetch: whether npm may fetch it.
     """
     if folder is None:
-        folder = Path(os.environ.get("SENSETIG_CACHE") or platformdirs.user_cache_dir("sensetig", appauthor=False))
+        folder = cache.top(os.environ)
     path = folder / f"mermaid-{MERMAID}.min.js"
     if not path.is_file():
         if not fetch:

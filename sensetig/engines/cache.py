@@ -24,10 +24,15 @@ from sensetig.engines.installed import program_of
 _RECORD = "sensetig.json"
 
 
-def root(environ: Mapping[str, str]) -> Path:
-    """The folder of all engines: under SENSETIG_CACHE, or under the user's cache."""
+def top(environ: Mapping[str, str]) -> Path:
+    """The folder of all that is cached: SENSETIG_CACHE, or the user's cache."""
     folder = environ.get("SENSETIG_CACHE") or platformdirs.user_cache_dir("sensetig", appauthor=False)
-    return Path(folder).absolute() / "engines"  # compilers run in another folder
+    return Path(folder).absolute()  # compilers run in another folder
+
+
+def root(environ: Mapping[str, str]) -> Path:
+    """The folder of all engines."""
+    return top(environ) / "engines"
 
 
 class Key(NamedTuple):

@@ -25,7 +25,6 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
-import platformdirs
 import urllib3
 from filelock import FileLock
 
@@ -35,7 +34,7 @@ from grafana.dashboards.rows import kernel, services, telegraf
 from sensetig import bundle
 from sensetig.declarations import declared
 from sensetig.demo.testbed import influxdb, ports, processes
-from sensetig.engines import locate
+from sensetig.engines import cache, locate
 from sensetig.influxdb.prepare import setup
 from tests.bench.measure import BenchUnavailable
 
@@ -133,8 +132,7 @@ def running(devices: int) -> Iterator[Database]:
     engine = locate("influxd")
     if engine is None:
         raise BenchUnavailable("influxd is not there: run `make engines` first")
-    cache = Path(os.environ.get("SENSETIG_CACHE") or platformdirs.user_cache_dir("sensetig", appauthor=False))
-    folder = cache / "bench" / f"fleet-{devices}-{VERSION}"
+    folder = cache.top(os.environ) / "bench" / f"fleet-{devices}-{VERSION}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
         if not (folder / "made.json").is_file():

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import platformdirs
+from sensetig.engines import cache
 
 #: For the download, with the tools that it is built with.
 _SECONDS = 180
@@ -23,8 +23,7 @@ class Unobtainable(Exception):
 
 def archive(name: str, version: str) -> Path:
     """The package's source distribution, from the cache or by pip. Raises Unobtainable."""
-    cache = os.environ.get("SENSETIG_CACHE") or platformdirs.user_cache_dir("sensetig", appauthor=False)
-    folder = Path(cache) / "sources"
+    folder = cache.top(os.environ) / "sources"
     path = folder / f"{name}-{version}.tar.gz"
     if path.is_file():
         return path

@@ -17,8 +17,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-import platformdirs
 from filelock import FileLock
+
+from sensetig.engines.cache import top
 
 
 class Archive(NamedTuple):
@@ -84,8 +85,7 @@ class Root(NamedTuple):
 
 def cache() -> Path:
     """Where roots, packages and wheels are kept: under SENSETIG_CACHE, or under the user's cache."""
-    folder = os.environ.get("SENSETIG_CACHE") or platformdirs.user_cache_dir("sensetig", appauthor=False)
-    made = Path(folder).absolute() / "e2e"
+    made = top(os.environ) / "e2e"
     made.mkdir(parents=True, exist_ok=True)
     return made
 

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, cast
 
 import av
 import numpy as np
-import platformdirs
 import pytest
 from filelock import FileLock
 
 from collectors.camera.pixels import Image
 from sensetig.demo.testbed import ports
+from sensetig.engines import cache
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -36,8 +36,7 @@ def program() -> Path:
     digest = hashlib.sha256()
     for name in ("go.mod", "go.sum", "main.go"):
         digest.update((SOURCE / name).read_bytes())
-    cache = Path(os.environ.get("SENSETIG_CACHE") or platformdirs.user_cache_dir("sensetig", appauthor=False))
-    folder = cache / "tests"
+    folder = cache.top(os.environ) / "tests"
     path = folder / f"rtspd-{digest.hexdigest()[:16]}"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".rtspd.lock"):
