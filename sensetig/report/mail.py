@@ -15,6 +15,7 @@ from collectors.core.tls import client_context
 from sensetig.errors import ReportError
 from sensetig.policy import ACT, GOOD, LOOK
 from sensetig.report.narrative import URGENT
+from sensetig.report.templates import template
 from sensetig.report.text import MAX_NAME, printable
 
 _TIMEOUT_SECONDS = 60
@@ -81,8 +82,6 @@ def message(config: SmtpConfig, report: Path, subject: str, text: str) -> EmailM
 
 def as_html(text: str) -> str:
     """The text of a mail as HTML, for a phone and for a desk. Needs no picture and no style sheet from outside."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     head, *blocks = [block.splitlines() for block in text.strip().split("\n\n")]
     device, comma, span = head[0].rpartition(", ")
     if not comma:
@@ -97,14 +96,7 @@ def as_html(text: str) -> str:
             closing.append(" ".join(lines))
     titles = {title for title, _ in sections}
     level = next((level for title, level in URGENT.items() if title in titles), GOOD)
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("mail.html.j2").render(
+    return template("mail.html.j2").render(
         title=f"SenseTIG report of {device}",
         device=device,
         span=span,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from collectors import __version__
@@ -27,6 +26,7 @@ from sensetig.report.numbers import duration, number
 from sensetig.report.panels import Board
 from sensetig.report.period import Period, said
 from sensetig.report.stats import Picture
+from sensetig.report.templates import template
 from sensetig.report.text import MAX_NAME, MAX_TEXT, printable
 
 #: Signs before a sentence, so that its colour is not the only one.
@@ -48,21 +48,11 @@ class Content(NamedTuple):
 
 def render(content: Content) -> str:
     """The page."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_shown,
-    )
     period = content.period
     level, words = verdict(content.sentences)
     if not any(not drawn.empty for _, panels in content.boards for drawn in panels):
         level, words = (ACT, "No data in this period") if level == ACT else (level, words)
-    return environment.get_template("page.html.j2").render(
+    return template("page.html.j2", _shown).render(
         device=content.device,
         begin=said(period.begin),
         end=said(period.end),
