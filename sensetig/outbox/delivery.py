@@ -251,7 +251,8 @@ class Delivery:
         bounds = (0, 0) if self._alone else (MAX_POINTS, MAX_BYTES)
         with self._lock:
             self._clock.observe(self._store.next_number)
-            batches = [] if self._clock.holds else self._store.oldest(*bounds)
+            waiting = [] if self._clock.holds else self._store.oldest(*bounds)
+        batches = [self._store.read(each) for each in waiting]
         if len(batches) > 1:
             self._deliver_together(batches)
         elif batches:

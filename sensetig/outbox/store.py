@@ -153,22 +153,23 @@ class Store:
         self._bytes += waiting.size
         self.count({"taken_points": len(lines)})
 
-    def oldest(self, max_points: int = 0, max_bytes: int = 0) -> list[Batch]:
-        """The oldest batches up to these bounds, at least one if any waits. The files stay until :meth:`remove`.
-
-        Raises OSError where a file cannot be read for now; a file that the disk cannot return counts as damaged.
-        """
-        found: list[Batch] = []
+    def oldest(self, max_points: int = 0, max_bytes: int = 0) -> list[Waiting]:
+        """The oldest batches up to these bounds, at least one if any waits. The files stay until :meth:`remove`."""
+        found: list[Waiting] = []
         points = size = 0
         for waiting in self._waiting:
             points += waiting.points
             size += waiting.size
             if found and (points > max_points or size > max_bytes):
                 break
-            found.append(self._read_batch(waiting))
+            found.append(waiting)
         return found
 
-    def _read_batch(self, waiting: Waiting) -> Batch:
+    def read(self, waiting: Waiting) -> Batch:
+        """The points of a waiting batch. Needs no lock, since nothing changes its file.
+
+        Raises OSError where the file cannot be read for now; a file that the disk cannot return counts as damaged.
+        """
         try:
             with open(os.path.join(self._folder, waiting.name), "rb") as file:
                 content = file.read(max(self._max_bytes, waiting.size))

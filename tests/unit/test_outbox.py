@@ -161,8 +161,8 @@ def test_the_numbers_of_delivered_files_are_not_missed_after_the_totals_are_lost
     store = opened(tmp_path, log)
     for number in range(3):
         store.add(RAW, lines_of(4, number * 4))
-        (batch,) = store.oldest()
-        store.remove(batch, {"stored_points": 4})
+        (waiting,) = store.oldest()
+        store.remove(store.read(waiting), {"stored_points": 4})
     store._lock.release()
     (tmp_path / "state.json").unlink()
     again = opened(tmp_path, log)
@@ -295,7 +295,7 @@ def test_missing_files_are_counted(tmp_path: Path) -> None:
         store.add(RAW, lines_of(100, start))
     drained_one = Server()
     delivery = Delivery(store, drained_one, lambda *_: None, lambda: None, log.append)
-    delivery._deliver_alone(store.oldest()[0])
+    delivery._deliver_alone(store.read(store.oldest()[0]))
     store.close()
     names = [each.name for each in scan(str(tmp_path))]
     for name in names[:2]:
