@@ -41,7 +41,7 @@ def command(
     one_output: bool,
     only_look: bool,
 ) -> None:
-    """Deliver what waits in Telegraf's former buffer.
+    """Deliver the points in Telegraf's former buffer.
 
     The outbox replaces that buffer. The playbook calls this once, when it installs the outbox on a machine that has
     points in a disk buffer. Files with damaged parts stay in the folder `damaged`; all readable points are delivered.

@@ -22,6 +22,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from collectors.camera.detector import Image
+from collectors.camera.upright import turn
 from collectors.core.api import Unavailable
 from collectors.core.jpeg import MAX_PIXELS
 
@@ -36,8 +37,6 @@ _PLANAR = frozenset(
 )
 #: Brightness in video runs from 16 to 235.
 _VIDEO_RANGE = 255.0 / 219.0
-#: How to turn a picture upright that a file says to show turned, by quarters of a turn against the clock.
-_TURNS = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
 
 
 av.logging.set_level(av.logging.WARNING)
@@ -143,8 +142,8 @@ class Video:
         with self._reformatting:
             converted = self._reformatter.reformat(frame, format="bgr24", interpolation=Interpolation.BICUBIC)
             image = np.asarray(converted.to_ndarray(), np.uint8)
-        turns = round(getattr(frame, "rotation", 0) / 90) % 4
-        return cv2.rotate(image, _TURNS[turns]) if turns else image
+        # The file's rotation is counterclockwise.
+        return turn(image, round(-getattr(frame, "rotation", 0) / 90) % 4 * 90)
 
     def close(self) -> None:
         """Close the container."""

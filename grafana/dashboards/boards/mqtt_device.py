@@ -75,32 +75,17 @@ def _readings() -> list[Panel]:
             legend=False,
             no_data="No energy in this time range",
         ),
-        lines(
-            "Temperature",
-            "Temperature by sensor: raw, and calibrated where the device has a calibration.",
-            _SOURCE.mean(
-                "environment",
-                "temperature_raw_celsius",
-                "temperature_calibrated_celsius",
-                by=("sensor",),
-                names=("raw", "calibrated"),
-                alias="$tag_sensor $col",
-            ),
-            fill=0,
-            no_data="No temperature in this time range",
-        ),
-        lines(
-            "Humidity",
-            "Relative humidity by sensor: raw, and calibrated where the device has a calibration.",
-            _SOURCE.mean(
-                "environment",
-                "humidity_raw_percent",
-                "humidity_calibrated_percent",
-                by=("sensor",),
-                names=("raw", "calibrated"),
-                alias="$tag_sensor $col",
-            ),
-            fill=0,
-            no_data="No humidity in this time range",
-        ),
+        _air("Temperature", "temperature", "temperature_{}_celsius"),
+        _air("Relative humidity", "humidity", "humidity_{}_percent"),
     ]
+
+
+def _air(quantity: str, name: str, field: str) -> Panel:
+    kinds = ("raw", "calibrated")
+    return lines(
+        name.capitalize(),
+        f"{quantity} by sensor: raw, and calibrated where the device has a calibration.",
+        _SOURCE.mean("environment", *map(field.format, kinds), by=("sensor",), names=kinds, alias="$tag_sensor $col"),
+        fill=0,
+        no_data=f"No {name} in this time range",
+    )
