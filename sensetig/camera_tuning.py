@@ -18,9 +18,9 @@ _PANEL, _LINE = 320, 40
 _WHITE, _RED, _GREY = (255, 255, 255), (60, 60, 255), (150, 150, 150)
 #: Minimum interval between two selected frames.
 _MIN_INTERVAL_SECONDS = 2.0
-#: Grid, across and down, in which motion is counted.
+#: Columns and rows of the grid used to count motion.
 _ACROSS, _DOWN = 4, 3
-#: Motion in more than this share of all frames is more than visits.
+#: Motion in more than this share of all frames is not caused by visits alone.
 _OFTEN = 0.5
 
 

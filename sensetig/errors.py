@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class OperatorError(Exception):
-    """A command cannot do what was asked. ``str()`` says what is wrong, where, and what to do; it holds no secret."""
+    """A command failed. ``str()`` gives the problem, its place and the remedy in one sentence, without any secret."""
 
 
 class SiteError(OperatorError):
@@ -32,7 +32,7 @@ class SecurityError(OperatorError):
 
 
 class InfluxDBError(OperatorError):
-    """InfluxDB does not do what was asked.
+    """InfluxDB rejected a request or failed to handle it.
 
     Args:
         sentence: the message.

@@ -51,16 +51,16 @@ class Fired(NamedTuple):
 
 
 def outcomes(ask: Ask, rule: Rule, times_ms: Sequence[int], device: str | None = None) -> list[Outcome]:
-    """What the rule says at each of these times, the earliest first.
+    """Evaluate the rule at each of these times, earliest first.
 
     Args:
-        ask: asks InfluxDB; what it raises is passed on.
-        rule: one that can be read.
-        times_ms: when it is evaluated.
-        device: only this device's series are of interest; others may be left out, which is quicker.
+        ask: queries InfluxDB; its exceptions are passed on.
+        rule: one that can be evaluated here.
+        times_ms: the times of evaluation.
+        device: evaluate only this device's series; the result may omit the others, which is faster.
 
     Raises:
-        ValueError: the rule has something that is not known here.
+        ValueError: the rule uses a feature that is not supported here.
     """
     if rule.unread:
         raise ValueError(rule.unread)
@@ -75,15 +75,15 @@ def outcomes(ask: Ask, rule: Rule, times_ms: Sequence[int], device: str | None =
 def at_windows(
     ask: Ask, rule: Rule, begin_ms: int, end_ms: int, device: str | None = None
 ) -> dict[int, Outcome] | None:
-    """What the rule says at the end of each of the windows that follow each other in a period, asked all at once.
+    """Evaluate the rule at the end of each of the consecutive windows in a period, in one query.
 
-    No point of the period is left out so, and it costs one query instead of one for each window.
+    This covers every point of the period, and replaces one query per window.
 
     Returns:
-        Each window's end, in milliseconds, and the outcome; None for a rule whose query cannot be asked so.
+        Each window's end, in milliseconds, and the outcome; None if the rule's query cannot be grouped by window.
 
     Raises:
-        ValueError: the rule has something that is not known here.
+        ValueError: the rule uses a feature that is not supported here.
     """
     if rule.unread:
         raise ValueError(rule.unread)
@@ -105,7 +105,7 @@ def at_windows(
 
 
 class _Window(NamedTuple):
-    """What a series says of one window."""
+    """The result of a series for one window."""
 
     tags: dict[str, str]
     columns: list[str]
@@ -150,7 +150,7 @@ def filled(step: Query, time_ms: int, device: str | None = None) -> str:
 
 
 def _of_device(query: str, device: str) -> str:
-    """The query narrowed to a device where it reads points, if it tells devices apart."""
+    """Restrict the query to one device wherever it reads points, if its results are grouped by device."""
     tags = [tag for tag in ("host", "device") if re.search(rf'GROUP BY[^()]*"{tag}"', query)]
     if not tags:
         return query

@@ -37,7 +37,7 @@ _NAMES = re.compile(
     r"|(?:settings|media)/[^\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]+"
 )
 _ELSEWHERE = frozenset(("", ".", ".."))
-#: Characters of a name, and bytes of a part of it: what a Linux file system can hold.
+#: Characters in a name, and bytes in a component of it, up to the limits of a Linux file system.
 _MAX_NAME, _MAX_PART = 2048, 255
 
 _NAME, _TIME, _CHUNK = "sensetig-{host}-{time}.tar", "%Y%m%dT%H%M%SZ", 1 << 20
@@ -64,9 +64,9 @@ class _Guarded:
     """A writer that stops before too little of the disk stays free.
 
     Args:
-        target: where to: the file, or a pipe to what writes the file.
+        target: the output: the file, or a pipe to the program that writes the file.
         descriptor: of the file.
-        free_bytes: so much stays free.
+        free_bytes: disk space to leave free, in bytes.
     """
 
     def __init__(self, target: IO[bytes], descriptor: int, free_bytes: int) -> None:
@@ -105,9 +105,9 @@ class Writer:
         self._add(info, io.BytesIO(data))
 
     def file(self, name: str, path: Path, *, copy_of: Path | None = None) -> None:
-        """A file of the machine, with its owner and mode; of a copy those of what it was made from.
+        """Add a file of the machine with its owner and mode, or those of the original if *copy_of* names one.
 
-        One that is gone meanwhile is left out.
+        A file that has been removed in the meantime is left out.
         """
         try:
             with path.open("rb") as file:
@@ -162,13 +162,13 @@ class _Digest:
 
 @contextmanager
 def written(path: Path, time: float, *, free_bytes: int, encrypt_to: Path | None) -> Iterator[Writer]:
-    """A new archive; complete at *path* afterwards, or not there at all.
+    """Write a new archive; *path* exists afterwards only if the archive is complete.
 
     Args:
         path: its file.
         time: of the backup.
-        free_bytes: so much of the disk stays free.
-        encrypt_to: an OpenPGP certificate; the archive can then be read with its secret key alone.
+        free_bytes: disk space to leave free, in bytes.
+        encrypt_to: an OpenPGP certificate; only its secret key can then decrypt the archive.
     """
     with (
         AtomicFile(path) as file,
@@ -223,7 +223,7 @@ def _encrypted(file: IO[bytes], certificate: Path) -> Iterator[IO[bytes]]:
 
 
 class _BoundedReader:
-    """A file from which no more than a chunk is read at a time: tarfile reads a header of any size into memory."""
+    """A file that is read one chunk at a time at most: tarfile reads a header of any size into memory."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file

@@ -35,7 +35,7 @@ def copy(source: Path, into: Path) -> None:
             if os.path.exists(f"{source}-wal"):
                 _copy_with_log(source, into)
             else:
-                # Nobody has it open: the file is all there is.
+                # No process has it open, so there is no log to copy.
                 _copy(source, into, "mode=ro&immutable=1")
     except sqlite3.Error as error:
         raise BackupError(f"the database {source} cannot be copied: {error}") from None
@@ -46,10 +46,10 @@ def copy(source: Path, into: Path) -> None:
 
 
 def _copy_with_log(source: Path, into: Path) -> None:
-    """Copy the file and then its log, again when the file has changed meanwhile.
+    """Copy the file and then its log; copy both again if the file has changed in the meantime.
 
-    As long as the file is the same, the log that is read after it completes it: what is appended meanwhile and is not
-    whole is passed over by SQLite, which knows it by its checksum. https://sqlite.org/fileformat2.html#walformat
+    As long as the file is unchanged, the log read after it is consistent with it: SQLite skips an incomplete record at
+    the end of the log because its checksum does not match. https://sqlite.org/fileformat2.html#walformat
     """
     for attempt in Retrying(
         stop=stop_after_attempt(_TRIES),

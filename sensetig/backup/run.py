@@ -75,21 +75,21 @@ def make(
     encrypt_to: Path | None = None,
     ca_file: Path | None = None,
 ) -> Made:
-    """Make a backup of this hub, and remove those that are no longer kept.
+    """Back up this hub, and remove expired backups.
 
     Args:
-        folder: where backups are; made for its owner alone.
-        url: InfluxDB's.
-        places: where the rest is; missing parts are left out.
+        folder: where backups are kept; created with access for its owner only.
+        url: the address of InfluxDB.
+        places: paths of the other parts; missing parts are left out.
         host: this machine's name.
         now: the time of the backup.
-        keep: how many stay.
-        free_bytes: so much of the disk stays free.
+        keep: number of backups to keep.
+        free_bytes: disk space to leave free, in bytes.
         encrypt_to: an OpenPGP certificate, or None.
-        ca_file: certificates that are trusted besides the system's.
+        ca_file: certificates to trust in addition to the system's.
 
     Raises:
-        BackupError, InfluxDBError, SiteError: there is no new backup, and those that were there still are.
+        BackupError, InfluxDBError, SiteError: no new backup was made; existing backups are unchanged.
     """
     _make_folder(folder)
     with _alone(folder):

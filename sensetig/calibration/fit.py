@@ -165,7 +165,7 @@ def _solve(design: _Floats, wanted: _Floats) -> tuple[_Floats, _Floats | None, _
     free = effective - design.shape[1]
     if free < 1 - 1e-9:
         return found, None, residuals, effective
-    # The scatter over the independent pairs, from which the uncertainty of each coefficient follows.
+    # The residual variance over the independent pairs; the uncertainty of each coefficient is derived from it.
     variance = float(residuals @ residuals) / len(wanted) * effective / free
     inverse = np.asarray(np.linalg.inv(design.T @ design), dtype=np.float64)
     return found, variance * inverse * len(wanted) / effective, residuals, effective

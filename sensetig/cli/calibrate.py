@@ -252,7 +252,7 @@ def _some(found: list[Pair]) -> list[Pair]:
 
 
 def _prompt(label: str, count: int) -> list[float] | None:
-    """So many numbers, or None for an empty line; asked again until they are."""
+    """Prompt for *count* numbers until the input is valid; None for an empty line."""
     import math
 
     def numbers(text: str) -> list[float]:

@@ -33,7 +33,7 @@ PAGE_PORT = 3000
 
 
 class DemoOptions(NamedTuple):
-    """What the options ask for."""
+    """The command's options."""
 
     recording: Path | None
     video: Path | None

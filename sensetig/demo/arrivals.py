@@ -14,11 +14,11 @@ from sensetig.influxdb.client import Client
 
 _BASE = "from(bucket: bucket) |> range(start: start)\n"
 
-#: Values of different types cannot stand in one table, so they are left behind before tables are put together.
+#: A Flux table cannot mix value types, so values are dropped before tables are merged.
 _COUNTS = _BASE + "|> count()"
 _NEWEST = _BASE + "|> last()"
 
-#: The tag that the demo's Telegraf puts on all that it brings, and nothing else does.
+#: The tag that the demo's Telegraf adds to all its data; no other writer sets it.
 BROUGHT_BY = "brought_by"
 
 _TIME_AND_VALUE = {"_start", "_stop", "_time", "_value", "_field", "_measurement", "result", "table"}
@@ -111,7 +111,7 @@ def reporting(arrivals: Arrivals) -> set[str]:
 
 
 def _by_telegraf(reading: Reading) -> bool:
-    """Whether Telegraf brought it: its mark tells, and what a processor says of itself has no other way."""
+    """Whether Telegraf delivered the reading: it has its tag, or is a self-metric of a processor (no other route)."""
     return BROUGHT_BY in reading.tags or (
         reading.measurement == COLLECTOR.name and reading.tags.get("collector") in PROCESSORS
     )
@@ -131,10 +131,10 @@ def came_through(name: str, arrived: Arrived, declared: Mapping[str, Declared]) 
 
 
 def missing(arrivals: Arrivals, expected: Iterable[str], declared: Mapping[str, Declared]) -> list[str]:
-    """The collectors of *expected* whose data has not arrived through Telegraf.
+    """The collectors in *expected* whose data has not arrived through Telegraf.
 
-    A collector has arrived when its own metric came through Telegraf, and a measurement of its own as well.
-    One that prints nothing itself, since it writes to InfluxDB on its own, has arrived when what it writes has.
+    A collector has arrived once its self-metric and at least one of its measurements came through Telegraf. A collector
+    that prints nothing because it writes to InfluxDB directly has arrived once that data is there.
     """
     there = reporting(arrivals)
     printing_nothing = {

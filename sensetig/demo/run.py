@@ -51,10 +51,10 @@ class Running(NamedTuple):
 
 
 def sources(environ: Mapping[str, str], recording: Path | None, video: Path | None) -> dict[str, str]:
-    """Where the Sense HAT's and the camera's data come from, as the collectors' variables name it.
+    """The sources of the Sense HAT's and the camera's data, as environment variables of the collectors.
 
-    A recording or a video that is named comes first, then what the environment says, then the hardware of a
-    Pi, then a simulation. A laptop's own camera is never switched on unasked.
+    Precedence: a recording or video given by option, the environment, the hardware of a Pi, simulation. A laptop's
+    built-in camera is used only on request.
     """
     chosen: dict[str, str] = {}
     if recording is not None:

@@ -12,7 +12,7 @@ from collectors.core.schema import UNITS
 from sensetig.declarations import Declared
 from sensetig.demo.arrivals import Arrivals, Reading
 
-#: Telegraf's measurements of itself are for the dashboards; here they would hide what was measured.
+#: Telegraf's internal measurements are for the dashboards; in this table they would hide the readings.
 _TELEGRAFS_OWN = "internal_"
 
 #: Seconds above this are no duration but a time, counted from 1970.

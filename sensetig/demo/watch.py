@@ -27,7 +27,7 @@ from sensetig.influxdb.client import Client
 #: How long the first data of every collector may take, in seconds.
 ARRIVAL_SECONDS = 90.0
 
-#: After so long without a word of a collector it is asked whether it finds anything to read on this machine.
+#: Seconds without data from a collector before the demo asks it whether this machine has anything for it to read.
 SILENT_SECONDS = 5.0
 
 #: Seconds between two redraws of the table and two checks of the engines.
@@ -40,9 +40,9 @@ class Watch:
     Args:
         running: the demo.
         client: of its InfluxDB, with the read token.
-        environment: what the collectors were given.
+        environment: the collectors' environment.
         logs: the folder of the engines' logs.
-        say: takes progress, a sentence at a time.
+        say: receives progress, one sentence at a time.
     """
 
     def __init__(
@@ -112,11 +112,11 @@ class Watch:
             self.say("data of every collector has arrived")
 
     def show(self, console: Console, page: str = "") -> NoReturn:
-        """Draw the table again and again, until interrupted; without a terminal, only the addresses.
+        """Redraw the table until interrupted; without a terminal, print only the addresses.
 
         Args:
-            console: takes the table.
-            page: the address of the page that stands in for the dashboards; or empty.
+            console: receives the table.
+            page: the address of the page that replaces the dashboards; or empty.
         """
         addresses = [*([f"{'Charts':14} {page}"] if page else []), *self.addresses()]
         if not console.is_terminal:

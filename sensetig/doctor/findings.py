@@ -50,7 +50,7 @@ def hand(sentence: str) -> Cure:
     return Cure((), sentence)
 
 
-#: Puts right what the playbook has put there.
+#: Restores files that the playbook installs.
 INSTALL = hand("run sudo ./install in the checkout again")
 
 

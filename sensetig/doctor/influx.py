@@ -401,7 +401,7 @@ _CAUSES = {
 
 
 def _causes(series: Series) -> dict[str, int]:
-    """The points that were lost for each cause; the last one counts what the others have not."""
+    """The number of lost points by cause; the last cause is the remainder."""
     counts = {
         words: int(float(value)) if isinstance(value, int | float) else 0
         for words, value in zip(_CAUSES.values(), series.rows[0][1:], strict=True)

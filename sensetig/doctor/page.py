@@ -198,7 +198,7 @@ def _heading(arrived: Mapping[str, int]) -> Text:
 
 def _columns(arrived: Mapping[str, int], width: int) -> Table:
     """The measurements, as many next to each other as fit, in columns that read downwards."""
-    # Whoever may write chooses the names of measurements.
+    # Any writer can choose the names of measurements.
     shown = {printable(name, MAX_NAME): count for name, count in arrived.items() if not name.startswith(_TELEGRAFS_OWN)}
     names = sorted(shown)
     longest = max(map(len, names), default=0)

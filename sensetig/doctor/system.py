@@ -199,7 +199,7 @@ def units(top: Path) -> list[str]:
     own = {each.name for kind in ("service", "timer", "path") for each in folder.glob(f"sensetig-*.{kind}")}
     own |= {each.parent.name.removesuffix(".d") for each in folder.glob("*.service.d/sensetig.conf")}
     own |= {each.name for each in folder.glob("nats-server.service")}
-    # A drop-in of the clock's bounds what others wait for; it is no service of SenseTIG.
+    # The drop-in for systemd-time-wait-sync only limits a wait; it is not a service of SenseTIG.
     return sorted(each for each in own if not each.startswith("systemd-"))
 
 
@@ -263,7 +263,7 @@ def room(top: Path, folder: str) -> Room | None:
         status = os.statvfs(top / folder)
     except OSError:
         return None
-    # As df: what is reserved for root is neither used nor free.
+    # As df does: space reserved for root is neither used nor free.
     used, free = status.f_blocks - status.f_bfree, status.f_bavail
     nodes = status.f_files - status.f_ffree
     return Room(
@@ -356,7 +356,7 @@ def judge_cgroup(facts: Memory) -> list[Finding]:
         return look(text, hand("start the kernel with cgroup_enable=memory"))
     if facts.requested:
         return look(f"{text}; it is requested, and comes with the next start", hand("restart the machine"))
-    # Raspberry Pi OS disables it before this file is read; what is here comes later.
+    # Raspberry Pi OS disables it before this file is read; a later option takes precedence.
     changes = "s/ *cgroup_disable=memory//; 1s/$/ cgroup_enable=memory/"
     edit = run("sed", "-i", changes, f"/{facts.command_line}")
     return look(f"{text}; a restart of the machine follows the cure", edit)

@@ -1,10 +1,10 @@
-"""What an InfluxDB is to hold, read from the files in ``influxdb/``: buckets, mappings and tasks as data.
+"""The desired state of InfluxDB, read from the files in ``influxdb/``: buckets, mappings and tasks as data.
 
 ``buckets.toml``
-    A section for each bucket: ``retention_days``, ``description`` and, where InfluxDB's own choice is not wanted,
+    A section for each bucket: ``retention_days``, ``description`` and, to override InfluxDB's default,
     ``shard_group_days``.
 ``mappings.toml``
-    A list of ``[[mapping]]``: which ``bucket`` InfluxQL reads as which ``retention_policy`` of which ``database``.
+    A list of ``[[mapping]]``: the ``bucket`` that InfluxQL reads as a ``retention_policy`` of a ``database``.
 ``tasks/*.flux``
     Tasks, each named in its own ``option task``.
 """
@@ -58,7 +58,7 @@ class Definitions(NamedTuple):
 
 
 def read(folder: Path) -> Definitions:
-    """Read a folder of definitions. Raises SetupError with the file, the key, and what was expected."""
+    """Read a folder of definitions. Raises SetupError with the file, the key and the expected value."""
     buckets = parse_buckets(_text(folder / "buckets.toml"), str(folder / "buckets.toml"))
     mappings: tuple[Mapping, ...] = ()
     if (folder / "mappings.toml").exists():

@@ -1,6 +1,6 @@
-"""A batch of points as a file: blocks that stand for themselves, so that damage costs the points of one block.
+"""A batch of points as a file of self-contained blocks, so that damage costs only the points of one block.
 
-A block is the marker, the length and the CRC-32 of its payload, and the payload: zlib-compressed, a line of JSON with
+A block is a marker, the length and CRC-32 of its payload, and the payload: zlib-compressed, a line of JSON with
 the destination, then lines of line protocol.
 """
 

@@ -43,7 +43,7 @@ _GO_EPOCH = 62_135_596_800
 
 
 class Content(NamedTuple):
-    """What a segment holds.
+    """The contents of a segment.
 
     Args:
         lines: readable points as line protocol.

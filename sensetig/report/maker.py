@@ -31,10 +31,10 @@ class Wanted(NamedTuple):
     """The contents of a report.
 
     Args:
-        device: whose.
-        period: of which time; its zone is the page's.
+        device: the device to report on.
+        period: the period to cover; its time zone is the page's.
         kind: html, pdf, png or csv.
-        boards: the keys of the dashboards shown; all that show one device where it is empty.
+        boards: keys of the dashboards to include; if empty, all that show one device.
     """
 
     device: str
@@ -137,12 +137,12 @@ def short_period(begin: datetime, now: datetime) -> Period:
 
 
 def short_report(url: str, token: str, folder: Path, begin: datetime, now: datetime) -> list[Path]:
-    """The demo's report of its own minutes: a page for each device that has written since it began.
+    """Make the demo's report on its run: a page for each device that has written since it began.
 
     Args:
         url, token: InfluxDB, and a token that may read.
-        folder: where the pages go; made where it is missing.
-        begin, now: with their zone, which is the pages'.
+        folder: receives the pages; created if missing.
+        begin, now: with their time zone, which is also the pages'.
 
     Raises:
         ReportError, InfluxDBError: nothing can be queried, drawn or written.

@@ -68,8 +68,8 @@ class ReportStore:
     def add(self, file: str, content: bytes, text: str | None = None) -> Path:
         """Write a report.
 
-        With the *text* of a mail it is to be sent, and marked first: so one whose sending is cut short by anything is
-        sent the next time.
+        A report with the *text* of a mail is first marked as unsent, so that an interrupted delivery is repeated next
+        time.
         """
         path = self.folder / file
         if text is not None:

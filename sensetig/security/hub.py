@@ -71,7 +71,7 @@ class Hub(NamedTuple):
 
     @property
     def accepted(self) -> Path:
-        """What the enrolment service has accepted, for root to look at."""
+        """Requests that the enrolment service has accepted, for root to check."""
         return self.top / "var/lib/sensetig-enrolment"
 
     @property

@@ -37,9 +37,9 @@ class Shown(NamedTuple):
 
     Args:
         device: its name.
-        state: ``holds``, ``rotates`` (a second one waits), ``refused`` (InfluxDB has none, or not this one), or
-            ``unknown here`` (InfluxDB has one of which there is no file).
-        made: the day on which InfluxDB made it; empty where it has none.
+        state: ``holds``, ``rotates`` (a second one waits), ``refused`` (InfluxDB has none, or a different one), or
+            ``unknown here`` (InfluxDB has one, but its file is missing).
+        made: the day when InfluxDB created it; empty if there is none.
     """
 
     device: str

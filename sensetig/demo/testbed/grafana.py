@@ -49,17 +49,20 @@ def start(
     spawned: processes.Spawned = processes.ignore,
     password: str | None = None,
 ) -> tuple[processes.Identity, str]:
-    """Start Grafana with its data in *folder*; answers when it does: the process and its URL. Raises EngineFailed.
+    """Start Grafana with its data in *folder*, wait until it is ready, and return the process and its URL.
 
     Args:
         home: Grafana's own folder, with ``bin``, ``conf`` and ``public``.
         bundle: the folder that holds ``grafana/``.
         folder: takes Grafana's database.
         port: of the loopback address.
-        environment: what the provisioning reads: InfluxDB's URL, organisation and the read token.
-        log: takes its output.
-        spawned: called with the process before it answers.
-        password: of the user ``admin``, who is made where there is no user yet; without one there is none.
+        environment: variables for the provisioning: InfluxDB's URL, organisation and read token.
+        log: receives its output.
+        spawned: called with the process before Grafana is ready.
+        password: for the user ``admin``, who is created if there is no user yet; without it, no user is created.
+
+        Raises:
+            EngineFailed: Grafana ended early, or is not ready in time.
     """
     (folder / "plugins").mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)

@@ -1,10 +1,9 @@
 """Loopback ports: reserve a free one, and name the program that holds one.
 
-A port that is free now may be taken by another process before the engine listens on it. A port is therefore reserved:
-the process locks the byte of that number in one file of this user, until it ends. Reserved ports lie below the range
-from which the kernel chooses for outgoing connections and for bind(2) to port 0 (32768 to 60999 on Linux, see
-ip_local_port_range in ip(7); 49152 to 65535 on macOS), so neither takes a port whose engine is about to start, or is
-stopped for a while.
+A free port may be taken by another process before the engine listens on it. Each port is therefore reserved: the
+process locks the byte at that offset in one file of this user until it ends. Reserved ports lie below the range that
+the kernel uses for outgoing connections and for bind(2) to port 0 (32768 to 60999 on Linux, see ip_local_port_range in
+ip(7); 49152 to 65535 on macOS), so neither takes the port of an engine that is about to start or is briefly stopped.
 """
 
 from __future__ import annotations

@@ -89,12 +89,12 @@ def start(
 
 
 def _started(pid: int) -> int:
-    """The field `starttime` of proc_pid_stat(5), which stands behind a name that may hold blanks and parentheses."""
+    """The field `starttime` of proc_pid_stat(5). It follows the name, which may contain blanks and parentheses."""
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
 
 
 def await_ready(identity: Identity, ready: Callable[[], bool], *, log: Path, seconds: float) -> None:
-    """Wait until *ready* answers True. Raises EngineFailed when the engine ends first, or the time is up."""
+    """Wait until *ready* returns True. Raises EngineFailed if the engine ends first or the time is up."""
 
     def state() -> str:
         if ready():
@@ -114,7 +114,7 @@ def await_ready(identity: Identity, ready: Callable[[], bool], *, log: Path, sec
 
 
 def stop(identities: Sequence[Identity], *, seconds: float = 15.0) -> None:
-    """Stop each engine, in this order, with what it started: SIGTERM, and SIGKILL when the time is up."""
+    """Stop each engine and its child processes, in this order: SIGTERM, then SIGKILL when the time is up."""
     for identity in identities:
         process = identity.process()
         if process is None:
