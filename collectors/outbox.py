@@ -164,11 +164,11 @@ def read_totals(folder: str) -> dict[str, int] | None:
 
 
 class Outbox:
-    """Reports what waits in a folder, the totals, and what a receiver has passed on.
+    """Report the contents of a folder, the totals, and the points forwarded by a receiver.
 
     Args:
-        folder: of the outbox, or None where there is none.
-        receiver_folder: of the receiver, or None where there is none.
+        folder: of the outbox, or None if there is no outbox.
+        receiver_folder: of the receiver, or None if there is no receiver.
         clock_ns: wall clock, nanoseconds since 1970.
         refuse: counts an error.
     """

@@ -307,9 +307,9 @@ class _Attempt:
         return self._hang_metric()
 
     def _open(self) -> tuple[Collector, Writer | None]:
-        """The collector, and its spool where its lines do not go to standard output.
+        """Create the collector, and its spool if its lines do not go to standard output.
 
-        Raises NotApplicable, SettingsError, Unavailable or ImportError, or what a driver raises.
+        Raises NotApplicable, SettingsError, Unavailable, ImportError, or an exception of a driver.
         """
         name, once = self._name, self._once
         module = load(name)

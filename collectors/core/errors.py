@@ -32,7 +32,7 @@ class ErrorReporter:
         self._noted: set[str] = set()
 
     def note(self, sentence: str) -> None:
-        """Log once what is missing by design, such as a mount of another user, which is no error."""
+        """Log once a part that is missing by design, such as another user's mount. It does not count as an error."""
         sentence = " ".join(sentence.split())
         if sentence not in self._noted and len(self._noted) < _MAX_NOTES:
             self._noted.add(sentence)

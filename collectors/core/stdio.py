@@ -26,7 +26,7 @@ _AT_ONCE = 2
 
 
 def write_all(descriptor: int) -> Callable[[bytes], None]:
-    """What writes all bytes to a descriptor. It raises Unwritable, or BrokenPipeError where nobody reads any more."""
+    """A function that writes all bytes to a descriptor. It raises Unwritable, or BrokenPipeError without a reader."""
 
     def write(data: bytes) -> None:
         view = memoryview(data)

@@ -1,4 +1,4 @@
-"""What is told of each device's state, and of the store that keeps it."""
+"""The measurements of device states and of their store."""
 
 from __future__ import annotations
 

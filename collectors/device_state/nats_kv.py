@@ -1,6 +1,6 @@
 """The store in a NATS JetStream key-value bucket, for any number of workers on any number of machines.
 
-The client lives on a loop in a thread of its own; whoever calls waits for it, and for a bounded time.
+The client runs on an event loop in a separate thread; calls from other threads wait for it, up to a time limit.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Server(NamedTuple):
 
     @property
     def place(self) -> str:
-        """What it is called in messages; never with the password."""
+        """The server's name in messages, never with the password."""
         return f"{self.host}:{self.port}"
 
 
@@ -61,17 +61,17 @@ def read_server(
     *,
     setting: str = "state",
 ) -> Server:
-    """The server that a URL names.
+    """Parse the URL of a server.
 
     Args:
         url: ``nats://[user@]host[:port]``, or ``tls://`` for TLS, which a server beyond loopback needs.
-        password_file: its first line is the password, which therefore stands in no list of processes.
+        password_file: its first line is the password, which therefore does not appear in a list of processes.
         credentials_file: a user's credentials, as NATS's own tools write them.
-        ca_file: certificates that are trusted instead of those of the system and of this installation.
+        ca_file: certificates to trust instead of those of the system and of this installation.
         setting: name of the setting with the URL, for error messages.
 
     Raises:
-        Unavailable: the URL names no server, has a password in it, or leads beyond loopback unencrypted; or a file
+        Unavailable: the URL is not a server's, contains a password, or leads beyond loopback unencrypted; or a file
             with secrets cannot be used.
     """
     try:
@@ -260,7 +260,9 @@ class NatsStore:
         return self._kv
 
     async def _met(self, error: Exception) -> None:
-        self._reason = self._reason or str(error)  # the first tells why; what follows is the connection that breaks off
+        self._reason = self._reason or str(
+            error
+        )  # the first error is the cause; later ones report the closed connection
 
     async def _disconnect(self) -> None:
         if self._client is not None:

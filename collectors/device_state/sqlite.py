@@ -43,12 +43,12 @@ _ADVICE = {
 class SqliteStore:
     """A store in a file.
 
-    A damaged file is renamed to ``<file>.corrupt`` and replaced by a new one: otherwise no device would be counted
-    until somebody intervenes, and the old file stays available for repair.
+    A damaged file is renamed to ``<file>.corrupt`` and replaced by a new one, so that counting continues without manual
+    repair; the old file is preserved.
 
     Args:
         path: the file; a missing folder is created.
-        complain: takes one sentence.
+        complain: receives one sentence.
         busy_seconds: maximum wait for another worker.
     """
 

@@ -1,4 +1,4 @@
-"""The reader's end: lines in order, and the position up to which they are delivered."""
+"""The reading side: lines in order, and the position of the last delivered line."""
 
 from __future__ import annotations
 

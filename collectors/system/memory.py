@@ -146,7 +146,7 @@ def parse_vmstat(content: bytes, key: bytes) -> int:
 
 
 def swap(found: dict[bytes, int | None], refuse: Refuse) -> dict[str, int | float]:
-    """The space among the fields of ``swap``, without what is missing or broken."""
+    """The fields about space in ``swap``; missing and invalid values are left out."""
     total, free = _number(found, b"SwapTotal:"), _number(found, b"SwapFree:")
     fields: dict[str, int | float] = {}
     if total is not None:

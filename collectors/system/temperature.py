@@ -42,9 +42,9 @@ class Sensor(NamedTuple):
     """One sensor.
 
     Args:
-        name: its driver's name, with its label where it has one.
+        name: its driver's name, with its label if it has one.
         path: the file with its temperature.
-        device: what tells it from others of the same name; empty where there is none.
+        device: distinguishes sensors of the same name; empty if there is no device.
     """
 
     name: str
@@ -80,9 +80,9 @@ def hwmon_sensors(sys_root: str) -> Iterator[Sensor]:
 
 
 def _device(folder: str) -> str:
-    """The device of a chip by a name that outlives a restart: its serial number, its address on the bus, or its number.
+    """The device of a chip by a name that survives a restart: its serial number, its address on the bus, or its number.
 
-    The kernel numbers chips and NVMe disks in the order in which it finds them.
+    The kernel numbers chips and NVMe disks in order of discovery, which varies.
     """
     # Where the driver is an old one, the folder is the device already.
     device = folder if os.path.basename(folder) == "device" else f"{folder}/device"
