@@ -23,13 +23,13 @@ _GOVULNCHECK = "golang.org/x/vuln/cmd/govulncheck@v1.1.4"
 
 
 class Check(NamedTuple):
-    """A program that compares what is pinned with a database.
+    """A program that checks the pinned versions against a database.
 
     Args:
         name: of the program.
-        database: the address that it reads.
-        command: how it is started.
-        folder: where it is started.
+        database: the address of the database.
+        command: its command line.
+        folder: its working directory.
     """
 
     name: str

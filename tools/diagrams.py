@@ -1,8 +1,8 @@
 """Draw the diagrams of the documentation: ``python -m tools.diagrams``.
 
 A diagram is a fenced block ``mermaid`` in a page, with a line ``accTitle: Title``. Mermaid draws it in Chromium. The
-picture is committed as ``docs/diagrams/<title>.svg`` with a digest of the block, by which the build of the site finds a
-stale picture without a browser.
+picture is committed as ``docs/diagrams/<title>.svg`` with a digest of the block, so that the build of the site
+detects a stale picture without a browser.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ from tools.git import git
 ROOT = Path(__file__).parents[1]
 CEILINGS = ROOT / "tools" / "prose.toml"
 
-#: Phrases per 1,000 words by which a rate may be below its ceiling.
+#: Phrases per 1,000 words that a rate may be below its ceiling.
 SLACK = 0.5
 #: Phrases of one kind of text that a failure prints; ``--list`` prints them all.
 SHOWN = 20
