@@ -77,6 +77,6 @@ def running(folder: Path, settings: str = "") -> Iterator[Nats]:
 
 @pytest.fixture(scope="session")
 def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nats]:
-    """One server for the session; each test takes streams and buckets of its own."""
+    """One server for the session; each test uses separate streams and buckets."""
     with running(tmp_path_factory.mktemp("nats")) as server:
         yield server

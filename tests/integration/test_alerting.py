@@ -1,4 +1,4 @@
-"""Each alert rule on the real InfluxDB: well, over its threshold, and back, beside a device that is well throughout."""
+"""Each alert rule on the real InfluxDB: healthy, over its threshold, and back, next to a device that stays healthy."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ pytestmark = pytest.mark.engines
 
 COMMITTED = committed()
 
-#: What a device writes at a time, without the time; None where it writes nothing. The second argument is for how long
-#: it has been as it is, in seconds.
+#: The lines that a device writes at a time, without a timestamp, or None. The second argument is the time in seconds
+#: since its state last changed.
 Writes = Callable[[str, int], str | None]
 
 
 class Story(NamedTuple):
-    """What a device that is well writes, and one that is not; each writes every *step* seconds."""
+    """The lines of a healthy device and of an unhealthy one; each writes every *step* seconds."""
 
     well: Writes
     ill: Writes
@@ -50,12 +50,12 @@ def silence(_name: str, _elapsed: int) -> None:
 
 
 def growing(measurement: str, tags: str, field: str, pace: int, start: int) -> Writes:
-    """A count that changes with time, by so much a second."""
+    """A counter that grows by *pace* per second."""
     return lambda name, elapsed: f"{measurement},host={name},site=alerting{tags} {field}={start + pace * elapsed}i"
 
 
 def unit(name: str, active: int, sub: int, entered: int) -> Writes:
-    """What systemd says of a service."""
+    """Telegraf's metric for the state of a service in systemd."""
     fields = f"active_code={active}i,sub_code={sub}i,active_enter_timestamp_us={entered}i"
     return line("systemd_units", fields, f",name={name}.service")
 
@@ -208,7 +208,7 @@ def told(story: Story, influxdb: InfluxDB, key: str) -> Times:
 
 
 def of(outcomes: list[Outcome], key: str, tag: str) -> dict[str, Outcome]:
-    """What was said of the devices of one story, by their names' ends."""
+    """The outcomes for the devices of one story, by the suffix of their names."""
     mine = [each for each in outcomes if each.labels.get(tag, "").startswith(f"{key}-")]
     found = {each.labels[tag].removeprefix(f"{key}-"): each for each in mine}
     assert len(found) == len(mine), f"a device is judged twice: {mine}"
@@ -359,7 +359,7 @@ def test_a_job_that_failed_is_told_at_once_and_no_more_when_it_has_ended_well(in
 def test_one_large_copy_is_no_disk_that_fills(influxdb: InfluxDB) -> None:
     now = int(time.time())
     rule = COMMITTED["sensetig-disk-full-in-a-day"]
-    # Half of what was free was taken at once, two hours ago.
+    # Half of the free space was taken at once, two hours ago.
     write(
         influxdb,
         [

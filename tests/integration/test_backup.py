@@ -25,7 +25,7 @@ DAY = 86_400
 
 
 class Hub(NamedTuple):
-    """A hub of its own: an InfluxDB, and where its files are."""
+    """A separate hub: an InfluxDB, and the paths of its files."""
 
     url: str
     places: Places
@@ -87,7 +87,7 @@ def backed_up(hub: Hub, folder: Path) -> Path:
 
 
 def filled(hub: Hub) -> int:
-    """Points over twenty days, in several shards, and a database beside."""
+    """Write points over twenty days, in several shards, and a database; return the number of points."""
     hub.set_up()
     begin = int(time.time()) - 20 * DAY
     lines = [f"m,host=hall v={each} {begin + each * 600}" for each in range(20 * 144)]

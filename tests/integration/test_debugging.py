@@ -46,7 +46,7 @@ def batch(process: subprocess.Popen[bytes]) -> bytes:
 
 
 def listening(process: subprocess.Popen[bytes], port: int | None = None) -> set[tuple[str, int]]:
-    """Where the collector listens, and whoever has that port: the debugger's adapter is no child of the collector."""
+    """Ports of the collector, and of the owner of *port*: the debugger's adapter is not a child of the collector."""
     family = {process.pid, *(each.pid for each in psutil.Process(process.pid).children(recursive=True))}
     there = [
         (each.pid, (str(each.laddr[0]), int(each.laddr[1])))
@@ -58,7 +58,7 @@ def listening(process: subprocess.Popen[bytes], port: int | None = None) -> set[
 
 
 def initialised(port: int) -> dict[str, Any]:
-    """What the debugger's first request gets: https://microsoft.github.io/debug-adapter-protocol/"""
+    """The response to the debugger's first request: https://microsoft.github.io/debug-adapter-protocol/"""
     request = json.dumps(
         {"seq": 1, "type": "request", "command": "initialize", "arguments": {"adapterID": "python"}}
     ).encode()

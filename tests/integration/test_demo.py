@@ -1,4 +1,4 @@
-"""The demo as a stranger runs it: what arrives, what it leaves, and what it says when something is in its way."""
+"""The demo as a new user runs it: the data that arrives, the files that remain, and messages about obstacles."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from tests.integration import nats
 
 Open = Callable[[], Store]
 
-#: Names as devices have them, and as nobody should.
+#: Names of devices, ordinary and hostile.
 NAMES = ["pi", "a.b", "Küche 1", "*", "sensetig/>", "'; DROP TABLE state; --", "=2E", "x" * 200]
 
 
@@ -46,7 +46,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[nats.Nats]:
 
 @pytest.fixture(params=["sqlite", "nats"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
-    """Opens one store, again and again, as so many workers would."""
+    """Open one store repeatedly, as several workers would."""
     stores: list[Store] = []
     if request.param == "nats":
         server: nats.Nats = request.getfixturevalue("server")
@@ -217,7 +217,7 @@ def test_a_file_on_the_way_to_the_folder_is_told(tmp_path: Path) -> None:
         sqlite(tmp_path / "file" / "state.db", []).devices()
 
 
-#: Writes under a bound on the size of files, which is what a full disk is to SQLite, and then without.
+#: Writes with a limit on file sizes, which SQLite reports as a full disk, and then without a limit.
 _FULL = """
 import resource, signal, sys
 sys.path.insert(0, {root!r})

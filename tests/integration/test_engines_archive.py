@@ -1,6 +1,6 @@
-"""The vendor's archive over HTTP: what is signed and whole is unpacked, everything else is refused with a sentence.
+"""The vendor's archive over HTTP: a signed, complete package is unpacked; all others are rejected with a sentence.
 
-The server is on loopback and has a key of its own; the vendors' real hosts are out of reach of the tests.
+The server is on loopback and signs with a test key; the tests cannot reach the vendors' real hosts.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ class Door(NamedTuple):
     process: subprocess.Popen[bytes]
 
     def pool(self, certificate: tuple[str, str] | None = None) -> urllib3.PoolManager:
-        """A client that trusts the authority, with a certificate of its own or without."""
+        """A client that trusts the authority, with or without a client certificate."""
         context = ssl.create_default_context(cafile=str(self.authority.folder / "authority.crt"))
         if certificate is not None:
             context.load_cert_chain(*certificate)
@@ -135,7 +135,7 @@ class Door(NamedTuple):
 
 
 class _Page(http.server.BaseHTTPRequestHandler):
-    """In Grafana's place: answers with what it was asked."""
+    """A fake Grafana that echoes the request."""
 
     def do_GET(self) -> None:
         body = f"page {self.path} from {self.headers['X-Forwarded-For']}".encode()

@@ -68,7 +68,7 @@ def _site(url: str, folder: Path) -> Site:
 
 @pytest.fixture
 def new(influxd: Path, tmp_path: Path) -> Iterator[Site]:
-    """An InfluxDB that nobody has set up."""
+    """An InfluxDB that has not been set up."""
     identity, url = local_influxdb.start(influxd, tmp_path / "data", ports.any_free(), tmp_path / "influxd.log")
     try:
         yield _site(url, tmp_path)

@@ -1,4 +1,4 @@
-"""What the collectors write is what the real Telegraf reads: names, kinds, values and times, whatever they hold."""
+"""The real Telegraf reads the collectors' lines unchanged: names, kinds, values and times, for arbitrary content."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _SCRIPT = "import sys; sys.stdout.write(open(sys.argv[1], newline='').read()); s
 
 @pytest.fixture(scope="module")
 def metrics() -> list[Metric]:
-    """Metrics of arbitrary content, each with a time of its own, by which it is found again."""
+    """Metrics of arbitrary content, each identified by a distinct time."""
     found: list[Metric] = []
 
     @seed(20260101)

@@ -100,7 +100,7 @@ def test_the_week_is_told_as_it_was(page: Path) -> None:
     assert began is not None
     assert 7 * DAY // EVENT_EVERY - 3 <= int(began[1]) < 7 * DAY // EVENT_EVERY
     assert re.search(r"<summary>No data for \d+ panels</summary>", text)
-    # A dashboard without a chart has no section of its own.
+    # A dashboard without a chart has no section.
     assert re.search(r"No data in this period on the dashboards? .*Your data", text)
     assert text.count("<h2") == text.count("<section")
 
@@ -336,7 +336,7 @@ def test_a_token_that_may_not_read_is_one_sentence(influxdb: InfluxDB, tmp_path:
         assert token not in done.output
 
 
-#: What a device may call itself: nothing of it is read as HTML, InfluxQL or a path.
+#: A hostile device name: no part of it may be interpreted as HTML, InfluxQL or a path.
 HOSTILE = """<script>alert(1)</script>' OR "host" =~ /.*/ ../../etc/x"""
 
 
@@ -367,7 +367,7 @@ def test_a_hostile_name_is_only_a_name(
     assert re.fullmatch(r"[A-Za-z0-9.-]+_\d{8}T\d{4}_\d{8}T\d{4}\.html", file.name)
     text = file.read_text(encoding="utf-8")
     assert not re.search(r"<script|<b>cpu|<i>c|onload=", text)
-    # The condition in its name has not let in what the other device measured.
+    # The condition in its name has not included the other device's data.
     assert "66.5" in text
     assert "Under-voltage in" not in text
     opened = browser.new_page()
@@ -397,7 +397,7 @@ def test_two_hundred_devices_are_told_at_once_and_what_their_state_says(options:
             f"device_state,host=hub,device={name} messages={index}i,last_telemetry_seconds={now - age}.0,"
             f'firmware="6.12",bundle_version="0.2.0",status="online" {now - age}',
         ]
-    # One behind the gateway, that has no points of a host of its own; and one that has not written for long.
+    # One device behind the gateway, without points under its own host name; and one that has long been silent.
     points.append(f"device_state,host=hub,device=many-mqtt messages=7i,last_telemetry_seconds={now - 90}.0 {now - 1}")
     points.append(f"system,host=many-retired uptime=1i {now - 9 * DAY}")
     _write(influxdb, *points)

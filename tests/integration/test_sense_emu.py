@@ -64,7 +64,7 @@ class Emulator:
         self.set()
 
     def set(self, humidity: float = 52.0, warm: float = 24.0, pressure: float = 1008.5) -> None:
-        """What the sensors are to sense; it reaches the shared memory at once."""
+        """Set the sensors' values; they reach the shared memory at once."""
         self._humidity.set_values(humidity, warm)
         self._pressure.set_values(pressure, warm - 2)
 
@@ -84,7 +84,7 @@ class Emulator:
 
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
-    """An emulator of this test; skipped where somebody's own is running."""
+    """An emulator for this test; skipped if another emulator is running."""
     from sense_emu.lock import EmulatorLock
 
     if EmulatorLock("tests").wait(0):
@@ -211,7 +211,7 @@ def test_without_an_emulator_a_sentence_says_so_and_no_window_is_opened(tmp_path
 
 # --- the real sense-hat, without a board ---------------------------------------------------------------
 
-#: The C extension that only Raspberry Pi OS has, as far as the library calls it: it senses what is written here.
+#: The C extension of Raspberry Pi OS, as far as the library calls it: its sensors return the values written here.
 RTIMU = """
 class Settings:
     def __init__(self, path): pass

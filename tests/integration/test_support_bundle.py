@@ -96,7 +96,7 @@ def test_no_secret_of_an_installation_is_in_the_archive(hub: Hub, tmp_path: Path
     for secret in (*tokens, *WRITTEN, "deadbeef"):
         assert secret not in everything, secret
 
-    # A maintainer finds what is needed.
+    # The information for a maintainer is included.
     assert json.loads(members["versions.json"])["sensetig"]
     names = {each["name"] for each in json.loads(members["doctor.json"])["checks"]}
     assert {"influxdb", "buckets", "read-token", "tasks"} <= names

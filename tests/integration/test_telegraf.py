@@ -97,7 +97,7 @@ def _polled() -> list[str]:
 def test_the_documented_exec_form_of_each_collector_emits_its_measurements(
     telegraf: Path, tmp_path: Path, collector: str
 ) -> None:
-    """Run on what one of the collector's golden cases reads: the first that has samples."""
+    """Run on the input of one of the collector's golden cases: the first that has samples."""
     case = next(
         case
         for case in find_cases()
@@ -122,7 +122,7 @@ def test_the_documented_exec_form_of_each_collector_emits_its_measurements(
     assert emitted & {measurement.name for measurement in collector_module(collector).MEASUREMENTS}
 
 
-#: A collector that numbers what it prints, so that a test can tell what is missing and what came twice.
+#: A collector that numbers its lines, so that a test can detect losses and duplicates.
 _COUNTER = """
 import sys, time
 number = 0

@@ -38,7 +38,7 @@ def _await(condition: Callable[[], bool], seconds: float = 240) -> None:
 
 
 class Telegraf:
-    """Telegraf with the shipped snippet, which reads what a test appends to a file."""
+    """Telegraf with the shipped snippet, reading the lines that a test appends to a file."""
 
     def __init__(self, program: Path, influxdb: InfluxDB, folder: Path, site: str) -> None:
         self.folder, self.influxdb, self.site = folder, influxdb, site
@@ -101,7 +101,7 @@ class Telegraf:
         # The shell that holds its pipes is Telegraf's child, and it is the shell's.
         words = ["-m", "collectors", "telemetry"]
         for child in process.children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):  # it ends while it is looked at
+            with contextlib.suppress(psutil.NoSuchProcess):  # it may end during the lookup
                 if child.cmdline()[1:4] == words:
                     return child.pid
         return None

@@ -84,7 +84,7 @@ class Hub:
 
 @pytest.fixture(scope="module")
 def hub(influxd: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    """One InfluxDB for the module; each test has a device of its own."""
+    """One InfluxDB for the module; each test uses a separate device."""
     folder = tmp_path_factory.mktemp("rotation")
     identity, url = local_influxdb.start(influxd, folder / "data", ports.any_free(), folder / "influxd.log")
     try:
@@ -96,7 +96,7 @@ def hub(influxd: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub
 
 
 class Device(threading.Thread):
-    """Writes a numbered point each 20 ms, keeps what is refused, and takes another token when it is given one."""
+    """Write a numbered point every 20 ms, record the rejected ones, and accept a new token at any time."""
 
     def __init__(self, hub: Hub, name: str) -> None:
         super().__init__()
@@ -157,7 +157,7 @@ def test_a_rotation_that_ended_between_its_last_steps_is_taken_up(hub: Hub, done
     with hub.server() as server, Credentials(hub.folder) as credentials:
         tokens.begin(server, credentials, name)
         new = hub.token(next_file(name))
-        # The steps of finish, of which so many were done when the power went.
+        # The first *done* steps of finish, as if the power failed after them.
         old = device_description(name)
         if done > 0:
             credentials.write(device_file(name), new)

@@ -1,4 +1,4 @@
-"""The wheel: what is in it, and that every help needs no more than what each documented set of extras installs."""
+"""The wheel: its contents, and that each help text needs only the packages of a documented set of extras."""
 
 from __future__ import annotations
 
