@@ -1,4 +1,4 @@
-"""``python -m tests.chaos [--draws N] [--seed S]``: run draws on the real engines, and print what they have shown."""
+"""``python -m tests.chaos [--draws N] [--seed S]``: run draws on the real engines, and print their findings."""
 
 from __future__ import annotations
 

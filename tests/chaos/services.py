@@ -83,7 +83,7 @@ class Service:
                 process.send_signal(number)
 
     def kill(self) -> None:
-        """Kill it, and what it started, as systemd clears a control group."""
+        """Kill it and its children, as systemd clears a control group."""
         with self._lock:
             self.wanted = False
             self._end()

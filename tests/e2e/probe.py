@@ -117,6 +117,6 @@ def unreachable(suite: str) -> str:
 
 
 def _tried(*command: str | Path, seconds: float = 30) -> str:
-    """What a command says that fails; nothing of one that does not."""
+    """The error output of a failing command; empty if it succeeds."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds)
     return "" if done.returncode == 0 else (done.stderr.strip() or f"{command[0]} ended with {done.returncode}")[-300:]

@@ -54,7 +54,7 @@ INCLUDED = (
     "ca-certificates",
 )
 
-#: What the playbook installs from the operating system's archive; kept beside the root, for machines without a way out.
+#: Packages that the playbook installs from the operating system's archive, stored with the root for offline machines.
 FETCHED = (
     "gpg",
     "mosquitto",
@@ -70,11 +70,11 @@ FETCHED = (
 
 
 class Root(NamedTuple):
-    """A Debian or Ubuntu that was never booted.
+    """A Debian or Ubuntu system that was never booted.
 
     Args:
         suite: a name of ARCHIVES.
-        folder: its file system, which nobody writes to.
+        folder: its file system, which is never modified.
         packages: the .deb files that the playbook installs from the operating system's archive.
     """
 

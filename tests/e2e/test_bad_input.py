@@ -1,4 +1,4 @@
-"""What cannot be installed is refused before anything is changed, and told; what was broken off is taken up again."""
+"""Invalid input is rejected with a message before anything changes, and an interrupted installation resumes."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_an_operating_system_that_nobody_has_tried_is_told(alone: Site) -> None:
 
 
 def test_a_changed_key_of_a_vendor_is_not_trusted(alone: Site) -> None:
-    """It can be read only with what the playbook installs first, so this run has begun; the next takes it up."""
+    """Verifying the key needs packages that the playbook installs first, so this run is partial; the next resumes."""
     changed = {name: {**each, "fingerprint": "0" * 40} for name, each in alone.config["common_archives"].items()}
     run = alone.play("site.yml", common_archives=changed)
     assert run.status != 0

@@ -1,6 +1,6 @@
-"""What becomes of an installed fleet: changes by hand, upgrades, backups, a checkout that is tried, and its end.
+"""The life of an installed fleet: manual changes, upgrades, backups, a checkout under test, and removal.
 
-The tests build on what is installed, and leave it as they found it.
+The tests use the existing installation, and restore it afterwards.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def writes(site: Site, name: str, since: int) -> None:
 
 
 def checkout(folder: Path, version: str) -> Path:
-    """A copy of what the wheel is built from, with that version."""
+    """A copy of the sources of the wheel, with that version."""
     for each in ("collectors", "sensetig", "engines", "grafana", "influxdb", "mosquitto", "systemd", "telegraf"):
         shutil.copytree(PROJECT / each, folder / each, ignore=shutil.ignore_patterns("__pycache__"))
     for each in ("pyproject.toml", "README.md", "LICENSE", "Makefile", "constraints.txt"):
@@ -189,7 +189,7 @@ def test_what_the_hub_has_lost_is_restored(site: Site, tmp_path: Path) -> None:
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Iterator[Path]:
-    """An OpenPGP certificate; nobody here needs its secret key."""
+    """An OpenPGP certificate whose secret key is not needed."""
     home = tmp_path / "gnupg"
     home.mkdir(mode=0o700)
     gpg = ["gpg", "--homedir", str(home), "--batch", "--quiet", "--passphrase", ""]

@@ -1,4 +1,4 @@
-"""What runs beside the database: Grafana, the broker, NATS and the camera, as the first run has installed them."""
+"""The services other than the database: Grafana, the broker, NATS and the camera, as the first run installs them."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def grafana(site: Site) -> None:
 
 
 def shown(hub: Machine, path: str, password: str = ADMINISTRATOR) -> tuple[int, Any]:
-    """What Grafana answers to its administrator, or with an empty *password* to nobody."""
+    """Grafana's response to its administrator, or to an anonymous request if *password* is empty."""
     status, answer = json.loads(hub.ssh(shlex.join(["python3", "-c", _GRAFANA, path, password])).stdout)
     return status, answer
 
@@ -283,7 +283,7 @@ def test_a_device_publishes_over_tls_and_its_reading_arrives(site: Site, hub: Ma
 
     refused = published(wrong, "sensetig/refused/telemetry/environment")
     assert "refused" in refused.stderr, refused
-    # The broker confirms what the access list refuses, and throws it away.
+    # The broker acknowledges a message that the access list rejects, and discards it.
     assert published(password, "sensetig/another/telemetry/environment").returncode == 0
     taken = published(password, "sensetig/plug/telemetry/environment")
     assert taken.returncode == 0, taken.stderr

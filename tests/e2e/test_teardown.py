@@ -1,4 +1,4 @@
-"""What is left when the playbook has removed everything; the last of the tests."""
+"""The remains after the playbook has removed everything; these tests run last."""
 
 from __future__ import annotations
 
