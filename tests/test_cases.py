@@ -1,7 +1,7 @@
-"""Golden cases: what each collector prints, compared with what was agreed on.
+"""Golden cases: each collector's output, compared with the expected output.
 
-``pytest tests/test_cases.py --regenerate`` writes the expected output anew; the diff then shows what a change
-does to the metrics.
+``pytest tests/test_cases.py --regenerate`` writes the expected output; the diff then shows how a change affects the
+metrics.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every part of the house has its companions, found by their names; what is missing is named."""
+"""Every part of the project has its companion files, found by name; a missing one is reported."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from tests import dashboards
 
 RUNBOOK_PAGE = DOCUMENT.parents[1] / "how-to" / "runbooks.md"
 
-#: Fields that `sensetig retire` writes beside those that a measurement declares.
+#: Fields that `sensetig retire` writes in addition to the declared ones of a measurement.
 _RETIRED = {"retired"}
 
 

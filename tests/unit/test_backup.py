@@ -1,4 +1,4 @@
-"""The parts of a backup: what stays, what is taken apart, and what is refused."""
+"""The parts of a backup: retention, unpacking and rejection."""
 
 from __future__ import annotations
 
@@ -263,11 +263,11 @@ def test_members_have_the_owner_and_mode_of_their_file(tmp_path: Path) -> None:
         assert (tar.getmember("settings/x").mode, tar.getmember("settings/x").uid) == (0o640, os.geteuid())
 
 
-# --- archives that nobody should restore ------------------------------------------------------------
+# --- archives that must not be restored -------------------------------------------------------------
 
 
 class Archive:
-    """An archive made by hand, complete with its list, whatever is in it."""
+    """A handmade archive with a correct list of its contents."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -1,4 +1,4 @@
-"""``sensetig calibrate``: what it writes, what it refuses, and that what stood there stays."""
+"""``sensetig calibrate``: the files it writes, the input it rejects, and that existing files survive an error."""
 
 from __future__ import annotations
 
@@ -345,7 +345,7 @@ def test_a_folder_that_may_not_be_written_leaves_the_old_file(folder: Path) -> N
     later = {**ENTRY, "valid_from": datetime(2026, 12, 1, tzinfo=UTC)}
     if os.geteuid() == 0:
         (folder / ".pi-1.toml.lock").unlink(missing_ok=True)
-        (folder / ".pi-1.toml.lock").mkdir()  # to root, no folder is read-only: what it must create is in its way
+        (folder / ".pi-1.toml.lock").mkdir()  # root ignores a read-only folder, so block the file that must be created
     else:
         folder.chmod(0o555)
     try:

@@ -1,4 +1,4 @@
-"""The curve through pairs, the factor against the CPU's heat, and what is known of their uncertainty."""
+"""The curve through pairs, the compensation factor for the CPU's heat, and the uncertainty of both."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_what_an_entry_keeps_of_many_pairs_is_their_number_not_themselves() -> N
 
 
 def warmed(factor: float, noise: float, seed: int, count: int = 60, offset: float = 0.0) -> list[Pair]:
-    """A Pi between idle and busy, whose sensor stands at the share of the way that the factor says."""
+    """A Pi between idle and busy, with sensor readings that follow from the factor."""
     chance = random.Random(seed)
     pairs = []
     for _ in range(count):

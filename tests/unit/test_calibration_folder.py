@@ -19,7 +19,7 @@ offset = {}
 
 
 class Clock:
-    """Seconds that pass when they are told to."""
+    """Seconds that the test advances."""
 
     now = 100.0
 
@@ -28,7 +28,7 @@ class Clock:
 
 
 class Watched:
-    """Calibrations over a folder, with a clock and what was complained of."""
+    """Calibrations over a folder, with a clock and the logged errors."""
 
     def __init__(self, folder: Path, most: int = 100) -> None:
         self.folder = folder

@@ -1,4 +1,4 @@
-"""The pure parts of the fault harness: what a seed means, the balance of an account, and the table."""
+"""The pure parts of the fault harness: draws from a seed, the balance of an account, and the table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The collector of the clock: it reports what the kernel returns, and nothing else."""
+"""The collector of the clock: it reports only the values that the kernel returns."""
 
 from __future__ import annotations
 

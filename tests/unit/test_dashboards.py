@@ -1,4 +1,4 @@
-"""The dashboards as committed: fresh, complete, and true to what the collectors declare."""
+"""The committed dashboards: up to date, complete, and consistent with the declared measurements."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ CHANNELS = [(name, each) for name, dashboard in COMMITTED.items() for each in da
 #: The fleet shows all devices as they are now, whichever is chosen.
 OF_NOW = "sensetig-fleet"
 
-#: The dashboards that have a link of their own, by importance; the others are in a menu.
+#: The dashboards with a direct link, by importance; the others are in a menu.
 MAIN = tuple(f"sensetig-{key}" for key in ("fleet", "device", "environment", "camera", "live"))
 
-#: Variables that are hidden: where all devices are shown, and where none is.
+#: Hidden variables: those of dashboards for all devices, and of dashboards for none.
 HIDDEN = {OF_NOW: {"host", "interval"}, "sensetig-runbooks": {"site", "host", "interval"}}
 
 #: Targets that count 0 for a known device without rejections.
@@ -117,7 +117,7 @@ def test_a_dashboard_says_what_it_is_and_leads_to_the_others(name: str) -> None:
     assert dashboard["graphTooltip"] == 1
     variables = {variable["name"]: variable.get("hide", 0) for variable in dashboard["templating"]["list"]}
     assert list(variables)[:3] == ["site", "host", "interval"]
-    # What is hidden still stands in the address, and so goes along from one dashboard to the next.
+    # Hidden variables are still part of the address, and so are passed from one dashboard to the next.
     hidden = {"points", "hours"} | HIDDEN.get(dashboard["uid"], set())
     assert {name for name, hide in variables.items() if hide == 2} == hidden
     assert all(link["includeVars"] and link["keepTime"] for link in dashboard["links"])
@@ -147,7 +147,7 @@ def test_panels_have_ids_of_their_own_and_do_not_overlap(name: str) -> None:
 
 
 def panel_faults(panel: dict[str, Any]) -> Iterator[str]:
-    """What a panel lacks."""
+    """The faults of a panel."""
     defaults = panel["fieldConfig"]["defaults"]
     if not panel["title"]:
         yield "no title"

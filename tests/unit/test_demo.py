@@ -1,4 +1,4 @@
-"""The demo's pure parts: what has arrived, how it is shown, and where data comes from."""
+"""The demo's pure parts: the arrival of data, its display, and the choice of sources."""
 
 from __future__ import annotations
 
@@ -306,7 +306,7 @@ def test_what_an_engine_still_starts_when_it_is_told_to_end_ends_with_it(tmp_pat
     script = f"trap 'sleep 600 & echo $! > {late}; exit' TERM; touch {ready}; while :; do sleep 0.1; done"
     engine = start("starter", ["sh", "-c", script], log=tmp_path / "log")
     await_ready(engine, ready.exists, log=tmp_path / "log", seconds=60)
-    # Its end comes at once; the rest of the time is waited for what it has started, which ignores it.
+    # The engine ends at once; its child ignores SIGTERM and uses up the rest of the time.
     stop([engine], seconds=8)
     assert not psutil.pid_exists(int(late.read_text()))
 

@@ -1,4 +1,4 @@
-"""Tickets, requests and what the hub makes of them; the service over HTTP; the files for the first boot."""
+"""Tickets, requests and their processing on the hub; the service over HTTP; the files for the first boot."""
 
 from __future__ import annotations
 
@@ -293,7 +293,7 @@ def test_no_value_of_a_device_is_a_template_in_the_inventory(hub: Hub, trusted: 
     ansible = Path(sys.executable).parent / "ansible"
     if not ansible.exists():
         pytest.skip("the extra ansible is not installed")
-    if trusted:  # what the mark prevents
+    if trusted:  # the attack that the unsafe mark prevents
         host["ansible_host"] = template
         path.write_text(json.dumps({"edge": {"hosts": {"attic": host}}}))
     done = subprocess.run(

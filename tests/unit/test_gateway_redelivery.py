@@ -103,7 +103,7 @@ class Published(NamedTuple):
 
 
 class Broker:
-    """A model: a session with sequential numbers, which repeats what is not acknowledged."""
+    """A model: a session with sequential numbers, which redelivers unacknowledged messages."""
 
     def __init__(self, circle: int) -> None:
         self.queue: list[Published] = []

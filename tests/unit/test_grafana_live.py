@@ -1,4 +1,4 @@
-"""The account of the live points: what is refused before anything is sent, and what is as it should be."""
+"""The account of the live points: input that is rejected before any request, and a state that needs no change."""
 
 from __future__ import annotations
 

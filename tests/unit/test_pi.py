@@ -29,7 +29,7 @@ BOARDS = ("pi-3", "zero-2-w", "pi-4", "pi-5")
 
 
 class Firmware:
-    """Answers by the words of the question, and keeps what it was asked."""
+    """Respond by the words of the command, and record the commands."""
 
     def __init__(self, **answers: str) -> None:
         self.answers = answers
@@ -93,7 +93,7 @@ def context(folder: Path, errors: list[str], **settings: object) -> Context:
     return Context(values, ErrorReporter("pi", errors.append), True, "host", lambda: 0)
 
 
-# --- what is a Pi -----------------------------------------------------------------------------------
+# --- detection of a Pi --------------------------------------------------------------------------------
 
 
 def test_a_machine_without_a_device_tree_has_nothing_to_read(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A pipe whose lines stay in it until they are let go, and flushes beside the lines."""
+"""A pipe that keeps its lines until they are discarded, and flush requests next to the lines."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_what_is_looked_at_stays_for_whoever_comes_after(pipe: tuple[int, int]) 
     os.write(writing, b"a\nb\n")
     killed = PeekingPipe(reading)
     assert killed.peek() == b"a\nb\n"
-    killed.close()  # before it let go
+    killed.close()  # before it discarded the lines
     after = PeekingPipe(reading)
     assert after.peek() == b"a\nb\n"
     after.discard()

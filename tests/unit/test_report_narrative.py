@@ -1,4 +1,4 @@
-"""The words of a report: only what the facts say, and "no data" where there is none."""
+"""The words of a report: they follow from the facts, and say "no data" if there is none."""
 
 from __future__ import annotations
 

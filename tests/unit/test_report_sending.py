@@ -26,7 +26,7 @@ from sensetig.report.mail import SmtpConfig, check, message, send
 
 
 class Inbox:
-    """What a mail server has taken."""
+    """The mails that a mail server has accepted."""
 
     def __init__(self) -> None:
         self.mails: list[bytes] = []

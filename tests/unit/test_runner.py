@@ -56,7 +56,7 @@ class Streaming:
 
 
 class Stage:
-    """A runner with all that it is given: what it wrote, what it said, and its clocks."""
+    """A runner with its dependencies: its output, its log, and its clocks."""
 
     def __init__(self, collector: Collector) -> None:
         self.written = b""

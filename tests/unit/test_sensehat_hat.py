@@ -47,11 +47,11 @@ def sys_tree(root: Path, *, cpu: str | None = None, frame_buffer: str | None = N
     return str(root)
 
 
-# --- what the library is, from its source ----------------------------------------------------------
+# --- the library's interface, from its source -------------------------------------------------------
 
 
 def library_class(module: str, file: str, name: str) -> ast.ClassDef:
-    """A class of an installed library, without importing it: RTIMU, which it needs, comes from the OS alone."""
+    """A class of an installed library, without importing it: the import needs RTIMU, which only the OS provides."""
     spec = importlib.util.find_spec(module)
     if spec is None or not spec.submodule_search_locations:
         pytest.skip(f"the package {module} is not installed, so its source cannot be read")

@@ -295,7 +295,7 @@ def test_each_reading_is_sent_once_or_told_as_lost_whatever_the_profile(seed: in
     lost = {fault.time_ns for fault in faults if fault.kind == "lost"}
     times = {time for _, time in sent}
     assert not lost & times
-    # A reading of which nothing was left has neither: all four of its values dropped out.
+    # A reading that lost all four values to dropouts has neither.
     dropped = Counter(fault.time_ns for fault in faults if fault.kind in ("dropout", "out_of_range"))
     empty = {time for time, count in dropped.items() if count == 4}
     slots_of = {device.stamp(slot.now_ns) for slot in slots(Plan(START, 10 * SECOND, 30, 0), [device])}

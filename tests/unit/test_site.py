@@ -250,7 +250,7 @@ def test_a_machine_that_is_no_hub_names_the_hub(tmp_path: Path, monkeypatch: pyt
         site.read_token(Path("/no-such-folder/grafana.token"))
 
 
-# --- what the playbook writes -----------------------------------------------------------------------
+# --- the playbook's output --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("is_hub", [True, False])

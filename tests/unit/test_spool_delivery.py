@@ -1,4 +1,4 @@
-"""The collector that delivers a spool: its batches, and what it puts down when."""
+"""The collector that delivers a spool: its batches, and when it records its position."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SECONDS = 30
 
 
 class Stage:
-    """A spool, a clock that the test moves, and a delivery; what it is told to wait for is kept."""
+    """A spool, a clock that the test moves, and a delivery; its requested waits are recorded."""
 
     def __init__(
         self,

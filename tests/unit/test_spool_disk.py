@@ -1,4 +1,4 @@
-"""A spool and its disk: what is put there when, the bounds, and a disk that is full, broken or read-only."""
+"""A spool and its disk: when it syncs, its bounds, and a disk that is full, broken or read-only."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-# --- what is put on the disk, and when --------------------------------------------------------------
+# --- syncing ------------------------------------------------------------------------------------------
 
 
 def test_an_event_is_put_on_the_disk_at_once_and_other_lines_together(ends: Ends) -> None:
@@ -155,7 +155,7 @@ def test_a_full_disk_loses_whole_lines_counts_them_and_ends_when_there_is_room(s
 def test_on_a_full_disk_what_was_delivered_goes_first(small_disk: Path) -> None:
     ends = Ends(small_disk / "spool")
     writer, reader = ends.writer(max_bytes=1 << 18), ends.reader()
-    for line in numbered(3000, length=77):  # four times what the disk holds
+    for line in numbered(3000, length=77):  # four times the capacity of the spool
         writer.append(line + b"\n")
         assert reader.read() == [line]
         reader.commit(reader.number)

@@ -1,4 +1,4 @@
-"""What is installed: each library is pinned by version and hash, listed in the SBOM, and checked where possible."""
+"""Installed libraries: each is pinned by version and hash, listed in the SBOM, and checked where possible."""
 
 from __future__ import annotations
 

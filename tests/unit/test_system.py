@@ -101,7 +101,7 @@ def machine(tmp_path: Path) -> Path:
 
 
 class Bench:
-    """A collector on a fake machine, with what it complains of. A batch waits for all answers."""
+    """A collector on a fake machine, with its errors. A batch waits for all slow reads."""
 
     def __init__(self, machine: Path, *, once: bool = True, **values: object) -> None:
         self.said: list[str] = []

@@ -166,7 +166,7 @@ ROOT = "22 1 8:1 / / rw - ext4 /dev/sda rw\n"
             "/home/pi/x",
             "32",
         ),
-        # A process whose root is a mount of its own, below which the other is not reached.
+        # A process whose root is a separate mount; the other one is not reachable below it.
         ("40 39 0:50 / / rw - overlay overlay rw\n41 40 0:51 / /proc rw - proc proc rw\n", "/srv", "40"),
         # A root that is mounted on itself, as the kernel shows the first one.
         ("1 1 0:1 / / rw - rootfs rootfs rw\n30 1 8:2 / /usb rw - vfat a rw\n", "/usb", "30"),
@@ -197,7 +197,7 @@ def test_a_label_comes_from_the_device_mapper_or_from_udev(tmp_path: Path) -> No
 
 
 class Bench:
-    """The part on a /proc of its own, with file systems that answer as the test says."""
+    """The disk part on a fake /proc, with file systems that respond as the test specifies."""
 
     def __init__(self, root: Path, machine: str, own: str | None = None, mount_root: str = "") -> None:
         self.root = root
@@ -363,7 +363,7 @@ def test_a_device_that_is_mounted_twice_at_one_path_is_one_disk(tmp_path: Path) 
 
 
 def test_a_btrfs_whose_subvolumes_have_other_device_numbers_is_visible(tmp_path: Path) -> None:
-    """stat(2) gives each subvolume a number of its own, and mountinfo that of the file system."""
+    """stat(2) gives each subvolume a distinct device number, and mountinfo gives that of the file system."""
     own = "500 499 0:28 /@ / ro - btrfs /dev/sda2 rw\n501 500 0:28 /@home /home ro - btrfs /dev/sda2 rw\n"
     machine = "22 1 0:28 /@ / rw - btrfs /dev/sda2 rw\n23 22 0:28 /@home /home rw - btrfs /dev/sda2 rw\n"
     bench = Bench(tmp_path, machine, own)

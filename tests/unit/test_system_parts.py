@@ -1,4 +1,4 @@
-"""What the parts of ``system`` make of what the kernel writes."""
+"""The parts of ``system`` parse the kernel's files."""
 
 from __future__ import annotations
 

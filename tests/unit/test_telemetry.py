@@ -1,4 +1,4 @@
-"""The pipeline of telemetry: what passes, what is calibrated, what is refused, and that nothing is lost."""
+"""The telemetry pipeline: passing, calibrating and rejecting lines without losing any."""
 
 from __future__ import annotations
 
@@ -251,7 +251,7 @@ def test_a_spike_that_comes_again_is_refused_again(more: str) -> None:
     stage = Stage()
     out = stage.metrics(*(reading(value, at, more=more) for value, at in values))
     assert rejected(out) == [("rate_of_change", "temperature_raw_celsius", 55.0)] * 4
-    # Once others have come, too: what is delivered again may come late.
+    # The same holds after later readings, because a redelivered one may come late.
     out = stage.metrics(*(reading(value, at, more=more) for value, at in [(20.2, 15), (20.3, 20), (55, 10), (20.1, 5)]))
     assert rejected(out) == [("rate_of_change", "temperature_raw_celsius", 55.0)]
     assert [m.fields.get("temperature_raw_celsius") for m in out if m.series.measurement == "environment"] == (

@@ -141,7 +141,7 @@ def test_a_broken_file_of_limits_is_told_in_a_sentence(text: str, sentence: str)
 
 
 class Upper:
-    """Makes every letter large; tells of the pauses, and of the end."""
+    """Convert letters to upper case; record the ticks and the end."""
 
     def __init__(self) -> None:
         self.tags = {"host": "hub"}

@@ -1,4 +1,4 @@
-"""The tracker: counts in memory, writes by revision, tries again, keeps what it could not write, within bounds."""
+"""The tracker: counts in memory, writes by revision, retries, and keeps pending counts within bounds."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Spoiled:
 
 
 class Worker:
-    """A tracker with its store, its clock and what it said."""
+    """A tracker with its store, its clock and its log."""
 
     def __init__(self, path: Path, limits: Limits = LIMITS, rules: Rules = RULES) -> None:
         self.said: list[str] = []
@@ -93,7 +93,7 @@ class Worker:
             handle.count(identity, at, {"pressure_hpa": 1000.0})
 
     def flush(self, at: int = NOW) -> dict[str, dict[str, object]]:
-        """The states that were told, by device, and under the empty name how the writing went."""
+        """The reported states by device, with the store's report under the empty name."""
         metrics = self.tracker.flush(at)
         check(metrics)
         return {metric.series.tags.get("device", ""): dict(metric.fields) for metric in metrics}

@@ -1,4 +1,4 @@
-"""The authorities by which programs know a server: the system's, those of the installation, and those of an option."""
+"""The authorities that programs trust: the system's, those of the installation, and those of an option."""
 
 from __future__ import annotations
 

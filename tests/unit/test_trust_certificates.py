@@ -28,7 +28,7 @@ def _pem(path: Path, certificate: x509.Certificate) -> None:
 
 
 class Site:
-    """An authority, and a certificate of it that ends in so many days."""
+    """An authority, and a certificate of it that expires in *days* days."""
 
     def __init__(self, folder: Path, days: int, authority_days: int = 3650) -> None:
         self.authority = folder / "authority"

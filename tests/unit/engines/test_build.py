@@ -196,7 +196,7 @@ def test_a_signal_that_ends_it_ends_the_build_with_all_its_compilers(tmp_path: P
         compiler = psutil.Process(int(told.read_text()))  # which waits until the compiler is at work
         process.send_signal(number)
         _, err = process.communicate(timeout=120)
-    # It is told to end at the same moment as its parent, and may take a little longer.
+    # It receives the signal at the same time as its parent, and may take a little longer.
     assert not psutil.wait_procs([compiler], timeout=120)[1], "the compiler outlived the build"
     if number is not signal.SIGINT:
         assert (process.returncode, err) == (128 + number, b"")

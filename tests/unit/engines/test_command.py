@@ -1,4 +1,4 @@
-"""``sensetig engines``: what it prints, and how it ends."""
+"""``sensetig engines``: output and exit status."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ MOSQUITTO = catalogue.load().brokers["mosquitto"]
 
 
 class Machine:
-    """A machine with a package database of its own: answers apt's and dpkg's questions, and notes what was done."""
+    """A machine with a fake package database: answers queries of apt and dpkg, and records changes."""
 
     def __init__(self, folder: Path, *, debian: bool = True, root: bool = True, lists_age: float | None = 60) -> None:
         self.installed: set[str] = set()
