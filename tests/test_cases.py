@@ -65,7 +65,7 @@ def test_every_folder_of_a_case_has_its_case_file_and_its_expected_output() -> N
     assert lacking == [], "run the golden cases once with --regenerate"
 
 
-def test_every_pattern_of_what_is_volatile_belongs_to_a_collector_that_has_cases() -> None:
+def test_every_volatile_pattern_belongs_to_a_collector_with_cases() -> None:
     document = tomllib.loads((CASES / "volatile.toml").read_text(encoding="utf-8"))
     assert set(document) - {"common"} <= {case.collector for case in ALL}
 

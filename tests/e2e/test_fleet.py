@@ -154,7 +154,7 @@ def test_the_first_run_installs_everything(installed: Run, site: Site) -> None:
 
 
 @pytest.mark.usefixtures("installed")
-def test_every_machine_has_a_token_of_its_own(site: Site) -> None:
+def test_every_machine_has_a_separate_token(site: Site) -> None:
     hub = site.machines["loft"]
     tokens = set()
     for name in UNITS:
@@ -240,7 +240,7 @@ def test_a_token_without_its_certificate_is_useless(site: Site) -> None:
 
 
 @pytest.mark.usefixtures("installed")
-def test_the_certificate_says_what_the_hub_knows(site: Site) -> None:
+def test_the_certificate_follows_the_hubs_records(site: Site) -> None:
     hall = site.machines["hall"]
     shown = hall.ssh("openssl x509 -in /etc/sensetig/tls/device.crt -noout -subject -ext subjectAltName").stdout
     assert re.findall(r"DNS:[^\s,]+|IP[^,]+", shown) == ["DNS:hall.sensetig.internal"]
@@ -267,7 +267,7 @@ def test_grafana_is_behind_the_proxy(site: Site) -> None:
 
 
 @pytest.mark.usefixtures("installed")
-def test_nothing_listens_beyond_what_is_stated(site: Site) -> None:
+def test_only_documented_ports_listen(site: Site) -> None:
     for name, ports in REACHABLE.items():
         assert reachable(site.machines[name]) == ports, name
 
@@ -318,7 +318,7 @@ def test_a_second_run_changes_nothing(site: Site) -> None:
 
 
 @pytest.mark.usefixtures("installed")
-def test_telegraf_loads_what_the_machine_is_for(site: Site) -> None:
+def test_telegraf_loads_the_snippets_for_the_role_of_the_machine(site: Site) -> None:
     everywhere = {"clock", "kernel", "pi", "sensehat", "services", "system", "telegraf", "telemetry"}
     everywhere |= set(site.config["telegraf_extra_collectors"])
     for name in UNITS:

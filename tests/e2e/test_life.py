@@ -70,7 +70,7 @@ def wheel(source: Path, into: Path) -> Path:
     return made
 
 
-def test_what_was_changed_by_hand_is_told_and_then_repaired(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_manual_changes_are_reported_and_then_repaired(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANSIBLE_DISPLAY_OK_HOSTS", "no")
     hall, file = site.machines["hall"], "/etc/telegraf/telegraf.d/system.conf"
     hall.ssh(f"echo '# by hand' >> {file}")
@@ -150,7 +150,7 @@ def newest(machine: Machine) -> str:
     return machine.ssh(f"ls -t {BACKUPS}/sensetig-* | head -1").stdout.strip()
 
 
-def test_what_the_hub_has_lost_is_restored(site: Site, tmp_path: Path) -> None:
+def test_lost_data_of_the_hub_is_restored(site: Site, tmp_path: Path) -> None:
     hub = site.machines["loft"]
     begin = int(time.time()) - 7200
     line = "\n".join(f"life,host=loft v={each} {begin + each}" for each in range(100))

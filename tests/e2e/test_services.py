@@ -125,7 +125,7 @@ def arrived(hub: Machine, measurement: str, tag: str, value: str) -> None:
 
 
 @pytest.mark.usefixtures("grafana")
-def test_grafana_answers_over_tls_and_to_nobody_who_has_not_signed_in(hub: Machine) -> None:
+def test_grafana_answers_over_tls_and_only_to_signed_in_users(hub: Machine) -> None:
     assert hub.ssh("systemctl is-active grafana-server; systemctl is-enabled grafana-server").stdout.split() == [
         "active",
         "enabled",
@@ -192,7 +192,7 @@ def test_the_administrators_password_is_replaced_by_the_operators(site: Site, hu
     assert shown(hub, "/api/user", old)[0] == 401
 
 
-def test_grafanas_settings_are_what_the_operator_has_asked_for(site: Site, tmp_path: Path) -> None:
+def test_grafanas_settings_match_the_operators_variables(site: Site, tmp_path: Path) -> None:
     asked = {
         "grafana_smtp": {"host": "mail.example.org:587", "from": "pi@example.org", "user": "pi", "password": "Mail$1"},
         "grafana_alerts": {

@@ -250,7 +250,7 @@ def test_the_cold_is_out_of_limits_too(influxdb: InfluxDB) -> None:
         assert found.fires
 
 
-def test_a_device_that_has_vanished_is_told_for_as_long_as_its_points_are_kept(influxdb: InfluxDB) -> None:
+def test_a_vanished_device_is_reported_while_its_points_are_retained(influxdb: InfluxDB) -> None:
     now = int(time.time())
     rule = COMMITTED["sensetig-device-silent"]
     write(influxdb, [f"system,host=gone-{days}d,site=alerting uptime=1i {now - days * 86400}" for days in (1, 29)])
@@ -345,7 +345,7 @@ def test_a_service_is_down_when_it_failed_or_stopped_and_not_when_a_job_has_ende
     assert found.fires is fires, is_so
 
 
-def test_a_job_that_failed_is_told_at_once_and_no_more_when_it_has_ended_well(influxdb: InfluxDB) -> None:
+def test_a_failed_job_alerts_at_once_until_it_succeeds(influxdb: InfluxDB) -> None:
     now, rule = int(time.time()), COMMITTED["sensetig-service-down"]
     idle, failed = unit("backup", 2, 1, 0), unit("backup", 3, 12, 0)
     lines = [f"{idle('job-a', 0)} {now - ago}" for ago in range(1200, 900, -30)]
@@ -371,7 +371,7 @@ def test_one_large_copy_is_no_disk_that_fills(influxdb: InfluxDB) -> None:
     assert not found.fires
 
 
-def test_what_is_let_go_on_the_way_to_open_panels_is_not_lost(influxdb: InfluxDB) -> None:
+def test_dropped_live_points_are_not_counted_as_lost(influxdb: InfluxDB) -> None:
     now = int(time.time())
     write(
         influxdb,
@@ -390,7 +390,7 @@ ONE_BY_ONE = {"device-silent", "name-clash", "downstream-silent", "disk-full-in-
 
 
 @pytest.mark.parametrize("key", STORIES)
-def test_all_windows_at_once_say_what_each_says_alone(key: str, influxdb: InfluxDB) -> None:
+def test_one_query_for_all_windows_agrees_with_single_queries(key: str, influxdb: InfluxDB) -> None:
     story, rule = STORIES[key], COMMITTED[f"sensetig-{key}"]
     name = f"windows-{key}"
     times = told(story, influxdb, name)

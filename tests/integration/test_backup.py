@@ -100,7 +100,7 @@ def filled(hub: Hub) -> int:
     return len(lines)
 
 
-def test_what_is_lost_is_there_again_on_a_new_machine(hubs: list[Hub], tmp_path: Path) -> None:
+def test_a_new_machine_is_restored_from_a_backup(hubs: list[Hub], tmp_path: Path) -> None:
     first, second = hubs
     count = filled(first)
     assert first.points() == count
@@ -142,7 +142,7 @@ def test_restoring_replaces_what_came_after_and_can_be_done_again(hubs: list[Hub
         assert hub.points() == count
 
 
-def test_the_backup_of_one_that_is_away_is_told_and_the_ones_before_stay(hubs: list[Hub], tmp_path: Path) -> None:
+def test_a_backup_of_an_unreachable_hub_fails_and_keeps_the_previous_ones(hubs: list[Hub], tmp_path: Path) -> None:
     hub, _ = hubs
     filled(hub)
     path = backed_up(hub, tmp_path / "backups")

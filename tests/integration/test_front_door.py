@@ -235,7 +235,7 @@ def test_a_device_writes_with_its_certificate_and_token(door: Door, influxdb: In
 @pytest.mark.parametrize(
     "line", ["door,host=cellar value=1", "door value=1", "door,host=hall value=1\ndoor,host=a v=1"]
 )
-def test_a_device_writes_points_of_its_own_name_alone(door: Door, influxdb: InfluxDB, line: str) -> None:
+def test_a_device_writes_only_points_with_its_name(door: Door, influxdb: InfluxDB, line: str) -> None:
     pool = door.pool(door.authority.issue("hall"))
     url = f"{door.url}/api/v2/write?org=sensetig&bucket=raw"
     headers = {"Authorization": f"Token {influxdb.write_token}", "X-SenseTIG-Device": "cellar"}
@@ -423,7 +423,7 @@ def test_neither_port_speaks_without_tls(door: Door) -> None:
         assert b" 400 " in spoken(door, port, request, tls=False)
 
 
-def test_connections_that_say_nothing_keep_nobody_out(door: Door, influxdb: InfluxDB) -> None:
+def test_idle_connections_do_not_block_others(door: Door, influxdb: InfluxDB) -> None:
     held = [
         socket.create_connection(("127.0.0.1", port), 60)
         for port in (door.port, door.enrolment_port)

@@ -93,7 +93,7 @@ def lines_of(metrics: list[Metric], folder: Path) -> Path:
     return path
 
 
-def test_telegraf_reads_from_exec_what_was_written(telegraf: Path, metrics: list[Metric], tmp_path: Path) -> None:
+def test_telegraf_reads_lines_unchanged_from_exec(telegraf: Path, metrics: list[Metric], tmp_path: Path) -> None:
     out, config = tmp_path / "out", tmp_path / "telegraf.conf"
     config.write_text((_AGENT + _EXEC).format(out=out, lines=lines_of(metrics, tmp_path)))
     done = subprocess.run(
@@ -104,7 +104,7 @@ def test_telegraf_reads_from_exec_what_was_written(telegraf: Path, metrics: list
     compare(metrics, out.read_text(encoding="utf-8"))
 
 
-def test_telegraf_reads_from_execd_what_was_written(telegraf: Path, metrics: list[Metric], tmp_path: Path) -> None:
+def test_telegraf_reads_lines_unchanged_from_execd(telegraf: Path, metrics: list[Metric], tmp_path: Path) -> None:
     out, config = tmp_path / "out", tmp_path / "telegraf.conf"
     lines = lines_of(metrics, tmp_path)
     config.write_text((_AGENT + _EXECD).format(out=out, lines=lines, python=sys.executable, script=_SCRIPT))
@@ -123,7 +123,7 @@ def test_telegraf_reads_from_execd_what_was_written(telegraf: Path, metrics: lis
     compare(metrics, out.read_text(encoding="utf-8"))
 
 
-def test_influxdb_takes_the_whole_batch_of_what_was_written(influxdb: InfluxDB, metrics: list[Metric]) -> None:
+def test_influxdb_accepts_the_whole_batch(influxdb: InfluxDB, metrics: list[Metric]) -> None:
     """A batch with one line that it refuses comes back as an error; a measurement each keeps fields' types apart."""
     now = time.time_ns()
     batch = [

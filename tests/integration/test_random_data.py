@@ -149,7 +149,7 @@ def test_one_point_with_a_token_that_may_not_write_fails_with_a_sentence(influxd
     assert _stored(influxdb.url, influxdb.read_token, "refused") == []
 
 
-def test_a_bucket_that_is_not_there_is_told_in_influxdbs_words(influxdb: InfluxDB) -> None:
+def test_a_missing_bucket_is_reported_in_influxdbs_words(influxdb: InfluxDB) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "collectors", "random_data", "--bucket", "nowhere"],
         cwd=bundle.root(),
@@ -165,7 +165,7 @@ def test_a_bucket_that_is_not_there_is_told_in_influxdbs_words(influxdb: InfluxD
     assert "(status 404)" in done.stderr
 
 
-def test_what_waits_when_it_is_told_to_stop_is_delivered(influxdb: InfluxDB, start: Callable[..., Application]) -> None:
+def test_waiting_points_are_delivered_on_shutdown(influxdb: InfluxDB, start: Callable[..., Application]) -> None:
     application = start(influxdb.url, influxdb.write_token, "--device", "stopped", "--flush-seconds", "60")
     for _ in range(20):
         application.ask()

@@ -85,7 +85,7 @@ def plain(file: Path) -> str:
     return re.sub(r"\s+", " ", file.read_text(encoding="utf-8").replace("\u202f", " "))
 
 
-def test_the_week_is_told_as_it_was(page: Path) -> None:
+def test_the_report_describes_the_week_correctly(page: Path) -> None:
     text = plain(page)
     assert re.search(r"One gap in the data, of 3 h(?: [12] min)? \(1\.8\d?% of the period\)", text)
     assert "The device restarted once." in text
@@ -257,7 +257,7 @@ def test_the_page_is_printed(
     assert file.stat().st_size > 50_000
 
 
-def test_the_csv_holds_what_was_measured(options: list[str], tmp_path: Path) -> None:
+def test_the_csv_contains_the_measured_values(options: list[str], tmp_path: Path) -> None:
     file = tmp_path / "week.csv"
     done = run("report", *options, "--device", DEVICE, "--format", "csv", "--output", str(file))
     assert done.exit_code == 0, done.output
@@ -301,7 +301,9 @@ def test_the_demo_s_report_has_a_page_for_each_device_that_wrote(
         (["--device", DEVICE, "--smtp-host", "mail"], r"goes with --folder"),
     ],
 )
-def test_what_is_asked_wrongly_is_one_sentence(arguments: list[str], sentence: str, options: list[str]) -> None:
+def test_invalid_options_are_rejected_with_one_sentence(
+    arguments: list[str], sentence: str, options: list[str]
+) -> None:
     done = run("report", *options, *arguments)
     assert done.exit_code in (1, 2)
     assert re.search(sentence, done.output), done.output
@@ -315,7 +317,7 @@ def test_what_is_asked_wrongly_is_one_sentence(arguments: list[str], sentence: s
         (("--folder", "/sys"), "no report can be written into /sys: "),
     ],
 )
-def test_a_place_that_takes_no_report_is_told_before_one_is_made(
+def test_an_unwritable_destination_is_reported_before_a_report_is_made(
     where: tuple[str, str], sentence: str, options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -386,7 +388,7 @@ def test_a_hostile_name_is_only_a_name(
         assert "there is no data of a device" in refused.output
 
 
-def test_two_hundred_devices_are_told_at_once_and_what_their_state_says(options: list[str], influxdb: InfluxDB) -> None:
+def test_status_lists_two_hundred_devices_with_their_states(options: list[str], influxdb: InfluxDB) -> None:
     now = int(time.time())
     points = []
     for index in range(200):

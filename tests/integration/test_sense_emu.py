@@ -151,7 +151,7 @@ def test_nothing_of_the_collector_stays_in_the_shared_memory(emulator: Emulator)
 
 
 @needs_emulator
-def test_what_the_emulator_is_set_to_while_the_collector_runs_is_in_the_next_batch(emulator: Emulator) -> None:
+def test_changes_in_the_emulator_are_in_the_next_batch(emulator: Emulator) -> None:
     settings = with_emulator(SENSETIG_SENSEHAT_BACKEND="emulator")
     with Execd("sensehat", env=settings) as collector:
         first = by_series(b"".join(collector.ask()).decode())
@@ -275,7 +275,7 @@ def with_rtimu(tmp_path: Path) -> dict[str, str]:
     )
 
 
-def test_the_real_librarys_methods_give_what_the_backend_expects_of_them(with_rtimu: dict[str, str]) -> None:
+def test_the_real_librarys_methods_return_the_types_that_the_backend_expects(with_rtimu: dict[str, str]) -> None:
     done = subprocess.run(
         [sys.executable, "-c", DRIVE], capture_output=True, text=True, env=with_rtimu, timeout=240, check=True
     )
@@ -298,7 +298,7 @@ def test_the_real_librarys_methods_give_what_the_backend_expects_of_them(with_rt
     assert done.stderr.splitlines() == ["IMU configured"] * 3, "it is configured at the start, and never by a reading"
 
 
-def test_a_board_that_the_library_cannot_open_is_told_with_its_words_and_what_to_check(
+def test_a_board_that_cannot_be_opened_is_reported_with_the_librarys_error_and_a_hint(
     with_rtimu: dict[str, str],
 ) -> None:
     if any(Path("/sys/class/graphics").glob("fb*")):
@@ -343,7 +343,7 @@ CONFIGURATION = """
         ("exec", 'commands = [["{python}", "-m", "collectors", "sensehat"]]', 'timeout = "120s"'),
     ],
 )
-def test_telegraf_takes_what_the_collector_prints(
+def test_telegraf_accepts_the_collectors_output(
     telegraf: Path, tmp_path: Path, plugin: str, command: str, more: str
 ) -> None:
     file = tmp_path / "telegraf.conf"

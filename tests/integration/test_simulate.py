@@ -280,7 +280,7 @@ probability = 0.02
 """
 
 
-def test_through_mosquitto_and_telegraf_what_arrived_and_what_was_refused_is_what_was_sent(
+def test_through_mosquitto_and_telegraf_all_messages_arrive_or_are_rejected(
     telegraf: Path, influxdb: InfluxDB, tmp_path: Path
 ) -> None:
     log = tmp_path / "hub" / "telegraf.log"
@@ -403,7 +403,7 @@ async def _unconfirmed(url: str) -> int:
         await client.close()
 
 
-def test_through_jetstream_and_two_workers_what_arrived_and_what_was_refused_is_what_was_sent(
+def test_through_jetstream_and_two_workers_all_messages_arrive_or_are_rejected(
     telegraf: Path, influxdb: InfluxDB, nats_server: Nats, tmp_path: Path
 ) -> None:
     # The stream comes first: a worker that finds none does not run.

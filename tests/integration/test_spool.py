@@ -233,7 +233,7 @@ def house(telegraf: Path, influxdb: InfluxDB, tmp_path: Path, request: pytest.Fi
 
 @pytest.mark.engines
 @pytest.mark.timeout(900)
-def test_every_line_is_one_point_whoever_is_stopped_or_killed_amid_an_event(house: House) -> None:
+def test_every_line_is_one_point_after_stops_and_kills_during_an_event(house: House) -> None:
     service, telegraf = house.service(), house.telegraf()
     for step in STEPS:
         amid_an_event(house)

@@ -118,7 +118,7 @@ def _read(archive: tarfile.TarFile, member: tarfile.TarInfo) -> str:
     return file.read().decode()
 
 
-def test_an_archive_in_which_a_secret_is_left_is_not_written(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_archive_that_contains_a_secret_is_not_written(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Redactor, "clean", lambda _, text: text)
     with pytest.raises(support.SecretLeft, match="is not written"):
         support.bundle(patients.examine(hub.top, "attic"), "name")

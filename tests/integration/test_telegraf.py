@@ -154,7 +154,7 @@ def _numbers(url: str, token: str) -> list[int]:
     return sorted(value for each in series for _, value in each["values"])
 
 
-def test_what_is_collected_while_influxdb_is_down_at_the_start_and_killed_later_arrives_once(
+def test_points_collected_while_influxdb_is_down_or_killed_arrive_once(
     telegraf: Path, influxd: Path, tmp_path: Path
 ) -> None:
     port = ports.any_free()
@@ -214,9 +214,7 @@ def test_what_is_collected_while_influxdb_is_down_at_the_start_and_killed_later_
         processes.stop(identities)
 
 
-def test_a_wrong_token_is_told_in_the_log_and_telegraf_goes_on(
-    telegraf: Path, influxdb: InfluxDB, tmp_path: Path
-) -> None:
+def test_a_wrong_token_is_logged_and_telegraf_keeps_running(telegraf: Path, influxdb: InfluxDB, tmp_path: Path) -> None:
     log = tmp_path / "telegraf.log"
     (tmp_path / "telegraf.d").mkdir()
     shutil.copy(TELEGRAF / "telegraf.d" / "telegraf.conf", tmp_path / "telegraf.d")

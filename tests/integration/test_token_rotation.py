@@ -181,7 +181,7 @@ def test_a_rotation_that_ended_between_its_last_steps_is_taken_up(hub: Hub, done
         assert server.tokens(next_description(name)) == []
 
 
-def test_tokens_are_listed_with_what_is_wrong_with_them_and_never_shown(hub: Hub) -> None:
+def test_tokens_are_listed_with_their_faults_and_never_shown(hub: Hub) -> None:
     hub.setup("listed", "rotates", "refused", *(f"many-{number}" for number in range(30)))
     hub.run("token", "rotate", "--begin", "rotates")
     (hub.folder / "device-refused.token").write_text("not-the-right-one")
@@ -264,7 +264,7 @@ def test_a_lost_pi_is_revoked_wholly_while_it_is_connected_and_others_go_on(hub:
     assert revocation.take_back(place, "lost") is False
 
 
-def test_what_cannot_be_rotated_is_told_in_a_sentence(hub: Hub) -> None:
+def test_a_failed_rotation_is_reported_in_one_sentence(hub: Hub) -> None:
     with hub.server() as server, Credentials(hub.folder) as credentials:
         with pytest.raises(SetupError, match=r"there is no token of nobody in .* that could be rotated"):
             tokens.begin(server, credentials, "nobody")

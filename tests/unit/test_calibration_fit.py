@@ -68,7 +68,7 @@ def test_a_line_and_its_uncertainty_are_those_of_the_textbook() -> None:
     assert result.uncertainty_at(at) == pytest.approx(np.sqrt(variance * (1 / 6 + (at - raw.mean()) ** 2 / spread)))
 
 
-def test_two_points_leave_nothing_to_tell_the_uncertainty_from() -> None:
+def test_two_points_give_no_uncertainty() -> None:
     result = fit.fit([Pair(10, 9), Pair(30, 31)], "two_point")
     assert (result.degrees_of_freedom, result.uncertainties, result.uncertainty_at(20)) == (0, None, None)
     assert any("so it is unknown" in warning for warning in fit.warnings(result, FIELD))
@@ -181,7 +181,7 @@ def test_the_astro_pi_with_a_made_up_room_gives_its_factor_back() -> None:
     assert found.uncertainty < 0.01
 
 
-def test_a_sensor_that_is_off_by_itself_is_told_from_the_cpus_heat() -> None:
+def test_a_sensor_offset_is_distinguished_from_the_cpus_heat() -> None:
     found = heat.find_factor(warmed(1.6, 0.1, 1, offset=1.0))
     assert found.own is not None
     assert found.own.error == pytest.approx(1.0, abs=4 * found.own.uncertainty)
@@ -232,7 +232,7 @@ def test_tables_are_read_by_the_names_of_their_columns() -> None:
         ('raw,reference\n"1,2\n', "expected cells between commas"),
     ],
 )
-def test_what_is_wrong_with_a_table_is_said_with_its_line(text: str, said: str) -> None:
+def test_an_error_in_a_table_names_its_line(text: str, said: str) -> None:
     with pytest.raises(CalibrateError, match=f"pairs.csv.*{said}"):
         read_pairs(text, "pairs.csv")
     with pytest.raises(CalibrateError, match="line 2: time is 'noon'"):

@@ -51,7 +51,7 @@ def test_a_clock_is_synchronised_unless_the_kernel_says_that_it_is_not(status: i
     assert list(violations(metric, (CLOCK,))) == []
 
 
-def test_a_kernel_that_does_not_tell_is_named() -> None:
+def test_a_kernel_without_clock_state_is_reported() -> None:
     def fail() -> ClockState:
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
@@ -90,7 +90,7 @@ def test_under_the_filter_of_a_service_the_state_is_reported_without_an_error(tm
     assert [(fields["up"], fields["errors"]) for fields in reports] == [(1, 0), (1, 0)]
 
 
-def test_this_machine_s_kernel_tells() -> None:
+def test_this_machine_s_kernel_reports_its_clock() -> None:
     kept = kernel()()
     assert 0 <= kept.maximum_error <= 16_000_000
     assert kept.estimated_error >= 0

@@ -63,7 +63,7 @@ def test_a_block_of_commands_is_run_or_says_why_not(block: Block) -> None:
         ("```\nan output\n```\n", ""),
     ],
 )
-def test_what_is_wrong_with_a_block_is_said(text: str, said: str) -> None:
+def test_a_fault_in_a_block_is_reported(text: str, said: str) -> None:
     (block,) = find(text)
     assert problem(block).startswith(said) if not said else said in problem(block)
 

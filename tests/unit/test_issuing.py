@@ -68,7 +68,7 @@ def test_other_permitted_names_give_another_certificate_with_the_same_key(author
     assert establish(authority, "hub", names_of(["hub.new"]), NOW + timedelta(days=3400), 3650, 365), "it ends soon"
 
 
-def test_a_certificate_says_what_the_hub_s_records_say(authority: Path) -> None:
+def test_a_certificate_follows_the_hub_s_records(authority: Path) -> None:
     certificate = x509.load_pem_x509_certificate(issued(authority, "hub", HUB).read_bytes())
     assert certificate.subject.rfc4514_string() == "CN=hub"
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

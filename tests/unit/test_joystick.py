@@ -136,7 +136,7 @@ def test_the_library_is_asked_only_once_its_device_can_be_read() -> None:
     os.close(write)
 
 
-def test_both_libraries_have_what_is_used_of_them() -> None:
+def test_both_libraries_have_the_attributes_used() -> None:
     stick = pytest.importorskip("sense_emu.stick")
     import importlib.util
 

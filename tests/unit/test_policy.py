@@ -258,7 +258,7 @@ def literals(path: Path) -> Iterator[str]:
             yield f"{path.name}:{node.lineno}: {ast.unparse(node)}"
 
 
-def test_no_threshold_stands_beside_the_policy() -> None:
+def test_no_threshold_is_defined_outside_the_policy() -> None:
     root = bundle.root()
     modules = [*(root / "grafana").rglob("*.py"), *(root / "sensetig/fleet").glob("*.py")]
     modules += (root / "sensetig/report").glob("*.py")

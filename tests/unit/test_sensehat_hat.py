@@ -93,7 +93,7 @@ def test_colour_sensor_is_used_as_the_library_defines_it() -> None:
 
 
 @pytest.mark.parametrize("names", PARTS.values(), ids=PARTS)
-def test_the_library_has_the_attributes_by_which_a_sensor_is_started_again(names: tuple[str, str, str]) -> None:
+def test_the_library_has_the_attributes_used_to_restart_a_sensor(names: tuple[str, str, str]) -> None:
     library = library_class("sense_hat", "sense_hat.py", "SenseHat")
     part, started, _ = names
     assigned = {

@@ -79,7 +79,7 @@ def test_the_folder_may_come_from_the_environment_or_the_settings_file(tmp_path:
     assert ",collector=system" in run("spool", SENSETIG_SPOOL_DIRECTORY=str(folder))[1]
 
 
-def test_a_second_writer_and_a_second_reader_are_told_and_end_with_2(tmp_path: Path) -> None:
+def test_a_second_writer_and_a_second_reader_are_rejected_with_status_2(tmp_path: Path) -> None:
     folder = tmp_path / "spool"
     with start(*PROBE, "--execd", "--spool", folder) as writer:
         assert writer.stdin is not None

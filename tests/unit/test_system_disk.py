@@ -21,7 +21,7 @@ def status(
     return os.statvfs_result((4096, 1024, blocks, free, available, files, ffree, ffree, 0, 255))
 
 
-def test_what_is_reserved_is_neither_free_nor_used() -> None:
+def test_reserved_space_is_neither_free_nor_used() -> None:
     assert disk.usage(status()) == {
         "total": 1_024_000,
         "free": 512_000,
@@ -82,7 +82,7 @@ def test_mounts_are_those_of_the_kernel_with_their_names_read_back(tmp_path: Pat
     assert (found[3].number, found[3].id, found[3].parent, found[3].root) == ("8:1", "39", "35", "/music")
 
 
-def test_what_the_kernel_calls_root_goes_by_its_device_where_that_is_known(tmp_path: Path) -> None:
+def test_dev_root_is_replaced_by_the_real_device_if_known(tmp_path: Path) -> None:
     line = "22 1 179:2 / / rw - ext4 /dev/root rw\n"
     assert parse(line, tmp_path)[0].device == "/dev/root"
     (tmp_path / "dev/block").mkdir(parents=True)

@@ -35,7 +35,7 @@ def machine(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_what_is_there_is_listed_with_version_source_and_path(machine: Path) -> None:
+def test_available_engines_are_listed_with_version_source_and_path(machine: Path) -> None:
     result = run(machine, "telegraf", "influxd")
     assert result.exit_code == 0
     assert result.stdout == (
