@@ -81,7 +81,7 @@ def audit(wanted: Iterable[Check], say: Callable[[str], None], answers: Callable
 def main() -> None:
     """Check the pinned libraries for known vulnerabilities."""
     if failed := audit(checks(), click.echo):
-        raise click.ClickException(f"{failed} of the checks above failed; update what they name with `make lock`")
+        raise click.ClickException(f"{failed} of the checks above failed; update the libraries with `make lock`")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ MODE = Setting(
     "mode",
     str,
     "steady",
-    "What it does.",
+    "Behaviour of the collector.",
     choices=(
         *("steady", "failing", "refusing", "unavailable", "crashing", "not_applicable", "lacking", "streaming"),
         "breaking",
