@@ -136,13 +136,13 @@ def scan(folder: str) -> list[Waiting]:
             try:
                 size = entry.stat(follow_symlinks=False).st_size
             except FileNotFoundError:
-                continue  # delivered meanwhile
+                continue  # delivered in the meantime
             found.append(Waiting(int(match[1]), int(match[2]), int(match[3]), size))
     return sorted(found)
 
 
 def read_state(folder: str) -> dict[str, int | str] | None:
-    """The state file's values; empty where there is none yet, None where it is damaged. Raises OSError."""
+    """The state file's values; empty if there is none yet, None if it is damaged. Raises OSError."""
     try:
         with open(os.path.join(folder, STATE), "rb") as file:
             state = json.loads(file.read(_MAX_STATE_BYTES))
@@ -158,7 +158,7 @@ def read_state(folder: str) -> dict[str, int | str] | None:
 
 
 def read_totals(folder: str) -> dict[str, int] | None:
-    """The numbers in the state file; empty where there is none yet, None where it is damaged. Raises OSError."""
+    """The numbers in the state file; empty if there is none yet, None if it is damaged. Raises OSError."""
     state = read_state(folder)
     return None if state is None else {key: value for key, value in state.items() if isinstance(value, int)}
 

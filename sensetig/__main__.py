@@ -40,7 +40,7 @@ class Commands(click.Group):
         return sorted(module.name.replace("_", "-") for module in iter_modules(commands.__path__))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name, or None where there is none."""
+        """The command of that name, or None if there is none."""
         if cmd_name not in self.list_commands(ctx):
             return None
         command = import_module(f"sensetig.cli.{cmd_name.replace('-', '_')}").command

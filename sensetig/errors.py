@@ -36,7 +36,7 @@ class InfluxDBError(OperatorError):
 
     Args:
         sentence: the message.
-        status: the HTTP status of its answer, or None where there is no answer.
+        status: the HTTP status of its answer, or None if there is no answer.
     """
 
     def __init__(self, sentence: str, status: int | None = None) -> None:

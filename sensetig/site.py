@@ -117,7 +117,7 @@ def _described(site: Site, text: str, path: Path) -> Site:
 
 
 def _text(path: Path) -> str | None:
-    """The text of a file of the installation; None where there is none. Raises SiteError."""
+    """The text of a file of the installation; None if there is none. Raises SiteError."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except (FileNotFoundError, NotADirectoryError):

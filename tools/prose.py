@@ -389,7 +389,7 @@ def complaints(
 
 
 def changed_lines(root: Path) -> set[tuple[str, int]]:
-    """Paths and lines of the uncommitted change at *root*, or of the last commit where there is none."""
+    """Paths and lines of the uncommitted change at *root*, or of the last commit if there is none."""
     diff = git(root, "diff", "--unified=0", "HEAD") or git(root, "diff", "--unified=0", "HEAD~1") or ""
     lines, path = set(), ""
     for line in diff.splitlines():

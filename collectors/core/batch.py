@@ -15,7 +15,7 @@ class Distinct:
     """Finds samples that InfluxDB would merge with an earlier one of the batch.
 
     Args:
-        error: takes a sentence for each sample that is lost.
+        error: receives a sentence for each sample that is lost.
     """
 
     def __init__(self, error: Callable[[str], None]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 #: Errors of a driver whose device sleeps or is off: there is no reading, and no fault.
 ASLEEP = frozenset({errno.EAGAIN, errno.ENODATA, errno.ENXIO, errno.ENODEV})
 
-#: How many notes are logged; names that change for ever would fill the log and the memory.
+#: How many notes are logged; names that change forever would fill the log and the memory.
 _MAX_NOTES = 200
 
 

@@ -121,13 +121,13 @@ def unspell(key: str) -> str:
 
 
 class NatsStore:
-    """A store in a bucket, which is made where it is not there.
+    """A store in a bucket, which is made if it is not there.
 
     Args:
         server: where.
         bucket: its name.
         replicas: servers that keep a bucket that is made.
-        complain: takes one sentence; only called from within this store's methods.
+        complain: receives one sentence; only called from within this store's methods.
     """
 
     kind = "nats"
@@ -290,7 +290,7 @@ class NatsStore:
         try:
             return future.result()
         except Exception as error:  # noqa: BLE001 - the library raises its own errors, those of asyncio and of sockets
-            # The client goes on trying behind a call that is no longer waited for, and met a reason meanwhile.
+            # The client goes on trying behind a call that is no longer waited for, and met a reason in the meantime.
             words = self._reason or "it does not answer" if isinstance(error, TimeoutError) else str(error)
             where = f"the NATS server {self._server.place} did not serve the bucket {self._bucket}"
             raise StoreError(f"{where}: {words.partition(chr(10))[0] or type(error).__name__}") from None

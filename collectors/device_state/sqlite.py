@@ -22,7 +22,7 @@ from collectors.device_state.store import Change, Stored, StoreError
 #: Maximum wait for another worker, which opens the file or writes it, in seconds.
 BUSY_SECONDS = 5.0
 
-#: Pause between two attempts to lock the file, in seconds: flock(2) waits for ever or not at all.
+#: Pause between two attempts to lock the file, in seconds: flock(2) waits forever or not at all.
 _LOCK_PAUSE_SECONDS = 0.01
 
 #: Devices in one statement; older versions of SQLite allow 999 variables.

@@ -60,7 +60,7 @@ class Tracker:
         rules: rules for merging and for the status.
         limits: limits of memory and time.
         own: facts about this machine, by its device name.
-        complain: takes one sentence.
+        complain: receives one sentence.
         clock_ns: wall clock, for the last flush.
         timer: monotonic seconds.
         sleep: waits between attempts, in seconds.

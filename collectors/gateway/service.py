@@ -182,7 +182,7 @@ class Gateway:
         self._close()
 
     def flush(self) -> bool:
-        """Write what waits, and acknowledge it; False where it has to be tried again."""
+        """Write what waits, and acknowledge it; False if it has to be retried."""
         self._stages.pipeline.flush()
         try:
             while self._held or self._state_lines:

@@ -54,7 +54,7 @@ class Board:
     Args:
         model: the tag of the board's own measurements.
         sys_root, proc_root: where sysfs and procfs are.
-        report: takes a sentence for each reading that failed.
+        report: receives a sentence for each reading that failed.
         firmware: has the values that the kernel lacks.
         reads: queries it, since it may hang.
         once: whether no other batch will take an answer that comes later.
@@ -136,7 +136,7 @@ class Board:
             return None
 
     def _names(self, folder: str) -> list[str]:
-        """The sorted names in a folder; empty where there is no such folder, since boards differ."""
+        """The sorted names in a folder; empty if there is no such folder, since boards differ."""
         try:
             return sorted(os.listdir(folder))
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""``temp``: temperatures from the sensors of hwmon, or from the thermal zones where there are none."""
+"""``temp``: temperatures from the sensors of hwmon, or from the thermal zones if there are none."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def zone_sensors(sys_root: str) -> Iterator[Sensor]:
 
 
 def find_sensors(sys_root: str) -> list[Sensor]:
-    """All sensors of chips, and the processor's thermal zone where no chip has it; all zones where there is no chip."""
+    """All sensors of chips, and the processor's thermal zone where no chip has it; all zones if there is no chip."""
     sensors = list(hwmon_sensors(sys_root))
     names = {sensor.name for sensor in sensors}
     if not sensors:
@@ -157,7 +157,7 @@ class Temp:
     Args:
         sys_root: where sysfs is.
         patience: seconds after which a sensor does not answer.
-        error: takes a sentence for each that fails.
+        error: receives a sentence for each that fails.
     """
 
     name = MEASUREMENT.name

@@ -139,7 +139,7 @@ class Plans:
         return len(self.newest) + len(self._aside)
 
     def find(self, head: str) -> Plan | None:
-        """The plan of a head, or None where there is none."""
+        """The plan of a head, or None if there is none."""
         plan = self.newest.get(head)
         if plan is None:
             plan = self._aside.pop(head, None)

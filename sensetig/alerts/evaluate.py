@@ -190,7 +190,7 @@ def _outcome(rule: Rule, answer: Sequence[Answered]) -> Outcome:
 
 
 def _number(cell: object) -> float | None:
-    """The number in a cell; None where there is none, or one that is not finite."""
+    """The number in a cell; None if there is none, or one that is not finite."""
     return float(cell) if isinstance(cell, bool | int | float) and math.isfinite(cell) else None
 
 

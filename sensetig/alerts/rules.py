@@ -75,7 +75,7 @@ class Rule(NamedTuple):
 
 
 def read(folder: Path) -> list[Rule]:
-    """The rules of a folder's files, in the order of their names; none where there are none. Raises RuleError."""
+    """The rules of a folder's files, in the order of their names; none if there are none. Raises RuleError."""
     import yaml
 
     rules: list[Rule] = []

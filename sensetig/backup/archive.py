@@ -247,7 +247,7 @@ def opened(path: Path) -> Iterator[tarfile.TarFile]:
 def verify(path: Path) -> frozenset[str]:
     """Read the whole of an archive before anything of it is used.
 
-    Returns the names of its members. Raises BackupError where it is not complete, not as it was written, or has a
+    Returns the names of its members. Raises BackupError if it is not complete, not as it was written, or has a
     member that no backup has: one that its list does not name, that occurs twice, that is no file, that has a special
     mode, or that leads elsewhere.
     """

@@ -25,7 +25,7 @@ class _Moved(Exception):
 def copy(source: Path, into: Path) -> None:
     """Copy a consistent state of a database that is in use, without write access to its folder.
 
-    Raises BackupError where it cannot be read.
+    Raises BackupError if it cannot be read.
     """
     try:
         try:

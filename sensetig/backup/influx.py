@@ -1,7 +1,7 @@
 """InfluxDB's own interface for backups: metadata in one answer, then each shard; and the way back.
 
 https://docs.influxdata.com/influxdb/v2/api/backup/ and …/restore/. It is what `influx backup` and `influx restore
---full` speak, which come with the vendor's command line; the database goes on meanwhile.
+--full` speak, which come with the vendor's command line; the database goes on in the meantime.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class BackupClient(Client):
         return str(answer.headers.get("Content-Type", ""))
 
     def shard(self, number: int, into: IO[bytes]) -> bool:
-        """Write one shard, compressed. False where its retention ended meanwhile, so that it is gone."""
+        """Write one shard, compressed. False where its retention ended in the meantime, so that it is gone."""
         headers = {"Accept-Encoding": "gzip", "Gzip-Compression-Level": "speedy"}
         path, purpose = f"/api/v2/backup/shards/{number}", f"give shard {number}"
         answer = self.request("GET", path, purpose, headers=headers, stream=True, accept=(404,))

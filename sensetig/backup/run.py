@@ -40,7 +40,7 @@ class Places(NamedTuple):
         settings: the folder with settings, tokens, certificates and calibrations.
         grafana: Grafana's database.
         state: the database with the state of devices.
-        media: pictures and clips, or None where they are left out.
+        media: pictures and clips, or None if they are left out.
     """
 
     settings: Path = Path("/etc/sensetig")

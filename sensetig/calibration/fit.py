@@ -78,7 +78,7 @@ class Fit(NamedTuple):
 
     @property
     def uncertainties(self) -> tuple[float, ...] | None:
-        """The standard uncertainty of each coefficient that was found; None where it cannot be known."""
+        """The standard uncertainty of each coefficient that was found; None if it cannot be known."""
         if self.covariance is None:
             return None
         return tuple(float(each) for each in np.sqrt(np.diag(self.covariance)))
@@ -88,7 +88,7 @@ class Fit(NamedTuple):
         return float(np.polynomial.polynomial.polyval(raw, self.coefficients))
 
     def uncertainty_at(self, raw: float) -> float | None:
-        """The standard uncertainty of the calibrated value, of the curve alone; None where it cannot be known."""
+        """The standard uncertainty of the calibrated value, of the curve alone; None if it cannot be known."""
         if self.covariance is None:
             return None
         powers = np.array([raw**power for power in range(self.free)])
@@ -112,7 +112,7 @@ def least_spread(field: str) -> float:
 def fit(pairs: Sequence[Pair], kind: str, degree: int = 2, least: float = 0.0) -> Fit:
     """The curve of a kind through the pairs; *degree* is that of a polynomial, *least* that of :func:`least_spread`.
 
-    Raises CalibrateError where there are too few pairs for it, and where no such curve follows them.
+    Raises CalibrateError if there are too few pairs for it, and where no such curve follows them.
     """
     check(pairs)
     powers = {"offset": 0, "gain": 1, "two_point": 1, "polynomial": degree}[kind]
@@ -251,7 +251,7 @@ def warnings(result: Fit, field: str) -> list[str]:
 
 
 def odd_one(result: Fit) -> int | None:
-    """The place of a pair whose residual is more than four times the typical one of the others; None where none is."""
+    """The place of a pair whose residual is more than four times the typical one of the others; None if none is."""
     if len(result.pairs) < 5:
         return None
     sizes = [abs(residual) for residual in result.residuals]

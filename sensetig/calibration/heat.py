@@ -73,7 +73,7 @@ class Heat(NamedTuple):
 
 
 def find_factor(pairs: Sequence[Pair]) -> Heat:
-    """The factor that suits the pairs best. Raises CalibrateError where there is none, with the reason."""
+    """The factor that suits the pairs best. Raises CalibrateError if there is none, with the reason."""
     check(pairs)
     if not pairs or any(pair.cpu is None for pair in pairs):
         raise CalibrateError(

@@ -71,7 +71,7 @@ def read_pairs(text: str, where: str) -> list[Pair]:
 def read_references(text: str, where: str) -> list[Reference]:
     """The readings of the reference instrument in a CSV with the columns ``time`` and ``reference``.
 
-    A time is one of RFC 3339, UTC where it has no zone. Raises CalibrateError, with the line.
+    A time is one of RFC 3339, UTC if it has no zone. Raises CalibrateError, with the line.
     """
     found = []
     for line, row in _rows(text, where, ("time", "reference"), ()):

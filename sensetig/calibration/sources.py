@@ -189,7 +189,7 @@ class Influx(NamedTuple):
         return assembled((record for table in tables for record in table.records), place)
 
     def last(self, place: Place, minutes: float) -> Sample:
-        """The mean of the last minutes. Raises CalibrateError where there is nothing."""
+        """The mean of the last minutes. Raises CalibrateError if there is nothing."""
         now = datetime.now(UTC)
         found = self.between(place, now - timedelta(minutes=minutes), now)
         if not found:

@@ -33,7 +33,7 @@ def spelled(entry: Mapping[str, Any]) -> str:
 
 
 def history(folder: Path, device: str) -> tuple[Entry, ...]:
-    """The entries of a device, in the file's order; none where there is no file. Raises CalibrateError."""
+    """The entries of a device, in the file's order; none if there is no file. Raises CalibrateError."""
     path = path_of(folder, device)
     try:
         text = _text(path)
@@ -64,7 +64,7 @@ def checked(folder: Path, device: str, entry: Mapping[str, Any]) -> str:
 def add(folder: Path, device: str, entry: Mapping[str, Any]) -> Path:
     """Add an entry to the device's file, atomically; return the file's path.
 
-    Raises CalibrateError where it cannot be written, and where the entry is wrong.
+    Raises CalibrateError if it cannot be written, and if the entry is wrong.
     """
     path = path_of(folder, device)
     # A service of another user reads it, whatever the umask of the one who writes; there is nothing secret in it.

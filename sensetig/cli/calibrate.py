@@ -175,7 +175,7 @@ def _list(console: Console, folder: Path, device: str) -> None:
 
 
 def _pairs(console: Console, place: Place, source: PairSource, *, with_cpu: bool) -> list[Pair]:
-    """The pairs, from wherever the options say. Raises CalibrateError where there is none."""
+    """The pairs, from wherever the options say. Raises CalibrateError if there is none."""
     from sensetig.calibration import sources
     from sensetig.calibration.pairs import Pair, matched, read_pairs, read_references
 

@@ -69,7 +69,7 @@ def command(as_json: bool, fix: bool, yes: bool) -> None:
 
 
 def _check(patient: Patient, console: Console, *, quiet: bool) -> list[Result]:
-    """Make the checks; in a terminal, say so meanwhile."""
+    """Make the checks; in a terminal, say so in the meantime."""
     from contextlib import nullcontext
 
     from sensetig.doctor.checks import CHECKS

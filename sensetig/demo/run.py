@@ -107,7 +107,7 @@ def up(state: State, environment: Mapping[str, str], interrupts: Interrupts, say
         state: the state folder, locked by the caller.
         environment: variables for the collectors.
         interrupts: held back while an engine is started and not yet written down.
-        say: takes progress, a sentence at a time.
+        say: receives progress, a sentence at a time.
 
     Raises:
         EngineUnavailable: Telegraf or InfluxDB cannot be had.

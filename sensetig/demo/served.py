@@ -19,7 +19,7 @@ from sensetig.errors import OperatorError
 #: Seconds after which a browser asks again, and a page is drawn again. Drawing takes two on a laptop, and more on a Pi.
 REFRESH_SECONDS = 10
 
-#: Seconds after which a browser asks again where there is nothing to show yet.
+#: Seconds after which a browser asks again if there is nothing to show yet.
 _SOON_SECONDS = 2
 
 _WAITING = """<!DOCTYPE html>
@@ -47,7 +47,7 @@ def in_background(work: Callable[[], None]) -> None:
 
 
 class Page:
-    """The page as it was last drawn. A browser gets that at once; an old page is drawn again meanwhile.
+    """The page as it was last drawn. A browser gets that at once; an old page is drawn again in the meantime.
 
     Args:
         draw: makes the HTML. It may raise OperatorError.
@@ -71,7 +71,7 @@ class Page:
         self._problem = "The charts are being drawn."
 
     def answer(self) -> Answer:
-        """The page as it is; a sentence where there is none yet."""
+        """The page as it is; a sentence if there is none yet."""
         with self._guard:
             old = self._begun is None or self._timer() - self._begun >= REFRESH_SECONDS
             begins = (old or self._drawn is None) and not self._drawing

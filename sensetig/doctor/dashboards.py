@@ -27,7 +27,7 @@ _UPGRADE = hand("upgrade it: ansible-playbook upgrade.yml in the folder ansible 
 
 
 class Version(NamedTuple):
-    """The version of an engine; empty where it does not say, and whether the bundle works with it."""
+    """The version of an engine; empty if it does not say, and whether the bundle works with it."""
 
     version: str
     accepted: bool

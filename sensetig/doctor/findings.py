@@ -89,7 +89,7 @@ class Check(NamedTuple):
     Args:
         name: for scripts.
         title: for people.
-        read: takes the facts from the machine. It may raise NotHere, CannotCheck and OperatorError.
+        read: receives the facts from the machine. It may raise NotHere, CannotCheck and OperatorError.
         judge: makes findings of the facts; a pure function.
         needs: the names of checks that must find nothing wrong first.
     """

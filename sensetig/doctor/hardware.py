@@ -145,7 +145,7 @@ def _alarm(text: str) -> dict[str, bool]:
 
 
 def _parsed(parse: Callable[[str], dict[str, bool]], text: str) -> dict[str, bool]:
-    """The limits in a text; none where it has another form."""
+    """The limits in a text; none if it has another form."""
     try:
         return parse(text)
     except ValueError:

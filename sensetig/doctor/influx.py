@@ -75,7 +75,7 @@ class Token(NamedTuple):
     Args:
         file: its name there.
         problem: why it cannot be used; or empty.
-        permissions: as InfluxDB lists them, such as ``write:raw``; None where it lists no such token.
+        permissions: as InfluxDB lists them, such as ``write:raw``; None if it lists no such token.
         wanted: the permissions it is meant to have; empty means everything.
     """
 
@@ -280,7 +280,7 @@ class Writes(NamedTuple):
 
     Args:
         failed: answered with a status of 500 or above.
-        newest_seconds: age of the newest point of any device; None where there is none.
+        newest_seconds: age of the newest point of any device; None if there is none.
         room: on the disk of the database; None where that is not known.
     """
 
@@ -453,7 +453,7 @@ class Task(NamedTuple):
     """A task that the bundle defines, as InfluxDB has it.
 
     Args:
-        status: active or inactive; empty where it is missing.
+        status: active or inactive; empty if it is missing.
         error: of its last run; or empty.
     """
 

@@ -24,7 +24,7 @@ _CHANNELS = ("SENSETIG_ALERTS_EMAIL_ADDRESSES", "SENSETIG_ALERTS_TELEGRAM_CHAT",
 
 
 def text(path: Path, limit: int = 65536) -> str | None:
-    """The text of a file, cut at a number of bytes; None where it cannot be read."""
+    """The text of a file, cut at a number of bytes; None if it cannot be read."""
     try:
         with path.open("rb") as file:
             return file.read(limit).decode("utf-8", "replace")
@@ -58,7 +58,7 @@ def has_camera(top: Path) -> bool:
 
 
 def devices(tokens: Path) -> int:
-    """The number of devices that have a token in the folder of tokens; 0 where it cannot be read."""
+    """The number of devices that have a token in the folder of tokens; 0 if it cannot be read."""
     try:
         return sum(each.name.startswith("device-") and each.suffix == ".token" for each in tokens.iterdir())
     except OSError:

@@ -49,7 +49,7 @@ class WritePath(NamedTuple):
     Args:
         url: of InfluxDB, or of the hub's proxy.
         bucket: that it was for.
-        error: the failure; None where it was accepted.
+        error: the failure; None if it was accepted.
         edge: whether the database is on another machine.
     """
 

@@ -31,7 +31,7 @@ class Facts(NamedTuple):
         version: of the bundle.
         site: the installation.
         access: how to open the dashboards.
-        arrived: points of the last minute by measurement; None where they cannot be counted here.
+        arrived: points of the last minute by measurement; None if they cannot be counted here.
         problem: why they cannot; or empty.
         hat: whether the kernel has found a Sense HAT.
         i2c: whether the I²C bus is on.
@@ -106,7 +106,7 @@ def steps(facts: Facts) -> list[str]:
 
 
 def password_command(site: Site) -> str:
-    """The command that shows the password of Grafana's administrator; empty where there is none."""
+    """The command that shows the password of Grafana's administrator; empty if there is none."""
     return "" if site.grafana_password_file is None else f"sudo cat {site.grafana_password_file}"
 
 

@@ -26,7 +26,7 @@ class Ran(NamedTuple):
     """A program that has ended.
 
     Args:
-        status: its exit status; None where there is no such program, or it took too long.
+        status: its exit status; None if there is no such program, or it took too long.
         output: its standard output.
     """
 
@@ -88,7 +88,7 @@ class Patient(NamedTuple):
     def client(self, token: str = OPERATOR_TOKEN) -> Client:
         """A client of InfluxDB with a token of the folder of tokens.
 
-        Raises SiteError where there is none, and CannotCheck where only root may read the file.
+        Raises SiteError if there is none, and CannotCheck where only root may read the file.
         """
         path = self.site.tokens / token
         try:

@@ -19,7 +19,7 @@ class Names(NamedTuple):
     Args:
         host: its name.
         local: whether others find it as ``<host>.local`` (mDNS).
-        address: on its network; empty where it has none.
+        address: on its network; empty if it has none.
         user: who may log in over ssh.
     """
 
@@ -38,7 +38,7 @@ class Access(NamedTuple):
     """How to open the dashboards.
 
     Args:
-        urls: the same page, by name and by address; empty where there is no Grafana.
+        urls: the same page, by name and by address; empty if there is no Grafana.
         tunnel: the command that must run on the reader's machine first; or empty.
     """
 

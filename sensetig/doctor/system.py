@@ -42,7 +42,7 @@ class Clock(NamedTuple):
     Args:
         now: seconds since 1970.
         floor: when this installation or its operating system was made, seconds since 1970; it cannot be earlier.
-        synchronised: as the kernel says; None where it does not.
+        synchronised: as the kernel says; None if it does not.
     """
 
     now: float
@@ -258,7 +258,7 @@ class Room(NamedTuple):
 
 
 def room(top: Path, folder: str) -> Room | None:
-    """The room at a folder below *top*; None where it is not there."""
+    """The room at a folder below *top*; None if it is not there."""
     try:
         status = os.statvfs(top / folder)
     except OSError:
@@ -363,7 +363,7 @@ def judge_cgroup(facts: Memory) -> list[Finding]:
 
 
 def health(content: bytes) -> dict[str, str]:
-    """The text values of a server's answer in JSON; empty where it is none."""
+    """The text values of a server's answer in JSON; empty if it is none."""
     try:
         document = json.loads(content)
     except ValueError:

@@ -72,7 +72,7 @@ class Device(NamedTuple):
         lost_seconds: how long ago the last of them was counted; up to an hour less than this.
         waiting_seconds: age of the oldest point in its outbox.
         failing, down: its collectors that fail, and its services that are down.
-        site: where it last wrote; empty where it has none.
+        site: where it last wrote; empty if it has none.
     """
 
     name: str

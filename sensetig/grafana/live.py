@@ -81,7 +81,7 @@ def prepare(server: Server, folder: Path, say: Callable[[str], None]) -> Outcome
 
 
 def reserve(folder: Path) -> None:
-    """Make the token's file where there is none, with a word that is no token, so that Telegraf can start before it.
+    """Make the token's file if there is none, with a word that is no token, so that Telegraf can start before it.
 
     Raises SetupError when it cannot be made.
     """

@@ -24,7 +24,7 @@ _TASK_NAME = re.compile(r'^option\s+task\s*=\s*\{[^}]*?\bname:\s*"([^"]+)"', re.
 
 
 class Bucket(NamedTuple):
-    """A bucket. Seconds of 0 mean: for ever (retention), and as InfluxDB chooses (shard group)."""
+    """A bucket. Seconds of 0 mean: forever (retention), and as InfluxDB chooses (shard group)."""
 
     name: str
     description: str
@@ -113,7 +113,7 @@ def parse_mappings(text: str, file: str, buckets: tuple[str, ...]) -> tuple[Mapp
 
 
 def parse_task(text: str, file: str) -> Task:
-    """A task; its name is what its own ``option task`` says. Raises SetupError where there is none."""
+    """A task; its name is what its own ``option task`` says. Raises SetupError if there is none."""
     match = _TASK_NAME.search(text)
     if match is None:
         raise SetupError(

@@ -83,7 +83,7 @@ def joined(blocks: Iterable[Block]) -> list[Block]:
 
 
 def _read(content: bytes, start: int) -> tuple[Block, int] | None:
-    """The block at *start* and its end, or None where it is damaged."""
+    """The block at *start* and its end, or None if it is damaged."""
     length = int.from_bytes(content[start + 4 : start + 8], "big")
     begin, end = start + _HEAD_BYTES, start + _HEAD_BYTES + length
     payload = content[begin:end]

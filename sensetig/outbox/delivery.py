@@ -247,7 +247,7 @@ class Delivery:
             self._save()
 
     def _deliver_oldest(self) -> bool:
-        """Deliver and remove the oldest batches; False where none waits."""
+        """Deliver and remove the oldest batches; False if none waits."""
         bounds = (0, 0) if self._alone else (MAX_POINTS, MAX_BYTES)
         with self._lock:
             self._clock.observe(self._store.next_number)

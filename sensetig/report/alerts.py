@@ -97,7 +97,7 @@ def together(alerts: Sequence[Alert]) -> list[AlertSummary]:
 
 
 def read(folder: Path) -> list[Rule]:
-    """The provisioned rules; none where there is no folder. Raises ReportError for a broken file."""
+    """The provisioned rules; none if there is no folder. Raises ReportError for a broken file."""
     try:
         return provisioned.read(folder)
     except provisioned.RuleError as error:

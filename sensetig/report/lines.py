@@ -19,7 +19,7 @@ _MAX_STATES = 61_000
 
 
 class Line(NamedTuple):
-    """One line of a chart. A value is None where there was no data: a gap, never a zero."""
+    """One line of a chart. A value is None if there was no data: a gap, never a zero."""
 
     name: str
     times: tuple[int, ...]

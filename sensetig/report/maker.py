@@ -75,7 +75,7 @@ def raw_kept_days() -> float:
 
 
 def make(client: Client, wanted: Wanted, now: datetime, say: Callable[[str], None] = lambda _: None) -> Made:
-    """Make a report. Raises ReportError, also where there is nothing to show at all."""
+    """Make a report. Raises ReportError, also if there is nothing to show at all."""
     when, device = wanted.period, wanted.device
     boards = [board for board in _boards(wanted.boards) if when.hourly or board.key != _HOURS or wanted.boards]
     drawn = [
@@ -119,7 +119,7 @@ def _boards(keys: Sequence[str]) -> list[panels.Board]:
 
 
 def _kept_since(now: datetime) -> datetime | None:
-    """From when on the bucket ``raw`` still has its points; None where it keeps them for ever."""
+    """From when on the bucket ``raw`` still has its points; None if it keeps them forever."""
     days = raw_kept_days()
     return now - timedelta(days=days) if days else None
 

@@ -81,7 +81,7 @@ def period(begin: datetime, end: datetime, now: datetime, *, raw_kept_days: floa
     Args:
         begin, end: as asked for; an end in the future is now.
         now: the time.
-        raw_kept_days: how long the bucket ``raw`` keeps its points; 0 is for ever.
+        raw_kept_days: how long the bucket ``raw`` keeps its points; 0 is forever.
         bucket: ``raw`` or ``hourly``, or ``auto``: by the hour where the period is longer than RAW_DAYS, or begins
             before what ``raw`` keeps.
 

@@ -279,7 +279,7 @@ def _spreads(ask: _Asking) -> list[Spread]:
             )  # fmt: skip
         else:
             found.append(Spread(quantity, low, _time(least), middle, high, _time(most), past))
-    # The room's temperature is what people want; the sensor's is shown only where there is no better.
+    # The room's temperature is what people want; the sensor's is shown only if there is no better.
     if any(each.quantity is QUANTITIES[0] for each in found):
         found = [each for each in found if each.quantity is not QUANTITIES[1]]
     return found
@@ -357,7 +357,7 @@ def _errors(ask: _Asking) -> dict[str, int]:
 
 
 def _rejected(ask: _Asking) -> int | None:
-    """How many values the validation has refused; None where nothing says whether there was any validation."""
+    """How many values the validation has refused; None if nothing says whether there was any validation."""
     scope = f'("device" = {quoted(ask.device)} OR "host" = {quoted(ask.device)}) AND {ask.period.condition()}'
     if ask.hourly:
         inner = f'SELECT "count" * "count__count" AS "v" FROM "telemetry_rejected" WHERE {scope}'  # noqa: S608

@@ -25,7 +25,7 @@ PROGRAMS = {
 
 
 def obstacle(suites: Sequence[str], today: date) -> str:
-    """What keeps machines of those suites from being booted here; nothing, where they can be."""
+    """What keeps machines of those suites from being booted here; nothing, if they can be."""
     return (
         root()
         or programs(PROGRAMS)

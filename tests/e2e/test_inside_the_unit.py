@@ -27,7 +27,7 @@ MINUTES = float(os.environ.get("SENSETIG_E2E_MINUTES", "10"))
 #: The collectors of each machine.
 COLLECTORS = {"clock", "pi", "random_data", "sensehat", "system", "telemetry"}
 
-#: Collectors that emit nothing, not even about themselves, where there is nothing to read.
+#: Collectors that emit nothing, not even about themselves, if there is nothing to read.
 SILENT = {"pi", "outbox", "joystick"}
 
 #: A file system below /home, another elsewhere, one over another, and one that is read-only.

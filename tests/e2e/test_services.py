@@ -93,7 +93,7 @@ def hub(site: Site) -> Machine:
 
 @pytest.fixture
 def grafana(site: Site) -> None:
-    """Nothing, where there is a Grafana; where there is none, the reason why its tests are not run."""
+    """Nothing, if there is a Grafana; if there is none, the reason why its tests are not run."""
     if not site.config["grafana_enabled"]:
         pytest.skip("Grafana was not started: neither GRAFANA_DEB nor GRAFANA_HOME says where one is")
 

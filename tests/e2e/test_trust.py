@@ -75,7 +75,7 @@ def served(machine: Machine, port: int) -> x509.Certificate:
 
 
 def newest(hub: Machine, host: str, field: str) -> int:
-    """The highest number of a field that the hub has of a host; 0 where there is none."""
+    """The highest number of a field that the hub has of a host; 0 if there is none."""
     query = (
         f'from(bucket: "raw") |> range(start: -1h) |> filter(fn: (r) => r.host == "{host}" and r._field == "{field}")'
         ' |> group() |> max() |> keep(columns: ["_value"])'
@@ -96,7 +96,7 @@ def arrives(hub: Machine, host: str, field: str, beyond: int, seconds: float = 1
 
 @contextmanager
 def sampled(*machines: Machine) -> Iterator[None]:
-    """Command lines are kept meanwhile; afterwards none of them has a secret of the hub's."""
+    """Command lines are kept in the meantime; afterwards none of them has a secret of the hub's."""
     for machine in machines:
         command = shlex.join(["python3", "-c", _SAMPLER])
         machine.ssh(f"rm -f /run/cmdlines; systemd-run --quiet --collect --unit=sampler {command}")

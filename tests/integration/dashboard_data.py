@@ -139,7 +139,7 @@ def declared_line(measurement: str, field: str) -> str:
 
 
 def services(time_ns: int) -> Iterable[str]:
-    """What Telegraf's input ``systemd_units`` writes where there is a systemd."""
+    """What Telegraf's input ``systemd_units`` writes if there is a systemd."""
     started = time_ns // 1000 - 3_600_000_000
     for name, active, sub, entered in (
         ("ssh", 0, 0, started),

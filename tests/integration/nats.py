@@ -17,9 +17,9 @@ class Nats:
 
     Args:
         program: nats-server.
-        folder: takes its configuration, its log and what JetStream keeps.
+        folder: receives its configuration, its log and what JetStream keeps.
         settings: lines of its configuration besides, such as users.
-        disk: takes what JetStream keeps, if it is not that folder.
+        disk: receives what JetStream keeps, if it is not that folder.
     """
 
     def __init__(self, program: Path, folder: Path, settings: str = "", disk: Path | None = None) -> None:

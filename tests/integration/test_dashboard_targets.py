@@ -61,7 +61,7 @@ def asked(target: dashboards.Target, filled: Filled) -> str:
 
 
 def hours_faults(target: dashboards.Target, filled: Filled) -> Iterator[str]:
-    """Whether InfluxDB understands the query of a target that reads hours, and answers where it has them."""
+    """Whether InfluxDB understands the query of a target that reads hours, and answers if it has them."""
     if not target.query.startswith("$points"):
         return
     dashboard = next(each for each in COMMITTED.values() if each["uid"] == target.dashboard)

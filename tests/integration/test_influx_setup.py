@@ -1,4 +1,4 @@
-"""Setting a real InfluxDB up: again and again to the same end, and one clear sentence where it cannot be done."""
+"""Setting a real InfluxDB up: repeatedly to the same end, and one clear sentence where it cannot be done."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Bench:
 
 
 def fields(metrics: Iterable[Metric], measurement: str, sensor: str | None = None) -> dict[str, FieldValue]:
-    """The fields of the one line of a measurement (and sensor) among the metrics; empty where there is none."""
+    """The fields of the one line of a measurement (and sensor) among the metrics; empty if there is none."""
     found = [
         metric
         for metric in metrics

@@ -51,7 +51,7 @@ HOT_RULE = rule(query("A", HOT), REDUCE, threshold("C", "B", "gt", 80), **{"for"
 
 
 def answering(*answers: list[Series]) -> Any:
-    """Answers each query of each request with the next answer, the last of them for ever."""
+    """Answers each query of each request with the next answer, the last of them forever."""
     left = list(answers)
 
     def ask(queries: Sequence[str], bucket: str) -> list[list[Series]]:

@@ -31,9 +31,9 @@ def start(
 
     Args:
         influxd: the program.
-        folder: takes its files.
+        folder: receives its files.
         port: of the loopback address.
-        log: takes its output.
+        log: receives its output.
         spawned: called with the process before it answers.
         metrics: whether it shows its metrics, which need no token.
     """

@@ -18,7 +18,7 @@ def start(
         telegraf: the program.
         bundle: the folder that holds ``telegraf/``.
         environment: the variables that the configuration reads, the token among them.
-        log: takes its output.
+        log: receives its output.
         added: files of configuration besides, such as tags for all points, or one of ``telegraf/hub``.
     """
     command: list[str | Path] = [
