@@ -1,4 +1,4 @@
-"""A copy of an SQLite database that is in use, and one put in its place."""
+"""Copy an SQLite database that is in use, and replace one."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from sensetig.errors import BackupError
 
-#: How often a copy is tried while the database is written to.
+#: Number of attempts to copy a database that is being written to.
 _TRIES = 20
 
 
 class _Moved(Exception):
-    """The database was written to while it was copied."""
+    """The database changed while it was being copied."""
 
 
 def copy(source: Path, into: Path) -> None:
@@ -31,7 +31,7 @@ def copy(source: Path, into: Path) -> None:
         try:
             _copy(source, into, "mode=ro")
         except sqlite3.OperationalError:
-            # SQLite reads a write-ahead log only where it may write next to it.
+            # SQLite reads a write-ahead log only if it may write in the same folder.
             if os.path.exists(f"{source}-wal"):
                 _copy_with_log(source, into)
             else:
@@ -60,7 +60,7 @@ def _copy_with_log(source: Path, into: Path) -> None:
         with attempt, tempfile.TemporaryDirectory(prefix=".database.partial", dir=into.parent) as folder:
             copied, before = Path(folder, "copy.db"), _state(source)
             shutil.copyfile(source, copied)
-            with suppress(FileNotFoundError):  # it has gone into the file, which has then changed
+            with suppress(FileNotFoundError):  # it was merged into the file, which has then changed
                 shutil.copyfile(f"{source}-wal", f"{copied}-wal")
             if _state(source) != before:
                 raise _Moved
@@ -89,6 +89,6 @@ def _copy(source: Path, into: Path, how: str) -> None:
 
 
 def forget_log(database: Path) -> None:
-    """Remove the log of a database that another has taken the place of: it would be read into the new one."""
+    """Remove the log of a replaced database, because SQLite would apply it to the new one."""
     for end in ("-wal", "-shm", "-journal"):
         Path(f"{database}{end}").unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""``sensetig retire``: a device that is gone for good."""
+"""``sensetig retire``: mark a device as decommissioned."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def retired_lines(name: str, places: Iterable[tuple[str, str]], *, retired: bool
 
     Args:
         name: of the device.
-        places: where it is known: its tag (`host` for a machine, `device` for what speaks through one), and its site.
-        retired: whether it is, or is taken back.
+        places: its tags (`host` for a machine, `device` for a device behind a gateway) with their sites.
+        retired: whether to retire the device, or to reinstate it.
         seconds: since 1970.
     """
     from collectors.core.line_protocol import Metric, Series, encode

@@ -23,7 +23,7 @@ BROUGHT_BY = "brought_by"
 
 _TIME_AND_VALUE = {"_start", "_stop", "_time", "_value", "_field", "_measurement", "result", "table"}
 
-#: Collectors that Telegraf runs as processors: their lines are made behind the place where it puts its tags on.
+#: Collectors that Telegraf runs as processors: their lines do not get Telegraf's global tags.
 PROCESSORS = frozenset({"telemetry"})
 
 Value = float | int | bool | str
@@ -68,16 +68,16 @@ def query(client: Client, bucket: str, start: datetime) -> Arrivals:
 
 
 def gather(counts: Iterable[FluxRecord], newest: Iterable[FluxRecord]) -> Arrivals:
-    """Put the counts of each field of each series, and their newest values, together by measurement.
+    """Combine the counts of each field of each series, and their newest values, by measurement.
 
-    A series has as many points as its most frequent field; a measurement, the sum over its series.
+    A series has as many points as its most frequent field; a measurement has the sum over its series.
     """
     readings = tuple(
         Reading(
             record.values["_measurement"],
             _tags(record),
             record.values["_field"],
-            # An empty text is nothing in the answer.
+            # The response omits empty texts.
             "" if record.values["_value"] is None else record.values["_value"],
             record.values["_time"],
         )
@@ -106,7 +106,7 @@ def _tags(record: FluxRecord) -> dict[str, str]:
 
 
 def reporting(arrivals: Arrivals) -> set[str]:
-    """The collectors whose own ``collector`` metric came through Telegraf."""
+    """The collectors whose self-metric came through Telegraf."""
     return {reading.tags["collector"] for reading in _own_metrics(arrivals)}
 
 
@@ -126,7 +126,7 @@ def _own_metrics(arrivals: Arrivals) -> list[Reading]:
 
 
 def came_through(name: str, arrived: Arrived, declared: Mapping[str, Declared]) -> bool:
-    """Whether a measurement came through Telegraf; that of a processor has no other way."""
+    """Whether a measurement came through Telegraf; a processor's measurement always did."""
     return arrived.through_telegraf or (name in declared and not set(declared[name].collectors).isdisjoint(PROCESSORS))
 
 

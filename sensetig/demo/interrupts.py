@@ -1,4 +1,4 @@
-"""Ctrl-C and its like: raised as KeyboardInterrupt, held back where they would tear something apart."""
+"""Interruptions such as Ctrl-C: raised as KeyboardInterrupt, and deferred during critical steps."""
 
 from __future__ import annotations
 

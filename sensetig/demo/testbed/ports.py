@@ -44,7 +44,7 @@ def is_free(port: int) -> bool:
 
 
 def is_listening(port: int) -> bool:
-    """Return whether a server accepts connections on this loopback port; unlike a bind, asking disturbs no start."""
+    """Return whether a server accepts connections on this loopback port; unlike a bind, this disturbs no start."""
     with socket.socket() as probe:
         probe.settimeout(5.0)
         return probe.connect_ex((LOOPBACK, port)) == 0
@@ -74,13 +74,13 @@ def any_free() -> int:
 def _lock(port: int) -> bool:
     try:
         fcntl.lockf(_file(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
-    except (BlockingIOError, PermissionError):  # POSIX allows EAGAIN and EACCES for a lock that another process holds
+    except (BlockingIOError, PermissionError):  # POSIX allows EAGAIN and EACCES for a lock of another process
         return False
     return True
 
 
 def _file() -> int:
-    """Return the descriptor of the file with the locks, which stays open: closing any would release them all."""
+    """Return the descriptor of the lock file, which stays open: closing any would release all its locks."""
     global _descriptor
     if _descriptor is None:
         path = os.path.join(tempfile.gettempdir(), f"sensetig-ports-{os.getuid()}.lock")
@@ -104,7 +104,7 @@ def holder(port: int) -> str:
 
 
 def choose(preferred: int) -> tuple[int, str | None]:
-    """Reserve the preferred port, or a free one; return it, and in the second case a sentence that gives the reason."""
+    """Reserve the preferred port or a free one; return it, and a sentence with the reason if it is another one."""
     if reserve(preferred):
         return preferred, None
     port = any_free()
