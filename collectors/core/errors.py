@@ -1,14 +1,14 @@
-"""How errors of a collector are reported: counted every time, logged once until they clear."""
+"""Error reporting for collectors: each error is counted every time, and logged once until it clears."""
 
 from __future__ import annotations
 
 import errno
 from collections.abc import Callable
 
-#: Errors of a driver whose device sleeps or is off: there is no reading, and no fault.
+#: Errors of a driver whose device sleeps or is off: there is no reading, but no fault either.
 ASLEEP = frozenset({errno.EAGAIN, errno.ENODATA, errno.ENXIO, errno.ENODEV})
 
-#: How many notes are logged; names that change forever would fill the log and the memory.
+#: Maximum number of logged notes; ever-changing names would fill the log and the memory.
 _MAX_NOTES = 200
 
 
@@ -54,18 +54,18 @@ class ErrorReporter:
 
 
 def requirement(name: str) -> str:
-    """What pip installs for a collector: the bundle, with the collector's extra where it has one."""
+    """The pip requirement of a collector: the bundle, with the collector's extra if it has one."""
     from importlib.metadata import PackageNotFoundError, metadata
 
     try:
         extras = metadata("sensetig").get_all("Provides-Extra") or []
-    except PackageNotFoundError:  # a checkout that is not installed
+    except PackageNotFoundError:  # a checkout without an installation
         extras = []
     return f"sensetig[{name}]" if name in extras else "sensetig"
 
 
 def start_error(name: str, error: Exception) -> str:
-    """Why the collector *name* cannot start, with the cure, in one sentence."""
+    """The reason why the collector *name* cannot start, with a remedy, in one sentence."""
     if isinstance(error, ImportError):
         return f"{error}; install what it needs: pip install '{requirement(name)}'"
     return str(error)

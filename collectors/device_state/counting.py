@@ -30,7 +30,7 @@ class Seen(NamedTuple):
 
 
 class Told(NamedTuple):
-    """A status message: the number of pending messages when it arrived, whether it said offline, and its facts."""
+    """A status message: the number of pending messages when it arrived, whether it reported offline, and its facts."""
 
     position: int
     gone: bool | None

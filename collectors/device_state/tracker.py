@@ -108,9 +108,9 @@ class Tracker:
         return Device(pending, place)
 
     def status(self, name: str, fields: Mapping[str, FieldValue]) -> None:
-        """Take a status message of a device, or of the broker for it: ``status``, ``firmware``, ``bundle_version``.
+        """Accept a status message of a device, or of the broker for it: ``status``, ``firmware``, ``bundle_version``.
 
-        The order of arrival counts, since a device's clock may be wrong.
+        The order of arrival counts, because a device's clock may be wrong.
         """
         said = fields.get("status")
         known = self._told.get(name)
@@ -132,7 +132,7 @@ class Tracker:
         return now >= self._next or self.waiting >= self._limits.pending
 
     def take(self) -> dict[str, Seen]:
-        """Return the counts for a flush and reset them. This must be quick, since lines wait for it."""
+        """Return the counts for a flush and reset them. This must be quick, because lines wait for it."""
         self._next = self._timer() + self._limits.seconds
         told, taken = self._told, {}
         for name, pending in self._changed.items():
@@ -159,7 +159,7 @@ class Tracker:
     def close(self, taken: Mapping[str, Seen] | None = None) -> list[Metric]:
         """Flush for the last time and close the store.
 
-        If the store fails, retry a limited number of times, since no later flush writes these messages. The rest is
+        If the store fails, retry a limited number of times, because no later flush writes these messages. The rest is
         reported, and counted as pending.
         """
         rest: Mapping[str, Seen] = self.take() if taken is None else taken
@@ -222,7 +222,7 @@ class Tracker:
         return metrics, failed
 
     def _add(self, taken: Mapping[str, Seen]) -> None:
-        """Add new counts to those that are not written yet."""
+        """Add new counts to unwritten ones."""
         for name, seen in taken.items():
             delta = delta_of(seen)
             if name in self._own:
@@ -283,7 +283,7 @@ class Tracker:
             return model.EMPTY
 
     def _overdue(self, now_ns: int) -> dict[str, tuple[model.State, int]]:
-        """Write devices that became late or offline; of several workers, one is the first to write a device."""
+        """Write devices that became late or offline; only one of several workers writes each device."""
         if self._timer() >= self._list_at:
             for name in self._store.devices():
                 if len(self._deadlines) >= self._limits.devices:
@@ -363,7 +363,7 @@ class Tracker:
 
 
 def _deadline(state: model.State, rules: model.Rules, now_ns: int) -> int:
-    """Return when to check a device again; also one that is offline, since another worker may have heard of it."""
+    """Return when to check a device again, even if it is offline, because another worker may have heard from it."""
     deadline = model.deadline_ns(state, rules)
     return now_ns + int(LIST_SECONDS * 1e9) if deadline is None else deadline
 

@@ -199,7 +199,7 @@ def verdict(sentences: Sequence[Sentence]) -> tuple[str, str]:
 
 
 def when(time_ms: float, period: Period, *, day: bool = False) -> str:
-    """A time in the period's zone, with the day if *day* is set or the period is longer, and the year if there are two."""
+    """A time in the period's zone, with the day if *day* is set or the period is long, and the year if it spans two."""
     time = datetime.fromtimestamp(time_ms / 1000, UTC).astimezone(period.begin.tzinfo)
     if not day and period.seconds <= _DAY and time.date() in (period.begin.date(), period.end.date()):
         return time.strftime("%H:%M" if period.seconds > 3600 else "%H:%M:%S")
