@@ -1,4 +1,4 @@
-"""The board's files, read into metrics."""
+"""Read the board's files into metrics."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def read_text(path: str) -> str:
 
 
 def bit_rate(interface: str) -> int | None:
-    """Transmit bit rate of a wireless interface in bits per second; None where its driver reports none.
+    """Transmit bit rate of a wireless interface in bits per second; None if its driver reports none.
 
-    SIOCGIWRATE of the wireless extensions needs neither rights nor a process; its successor nl80211 would need a
+    SIOCGIWRATE of the wireless extensions needs neither privileges nor a process; its successor nl80211 would need a
     netlink library for this one number.
     """
     import fcntl
@@ -49,17 +49,17 @@ def bit_rate(interface: str) -> int | None:
 
 
 class Board:
-    """Finds all files again for each batch, since modules and interfaces come and go.
+    """Finds all files again for each batch, because modules and interfaces come and go.
 
     Args:
         model: the tag of the board's own measurements.
-        sys_root, proc_root: where sysfs and procfs are.
-        report: receives a sentence for each reading that failed.
-        firmware: has the values that the kernel lacks.
-        reads: queries it, since it may hang.
-        once: whether no other batch will take an answer that comes later.
-        bit_rate: bits a second of an interface, or None.
-        read: gives a file's text, or raises OSError.
+        sys_root, proc_root: the paths of sysfs and procfs.
+        report: receives a sentence for each failed reading.
+        firmware: provides the values that the kernel lacks.
+        reads: runs the queries of the firmware, which may hang.
+        once: whether there is no later batch for a late answer.
+        bit_rate: returns the bit rate of an interface, or None.
+        read: returns a file's text, or raises OSError.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Board:
         self._read_text = read
 
     def collect(self) -> Iterator[Metric]:
-        """The board, its rails, its cards and its wireless interfaces, as they are now."""
+        """The current metrics of the board, its rails, its cards and its wireless interfaces."""
         fields = self._board()
         fans = self._fans()
         if fans:
@@ -116,7 +116,7 @@ class Board:
                 self._report("vcgencmd does not answer, and the values of the firmware are missing")
 
     def close(self) -> None:
-        """End the thread that waits for the next query."""
+        """End the idle thread of the queries."""
         self._reads.close()
 
     # --- reading --------------------------------------------------------------------------------
@@ -136,7 +136,7 @@ class Board:
             return None
 
     def _names(self, folder: str) -> list[str]:
-        """The sorted names in a folder; empty if there is no such folder, since boards differ."""
+        """The sorted names in a folder; empty if there is no such folder, because boards differ."""
         try:
             return sorted(os.listdir(folder))
         except FileNotFoundError:
@@ -153,7 +153,7 @@ class Board:
         path: str,
         parse: Callable[[str], FieldValue | None],
     ) -> None:
-        """Read one field from a file; None from the parser is no data."""
+        """Read one field from a file; None from the parser means no data."""
         value = self._read(path, parse)
         if value is not None:
             self._put(fields, measurement, name, value, path)
@@ -161,7 +161,7 @@ class Board:
     def _put(
         self, fields: dict[str, FieldValue], measurement: Measurement, name: str, value: FieldValue, source: str
     ) -> None:
-        """Keep a value that its declaration admits, and report any other."""
+        """Store a value that its declaration admits, and report any other."""
         field = measurement.field(name)
         if field.admits(value):
             fields[name] = value
@@ -171,7 +171,7 @@ class Board:
     # --- the board ------------------------------------------------------------------------------
 
     def _chips(self) -> Iterator[tuple[str, str, list[str]]]:
-        """Each chip of hwmon: the name that its driver gives it, its folder and the files there."""
+        """Each hwmon chip: its driver's name for it, its folder and its files."""
         hwmon = f"{self._sys}/class/hwmon"
         for entry in self._names(hwmon):
             folder = f"{hwmon}/{entry}"
@@ -195,7 +195,7 @@ class Board:
         return fields
 
     def _zone(self, fields: dict[str, FieldValue]) -> None:
-        """The processor's temperature from its thermal zone, on a kernel that shows it nowhere else."""
+        """The processor's temperature from its thermal zone, on a kernel without an hwmon chip for it."""
         from collectors.sensehat.thermal import cpu_zone
 
         try:
@@ -207,11 +207,11 @@ class Board:
             self._take(fields, PI, "cpu_celsius", f"{zone}/temp", _thousandths)
 
     def _supply(self, folder: str, present: list[str], fields: dict[str, FieldValue]) -> None:
-        """``rpi_volt``: the alarm of the supply, which holds for the two seconds between two polls of the kernel.
+        """``rpi_volt``: the alarm of the supply, which holds for the two seconds between the kernel's polls.
 
-        A newer kernel has voltages, too, each with a label (drivers/hwmon/raspberrypi-hwmon.c). get_throttled in the
-        same folder has the last answer of the firmware. Its upper bits are not used, since the kernel clears them in
-        the firmware at each poll.
+        A newer kernel also has voltages, each with a label (drivers/hwmon/raspberrypi-hwmon.c). get_throttled in the
+        same folder has the firmware's latest answer. Its upper bits are not used, because the kernel clears them in the
+        firmware at each poll.
         """
         throttled = f"{folder}/device/../get_throttled"
         if os.path.exists(throttled):
@@ -230,12 +230,12 @@ class Board:
             self._take(fields, PI, "cpu_celsius", f"{folder}/temp1_input", _thousandths)
 
     def _rp1(self, folder: str, present: list[str], fields: dict[str, FieldValue]) -> None:
-        """``rp1_adc``: its temperature. Nothing identifies its four voltages."""
+        """``rp1_adc``: its temperature. Its four voltages have no labels."""
         if "temp1_input" in present:
             self._take(fields, PI, "rp1_celsius", f"{folder}/temp1_input", _thousandths)
 
     def _fans(self) -> list[tuple[str, dict[str, FieldValue]]]:
-        """Each fan that gives a reading, whatever drives it: the connector of the board first, with a lasting name."""
+        """Each fan with a reading, whatever its driver: the board's own connector first, with a stable name."""
         fans = []
         for chip, folder, present in self._found:
             channels = {
@@ -254,7 +254,7 @@ class Board:
                 if f"fan{channel}_input" in present:
                     self._take(fields, PI, "fan_rpm", f"{folder}/fan{channel}_input", readings.whole_number)
                 if f"pwm{channel}" in present:
-                    # hwmon drives a fan from 0 to 255.
+                    # hwmon controls a fan with values from 0 to 255.
                     self._take(fields, PI, "fan_percent", f"{folder}/pwm{channel}", lambda text: int(text) * 100 / 255)
                 if fields:
                     fans.append((chip not in _OWN_FANS, f"{device}-fan{channel}", fields))
@@ -262,10 +262,10 @@ class Board:
         return [(name, fields) for _, name, fields in fans]
 
     def _answers(self, answer: Answer, known: Mapping[str, FieldValue]) -> Iterator[Metric]:
-        """The answers of the firmware, with their rails.
+        """The firmware's answers, with their rails.
 
         Args:
-            known: fields of the board that the kernel has.
+            known: fields of the board that the kernel provides.
         """
         said = answer.value
         if not isinstance(said, Answers):
@@ -310,7 +310,7 @@ class Board:
     def _cards(self) -> Iterator[Metric]:
         block = f"{self._sys}/block"
         for name in self._names(block):
-            # mmcblk0boot0 and mmcblk0rpmb are parts of the eMMC that they are named after.
+            # mmcblk0boot0 and mmcblk0rpmb are parts of the eMMC in their names.
             if not (name.startswith("mmcblk") and name.removeprefix("mmcblk").isdecimal()):
                 continue
             card = f"{block}/{name}/device"
@@ -349,7 +349,7 @@ class Board:
 
 
 def _thousandths(text: str) -> float:
-    """A value that hwmon gives in thousandths of its unit.
+    """A value that hwmon reports in thousandths of its unit.
 
     https://docs.kernel.org/hwmon/sysfs-interface.html
     """
@@ -358,7 +358,7 @@ def _thousandths(text: str) -> float:
 
 _Reader = Callable[[Board, str, list[str], dict[str, FieldValue]], None]
 
-#: The reader of each hwmon device, by the name that its driver gives it.
+#: The reader of each hwmon device, by its driver's name for it.
 _CHIPS: dict[str | None, _Reader] = {
     "rpi_volt": Board._supply,
     "cpu_thermal": Board._processor,
@@ -366,22 +366,22 @@ _CHIPS: dict[str | None, _Reader] = {
     "rp1_adc": Board._rp1,
 }
 
-#: Those of them that are the processor's.
+#: Those that belong to the processor.
 _PROCESSORS = ("cpu_thermal", "bcm2835_thermal")
 
 #: Drivers of a fan at the board's own connector, or at one of its pins.
 _OWN_FANS = ("pwmfan", "gpio_fan")
 
-#: The files of a fan: its speed, and how hard it is driven.
+#: The files of a fan: its speed, and its PWM value.
 _FAN = re.compile(r"fan(\d+)_input|pwm(\d+)")
 
-#: How long a batch waits for the firmware before it emits the rest, in seconds.
+#: Seconds that a batch waits for the firmware before it emits the rest.
 _QUICK_SECONDS = 0.1
 
-#: How long a batch then waits, in seconds, where another batch will take an answer that comes later.
+#: Seconds that a batch then waits if a later batch can include the answer.
 _WAIT_SECONDS = 5.0
 
-#: After this time, in seconds, vcgencmd does not answer; it is killed before that, which may fail, too.
+#: Seconds after which vcgencmd counts as not responding; it is killed before, which may fail as well.
 _PATIENCE_SECONDS = 2 * TIMEOUT_SECONDS
 
 #: Rails without a current, which are fields of the board.

@@ -30,11 +30,11 @@ MEASUREMENT = Measurement(
     (Field("temp", float, "celsius", "The temperature.", -273.15, 1000),),
 )
 
-#: Types of a processor's thermal zone, which a kernel without CONFIG_THERMAL_HWMON shows nowhere else.
+#: Types of a processor's thermal zone, the only source on a kernel without CONFIG_THERMAL_HWMON.
 _CPU_ZONES = frozenset({"cpu-thermal", "cpu_thermal", "soc-thermal", "bcm2835_thermal"})
 
 
-#: The names of chips that the kernel gives those zones.
+#: The kernel's chip names for those zones.
 _CPU_CHIPS = frozenset({kind.replace("-", "_") for kind in _CPU_ZONES})
 
 
@@ -63,7 +63,7 @@ def _list(folder: str, prefix: str, suffix: str = "") -> list[str]:
 def hwmon_sensors(sys_root: str) -> Iterator[Sensor]:
     """Each sensor of a chip (kernel: Documentation/hwmon/sysfs-interface.rst).
 
-    Old drivers have their files one folder further down, which is read only where no other driver has any.
+    Old drivers have their files one folder deeper, which is read only if no other driver has any.
     """
     base = f"{sys_root}/class/hwmon"
     folders = [f"{base}/{name}" for name in _list(base, "hwmon")]
@@ -84,7 +84,7 @@ def _device(folder: str) -> str:
 
     The kernel numbers chips and NVMe disks in order of discovery, which varies.
     """
-    # Where the driver is an old one, the folder is the device already.
+    # With an old driver, the folder itself is the device.
     device = folder if os.path.basename(folder) == "device" else f"{folder}/device"
     serial = read_optional(f"{device}/serial")
     if serial:
@@ -102,7 +102,7 @@ def zone_sensors(sys_root: str) -> Iterator[Sensor]:
 
 
 def find_sensors(sys_root: str) -> list[Sensor]:
-    """All sensors of chips, and the processor's thermal zone where no chip has it; all zones if there is no chip."""
+    """All sensors of chips, and the processor's thermal zone if no chip covers it; all zones if there is no chip."""
     sensors = list(hwmon_sensors(sys_root))
     names = {sensor.name for sensor in sensors}
     if not sensors:
@@ -113,7 +113,7 @@ def find_sensors(sys_root: str) -> list[Sensor]:
 
 
 def _distinguish(sensors: list[Sensor]) -> list[Sensor]:
-    """The sensors, with the device of those that have one name, and the channel of those that have one device, too."""
+    """Add the device to sensors with equal names, and the channel to those with equal devices as well."""
     told = []
     for sensor in sensors:
         if sum(other.name == sensor.name for other in sensors) > 1:
@@ -131,9 +131,9 @@ def _distinguish(sensors: list[Sensor]) -> list[Sensor]:
 
 
 def read_millidegrees(path: str) -> float | None:
-    """Degrees Celsius, or None from a sensor that sleeps.
+    """Degrees Celsius, or None from a sleeping sensor.
 
-    Raises OSError where the sensor does not answer, ValueError where the answer is not a number.
+    Raises OSError if the sensor does not respond, ValueError if the answer is not a number.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -155,9 +155,9 @@ class Temp:
     """Reads ``temp``.
 
     Args:
-        sys_root: where sysfs is.
-        patience: seconds after which a sensor does not answer.
-        error: receives a sentence for each that fails.
+        sys_root: the path of sysfs.
+        patience: seconds after which a sensor counts as not responding.
+        error: receives a sentence for each failing sensor.
     """
 
     name = MEASUREMENT.name
@@ -169,14 +169,14 @@ class Temp:
         self._series: dict[Sensor, Series] = {}
 
     def reads(self) -> dict[Hashable, Read]:
-        """A read of each sensor. None at all is no error: a virtual machine has none."""
+        """A read of each sensor. No sensors at all is not an error: a virtual machine has none."""
         return {sensor: partial(read_millidegrees, sensor.path) for sensor in find_sensors(self._root)}
 
     def metrics(self, answers: Mapping[Hashable, Answer], late: Collection[Hashable], now: int) -> Iterator[Metric]:
-        """A sample of each sensor that has answered.
+        """A sample of each sensor that has responded.
 
         Args:
-            late: sensors that have had no answer within the time for it.
+            late: sensors without an answer in time.
         """
         for sensor in late:
             assert isinstance(sensor, Sensor)

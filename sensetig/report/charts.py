@@ -203,7 +203,7 @@ def _states(figure: Figure, drawn: Drawn, lines: Sequence[Line], period: Period)
         colours: list[str] = []
         for begin, end, value in spans(line, join, drawn.step, period):
             text, colour = state(value, known, steps, panel.defaults.get("unit", "short"))
-            # A healthy week is a pale band, so that a minute with a fault stands out.
+            # A healthy week is a pale band, so that a minute with a fault is conspicuous.
             colour = "well" if colour == "green" else colour
             shown.setdefault(text, colour)
             bars.append((begin / 86_400_000, (end - begin) / 86_400_000))
