@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import csv
 import gzip
+import os
+import stat
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, tzinfo
@@ -33,6 +35,8 @@ __all__ = ["CsvRecording", "Form", "Row", "parse_time"]
 
 #: Maximum length of a line; a longer one is not a row of numbers.
 _MAX_LINE = 4096
+#: Characters of an overlong line that are read at once.
+_SKIPPED_AT_ONCE = 65_536
 #: Lines before the names of the columns: blank ones, comments, and a spreadsheet's "sep=;".
 _MAX_PREAMBLE = 100
 
@@ -95,6 +99,7 @@ class CsvRecording:
         self._form = form or Form()
         self._times = TimeParser(self._form.zone, self._form.time_format)
         self._line = 0
+        self._overlong = False
         self._said: dict[str, str] = {}
         self._unsaid = 0
         self._first: str | None = None
@@ -130,6 +135,8 @@ class CsvRecording:
             line = self._next_line()
             if line is None:
                 break
+            if self._overlong:
+                raise ValueError(f"expected the names of columns, got a line of more than {_MAX_LINE} characters")
             text = line.rstrip("\r\n")
             if text.lower().startswith("sep=") and len(text) == 5:
                 separators = (text[4],)
@@ -159,8 +166,16 @@ class CsvRecording:
 
     def rows(self) -> Iterator[Row]:
         """The valid rows in order; a truncated file ends there, which is reported."""
+        return (row for row in self.steps() if row is not None)
+
+    def steps(self) -> Iterator[Row | None]:
+        """As :meth:`rows`, with None for each line that is no row, so that the caller can stop and go on later."""
         while True:
             try:
+                if self._overlong:
+                    self._skip()
+                    yield None
+                    continue
                 line, self._first = (self._first, None) if self._first is not None else (self._next_line(), None)
             except (OSError, EOFError, zlib.error, UnicodeError) as error:
                 self._on_error(
@@ -169,13 +184,12 @@ class CsvRecording:
                 break
             if line is None:
                 break
-            if not line.strip():
-                continue
-            try:
-                row = self._row(_cells(line, self._separator))
-            except ValueError as error:
-                self._refuse(str(error).partition(", got ")[0], f"{error}; the row is skipped")
-                continue
+            row = None
+            if line.strip():
+                try:
+                    row = self._row(_cells(line, self._separator))
+                except ValueError as error:
+                    self._refuse(str(error).partition(", got ")[0], f"{error}; the row is skipped")
             yield row
         if self._unsaid:
             self._on_error(f"{self._path}: {self._unsaid} further rows or values were left out for the same reasons")
@@ -223,10 +237,13 @@ class CsvRecording:
         if not line:
             return None
         self._line += 1
-        part = line
-        while part and not part.endswith("\n"):
-            part = self._text.readline(_MAX_LINE)
+        self._overlong = len(line) == _MAX_LINE and not line.endswith("\n")
         return line
+
+    def _skip(self) -> None:
+        """Read on within an overlong line."""
+        part = self._text.readline(_SKIPPED_AT_ONCE)
+        self._overlong = len(part) == _SKIPPED_AT_ONCE and not part.endswith("\n")
 
     def close(self) -> None:
         """Close the file."""
@@ -234,7 +251,9 @@ class CsvRecording:
 
 
 def _open(path: str) -> TextIO:
-    """The file as text; its first bytes determine its compression and its encoding, not its name."""
+    """The file as text; its first bytes determine its compression and its encoding, not its name. Raises OSError."""
+    if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):
+        raise OSError("it is not a file; a pipe or a device cannot be played")
     with open(path, "rb") as file:
         start = file.read(2)
     # Invalid UTF-8 only invalidates its own cell.
