@@ -255,6 +255,10 @@ def parse_header(names: Sequence[str], chosen: Mapping[str, str]) -> Header:
             columns[ours] = Column(place, convert)
         elif plain(name) not in _IGNORED:
             unknown.append(name)
+    if not columns and any(cell[:1].isdigit() for cell in names):
+        raise ValueError(
+            "the first line has values and no names; number the columns with the setting columns, such as temp_h=2"
+        )
     if TIME not in columns:
         raise ValueError(f"the column {TIME} is missing, and so is any other name of a time; see the setting columns")
     if not any(name in columns for name in VALUES):
@@ -339,6 +343,18 @@ def _understood(ours: str, name: str) -> tuple[str, Callable[[float], float] | N
         return ours, None
     convert = _CONVERSIONS[quantity].get(unit)
     return ("", None) if convert is None else (ours, convert)
+
+
+def unit_conversion(ours: str, unit: str) -> Callable[[float], float] | None:
+    """The conversion of a unit in a cell; None for the usual one. Raises ValueError for an unknown unit."""
+    quantity = _QUANTITIES.get(ours, "")
+    word = _unit(f"({unit})")
+    if word in _USUAL_UNITS.get(quantity, ()):
+        return None
+    convert = _CONVERSIONS.get(quantity, {}).get(word)
+    if convert is None:
+        raise ValueError
+    return convert
 
 
 def _is_time(cell: str) -> bool:

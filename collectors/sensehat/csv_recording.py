@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import gzip
 import os
+import re
 import stat
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ from collectors.sensehat.columns import (
     known_names,
     parse_header,
     parse_map,
+    unit_conversion,
 )
 from collectors.sensehat.readings import ABSENT, Attitude, Colour, Reading, Vector, shortest
 from collectors.sensehat.recorded_time import TimeParser, parse_time, parse_zone
@@ -210,6 +212,8 @@ class CsvRecording:
         header = self._header
         while len(cells) > header.width and not cells[-1]:
             cells.pop()
+        if len(cells) == header.width + 1:
+            _join_milliseconds(cells, header.columns[CLOCK if CLOCK in header.columns else TIME].place)
         if len(cells) != header.width:
             raise ValueError(f"expected {header.width} cells, got {len(cells)}")
         time = cells[header.columns[TIME].place]
@@ -224,12 +228,16 @@ class CsvRecording:
         cell = cells[column.place]
         if cell.casefold() in _EMPTY:
             return None
+        convert = column.convert
         try:
-            value = float(_point(cell) if "," in cell else cell)
+            value = _number(cell)
         except ValueError:
-            self._refuse(name, f"{name}: expected a number, got {cell[:40]!r}; the value is left out")
-            return None
-        return shortest(value) if column.convert is None else column.convert(value)
+            try:
+                value, convert = _with_unit(name, cell)
+            except ValueError:
+                self._refuse(name, f"{name}: expected a number, got {cell[:40]!r}; the value is left out")
+                return None
+        return shortest(value) if convert is None else convert(value)
 
     def _next_line(self) -> str | None:
         """The next line; None at the end. Of an overlong line, only the beginning, which is not a valid row."""
@@ -258,9 +266,9 @@ def _open(path: str) -> TextIO:
         start = file.read(2)
     # Invalid UTF-8 only invalidates its own cell.
     if start == b"\x1f\x8b":
-        return cast("TextIO", gzip.open(path, "rt", encoding="utf-8-sig", errors="replace", newline="\n"))
+        return cast("TextIO", gzip.open(path, "rt", encoding="utf-8-sig", errors="replace"))
     encoding = "utf-16" if start in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    return open(path, encoding=encoding, errors="replace", newline="\n")
+    return open(path, encoding=encoding, errors="replace")
 
 
 def _cells(line: str, separator: str) -> list[str]:
@@ -270,6 +278,28 @@ def _cells(line: str, separator: str) -> list[str]:
         return [cell.strip() for cell in next(reader, [])]
     except csv.Error as error:
         raise ValueError(f"expected cells between separators, got {line[:40]!r} ({error})") from None
+
+
+def _join_milliseconds(cells: list[str], place: int) -> None:
+    """Join a time whose milliseconds are a cell of their own: Python's logging puts a comma before them."""
+    if re.search(r"\d:\d\d$", cells[place]) and re.fullmatch(r"\d{3}", cells[place + 1 : place + 2][0]):
+        cells[place : place + 2] = [f"{cells[place]}.{cells[place + 1]}"]
+
+
+def _number(cell: str) -> float:
+    """The number in a cell. Raises ValueError for anything else, also for the underscores of Python's own numbers."""
+    if "_" in cell:
+        raise ValueError
+    cell = cell.replace("\N{MINUS SIGN}", "-")
+    return float(_point(cell) if "," in cell else cell)
+
+
+def _with_unit(name: str, cell: str) -> tuple[float, Callable[[float], float] | None]:
+    """The number in a cell such as ``20.5 °C``, and how it becomes the usual unit. Raises ValueError."""
+    found = re.fullmatch(r"(.*\d)\s*(\D{1,8})", cell)
+    if found is None:
+        raise ValueError
+    return _number(found[1]), unit_conversion(name, found[2])
 
 
 def _point(cell: str) -> str:

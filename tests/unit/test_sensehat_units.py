@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
+from collectors.core.api import Unavailable
 from collectors.sensehat.columns import parse_header, parse_map
+from collectors.sensehat.csv_recording import CsvRecording
+from collectors.sensehat.readings import Reading
 from collectors.sensehat.recorded_time import TimeParser, parse_zone
 
 
@@ -111,3 +115,90 @@ def test_an_hourly_recording_has_a_row_in_each_of_the_two_hours() -> None:
 def test_rows_of_one_second_stay_in_one_hour_while_it_comes_twice() -> None:
     parser = TimeParser(parse_zone("Europe/Berlin"))
     assert len({parser.parse("time", "2024-10-27 02:30:00") for _ in range(4)}) == 1
+
+
+def readings(folder: Path, text: str) -> tuple[list[Reading], list[str]]:
+    path = folder / "recording.csv"
+    path.write_bytes(text.encode())
+    said: list[str] = []
+    table = CsvRecording(str(path), said.append)
+    found = [row.reading for row in table.rows()]
+    table.close()
+    return found, said
+
+
+@pytest.mark.parametrize(
+    ("cell", "celsius"),
+    [("20.5C", 20.5), ("20.5 °C", 20.5), ('"20,5 ºC"', 20.5), ("68 °F", 20.0), ("293.15K", 20.0), ("\u22123.5", -3.5)],
+)
+def test_a_cell_can_have_its_unit(cell: str, celsius: float, tmp_path: Path) -> None:
+    ((reading,), said) = readings(tmp_path, f"timestamp,temp,hum,pres\n2024-05-01 09:00:00,{cell},40 %,1013.2 hPa\n")
+    assert reading.temperature_humidity == pytest.approx(celsius)
+    assert (reading.humidity, reading.pressure) == (40.0, 1013.2)
+    assert said == []
+
+
+@pytest.mark.parametrize("cell", ["0x15", "1_0", "True", "20.5 m", "20.5 hPa", "C", "20 5", "--", "1e", "20.5C20.5C"])
+def test_a_cell_that_is_no_number_is_refused(cell: str, tmp_path: Path) -> None:
+    ((reading,), said) = readings(tmp_path, f"timestamp,temp,hum\n2024-05-01 09:00:00,{cell},40\n")
+    assert (reading.temperature_humidity, reading.humidity) == (None, 40.0)
+    assert said[0].endswith(f"line 2: temp_h: expected a number, got {cell!r}; the value is left out")
+
+
+def test_milliseconds_after_a_comma_belong_to_the_time(tmp_path: Path) -> None:
+    text = "timestamp,temp\n2024-05-01 09:00:00,250,20.5\n2024-05-01 09:00:01,251,20.6,1\n"
+    path = tmp_path / "log.csv"
+    path.write_text(text)
+    said: list[str] = []
+    table = CsvRecording(str(path), said.append)
+    assert [(row.time_ns, row.reading.temperature_humidity) for row in table.rows()] == [(1714554000250000000, 20.5)]
+    table.close()
+    assert [sentence.partition(", ")[2] for sentence in said] == ["line 3: expected 2 cells, got 4; the row is skipped"]
+
+
+def test_lines_can_end_as_on_an_old_macintosh(tmp_path: Path) -> None:
+    found, said = readings(tmp_path, "timestamp,temp\r2024-05-01 09:00:00,20.5\r2024-05-01 09:00:01,20.6\r")
+    assert ([reading.temperature_humidity for reading in found], said) == ([20.5, 20.6], [])
+
+
+@pytest.mark.parametrize("row", ["29.1,1001.2,40.1,2020-01-01 10:00:00.1", "17:23:15,21.2,1001.3,40.4"])
+def test_a_file_without_names_says_how_to_number_its_columns(row: str, tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="the first line has values and no names; number the columns"):
+        readings(tmp_path, f"{row}\n{row}\n")
+
+
+#: First lines that programs on public code hosts write, with a row.
+PROGRAMS = {
+    "a balloon": (
+        "DateTime,Yaw,Pitch,Roll,Mag_x,Mag_y,Mag_z,Accel_x,Accel_y,Accel_z,Gyro_x,Gyro_y,Gyro_z,Temp_h,Temp_p,Humidity,"
+        "Pressure,Message",
+        "2017-08-21 10:00:00.5,3,1,2,4,5,6,0,0,1,0,0,0,30.5,29.5,40.5,1001.5,launch",
+    ),
+    "a logger with settings": (
+        "temp_h,temp_p,humidity,pressure,mag_x,mag_y,mag_z,timestamp",
+        "30.5,29.5,40.5,1001.5,4,5,6,2017-08-21_10:00:00",
+    ),
+    "a space lab": (
+        "Counter,Date/time,Latitude,Longitude,Temperature,Humidity,Pressure,Elevation",
+        "0,2017-08-21 10:00:00.5,51 deg N,0 deg W,30.5,40.5,1001.5,417.2",
+    ),
+    "keys of the library": (
+        "time,temperature_from_humidity,temperature_from_pressure,humidity,pressure,orientation.pitch,compass.x",
+        "1503309600.5,30.5,29.5,40.5,1001.5,1,4",
+    ),
+    "prefixes": ("ts,temp_humi,temp_press,humi,baro,x_acc,y_acc,z_acc", "1503309600500,30.5,29.5,40.5,1001.5,0,0,1"),
+    "units": (
+        "Unix Timestamp;Temp (°F);Humidity %rH;Pressure (mmHg);Gyro X (°/s)",
+        "1503309600;86,9;40,5;751,186925;1",
+    ),
+}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_recordings_of_other_programs_are_read_without_an_error(program: str, tmp_path: Path) -> None:
+    header, row = PROGRAMS[program]
+    ((reading,), said) = readings(tmp_path, f"{header}\n{row}\n")
+    assert said == []
+    assert reading.temperature_humidity == pytest.approx(30.5)
+    assert reading.humidity == 40.5
+    assert reading.pressure == pytest.approx(1001.5)
