@@ -1,7 +1,7 @@
 """Dashboards that others have made for Telegraf's own inputs find in InfluxDB what they ask for.
 
-Only the names that they read are kept here: the dashboards themselves are their makers'. docs/how-to/community-dashboards.md
-says which were opened in Grafana, and what each does not find.
+Only the names that they read are kept here: the dashboards themselves are their makers'.
+docs/how-to/community-dashboards.md says which were opened in Grafana, and what each does not find.
 """
 
 from __future__ import annotations
