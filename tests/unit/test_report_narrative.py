@@ -200,8 +200,8 @@ def test_a_device_that_does_not_tell_of_its_supply_is_not_said_to_be_fine() -> N
 def test_a_disk_that_fills_up_says_when() -> None:
     disk = Disk("/", 10 * GIB, 24 * GIB, 80.0, 7 * 86400)
     told = plain(texts(facts(disks=(disk,))))
-    assert "act: / is 80% full; what it holds grew by 14 GiB, and at that pace it is full in 3 days." not in told
-    assert "look: / is 80% full; what it holds grew by 14 GiB, and at that pace it is full in 3 days." in told
+    assert "act: / is 80% full; usage grew by 14 GiB, and at that rate it is full in 3 days." not in told
+    assert "look: / is 80% full; usage grew by 14 GiB, and at that rate it is full in 3 days." in told
 
 
 def test_from_minutes_nothing_is_said_of_the_coming_weeks() -> None:
@@ -231,9 +231,9 @@ def test_simulated_data_is_never_passed_off_as_measured() -> None:
 
 def test_the_verdict_counts_what_to_act_on_and_what_to_look_at() -> None:
     given = [Sentence("a", "b", level) for level in (ACT, LOOK, LOOK, GOOD, PLAIN)]
-    assert verdict(given) == (ACT, plain("1 thing to act on, 2 to look at"))
-    assert verdict(given[1:]) == (LOOK, "2 things to look at")
-    assert verdict(given[3:]) == (GOOD, "Nothing that asks for a hand")
+    assert verdict(given) == (ACT, plain("1 thing to act on and 2 to check"))
+    assert verdict(given[1:]) == (LOOK, "2 things to check")
+    assert verdict(given[3:]) == (GOOD, "Nothing to act on or to check")
 
 
 @pytest.mark.parametrize(
@@ -344,8 +344,8 @@ def test_what_needs_a_hand_comes_before_what_needs_a_look_and_nothing_else_is_ur
 def test_the_mail_says_what_the_page_says() -> None:
     sentences = [*summary(facts(errors={"sensehat": 2}), WEEK, "pi"), *fired(together(ALERTS), WEEK)]
     text = as_text("pi", WEEK, sentences)
-    assert text.startswith("pi, 2026-11-14 00:00 to 2026-11-21 00:00 (UTC)\n1 thing to act on, 2 to look at.\n")
-    act, look, rest = (text.index(each) for each in ("To act on", "To look at", "The device did not restart."))
+    assert text.startswith("pi, 2026-11-14 00:00 to 2026-11-21 00:00 (UTC)\n1 thing to act on and 2 to check.\n")
+    act, look, rest = (text.index(each) for each in ("To act on", "To check", "The device did not restart."))
     assert act < text.index("- Alert: Disk nearly full (/) fired 2 times") < look
     assert look < text.index("- Readings: Readings that collectors could not take: sensehat 2.") < rest
     assert all(plain(each.text) in text for each in sentences)
