@@ -83,14 +83,14 @@ class State:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep a second demo out of this folder. Raises StateError when one is at work in it."""
+        """Keep a second demo out of this folder. Raises StateError when one is running in it."""
         lock = filelock.FileLock(self.folder / "lock")
         try:
             with lock.acquire(timeout=0):
                 yield
         except filelock.Timeout:
             raise StateError(
-                f"another demo is at work in {self.folder}: end it with Ctrl-C, or name another folder with --state"
+                f"another demo is running in {self.folder}: end it with Ctrl-C, or name another folder with --state"
             ) from None
 
     def log(self, engine: str) -> Path:

@@ -48,7 +48,7 @@ def in_grafana(section: str) -> str:
 
 
 def _in_parts(code: re.Match[str]) -> str:
-    """A command in parts that are not longer than a line: a part begins with ``&&`` or a pipe, and ends with neither."""
+    """A command in parts no longer than a line; ``&&`` and a pipe stay with the command after them."""
     held = re.sub(r"(&&|\|) ", "\\1\0", code[1])
     parts = wrap(held, _CODE, break_long_words=False, break_on_hyphens=False)
     return " ".join(f"`{part}`" for part in parts).replace("\0", " ")
