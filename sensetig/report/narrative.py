@@ -227,7 +227,7 @@ def _presence(stats: Stats, period: Period) -> list[Sentence]:
     else:
         longest = max(stats.outages, key=lambda gap: gap[1] - gap[0])
         share = min(100.0, 100 * lost / lasted_in_all)
-        part = f"({number(share, 'percent')} of {'the time since' if stats.is_new else 'the period'})"
+        part = f"({number(share, 'percent')} of {'the time since its first data' if stats.is_new else 'the period'})"
         lasted, began = duration((longest[1] - longest[0]) / 1000), when(longest[0], period)
         if len(stats.outages) == 1:
             text = f"One gap in the data, of {lasted} {part}, from {began}."
@@ -269,6 +269,8 @@ def _spread(spread: Spread, period: Period) -> Sentence:
         return Sentence(heading, f"{quantity.title} reached {high}.", level, matter)
     low = f"{_one(spread.least, unit)} ({when(spread.least_ms, period)})"
     text = f"{quantity.title}: from {low} to {high}, {_one(spread.mean, unit)} on average"
+    if _one(spread.least, unit) == _one(spread.most, unit):
+        text = f"{quantity.title}: {_one(spread.mean, unit)} throughout"
     return Sentence(heading, f"{text}{_compared(spread)}.", level, matter)
 
 
@@ -340,7 +342,7 @@ def _readings(stats: Stats) -> list[Sentence]:
     failed = {name: count for name, count in stats.errors.items() if count}
     if failed:
         told = ", ".join(f"{name} {count}" for name, count in sorted(failed.items(), key=lambda each: -each[1]))
-        found.append(Sentence("Readings", f"Readings that collectors could not take: {told}.", LOOK, _READINGS))
+        found.append(Sentence("Readings", f"Failed readings by collector: {told}.", LOOK, _READINGS))
     elif stats.errors:
         text = f"No reading failed in {counted(len(stats.errors), 'collector', 'collectors')}."
         found.append(Sentence("Readings", text, GOOD))

@@ -102,7 +102,7 @@ _TEXTS = {
     ("device_state", "firmware"): "2025-05-08",
     ("device_status", "status"): "online",
     ("camera_event", "event_id"): "20251231T235500-4f1c",
-    ("camera_event", "thumbnail"): "data:image/jpeg;base64," + "A" * 8000,
+    ("camera_event", "thumbnail"): "data:image/jpeg;base64,/9j/" + "A" * 8000,
     ("camera_detection", "event_id"): "20251231T235500-4f1c",
     ("machine", "model"): "Raspberry Pi 4 Model B Rev 1.4",
     ("machine", "operating_system"): "Debian GNU/Linux 12 (bookworm)",

@@ -30,8 +30,8 @@ def _telemetry() -> list[Panel]:
             "Values, lines and messages that were rejected, in the whole time range. Each is kept with its reason.",
             _SOURCE.total("telemetry_rejected", "count", "Rejected"),
             steps=thresholds.SELDOM,
-            size=(6, 8),
-            no_data=_NONE,
+            size=(6, 6),
+            no_data="none",
         ),
         lines(
             "Rejections by reason",
@@ -41,7 +41,7 @@ def _telemetry() -> list[Panel]:
             low=0,
             decimals=0,
             bars=True,
-            size=(18, 8),
+            size=(18, 6),
             no_data=_NONE,
         ),
         listing(
