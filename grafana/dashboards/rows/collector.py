@@ -49,8 +49,6 @@ def _glance() -> list[Panel]:
             _SOURCE.written(
                 'SELECT sum("samples") AS "Lines" FROM "collector" WHERE $scope GROUP BY time(1m) fill(none)',
             ),
-            unit="none",
-            decimals=0,
             calc="median",
             size=(6, 4),
         )
