@@ -10,7 +10,7 @@ import click
 
 from collectors import __version__
 from sensetig import cli as commands
-from sensetig.errors import OperatorError
+from sensetig.errors import OperatorError, SiteError
 from sensetig.output import standard_output
 
 #: Command -> the extra of the package that provides its libraries; other commands need only the base package.
@@ -52,11 +52,24 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except OperatorError as error:
-            raise click.ClickException(str(error)) from None
+            raise click.ClickException(_with_links(str(error))) from None
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] in ("", "collectors", "sensetig"):
                 raise
             raise click.ClickException(_missing(ctx.invoked_subcommand or "", error.name or "")) from None
+
+
+def _with_links(message: str) -> str:
+    """The message with links to the pages of this installation's documentation."""
+    from sensetig import site
+    from sensetig.documentation import PAGE, linked
+
+    if not PAGE.search(message):
+        return message
+    try:
+        return linked(message, site.load().documentation_url)
+    except SiteError:  # the files in the checkout do as well
+        return message
 
 
 def _missing(command: str, library: str) -> str:

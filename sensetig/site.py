@@ -44,7 +44,8 @@ class Site(NamedTuple):
         ca_file: certificates to trust in addition to the system's, or None.
         grafana_password_file: file with the password of ``grafana_admin``, or None.
         live_tokens: folder with the token for live points.
-        hub: the machine that has the tokens, if it is another one; or empty.
+        documentation_url: the address of the documentation site; empty where there is none.
+        hub: the machine that has the tokens, where this one is none; or empty.
     """
 
     influxdb_url: str = "http://127.0.0.1:8086"
@@ -56,6 +57,7 @@ class Site(NamedTuple):
     grafana_admin: str = "admin"
     grafana_password_file: Path | None = None
     live_tokens: Path = Path("live")
+    documentation_url: str = ""
     hub: str = ""
 
     @property

@@ -21,8 +21,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from sensetig.engines import cache
-
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
@@ -160,6 +158,8 @@ def mermaid(folder: Path | None = None, *, fetch: bool = True) -> Path:
         fetch: whether npm may fetch it.
     """
     if folder is None:
+        from sensetig.engines import cache
+
         folder = cache.top(os.environ)
     path = folder / f"mermaid-{MERMAID}.min.js"
     if not path.is_file():

@@ -31,7 +31,10 @@ _WIRELESS = re.compile(
 )
 
 
-#: Receives an unexpected line.
+#: Lines of /proc/net/wireless before those of the interfaces.
+_HEADINGS = 2
+
+#: Takes a line that is none of those expected.
 Refuse = Callable[[str], None]
 
 
@@ -55,6 +58,14 @@ class Link(NamedTuple):
 def whole_number(text: str) -> int:
     """Parse a decimal number in a sysfs file."""
     return int(text.strip())
+
+
+def thousandths(text: str) -> float:
+    """A value that hwmon gives in thousandths of its unit.
+
+    https://docs.kernel.org/hwmon/sysfs-interface.html
+    """
+    return whole_number(text) / 1000
 
 
 def flag(text: str) -> bool:
@@ -114,9 +125,9 @@ def wireless(text: str, refuse: Refuse) -> list[Link]:
         refuse: receives each line in another format.
     """
     links = []
-    for line in text.split("\n"):
-        if not line.strip() or "|" in line:
-            continue  # one of the headings
+    for number, line in enumerate(text.split("\n")):
+        if not line.strip() or (number < _HEADINGS and "|" in line):
+            continue
         match = _WIRELESS.match(line + " ")
         if match is None:
             refuse(line)

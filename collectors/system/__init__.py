@@ -300,7 +300,7 @@ def create(context: Context) -> System:
         "system": lambda: host.Host(proc, sys, host.Users(f"{run}/utmp", _session_names), error),
         "processes": lambda: processes.Processes(proc, error, note),
         "machine": lambda: machine.Machine(
-            proc, sys, values[ETC_ROOT], values[VAR_ROOT], os.uname().machine, time.monotonic, once=context.once
+            proc, sys, values[ETC_ROOT], values[VAR_ROOT], os.uname().machine, time.monotonic, error, once=context.once
         ),
         "top_process": lambda: top.Top(
             proc,
@@ -308,6 +308,7 @@ def create(context: Context) -> System:
             os.sysconf("SC_CLK_TCK"),
             os.sysconf("SC_PAGE_SIZE"),
             time.monotonic,
+            error,
             once=context.once,
         ),
     }
@@ -315,7 +316,7 @@ def create(context: Context) -> System:
         "disk": lambda: disk.Disk(
             proc, sys, run, ignored, values[DISK_TIMEOUT_SECONDS], context.report, mount_root=values[MOUNT_ROOT]
         ),
-        "temp": lambda: temperature.Temp(sys, values[TEMP_TIMEOUT_SECONDS], error),
+        "temp": lambda: temperature.Temp(sys, values[TEMP_TIMEOUT_SECONDS], error, note),
     }
     seconds = values[CPU_SAMPLE_SECONDS]
     return System(

@@ -41,12 +41,15 @@ MEASUREMENT = Measurement(
     ),
 )
 
-#: Types without a size: the kernel's own, and a desktop's. They are not queried, and may belong to another user.
+#: Types that store nothing of a user: the kernel's own, the firmware's variables, and a desktop's. They are not
+#: queried, and may be another user's.
 SIZELESS = frozenset(
     (
-        *("autofs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "cpuset", "debugfs", "devpts", "fusectl"),
-        *("mqueue", "nsfs", "pipefs", "proc", "pstore", "ramfs", "rpc_pipefs", "securityfs", "selinuxfs", "smackfs"),
-        *("sockfs", "sysfs", "tracefs", "fuse.gvfsd-fuse", "fuse.portal"),
+        *("autofs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "cpuset", "debugfs", "devpts", "efivarfs"),
+        *("functionfs", "fusectl", "hugetlbfs", "mqueue", "nfsd", "nsfs", "pipefs", "proc", "pstore", "ramfs"),
+        *("resctrl", "rpc_pipefs", "securityfs", "selinuxfs", "smackfs", "sockfs", "sysfs", "tracefs"),
+        *("fuse.gvfsd-fuse", "fuse.kio-fuse", "fuse.lxcfs", "fuse.portal", "fuse.snapfuse", "fuse.squashfuse"),
+        *("fuse.vmware-vmblock", "fuse.xrdp-chansrv"),
     )
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 from collectors.core.line_protocol import Metric, Series
@@ -21,7 +22,10 @@ _COLUMNS = (
 )
 _WIDTH = 13
 
-# From include/uapi/linux/if.h.
+#: Lines before those of the interfaces, whose names can have every sign of these but spaces.
+_HEADINGS = 2
+
+# Of include/uapi/linux/if.h.
 _IFF_UP = 0x1
 _IFF_LOOPBACK = 0x8
 
@@ -43,9 +47,9 @@ def parse_interfaces(content: bytes, refuse: Callable[[str], None]) -> dict[str,
         refuse: receives a sentence for each invalid line.
     """
     found: dict[str, dict[str, int]] = {}
-    for line in content.split(b"\n"):
-        if not line or b"|" in line:
-            continue  # a header line
+    for number, line in enumerate(content.split(b"\n")):
+        if not line or (number < _HEADINGS and b"|" in line):
+            continue
         name, _, counters = line.rpartition(b":")
         columns = counters.split()
         try:
@@ -57,7 +61,7 @@ def parse_interfaces(content: bytes, refuse: Callable[[str], None]) -> dict[str,
         except ValueError:
             refuse(f"/proc/net/dev has {line[:80]!r} where counters were expected")
             continue
-        found[name.strip().decode("utf-8", "replace")] = fields
+        found[os.fsdecode(name.strip())] = fields
     return found
 
 

@@ -81,7 +81,8 @@ class Top:
         proc_root: the path of the proc file system.
         processors, ticks_per_second, page_bytes: of this machine.
         monotonic: a clock, in seconds.
-        once: whether each call returns a sample.
+        error: takes a sentence for each process whose file has another form.
+        once: whether each call gives a sample.
     """
 
     name = MEASUREMENT.name
@@ -94,10 +95,12 @@ class Top:
         ticks_per_second: int,
         page_bytes: int,
         monotonic: Callable[[], float],
+        error: Callable[[str], None],
         *,
         once: bool,
     ) -> None:
         self._root = proc_root
+        self._error = error
         self._ticks = processors * ticks_per_second
         self._page = page_bytes
         self._monotonic = monotonic
@@ -147,7 +150,10 @@ class Top:
                         os.close(descriptor)
                 except (FileNotFoundError, ProcessLookupError, PermissionError):
                     continue
-                found[identity] = parsed(content)
+                try:
+                    found[identity] = parsed(content)
+                except ValueError:
+                    self._error(f"top_process: {self._root}/{identity}/stat has {content[:80]!r}, which is no process")
         finally:
             os.close(root)
         return found

@@ -12,7 +12,7 @@ history, and a late sample gets the calibration that was valid when it was taken
     gain = 1.02
     offset = -4.1
 
-docs/how-to/calibration.md describes every key.
+docs/reference/calibrations.md describes every key.
 """
 
 from __future__ import annotations

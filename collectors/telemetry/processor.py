@@ -189,6 +189,7 @@ def open_stages(context: Context) -> Stages:
     """
     import time
 
+    from collectors.clock import own_clock
     from collectors.device_state.background import Background
     from collectors.device_state.settings import PENDING
     from collectors.device_state.tracker import open_tracker
@@ -228,6 +229,7 @@ def open_stages(context: Context) -> Stages:
         ahead_ns=int(values[settings.AHEAD] * 1e9),
         max_series=values[settings.MAX_SERIES],
         clock_ns=context.clock_ns,
+        synchronised=own_clock(),
         complain=complain,
         open_gateway=lambda: _open_gateway(values, complain),
     )

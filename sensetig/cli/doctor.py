@@ -57,14 +57,14 @@ def command(as_json: bool, fix: bool, yes: bool) -> None:
     if as_json:
         click.echo(json.dumps(plain(patient.host, results), indent=2, ensure_ascii=False))
     else:
-        console.print(page(patient.host, results))
+        console.print(page(patient.host, results, patient.site.documentation_url))
     if fix and (found := cures(results)):
         for finding, cure in found:
             console.print(f"\n{finding.text}")
             if yes or click.confirm(f"Run: {cure.shown}", default=False):
                 _run(cure.commands, console)
         results = _check(patient, console, quiet=False)
-        console.print("", page(patient.host, results), sep="\n")
+        console.print("", page(patient.host, results, patient.site.documentation_url), sep="\n")
     sys.exit(NEEDS_ACTION if any(each.level == ACT for each in results) else 0)
 
 
@@ -74,9 +74,10 @@ def _check(patient: Patient, console: Console, *, quiet: bool) -> list[Result]:
 
     from sensetig.doctor.checks import CHECKS
     from sensetig.doctor.examine import examine
+    from sensetig.doctor.show import with_links
 
     with nullcontext() if quiet or not console.is_terminal else console.status("checking"):
-        return list(examine(CHECKS, patient))
+        return with_links(list(examine(CHECKS, patient)), patient.site.documentation_url)
 
 
 def _run(commands: tuple[tuple[str, ...], ...], console: Console) -> None:

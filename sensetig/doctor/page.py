@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sensetig.doctor.place import ALONE, EDGE, HUB, Access
+from sensetig.documentation import linked
 from sensetig.report.text import MAX_NAME, MAX_TEXT, printable
 from sensetig.site import Site
 
@@ -102,7 +103,7 @@ def steps(facts: Facts) -> list[str]:
     if not any("doctor" in each for each in found):
         found.append("Check the whole installation now and then: sudo sensetig doctor")
     found.append("Calibrate the temperature against a thermometer: docs/how-to/calibration.md")
-    return found[:_SHOWN_STEPS]
+    return [linked(each, facts.site.documentation_url) for each in found[:_SHOWN_STEPS]]
 
 
 def password_command(site: Site) -> str:
@@ -122,6 +123,7 @@ def plain(facts: Facts) -> dict[str, Any]:
             "user": facts.site.grafana_admin if facts.site.grafana_password_file else None,
             "password_command": password_command(facts.site) or None,
         },
+        "documentation": _documentation(facts.site) or None,
         "points_last_minute": None if facts.arrived is None else dict(facts.arrived),
         "problem": facts.problem or None,
         "points_waiting": facts.waiting,
@@ -178,7 +180,14 @@ def _addresses(facts: Facts) -> list[tuple[str, str | Text]]:
     else:
         rows.append(("User", facts.site.grafana_admin))
         rows.append(("Password", Text.assemble(password_command(facts.site), (" shows it", "dim"))))
+    if documentation := _documentation(facts.site):
+        rows.append(("Manual", documentation))
     return rows
+
+
+def _documentation(site: Site) -> str:
+    """The first page of the documentation site; empty where there is none."""
+    return f"{site.documentation_url}/index.html" if site.documentation_url else ""
 
 
 def _on_an_edge(facts: Facts) -> Text:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sensetig.doctor.findings import UNCHECKED, Cure, Finding, Result, worst
+from sensetig.documentation import linked
 from sensetig.fleet.table import SIGNS
 from sensetig.policy import ACT, GOOD, LOOK
 from sensetig.report.text import MAX_NAME, MAX_TEXT, printable
@@ -54,12 +55,37 @@ def heading(host: str, results: Sequence[Result]) -> Text:
     return Text.assemble(*parts)
 
 
-def page(host: str, results: Sequence[Result]) -> RenderableType:
-    """The whole output."""
+def page(host: str, results: Sequence[Result], documentation: str = "") -> RenderableType:
+    """The whole output.
+
+    Args:
+        host: the machine's name.
+        results: the checks, in their order.
+        documentation: the address of the documentation site; empty where there is none.
+    """
     parts: list[RenderableType] = [heading(host, results), table(results)]
     if cures(results):
         parts += ["", Text("sudo sensetig doctor --fix runs the commands after asking.", style="dim")]
+    if worst(results) != GOOD:
+        parts += ["", Text(linked("From a symptom to its cure: docs/troubleshooting.md", documentation), style="dim")]
     return Group(*parts)
+
+
+def with_links(results: Sequence[Result], documentation: str) -> list[Result]:
+    """The results with the addresses of the pages that they name.
+
+    Args:
+        results: the checks.
+        documentation: the address of the documentation site; empty where there is none.
+    """
+
+    def put(finding: Finding) -> Finding:
+        cure = finding.cure
+        if cure is not None and cure.by_hand:
+            cure = cure._replace(by_hand=linked(cure.by_hand, documentation))
+        return finding._replace(text=linked(finding.text, documentation), cure=cure)
+
+    return [each._replace(findings=tuple(map(put, each.findings))) for each in results]
 
 
 def cures(results: Sequence[Result]) -> list[tuple[Finding, Cure]]:

@@ -20,6 +20,7 @@ from typing import NamedTuple
 from filelock import FileLock
 
 from sensetig.engines.cache import top
+from tests.e2e import outside
 
 
 class Archive(NamedTuple):
@@ -142,11 +143,17 @@ def kept(folder: Path, make: Callable[[Path], None]) -> Path:
     return folder
 
 
+def reach(suite: str) -> None:
+    """Raise Unreachable unless the archive of a suite answers."""
+    outside.reach_archive(suite, ARCHIVES[suite].mirror, cache())
+
+
 def _digest(packages: Sequence[str]) -> str:
     return sha256(repr(tuple(packages)).encode()).hexdigest()[:8]
 
 
 def _extend(base: Root, packages: Sequence[str], system: Path) -> None:
+    reach(base.suite)
     _run("cp", "--archive", "--reflink=auto", f"{base.folder}/.", system)
     _write_sources(system, base.suite)
     # Nothing is started in a root.
@@ -159,6 +166,7 @@ def _extend(base: Root, packages: Sequence[str], system: Path) -> None:
 
 
 def _unpack(suite: str, architecture: str, packages: Sequence[str], system: Path) -> None:
+    reach(suite)
     _run(
         "debootstrap", "--foreign", f"--arch={architecture}", "--variant=minbase", f"--include={','.join(packages)}",
         suite, system, ARCHIVES[suite].mirror,
@@ -181,6 +189,7 @@ def _write_sources(system: Path, suite: str) -> None:
 
 
 def _make(suite: str, made: Path) -> None:
+    reach(suite)
     system = made / "root"
     archive = ARCHIVES[suite]
     script = Path("/usr/share/debootstrap/scripts") / archive.script

@@ -267,6 +267,21 @@ def test_grafana_is_behind_the_proxy(site: Site) -> None:
 
 
 @pytest.mark.usefixtures("installed")
+def test_the_hub_serves_the_documentation_and_alerts_lead_there(site: Site) -> None:
+    if not site.config["grafana_enabled"]:
+        pytest.skip("there is no package of Grafana to install")
+    status, text, _headers = knock(site.machines["hall"], "/public/sensetig/how-to/runbooks.html", certified=False)
+    assert status == 200, text
+    rules = site.machines["loft"].ssh("cat /etc/grafana/provisioning/alerting/rules.yaml").stdout
+    root = set(re.findall(r"Documentation: (https://\S+)/how-to/runbooks\.html#[\w-]+", rules))
+    assert len(root) == 1, root
+    for machine in site.machines.values():
+        assert root == set(
+            re.findall(r'^documentation_url = "(.*)"$', machine.ssh("cat /etc/sensetig/site.toml").stdout, re.M)
+        )
+
+
+@pytest.mark.usefixtures("installed")
 def test_only_documented_ports_listen(site: Site) -> None:
     for name, ports in REACHABLE.items():
         assert reachable(site.machines[name]) == ports, name

@@ -267,7 +267,9 @@ def test_an_alert_fires_is_sent_to_the_webhook_and_so_is_its_end(influxdb: Influ
             assert alert["annotations"]["summary"] == "The power supply of sent is too weak"
             runbook = alert["annotations"]["runbook_url"]
             assert runbook.startswith("/d/sensetig-runbooks?viewPanel=")
-            link = alert["annotations"]["description"].rpartition("\nRunbook: ")[2]
+            link, document = alert["annotations"]["description"].splitlines()[-2:]
+            link = link.removeprefix("Runbook: ")
+            assert document == "Documentation: docs/how-to/runbooks.md#under-voltage"
             root = link.removesuffix(runbook)
             assert root.startswith("http")
             dashboard = alert["annotations"]["dashboard_url"]

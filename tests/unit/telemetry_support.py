@@ -74,6 +74,7 @@ class Stage:
         bounds: Bounds | None = None,
     ) -> None:
         self.now = NOW
+        self.synchronised = True
         self.calibrations = Calibrations(curves)
         self.tracker = Tracker()
         self.rejections = Rejections({"host": "hub"}, max_names)
@@ -89,6 +90,7 @@ class Stage:
             ahead_ns=600 * SECOND,
             max_series=max_series,
             clock_ns=lambda: self.now,
+            synchronised=lambda: self.synchronised,
             complain=self.said.append,
             open_gateway=lambda: Gateway(
                 is_machine=lambda device: device.startswith("pi-"),

@@ -99,7 +99,8 @@ def test_the_links_to_a_runbook_lead_to_its_panel(rule: Rule) -> None:
     told = BUILT[rule.uid]["annotations"]
     board, panel = panel_of(RUNBOOKS, rule.title)
     assert told["runbook_url"] == f"/d/{board}?viewPanel={panel}"
-    assert told["description"].endswith(f"\nRunbook: {{{{ externalURL }}}}{told['runbook_url'].lstrip('/')}")
+    link = f"{{{{ externalURL }}}}{told['runbook_url'].lstrip('/')}"
+    assert told["description"].endswith(f"\nRunbook: {link}\nDocumentation: docs/how-to/runbooks.md#{rule.key}")
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.key)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from collectors.clock import CLOCK, STA_UNSYNC, Clock, ClockState, kernel
+from collectors.clock import CLOCK, STA_UNSYNC, Clock, ClockState, kernel, own_clock
 from collectors.core.api import Unavailable
 from collectors.core.line_protocol_parser import decode
 from tests.schema_check import violations
@@ -88,6 +88,20 @@ def test_under_the_filter_of_a_service_the_state_is_reported_without_an_error(tm
     reports = [decode(line).fields for line in lines if line.startswith("collector,")]
     assert clocks == [{"synchronised": 0}, {"synchronised": 1}]
     assert [(fields["up"], fields["errors"]) for fields in reports] == [(1, 0), (1, 0)]
+
+
+def test_other_collectors_learn_whether_this_machine_s_clock_is_synchronised(tmp_path: Path) -> None:
+    """With a kernel that answers its word counts; under the filter the note of the time service does."""
+    assert own_clock(str(tmp_path))() == (not kernel()().status & STA_UNSYNC)
+    (tmp_path / "noted/systemd/timesync").mkdir(parents=True)
+    (tmp_path / "noted/systemd/timesync/synchronized").touch()
+    for folder, synchronised in (("noted", True), ("none", False)):
+        program = f"from collectors.clock import own_clock; print(own_clock({str(tmp_path / folder)!r})())"
+        command = [sys.executable, "-c", FILTER, sys.executable, "-c", program]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=ROOT)
+        if done.returncode == SKIP:
+            pytest.skip("this system has no seccomp filter for its processor")
+        assert (done.stdout.strip(), done.stderr) == (str(synchronised), "")
 
 
 def test_this_machine_s_kernel_reports_its_clock() -> None:

@@ -264,6 +264,7 @@ def test_the_playbook_writes_the_keys_that_are_read(is_hub: bool, tmp_path: Path
         sensetig_influxdb_url="http://127.0.0.1:8086" if is_hub else "https://loft",
         sensetig_grafana_here="http://127.0.0.1:3000",
         sensetig_web_port="",
+        sensetig_documentation_url="https://loft/public/sensetig",
         sensetig_is_hub=is_hub,
         sensetig_hub="loft",
         sensetig_hub_itself="loft",
@@ -274,6 +275,7 @@ def test_the_playbook_writes_the_keys_that_are_read(is_hub: bool, tmp_path: Path
     assert set(tomllib.loads(text)) <= set(site.Site._fields)
     found = site.load(written(tmp_path, text), tmp_path / "state")
     assert (found.organisation, found.bucket) == ("sensetig", "raw")
+    assert found.documentation_url == "https://loft/public/sensetig"
     assert found.influxdb_url == ("http://127.0.0.1:8086" if is_hub else "https://loft")
     assert (found.hub == "loft") == (not is_hub)
     assert (found.tokens == Path("/etc/sensetig/tokens")) == is_hub

@@ -416,3 +416,97 @@ def test_a_file_system_without_a_size_is_left_out(tmp_path: Path) -> None:
     bench.answers = {"/": status(blocks=0, free=0, available=0)}
     assert bench.paths() == []
     assert bench.said == []
+
+
+#: Mounts of machines of other kinds, without the kernel's own: mountinfo, and the paths, devices and modes reported.
+MACHINES = {
+    "Docker": (
+        "23 1 179:2 / / rw,noatime - ext4 /dev/root rw\n"
+        "60 23 179:2 /var/lib/docker/containers /var/lib/docker/containers rw - ext4 /dev/root rw\n"
+        "61 23 0:50 / /var/lib/docker/overlay2/f0/merged rw - tmpfs overlay rw,lowerdir=/l/A:/l/B\n"
+        "62 24 0:4 net:[4026532456] /run/docker/netns/default rw - nsfs nsfs rw\n"
+        "63 24 0:55 / /run/credentials/getty@tty1.service ro - ramfs none rw,mode=700\n",
+        {("/", "root", "rw"), ("/var/lib/docker/containers", "root", "rw")},
+    ),
+    "Kubernetes": (
+        "23 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
+        "70 23 0:70 / /var/lib/kubelet/pods/0a-1/volumes/kubernetes.io~projected/token rw - tmpfs tmpfs rw\n"
+        "71 23 8:17 / /var/lib/kubelet/plugins/kubernetes.io/csi/pv/pvc-1/globalmount rw - ext4 /dev/sdb1 rw\n"
+        "72 23 8:17 / /var/lib/kubelet/pods/0a-1/volumes/kubernetes.io~csi/pvc-1/mount rw - ext4 /dev/sdb1 rw\n"
+        "73 23 0:71 / /var/lib/lxcfs rw - fuse.lxcfs lxcfs rw,allow_other\n",
+        {
+            ("/", "sda1", "rw"),
+            ("/var/lib/kubelet/plugins/kubernetes.io/csi/pv/pvc-1/globalmount", "sdb1", "rw"),
+            ("/var/lib/kubelet/pods/0a-1/volumes/kubernetes.io~csi/pvc-1/mount", "sdb1", "rw"),
+        },
+    ),
+    "ZFS": (
+        "23 1 0:27 / / rw - zfs rpool/ROOT/ubuntu_x rw,xattr\n"
+        "24 23 0:40 / /boot rw - zfs bpool/BOOT/ubuntu_x rw\n"
+        "25 24 8:1 / /boot/efi rw - vfat /dev/sda1 rw,errors=remount-ro\n"
+        "26 23 0:41 / /home/a\\040b rw - zfs rpool/USERDATA/a\\040b rw\n",
+        {
+            ("/", "rpool/ROOT/ubuntu_x", "rw"),
+            ("/boot", "bpool/BOOT/ubuntu_x", "rw"),
+            ("/boot/efi", "sda1", "rw"),
+            ("/home/a b", "rpool/USERDATA/a b", "rw"),
+        },
+    ),
+    "Btrfs with snapshots": (
+        "23 1 0:25 /@ / rw - btrfs /dev/nvme0n1p2 rw,subvol=/@\n"
+        "24 23 0:25 /@home /home rw - btrfs /dev/nvme0n1p2 rw,subvol=/@home\n"
+        "25 23 0:25 /@/.snapshots/7/snapshot /mnt/old ro - btrfs /dev/nvme0n1p2 rw\n",
+        {("/", "nvme0n1p2", "rw"), ("/home", "nvme0n1p2", "rw"), ("/mnt/old", "nvme0n1p2", "ro")},
+    ),
+    "a desktop with snaps on UEFI": (
+        "23 1 259:2 / / rw - ext4 /dev/nvme0n1p2 rw\n"
+        "24 23 0:33 / /sys/firmware/efi/efivars rw - efivarfs efivarfs rw\n"
+        "25 23 0:34 / /efivars rw - efivarfs efivarfs rw\n"
+        "26 23 0:60 / /snap/core22/1 ro - fuse.snapfuse snapfuse ro\n"
+        "27 23 0:61 / /run/user/1000/kio-fuse-x rw - fuse.kio-fuse kio-fuse rw\n"
+        "28 23 0:62 / /home/a/thinclient_drives rw - fuse.xrdp-chansrv xrdp-chansrv rw\n"
+        "29 23 0:63 / /dev/hugepages rw - hugetlbfs hugetlbfs rw,pagesize=2M\n"
+        "30 23 0:64 / /proc/fs/nfsd rw - nfsd nfsd rw\n",
+        {("/", "nvme0n1p2", "rw")},
+    ),
+    "a Pi with a read-only overlay": (
+        "23 1 0:26 / / rw - tmpfs overlayroot rw,lowerdir=/media/root-ro\n"
+        "24 23 179:2 / /media/root-ro ro - ext4 /dev/mmcblk0p2 ro\n"
+        "25 23 179:1 / /boot/firmware ro - vfat /dev/mmcblk0p1 ro\n",
+        {("/media/root-ro", "mmcblk0p2", "ro"), ("/boot/firmware", "mmcblk0p1", "ro")},
+    ),
+    "WSL": (
+        "23 1 8:32 / / rw - ext4 /dev/sdc rw\n"
+        "24 23 0:53 / /mnt/c rw - 9p C:\\134 rw,aname=drvfs;path=C:\\134;uid=0\n"
+        "25 23 0:54 / /usr/lib/wsl/drivers ro - 9p drivers ro\n",
+        {("/", "sdc", "rw"), ("/mnt/c", "C:/", "rw"), ("/usr/lib/wsl/drivers", "drivers", "ro")},
+    ),
+    "network and cloud": (
+        "23 1 179:2 / / rw - ext4 /dev/mmcblk0p2 rw\n"
+        "24 23 0:60 / /nas rw - cifs //nas/films\\040und\\040mehr rw,vers=3.1.1\n"
+        "25 23 0:61 / /srv/a rw - nfs4 [fd00::1]:/srv/a rw\n"
+        "26 23 0:62 / /cloud rw - fuse.rclone drive:a\\134b rw\n",
+        {
+            ("/", "mmcblk0p2", "rw"),
+            ("/nas", "//nas/films und mehr", "rw"),
+            ("/srv/a", "[fd00::1]:/srv/a", "rw"),
+            ("/cloud", "drive:a\\b", "rw"),
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", MACHINES)
+def test_machines_of_other_kinds_report_their_disks_and_no_error(kind: str, tmp_path: Path) -> None:
+    text, expected = MACHINES[kind]
+    bench = Bench(tmp_path, text)
+    found = {tuple(metric.series.tags[tag] for tag in ("path", "device", "mode")) for metric in bench.batch()}
+    assert found == expected
+    assert bench.said == []
+    # Inside a service that sees them read-only, they are the same.
+    inside = "".join(line.replace(" rw", " ro", 1) + "\n" for line in text.splitlines())
+    bench.mount(text, inside)
+    assert {
+        tuple(metric.series.tags[tag] for tag in ("path", "device", "mode")) for metric in bench.batch()
+    } == expected
+    assert bench.said == []

@@ -342,6 +342,23 @@ def test_a_clock_that_cannot_be_right_is_refused_at_the_time_of_arrival(time_ns:
     assert len(stage.tracker.messages) == known
 
 
+@pytest.mark.parametrize("days", [1, 14, 400, 3000])
+def test_a_hub_whose_clock_is_not_synchronised_keeps_times_ahead_of_it(days: int) -> None:
+    stage = Stage()
+    line = f"environment,device=pi temperature_raw_celsius=20 {NOW + days * 86400 * SECOND}"
+    stage.synchronised = False
+    assert stage.run(line) == [line]
+    stage.synchronised = True
+    assert rejected(stage.metrics(line)) != []
+
+
+def test_a_time_beyond_any_error_of_the_hub_s_clock_is_refused_before_it_is_synchronised() -> None:
+    stage = Stage()
+    stage.synchronised = False
+    (metric,) = stage.metrics(f"environment,device=pi temperature_raw_celsius=20 {NOW + 11 * 365 * 86400 * SECOND}")
+    assert metric.series.tags["reason"] == "clock_ahead"
+
+
 @pytest.mark.parametrize("time_ns", [EARLIEST, NOW - 5 * 86400 * SECOND, NOW + 600 * SECOND])
 def test_a_batch_that_is_days_late_and_a_clock_a_little_ahead_are_taken(time_ns: int) -> None:
     line = f"environment,device=pi temperature_raw_celsius=20 {time_ns}"
