@@ -44,8 +44,8 @@ class Site(NamedTuple):
         ca_file: certificates to trust in addition to the system's, or None.
         grafana_password_file: file with the password of ``grafana_admin``, or None.
         live_tokens: folder with the token for live points.
-        documentation_url: the address of the documentation site; empty where there is none.
-        hub: the machine that has the tokens, where this one is none; or empty.
+        documentation_url: the address of the documentation site; empty if there is none.
+        hub: the machine that has the tokens, if it is another one; or empty.
     """
 
     influxdb_url: str = "http://127.0.0.1:8086"

@@ -65,7 +65,7 @@ class RejectedCommand(NamedTuple):
 
     Args:
         message: the reason in one sentence.
-        id: the sender's id, or None if unknown, in which case no result is sent.
+        id: the sender's id, or None if unknown, so that no result is sent.
         name: the name in the topic, if there is one.
     """
 

@@ -48,7 +48,7 @@ def vcgencmd(command: str) -> Ask:
 
 
 def _is_unknown(text: str) -> bool:
-    """Whether an answer says that this firmware does not know the query, as older ones do not know newer queries."""
+    """Whether an answer reports an unknown query: older firmware does not support newer queries."""
     return text.startswith("error=") and "not registered" in text
 
 
@@ -56,8 +56,8 @@ class Answers:
     """Answers of the firmware; None for values that were not queried or not understood.
 
     Attributes:
-        unknown: queries that this firmware does not know.
-        errors: a sentence for each query that failed, and for each line of an answer that is none.
+        unknown: queries that this firmware does not support.
+        errors: a sentence for each failed query, and for each invalid line of an answer.
     """
 
     __slots__ = ("bits", "core_clock_hertz", "core_volts", "errors", "rails", "unknown")

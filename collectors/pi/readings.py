@@ -31,10 +31,10 @@ _WIRELESS = re.compile(
 )
 
 
-#: Lines of /proc/net/wireless before those of the interfaces.
+#: Number of header lines in /proc/net/wireless.
 _HEADINGS = 2
 
-#: Takes a line that is none of those expected.
+#: Receives an unexpected line.
 Refuse = Callable[[str], None]
 
 
@@ -61,7 +61,7 @@ def whole_number(text: str) -> int:
 
 
 def thousandths(text: str) -> float:
-    """A value that hwmon gives in thousandths of its unit.
+    """A value that hwmon reports in thousandths of its unit.
 
     https://docs.kernel.org/hwmon/sysfs-interface.html
     """

@@ -317,7 +317,7 @@ class Writer:
         return sum(segment.size for segment in self._segments)
 
     def _delivered(self) -> int | None:
-        """The position of the reader; None if it is unknown, in which case no line counts as delivered."""
+        """The position of the reader; None if it is unknown: then no line counts as delivered."""
         try:
             return decode_position(os.pread(self._position, 512, 0))
         except OSError:

@@ -41,8 +41,8 @@ MEASUREMENT = Measurement(
     ),
 )
 
-#: Types that store nothing of a user: the kernel's own, the firmware's variables, and a desktop's. They are not
-#: queried, and may be another user's.
+#: Types without user data: the kernel's own, the firmware's variables, and a desktop's. They are not queried, and may
+#: belong to another user.
 SIZELESS = frozenset(
     (
         *("autofs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "cpuset", "debugfs", "devpts", "efivarfs"),

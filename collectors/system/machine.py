@@ -45,11 +45,11 @@ _LOCAL = re.compile(r"\|-- ([0-9.]+)\n\s+/32 host LOCAL")
 
 
 def local_address(routes: str, tree: str, refuse: Callable[[str], None]) -> str | None:
-    """The IPv4 address of the interface towards the default route; None without one.
+    """The IPv4 address of the interface of the default route; None without one.
 
     Args:
         routes, tree: the content of /proc/net/route and /proc/net/fib_trie.
-        refuse: takes a sentence for each route of another form.
+        refuse: receives a sentence for each route in another format.
 
     >>> local_address("Iface Destination Gateway Flags RefCnt Use Metric Mask" + chr(10)
     ... + "eth0 00000000 0100A8C0 3 0 0 100 00000000" + chr(10) + "eth0 0000A8C0 0 1 0 0 100 00FFFFFF",
@@ -57,7 +57,7 @@ def local_address(routes: str, tree: str, refuse: Callable[[str], None]) -> str 
     ... print)
     '192.168.0.7'
     """
-    # A network's number is in the machine's own order of bytes, which is that of all boards: the lowest first.
+    # Network addresses are in the machine's byte order, which is little-endian on all boards.
     nets = []
     for line in routes.split("\n")[1:]:
         row = line.split()
@@ -109,8 +109,8 @@ class Machine:
         proc_root, sys_root, etc_root, var_root: paths of these folders.
         architecture: of the kernel.
         monotonic: a clock, in seconds.
-        error: takes a sentence for each line of another form.
-        once: whether each call gives a sample.
+        error: receives a sentence for each line in another format.
+        once: whether each call returns a sample.
     """
 
     name = MEASUREMENT.name

@@ -22,10 +22,10 @@ _COLUMNS = (
 )
 _WIDTH = 13
 
-#: Lines before those of the interfaces, whose names can have every sign of these but spaces.
+#: Number of header lines; the names of interfaces may contain any of their characters except spaces.
 _HEADINGS = 2
 
-# Of include/uapi/linux/if.h.
+# From include/uapi/linux/if.h.
 _IFF_UP = 0x1
 _IFF_LOOPBACK = 0x8
 

@@ -1,4 +1,4 @@
-"""``temp``: temperatures from the sensors of hwmon, or from the thermal zones where there are none."""
+"""``temp``: temperatures from the sensors of hwmon, or from the thermal zones if there are none."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class Sensor(NamedTuple):
     """One sensor.
 
     Args:
-        name: its driver's name, with its label where it has one.
+        name: its driver's name, with its label if it has one.
         path: the file with its temperature.
-        device: what tells it from others of the same name; empty where there is none.
+        device: distinguishes sensors of the same name; empty if there is no device.
     """
 
     name: str
@@ -81,9 +81,9 @@ def hwmon_sensors(sys_root: str) -> Iterator[Sensor]:
 
 
 def _device(folder: str) -> str:
-    """The device of a chip by a name that outlives a restart: its serial number, its address on the bus, or its number.
+    """The device of a chip by a name that survives a restart: its serial number, its address on the bus, or its number.
 
-    The kernel numbers chips and NVMe disks in the order in which it finds them.
+    The kernel numbers chips and NVMe disks in order of discovery, which varies.
     """
     # With an old driver, the folder itself is the device.
     device = folder if os.path.basename(folder) == "device" else f"{folder}/device"
@@ -103,7 +103,7 @@ def zone_sensors(sys_root: str) -> Iterator[Sensor]:
 
 
 def find_sensors(sys_root: str) -> list[Sensor]:
-    """All sensors of chips, and the processor's thermal zone where no chip has it; all zones where there is no chip."""
+    """All sensors of chips, and the processor's thermal zone if no chip covers it; all zones if there is no chip."""
     sensors = list(hwmon_sensors(sys_root))
     names = {sensor.name for sensor in sensors}
     if not sensors:
@@ -114,9 +114,9 @@ def find_sensors(sys_root: str) -> list[Sensor]:
 
 
 def _distinguish(sensors: list[Sensor]) -> list[Sensor]:
-    """The sensors, with the device of those that have one name, and more where that is equal as well.
+    """Add the device to sensors with equal names, and more details if that is equal as well.
 
-    Cheap disks have equal serial numbers: their place on the bus follows then, and the channel of a chip's sensors.
+    Cheap disks have equal serial numbers: their bus address is added then, and the channel of a chip's sensors.
     """
     names = Counter(sensor.name for sensor in sensors)
     told = [
@@ -139,7 +139,7 @@ def _channel(path: str) -> str:
 
 
 def _place(path: str) -> str:
-    """The address of the device on its bus, such as 0000:01:00.0; the chip's number where it has no device."""
+    """The address of the device on its bus, such as 0000:01:00.0; the chip's number if it has no device."""
     folder = os.path.dirname(path)
     device = os.path.realpath(f"{folder}/device")
     if not os.path.isdir(device):
@@ -149,7 +149,7 @@ def _place(path: str) -> str:
 
 
 def read_millidegrees(path: str) -> float | None:
-    """Degrees Celsius, or None from a sensor that sleeps, or whose driver reports a fault: its value is then invalid.
+    """Degrees Celsius, or None from a sleeping sensor, or one whose driver reports a fault: its value is invalid then.
 
     Raises OSError if the sensor does not respond, ValueError if the answer is not a number.
     """
@@ -176,9 +176,9 @@ class Temp:
 
     Args:
         sys_root: where sysfs is.
-        patience: seconds after which a sensor does not answer.
-        error: receives a sentence for each that fails.
-        note: receives a sentence for each whose value is none.
+        patience: seconds after which a sensor counts as not responding.
+        error: receives a sentence for each failing sensor.
+        note: receives a sentence for each sensor with an invalid value.
     """
 
     name = MEASUREMENT.name
@@ -210,7 +210,7 @@ class Temp:
             if isinstance(answer.value, Exception):
                 self._error(f"temp: {sentence(answer.value)}")
             elif isinstance(answer.value, float) and not MEASUREMENT.field("temp").admits(answer.value):
-                # Firmware of a computer without that sensor gives 0 kelvins, or less.
+                # The firmware of a computer without that sensor reports 0 kelvins or less.
                 self._note(
                     f"temp: {sensor.path} gives {answer.value:g} degrees, which is no temperature; it is left out"
                 )

@@ -81,8 +81,8 @@ class Top:
         proc_root: the path of the proc file system.
         processors, ticks_per_second, page_bytes: of this machine.
         monotonic: a clock, in seconds.
-        error: takes a sentence for each process whose file has another form.
-        once: whether each call gives a sample.
+        error: receives a sentence for each process whose file is in another format.
+        once: whether each call returns a sample.
     """
 
     name = MEASUREMENT.name

@@ -48,7 +48,7 @@ SPELLING = "%.9g"
 _SPREAD = 0x9E3779B97F4A7C15
 
 
-#: By how much this machine's clock can be wrong before it is synchronised: ten years, in nanoseconds.
+#: Maximum error of this machine's clock before it is synchronised: ten years, in nanoseconds.
 _MAX_OWN_ERROR_NS = 3_652 * 86_400 * 1_000_000_000
 
 
@@ -107,9 +107,9 @@ class Pipeline:
         ahead_ns: how far a sample may be ahead of this machine's clock.
         max_series: maximum number of plans.
         clock_ns: wall clock, nanoseconds since 1970.
-        synchronised: whether that clock is known to be right; while it is not, it judges no other clock.
-        complain: gets one sentence per failure.
-        open_gateway: opens the parts for messages, with the first message.
+        synchronised: whether that clock is known to be correct; until then it judges no other clock.
+        complain: receives one sentence per failure.
+        open_gateway: opens the parts for messages, at the first message.
     """
 
     def __init__(
@@ -514,9 +514,9 @@ class Pipeline:
         return None
 
     def _judges(self, difference_ns: int) -> bool:
-        """Whether a time that differs so from this machine's clock shows that the other clock is wrong.
+        """Whether this difference from this machine's clock proves that the other clock is wrong.
 
-        A hub without a battery clock starts where it was shut down, or at the date of its system.
+        A hub without a battery clock starts at the time of its shutdown, or at the date of its system.
         """
         return difference_ns > _MAX_OWN_ERROR_NS or self._synchronised()
 

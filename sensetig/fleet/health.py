@@ -1,4 +1,4 @@
-"""The verdict on each device, as points for dashboards, which then need no rules of their own.
+"""The verdict on each device, as points for dashboards, which then need no separate rules.
 
 A hub's Telegraf runs ``sensetig health``, which reads each device's data from InfluxDB, judges it as ``sensetig
 status`` does, and emits one point per device.

@@ -76,7 +76,7 @@ class Sentence(NamedTuple):
 
 
 def summary(stats: Stats, period: Period, device: str) -> list[Sentence]:
-    """What happened, the most urgent first within each heading."""
+    """The sentences of the summary, the most urgent first under each heading."""
     if stats.alive_by is None and not stats.spreads:
         return [
             Sentence(

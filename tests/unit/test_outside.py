@@ -1,4 +1,4 @@
-"""What `make lab` and `make e2e` say if neither the cache nor the network has what they need."""
+"""Messages of `make lab` and `make e2e` if neither the cache nor the network has the required parts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.lab import images
 
 @pytest.fixture
 def closed() -> Iterator[str]:
-    """The address of a port on which nothing listens."""
+    """The address of a port without a listener."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{taken.getsockname()[1]}"

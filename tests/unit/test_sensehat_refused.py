@@ -1,4 +1,4 @@
-"""A recording of which most lines are no rows: each reading reads a bounded part of it, and every line is counted."""
+"""A recording with mostly invalid lines: each reading processes a bounded part of it, and every line is counted."""
 
 from __future__ import annotations
 

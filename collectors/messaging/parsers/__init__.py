@@ -5,8 +5,8 @@ One module per kind of device: :mod:`native` (this project's own format), :mod:`
 modules share :mod:`message` (collects metrics and rejections), :mod:`json_values`, :mod:`states`, :mod:`timestamps`,
 :mod:`results` (the reasons of rejections) and :mod:`measurements` (measurements that only messages have).
 
-Parsers know neither broker nor clock, and no topic or payload makes them raise. docs/reference/mqtt-payloads.md has the
-topics and the rules.
+Parsers have no access to the broker or the clock, and never raise for any topic or payload.
+docs/reference/mqtt-payloads.md has the topics and the rules.
 """
 
 from __future__ import annotations
