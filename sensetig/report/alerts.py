@@ -33,7 +33,7 @@ _MAX_EXTRA_EVALUATIONS = 3000
 
 #: Labels that may identify the device of a series, and labels that a page on one device need not show.
 _DEVICE = ("host", "device")
-_KNOWN = ("host", "site", "model", "simulated", "replayed", "brought_by", "fstype", "mode")
+_KNOWN = ("host", "site", "model", "simulated", "replayed", "ingest_path", "brought_by", "fstype", "mode")
 
 
 class Alert(NamedTuple):
