@@ -15,7 +15,7 @@ from collectors.device_state.tracker import Tracker
 TOLD_TOGETHER = 1000
 
 #: If a flush is under way and memory holds this many times the setting's messages, lines wait for the flush.
-MOST_TIMES = 4
+MAX_BACKLOG_FACTOR = 4
 
 #: Maximum wait for the store at the end, in seconds; Telegraf sends SIGTERM after five, and SIGKILL after ten.
 END_SECONDS = 4.0
@@ -45,7 +45,7 @@ class Background:
         clock_ns: Callable[[], int],
     ) -> None:
         self._tracker = tracker
-        self._most = most * MOST_TIMES
+        self._most = most * MAX_BACKLOG_FACTOR
         self._said = said
         self._complain = complain
         self._spell = spell

@@ -57,7 +57,7 @@ _UNITS = (
 _UNIT = re.compile(rf"(.+?)(?:_(?:raw|compensated))?(_(?:{_UNITS}))")
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_.-]")
 #: Maximum length of a file's name in bytes without suffix, with room for an atomic write. File systems allow 255.
-_LONGEST_NAME = 200
+_MAX_NAME_BYTES = 200
 
 
 class CalibrationError(ValueError):
@@ -133,11 +133,11 @@ def file_name(device: str) -> str:
     name = _UNSAFE.sub(lambda found: b"%%%02X" % ord(found[0]), encoded).decode("ascii")
     if name.startswith("."):
         name = "%2E" + name[1:]
-    if len(name) > _LONGEST_NAME:
+    if len(name) > _MAX_NAME_BYTES:
         from hashlib import blake2b
 
         # No short name contains the character before the hash, so a long name never equals one.
-        name = f"{name[: _LONGEST_NAME - 40]}%-{blake2b(encoded, digest_size=16).hexdigest()}"
+        name = f"{name[: _MAX_NAME_BYTES - 40]}%-{blake2b(encoded, digest_size=16).hexdigest()}"
     return f"{name or '%'}.toml"
 
 

@@ -130,11 +130,11 @@ def finish(server: Server, credentials: Credentials, device: str) -> bool:
             f"sensetig token rotate {device}"
         )
     credentials.write(device_file(device), secret)
-    settle(server, credentials, device)
+    complete(server, credentials, device)
     return True
 
 
-def settle(server: Server, credentials: Credentials, device: str) -> None:
+def complete(server: Server, credentials: Credentials, device: str) -> None:
     """Complete the replacement: revoke the first token, and rename the second one."""
     for each in server.tokens(device_description(device)):
         server.delete_token(each.id)

@@ -69,7 +69,7 @@ class Deliveries:
         self.most = most
         #: The reason why it is pointless to continue, or None.
         self.fatal: str | None = None
-        self._told: deque[Callable[[], None]] = deque()
+        self._pending_calls: deque[Callable[[], None]] = deque()
         self._awake = False
         self._changed = asyncio.Event()
         self._stopped = False
@@ -77,15 +77,15 @@ class Deliveries:
 
     def tell(self, noted: Callable[[], None]) -> None:
         """Run a function on the event loop's thread, from any thread; one wake-up serves many calls."""
-        self._told.append(noted)
+        self._pending_calls.append(noted)
         if not self._awake:
             self._awake = True
             self._loop.call_soon_threadsafe(self._note)
 
     def _note(self) -> None:
         self._awake = False
-        while self._told:
-            self._told.popleft()()
+        while self._pending_calls:
+            self._pending_calls.popleft()()
         self._changed.set()
 
     def acknowledged(self, ticket: int) -> None:
