@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -200,7 +200,7 @@ def colours_and_units() -> tuple[set[str], set[str]]:
     return colours, units
 
 
-def results(config: dict[str, Any]) -> list[dict[str, Any]]:
+def results(config: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The texts of values that are mapped one by one."""
     mappings = [each for each in config.get("mappings") or [] if each["type"] == "value"]
     return [result for each in mappings for result in each["options"].values()]
