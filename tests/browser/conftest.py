@@ -115,8 +115,8 @@ def grafana_home() -> Path:
 
 @pytest.fixture(scope="session")
 def browser(grafana_home: Path, chromium: Path) -> Iterator[BrowserContext]:
-    """A browser that keeps what it has fetched of Grafana from page to page."""
-    del grafana_home  # without it, no browser is wanted
+    """A browser that caches Grafana's files from page to page."""
+    del grafana_home  # without Grafana, no browser is needed
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS, timeout=PATIENCE_MS)
         context = started.new_context(reduced_motion="reduce")

@@ -8,7 +8,7 @@ from tests.lab.guest import Guest
 
 HTS221, LPS25H, MAGNETOMETER, ACCELEROMETER, TCS3400 = 0x5F, 0x5C, 0x1C, 0x6A, 0x39
 
-#: What the sensors measure at first, in the units of the module. In the chip's counts, the values of the IMU are
+#: Initial readings of the sensors, in the units of the module. In the chip's counts, the values of the IMU are
 #: multiples of 256 within the noise: one conversion differs from the next in both bytes.
 MEASURED: dict[str, tuple[int, ...]] = {
     "humidity": (45_000,),
@@ -39,11 +39,11 @@ class Board:
             self.measure(name, *values)
 
     def unplug(self) -> None:
-        """Remove the frame buffer, by which the board is found. A collector that runs keeps the bus open."""
+        """Remove the frame buffer that identifies the board. A running collector keeps the bus open."""
         self._guest.sh("rmmod sensetig_lab_fb")
 
     def measure(self, name: str, *values: int) -> None:
-        """Set what a sensor measures."""
+        """Set a sensor's measured value."""
         self._set(name, values)
 
     def absent(self, *chips: int) -> None:

@@ -46,18 +46,18 @@ def work() -> Iterator[Path]:
 
 
 def today() -> date:
-    """The date, by which roots are made again each month."""
+    """The date; roots are rebuilt each month."""
     return datetime.now(UTC).date()
 
 
 def need(programs: dict[str, str]) -> None:
-    """Skip the part where it cannot run."""
+    """Skip the part if it cannot run."""
     if reason := probe.root() or probe.programs(programs) or probe.overlay():
         pytest.skip(reason)
 
 
 def fetched(fetch: Callable[[], Made]) -> Made:
-    """What *fetch* has in the cache or fetches; skip the part where neither is possible."""
+    """The result of *fetch*, from the cache or the network; skip the part if neither is possible."""
     try:
         return fetch()
     except Unreachable as error:
@@ -65,7 +65,7 @@ def fetched(fetch: Callable[[], Made]) -> Made:
 
 
 def made(make: Callable[[date], Made]) -> Made:
-    """The same for what is made from packages of Debian."""
+    """The same for parts built from packages of Debian."""
     try:
         return fetched(lambda: make(today()))
     except (RuntimeError, subprocess.TimeoutExpired):

@@ -141,7 +141,7 @@ def _booted(
 
     Args:
         command: QEMU with the options of this machine.
-        image: what it boots.
+        image: the image to boot.
         folder: takes its RAM disk and its output.
         accelerators: best first.
         console, line: the first and the second serial line.

@@ -26,10 +26,10 @@ FIELDS = {
 #: The bus of a Raspberry Pi gives up a transfer after a second.
 TIMEOUT_MILLISECONDS = 1000
 
-#: Transfers of a batch in which every transfer times out, each after a second: far below the watchdog's 120 s.
+#: Number of transfers in a batch whose transfers all time out, each after a second: far below the watchdog's 120 s.
 MAX_TRANSFERS = 40
 
-#: A chip that answers again costs one batch in which it is started again.
+#: A chip that responds again costs one batch to be restarted.
 MAX_BATCHES = 3
 
 
@@ -50,7 +50,7 @@ def names(chip: int) -> set[str]:
 
 
 def expected(**other: tuple[int, ...]) -> dict[str, tuple[float, float]]:
-    """The value and its tolerance of each field, for what the board measures; noise is 3 counts."""
+    """The expected value and tolerance of each field, from the board's readings; the noise is 3 counts."""
     measured = {**MEASURED, **other}
     celsius, humidity, pressure = (
         measured[name][0] / divisor for name, divisor in (("temperature", 1000), ("humidity", 1000), ("pressure", 100))
@@ -74,13 +74,13 @@ def expected(**other: tuple[int, ...]) -> dict[str, tuple[float, float]]:
     }
     for axis, g, tesla in zip("xyz", acceleration, magnetic, strict=True):
         found[f"acceleration_{axis}_g"] = (g, 0.01)
-        found[f"gyro_{axis}_radians_per_second"] = (0.0, 0.05)  # RTIMULib subtracts what it takes for a bias
+        found[f"gyro_{axis}_radians_per_second"] = (0.0, 0.05)  # RTIMULib subtracts its estimate of the bias
         found[f"magnetic_{axis}_microtesla"] = (tesla, max(0.3, 0.02 * abs(tesla)))
     return found
 
 
 def wrong(batch: Batch) -> dict[str, tuple[float | None, float]]:
-    """Each value that is not what the board measures, with that."""
+    """Each value that differs from the board's, with the expected value."""
     found = read(batch)
     return {
         name: (found.get(name), value)

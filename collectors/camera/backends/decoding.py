@@ -119,10 +119,10 @@ class Video:
                 yield found
 
     def grey(self, frame: VideoFrame) -> tuple[Image, Callable[[], Image] | None] | None:
-        """A picture's brightness, and what makes the picture in colour; None for one that is too large.
+        """A picture's brightness, and a function that returns it in colour; None for one that is too large.
 
-        FFmpeg decodes brightness and colour into planes of their own, so that brightness alone costs no conversion.
-        Without that, the first is the picture in colour, and the second is None.
+        FFmpeg decodes brightness and colour into separate planes, so that brightness alone needs no conversion. For
+        other formats, the first is the picture in colour, and the second is None.
         """
         image = None if getattr(frame, "rotation", 0) else _brightness(frame)
         if image is None:
