@@ -321,7 +321,7 @@ def test_implausible_frame_rate_is_ignored(frame_rate: float) -> None:
     [
         ("97", "there is no device /dev/video97; connect the camera"),
         ("/dev/no-camera", "there is no device /dev/no-camera"),
-        ("/dev/null", "/dev/null delivers no frame; it is no camera, or another program has it open"),
+        ("/dev/null", "/dev/null delivers no frame; it is not a camera, or another program has it open"),
         ("/dev/fd", "/dev/fd is not a camera; set source to a device such as /dev/video0"),
     ],
 )
@@ -484,7 +484,7 @@ def test_stream_continues_after_a_size_change(opener: Opener) -> None:
 def test_unresponsive_server_times_out(opener: Opener) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://user:secret@127.0.0.1:{server.getsockname()[1]}/stream"
-        with pytest.raises(Unavailable, match=r"delivers no frame within 1 s .*; check its address") as caught:
+        with pytest.raises(Unavailable, match=r"delivers no frame within 1 s: .*; check its address") as caught:
             opener(source=url, timeout_seconds=1.0)
     assert "secret" not in str(caught.value)
 

@@ -549,7 +549,7 @@ def test_a_line_of_another_form_is_an_error_and_the_others_are_read(line: str, p
     path.write_text(HEAD + line + "\n wlan0: 0000   41.  -69.  -256        0      0      0     23      0        0\n")
     (link,) = pi_4.collect()["wifi"]
     assert (link.series.tags["interface"], link.fields["signal_dbm"]) == ("wlan0", -69.0)
-    assert pi_4.errors == [f"{path} holds {line!r}, which is no reading"]
+    assert pi_4.errors == [f"{path} holds {line!r}, which is not a reading"]
 
 
 @pytest.mark.parametrize(

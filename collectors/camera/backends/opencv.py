@@ -250,7 +250,7 @@ def _open_device(path: str, values: Values) -> tuple[DeviceCapture, Image]:
     image = _read(capture)
     if image is None:
         capture.release()
-        raise Unavailable(f"{path} delivers no frame; it is no camera, or another program has it open")
+        raise Unavailable(f"{path} delivers no frame; it is not a camera, or another program has it open")
     return DeviceCapture(capture), image
 
 
