@@ -25,7 +25,7 @@ COMMITTED = dashboards.committed()
 #: Assertions that no data supports while a device does not write.
 _ASSERTIONS = ("not a Pi", "not a Raspberry Pi", "no sensor", "no Sense HAT", "no swap", "no Wi-Fi", "no camera")
 
-#: Dashboards whose panels are of the chosen device now; its silence is said at their top.
+#: Dashboards whose panels show the present state of the chosen device; its silence is reported at their top.
 _OF_NOW = ("device.json", "live.json")
 
 

@@ -53,11 +53,11 @@ def by_hour(
     Grafana's own heat map has no hours of the day for an axis, so this is a table with coloured cells.
 
     Args:
-        target: a table of values, one an hour; of counts, with 0 where there is none.
+        target: a table of hourly values; counts are 0 in hours without any.
         column: the name of the column with the values.
         days: how many days are shown, whatever the dashboard's time range; 0 for that range.
         rows: the period of a row.
-        calc: what becomes of the values of a cell: ``sum`` or ``mean``.
+        calc: the aggregate for a cell: ``sum`` or ``mean``.
         colours: the name of Grafana's colour scheme, from little to much.
         newest_first: the newest row is the first one, and not the last.
         before: transformations that come first.
@@ -129,7 +129,7 @@ def by_day(
 
     Args:
         target: a table of hours.
-        columns: for each column of it what becomes of the hours (``min``, ``mean``, ``max``), its unit, its decimals.
+        columns: for each column the aggregate of the hours (``min``, ``mean``, ``max``), its unit, its decimals.
         days: how many days are shown, whatever the dashboard's time range; 0 for that range.
         before: transformations that come first.
     """
