@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -52,8 +53,13 @@ def today() -> date:
 
 def need(programs: dict[str, str], gigabytes: int = 0) -> None:
     """Skip the part where it cannot run, with a machine of so much memory."""
-    if reason := probe.root() or memory(gigabytes) or probe.programs(programs) or probe.overlay():
+    if reason := processor() or probe.root() or memory(gigabytes) or probe.programs(programs) or probe.overlay():
         pytest.skip(reason)
+
+
+def processor(machine: str = platform.machine()) -> str:
+    """A sentence if this is no PC, for which the images are made."""
+    return "" if machine == "x86_64" else f"the lab takes a 64-bit PC, and this machine is {machine}"
 
 
 def memory(gigabytes: int, source: Path = Path("/proc/meminfo")) -> str:

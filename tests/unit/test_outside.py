@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e import outside
 from tests.lab import images
-from tests.lab.conftest import memory
+from tests.lab.conftest import memory, processor
 
 
 @pytest.fixture
@@ -66,3 +66,8 @@ def test_a_machine_that_does_not_fit_into_the_memory_is_not_started(tmp_path: Pa
     assert memory(2, source) == ""
     assert memory(3, source) == "QEMU takes 4 GB of memory, and 3.0 GB are available"
     assert memory(0, source) == ""
+
+
+def test_the_lab_runs_on_a_pc_alone() -> None:
+    assert processor("x86_64") == ""
+    assert processor("aarch64") == "the lab takes a 64-bit PC, and this machine is aarch64"
