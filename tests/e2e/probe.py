@@ -23,7 +23,7 @@ PROGRAMS = {
 
 
 def obstacle(suites: Sequence[str], today: date) -> str:
-    """What keeps machines of those suites from being booted here; nothing, where they can be."""
+    """What keeps machines of those suites from being booted here; nothing, if they can be."""
     return (
         root()
         or programs(PROGRAMS)
@@ -115,7 +115,7 @@ def unreachable(suite: str) -> str:
 
 
 def _tried(*command: str | Path, seconds: float = 30) -> str:
-    """What a command says that fails; nothing of one that does not."""
+    """The error output of a failing command; empty if it succeeds."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds)
     except subprocess.TimeoutExpired:

@@ -39,11 +39,11 @@ def sys_tree(root: Path, *, cpu: str | None = None, frame_buffer: str | None = N
     return str(root)
 
 
-# --- what the library is, from its source ----------------------------------------------------------
+# --- the library's interface, from its source -------------------------------------------------------
 
 
 def library_class(module: str, file: str, name: str) -> ast.ClassDef:
-    """A class of an installed library, without importing it: RTIMU, which it needs, comes from the OS alone."""
+    """A class of an installed library, without importing it: the import needs RTIMU, which only the OS provides."""
     spec = importlib.util.find_spec(module)
     if spec is None or not spec.submodule_search_locations:
         pytest.skip(f"the package {module} is not installed, so its source cannot be read")
@@ -85,7 +85,7 @@ def test_colour_sensor_is_used_as_the_library_defines_it() -> None:
 
 
 @pytest.mark.parametrize("names", PARTS.values(), ids=PARTS)
-def test_the_library_has_the_attributes_by_which_a_sensor_is_started_again(names: tuple[str, str, str]) -> None:
+def test_the_library_has_the_attributes_used_to_restart_a_sensor(names: tuple[str, str, str]) -> None:
     library = library_class("sense_hat", "sense_hat.py", "SenseHat")
     part, started, _ = names
     assigned = {
