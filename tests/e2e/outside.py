@@ -1,4 +1,4 @@
-"""What the cache lacks and must come from outside: a sentence says what is missing, and where it was looked for."""
+"""Files that the cache lacks and that come from outside: a sentence names them and the place of the search."""
 
 from __future__ import annotations
 

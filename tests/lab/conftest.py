@@ -47,12 +47,12 @@ def work() -> Iterator[Path]:
 
 
 def today() -> date:
-    """The date, by which roots are made again each month."""
+    """The date: roots are made again each month."""
     return datetime.now(UTC).date()
 
 
 def need(programs: dict[str, str], gigabytes: int = 0) -> None:
-    """Skip the part where it cannot run, with a machine of so much memory."""
+    """Skip the part where it cannot run; *gigabytes* is the memory of its machine."""
     if reason := processor() or probe.root() or memory(gigabytes) or probe.programs(programs) or probe.overlay():
         pytest.skip(reason)
 
@@ -79,7 +79,7 @@ def fetched(fetch: Callable[[], Made]) -> Made:
 
 
 def made(make: Callable[[date], Made]) -> Made:
-    """The same for what is made from packages of Debian."""
+    """The same for roots and images, which are made from packages of Debian."""
     try:
         return fetched(lambda: make(today()))
     except (RuntimeError, subprocess.TimeoutExpired):

@@ -146,7 +146,7 @@ def _booted(
 
     Args:
         command: QEMU with the options of this machine.
-        image: what it boots.
+        image: its kernel and RAM disk.
         folder: takes its RAM disk and its output.
         accelerators: best first.
         parameters: of this machine's kernel, with the console.

@@ -1,4 +1,4 @@
-"""What `make lab` and `make e2e` say if neither the cache nor the network has what they need."""
+"""The messages of `make lab` and `make e2e` if neither the cache nor the network has a file."""
 
 from __future__ import annotations
 
