@@ -42,6 +42,9 @@ _SKIPPED_AT_ONCE = 65_536
 #: Lines before the names of the columns: blank ones, comments, and a spreadsheet's "sep=;".
 _MAX_PREAMBLE = 100
 
+#: Decimal places of a converted value.
+_DIGITS = 6
+
 _SEPARATORS = (",", ";", "\t", "|")
 #: Cells without a value, as spreadsheets and programs write them.
 _EMPTY = frozenset({"", "none", "null", "na", "n/a", "-"})
@@ -237,7 +240,7 @@ class CsvRecording:
             except ValueError:
                 self._refuse(name, f"{name}: expected a number, got {cell[:40]!r}; the value is left out")
                 return None
-        return shortest(value) if convert is None else convert(value)
+        return shortest(value) if convert is None else round(convert(value), _DIGITS)
 
     def _next_line(self) -> str | None:
         """The next line; None at the end. Of an overlong line, only the beginning, which is not a valid row."""
