@@ -327,6 +327,13 @@ def test_interfaces_may_have_a_colon_in_their_name() -> None:
     }
 
 
+def test_an_empty_list_of_interfaces_is_counted() -> None:
+    said: list[str] = []
+    assert network.parse_interfaces(b"", said.append) == {}
+    assert network.parse_interfaces(HEAD, said.append) == {}
+    assert said == ["/proc/net/dev is empty"]
+
+
 @pytest.mark.parametrize("name", ["wl|an", "en\N{LATIN SMALL LETTER U WITH DIAERESIS}", "a\udcffb", "veth0@if7"])
 def test_an_interface_can_have_any_name(name: str, tmp_path: Path) -> None:
     (tmp_path / "net").mkdir()
