@@ -128,7 +128,7 @@ def _note(run_root: str) -> str:
 
 
 def kernel() -> Callable[[], ClockState]:
-    """Return a query of the kernel, which changes nothing. Raises Unavailable where there is no such call."""
+    """Return a query of the kernel, which changes nothing. Raises Unavailable if there is no such call."""
     import ctypes
     import os
 

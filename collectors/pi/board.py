@@ -41,8 +41,8 @@ class Board:
     Args:
         model: the tag of the board's own measurements.
         sys_root, proc_root: where sysfs and procfs are.
-        report: takes a sentence for each reading that failed.
-        note: takes a sentence for each reading that this board does not have.
+        report: receives a sentence for each reading that failed.
+        note: receives a sentence for each reading that this board does not have.
         firmware: has the values that the kernel lacks.
         reads: reads chips and queries the firmware, since each may hang.
         once: whether no other batch will take an answer that comes later.

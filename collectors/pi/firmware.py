@@ -12,7 +12,7 @@ from collectors.pi import readings
 #: After this time, in seconds, the firmware hangs.
 TIMEOUT_SECONDS = 5.0
 
-#: Takes the words of a query; returns the answer, or None where there is no vcgencmd. Raises OSError.
+#: Takes the words of a query; returns the answer, or None if there is no vcgencmd. Raises OSError.
 Ask = Callable[[tuple[str, ...]], str | None]
 
 T = TypeVar("T")

@@ -122,7 +122,7 @@ def wireless(text: str, refuse: Refuse) -> list[Link]:
     plus 110; any other has its own level, with a quality of up to 100 (net/wireless/wext-compat.c).
 
     Args:
-        refuse: takes each line of another form.
+        refuse: receives each line of another form.
     """
     links = []
     for number, line in enumerate(text.split("\n")):
@@ -162,7 +162,7 @@ def rails(text: str, refuse: Refuse) -> list[Rail]:
     converter's channels.
 
     Args:
-        refuse: takes each line of another form.
+        refuse: receives each line of another form.
     """
     found: dict[str, dict[str, float]] = {}
     refused = []

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
             ...
 
         def read(self, now: int) -> list[Metric]:
-            """One sample with this time. Raises OSError or ValueError where there is none."""
+            """One sample with this time. Raises OSError or ValueError if there is none."""
             ...
 
     class SlowPart(Protocol):
@@ -165,7 +165,7 @@ class System:
         parts: what to read at once, in order.
         slow: what to read in threads.
         reads: runs them.
-        error: takes a sentence for each part that fails.
+        error: receives a sentence for each part that fails.
         clock_ns: wall clock, the time of a batch.
         watch: sleeps between two samples in a one-shot run; None where batch follows batch.
         once: whether no other batch will take answers that come later.
@@ -276,7 +276,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def create(context: Context) -> System:
-    """Return the collector. Raises Unavailable for an unknown part, and where there is no /proc."""
+    """Return the collector. Raises Unavailable for an unknown part, and if there is no /proc."""
     values, error = context.values, Errors(context.report.error)
     chosen = _names(values[PARTS])
     for name in chosen:

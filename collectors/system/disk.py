@@ -89,7 +89,7 @@ class Disk:
         proc_root, sys_root, run_root: where the kernel and udev have their files.
         ignored: types of file systems to skip.
         patience: seconds after which a file system does not answer.
-        report: takes a sentence for each that does not answer.
+        report: receives a sentence for each that does not answer.
         ask: os.statvfs, or a double.
         mount_root: where a container has the machine's file systems, such as /host; empty elsewhere.
     """

@@ -91,7 +91,7 @@ def pretty_name(os_release: str) -> str | None:
 
 
 def updates(text: str) -> int | None:
-    """The number of packages in update-notifier's sentence, which is empty where there are none.
+    """The number of packages in update-notifier's sentence, which is empty if there are none.
 
     >>> updates("12 updates can be applied immediately."), updates("")
     (12, 0)

@@ -44,7 +44,7 @@ def parse_interfaces(content: bytes, refuse: Callable[[str], None]) -> dict[str,
     """Interface to its counters, from /proc/net/dev.
 
     Args:
-        refuse: takes a sentence for each line that is none.
+        refuse: receives a sentence for each line that is none.
     """
     found: dict[str, dict[str, int]] = {}
     if not content.strip():
@@ -101,7 +101,7 @@ class Net:
         return metrics
 
     def _speed(self, name: str) -> int:
-        """The link's speed; -1 as the kernel and Telegraf write it where there is none: Wi-Fi, or a link down."""
+        """The link's speed; -1 as the kernel and Telegraf write it if there is none: Wi-Fi, or a link down."""
         try:
             return int(read(f"{self._interfaces}/{name}/speed"))
         except (OSError, ValueError):

@@ -177,8 +177,8 @@ class Temp:
     Args:
         sys_root: where sysfs is.
         patience: seconds after which a sensor does not answer.
-        error: takes a sentence for each that fails.
-        note: takes a sentence for each whose value is none.
+        error: receives a sentence for each that fails.
+        note: receives a sentence for each whose value is none.
     """
 
     name = MEASUREMENT.name

@@ -135,7 +135,7 @@ class Top:
         return metrics
 
     def _processes(self) -> dict[str, Process]:
-        """All processes by their ids; one that ends meanwhile, or is hidden, is left out. Raises OSError."""
+        """All processes by their ids; one that ends in the meantime, or is hidden, is left out. Raises OSError."""
         found = {}
         root = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

@@ -61,7 +61,7 @@ class Gateway(NamedTuple):
         allowance: bounds the names that a device brings.
         flush: writes what these two remember, before lines go out.
         close: closes the file that they are in.
-        retention_ns: how long the bucket keeps points; 0 for ever.
+        retention_ns: how long the bucket keeps points; 0 forever.
     """
 
     is_machine: Callable[[str], bool]
@@ -503,7 +503,7 @@ class Pipeline:
             self._encode(Metric(metric.series, values, time_ns), out)
 
     def _refusal_of_all(self, plan: Plan, time_ns: int) -> tuple[str, str] | None:
-        """Why nothing of a line is taken, with a sentence; None where it is."""
+        """Why nothing of a line is taken, with a sentence; None if it is."""
         if not plan.accepted:
             return reasons.UNKNOWN_DEVICE, f"{plan.device or 'no device'} is not among the devices of the settings"
         if time_ns < self._earliest_ns:

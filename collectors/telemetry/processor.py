@@ -43,7 +43,7 @@ class Stages(NamedTuple):
         lines: splits the input into whole lines.
         pipeline: calibrates and validates them.
         rejections: those of the pipeline.
-        states: of the devices, or None where none are kept.
+        states: of the devices, or None if none are kept.
         tags: ``host`` and ``site`` of metrics that are made here.
     """
 

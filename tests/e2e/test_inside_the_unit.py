@@ -30,7 +30,7 @@ MINUTES = float(os.environ.get("SENSETIG_E2E_MINUTES", "10"))
 #: The collectors of each machine.
 COLLECTORS = {"clock", "outbox", "pi", "random_data", "sensehat", "system", "telemetry"}
 
-#: Collectors that emit nothing, not even about themselves, where there is nothing to read.
+#: Collectors that emit nothing, not even about themselves, if there is nothing to read.
 SILENT = {"pi", "joystick"}
 
 #: The committed alert rules.

@@ -1,4 +1,4 @@
-"""The collector of the clock: it reports what the kernel returns, and nothing else."""
+"""The collector of the clock: it reports only the values that the kernel returns."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_clock_is_synchronised_unless_the_kernel_says_that_it_is_not(status: i
     assert list(violations(metric, (CLOCK,))) == []
 
 
-def test_a_kernel_that_does_not_tell_is_named() -> None:
+def test_a_kernel_without_clock_state_is_reported() -> None:
     def fail() -> ClockState:
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
@@ -104,7 +104,7 @@ def test_other_collectors_learn_whether_this_machine_s_clock_is_synchronised(tmp
         assert (done.stdout.strip(), done.stderr) == (str(synchronised), "")
 
 
-def test_this_machine_s_kernel_tells() -> None:
+def test_this_machine_s_kernel_reports_its_clock() -> None:
     kept = kernel()()
     assert 0 <= kept.maximum_error <= 16_000_000
     assert kept.estimated_error >= 0

@@ -29,7 +29,7 @@ BOARDS = ("pi-3", "zero-2-w", "pi-4", "pi-5")
 
 
 class Firmware:
-    """Answers by the words of the question, and keeps what it was asked."""
+    """Respond by the words of the command, and record the commands."""
 
     def __init__(self, **answers: str) -> None:
         self.answers = answers
@@ -95,7 +95,7 @@ def context(folder: Path, errors: list[str], **settings: object) -> Context:
     return Context(values, ErrorReporter("pi", errors.append), True, "host", lambda: 0)
 
 
-# --- what is a Pi -----------------------------------------------------------------------------------
+# --- detection of a Pi --------------------------------------------------------------------------------
 
 
 def test_a_machine_without_a_device_tree_has_nothing_to_read(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_the_kernel_s_upper_bits_are_not_taken_for_since_boot(pi_4: Bench) -> No
     assert not any(name.endswith("_since_boot") for name in fields)
 
 
-def test_where_the_kernel_does_not_tell_of_limits_the_firmware_does(pi_4: Bench) -> None:
+def test_the_firmware_reports_limits_that_the_kernel_does_not(pi_4: Bench) -> None:
     shutil.rmtree(pi_4.tree / "sys/devices/platform/soc")
     (pi_4.tree / "sys/class/hwmon/hwmon1").unlink()
     fields = pi_4.collect()["pi"][0].fields
@@ -184,7 +184,7 @@ def test_a_board_on_another_path_of_the_bus_is_found_by_the_name_of_its_driver(t
     assert bench.errors == []
 
 
-def test_a_fan_that_stands_still_turns_at_zero(pi_4: Bench) -> None:
+def test_a_stopped_fan_has_speed_zero(pi_4: Bench) -> None:
     (pi_4.tree / "sys/class/hwmon/hwmon2/fan1_input").write_text("0\n")
     assert pi_4.collect()["pi"][0].fields["fan_rpm"] == 0
 
@@ -278,7 +278,7 @@ def test_a_missing_vcgencmd_is_no_error_by_its_name_and_one_by_its_path(tmp_path
         firmware.vcgencmd(str(tmp_path / "vcgencmd"))(("get_throttled",))
 
 
-def test_a_vcgencmd_that_may_not_open_its_device_is_told_with_what_it_said(tmp_path: Path, pi_4: Bench) -> None:
+def test_a_vcgencmd_without_access_to_its_device_is_reported_with_its_output(tmp_path: Path, pi_4: Bench) -> None:
     command = tmp_path / "refusing"
     command.write_text("#!/bin/sh\necho 'Can not open /dev/vcio' >&2\nexit 255\n")
     command.chmod(0o755)
@@ -492,7 +492,7 @@ def test_a_rail_without_a_voltage_has_no_power_and_is_not_in_the_sum(pi_4: Bench
 # --- cards ------------------------------------------------------------------------------------------
 
 
-def test_an_emmc_tells_its_wear_and_its_boot_partitions_are_no_cards(pi_4: Bench) -> None:
+def test_an_emmc_reports_its_wear_and_its_boot_partitions_are_not_cards(pi_4: Bench) -> None:
     plant("life_time = 0x01 0x03\\n\npre_eol_info = 0x02\\n\n", pi_4.tree / "sys/block/mmcblk0/device")
     plant("mmcblk0boot0/stat = 0 0 0 0 0 0 0\\n\nsda/stat = 0 0 0 0 0 0 9\\n\n", pi_4.tree / "sys/block")
     (card,) = pi_4.collect()["sd_card"]

@@ -21,7 +21,7 @@ def status(
     return os.statvfs_result((4096, 1024, blocks, free, available, files, ffree, ffree, 0, 255))
 
 
-def test_what_is_reserved_is_neither_free_nor_used() -> None:
+def test_reserved_space_is_neither_free_nor_used() -> None:
     assert disk.usage(status()) == {
         "total": 1_024_000,
         "free": 512_000,
@@ -82,7 +82,7 @@ def test_mounts_are_those_of_the_kernel_with_their_names_read_back(tmp_path: Pat
     assert (found[3].number, found[3].id, found[3].parent, found[3].root) == ("8:1", "39", "35", "/music")
 
 
-def test_what_the_kernel_calls_root_goes_by_its_device_where_that_is_known(tmp_path: Path) -> None:
+def test_dev_root_is_replaced_by_the_real_device_if_known(tmp_path: Path) -> None:
     line = "22 1 179:2 / / rw - ext4 /dev/root rw\n"
     assert parse(line, tmp_path)[0].device == "/dev/root"
     (tmp_path / "dev/block").mkdir(parents=True)
@@ -166,7 +166,7 @@ ROOT = "22 1 8:1 / / rw - ext4 /dev/sda rw\n"
             "/home/pi/x",
             "32",
         ),
-        # A process whose root is a mount of its own, below which the other is not reached.
+        # A process whose root is a separate mount; the other one is not reachable below it.
         ("40 39 0:50 / / rw - overlay overlay rw\n41 40 0:51 / /proc rw - proc proc rw\n", "/srv", "40"),
         # A root that is mounted on itself, as the kernel shows the first one.
         ("1 1 0:1 / / rw - rootfs rootfs rw\n30 1 8:2 / /usb rw - vfat a rw\n", "/usb", "30"),
@@ -197,7 +197,7 @@ def test_a_label_comes_from_the_device_mapper_or_from_udev(tmp_path: Path) -> No
 
 
 class Bench:
-    """The part on a /proc of its own, with file systems that answer as the test says."""
+    """The disk part on a fake /proc, with file systems that respond as the test specifies."""
 
     def __init__(self, root: Path, machine: str, own: str | None = None, mount_root: str = "") -> None:
         self.root = root
@@ -363,7 +363,7 @@ def test_a_device_that_is_mounted_twice_at_one_path_is_one_disk(tmp_path: Path) 
 
 
 def test_a_btrfs_whose_subvolumes_have_other_device_numbers_is_visible(tmp_path: Path) -> None:
-    """stat(2) gives each subvolume a number of its own, and mountinfo that of the file system."""
+    """stat(2) gives each subvolume a distinct device number, and mountinfo gives that of the file system."""
     own = "500 499 0:28 /@ / ro - btrfs /dev/sda2 rw\n501 500 0:28 /@home /home ro - btrfs /dev/sda2 rw\n"
     machine = "22 1 0:28 /@ / rw - btrfs /dev/sda2 rw\n23 22 0:28 /@home /home rw - btrfs /dev/sda2 rw\n"
     bench = Bench(tmp_path, machine, own)

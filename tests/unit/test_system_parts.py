@@ -1,4 +1,4 @@
-"""What the parts of ``system`` make of what the kernel writes."""
+"""The parts of ``system`` parse the kernel's files."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ MEMINFO = b"MemTotal: 1000 kB\nMemFree: 300 kB\nMemAvailable: 600 kB\nCached: 20
 SWAPINFO = b"SwapTotal: 400 kB\nSwapFree: 100 kB\n"
 
 
-def test_memory_used_is_what_is_not_available() -> None:
+def test_used_memory_is_total_minus_available() -> None:
     found = memory.parse_meminfo(MEMINFO + SWAPINFO + b"HugePages_Total: 3\nHugepagesize: 2048 kB\n", refuse)
     fields = memory.memory(found, refuse)
     assert fields["used"] == 400 * 1024
@@ -276,7 +276,7 @@ def test_counters_that_go_back_have_no_activity() -> None:
     assert diskio.activity(before, {**before, "reads": 1}, 2.0) == {}
 
 
-def test_a_disk_that_comes_back_begins_anew_with_its_own_identifier(tmp_path: Path) -> None:
+def test_a_disk_that_returns_restarts_its_counters_with_its_identifier(tmp_path: Path) -> None:
     clock = iter(range(10))
     (tmp_path / "block/sda").mkdir(parents=True)
     wwid = tmp_path / "block/sda/wwid"
