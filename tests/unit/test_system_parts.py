@@ -550,6 +550,33 @@ def test_disks_with_equal_serial_numbers_are_distinguished_by_their_place_on_the
     }
 
 
+@pytest.mark.parametrize(
+    ("degrees", "emitted"),
+    [
+        ((85.0,), ()),
+        ((21.5, 85.0, 21.5), (21.5, 21.5)),
+        ((80.0, 84.5, 85.0, 85.0, 85.5), (80.0, 84.5, 85.0, 85.0, 85.5)),
+    ],
+)
+def test_the_first_value_of_a_1_wire_sensor_after_a_loss_of_its_supply_is_none(
+    degrees: tuple[float, ...], emitted: tuple[float, ...], tmp_path: Path
+) -> None:
+    folder = sensor(tmp_path, 0, name="w1_slave_temp\n", temp1_input="0\n")
+    sensor(tmp_path, 1, name="other\n", temp1_input="85000\n")
+    said: list[str] = []
+    part = temperature.Temp(str(tmp_path), 10.0, said.append, pytest.fail)
+    found = []
+    for value in degrees:
+        (folder / "temp1_input").write_text(f"{value * 1000:.0f}\n")
+        found += list(part.metrics({key: answered(read) for key, read in part.reads().items()}, (), 7))
+    tags = {
+        name: [m.fields["temp"] for m in found if m.series.tags["sensor"] == name]
+        for name in ("w1_slave_temp", "other")
+    }
+    assert tags == {"w1_slave_temp": list(emitted), "other": [85.0] * len(degrees)}
+    assert len(said) == len(degrees) - len(emitted)
+
+
 def test_a_value_of_a_sensor_with_a_fault_is_none(tmp_path: Path) -> None:
     sensor(tmp_path, 0, name="tmp421\n", temp1_input="21000\n", temp2_input="-64000\n", temp2_fault="1\n")
     sensor(tmp_path, 1, name="max31730\n", temp1_input="22000\n", temp1_fault="0\n")
