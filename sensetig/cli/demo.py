@@ -157,7 +157,7 @@ def _demo(state: State, console: Console, options: DemoOptions) -> bool:
         if sound and options.keep:
             say(f"the engines are left running; stop them with: sensetig demo --stop --state {state.folder}")
         else:
-            say("stopping Telegraf, InfluxDB and Grafana")
+            say("stopping the engines")
             down(state, running.identities)
 
 

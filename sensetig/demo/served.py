@@ -23,7 +23,7 @@ REFRESH_SECONDS = 10
 _SOON_SECONDS = 2
 
 _WAITING = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>SenseTIG</title>
+<html lang="en"><head><meta charset="utf-8"><title>SenseTIG</title><link rel="icon" href="data:,">
 <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
 <style>body {{ font: 18px/1.5 system-ui, sans-serif; margin: 20vh auto; max-width: 32em; padding: 0 1em; }}</style>
 </head><body><h1>SenseTIG</h1><p>{}</p><p>This page refreshes itself.</p></body></html>

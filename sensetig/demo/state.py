@@ -90,7 +90,7 @@ class State:
                 yield
         except filelock.Timeout:
             raise StateError(
-                f"another demo is at work in {self.folder}: end it with Ctrl-C, or name another folder with --state"
+                f"another demo is running in {self.folder}: end it with Ctrl-C, or name another folder with --state"
             ) from None
 
     def log(self, engine: str) -> Path:

@@ -90,11 +90,11 @@ class Watch:
     def absent(self, arrivals: Arrivals) -> list[str]:
         """The collectors whose data has not arrived, except those that have nothing to read here."""
         silent = self._unasked - reporting(arrivals) if self.elapsed > SILENT_SECONDS else set()
-        for name in sorted(silent):
-            self._unasked.remove(name)
-            if not applicable(name, self._environment):
-                self.expected.remove(name)
-                self.say(f"{name} finds nothing to read on this machine")
+        self._unasked -= silent
+        without = [name for name in sorted(silent) if not applicable(name, self._environment)]
+        if without:
+            self.expected = [name for name in self.expected if name not in without]
+            self.say(f"nothing to read on this machine for: {', '.join(without)}")
         return missing(arrivals, self.expected, self.declared)
 
     def await_data(self, seconds: float) -> None:
@@ -118,7 +118,8 @@ class Watch:
             console: receives the table.
             page: the address of the page that replaces the dashboards; or empty.
         """
-        addresses = [*([f"{'Charts':14} {page}"] if page else []), *self.addresses()]
+        # Above the table: a terminal of 24 lines cuts off its end.
+        addresses = [*([f"{'Charts':14} {page}"] if page else []), *self.addresses(), "Ctrl-C stops the demo."]
         if not console.is_terminal:
             for line in addresses:
                 console.print(line, soft_wrap=True)
@@ -128,7 +129,7 @@ class Watch:
         with Live(console=console, refresh_per_second=1) as live:
             while True:
                 drawn = table(self.look(), self.declared, datetime.now(UTC))
-                live.update(Group(drawn, "", *addresses))
+                live.update(Group(*addresses, "", drawn))
                 time.sleep(LOOK_SECONDS)
 
     def let_run(self, seconds: float) -> Arrivals:

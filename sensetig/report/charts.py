@@ -104,7 +104,7 @@ def _lines(figure: Figure, drawn: Drawn, lines: Sequence[Line], period: Period) 
     styles = styles_of(panel, tuple(line.name for line in lines))
     both = any(style.right for style in styles.values())
     across = _WIDE - _LEFT - (_AXIS_RIGHT if both else _RIGHT)
-    axes = figure.add_axes((_LEFT / _WIDE, 0.15, across / _WIDE, 0.8))
+    axes = figure.add_axes((_LEFT / _WIDE, 0.17, across / _WIDE, 0.78))
     right = axes.twinx() if both else None
     join = max(custom.get("spanNulls") or 0, drawn.step * 1000)
     if (custom.get("stacking") or {}).get("mode") == "normal" and len(lines) > 1:
@@ -288,6 +288,8 @@ def _dress(axes: Axes, period: Period, unit: str, *, mirrored: bool = False) -> 
     for side in axes.spines.values():
         side.set_visible(False)
     axes.tick_params(length=0, colors=_STANDS_FOR["grey"], labelsize=_TEXT)
+    # The first time is below the lowest value, not next to it.
+    axes.tick_params(axis="x", pad=7)
 
 
 def _themed(svg: str, prefix: str) -> str:

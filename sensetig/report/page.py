@@ -79,7 +79,7 @@ def render(content: Content) -> str:
             )
             for alert in together(content.alerts.alerts)
         ],
-        every=duration(content.alerts.every_seconds),
+        every=duration(content.alerts.every_seconds) if content.alerts.every_seconds < period.seconds else "",
         alerts_since=when(content.alerts.begin_ms, period) if content.alerts.begin_ms > period.begin_ms else "",
         pictures=[_picture(each, period) for each in content.pictures],
         pictures_known=content.pictures_known,

@@ -9,18 +9,21 @@ from typing import Any, NamedTuple
 from sensetig.report.numbers import number
 from sensetig.report.panels import Panel
 
-#: Grafana's names of colours -> the page's, which differ between the light and the dark scheme.
+#: The dashboards' colours -> the page's, which differ between the light and the dark scheme.
 COLOURS = {
+    "#1463ff": "blue",
+    "#ff9933": "orange",
+    "#55be78": "green",
+    "#b86bc7": "purple",
+    "#c13215": "red",
+    "#707070": "grey",
+    "#8e8e8e": "grey",
     "blue": "blue",
-    "light-blue": "sky",
     "orange": "orange",
     "red": "red",
-    "dark-red": "wine",
     "green": "green",
     "purple": "purple",
-    "yellow": "yellow",
     "text": "ink",
-    "semi-dark-text": "grey",
     "transparent": "faint",
 }
 

@@ -330,12 +330,13 @@ class PyavOutput:
     def __init__(self, output_name: str, format: str | None = None, pts: object = None, options: object = None) -> None:
         self._path = output_name
         self._format = format
+        self._options: Any = options
         self.error_callback: Any = None
         self._container: Any = None
 
     def start(self) -> None:
         """Open the file."""
-        self._container = av.open(self._path, "w", format=self._format)
+        self._container = av.open(self._path, "w", format=self._format, options=self._options)
 
     def stop(self) -> None:
         """Close it; what goes wrong then is nowhere told, as in the package itself."""

@@ -1,7 +1,7 @@
 """Community dashboards for Telegraf's own inputs find their measurements and fields in InfluxDB.
 
-Only the names that they read are listed here; the dashboards belong to their authors. docs/how-to/community-dashboards.md says
-which were opened in Grafana, and which data each of them misses.
+Only the names that they read are listed here; the dashboards belong to their authors.
+docs/how-to/community-dashboards.md says which were opened in Grafana, and which data each of them misses.
 """
 
 from __future__ import annotations

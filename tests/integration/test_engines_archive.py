@@ -234,7 +234,7 @@ def test_a_grafana_that_is_not_to_be_had_is_one_sentence_that_says_how_to_get_it
     here = place(vendor, tmp_path)
     grafana = here.catalogue.engines["grafana"]._replace(package=vendor.package(takes="usr/share/grafana/"))
     here = here._replace(catalogue=here.catalogue._replace(engines={"grafana": grafana}))
-    sentence = r"^Grafana 12\.4\.1 is not to be had \(.*404.*\): everything but the dashboards works .* GRAFANA_HOME$"
+    sentence = r"^Grafana 12\.4\.1 is not available \(.*404.*\): everything but the dashboards works .* GRAFANA_HOME$"
     with pytest.raises(EngineUnavailable, match=sentence):
         sources.obtain("grafana", pytest.fail, here)
 
@@ -244,7 +244,7 @@ def test_a_refused_package_leaves_the_cache_empty_and_the_next_source_is_asked(v
     here = place(vendor, tmp_path)
     said: list[str] = []
     sentence = (
-        r"^Telegraf 1\.39\.3 is not to be had \(.*altered on the way; a build needs a checkout.*\): without it no"
+        r"^Telegraf 1\.39\.3 is not available \(.*altered on the way; a build needs a checkout.*\): without it no"
     )
     with pytest.raises(EngineUnavailable, match=sentence):
         sources.obtain("telegraf", said.append, here)

@@ -91,8 +91,8 @@ def test_the_report_describes_the_week_correctly(page: Path) -> None:
     assert "The device restarted once." in text
     assert re.search(r"Under-voltage in \d+ of \d+ readings", text)
     assert re.search(r"A capped clock: in none of \d+ readings", text)
-    assert re.search(r"/ is 55% full; what it holds grew by 5\.\d+ GiB", text)
-    assert re.search(r"Readings that collectors could not take: sensehat [67]\.", text)
+    assert re.search(r"/ is 55% full; usage grew by 5\.\d+ GiB", text)
+    assert re.search(r"Failed readings by collector: sensehat [67]\.", text)
     # The rule looks back over five minutes, and no five of the week are passed over.
     assert re.search(r"Under-voltage fired (?:once|\d+ times)", text)
     # The events of the silence are not there.

@@ -116,3 +116,13 @@ def sizes(path: Path) -> set[tuple[int, int]]:
     """The sizes of the pictures of a clip."""
     with av.open(str(path)) as container:
         return {(frame.width, frame.height) for frame in container.decode(video=0)}
+
+
+def boxes(path: Path) -> list[str]:
+    """The kinds of the outermost boxes of an MP4 file, in their order."""
+    data, at, found = path.read_bytes(), 0, []
+    while at < len(data):
+        found.append(data[at + 4 : at + 8].decode("ascii"))
+        at += int.from_bytes(data[at : at + 4], "big")
+    assert at == len(data)
+    return found

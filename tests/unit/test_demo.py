@@ -162,7 +162,7 @@ def test_a_state_folder_without_room_is_refused_with_the_room_it_needs(tmp_path:
 
 
 def test_a_second_demo_in_the_same_folder_is_refused(tmp_path: Path) -> None:
-    with State(tmp_path).locked(), pytest.raises(StateError, match="another demo is at work"), State(tmp_path).locked():
+    with State(tmp_path).locked(), pytest.raises(StateError, match="another demo is running"), State(tmp_path).locked():
         pytest.fail("the second demo got in")
 
 

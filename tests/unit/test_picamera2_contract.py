@@ -23,7 +23,7 @@ from collectors.core.errors import ErrorReporter
 from collectors.core.settings import Values
 from tests.doubles import picamera2 as double
 from tests.doubles.package import Package, Unobtainable, Use, archive, classes, uses
-from tests.unit.camera_media_support import BASE_NS, shown
+from tests.unit.camera_media_support import BASE_NS, boxes, shown
 
 VERSION = "0.3.38"
 
@@ -224,6 +224,8 @@ def test_double_writes_the_same_clip_as_the_package(real: bool, outputs: ModuleT
             ribbon.end_clip()
     ribbon.close()
     found = shown(path)
+    order = boxes(path)
+    assert order.index("moov") < order.index("mdat")
     # The buffer holds pictures 71 to 100 then; the first key frame among them is 80. Output lags by 3 s.
     assert [time for time, _ in found] == pytest.approx([number / 10 for number in range(len(found))], abs=0.001)
     levels = [round((told * 10 + 10) / 1.164 + 16) for _, told in found]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from sensetig.report import panels
 from sensetig.report.charts import draw, spans
 from sensetig.report.export import as_csv
 from sensetig.report.lines import Drawn, Line, ask, named, regrouped, shares, stretches
+from sensetig.report.numbers import TIMES, UNITS
 from sensetig.report.period import Period
-from sensetig.report.style import state
+from sensetig.report.style import COLOURS, state
 
 BEGIN = datetime(2026, 11, 14, tzinfo=UTC)
 HOUR = Period(BEGIN, BEGIN + timedelta(hours=1), "raw", 60)
@@ -185,6 +186,34 @@ def test_a_state_lasts_until_the_next_and_not_through_a_gap() -> None:
 
 
 # --- charts -----------------------------------------------------------------------------------------
+
+
+def colours_and_units() -> tuple[set[str], set[str]]:
+    """The colours and the units of the panels that a report draws."""
+    colours, units = set(), set()
+    for each in PANELS:
+        configs = [each.defaults, *({p["id"]: p.get("value") for p in one["properties"]} for one in each.overrides)]
+        for config in configs:
+            colours.add((config.get("color") or {}).get("fixedColor", "text"))
+            units.add(config.get("unit", "short"))
+            colours.update(result["color"] for result in results(config) if "color" in result)
+    return colours, units
+
+
+def results(config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The texts of values that are mapped one by one."""
+    mappings = [each for each in config.get("mappings") or [] if each["type"] == "value"]
+    return [result for each in mappings for result in each["options"].values()]
+
+
+def test_a_report_has_each_colour_of_the_dashboards_series() -> None:
+    assert colours_and_units()[0] - set(COLOURS) == set()
+
+
+def test_a_report_writes_each_unit_of_the_dashboards_as_people_do() -> None:
+    units = {unit for unit in colours_and_units()[1] if not unit.startswith("suffix:")}
+    assert units - set(UNITS) - set(TIMES) == set()
+
 
 CHARTED = {
     "CPU by mode": [line("user", 1, 2, None, 4), line("system", 3, 4, None, 1)],

@@ -77,7 +77,7 @@ def test_the_time_before_a_device_existed_is_no_gap() -> None:
     assert "plain: The device is new: its first data is from Fri 20 Nov 00:00." in told
     assert "good: Data came without a gap" in told
     gap = plain(texts(facts(first_ms=at(days=6), is_new=True, outages=((at(days=6, hours=6), at(days=6, hours=9)),))))
-    assert "act: One gap in the data, of 3 h (12.5% of the time since), from Fri 20 Nov 06:00." in gap
+    assert "act: One gap in the data, of 3 h (12.5% of the time since its first data), from Fri 20 Nov 06:00." in gap
 
 
 def test_no_gap_and_no_restart_is_good() -> None:
@@ -125,6 +125,12 @@ def test_a_processor_that_was_busy_throughout_is_worth_a_look_and_a_peak_is_not(
     cpu = next(each for each in QUANTITIES if each.measurement == "cpu")
     spread = Spread(cpu, 2.0, at(days=1), mean, 100.0, at(days=2), None)
     assert f"{level}: CPU use: from" in plain(texts(facts(spreads=(spread,))))
+
+
+def test_a_value_that_did_not_change_is_said_once() -> None:
+    cpu = next(each for each in QUANTITIES if each.measurement == "cpu")
+    spread = Spread(cpu, 99.96, at(days=1), 99.98, 100.0, at(days=2), None)
+    assert "look: CPU use: 100.0% throughout." in plain(texts(facts(spreads=(spread,))))
 
 
 def test_an_hour_of_under_voltage_is_one_thing_with_what_follows_from_it_and_its_alerts() -> None:
@@ -200,8 +206,8 @@ def test_a_device_without_supply_data_is_not_reported_as_healthy() -> None:
 def test_a_disk_that_fills_up_says_when() -> None:
     disk = Disk("/", 10 * GIB, 24 * GIB, 80.0, 7 * 86400)
     told = plain(texts(facts(disks=(disk,))))
-    assert "act: / is 80% full; what it holds grew by 14 GiB, and at that pace it is full in 3 days." not in told
-    assert "look: / is 80% full; what it holds grew by 14 GiB, and at that pace it is full in 3 days." in told
+    assert "act: / is 80% full; usage grew by 14 GiB, and at that rate it is full in 3 days." not in told
+    assert "look: / is 80% full; usage grew by 14 GiB, and at that rate it is full in 3 days." in told
 
 
 def test_from_minutes_nothing_is_said_of_the_coming_weeks() -> None:
@@ -211,7 +217,7 @@ def test_from_minutes_nothing_is_said_of_the_coming_weeks() -> None:
 
 def test_rejected_readings_are_reported_by_collector_the_most_first() -> None:
     told = texts(facts(errors={"camera": 2, "pi": 0, "sensehat": 7}))
-    assert "look: Readings that collectors could not take: sensehat 7, camera 2." in told
+    assert "look: Failed readings by collector: sensehat 7, camera 2." in told
 
 
 def test_without_validation_no_rejections_are_reported() -> None:
@@ -231,9 +237,9 @@ def test_simulated_data_is_never_passed_off_as_measured() -> None:
 
 def test_the_verdict_counts_what_to_act_on_and_what_to_look_at() -> None:
     given = [Sentence("a", "b", level) for level in (ACT, LOOK, LOOK, GOOD, PLAIN)]
-    assert verdict(given) == (ACT, plain("1 thing to act on, 2 to look at"))
-    assert verdict(given[1:]) == (LOOK, "2 things to look at")
-    assert verdict(given[3:]) == (GOOD, "Nothing that asks for a hand")
+    assert verdict(given) == (ACT, plain("1 thing to act on and 2 to check"))
+    assert verdict(given[1:]) == (LOOK, "2 things to check")
+    assert verdict(given[3:]) == (GOOD, "Nothing to act on or to check")
 
 
 @pytest.mark.parametrize(
@@ -344,8 +350,8 @@ def test_what_needs_a_hand_comes_before_what_needs_a_look_and_nothing_else_is_ur
 def test_the_mail_matches_the_page() -> None:
     sentences = [*summary(facts(errors={"sensehat": 2}), WEEK, "pi"), *fired(together(ALERTS), WEEK)]
     text = as_text("pi", WEEK, sentences)
-    assert text.startswith("pi, 2026-11-14 00:00 to 2026-11-21 00:00 (UTC)\n1 thing to act on, 2 to look at.\n")
-    act, look, rest = (text.index(each) for each in ("To act on", "To look at", "The device did not restart."))
+    assert text.startswith("pi, 2026-11-14 00:00 to 2026-11-21 00:00 (UTC)\n1 thing to act on and 2 to check.\n")
+    act, look, rest = (text.index(each) for each in ("To act on", "To check", "The device did not restart."))
     assert act < text.index("- Alert: Disk nearly full (/) fired 2 times") < look
-    assert look < text.index("- Readings: Readings that collectors could not take: sensehat 2.") < rest
+    assert look < text.index("- Readings: Failed readings by collector: sensehat 2.") < rest
     assert all(plain(each.text) in text for each in sentences)
