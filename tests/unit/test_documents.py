@@ -108,10 +108,10 @@ def repeated(text: str, known: set[str]) -> list[str]:
     """The headers of the tables whose first column is mostly names that the reference has."""
     found = []
     for table in re.findall(r"(?:^\|.*\n?)+", text, re.MULTILINE):
-        header, _, *rows = [*table.splitlines(), ""]
-        first = [re.findall(r"`([^`]+)`", row.split("|")[1]) for row in rows if row]
+        lines: list[str] = table.splitlines()
+        first = [re.findall(r"`([^`]+)`", row.split("|")[1]) for row in lines[2:]]
         if sum(any(name in known for name in names) for names in first) * 2 > len(first):
-            found.append(header)
+            found.append(lines[0])
     return found
 
 
