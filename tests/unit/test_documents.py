@@ -71,8 +71,9 @@ PAGES = sorted(
 def anchors(page: str) -> set[str]:
     """The anchors that GitHub gives to a page's headings."""
     text = re.sub(r"^```.*?^```$", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+    # In the glossary, the site adds an anchor for each term.
+    headings = re.findall(r"^#+ (.+)$|^\*\*(.+)\*\*$(?=\n:   )", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in map("".join, headings)}
 
 
 @pytest.mark.parametrize("page", PAGES)
