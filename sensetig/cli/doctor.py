@@ -1,4 +1,4 @@
-"""``sensetig doctor``: checks this machine's installation."""
+"""``sensetig doctor``: check this machine's installation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sensetig.doctor.findings import Result
     from sensetig.doctor.patient import Patient
 
-#: The exit status when something is wrong, as of ``sensetig status``.
+#: The exit status if something is wrong, as for ``sensetig status``.
 NEEDS_ACTION = 3
 
 
@@ -69,7 +69,7 @@ def command(as_json: bool, fix: bool, yes: bool) -> None:
 
 
 def _check(patient: Patient, console: Console, *, quiet: bool) -> list[Result]:
-    """Make the checks; in a terminal, say so meanwhile."""
+    """Run the checks; in a terminal, show a progress message."""
     from contextlib import nullcontext
 
     from sensetig.doctor.checks import CHECKS
@@ -81,9 +81,9 @@ def _check(patient: Patient, console: Console, *, quiet: bool) -> list[Result]:
 
 
 def _run(commands: tuple[tuple[str, ...], ...], console: Console) -> None:
-    """Run the commands of a cure, up to the first that fails."""
+    """Run the commands of a cure, and stop at the first failure."""
     for each in commands:
-        # The commands of SenseTIG are those of this installation, which may not be on root's PATH.
+        # Use SenseTIG's commands of this installation, which may not be on root's PATH.
         argv = [sys.executable, "-m", *each] if each[0] == "sensetig" else list(each)
         try:
             status = subprocess.run(argv, env={**os.environ, "SYSTEMD_PAGER": ""}, check=False).returncode

@@ -15,7 +15,7 @@ from sensetig.documentation import linked
 from sensetig.report.text import MAX_NAME, MAX_TEXT, printable
 from sensetig.site import Site
 
-#: Telegraf's measurements of itself: counted in the sum, and not listed.
+#: Telegraf's internal measurements: included in the total, but not listed.
 _TELEGRAFS_OWN = "internal_"
 
 _SHOWN_STEPS = 3
@@ -31,18 +31,18 @@ class Facts(NamedTuple):
         role: a constant of :mod:`sensetig.doctor.place`.
         version: of the bundle.
         site: the installation.
-        access: how to open the dashboards.
-        arrived: points of the last minute by measurement; None where they cannot be counted here.
-        problem: why they cannot; or empty.
-        hat: whether the kernel has found a Sense HAT.
-        i2c: whether the I²C bus is on.
-        camera: whether the kernel has found a camera.
+        access: how to reach the dashboards.
+        arrived: points of the last minute by measurement; None if they cannot be counted here.
+        problem: the reason why they cannot; or empty.
+        hat: whether the kernel has detected a Sense HAT.
+        i2c: whether the I²C bus is enabled.
+        camera: whether the kernel has detected a camera.
         camera_set_up: whether the camera's service is installed.
-        alerts: whether a notification channel is set.
+        alerts: whether a notification channel is configured.
         off_host: whether backups are copied to another machine.
-        waiting: points that wait in the outbox; None where this machine has none.
+        waiting: points that wait in the outbox; None without an outbox.
         config: the file with the playbook's settings.
-        own_authority: whether the installation has made its certificates itself, which browsers do not know.
+        own_authority: whether the certificates come from the installation's authority, which browsers do not trust.
     """
 
     host: str
@@ -64,7 +64,7 @@ class Facts(NamedTuple):
 
 
 def missing(facts: Facts) -> list[tuple[str, str]]:
-    """The hardware that this machine could have and has not, each with the way to add it."""
+    """Supported hardware that this machine lacks, each with the way to add it."""
     found = []
     if not facts.hat:
         first = "switch the power off, put the board on, switch it on"
@@ -80,7 +80,7 @@ def missing(facts: Facts) -> list[tuple[str, str]]:
 
 
 def steps(facts: Facts) -> list[str]:
-    """The next three things to do, the most useful first."""
+    """The next three recommended steps, the most useful first."""
     found = []
     if (facts.arrived is not None and not facts.arrived) or facts.problem or facts.waiting:
         found.append("Find out why points do not arrive: sudo sensetig doctor")
@@ -107,12 +107,12 @@ def steps(facts: Facts) -> list[str]:
 
 
 def password_command(site: Site) -> str:
-    """The command that shows the password of Grafana's administrator; empty where there is none."""
+    """The command that shows the password of Grafana's administrator; empty if there is none."""
     return "" if site.grafana_password_file is None else f"sudo cat {site.grafana_password_file}"
 
 
 def plain(facts: Facts) -> dict[str, Any]:
-    """The page for ``--json``."""
+    """The page's data for ``--json``."""
     return {
         "host": facts.host,
         "role": facts.role,
@@ -133,7 +133,7 @@ def plain(facts: Facts) -> dict[str, Any]:
 
 
 def page(facts: Facts, width: int) -> RenderableType:
-    """The page for a terminal of that many columns."""
+    """The page for a terminal of *width* columns."""
     title = {EDGE: f"an edge of {facts.site.hub}", HUB: "the hub", ALONE: "on its own"}[facts.role]
     parts: list[RenderableType] = [
         Text.assemble(("SenseTIG ", "bold"), (facts.version, "bold"), f" on {facts.host}, ", title),
@@ -206,8 +206,8 @@ def _heading(arrived: Mapping[str, int]) -> Text:
 
 
 def _columns(arrived: Mapping[str, int], width: int) -> Table:
-    """The measurements, as many next to each other as fit, in columns that read downwards."""
-    # Whoever may write chooses the names of measurements.
+    """The measurements, in as many columns as fit, ordered downwards."""
+    # Any writer can choose the names of measurements.
     shown = {printable(name, MAX_NAME): count for name, count in arrived.items() if not name.startswith(_TELEGRAFS_OWN)}
     names = sorted(shown)
     longest = max(map(len, names), default=0)

@@ -1,4 +1,4 @@
-"""The doctor's answer, for the terminal and for scripts."""
+"""The doctor's output, for the terminal and for scripts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _cure(cure: Cure) -> Text:
 
 
 def heading(host: str, results: Sequence[Result]) -> Text:
-    """The machine, and how many findings there are of each level."""
+    """The machine, and the number of findings of each level."""
     counts = Counter(finding.level for result in results for finding in result.findings)
     parts = [Text(f"{printable(host, MAX_NAME)}: ", style="bold")]
     for level, word in _WORDS.items():
@@ -56,7 +56,7 @@ def heading(host: str, results: Sequence[Result]) -> Text:
 
 
 def page(host: str, results: Sequence[Result], documentation: str = "") -> RenderableType:
-    """The whole answer.
+    """The whole output.
 
     Args:
         host: the machine's name.
@@ -89,7 +89,7 @@ def with_links(results: Sequence[Result], documentation: str) -> list[Result]:
 
 
 def cures(results: Sequence[Result]) -> list[tuple[Finding, Cure]]:
-    """The cures that are commands, each once, the most urgent finding that names it first."""
+    """The cures that are commands, each once, the most urgent finding first."""
     found: dict[Cure, Finding] = {}
     for level in (ACT, LOOK):
         for result in results:
@@ -100,7 +100,7 @@ def cures(results: Sequence[Result]) -> list[tuple[Finding, Cure]]:
 
 
 def plain(host: str, results: Sequence[Result]) -> dict[str, Any]:
-    """The answer for ``--json``."""
+    """The output for ``--json``."""
     return {
         "host": host,
         "level": worst(results),

@@ -130,7 +130,7 @@ def test_mermaid_draws_every_diagram(page: Page) -> None:
     assert all("<svg " in each for each in drawn.values())
 
 
-def test_mermaid_refuses_what_is_no_diagram(page: Page) -> None:
+def test_mermaid_rejects_an_invalid_diagram(page: Page) -> None:
     try:
         script = mermaid(fetch=False)
     except DiagramError as error:

@@ -1,4 +1,4 @@
-"""What the documents say of the configuration is so."""
+"""The documents' statements about the configuration are true."""
 
 from __future__ import annotations
 

@@ -173,7 +173,7 @@ def test_no_command_prints_the_password_of_an_address(arguments: list[str], tmp_
         "http://h/#a",
     ],
 )
-def test_what_is_no_address_is_refused_with_an_example(url: str) -> None:
+def test_an_invalid_address_is_rejected_with_an_example(url: str) -> None:
     with pytest.raises(SiteError, match="is not the URL of an InfluxDB; expected one such as http://127"):
         site.checked_url(url, "an InfluxDB", "http://127.0.0.1:8086")
 
@@ -250,11 +250,11 @@ def test_a_machine_that_is_no_hub_names_the_hub(tmp_path: Path, monkeypatch: pyt
         site.read_token(Path("/no-such-folder/grafana.token"))
 
 
-# --- what the playbook writes -----------------------------------------------------------------------
+# --- the playbook's output --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("is_hub", [True, False])
-def test_the_playbook_writes_what_is_read(is_hub: bool, tmp_path: Path) -> None:
+def test_the_playbook_writes_the_keys_that_are_read(is_hub: bool, tmp_path: Path) -> None:
     jinja2 = pytest.importorskip("jinja2")
     folder = bundle.root() / "ansible" / "roles" / "collectors" / "templates"
     environment = jinja2.Environment(trim_blocks=True, loader=jinja2.FileSystemLoader(folder))
