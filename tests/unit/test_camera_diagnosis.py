@@ -66,7 +66,11 @@ def _no_options(monkeypatch: pytest.MonkeyPatch) -> None:
             0.1,
             "something that FFmpeg cannot read .*check that the path is that of a video",
         ),
-        (Finding(silent=True), 10.0, "within 10 s: nothing that FFmpeg can read has arrived; check its address, port and path"),
+        (
+            Finding(silent=True),
+            10.0,
+            "within 10 s: nothing that FFmpeg can read has arrived; check its address, port and path",
+        ),
     ],
 )
 def test_sentence_names_findings_and_remedies(found: Finding, waited: float, sentence: str) -> None:
