@@ -68,7 +68,7 @@ def obtain(name: str, say: Say, place: Place | None = None) -> Engine:
 
     Args:
         name: its key in ``engines.toml``, such as ``telegraf``.
-        say: takes a sentence about progress.
+        say: receives a sentence about progress.
         place: where to get it; by default this machine.
 
     Raises:
@@ -136,7 +136,7 @@ def _get(spec: Spec, place: Place, wanted: frozenset[str], whole: Key, built: Ke
         engine = place.cache.find(spec, key)
         assert engine is not None
         return engine._replace(source=origin)
-    raise EngineUnavailable(f"{spec.title} {spec.version} is not to be had ({'; '.join(reasons)}): {spec.without}")
+    raise EngineUnavailable(f"{spec.title} {spec.version} is not available ({'; '.join(reasons)}): {spec.without}")
 
 
 def _from_archive(spec: Spec, place: Place, _: frozenset[str], __: Key, staged: Path, say: Say) -> str:

@@ -1,4 +1,4 @@
-"""The summary: plain sentences that say only what the data shows."""
+"""The summary: plain sentences that state only facts from the data."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Sentence(NamedTuple):
 
 
 def summary(stats: Stats, period: Period, device: str) -> list[Sentence]:
-    """What happened, what needs a hand first within each heading."""
+    """What happened, the most urgent first within each heading."""
     if stats.alive_by is None and not stats.spreads:
         return [
             Sentence(
@@ -92,7 +92,7 @@ def summary(stats: Stats, period: Period, device: str) -> list[Sentence]:
         found.append(Sentence("Data", "The period before has too little data to compare with.", PLAIN))
     found += _flags(stats.flags, period)
     if not stats.flags:
-        found.append(Sentence("Power and heat", "No data on the power supply: this device does not tell of it.", PLAIN))
+        found.append(Sentence("Power and heat", "No data on the power supply.", PLAIN))
     found += [sentence for disk in stats.disks if (sentence := _disk(disk)) is not None]
     if not stats.disks:
         found.append(Sentence("Disks", "No data on disks.", PLAIN))
@@ -167,16 +167,16 @@ def fired(alerts: Sequence[AlertSummary], period: Period) -> list[Sentence]:
 
 
 def urgent(sentences: Sequence[Sentence]) -> list[Sentence]:
-    """What needs a hand, then what needs a look."""
+    """Sentences to act on, then those to check."""
     return [each for level in (ACT, LOOK) for each in sentences if each.level == level]
 
 
 #: The headings of a mail's urgent parts, and their levels.
-URGENT = {"To act on": ACT, "To look at": LOOK}
+URGENT = {"To act on": ACT, "To check": LOOK}
 
 
 def as_text(device: str, period: Period, sentences: Sequence[Sentence]) -> str:
-    """The summary for a mail: what needs a hand or a look first, then the rest, each on a line."""
+    """The summary for a mail: what to act on and what to check first, then the rest, each on a line."""
     lines = [f"{device}, {said(period.begin)} to {said(period.end)} ({zone(period)})", verdict(sentences)[1] + "."]
     for title, level in URGENT.items():
         told = [f"- {each.heading}: {each.text}" for each in sentences if each.level == level]
@@ -188,14 +188,14 @@ def as_text(device: str, period: Period, sentences: Sequence[Sentence]) -> str:
 
 
 def verdict(sentences: Sequence[Sentence]) -> tuple[str, str]:
-    """The level of the whole, and what it is in words."""
+    """The overall level, and its description."""
     act = sum(each.level == ACT for each in sentences)
     look = sum(each.level == LOOK for each in sentences)
     if act:
-        return ACT, f"{counted(act, 'thing', 'things')} to act on" + (f", {look} to look at" if look else "")
+        return ACT, f"{counted(act, 'thing', 'things')} to act on" + (f" and {look} to check" if look else "")
     if look:
-        return LOOK, f"{counted(look, 'thing', 'things')} to look at"
-    return GOOD, "Nothing that asks for a hand"
+        return LOOK, f"{counted(look, 'thing', 'things')} to check"
+    return GOOD, "Nothing to act on or to check"
 
 
 def when(time_ms: float, period: Period, *, day: bool = False) -> str:
@@ -227,7 +227,7 @@ def _presence(stats: Stats, period: Period) -> list[Sentence]:
     else:
         longest = max(stats.outages, key=lambda gap: gap[1] - gap[0])
         share = min(100.0, 100 * lost / lasted_in_all)
-        part = f"({number(share, 'percent')} of {'the time since' if stats.is_new else 'the period'})"
+        part = f"({number(share, 'percent')} of {'the time since its first data' if stats.is_new else 'the period'})"
         lasted, began = duration((longest[1] - longest[0]) / 1000), when(longest[0], period)
         if len(stats.outages) == 1:
             text = f"One gap in the data, of {lasted} {part}, from {began}."
@@ -269,6 +269,8 @@ def _spread(spread: Spread, period: Period) -> Sentence:
         return Sentence(heading, f"{quantity.title} reached {high}.", level, matter)
     low = f"{_one(spread.least, unit)} ({when(spread.least_ms, period)})"
     text = f"{quantity.title}: from {low} to {high}, {_one(spread.mean, unit)} on average"
+    if _one(spread.least, unit) == _one(spread.most, unit):
+        text = f"{quantity.title}: {_one(spread.mean, unit)} throughout"
     return Sentence(heading, f"{text}{_compared(spread)}.", level, matter)
 
 
@@ -287,7 +289,7 @@ def _compared(spread: Spread) -> str:
 
 
 def _flags(flags: Mapping[str, Flag], period: Period) -> Iterator[Sentence]:
-    """What the firmware reports. Under-voltage holds the clock down, too: what follows from it is no cause of its own.
+    """Describe the firmware's flags. A throttled or capped clock during under-voltage is reported as its consequence.
 
     https://www.raspberrypi.com/documentation/computers/os.html#get_throttled
     """
@@ -323,14 +325,14 @@ def _disk(disk: Disk) -> Sentence | None:
     if disk.between_seconds < 60:
         return Sentence("Disks", f"{text}.", level, matter)
     moved = "grew" if growth > 0 else "shrank"
-    text += f"; what it holds {moved} by {number(abs(growth), 'bytes')}" if growth else "; it holds as much as before"
+    text += f"; usage {moved} by {number(abs(growth), 'bytes')}" if growth else "; usage did not change"
     size = disk.last_bytes * 100 / disk.full_percent if disk.full_percent > 0 else 0.0
     # From less than a day nothing can be said of the coming weeks.
     if growth > 0 and disk.between_seconds >= _DAY:
         days = (size - disk.last_bytes) / (growth / disk.between_seconds) / _DAY
         soon = DISK_DAYS_LEFT.level(days)
         if soon != GOOD:
-            text += f", and at that pace it is full in {counted(max(days, 1), 'day', 'days')}"
+            text += f", and at that rate it is full in {counted(max(days, 1), 'day', 'days')}"
             level = worst((level, soon))
     return Sentence("Disks", f"{text}.", level, matter)
 
@@ -340,7 +342,7 @@ def _readings(stats: Stats) -> list[Sentence]:
     failed = {name: count for name, count in stats.errors.items() if count}
     if failed:
         told = ", ".join(f"{name} {count}" for name, count in sorted(failed.items(), key=lambda each: -each[1]))
-        found.append(Sentence("Readings", f"Readings that collectors could not take: {told}.", LOOK, _READINGS))
+        found.append(Sentence("Readings", f"Failed readings by collector: {told}.", LOOK, _READINGS))
     elif stats.errors:
         text = f"No reading failed in {counted(len(stats.errors), 'collector', 'collectors')}."
         found.append(Sentence("Readings", text, GOOD))
@@ -361,7 +363,7 @@ def _camera(stats: Stats) -> list[Sentence]:
 
 
 def headings(sentences: Sequence[Sentence]) -> dict[str, list[Sentence]]:
-    """The sentences under their headings, in the order in which those first come."""
+    """Group the sentences by heading, in order of first appearance."""
     found: dict[str, list[Sentence]] = {}
     for sentence in sentences:
         found.setdefault(sentence.heading, []).append(sentence)

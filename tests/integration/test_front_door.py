@@ -131,7 +131,7 @@ class Door(NamedTuple):
     process: subprocess.Popen[bytes]
 
     def pool(self, certificate: tuple[str, str] | None = None) -> urllib3.PoolManager:
-        """A client that trusts the authority, with a certificate of its own or without."""
+        """A client that trusts the authority, with or without a client certificate."""
         context = ssl.create_default_context(cafile=str(self.authority.folder / "authority.crt"))
         if certificate is not None:
             context.load_cert_chain(*certificate)
@@ -147,7 +147,7 @@ class Door(NamedTuple):
 
 
 class _Page(http.server.BaseHTTPRequestHandler):
-    """In Grafana's place: answers with what it was asked, and shows the dashboard Camera to one session alone."""
+    """A fake Grafana that echoes the request, and shows the dashboard Camera to one session only."""
 
     def do_GET(self) -> None:
         body = f"page {self.path} from {self.headers['X-Forwarded-For']}".encode()
@@ -263,7 +263,7 @@ def test_a_device_writes_with_its_certificate_and_token(door: Door, influxdb: In
 @pytest.mark.parametrize(
     "line", ["door,host=cellar value=1", "door value=1", "door,host=hall value=1\ndoor,host=a v=1"]
 )
-def test_a_device_writes_points_of_its_own_name_alone(door: Door, influxdb: InfluxDB, line: str) -> None:
+def test_a_device_writes_only_points_with_its_name(door: Door, influxdb: InfluxDB, line: str) -> None:
     pool = door.pool(door.authority.issue("hall"))
     url = f"{door.url}/api/v2/write?org=sensetig&bucket=raw"
     headers = {"Authorization": f"Token {influxdb.write_token}", "X-SenseTIG-Device": "cellar"}
@@ -451,7 +451,7 @@ def test_neither_port_speaks_without_tls(door: Door) -> None:
         assert b" 400 " in spoken(door, port, request, tls=False)
 
 
-def test_connections_that_say_nothing_keep_nobody_out(door: Door, influxdb: InfluxDB) -> None:
+def test_idle_connections_do_not_block_others(door: Door, influxdb: InfluxDB) -> None:
     held = [
         socket.create_connection(("127.0.0.1", port), 60)
         for port in (door.port, door.enrolment_port)

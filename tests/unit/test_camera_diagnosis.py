@@ -134,11 +134,11 @@ class Answers(http.server.BaseHTTPRequestHandler):
             self.wfile.write(end + body + end)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: what the server does is the test's own doing."""
+        """Discard the log; the test itself makes the requests."""
 
 
 class Rtsp(socketserver.StreamRequestHandler):
-    """Answers with the status that the path names, and keeps the requested transports."""
+    """Respond with the status in the path, and record the requested transports."""
 
     sdp = (
         "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=test\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"

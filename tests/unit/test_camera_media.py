@@ -1,4 +1,4 @@
-"""The camera's media: which pictures a clip shows, what is where, and what a full disk does."""
+"""The camera's media: the pictures in a clip, the paths of files, and a full disk."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_media_of_an_event_are_complete_though_no_frame_follows(tmp_path: Path) 
     bench.media.on_idle(100 + 12.9)
     assert not bench.media.recording
     bench.await_writing()
-    # Nothing is closed yet: so much is left after a power cut.
+    # Nothing is closed yet: the same files would remain after a power cut.
     assert bench.files() == [fields["snapshot_path"], fields["clip_path"]]
     assert shown(tmp_path / str(fields["clip_path"]))[-1][1] == pytest.approx(2.9, abs=0.15)
     bench.media.close()

@@ -1,4 +1,4 @@
-"""An endpoint that classifies, and all the ways in which it may not."""
+"""An endpoint that classifies pictures, and all its failure modes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def engine(url: str, errors: list[str] | None = None, **values: Any) -> HttpEngi
     return made
 
 
-# --- what is sent -------------------------------------------------------------------------------------
+# --- the request --------------------------------------------------------------------------------------
 
 
 def test_image_is_sent_unchanged_and_the_response_is_read() -> None:
@@ -297,7 +297,7 @@ def test_truncated_response_is_retried() -> None:
 
 def test_endpoint_that_refuses_connections_fails() -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # a port that nobody listens on
+        taken.bind(("127.0.0.1", 0))  # a port without a listener
         port = taken.getsockname()[1]
         with pytest.raises(EngineError, match=f"127.0.0.1:{port} cannot be reached: Connection refused"):
             engine(f"http://127.0.0.1:{port}/?key=in-the-url").detect(PICTURE, support.never)

@@ -37,7 +37,8 @@ _DETECTION = {"true": ("on", thresholds.GOOD), "false": ("off", thresholds.LOOK)
 _MOTION: thresholds.Steps = ((None, "#80808066"), (0.5, "orange"), (25, "purple"))
 
 #: The data URI of a JPEG, in the spelling of InfluxQL: a slash is escaped, and no dollar begins a variable of Grafana.
-_JPEG = r"^data:image\/jpeg;base64,\/9j\/[A-Za-z0-9+\/]+=*\z"
+_JPEG_BEGIN = r"^data:image\/jpeg;base64,\/9j\/"
+_JPEG = _JPEG_BEGIN + r"[A-Za-z0-9+\/]+=*\z"
 
 #: Columns of which an event's two points have one value, or the newer one counts.
 _PER_EVENT = ("Picture", "Clip", "Duration", "Area", "Intensity", "Frames", "Camera")
@@ -179,7 +180,7 @@ def _events() -> list[Panel]:
                     "event_id": "Event",
                 },
                 # A browser loads whatever an address names.
-                matching={"thumbnail": _JPEG},
+                matching={"thumbnail": (_JPEG_BEGIN, _JPEG)},
                 # An event is two points, its start and its end, the newer one first.
                 limit=24,
             ),
