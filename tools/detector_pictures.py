@@ -1,4 +1,4 @@
-"""Draw what each setting of the detector does: ``python -m tools.detector_pictures``.
+"""Draw the effect of each setting of the detector: ``python -m tools.detector_pictures``.
 
 Each picture shows a simulated scene with some values of a setting side by side. The scenes have a fixed seed, so that
 the pictures can be made again anywhere, and a test compares them.
@@ -37,7 +37,7 @@ _LEFT = "0,0 45,0 45,100 0,100"
 
 
 class Moment(NamedTuple):
-    """A frame of a scene, and what a detector makes of it."""
+    """A frame of a scene, and a detector's results for it."""
 
     image: Image
     detection: Detection
@@ -52,7 +52,7 @@ class Panel(NamedTuple):
 
 
 def watch(scene: str, seconds: float, config: DetectorConfig) -> Moment:
-    """What a detector with these settings makes of a scene at this time, after it has seen all before."""
+    """The results of a detector with these settings at a time of a scene, after all frames before."""
     shown, detector = Scene(_SEED, SCRIPTS[scene]), Detector(config)
     image, found = np.zeros((1, 1, 3), np.uint8), Detection()
     for number in range(round(seconds * _FRAME_RATE) + 1):
@@ -101,7 +101,7 @@ def mask() -> Iterator[Panel]:
 
 
 def privacy_mask() -> Iterator[Panel]:
-    """What is stored, without and with a black area."""
+    """A stored picture without and with a black area."""
     image = watch("person", 6.5, DetectorConfig()).image
     for caption, areas in (("without", ()), ("with privacy_mask", parse_polygons("62,12 92,12 92,46 62,46"))):
         black = Blackener(areas).blacken(image)

@@ -50,7 +50,7 @@ class _Camera(http.server.BaseHTTPRequestHandler):
         self.gone.wait(BOUND_SECONDS)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: what the server does is the test's own doing."""
+        """Nothing: the test controls the server."""
 
 
 def _moment(number: int) -> float:
