@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 import posixpath
 import re
@@ -18,6 +19,9 @@ _SECTION = re.compile(r"^## \S+\n\n\*\*(.+?)\.\*\* (.*?)(?=^## |\Z)", re.M | re.
 
 #: Characters per line of a panel half as wide as a desktop screen, and the height of a line in rows of the grid.
 _LINE, _HIGH = 90, 0.58
+
+#: Characters of a command that a phone shows in one line.
+_COMMAND = 36
 
 
 def rows() -> Iterable[Row]:
@@ -38,7 +42,13 @@ def in_grafana(section: str) -> str:
     """
     named = re.sub(r"\[([^\]]+)\]\(#[\w-]+\)", r"*\1*", section.strip())
     named = re.sub(r"\[([^\]]+)\]\(([\w./-]+\.md)(?:#[\w-]+)?\)", _named, named)
-    return re.sub(r"(?<!\n)\n(?!\n|\d+\. |- ) *", " ", named)
+    joined = re.sub(r"(?<!\n)\n(?!\n|\d+\. |- ) *", " ", named)
+    return re.sub(r"`([^`]+)`", _wrapping, joined)
+
+
+def _wrapping(code: re.Match[str]) -> str:
+    """A command that is wider than a phone as an element that Grafana wraps, which it does not do with code."""
+    return f"<kbd>{html.escape(code[1], quote=False)}</kbd>" if len(code[1]) > _COMMAND else code[0]
 
 
 def _named(link: re.Match[str]) -> str:
