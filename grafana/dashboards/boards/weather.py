@@ -186,8 +186,9 @@ def _days() -> list[Panel]:
     return [
         by_hour(
             "Temperature by day and hour",
-            "The mean of each two hours of the last seven days, a column per day, calibrated or compensated "
-            "where available. A cold cell among warm ones is an open window; a warm night is heating that does not switch off.",
+            "The mean of each two hours of the last seven days, a column per day, calibrated or compensated where "
+            "available. A cold cell among warm ones is an open window; a warm night is heating that does not switch "
+            "off.",
             _SOURCE.written(
                 f'SELECT {means} FROM "environment" {hours.format("null")}',  # noqa: S608 - no input
                 table=True,
