@@ -63,12 +63,12 @@ def _glance() -> list[Panel]:
         ),
         decimals=1,
         columns=f"/^({'|'.join(_EXTREMES)})$/",
-        size=(12, 4),
-        no_data="no hours yet",
+        size=(12, 5),
+        no_data="no hours in this time range",
     )
     panel.override_by_name("Most humid", properties(unit="percent"))
     chosen = best.choose(panel, {name: fields for name, (_, fields) in _EXTREMES.items()})
-    return [chosen, words("", _HOW, size=(12, 4))]
+    return [chosen, words("", _HOW, size=(12, 5))]
 
 
 def _air() -> list[Panel]:
