@@ -19,7 +19,7 @@ _OFF = "No data of the processor telemetry in this time range"
 
 
 def rows() -> Iterable[Row]:
-    yield Row("pipeline", "Rejected telemetry", _telemetry(), order=15)
+    yield Row("pipeline", "Rejected telemetry", _telemetry(), order=15, collapsed=True)
     yield Row("pipeline", "Device states", _store(), order=40, collapsed=True)
 
 
