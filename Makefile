@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop demo-clean test unit bench chaos lint audit sbom dashboards pictures reference docs diagrams engines lock lock-hashes clean e2e lab deploy images push-images clean-images
+.PHONY: help demo demo-stop demo-clean test unit bench chaos lint audit sbom dashboards pictures detector-pictures reference docs diagrams engines lock lock-hashes clean e2e lab deploy images push-images clean-images
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -118,6 +118,9 @@ dashboards: $(VENV)/.dev ## Build the dashboards' JSON and the alert rules from 
 pictures: $(VENV)/.dev ## Take the pictures of the README and the docs (needs Grafana and Chromium; minutes)
 	@$(BIN)/sensetig engines telegraf influxd
 	$(BIN)/python -m tools.pictures $(PICTURES)
+
+detector-pictures: $(VENV)/.dev ## Draw the pictures of the detector's settings in the docs
+	$(BIN)/python -m tools.detector_pictures
 
 reference: $(VENV)/.dev ## Build the reference pages in docs and the variable tables of Ansible's roles
 	$(BIN)/sensetig reference

@@ -102,8 +102,33 @@ class Clock:
         """There is nothing to close."""
 
 
+def own_clock(run_root: str = RUN_ROOT.default) -> Callable[[], bool]:
+    """Return a query for others: whether this machine's clock is known to be synchronised."""
+    import os
+
+    def noted() -> bool:
+        return os.path.exists(_note(run_root))
+
+    try:
+        ask = kernel()
+    except Unavailable:
+        return noted
+
+    def synchronised() -> bool:
+        try:
+            return not ask().status & STA_UNSYNC
+        except OSError:
+            return noted()
+
+    return synchronised
+
+
+def _note(run_root: str) -> str:
+    return f"{run_root}/systemd/timesync/synchronized"
+
+
 def kernel() -> Callable[[], ClockState]:
-    """Return a query of the kernel, which changes nothing. Raises Unavailable where there is no such call."""
+    """Return a query of the kernel, which changes nothing. Raises Unavailable if there is no such call."""
     import ctypes
     import os
 
@@ -140,5 +165,5 @@ def create(context: Context) -> Polled:
     """Return the collector. Raises Unavailable where the kernel cannot be queried."""
     import os
 
-    noted = f"{context.values[RUN_ROOT]}/systemd/timesync/synchronized"
+    noted = _note(context.values[RUN_ROOT])
     return Clock(kernel(), lambda: os.path.exists(noted), context.clock_ns)

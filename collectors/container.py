@@ -61,7 +61,7 @@ _SERVICE_LABEL = "com.docker.compose.service"
 
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
-#: Takes a path of the interface; returns the decoded answer, or None where there is no such thing (any more).
+#: Takes a path of the interface; returns the decoded answer, or None if there is no such thing (any more).
 Get = Callable[[str], Any]
 
 
@@ -137,7 +137,7 @@ def listed(answer: Any, project: str) -> list[str]:
 
 
 def measured(inspected: Any, stats: Any, now_ns: int) -> Metric | None:
-    """The point of a container, from its inspection and its statistics; None where it has no name.
+    """The point of a container, from its inspection and its statistics; None if it has no name.
 
     A value that is missing, or of another kind than the interface declares, is left out.
     """
@@ -231,7 +231,7 @@ class Containers:
             for id in listed(self._get("/containers/json?all=1"), self._project):
                 inspected = self._get(f"/containers/{id}/json")
                 if inspected is None:
-                    continue  # removed meanwhile
+                    continue  # removed in the meantime
                 running = _mapping(inspected, "State").get("Running") is True
                 stats = self._get(f"/containers/{id}/stats?stream=false&one-shot=true") if running else None
                 metric = measured(inspected, stats, self._clock_ns())

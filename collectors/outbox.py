@@ -136,13 +136,13 @@ def scan(folder: str) -> list[Waiting]:
             try:
                 size = entry.stat(follow_symlinks=False).st_size
             except FileNotFoundError:
-                continue  # delivered meanwhile
+                continue  # delivered in the meantime
             found.append(Waiting(int(match[1]), int(match[2]), int(match[3]), size))
     return sorted(found)
 
 
 def read_state(folder: str) -> dict[str, int | str] | None:
-    """The state file's values; empty where there is none yet, None where it is damaged. Raises OSError."""
+    """The state file's values; empty if there is none yet, None if it is damaged. Raises OSError."""
     try:
         with open(os.path.join(folder, STATE), "rb") as file:
             state = json.loads(file.read(_MAX_STATE_BYTES))
@@ -158,17 +158,17 @@ def read_state(folder: str) -> dict[str, int | str] | None:
 
 
 def read_totals(folder: str) -> dict[str, int] | None:
-    """The numbers in the state file; empty where there is none yet, None where it is damaged. Raises OSError."""
+    """The numbers in the state file; empty if there is none yet, None if it is damaged. Raises OSError."""
     state = read_state(folder)
     return None if state is None else {key: value for key, value in state.items() if isinstance(value, int)}
 
 
 class Outbox:
-    """Reports what waits in a folder, the totals, and what a receiver has passed on.
+    """Report the contents of a folder, the totals, and the points forwarded by a receiver.
 
     Args:
-        folder: of the outbox, or None where there is none.
-        receiver_folder: of the receiver, or None where there is none.
+        folder: of the outbox, or None if there is no outbox.
+        receiver_folder: of the receiver, or None if there is no receiver.
         clock_ns: wall clock, nanoseconds since 1970.
         refuse: counts an error.
     """

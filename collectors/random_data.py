@@ -248,7 +248,7 @@ def _count(batch: bytes) -> int:
 
 
 def check_settings(values: Values, environ: Mapping[str, str]) -> str:
-    """The token. Raises Unavailable for an address that is not one, and where there is no token."""
+    """The token. Raises Unavailable for an address that is not one, and if there is no token."""
     from urllib3.exceptions import LocationParseError
     from urllib3.util import parse_url
 

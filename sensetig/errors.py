@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class OperatorError(Exception):
-    """A command cannot do what was asked. ``str()`` says what is wrong, where, and what to do; it holds no secret."""
+    """A command failed. ``str()`` gives the problem, its place and the remedy in one sentence, without any secret."""
 
 
 class SiteError(OperatorError):
@@ -32,11 +32,11 @@ class SecurityError(OperatorError):
 
 
 class InfluxDBError(OperatorError):
-    """InfluxDB does not do what was asked.
+    """InfluxDB rejected a request or failed to handle it.
 
     Args:
         sentence: the message.
-        status: the HTTP status of its answer, or None where there is no answer.
+        status: the HTTP status of its answer, or None if there is no answer.
     """
 
     def __init__(self, sentence: str, status: int | None = None) -> None:

@@ -27,7 +27,7 @@ _STUCK = re.compile(r"write error|not enabled|no space left", re.IGNORECASE)
 
 
 def error_of(url: str) -> str:
-    """What the server says is wrong; empty where it is well, or does not answer: then systemd restarts it by itself."""
+    """The error that the server reports; empty if it is healthy or does not answer (systemd restarts it then)."""
     try:
         with urllib.request.urlopen(f"{url.rstrip('/')}/healthz", timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
             content = answer.read(_MAX_ANSWER_BYTES)

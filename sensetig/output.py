@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class _OutputError(Exception):
-    """Standard output cannot be written. Not an OSError, so that no command takes it for a fault of its own files."""
+    """Standard output cannot be written. Not an OSError, so that no command mistakes it for an error in its files."""
 
 
 class _StandardOutput(io.FileIO):

@@ -47,7 +47,7 @@ class Threshold(NamedTuple):
 
 
 def worst(levels: Iterable[str]) -> str:
-    """The most urgent of the levels; GOOD where there are none."""
+    """The most urgent of the levels; GOOD if there are none."""
     return min(levels, key=LEVELS.index, default=GOOD)
 
 
@@ -150,7 +150,7 @@ PRESSURE_TENDENCY_HPA = (0.1, 1.5, 3.5, 6.0)
 #: that a restart or a slow link is late at most.
 LATE_SECONDS, OFFLINE_SECONDS = 60, 600
 
-#: The same in intervals of the device, which holds where it is longer; as in `device_state`.
+#: The same in intervals of the device, which holds if it is longer; as in `device_state`.
 LATE_INTERVALS, OFFLINE_INTERVALS = 3, 10
 
 #: Against the interval, silence counts in full steps of these. InfluxQL has no arithmetic with the time of a point,
@@ -191,7 +191,7 @@ def liveness(
 
     Args:
         now_seconds, seen_seconds: since 1970; when it was last heard.
-        interval_seconds: the learned interval between its samples; None where there is none.
+        interval_seconds: the learned interval between its samples; None if there is none.
         late_seconds, offline_seconds: silence before which it is neither, whatever its interval is.
 
     >>> liveness(1000, 941), liveness(1000, 940), liveness(1000, 400)

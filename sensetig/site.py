@@ -44,6 +44,7 @@ class Site(NamedTuple):
         ca_file: certificates that are trusted besides the system's, or None.
         grafana_password_file: file with the password of ``grafana_admin``, or None.
         live_tokens: folder with the token for live points.
+        documentation_url: the address of the documentation site; empty where there is none.
         hub: the machine that has the tokens, where this one is none; or empty.
     """
 
@@ -56,6 +57,7 @@ class Site(NamedTuple):
     grafana_admin: str = "admin"
     grafana_password_file: Path | None = None
     live_tokens: Path = Path("live")
+    documentation_url: str = ""
     hub: str = ""
 
     @property
@@ -68,7 +70,7 @@ _PATHS = ("tokens", "ca_file", "grafana_password_file", "live_tokens")
 
 
 def load(top: Path | None = None, state: Path | None = None) -> Site:
-    """Read what is known of this installation.
+    """Load the description of this installation.
 
     Args:
         top: the folder that holds ``etc``; None is :data:`TOP`.
@@ -100,7 +102,7 @@ def load(top: Path | None = None, state: Path | None = None) -> Site:
 
 
 def _described(site: Site, text: str, path: Path) -> Site:
-    """The site with what a ``site.toml`` says; keys of newer versions are ignored. Raises SiteError."""
+    """The site with the values of a ``site.toml``; keys of newer versions are ignored. Raises SiteError."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -117,7 +119,7 @@ def _described(site: Site, text: str, path: Path) -> Site:
 
 
 def _text(path: Path) -> str | None:
-    """The text of a file of the installation; None where there is none. Raises SiteError."""
+    """The text of a file of the installation; None if there is none. Raises SiteError."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except (FileNotFoundError, NotADirectoryError):
@@ -130,15 +132,15 @@ def _text(path: Path) -> str | None:
 
 
 def checked_url(url: str, server: str, example: str) -> str:
-    """The address of a server without a slash at its end.
+    """Validate a server's address, and remove its trailing slash.
 
     Args:
         url: as given.
-        server: what it is of, such as ``InfluxDB``.
-        example: an address of the right form.
+        server: its name for messages, such as ``InfluxDB``.
+        example: a valid address.
 
     Raises:
-        SiteError: it is not an http or https address, or a user or a password is in it, which would be printed.
+        SiteError: it is not an http or https address, or contains a user or a password, which would be printed.
     """
     try:
         parts = urlsplit(url.strip())
@@ -205,7 +207,7 @@ def read_token(path: Path, name: str = "the token file") -> str:
 
     Args:
         path: the file.
-        name: what it is, for messages.
+        name: its description for messages.
 
     Raises:
         SiteError: the file cannot be read, others may read it, or it holds no token.

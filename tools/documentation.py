@@ -1,7 +1,7 @@
-"""What the documentation site does besides MkDocs: the diagrams, and the check that it asks no other machine.
+"""Extensions of the documentation site: the diagrams, and the check that pages load nothing from other hosts.
 
-MkDocs calls this module as a hook (``mkdocs.yml``). A fenced block ``mermaid`` becomes the picture that
-``python -m tools.diagrams`` has drawn of it. A block that has changed since fails the build.
+MkDocs calls this module as a hook (``mkdocs.yml``). A fenced block ``mermaid`` is replaced by its picture from
+``python -m tools.diagrams``. If the block has changed since the picture was drawn, the build fails.
 """
 
 from __future__ import annotations

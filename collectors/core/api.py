@@ -131,7 +131,7 @@ class Module(Protocol):
     """The definitions that make a module of this package a collector.
 
     The first line of the docstring is its line of help. ``create`` raises :class:`Unavailable` when the
-    collector cannot start, and :class:`NotApplicable` where there is nothing for it to read. Libraries
+    collector cannot start, and :class:`NotApplicable` if there is nothing for it to read. Libraries
     beyond the standard ones are imported inside ``create``, so that the module can be listed without them.
     """
 

@@ -1,7 +1,7 @@
-"""The samples of one batch, of which no two have the same series and time.
+"""The samples of one batch; no two of them have the same series and time.
 
-InfluxDB keeps one of two points with the same series and time: field by field the one that came last. Nothing
-reports the other one. A collector tells its sources apart by a tag; where it does not, the loss is counted here.
+InfluxDB keeps only one of two points with the same series and time: field by field the later one. It does not report
+the other one. A collector distinguishes its sources by a tag; if it does not, the loss is counted here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class Distinct:
     """Finds samples that InfluxDB would merge with an earlier one of the batch.
 
     Args:
-        error: takes a sentence for each sample that is lost.
+        error: receives a sentence for each sample that is lost.
     """
 
     def __init__(self, error: Callable[[str], None]) -> None:

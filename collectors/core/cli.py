@@ -253,7 +253,7 @@ class _Attempt:
     """Starts a collector, and runs it.
 
     Attributes:
-        reason: why the last run failed, where it can be tried again; else empty.
+        reason: why the last run failed, where it can be retried; else empty.
     """
 
     def __init__(
@@ -307,9 +307,9 @@ class _Attempt:
         return self._hang_metric()
 
     def _open(self) -> tuple[Collector, Writer | None]:
-        """The collector, and its spool where its lines do not go to standard output.
+        """Create the collector, and its spool if its lines do not go to standard output.
 
-        Raises NotApplicable, SettingsError, Unavailable or ImportError, or what a driver raises.
+        Raises NotApplicable, SettingsError, Unavailable, ImportError, or an exception of a driver.
         """
         name, once = self._name, self._once
         module = load(name)
@@ -375,7 +375,7 @@ class _Final(Exception):
 
 
 def _again(attempt: _Attempt, requests: StdinControl) -> int:
-    """Start a collector that failed again and again, until it ends without an error; return the exit status."""
+    """Start a collector that failed repeatedly, until it ends without an error; return the exit status."""
     import importlib
 
     from collectors.core.retry import Backoff, stand_by

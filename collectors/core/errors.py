@@ -8,7 +8,7 @@ from collections.abc import Callable
 #: Errors of a driver whose device sleeps or is off: there is no reading, and no fault.
 ASLEEP = frozenset({errno.EAGAIN, errno.ENODATA, errno.ENXIO, errno.ENODEV})
 
-#: How many notes are logged; names that change for ever would fill the log and the memory.
+#: How many notes are logged; names that change forever would fill the log and the memory.
 _MAX_NOTES = 200
 
 
@@ -32,7 +32,7 @@ class ErrorReporter:
         self._noted: set[str] = set()
 
     def note(self, sentence: str) -> None:
-        """Log once what is missing by design, such as a mount of another user, which is no error."""
+        """Log once a part that is missing by design, such as another user's mount. It does not count as an error."""
         sentence = " ".join(sentence.split())
         if sentence not in self._noted and len(self._noted) < _MAX_NOTES:
             self._noted.add(sentence)

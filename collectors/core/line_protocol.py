@@ -240,7 +240,7 @@ def _spell_cleaned(metric: Metric, key: str, error: ValueError, refuse: Callable
 
 
 def _spell(key: str, value: object) -> str:
-    """A field after its comma; subclasses of the types count, too. ValueError names the cause where there is none."""
+    """A field after its comma; subclasses of the types count, too. ValueError names the cause if there is none."""
     if isinstance(value, bool):
         return f"{_FIELD_KEYS[key]}{'true' if value else 'false'}"
     if isinstance(value, int):

@@ -27,7 +27,7 @@ def catalogue() -> dict[str, str]:
 
 
 def load(name: str) -> Module | None:
-    """The module of the collector *name*; None where there is no collector of that name.
+    """The module of the collector *name*; None if there is no collector of that name.
 
     Raises Unavailable for a module that lacks a definition of :class:`collectors.core.api.Module`.
     """

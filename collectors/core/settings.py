@@ -77,7 +77,7 @@ class Setting(Generic[T]):
         return words
 
     def check(self, given: object) -> T:
-        """The value as its kind. Raises ValueError without a message where it does not fit."""
+        """The value as its kind. Raises ValueError without a message if it does not fit."""
         value: Any = float(given) if self.kind is float and type(given) is int else given
         fits = type(value) is self.kind and (not self.choices or value in self.choices)
         if self.kind is float and fits:
@@ -89,7 +89,7 @@ class Setting(Generic[T]):
         return cast("T", value)
 
     def read(self, text: str) -> T:
-        """Parse the text of a variable or an option. Raises ValueError without a message where it does not fit."""
+        """Parse the text of a variable or an option. Raises ValueError without a message if it does not fit."""
         if self.kind is bool:
             word = text.strip().lower()
             if word not in _TRUE + _FALSE:
@@ -163,7 +163,7 @@ def resolve(
         section: the collector's name.
         settings: those that the collector declares.
         file: the settings file's path, for messages.
-        text: the content of the file, or None where there is none.
+        text: the content of the file, or None if there is none.
         sections: every section that the file can have.
         environ: the environment.
         options: the text of each option that was given, by the setting's name.

@@ -1,8 +1,8 @@
-"""Reads that can take long, or forever, in threads beside the collector's own.
+"""Run reads that can take long, or forever, in threads outside the collector's main loop.
 
-A file system whose server is down, a sensor that converts for a second and a program that hangs would keep a batch
-waiting. Each of them is a read here: a batch requests it, emits its quick values, and takes the answers that are
-there. An answer that comes later belongs to a later batch, and has the time at which it came.
+A file system whose server is down, a sensor that converts for a second or a program that hangs would delay a batch.
+Each of them is a slow read: a batch requests it, emits its quick values, and includes the results that are ready. A
+late result goes into a later batch, with the time of its arrival.
 """
 
 from __future__ import annotations

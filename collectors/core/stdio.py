@@ -26,7 +26,7 @@ _AT_ONCE = 2
 
 
 def write_all(descriptor: int) -> Callable[[bytes], None]:
-    """What writes all bytes to a descriptor. It raises Unwritable, or BrokenPipeError where nobody reads any more."""
+    """A function that writes all bytes to a descriptor. It raises Unwritable, or BrokenPipeError without a reader."""
 
     def write(data: bytes) -> None:
         view = memoryview(data)
@@ -42,7 +42,7 @@ def write_all(descriptor: int) -> Callable[[bytes], None]:
 
 
 def widen(descriptor: int) -> bool:
-    """Widen a pipe to :data:`PIPE_BYTES`; False where it is not a pipe, or where the user has too many wide ones."""
+    """Widen a pipe to :data:`PIPE_BYTES`; False if it is not a pipe, or if the user has too many wide ones."""
     import fcntl  # here, since only processors need it
 
     try:
@@ -74,7 +74,7 @@ class PeekingPipe:
         self._peeked = 0
 
     def peek(self) -> bytes | None:
-        """The lines in the pipe; empty at the pipe's end, None where there are none yet.
+        """The lines in the pipe; empty at the pipe's end, None if there are none yet.
 
         The lines of the last peek leave the pipe now. A line whose end is not in the pipe is removed, too, since it
         may be longer than the pipe.
@@ -219,7 +219,7 @@ class StdinControl:
         return b"" if self.stopped and not ready else None
 
     def wait(self, seconds: float, descriptor: int | None = None, /) -> bool:
-        """Sleep; return True on shutdown. Lines that arrive meanwhile are dropped.
+        """Sleep; return True on shutdown. Lines that arrive in the meantime are dropped.
 
         Args:
             descriptor: ends the sleep, too, once it can be read; it stays unread.

@@ -1,4 +1,4 @@
-"""The authorities by which this machine's programs know a server: the system's, and those of its SenseTIG.
+"""The authorities that this machine's programs trust: the system's, and those of its SenseTIG installation.
 
 The playbook keeps the authority of the hub out of the system's store, so that other programs do not trust it.
 """

@@ -101,10 +101,10 @@ class State(NamedTuple):
     """The stored state of a device.
 
     Args:
-        seen_ns: when telemetry or a status message was last written, by the worker's clock.
+        seen_ns: time of the last write of telemetry or of a status message, by the worker's clock.
         interval_seconds: the learned interval; 0 if there is none yet.
-        gone: whether the device, or the broker for it, reported offline, and nothing arrived since.
-        window: identities of the last messages, by the second in which they were written.
+        gone: whether the device, or the broker on its behalf, reported offline, and nothing has arrived since.
+        window: identities of the latest messages, by the second of their write.
     """
 
     messages: int = 0

@@ -1,6 +1,6 @@
 """The store in a NATS JetStream key-value bucket, for any number of workers on any number of machines.
 
-The client lives on a loop in a thread of its own; whoever calls waits for it, and for a bounded time.
+The client runs on an event loop in a separate thread; calls from other threads wait for it, up to a time limit.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Server(NamedTuple):
 
     @property
     def place(self) -> str:
-        """What it is called in messages; never with the password."""
+        """The server's name in messages, never with the password."""
         return f"{self.host}:{self.port}"
 
 
@@ -61,17 +61,17 @@ def read_server(
     *,
     setting: str = "state",
 ) -> Server:
-    """The server that a URL names.
+    """Parse the URL of a server.
 
     Args:
         url: ``nats://[user@]host[:port]``, or ``tls://`` for TLS, which a server beyond loopback needs.
-        password_file: its first line is the password, which therefore stands in no list of processes.
+        password_file: its first line is the password, which therefore does not appear in a list of processes.
         credentials_file: a user's credentials, as NATS's own tools write them.
-        ca_file: certificates that are trusted instead of those of the system and of this installation.
+        ca_file: certificates to trust instead of those of the system and of this installation.
         setting: name of the setting with the URL, for error messages.
 
     Raises:
-        Unavailable: the URL names no server, has a password in it, or leads beyond loopback unencrypted; or a file
+        Unavailable: the URL is not a server's, contains a password, or leads beyond loopback unencrypted; or a file
             with secrets cannot be used.
     """
     try:
@@ -121,13 +121,13 @@ def unspell(key: str) -> str:
 
 
 class NatsStore:
-    """A store in a bucket, which is made where it is not there.
+    """A store in a bucket, which is made if it is not there.
 
     Args:
         server: where.
         bucket: its name.
         replicas: servers that keep a bucket that is made.
-        complain: takes one sentence; only called from within this store's methods.
+        complain: receives one sentence; only called from within this store's methods.
     """
 
     kind = "nats"
@@ -260,7 +260,9 @@ class NatsStore:
         return self._kv
 
     async def _met(self, error: Exception) -> None:
-        self._reason = self._reason or str(error)  # the first tells why; what follows is the connection that breaks off
+        self._reason = self._reason or str(
+            error
+        )  # the first error is the cause; later ones report the closed connection
 
     async def _disconnect(self) -> None:
         if self._client is not None:
@@ -288,7 +290,7 @@ class NatsStore:
         try:
             return future.result()
         except Exception as error:  # noqa: BLE001 - the library raises its own errors, those of asyncio and of sockets
-            # The client goes on trying behind a call that is no longer waited for, and met a reason meanwhile.
+            # The client goes on trying behind a call that is no longer waited for, and met a reason in the meantime.
             words = self._reason or "it does not answer" if isinstance(error, TimeoutError) else str(error)
             where = f"the NATS server {self._server.place} did not serve the bucket {self._bucket}"
             raise StoreError(f"{where}: {words.partition(chr(10))[0] or type(error).__name__}") from None

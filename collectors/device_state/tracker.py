@@ -60,7 +60,7 @@ class Tracker:
         rules: rules for merging and for the status.
         limits: limits of memory and time.
         own: facts about this machine, by its device name.
-        complain: takes one sentence.
+        complain: receives one sentence.
         clock_ns: wall clock, for the last flush.
         timer: monotonic seconds.
         sleep: waits between attempts, in seconds.
@@ -144,7 +144,7 @@ class Tracker:
         return taken
 
     def flush(self, now_ns: int, taken: Mapping[str, Seen] | None = None) -> list[Metric]:
-        """Write what has changed, and return the states written and a report on the store.
+        """Write the changes, and return the states written and a report on the store.
 
         If the store fails, the rest is kept for the next flush.
 
@@ -236,7 +236,7 @@ class Tracker:
     def _write(
         self, deltas: Mapping[str, model.Delta], written: dict[str, tuple[model.State, int]], now_ns: int
     ) -> None:
-        """Write, and retry conflicts; *written* takes what was written, even if the store fails."""
+        """Write, and retry conflicts; *written* receives the states written, even if the store fails."""
         left = dict(deltas)
 
         def attempt() -> bool:

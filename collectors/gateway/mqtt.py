@@ -27,7 +27,7 @@ class MqttSource:
         broker: the broker.
         client_id: of the session.
         topics: to subscribe to.
-        log: takes a sentence at each connection.
+        log: receives a sentence at each connection.
     """
 
     def __init__(self, broker: Broker, client_id: str, topics: tuple[str, ...], log: Callable[[str], None]) -> None:

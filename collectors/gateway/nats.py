@@ -64,7 +64,7 @@ class NatsSource:
     Args:
         server: where, and who connects.
         stream, consumer: names.
-        log: takes a sentence when the consumer is found.
+        log: receives a sentence when the consumer is found.
 
     Raises:
         Unavailable: the library is not installed, or the certificates cannot be used.
@@ -113,7 +113,7 @@ class NatsSource:
             self._do(all_of_them)
 
     def hold(self, messages: Sequence[Incoming]) -> None:
-        """Ask for more time, so that no other worker gets these messages meanwhile."""
+        """Ask for more time, so that no other worker gets these messages in the meantime."""
         handles: list[Any] = [each.handle for each in messages]
 
         async def all_of_them() -> None:
@@ -164,7 +164,7 @@ class NatsSource:
     # The methods below run on the loop's thread.
 
     async def _run(self) -> None:
-        """Connect, subscribe, and ask what waits, for ever."""
+        """Connect, subscribe, and ask what waits, forever."""
         from nats.errors import Error
 
         subscribed = False
@@ -226,7 +226,7 @@ class NatsSource:
                 if raw.time is not None:
                     oldest_ns = int(raw.time.timestamp() * 1e9)
             except NotFoundError:
-                pass  # the stream has dropped it meanwhile
+                pass  # the stream has dropped it in the meantime
         self._waiting = Waiting(messages, oldest_ns)
 
     async def _receive(self, message: Msg) -> None:

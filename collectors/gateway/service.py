@@ -39,10 +39,10 @@ _COALESCE_SECONDS = 0.02
 #: Interval of device states, and of prolonging unacknowledged messages at the source, in seconds.
 _TICK_SECONDS = 1.0
 
-#: How long device states are collected, in seconds. Nobody waits for them, and each write costs the hub's card.
+#: How long device states are collected, in seconds. They are not urgent, and each write wears the hub's card.
 STATE_SECONDS = 10.0
 
-#: How long messages wait for others while InfluxDB is away, in seconds.
+#: How long messages are collected while InfluxDB is unreachable, in seconds.
 WAITING_SECONDS = 10.0
 
 #: Lines of device states that wait for InfluxDB; more are dropped, and the next flush has the newest again.
@@ -182,7 +182,7 @@ class Gateway:
         self._close()
 
     def flush(self) -> bool:
-        """Write what waits, and acknowledge it; False where it has to be tried again."""
+        """Write what waits, and acknowledge it; False if it has to be retried."""
         self._stages.pipeline.flush()
         try:
             while self._held or self._state_lines:

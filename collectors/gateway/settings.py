@@ -128,7 +128,7 @@ def seconds(text: str) -> float:
 
 
 def secret(variable: str, file: str | None, setting: str) -> str:
-    """A secret: the first line of its file, or its variable; empty where there is none.
+    """A secret: the first line of its file, or its variable; empty if there is none.
 
     The variable may refer to a credential of systemd, as Telegraf's own configuration does.
 

@@ -34,7 +34,7 @@ class Waiting(NamedTuple):
 
     Args:
         messages: their number.
-        oldest_ns: when the oldest arrived; None where there is none.
+        oldest_ns: when the oldest arrived; None if there is none.
     """
 
     messages: int
@@ -87,7 +87,7 @@ class Source(Protocol):
         ...
 
     def waiting(self) -> Waiting | None:
-        """The unacknowledged messages at the server; None where it does not say."""
+        """The unacknowledged messages at the server; None if it does not say."""
         ...
 
     def errors(self) -> list[str]:

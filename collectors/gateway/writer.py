@@ -18,11 +18,11 @@ _TIMEOUT_SECONDS = 10.0
 
 _MAX_ANSWER_BYTES = 64 * 1024
 
-#: The header in which the outbox says that points wait on its disk.
+#: The header that the outbox sets when points wait on its disk.
 _WAITING = "X-SenseTIG-Waiting"
 
-#: Answers of InfluxDB about the points themselves. The same status without InfluxDB's error document comes from a proxy
-#: on the way, and says nothing about the points.
+#: Responses of InfluxDB about the points themselves. The same status without InfluxDB's error document comes from a
+#: proxy in between, and says nothing about the points.
 _REFUSED = frozenset({400, 413, 422})
 
 

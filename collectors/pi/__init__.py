@@ -108,13 +108,13 @@ def create(context: Context) -> Polled:
     import time
 
     from collectors.core.slow_reads import SlowReads
-    from collectors.pi import board, firmware
+    from collectors.pi import board, files, firmware
 
     sys_root, proc_root = context.values[SYS_ROOT], context.values[PROC_ROOT]
     tree = f"{sys_root}/firmware/devicetree/base"
     try:
-        model = board.read_text(f"{tree}/model").rstrip("\0\n")
-        chips = board.read_text(f"{tree}/compatible")
+        model = files.read_text(f"{tree}/model").rstrip("\0\n")
+        chips = files.read_text(f"{tree}/compatible")
     except FileNotFoundError:
         raise NotApplicable(f"this machine is not a Raspberry Pi, since there is no {tree}/model") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -127,6 +127,7 @@ def create(context: Context) -> Polled:
         sys_root=sys_root,
         proc_root=proc_root,
         report=context.report.error,
+        note=context.report.note,
         # Only BCM2712 boards have the chip that measures their rails.
         reads=SlowReads(context.clock_ns, time.monotonic),
         once=context.once,

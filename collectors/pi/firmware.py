@@ -12,7 +12,7 @@ from collectors.pi import readings
 #: After this time, in seconds, the firmware hangs.
 TIMEOUT_SECONDS = 5.0
 
-#: Takes the words of a query; returns the answer, or None where there is no vcgencmd. Raises OSError.
+#: Takes the words of a query; returns the answer, or None if there is no vcgencmd. Raises OSError.
 Ask = Callable[[tuple[str, ...]], str | None]
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ def vcgencmd(command: str) -> Ask:
             return None
         except subprocess.TimeoutExpired:
             raise TimeoutError(f"no answer within {TIMEOUT_SECONDS:g} s") from None
-        if done.returncode:
+        if done.returncode and not _is_unknown(done.stdout):
             said = " ".join((done.stderr or done.stdout).split())
             raise OSError(f"{said or f'exit status {done.returncode}'}; is the user in the group video?")
         return done.stdout
@@ -47,17 +47,24 @@ def vcgencmd(command: str) -> Ask:
     return ask
 
 
+def _is_unknown(text: str) -> bool:
+    """Whether an answer says that this firmware does not know the query, as older ones do not know newer queries."""
+    return text.startswith("error=") and "not registered" in text
+
+
 class Answers:
     """Answers of the firmware; None for values that were not queried or not understood.
 
     Attributes:
+        unknown: queries that this firmware does not know.
         errors: a sentence for each query that failed, and for each line of an answer that is none.
     """
 
-    __slots__ = ("bits", "core_clock_hertz", "core_volts", "errors", "rails")
+    __slots__ = ("bits", "core_clock_hertz", "core_volts", "errors", "rails", "unknown")
 
     def __init__(self) -> None:
         self.errors: list[str] = []
+        self.unknown: list[str] = []
         self.bits: int | None = None
         self.core_clock_hertz: float | None = None
         self.core_volts: float | None = None
@@ -97,31 +104,34 @@ class Firmware:
         """
         got = Answers()
         try:
-            got.bits = self._answer(got.errors, readings.throttled_answer, "get_throttled")
-            got.core_clock_hertz = self._answer(got.errors, readings.answer, "measure_clock", "core")
+            got.bits = self._answer(got, readings.throttled_answer, "get_throttled")
+            got.core_clock_hertz = self._answer(got, readings.answer, "measure_clock", "core")
             if not volts_known:
-                got.core_volts = self._answer(got.errors, readings.answer, "measure_volts", "core")
+                got.core_volts = self._answer(got, readings.answer, "measure_volts", "core")
             if self._has_rails:
-                got.rails = self._answer(got.errors, partial(_rails, errors=got.errors), "pmic_read_adc") or []
+                got.rails = self._answer(got, partial(_rails, errors=got.errors), "pmic_read_adc") or []
         except TimeoutError as error:
             got.errors.append(str(error))
         return got
 
-    def _answer(self, errors: list[str], read: Callable[[str], T], *words: str) -> T | None:
+    def _answer(self, got: Answers, read: Callable[[str], T], *words: str) -> T | None:
         query = f"vcgencmd {' '.join(words)}"
         try:
             text = self._ask(words)
         except TimeoutError as error:
             raise TimeoutError(f"{query} failed: {error}") from None
         except OSError as error:
-            errors.append(f"{query} failed: {error}")
+            got.errors.append(f"{query} failed: {error}")
             return None
         if text is None:
+            return None
+        if _is_unknown(text):
+            got.unknown.append(query)
             return None
         try:
             return read(text)
         except ValueError:
-            errors.append(f"{query} answered {' '.join(text.split())[:80]!r}, which is not what it answers")
+            got.errors.append(f"{query} answered {' '.join(text.split())[:80]!r}, which is not what it answers")
             return None
 
 

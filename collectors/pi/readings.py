@@ -31,6 +31,9 @@ _WIRELESS = re.compile(
 )
 
 
+#: Lines of /proc/net/wireless before those of the interfaces.
+_HEADINGS = 2
+
 #: Takes a line that is none of those expected.
 Refuse = Callable[[str], None]
 
@@ -55,6 +58,14 @@ class Link(NamedTuple):
 def whole_number(text: str) -> int:
     """A decimal number of a sysfs file."""
     return int(text.strip())
+
+
+def thousandths(text: str) -> float:
+    """A value that hwmon gives in thousandths of its unit.
+
+    https://docs.kernel.org/hwmon/sysfs-interface.html
+    """
+    return whole_number(text) / 1000
 
 
 def flag(text: str) -> bool:
@@ -111,12 +122,12 @@ def wireless(text: str, refuse: Refuse) -> list[Link]:
     plus 110; any other has its own level, with a quality of up to 100 (net/wireless/wext-compat.c).
 
     Args:
-        refuse: takes each line of another form.
+        refuse: receives each line of another form.
     """
     links = []
-    for line in text.split("\n"):
-        if not line.strip() or "|" in line:
-            continue  # one of the headings
+    for number, line in enumerate(text.split("\n")):
+        if not line.strip() or (number < _HEADINGS and "|" in line):
+            continue
         match = _WIRELESS.match(line + " ")
         if match is None:
             refuse(line)
@@ -151,7 +162,7 @@ def rails(text: str, refuse: Refuse) -> list[Rail]:
     converter's channels.
 
     Args:
-        refuse: takes each line of another form.
+        refuse: receives each line of another form.
     """
     found: dict[str, dict[str, float]] = {}
     refused = []

@@ -15,7 +15,7 @@ from collectors.spool.reader import Reader
 #: How often the state of the spool is reported, and the folder is checked, in seconds.
 REPORT_SECONDS = 10.0
 
-#: How often the spool is polled where there is no FIFO, in seconds.
+#: How often the spool is polled if there is no FIFO, in seconds.
 POLL_SECONDS = 1.0
 
 #: Lines delivered within this time, in seconds, are committed together.

@@ -5,7 +5,7 @@ The writer creates all of them; the reader only opens them, so that its user nee
 - ``<number>.lines``: the segments (see :mod:`collectors.spool.record`), written by the writer alone.
 - ``position``: the number of the last delivered line, written by the reader alone, in place. It has a fixed length,
   and its checksum shows damage by a power cut.
-- ``bell``: a FIFO with which the writer notifies the reader of new lines, so that it does not poll.
+- ``bell``: a FIFO that the writer uses to notify the reader of new lines, so that it does not poll.
 - ``writer``: locked by the writer as long as it lives; holds its process id, and the number of the last line that was
   written when it last synced, in the format of ``position``. So the loss of whole segments shows.
 """

@@ -1,4 +1,4 @@
-"""The reader's end: lines in order, and the position up to which they are delivered."""
+"""The reading side: lines in order, and the position of the last delivered line."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Reader:
         number: of the last line that :meth:`read` gave, or 0.
         missing: lines that were dropped from the spool, or could not be written.
         damaged: skipped pieces that are not records.
-        notice: a sentence about a position that does not belong to these lines; empty where it does.
-        fifo: a descriptor that can be read once there are new lines; None where there is no FIFO.
+        notice: a sentence about a position that does not belong to these lines; empty if it does.
+        fifo: a descriptor that can be read once there are new lines; None if there is no FIFO.
 
     Raises:
         FileNotFoundError: there is no spool.
@@ -73,7 +73,7 @@ class Reader:
         return not os.path.samestat(there, os.fstat(self._position))
 
     def read(self) -> list[bytes]:
-        """The next lines, a piece at a time; empty where there are no more yet."""
+        """The next lines, a piece at a time; empty if there are no more yet."""
         while True:
             lines = self._read_here()
             if lines:
@@ -201,7 +201,7 @@ class Reader:
         try:
             self._file = os.open(path_of(self._directory, first), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
-            return  # the writer has dropped it meanwhile; the numbers show how many lines are missing
+            return  # the writer has dropped it in the meantime; the numbers show how many lines are missing
 
     def _last_number(self, first: int, size: int) -> int:
         """The number of the newest line."""
@@ -221,7 +221,7 @@ class Reader:
 
 
 def _fifo(directory: str) -> int | None:
-    """The FIFO; None where there is none, or where a backup has replaced it by a file, which is always readable."""
+    """The FIFO; None if there is none, or if a backup has replaced it by a file, which is always readable."""
     path = os.path.join(directory, NOTIFY_FIFO)
     try:
         if not S_ISFIFO(os.stat(path).st_mode):

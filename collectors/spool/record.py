@@ -87,6 +87,6 @@ def encode_position(delivered: int) -> bytes:
 
 
 def decode_position(data: bytes) -> int | None:
-    """The number in a position file; None where there is none, or where it is damaged."""
+    """The number in a position file; None if there is none, or if it is damaged."""
     records = decode(data).records
     return records[0].number if records and records[0].line.rstrip() == b"delivered" else None

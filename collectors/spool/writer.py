@@ -38,11 +38,11 @@ class Writer:
     one that could not be written, so the reader knows how many are missing. A removed folder is created again.
 
     Args:
-        directory: the spool's folder, created where it is missing.
+        directory: the spool's folder, created if it is missing.
         events: measurements whose lines are synced to the disk when :meth:`append` returns.
         max_bytes: maximum size of all segments; the oldest are dropped.
         sync_seconds: how long other lines wait until they are synced; 0 syncs them at once.
-        complain: takes a sentence for each error.
+        complain: receives a sentence for each error.
         timer: monotonic seconds.
         disk: writes to the segments.
 
@@ -263,7 +263,7 @@ class Writer:
         return len(self._segments) < before
 
     def _drop_oldest(self) -> None:
-        with contextlib.suppress(FileNotFoundError):  # it was removed meanwhile
+        with contextlib.suppress(FileNotFoundError):  # it was removed in the meantime
             os.unlink(path_of(self._directory, self._segments[0].first))
         del self._segments[0]
 
@@ -317,7 +317,7 @@ class Writer:
         return sum(segment.size for segment in self._segments)
 
     def _delivered(self) -> int | None:
-        """The position of the reader; None where it is unknown, and no line counts as delivered."""
+        """The position of the reader; None if it is unknown, and no line counts as delivered."""
         try:
             return decode_position(os.pread(self._position, 512, 0))
         except OSError:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
             ...
 
         def read(self, now: int) -> list[Metric]:
-            """One sample with this time. Raises OSError or ValueError where there is none."""
+            """One sample with this time. Raises OSError or ValueError if there is none."""
             ...
 
     class SlowPart(Protocol):
@@ -165,7 +165,7 @@ class System:
         parts: what to read at once, in order.
         slow: what to read in threads.
         reads: runs them.
-        error: takes a sentence for each part that fails.
+        error: receives a sentence for each part that fails.
         clock_ns: wall clock, the time of a batch.
         watch: sleeps between two samples in a one-shot run; None where batch follows batch.
         once: whether no other batch will take answers that come later.
@@ -276,7 +276,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def create(context: Context) -> System:
-    """Return the collector. Raises Unavailable for an unknown part, and where there is no /proc."""
+    """Return the collector. Raises Unavailable for an unknown part, and if there is no /proc."""
     values, error = context.values, Errors(context.report.error)
     chosen = _names(values[PARTS])
     for name in chosen:
@@ -300,7 +300,7 @@ def create(context: Context) -> System:
         "system": lambda: host.Host(proc, sys, host.Users(f"{run}/utmp", _session_names), error),
         "processes": lambda: processes.Processes(proc, error, note),
         "machine": lambda: machine.Machine(
-            proc, sys, values[ETC_ROOT], values[VAR_ROOT], os.uname().machine, time.monotonic, once=context.once
+            proc, sys, values[ETC_ROOT], values[VAR_ROOT], os.uname().machine, time.monotonic, error, once=context.once
         ),
         "top_process": lambda: top.Top(
             proc,
@@ -308,6 +308,7 @@ def create(context: Context) -> System:
             os.sysconf("SC_CLK_TCK"),
             os.sysconf("SC_PAGE_SIZE"),
             time.monotonic,
+            error,
             once=context.once,
         ),
     }
@@ -315,7 +316,7 @@ def create(context: Context) -> System:
         "disk": lambda: disk.Disk(
             proc, sys, run, ignored, values[DISK_TIMEOUT_SECONDS], context.report, mount_root=values[MOUNT_ROOT]
         ),
-        "temp": lambda: temperature.Temp(sys, values[TEMP_TIMEOUT_SECONDS], error),
+        "temp": lambda: temperature.Temp(sys, values[TEMP_TIMEOUT_SECONDS], error, note),
     }
     seconds = values[CPU_SAMPLE_SECONDS]
     return System(

@@ -41,7 +41,7 @@ def parse_times(content: bytes, refuse: Callable[[str], None]) -> dict[str, Time
     """Processor to ticks in each state, from /proc/stat. Raises ValueError when it has no such line.
 
     Args:
-        refuse: takes a sentence for each processor without its ticks.
+        refuse: receives a sentence for each processor without its ticks.
     """
     found: dict[str, Times] = {}
     for line in content.split(b"\n"):

@@ -41,12 +41,15 @@ MEASUREMENT = Measurement(
     ),
 )
 
-#: Types without a size: the kernel's own, and a desktop's. They are not queried, and may be another user's.
+#: Types that store nothing of a user: the kernel's own, the firmware's variables, and a desktop's. They are not
+#: queried, and may be another user's.
 SIZELESS = frozenset(
     (
-        *("autofs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "cpuset", "debugfs", "devpts", "fusectl"),
-        *("mqueue", "nsfs", "pipefs", "proc", "pstore", "ramfs", "rpc_pipefs", "securityfs", "selinuxfs", "smackfs"),
-        *("sockfs", "sysfs", "tracefs", "fuse.gvfsd-fuse", "fuse.portal"),
+        *("autofs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "cpuset", "debugfs", "devpts", "efivarfs"),
+        *("functionfs", "fusectl", "hugetlbfs", "mqueue", "nfsd", "nsfs", "pipefs", "proc", "pstore", "ramfs"),
+        *("resctrl", "rpc_pipefs", "securityfs", "selinuxfs", "smackfs", "sockfs", "sysfs", "tracefs"),
+        *("fuse.gvfsd-fuse", "fuse.kio-fuse", "fuse.lxcfs", "fuse.portal", "fuse.snapfuse", "fuse.squashfuse"),
+        *("fuse.vmware-vmblock", "fuse.xrdp-chansrv"),
     )
 )
 
@@ -86,7 +89,7 @@ class Disk:
         proc_root, sys_root, run_root: where the kernel and udev have their files.
         ignored: types of file systems to skip.
         patience: seconds after which a file system does not answer.
-        report: takes a sentence for each that does not answer.
+        report: receives a sentence for each that does not answer.
         ask: os.statvfs, or a double.
         mount_root: where a container has the machine's file systems, such as /host; empty elsewhere.
     """

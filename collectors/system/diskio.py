@@ -56,7 +56,7 @@ def parse_diskstats(content: bytes, refuse: Callable[[str], None]) -> dict[str, 
     """Device to counters; those that never did anything are left out.
 
     Args:
-        refuse: takes a sentence for each line that is none.
+        refuse: receives a sentence for each line that is none.
     """
     found: dict[str, Counters] = {}
     for line in content.split(b"\n"):
@@ -104,7 +104,7 @@ class DiskIo:
     Args:
         proc_root, sys_root: where the kernel has its files.
         timer: monotonic seconds.
-        error: takes a sentence for each line that is none.
+        error: receives a sentence for each line that is none.
     """
 
     name = MEASUREMENT.name

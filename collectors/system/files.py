@@ -23,7 +23,7 @@ def read(path: str) -> bytes:
 
 
 def read_text(path: str) -> str | None:
-    """Read a file of one line, without the white space around it; None where there is no such file."""
+    """Read a file of one line, without the white space around it; None if there is no such file."""
     try:
         return os.fsdecode(read(path)).strip()
     except (FileNotFoundError, NotADirectoryError):
@@ -31,7 +31,7 @@ def read_text(path: str) -> str | None:
 
 
 def read_optional(path: str) -> str | None:
-    """As :func:`read_text`, for a file without which nothing else is missing: None where it cannot be read, either."""
+    """As :func:`read_text`, for a file without which nothing else is missing: None if it cannot be read, either."""
     try:
         return os.fsdecode(read(path)).strip()
     except OSError:

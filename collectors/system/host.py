@@ -80,7 +80,7 @@ class Users:
         self._fields: dict[str, FieldValue] = {}
 
     def fields(self) -> dict[str, FieldValue]:
-        """n_users and n_unique_users; none where there is no record, as on a system that no longer keeps one."""
+        """n_users and n_unique_users; none if there is no record, as on a system that no longer keeps one."""
         try:
             status = os.stat(self._path)
         except (FileNotFoundError, NotADirectoryError):

@@ -90,7 +90,7 @@ def parse_meminfo(content: bytes, refuse: Refuse) -> dict[bytes, int | None]:
     """Name with its colon to number, in the file's own unit; None where the line holds no number that can be.
 
     Args:
-        refuse: takes a sentence for each line of another form.
+        refuse: receives a sentence for each line of another form.
     """
     found: dict[bytes, int | None] = {}
     for line in content.split(b"\n"):
@@ -107,7 +107,7 @@ def parse_meminfo(content: bytes, refuse: Refuse) -> dict[bytes, int | None]:
 
 
 def _number(found: dict[bytes, int | None], key: bytes) -> int | None:
-    """The number of a line; None where it is broken, or missing although every kernel has it."""
+    """The number of a line; None if it is broken, or missing although every kernel has it."""
     return found.get(key, None if key in _NEEDED else 0)
 
 
@@ -146,7 +146,7 @@ def parse_vmstat(content: bytes, key: bytes) -> int:
 
 
 def swap(found: dict[bytes, int | None], refuse: Refuse) -> dict[str, int | float]:
-    """The space among the fields of ``swap``, without what is missing or broken."""
+    """The fields about space in ``swap``; missing and invalid values are left out."""
     total, free = _number(found, b"SwapTotal:"), _number(found, b"SwapFree:")
     fields: dict[str, int | float] = {}
     if total is not None:

@@ -37,7 +37,7 @@ class Table:
 
     Args:
         machine: the mounts of the first process, which are the machine's.
-        own: those of this process, which a sandbox makes others; None where they are not there to be compared.
+        own: those of this process, which a sandbox makes others; None if they are not there to be compared.
         whole: False where the first process cannot be read, and *machine* is what this process sees, too.
     """
 
@@ -79,7 +79,7 @@ def parse_mountinfo(content: bytes, sys_root: str, refuse: Callable[[str], None]
     initial file system, is replaced by the name of the device behind it.
 
     Args:
-        refuse: takes a sentence for each line of another form.
+        refuse: receives a sentence for each line of another form.
         whole: False leaves the options of the mount itself out of its mode: a sandbox makes every mount read-only.
     """
     mounts = []
@@ -164,7 +164,7 @@ def unescape(text: str) -> str:
 
 
 def label_of(device: str, sys_root: str, run_root: str) -> str:
-    """The file system's label, as the device mapper or udev knows it; empty where there is none."""
+    """The file system's label, as the device mapper or udev knows it; empty if there is none."""
     name = device.removeprefix("/dev/")
     mapped = read_optional(f"{sys_root}/block/{name}/dm/name")
     if mapped:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 from collectors.core.line_protocol import Metric, Series
@@ -20,6 +21,9 @@ _COLUMNS = (
     ("drop_out", 11, "", "Packets dropped before they were sent."),
 )
 _WIDTH = 13
+
+#: Lines before those of the interfaces, whose names can have every sign of these but spaces.
+_HEADINGS = 2
 
 # Of include/uapi/linux/if.h.
 _IFF_UP = 0x1
@@ -40,12 +44,12 @@ def parse_interfaces(content: bytes, refuse: Callable[[str], None]) -> dict[str,
     """Interface to its counters, from /proc/net/dev.
 
     Args:
-        refuse: takes a sentence for each line that is none.
+        refuse: receives a sentence for each line that is none.
     """
     found: dict[str, dict[str, int]] = {}
-    for line in content.split(b"\n"):
-        if not line or b"|" in line:
-            continue  # one of the headings
+    for number, line in enumerate(content.split(b"\n")):
+        if not line or (number < _HEADINGS and b"|" in line):
+            continue
         name, _, counters = line.rpartition(b":")
         columns = counters.split()
         try:
@@ -57,7 +61,7 @@ def parse_interfaces(content: bytes, refuse: Callable[[str], None]) -> dict[str,
         except ValueError:
             refuse(f"/proc/net/dev has {line[:80]!r} where counters were expected")
             continue
-        found[name.strip().decode("utf-8", "replace")] = fields
+        found[os.fsdecode(name.strip())] = fields
     return found
 
 
@@ -95,7 +99,7 @@ class Net:
         return metrics
 
     def _speed(self, name: str) -> int:
-        """The link's speed; -1 as the kernel and Telegraf write it where there is none: Wi-Fi, or a link down."""
+        """The link's speed; -1 as the kernel and Telegraf write it if there is none: Wi-Fi, or a link down."""
         try:
             return int(read(f"{self._interfaces}/{name}/speed"))
         except (OSError, ValueError):

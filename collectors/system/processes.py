@@ -50,13 +50,13 @@ _EMPTY = {field.name: 0 for field in MEASUREMENT.fields if field.name != "parked
 
 
 def count(proc_root: str, refuse: Callable[[str], None], hidden: Callable[[], None]) -> dict[str, int]:
-    """The fields of ``processes``. A process that ends meanwhile is not counted.
+    """The fields of ``processes``. A process that ends in the meantime is not counted.
 
     Most of a batch's time is spent here, since the kernel has one file for each process. The files are therefore
     opened relative to an open /proc, which saves the kernel the path lookup, and read with one call each.
 
     Args:
-        refuse: takes a sentence for each file of another form.
+        refuse: receives a sentence for each file of another form.
         hidden: called where the processes of other users cannot be seen.
 
     Raises OSError where the list of processes cannot be read.

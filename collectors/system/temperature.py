@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -113,25 +114,42 @@ def find_sensors(sys_root: str) -> list[Sensor]:
 
 
 def _distinguish(sensors: list[Sensor]) -> list[Sensor]:
-    """The sensors, with the device of those that have one name, and the channel of those that have one device, too."""
-    told = []
-    for sensor in sensors:
-        if sum(other.name == sensor.name for other in sensors) > 1:
-            sensor = sensor._replace(device=_device(os.path.dirname(sensor.path)))
-        told.append(sensor)
-    counts: dict[tuple[str, str], int] = {}
-    for name, _, device in told:
-        counts[name, device] = counts.get((name, device), 0) + 1
-    return [
-        sensor._replace(device=f"{sensor.device}-{os.path.basename(sensor.path).removesuffix('_input')}")
-        if sensor.device and counts[sensor.name, sensor.device] > 1
-        else sensor
-        for sensor in told
+    """The sensors, with the device of those that have one name, and more where that is equal as well.
+
+    Cheap disks have equal serial numbers: their place on the bus follows then, and the channel of a chip's sensors.
+    """
+    names = Counter(sensor.name for sensor in sensors)
+    told = [
+        sensor._replace(device=_device(os.path.dirname(sensor.path))) if names[sensor.name] > 1 else sensor
+        for sensor in sensors
     ]
+    for more in (_channel, _place):
+        counts = Counter((sensor.name, sensor.device) for sensor in told)
+        told = [
+            sensor._replace(device=f"{sensor.device}-{more(sensor.path)}")
+            if sensor.device and counts[sensor.name, sensor.device] > 1
+            else sensor
+            for sensor in told
+        ]
+    return told
+
+
+def _channel(path: str) -> str:
+    return os.path.basename(path).removesuffix("_input")
+
+
+def _place(path: str) -> str:
+    """The address of the device on its bus, such as 0000:01:00.0; the chip's number where it has no device."""
+    folder = os.path.dirname(path)
+    device = os.path.realpath(f"{folder}/device")
+    if not os.path.isdir(device):
+        return os.path.basename(folder)
+    parent = os.path.realpath(f"{device}/device")
+    return os.path.basename(parent if os.path.isdir(parent) else device)
 
 
 def read_millidegrees(path: str) -> float | None:
-    """Degrees Celsius, or None from a sensor that sleeps.
+    """Degrees Celsius, or None from a sensor that sleeps, or whose driver reports a fault: its value is then invalid.
 
     Raises OSError where the sensor does not answer, ValueError where the answer is not a number.
     """
@@ -145,6 +163,8 @@ def read_millidegrees(path: str) -> float | None:
         if error.errno in ASLEEP:
             return None
         raise OSError(error.errno, error.strerror, path) from None
+    if path.endswith("_input") and read_optional(f"{path.removesuffix('_input')}_fault") == "1":
+        return None
     try:
         return int(content) / 1000
     except ValueError:
@@ -157,15 +177,19 @@ class Temp:
     Args:
         sys_root: where sysfs is.
         patience: seconds after which a sensor does not answer.
-        error: takes a sentence for each that fails.
+        error: receives a sentence for each that fails.
+        note: receives a sentence for each whose value is none.
     """
 
     name = MEASUREMENT.name
 
-    def __init__(self, sys_root: str, patience: float, error: Callable[[str], None]) -> None:
+    def __init__(
+        self, sys_root: str, patience: float, error: Callable[[str], None], note: Callable[[str], None]
+    ) -> None:
         self._root = sys_root
         self.patience = patience
         self._error = error
+        self._note = note
         self._series: dict[Sensor, Series] = {}
 
     def reads(self) -> dict[Hashable, Read]:
@@ -185,6 +209,11 @@ class Temp:
             assert isinstance(sensor, Sensor)
             if isinstance(answer.value, Exception):
                 self._error(f"temp: {sentence(answer.value)}")
+            elif isinstance(answer.value, float) and not MEASUREMENT.field("temp").admits(answer.value):
+                # Firmware of a computer without that sensor gives 0 kelvins, or less.
+                self._note(
+                    f"temp: {sensor.path} gives {answer.value:g} degrees, which is no temperature; it is left out"
+                )
             elif isinstance(answer.value, float):
                 series = self._series.get(sensor)
                 if series is None:

@@ -81,6 +81,7 @@ class Top:
         proc_root: where the kernel's proc file system is.
         processors, ticks_per_second, page_bytes: of this machine.
         monotonic: a clock, in seconds.
+        error: takes a sentence for each process whose file has another form.
         once: whether each call gives a sample.
     """
 
@@ -94,10 +95,12 @@ class Top:
         ticks_per_second: int,
         page_bytes: int,
         monotonic: Callable[[], float],
+        error: Callable[[str], None],
         *,
         once: bool,
     ) -> None:
         self._root = proc_root
+        self._error = error
         self._ticks = processors * ticks_per_second
         self._page = page_bytes
         self._monotonic = monotonic
@@ -132,7 +135,7 @@ class Top:
         return metrics
 
     def _processes(self) -> dict[str, Process]:
-        """All processes by their ids; one that ends meanwhile, or is hidden, is left out. Raises OSError."""
+        """All processes by their ids; one that ends in the meantime, or is hidden, is left out. Raises OSError."""
         found = {}
         root = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -147,7 +150,10 @@ class Top:
                         os.close(descriptor)
                 except (FileNotFoundError, ProcessLookupError, PermissionError):
                     continue
-                found[identity] = parsed(content)
+                try:
+                    found[identity] = parsed(content)
+                except ValueError:
+                    self._error(f"top_process: {self._root}/{identity}/stat has {content[:80]!r}, which is no process")
         finally:
             os.close(root)
         return found

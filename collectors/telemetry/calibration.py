@@ -12,7 +12,7 @@ a sample that arrives late gets the calibration that held when it was taken::
     gain = 1.02
     offset = -4.1
 
-docs/how-to/calibration.md describes every key.
+docs/reference/calibrations.md describes every key.
 """
 
 from __future__ import annotations
@@ -309,7 +309,7 @@ def _range(table: Mapping[str, Any], place: str) -> tuple[float, float] | None:
 
 
 def time_ns(value: object, place: str, key: str) -> int:
-    """Nanoseconds since 1970 of a TOML date or time, or of a text in RFC 3339; UTC where it has no zone.
+    """Nanoseconds since 1970 of a TOML date or time, or of a text in RFC 3339; UTC if it has no zone.
 
     Raises CalibrationError.
     """
@@ -347,7 +347,7 @@ def _curve(entry: Entry) -> Curve | None:
 
 
 def function(entry: Entry) -> Callable[[float], float]:
-    """What an entry makes of a value. Raises CalibrationError where it would make one value of all, or of many."""
+    """What an entry makes of a value. Raises CalibrationError if it would make one value of all, or of many."""
     values, place = entry.values, entry.place
     if entry.kind == "offset":
         return polynomial((float(values["offset"]), 1.0))

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 
 def two_point(pairs: Sequence[tuple[float, float]]) -> Callable[[float], float]:
-    """The line through two pairs of uncalibrated value and reference. Raises ValueError where there is none."""
+    """The line through two pairs of uncalibrated value and reference. Raises ValueError if there is none."""
     if len(pairs) != 2:
         raise ValueError(f"pairs are {len(pairs)}; an entry of the kind two_point has 2")
     (raw, reference), (other_raw, other_reference) = pairs

@@ -22,13 +22,13 @@ class Limits(NamedTuple):
     """The limits of one field.
 
     Args:
-        kind: float, int, bool or str, as declared; None where nothing is declared.
+        kind: float, int, bool or str, as declared; None without a declaration.
         low, high: the inclusive range.
-        step: a change up to this much from one reading to the next is taken, however short the time between.
-        rate_per_second: a larger one is taken where it is no more than this much a second.
+        step: a change up to this much between consecutive readings is accepted, however short the time between them.
+        rate_per_second: a larger change is accepted if it is at most this much per second.
         agree: number of consecutive readings that confirm a change of any size by agreeing with each other.
-        stuck_after: number of equal consecutive readings from which on they are rejected.
-        sources: fields of the same line that this one was computed from; it goes where one of them is refused.
+        stuck_after: number of equal consecutive readings after which further ones are rejected.
+        sources: fields of the same line that this one was computed from; it is rejected with any of them.
     """
 
     kind: type | None = None

@@ -48,6 +48,10 @@ SPELLING = "%.9g"
 _SPREAD = 0x9E3779B97F4A7C15
 
 
+#: By how much this machine's clock can be wrong before it is synchronised: ten years, in nanoseconds.
+_MAX_OWN_ERROR_NS = 3_652 * 86_400 * 1_000_000_000
+
+
 class Gateway(NamedTuple):
     """The treatment of messages.
 
@@ -57,7 +61,7 @@ class Gateway(NamedTuple):
         allowance: bounds the names that a device brings.
         flush: writes what these two remember, before lines go out.
         close: closes the file that they are in.
-        retention_ns: how long the bucket keeps points; 0 for ever.
+        retention_ns: how long the bucket keeps points; 0 forever.
     """
 
     is_machine: Callable[[str], bool]
@@ -103,6 +107,7 @@ class Pipeline:
         ahead_ns: how far a sample may be ahead of this machine's clock.
         max_series: plans that are kept.
         clock_ns: wall clock, nanoseconds since 1970.
+        synchronised: whether that clock is known to be right; while it is not, it judges no other clock.
         complain: gets one sentence per failure.
         open_gateway: opens the parts for messages, with the first message.
     """
@@ -120,6 +125,7 @@ class Pipeline:
         ahead_ns: int,
         max_series: int,
         clock_ns: Callable[[], int],
+        synchronised: Callable[[], bool],
         complain: Callable[[str], None],
         open_gateway: Callable[[], Gateway],
     ) -> None:
@@ -134,6 +140,7 @@ class Pipeline:
         self._plans = Plans(max_series)
         self._rejection_cache = RejectionCache()
         self._clock_ns = clock_ns
+        self._synchronised = synchronised
         self._complain = complain
         self._open_gateway = open_gateway
         self._opened_gateway: Gateway | None = None
@@ -392,9 +399,9 @@ class Pipeline:
         reason = sentence = ""
         if time_ns < self._earliest_ns:
             reason, sentence = reasons.CLOCK_BEHIND, f"the time is {time_ns}, before any that its clock could know"
-        elif time_ns < oldest_ns and time_ns != arrived_ns:
+        elif time_ns < oldest_ns and time_ns != arrived_ns and self._judges(arrived_ns - time_ns):
             reason, sentence = reasons.CLOCK_BEHIND, f"the time is {time_ns}, older than the retention of the bucket"
-        elif time_ns > arrived_ns + self._ahead_ns:
+        elif time_ns > arrived_ns + self._ahead_ns and self._judges(time_ns - arrived_ns):
             ahead = (time_ns - arrived_ns) / 1e9
             reason, sentence = reasons.CLOCK_AHEAD, f"the time is {time_ns}, {ahead:.0f} s ahead of its arrival"
         if reason:
@@ -496,15 +503,22 @@ class Pipeline:
             self._encode(Metric(metric.series, values, time_ns), out)
 
     def _refusal_of_all(self, plan: Plan, time_ns: int) -> tuple[str, str] | None:
-        """Why nothing of a line is taken, with a sentence; None where it is."""
+        """Why nothing of a line is taken, with a sentence; None if it is."""
         if not plan.accepted:
             return reasons.UNKNOWN_DEVICE, f"{plan.device or 'no device'} is not among the devices of the settings"
         if time_ns < self._earliest_ns:
             return reasons.CLOCK_BEHIND, f"the sample's time is {time_ns}, before any that its clock could know"
-        if time_ns > self._latest_ns:
+        if time_ns > self._latest_ns and self._judges(time_ns - self._now_ns):
             ahead = (time_ns - self._now_ns) / 1e9
             return reasons.CLOCK_AHEAD, f"the sample's time is {time_ns}, {ahead:.0f} s ahead of this machine's clock"
         return None
+
+    def _judges(self, difference_ns: int) -> bool:
+        """Whether a time that differs so from this machine's clock shows that the other clock is wrong.
+
+        A hub without a battery clock starts where it was shut down, or at the date of its system.
+        """
+        return difference_ns > _MAX_OWN_ERROR_NS or self._synchronised()
 
     def _values(
         self, plan: Plan, fields: Mapping[str, FieldValue], time_ns: int

@@ -43,7 +43,7 @@ class Stages(NamedTuple):
         lines: splits the input into whole lines.
         pipeline: calibrates and validates them.
         rejections: those of the pipeline.
-        states: of the devices, or None where none are kept.
+        states: of the devices, or None if none are kept.
         tags: ``host`` and ``site`` of metrics that are made here.
     """
 
@@ -188,6 +188,7 @@ def open_stages(context: Context) -> Stages:
     """
     import time
 
+    from collectors.clock import own_clock
     from collectors.device_state.background import Background
     from collectors.device_state.settings import PENDING
     from collectors.device_state.tracker import open_tracker
@@ -227,6 +228,7 @@ def open_stages(context: Context) -> Stages:
         ahead_ns=int(values[settings.AHEAD] * 1e9),
         max_series=values[settings.MAX_SERIES],
         clock_ns=context.clock_ns,
+        synchronised=own_clock(),
         complain=complain,
         open_gateway=lambda: _open_gateway(values, complain),
     )

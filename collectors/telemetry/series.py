@@ -120,17 +120,17 @@ class Plan:
 
 
 class Plans:
-    """The plans by the head of their lines, the most of them that are in use.
+    """Plans by the head of their lines, limited to the most recently used.
 
-    A known plan costs one lookup in :attr:`newest`. When that is full, it becomes the older generation, from which
-    plans return when they are used again; so the removed plans are among the least recently used.
+    A known plan costs one lookup in :attr:`newest`. When that is full, it becomes the older generation; plans that are
+    used again return from there, so the removed plans are among the least recently used.
 
     Args:
-        most: plans that are kept.
+        most: number of plans to keep.
     """
 
     def __init__(self, most: int) -> None:
-        #: Never another object, so that a loop may hold on to it.
+        #: Always the same object, so that a loop may hold a reference.
         self.newest: dict[str, Plan] = {}
         self._half = max(1, most // 2)
         self._aside: dict[str, Plan] = {}
@@ -139,7 +139,7 @@ class Plans:
         return len(self.newest) + len(self._aside)
 
     def find(self, head: str) -> Plan | None:
-        """The plan of a head, or None where there is none."""
+        """The plan of a head, or None if there is none."""
         plan = self.newest.get(head)
         if plan is None:
             plan = self._aside.pop(head, None)

@@ -28,12 +28,12 @@ def _default_folder() -> Path:
     return default_folder()
 
 
-#: Where the page is without a Grafana, if the port is free: Grafana's own.
+#: Default port of the page without a Grafana: Grafana's own.
 PAGE_PORT = 3000
 
 
 class DemoOptions(NamedTuple):
-    """What the options ask for."""
+    """The command's options."""
 
     recording: Path | None
     video: Path | None
@@ -126,7 +126,7 @@ def _end(folder: Path, console: Console, *, clean: bool) -> None:
 
 
 def _demo(state: State, console: Console, options: DemoOptions) -> bool:
-    """Run the demo as wished, and answer whether all that was to come has come."""
+    """Run the demo with these options; return whether all expected data arrived."""
     from rich.text import Text
 
     from sensetig.demo.interrupts import Interrupts
@@ -153,7 +153,7 @@ def _demo(state: State, console: Console, options: DemoOptions) -> bool:
         sound = True
         return options.duration is None
     finally:
-        interrupts.ignore()  # a second Ctrl-C must not cut the stopping short
+        interrupts.ignore()  # a second Ctrl-C must not interrupt the shutdown
         if sound and options.keep:
             say(f"the engines are left running; stop them with: sensetig demo --stop --state {state.folder}")
         else:
@@ -184,7 +184,7 @@ def _follow(running: Running, watch: Watch, options: DemoOptions, console: Conso
             if stdout.is_terminal:
                 pages.open_in_browser(server.url)
             watch.show(stdout, server.url)
-    # The engines' start counts to the duration; on a slow machine little of it may be left for the first data.
+    # The engines' start-up counts towards the duration; on a slow machine little time may remain for the first data.
     watch.await_data(max(ARRIVAL_SECONDS, options.duration - watch.elapsed))
     arrivals = watch.let_run(options.duration)
     lacking = watch.absent(arrivals)

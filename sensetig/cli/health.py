@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sensetig.fleet.health import Since
     from sensetig.influxdb.client import Client
 
-#: The name under which it reports on itself, as a collector does.
+#: The name for its self-metrics, as for a collector.
 NAME = "health"
 
 
@@ -46,7 +46,7 @@ def command(execd: bool, url: str, token_file: Path, ca_file: Path | None) -> No
 
 
 class _Verdicts:
-    """Reads and judges every device at each request. The levels before are read once, since each change is ours."""
+    """Reads and judges every device at each request. Previous levels are read once: there is no other writer."""
 
     def __init__(self, client: Client) -> None:
         self._client = client

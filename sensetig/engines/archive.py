@@ -56,7 +56,7 @@ def unpack(
         package: which, and whose.
         architecture: Debian's name.
         target: the program to write, or the folder to fill.
-        say: takes a sentence about progress.
+        say: receives a sentence about progress.
         patience: how long the host may take to answer, in seconds.
         now: the time; a signature that has run out is refused.
 

@@ -95,7 +95,7 @@ class _DoesNotRun(EngineUnavailable):
 
 
 def _version(program: str, environ: Mapping[str, str]) -> str | None:
-    """The version that a program says, or None where it says none. Raises _DoesNotRun."""
+    """The version that a program says, or None if it says none. Raises _DoesNotRun."""
     # Go says its version to "version" and not to "--version"; it must not change itself for the answer, nor refuse
     # one because of settings that do not reach the build.
     argument = "version" if Path(program).name == "go" else "--version"
@@ -166,8 +166,8 @@ def compile_engine(
         target: the program to write.
         plugins: Telegraf's plugins.
         environ: the person's environment.
-        log: takes the compilers' output.
-        say: takes a sentence from time to time.
+        log: receives the compilers' output.
+        say: receives a sentence from time to time.
 
     Raises:
         EngineUnavailable: when the build fails; the sentence quotes the end of the log.

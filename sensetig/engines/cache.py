@@ -41,7 +41,7 @@ class Key(NamedTuple):
     Args:
         name, version: the engine's.
         system, architecture: of the machine; a home folder may be shared between machines.
-        plugins: the fingerprint of the plugins of a Telegraf built with only these; None where it has all.
+        plugins: the fingerprint of the plugins of a Telegraf built with only these; None if it has all.
     """
 
     name: str
@@ -84,7 +84,7 @@ class Cache:
 
     @contextmanager
     def lock(self, key: Key, say: Callable[[str], None]) -> Iterator[None]:
-        """Keep other processes from getting the same engine meanwhile; waits until they are done."""
+        """Keep other processes from getting the same engine in the meantime; waits until they are done."""
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.folder / f"{key.name}-{key.version}.lock")
         try:

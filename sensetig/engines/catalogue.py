@@ -96,9 +96,9 @@ class Spec(NamedTuple):
         needed: whether the bundle works at all without it.
         architectures: Debian's names of the architectures that it exists for.
         without: the consequences or the remedy if it is not available.
-        package: where the vendor has it, or None where there is no archive of the vendor's.
+        package: where the vendor has it, or None if there is no archive of the vendor's.
         os_package: where the operating system has it, or None where that is not asked.
-        build: how it is built, or None where it is not.
+        build: how it is built, or None if it is not.
     """
 
     name: str

@@ -17,11 +17,11 @@ PATIENCE = 60.0
 
 
 class Found(NamedTuple):
-    """What was looked at.
+    """The result of a search.
 
     Args:
-        engine: one that will do, or None.
-        reasons: why others will not, a sentence each.
+        engine: a suitable engine, or None.
+        reasons: why the others are unsuitable, a sentence each.
     """
 
     engine: Engine | None

@@ -95,7 +95,7 @@ def ensure(packages: Collection[str], say: Callable[[str], None], system: System
 
     Args:
         packages: Debian's names.
-        say: takes a sentence before anything is installed.
+        say: receives a sentence before anything is installed.
         system: where; by default this machine.
 
     Raises:
@@ -121,7 +121,7 @@ def bring(need: Need, say: Callable[[str], None], system: System | None = None) 
 
     Args:
         need: which program.
-        say: takes a sentence before anything is installed.
+        say: receives a sentence before anything is installed.
         system: where; by default this machine.
 
     Raises:
@@ -174,7 +174,7 @@ def download(package: str, version: str, folder: Path, system: System) -> Path:
 
 
 def upstream(version: str) -> str | None:
-    """The program's version in a Debian version: ``1.24`` in ``2:1.24~2``; None where there is no number in it."""
+    """The program's version in a Debian version: ``1.24`` in ``2:1.24~2``; None if there is no number in it."""
     return version_in(version.partition(":")[2] or version)
 
 

@@ -68,7 +68,7 @@ def obtain(name: str, say: Say, place: Place | None = None) -> Engine:
 
     Args:
         name: its key in ``engines.toml``, such as ``telegraf``.
-        say: takes a sentence about progress.
+        say: receives a sentence about progress.
         place: where to get it; by default this machine.
 
     Raises:

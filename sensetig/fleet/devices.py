@@ -25,7 +25,7 @@ _NEWEST = {
     "memory": ("mem", "used_percent", (), ""),
 }
 
-#: What has no good value: collectors whose latest batch failed, and services that are down. Each query gives the names.
+#: Failing parts: collectors whose latest batch failed, and services that are down. Each query returns the names.
 _FAILING = (
     'SELECT "up" FROM (SELECT last("up") AS "up" FROM "collector" WHERE {scope} GROUP BY "host", "collector") '
     'WHERE "up" = 0 GROUP BY "host", "collector"'
@@ -36,7 +36,7 @@ _DOWN = (
     f'WHERE {policy.SERVICE_DOWN} GROUP BY "host", "name"'
 )
 
-#: At most as many names are told of what fails.
+#: Maximum number of failing parts that are named.
 _NAMES = 5
 
 #: Fields of the state that the telemetry processor keeps of each device -> name here.
@@ -72,7 +72,7 @@ class Device(NamedTuple):
         lost_seconds: how long ago the last of them was counted; up to an hour less than this.
         waiting_seconds: age of the oldest point in its outbox.
         failing, down: its collectors that fail, and its services that are down.
-        site: where it last wrote; empty where it has none.
+        site: where it last wrote; empty if it has none.
     """
 
     name: str
@@ -304,7 +304,7 @@ def _values(answer: list[Series], tag: str, oldest_ms: Mapping[str, float] | Non
     """Each device's value; the maximum over its series.
 
     Args:
-        oldest_ms: leave out what is older, in milliseconds since 1970.
+        oldest_ms: omit older values, in milliseconds since 1970.
     """
     found: dict[str, Value] = {}
     for series in answer:

@@ -1,4 +1,4 @@
-"""The account that Telegraf's live points come from: it may push them, and has no role with which to see anything."""
+"""The account that Telegraf uses to push live points: it may push them, and has no role that could read anything."""
 
 from __future__ import annotations
 
@@ -50,18 +50,18 @@ def is_narrow(account: Account) -> bool:
 
 
 def prepare(server: Server, folder: Path, say: Callable[[str], None]) -> Outcome:
-    """Make the account and its token, or repair them. Run twice, it changes nothing.
+    """Create the account and its token, or repair them. A second run changes nothing.
 
-    A token is replaced where Grafana does not take it, where it is not the account's only one, and where its file is
-    gone. Telegraf reads the file for each write and needs no restart.
+    A token is replaced if Grafana rejects it, if it is not the account's only one, or if its file is missing. Telegraf
+    reads the file at each write and needs no restart.
 
     Args:
         server: the Grafana.
-        folder: keeps the token, in a file that its owner alone may read.
+        folder: holds the token, in a file that only its owner may read.
         say: called with each change.
 
     Raises:
-        SetupError: in one sentence, what is wrong and what to do.
+        SetupError: one sentence with the problem and the remedy.
     """
     changes: list[str] = []
 
@@ -81,7 +81,7 @@ def prepare(server: Server, folder: Path, say: Callable[[str], None]) -> Outcome
 
 
 def reserve(folder: Path) -> None:
-    """Make the token's file where there is none, with a word that is no token, so that Telegraf can start before it.
+    """Make the token's file if there is none, with a word that is no token, so that Telegraf can start before it.
 
     Raises SetupError when it cannot be made.
     """

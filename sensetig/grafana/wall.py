@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from sensetig.errors import SetupError
 from sensetig.grafana.server import Server
 
-#: The playlist's name, by which it is found again and played.
+#: The playlist's name, which identifies it for updates and for playing.
 NAME, TITLE = "sensetig-wall", "SenseTIG on the wall"
 
 #: The dashboards that rotate by default.

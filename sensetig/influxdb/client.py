@@ -56,7 +56,7 @@ class Client:
 
     Args:
         url: where it listens.
-        token: empty where none is needed.
+        token: empty if none is needed.
         origin: where the token comes from, for messages.
         organisation: the owner of buckets.
         ca_file: certificates that are trusted besides the system's.

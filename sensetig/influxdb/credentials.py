@@ -62,7 +62,7 @@ class Credentials:
         return self.folder / name
 
     def read(self, name: str) -> str | None:
-        """A secret, or None where there is none. A file that others may read is closed to them."""
+        """A secret, or None if there is none. A file that others may read is closed to them."""
         path = self.path(name)
         try:
             if stat.S_IMODE(path.stat().st_mode) & 0o077:
@@ -80,12 +80,12 @@ class Credentials:
         return read_token(path, "the secret", error=SetupError)
 
     def room(self) -> None:
-        """Make sure that a secret can be written. Raises SetupError where it cannot."""
+        """Make sure that a secret can be written. Raises SetupError if it cannot."""
         self.write(".room", "0" * _ROOM)
         self.path(".room").unlink()
 
     def write(self, name: str, secret: str) -> None:
-        """Write a secret so that, whatever happens meanwhile, the file holds the old one or the new one."""
+        """Write a secret so that, whatever happens in the meantime, the file holds the old one or the new one."""
         try:
             write_atomic(self.path(name), secret)
         except OSError as error:

@@ -1,10 +1,10 @@
-"""What an InfluxDB is to hold, read from the files in ``influxdb/``: buckets, mappings and tasks as data.
+"""The desired state of InfluxDB, read from the files in ``influxdb/``: buckets, mappings and tasks as data.
 
 ``buckets.toml``
-    A section for each bucket: ``retention_days``, ``description`` and, where InfluxDB's own choice is not wanted,
+    A section for each bucket: ``retention_days``, ``description`` and, to override InfluxDB's default,
     ``shard_group_days``.
 ``mappings.toml``
-    A list of ``[[mapping]]``: which ``bucket`` InfluxQL reads as which ``retention_policy`` of which ``database``.
+    A list of ``[[mapping]]``: the ``bucket`` that InfluxQL reads as a ``retention_policy`` of a ``database``.
 ``tasks/*.flux``
     Tasks, each named in its own ``option task``.
 """
@@ -24,7 +24,7 @@ _TASK_NAME = re.compile(r'^option\s+task\s*=\s*\{[^}]*?\bname:\s*"([^"]+)"', re.
 
 
 class Bucket(NamedTuple):
-    """A bucket. Seconds of 0 mean: for ever (retention), and as InfluxDB chooses (shard group)."""
+    """A bucket. Seconds of 0 mean: forever (retention), and as InfluxDB chooses (shard group)."""
 
     name: str
     description: str
@@ -58,7 +58,7 @@ class Definitions(NamedTuple):
 
 
 def read(folder: Path) -> Definitions:
-    """Read a folder of definitions. Raises SetupError with the file, the key, and what was expected."""
+    """Read a folder of definitions. Raises SetupError with the file, the key and the expected value."""
     buckets = parse_buckets(_text(folder / "buckets.toml"), str(folder / "buckets.toml"))
     mappings: tuple[Mapping, ...] = ()
     if (folder / "mappings.toml").exists():
@@ -113,7 +113,7 @@ def parse_mappings(text: str, file: str, buckets: tuple[str, ...]) -> tuple[Mapp
 
 
 def parse_task(text: str, file: str) -> Task:
-    """A task; its name is what its own ``option task`` says. Raises SetupError where there is none."""
+    """A task; its name is what its own ``option task`` says. Raises SetupError if there is none."""
     match = _TASK_NAME.search(text)
     if match is None:
         raise SetupError(

@@ -1,4 +1,4 @@
-"""What the bundle's tokens are called: their files, and their descriptions in InfluxDB. Importing it costs nothing."""
+"""The names of the bundle's tokens: their files, and their descriptions in InfluxDB. Importing it is cheap."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 OPERATOR, TELEGRAF, GRAFANA, PASSWORD = "operator.token", "telegraf.token", "grafana.token", "admin.password"
 
-#: What the scoped tokens are called in InfluxDB, which is how they are found again.
+#: The scoped tokens' descriptions in InfluxDB, used to find the tokens again.
 DESCRIPTIONS = {TELEGRAF: "SenseTIG: Telegraf writes", GRAFANA: "SenseTIG: Grafana reads"}
 
 

@@ -69,23 +69,23 @@ def setup(
     devices: Sequence[str] = (),
     ca_file: Path | None = None,
 ) -> Outcome:
-    """Set an InfluxDB up, or bring it back to what is defined. Run twice, it changes nothing.
+    """Set up InfluxDB, or restore its defined state. A second run changes nothing.
 
     Args:
-        url: where InfluxDB listens.
-        organisation: made where it is missing.
-        user: the first user's name, where InfluxDB is new.
-        tokens: the folder that keeps the secrets.
+        url: the address of InfluxDB.
+        organisation: created if missing.
+        user: name of the first user, if InfluxDB is new.
+        tokens: the folder of the secrets.
         definitions: the folder of ``buckets.toml``, ``mappings.toml`` and ``tasks``.
-        say: called with each change, and when InfluxDB does not answer yet.
+        say: called with each change, and while InfluxDB does not answer yet.
         operator_token_file: the operator token of an InfluxDB that was set up elsewhere.
         wait_seconds: how long InfluxDB may take to answer.
-        devices: names of devices that get a token of their own, which may write to the first bucket and do nothing
-            else; it is kept in ``device-<name>.token``.
-        ca_file: certificates that are trusted besides the system's.
+        devices: names of devices that each get a token, which permits only writes to the first bucket; it is stored in
+            ``device-<name>.token``.
+        ca_file: certificates to trust in addition to the system's.
 
     Raises:
-        SetupError, SiteError, InfluxDBError: what is wrong and what to do.
+        SetupError, SiteError, InfluxDBError: one sentence with the problem and the remedy.
     """
     wanted = read(definitions)
     for device in devices:

@@ -169,7 +169,7 @@ class Server:
         """Revoke a token."""
         self._client.call("revoke a token", self._client.api.authorizations_api().delete_authorization, token_id)
 
-    # --- what it holds ----------------------------------------------------------------------------
+    # --- contents ---------------------------------------------------------------------------------
 
     def bucket(self, name: str) -> StoredBucket | None:
         """The bucket of that name, or None."""

@@ -34,7 +34,7 @@ class StoredTask(NamedTuple):
 
 
 class StoredToken(NamedTuple):
-    """A token as InfluxDB lists it, without the secret; *permissions* is None where they are not about buckets.
+    """A token as InfluxDB lists it, without the secret; *permissions* is None if they are not about buckets.
 
     Args:
         made: the day on which it was made.

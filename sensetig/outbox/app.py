@@ -25,19 +25,19 @@ from sensetig.outbox.upstream import Answer, Unreachable
 #: Bytes of a request at most, as sent and expanded. A batch of 5,000 points of Telegraf has about 1.3 MB.
 MAX_BODY_BYTES = 16 * 1024 * 1024
 
-#: Seconds in which the body of a request must arrive.
+#: Seconds allowed for the body of a request to arrive.
 BODY_SECONDS = 30.0
 
-#: Requests of which the receiver holds the bodies at the same time; others wait in their connections.
+#: Maximum number of request bodies held at the same time; further requests wait in their connections.
 MAX_BODIES = 8
 
-#: What a writer waits before it asks again while there is no room, in seconds.
+#: Seconds that a writer waits before it retries while the outbox is full.
 RETRY_AFTER_SECONDS = 10
 
-#: The header in which the proxy names the device whose certificate it has verified.
+#: The header that carries the name of the device whose certificate the proxy has verified.
 DEVICE_HEADER = "X-SenseTIG-Device"
 
-#: The header of an answer to points that wait on the disk. Each write is a file then; a writer may write less often.
+#: The header of a response for points that wait on disk. Each write is then a file; a writer may write less often.
 WAITING_HEADER = "X-SenseTIG-Waiting"
 
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]

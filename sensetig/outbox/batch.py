@@ -1,6 +1,6 @@
-"""A batch of points as a file: blocks that stand for themselves, so that damage costs the points of one block.
+"""A batch of points as a file of self-contained blocks, so that damage costs only the points of one block.
 
-A block is the marker, the length and the CRC-32 of its payload, and the payload: zlib-compressed, a line of JSON with
+A block is a marker, the length and CRC-32 of its payload, and the payload: zlib-compressed, a line of JSON with
 the destination, then lines of line protocol.
 """
 
@@ -83,7 +83,7 @@ def joined(blocks: Iterable[Block]) -> list[Block]:
 
 
 def _read(content: bytes, start: int) -> tuple[Block, int] | None:
-    """The block at *start* and its end, or None where it is damaged."""
+    """The block at *start* and its end, or None if it is damaged."""
     length = int.from_bytes(content[start + 4 : start + 8], "big")
     begin, end = start + _HEAD_BYTES, start + _HEAD_BYTES + length
     payload = content[begin:end]

@@ -100,7 +100,7 @@ class Clock(Trusted):
         folder: of the outbox.
         first: the number of the next batch. Batches before it were written before this boot, or by an outbox that was
             killed in this boot and whose file is read.
-        log: takes one sentence.
+        log: receives one sentence.
     """
 
     def __init__(

@@ -104,15 +104,15 @@ def kind_of(reason: str) -> str:
 
 
 class Delivery:
-    """Takes points in, and brings them to InfluxDB.
+    """Accept points, and deliver them to InfluxDB.
 
     Args:
-        store: where points wait.
+        store: holds waiting points.
         sender: InfluxDB.
-        on_refused: takes each refused point and the reason.
-        on_failure: called when delivery has ended by a fault of its own; the process must end.
-        log: takes one sentence.
-        destination: of all points, or None for the one that each writer names. Points that wait for a mistyped bucket
+        on_refused: receives each rejected point and the reason.
+        on_failure: called when delivery has ended because of an internal error; the process must end.
+        log: receives one sentence.
+        destination: overrides the destination that each writer names, or None. Points that wait for a mistyped bucket
             then go to the right one when the setting is corrected.
         timer: monotonic seconds.
         clock: holds points while it is wrong, and corrects their times.
@@ -247,7 +247,7 @@ class Delivery:
             self._save()
 
     def _deliver_oldest(self) -> bool:
-        """Deliver and remove the oldest batches; False where none waits."""
+        """Deliver and remove the oldest batches; False if none waits."""
         bounds = (0, 0) if self._alone else (MAX_POINTS, MAX_BYTES)
         with self._lock:
             self._clock.observe(self._store.next_number)

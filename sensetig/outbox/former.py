@@ -43,7 +43,7 @@ _GO_EPOCH = 62_135_596_800
 
 
 class Content(NamedTuple):
-    """What a segment holds.
+    """The contents of a segment.
 
     Args:
         lines: readable points as line protocol.
@@ -82,7 +82,7 @@ def read(data: bytes) -> Content:
 
 
 def _entry(data: bytes, at: int) -> tuple[bytes, int] | None:
-    """The point of the entry at a position, and where the entry ends; None where it is damaged."""
+    """The point of the entry at a position, and where the entry ends; None if it is damaged."""
     size, begin = _variable(data, at)
     end = begin + size
     if size == 0 or end > len(data):
@@ -95,7 +95,7 @@ def _entry(data: bytes, at: int) -> tuple[bytes, int] | None:
 
 
 def _next(data: bytes, at: int) -> int:
-    """Where the next readable entry begins; the end where there is none."""
+    """Where the next readable entry begins; the end if there is none."""
     name = data.find(_NAME, at)
     while name >= 0:
         for offset in reversed(_NAME_OFFSETS):
@@ -106,7 +106,7 @@ def _next(data: bytes, at: int) -> int:
 
 
 def _variable(data: bytes, start: int) -> tuple[int, int]:
-    """A variable-length number, and where it ends; 0 where there is none."""
+    """A variable-length number, and where it ends; 0 if there is none."""
     number = shift = 0
     for place in range(start, min(start + 10, len(data))):
         byte = data[place]
@@ -118,7 +118,7 @@ def _variable(data: bytes, start: int) -> tuple[int, int]:
 
 
 def _line(point: dict[str, Any]) -> bytes:
-    """A point as line protocol. Raises ValueError where it is none."""
+    """A point as line protocol. Raises ValueError if it is none."""
     tags = {tag["Key"]: tag.get("Value", "") for tag in point.get("MetricTags", ())}
     # Telegraf writes unsigned numbers as signed ones, and those that are too large as the largest.
     fields = {
@@ -173,7 +173,7 @@ def deliver(directory: Path, send: Callable[[list[bytes]], None], log: Callable[
     Args:
         directory: the buffer's folder.
         send: makes points durable.
-        log: takes one sentence.
+        log: receives one sentence.
 
     Raises:
         OSError: a file cannot be read or removed.

@@ -22,7 +22,7 @@ class Heartbeat:
         pool: the connection pool.
         url: of the service that expects the heartbeat.
         silence: seconds since InfluxDB last took points.
-        log: takes one sentence.
+        log: receives one sentence.
     """
 
     def __init__(

@@ -18,7 +18,7 @@ class Receiver:
     Args:
         upstream: InfluxDB, with the check of its disk.
         save: keeps the counts for the collector; it may raise OSError.
-        log: takes one sentence.
+        log: receives one sentence.
     """
 
     def __init__(

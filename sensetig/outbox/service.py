@@ -140,7 +140,7 @@ def run_receiver(
         listen: as for the outbox.
         influx: InfluxDB.
         gateways: devices that may write points of others.
-        log: takes one sentence.
+        log: receives one sentence.
 
     Raises:
         OperatorError: it cannot start; the message is one sentence.
@@ -165,7 +165,7 @@ def save_counts(path: str, counts: Mapping[str, int | str]) -> None:
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        # The file's block is there already. A collector that reads it meanwhile counts an error, and reads it again.
+        # The file's block exists already. A collector that reads it now counts an error, and reads it again later.
         with open(path, "r+", encoding="utf-8") as file:
             file.write(content)
             file.truncate()

@@ -51,12 +51,12 @@ class Store:
     """The folder, held by one process.
 
     Args:
-        folder: made where it does not exist.
+        folder: made if it does not exist.
         max_bytes: bytes that waiting batches may take on the disk.
         reserve_bytes: bytes of the file system that stay free.
         clock_ns: wall clock, nanoseconds since 1970.
         free_bytes: the free bytes of the file system that has the folder.
-        log: takes one sentence.
+        log: receives one sentence.
 
     Raises:
         OutboxError: the folder cannot be used, or another process holds it.

@@ -34,7 +34,7 @@ class Unreachable(Exception):
 
     Args:
         sentence: why.
-        retry_after: seconds that the server asks to wait; 0 where it does not say.
+        retry_after: seconds that the server asks to wait; 0 if it does not say.
     """
 
     def __init__(self, sentence: str, retry_after: float = 0.0) -> None:
@@ -47,7 +47,7 @@ class Refused(NamedTuple):
 
     Args:
         reason: InfluxDB's words.
-        dropped: points that it says it dropped; None where it does not say.
+        dropped: points that it says it dropped; None if it does not say.
     """
 
     reason: str
@@ -187,5 +187,5 @@ def _error(content: bytes) -> tuple[str, str]:
 
 
 def _seconds(text: str | None) -> float:
-    """The seconds of a Retry-After header; 0 where it has none (InfluxDB gives seconds, never a date)."""
+    """The seconds of a Retry-After header; 0 if it has none (InfluxDB gives seconds, never a date)."""
     return min(float(text), MAX_RETRY_AFTER_SECONDS) if text and text.isascii() and text.isdigit() else 0.0

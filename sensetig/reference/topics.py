@@ -17,7 +17,7 @@ _PAGE = """# MQTT topics
 <!-- Built by `sensetig reference` from the code and from mosquitto/sensetig.acl: change those, not this file. -->
 
 `DEVICE` is the name of a device, and of its user at the broker. `+` is any one level of a topic, and `#` any number of
-levels. [The gateway](../how-to/mqtt-gateway.md#payloads) describes the payloads, and
+levels. [MQTT payloads](mqtt-payloads.md) describes the payloads, and
 [commands by MQTT](../how-to/commands.md) the commands.
 """
 

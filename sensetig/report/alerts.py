@@ -19,7 +19,7 @@ from sensetig.errors import ReportError
 from sensetig.influxdb.client import Client
 from sensetig.report.period import Period
 
-#: What a rule's label ``severity`` says, the gravest first; one without it is a warning.
+#: Values of a rule's label ``severity``, the most severe first; the default is a warning.
 SEVERITIES = ("critical", "warning", "info")
 
 #: Evaluations per period of a rule that needs one query for each, without the extra ones.
@@ -37,7 +37,7 @@ _KNOWN = ("host", "site", "model", "simulated", "replayed", "brought_by", "fstyp
 
 
 class Alert(NamedTuple):
-    """An alert of the device: when it fired, when its condition held for the last time, and what it is about."""
+    """An alert of the device: when it fired, when its condition last held, and its subject."""
 
     title: str
     about: str
@@ -97,7 +97,7 @@ def together(alerts: Sequence[Alert]) -> list[AlertSummary]:
 
 
 def read(folder: Path) -> list[Rule]:
-    """The provisioned rules; none where there is no folder. Raises ReportError for a broken file."""
+    """The provisioned rules; none if there is no folder. Raises ReportError for a broken file."""
     try:
         return provisioned.read(folder)
     except provisioned.RuleError as error:
@@ -105,14 +105,14 @@ def read(folder: Path) -> list[Rule]:
 
 
 def gather(client: Client, rules: Sequence[Rule], device: str, period: Period, kept_ms: int = 0) -> Alerts:
-    """When each rule fired for the device.
+    """Find the times when each rule fired for the device.
 
     Args:
         client: InfluxDB.
         rules: the rules.
-        device: whose alerts; what tells of no device concerns each of them.
-        period: when.
-        kept_ms: points older than that are no longer there, which is no silence: rules are evaluated from then on.
+        device: include its alerts, and those that are not specific to a device.
+        period: the period to search.
+        kept_ms: start of retained data, in milliseconds; earlier data is not missing but expired, and is not evaluated.
     """
     begin = max(period.begin_ms, kept_ms)
     alerts: list[Alert] = []
@@ -151,7 +151,7 @@ def _fired(
     else:
         known = {time: _own(outcome, device) for time, outcome in windows.items() if time >= begin}
         every = max(rule.every_seconds, rule.window_seconds)
-    # How it ends is told as it is then.
+    # The final state is evaluated at the end of the period.
     known |= _ask(client, rule, [grid[-1]], device)
     evaluated = sorted(known)
     # Between two evaluations that differ, and from there on for as long as the rule waits before it fires.

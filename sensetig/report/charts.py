@@ -1,6 +1,6 @@
 """Charts as SVG that takes its colours from the page, so that one file suits the light and the dark scheme.
 
-Matplotlib draws with colours that stand for names; in its SVG each becomes a variable of the page's style.
+Matplotlib draws with placeholder colours; in its SVG each becomes a CSS variable of the page.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Entry(NamedTuple):
 
 
 class Chart(NamedTuple):
-    """A chart: the SVG, what it shows in words, its legend, and how many lines it has left out."""
+    """A chart: the SVG, its text alternative, its legend, and the number of lines left out."""
 
     svg: str
     alt: str
@@ -218,7 +218,7 @@ def _states(figure: Figure, drawn: Drawn, lines: Sequence[Line], period: Period)
 
 
 def spans(line: Line, join: float, step: int, period: Period) -> list[tuple[int, int, float]]:
-    """The stretches in which a state was the same: begin, end and value. A gap belongs to none."""
+    """Intervals of constant state: begin, end and value. A gap belongs to no interval."""
     found: list[tuple[int, int, float]] = []
     for times, values in stretches(line, join):
         for index, (time, value) in enumerate(zip(times, values, strict=True)):
@@ -293,7 +293,7 @@ def _dress(axes: Axes, period: Period, unit: str, *, mirrored: bool = False) -> 
 
 
 def _themed(svg: str, prefix: str) -> str:
-    """The SVG as a part of a page: variables for colours, the page's font, ids of its own, no size of its own."""
+    """The SVG for embedding in a page: CSS variables for colours, the page's font, unique ids, no fixed size."""
     svg = svg[svg.index("<svg") :]
     used = set(re.findall(r"""(?:url\(#|href="#)([^)"]+)""", svg))
     svg = re.sub(r' id="([^"]+)"', lambda match: f' id="{prefix}{match[1]}"' if match[1] in used else "", svg)

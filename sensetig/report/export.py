@@ -51,7 +51,7 @@ def _rows(device: str, boards: Sequence[tuple[Board, list[Drawn]]]) -> Iterator[
 
 
 def browser() -> str:
-    """The installed Chromium. Raises ReportError where there is none."""
+    """The installed Chromium. Raises ReportError if there is none."""
     found = next((path for name in _BROWSERS if (path := shutil.which(name))), None)
     if found is None:
         raise ReportError(

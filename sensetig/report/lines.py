@@ -1,4 +1,4 @@
-"""What a panel's queries answer, as named lines of numbers."""
+"""The results of a panel's queries, as named lines of numbers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from sensetig.report.period import Period
 
 HOUR_SECONDS = 3600
 
-#: States are asked for in so many steps at most: a week in the 10 s in which a Pi is read.
+#: Maximum number of steps in a query for states: a week at the 10 s between two readings of a Pi.
 _MAX_STATES = 61_000
 
 
 class Line(NamedTuple):
-    """One line of a chart. A value is None where there was no data: a gap, never a zero."""
+    """One line of a chart. A value is None if there was no data: a gap, never a zero."""
 
     name: str
     times: tuple[int, ...]
@@ -98,11 +98,11 @@ def _float(value: object) -> float | None:
 
 
 def _step(panel: Panel, query: str, period: Period, *, by_hour: bool, hourly: bool) -> int:
-    """Seconds that a value of the answer stands for; fewer than a point of the chart where those are gathered here."""
+    """Seconds covered by each value of the result; less than a step of the chart if values are aggregated here."""
     if by_hour and panels.sums(query):
         return HOUR_SECONDS
     if panel.kind == "state-timeline" and not hourly:
-        # The last state of half an hour hides what was so for a minute of it.
+        # The last state in half an hour would hide a state that lasted a minute.
         return max(10, min(period.step, int(period.seconds / _MAX_STATES / 10) * 10))
     return max(period.step, HOUR_SECONDS if hourly else 0)
 
@@ -116,7 +116,7 @@ def _gather(panel: Panel) -> Callable[[list[float]], float]:
 
 
 def rate(query: str) -> bool:
-    """Whether a query tells how quickly a counter grows."""
+    """Whether a query computes the rate of change of a counter."""
     return re.search(r"(derivative|difference)\(", query) is not None
 
 
@@ -127,7 +127,7 @@ def before(line: Line, last_ms: int) -> Line:
 
 
 def regrouped(line: Line, step: int, gather: Callable[[list[float]], float] = sum) -> Line:
-    """The line's values gathered into steps of so many seconds; a step without a value has none."""
+    """Aggregate the line's values into steps of *step* seconds; a step without values is None."""
     groups: dict[int, list[float]] = {}
     for time, value in zip(line.times, line.values, strict=True):
         known = groups.setdefault(time - time % (step * 1000), [])

@@ -31,10 +31,10 @@ class Wanted(NamedTuple):
     """The contents of a report.
 
     Args:
-        device: whose.
-        period: of which time; its zone is the page's.
+        device: the device to report on.
+        period: the period to cover; its time zone is the page's.
         kind: html, pdf, png or csv.
-        boards: the keys of the dashboards shown; all that show one device where it is empty.
+        boards: keys of the dashboards to include; if empty, all that show one device.
     """
 
     device: str
@@ -75,7 +75,7 @@ def raw_kept_days() -> float:
 
 
 def make(client: Client, wanted: Wanted, now: datetime, say: Callable[[str], None] = lambda _: None) -> Made:
-    """Make a report. Raises ReportError, also where there is nothing to show at all."""
+    """Make a report. Raises ReportError, also if there is nothing to show at all."""
     when, device = wanted.period, wanted.device
     boards = [board for board in _boards(wanted.boards) if when.hourly or board.key != _HOURS or wanted.boards]
     drawn = [
@@ -119,7 +119,7 @@ def _boards(keys: Sequence[str]) -> list[panels.Board]:
 
 
 def _kept_since(now: datetime) -> datetime | None:
-    """From when on the bucket ``raw`` still has its points; None where it keeps them for ever."""
+    """From when on the bucket ``raw`` still has its points; None if it keeps them forever."""
     days = raw_kept_days()
     return now - timedelta(days=days) if days else None
 
@@ -137,12 +137,12 @@ def short_period(begin: datetime, now: datetime) -> Period:
 
 
 def short_report(url: str, token: str, folder: Path, begin: datetime, now: datetime) -> list[Path]:
-    """The demo's report of its own minutes: a page for each device that has written since it began.
+    """Make the demo's report on its run: a page for each device that has written since it began.
 
     Args:
         url, token: InfluxDB, and a token that may read.
-        folder: where the pages go; made where it is missing.
-        begin, now: with their zone, which is the pages'.
+        folder: receives the pages; created if missing.
+        begin, now: with their time zone, which is also the pages'.
 
     Raises:
         ReportError, InfluxDBError: nothing can be queried, drawn or written.

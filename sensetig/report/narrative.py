@@ -1,4 +1,4 @@
-"""The summary: plain sentences that say only what the data shows."""
+"""The summary: plain sentences that state only facts from the data."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def as_text(device: str, period: Period, sentences: Sequence[Sentence]) -> str:
 
 
 def verdict(sentences: Sequence[Sentence]) -> tuple[str, str]:
-    """The level of the whole, and what it is in words."""
+    """The overall level, and its description."""
     act = sum(each.level == ACT for each in sentences)
     look = sum(each.level == LOOK for each in sentences)
     if act:
@@ -289,7 +289,7 @@ def _compared(spread: Spread) -> str:
 
 
 def _flags(flags: Mapping[str, Flag], period: Period) -> Iterator[Sentence]:
-    """What the firmware reports. Under-voltage holds the clock down, too: what follows from it is no cause of its own.
+    """Describe the firmware's flags. A throttled or capped clock during under-voltage is reported as its consequence.
 
     https://www.raspberrypi.com/documentation/computers/os.html#get_throttled
     """
@@ -363,7 +363,7 @@ def _camera(stats: Stats) -> list[Sentence]:
 
 
 def headings(sentences: Sequence[Sentence]) -> dict[str, list[Sentence]]:
-    """The sentences under their headings, in the order in which those first come."""
+    """Group the sentences by heading, in order of first appearance."""
     found: dict[str, list[Sentence]] = {}
     for sentence in sentences:
         found.setdefault(sentence.heading, []).append(sentence)

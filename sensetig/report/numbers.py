@@ -1,4 +1,4 @@
-"""Numbers in words: Grafana's names of units, as the panels have them, and what stands behind a number."""
+"""Format numbers with Grafana's units, as the panels do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 _SI = ("", "k", "M", "G", "T", "P")
 _BINARY = ("", "Ki", "Mi", "Gi", "Ti", "Pi")
 
-#: Grafana's id of a unit -> (what stands behind the number, the prefixes it takes).
+#: Grafana's id of a unit -> (suffix, SI prefixes that apply).
 UNITS: dict[str, tuple[str, tuple[str, ...]]] = {
     "short": ("", _SI),
     "none": ("", ()),

@@ -91,7 +91,7 @@ def render(content: Content) -> str:
 
 
 def _shown(value: object) -> object:
-    """What the template shows of a value; only markup stays as it is."""
+    """The value as the template prints it: plain text is made printable, markup stays unchanged."""
     from markupsafe import Markup
 
     return printable(value, MAX_TEXT) if isinstance(value, str) and not isinstance(value, Markup) else value
@@ -123,7 +123,7 @@ def _said(panels: Sequence[Drawn]) -> bool:
 
 
 def _section(board: Board, panels: Sequence[Drawn], period: Period, index: int) -> dict[str, Any]:
-    """A board: its charts, and the titles of what has no data."""
+    """A board: its charts, and the titles of panels without data."""
     charts: list[tuple[Drawn, Chart]] = [
         (drawn, draw(drawn, period, f"c{index}x{place}")) for place, drawn in enumerate(panels) if not drawn.empty
     ]

@@ -1,8 +1,8 @@
 """The dashboards' panels as a report draws them.
 
-The committed JSON in ``grafana/dashboards`` is what is read: it is what Grafana shows, an installation carries it, and
-it needs nothing of what built it. Charts over time and state timelines are taken; what is only the newest value (the
-numbers on top) or a table is told in words instead.
+They are read from the committed JSON in ``grafana/dashboards``: Grafana shows the same files, every installation has
+them, and no build step is needed. Charts over time and state timelines are drawn; tables and panels that show only the
+latest value are described in words instead.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Panel(NamedTuple):
 
 
 class Board(NamedTuple):
-    """A dashboard: its key, what it is called, those of its panels that a report draws, and the others' titles."""
+    """A dashboard: its key, title and description, the panels that a report draws, and the titles of the others."""
 
     key: str
     title: str
@@ -106,7 +106,7 @@ def _panel(board: str, row: str, panel: Mapping[str, Any]) -> Panel | None:
     for target in panel.get("targets") or []:
         source = (target.get("datasource") or panel.get("datasource") or {}).get("uid")
         query = target.get("query", "")
-        # What streams, what is asked in Flux, and what shows all devices at once is not of one device and period.
+        # Live streams, queries in Flux and panels for all devices cannot be limited to one device and period.
         if source not in (_FOLLOWS, _ALWAYS_HOURLY) or "$host" not in query or "$timeFilter" not in query:
             return None
         targets.append(Target(query, target.get("alias", ""), source == _ALWAYS_HOURLY))
@@ -146,10 +146,10 @@ def fill(query: str, device: str, period: Period, step: int) -> str:
 
 
 def of_bucket(query: str, kind: str, *, hourly: bool) -> tuple[str, bool]:
-    """The query for the bucket, and whether the dashboard has written it for that bucket itself.
+    """The query for the bucket, and whether the dashboard contains a variant for that bucket.
 
-    A line that begins with ``$points`` or ``$hours`` counts for that bucket alone, in which Grafana makes the other a
-    comment. A query without such lines is put into the words of hours here.
+    A line that begins with ``$points`` or ``$hours`` applies to that bucket only; Grafana comments the other one out. A
+    query without such lines is converted for the hourly bucket here.
     """
     lines = {
         name: line[len(name) + 1 :].strip()
@@ -163,10 +163,10 @@ def of_bucket(query: str, kind: str, *, hourly: bool) -> tuple[str, bool]:
 
 
 def of_hours(query: str, kind: str = "timeseries") -> str:
-    """The same question to the bucket of hours, where a field's least, greatest and count stand beside its mean.
+    """Convert a query to the hourly bucket, which stores the minimum, maximum and count of a field next to its mean.
 
-    Only the innermost SELECT names fields. A sum is the mean times the count, which holds for steps of one hour: see
-    :func:`sums`. A state that was last true in an hour is not the hour's: its mean is the share in which it was true.
+    Only the innermost SELECT names fields. A sum is the mean times the count, which is valid for steps of one hour: see
+    :func:`sums`. A state is shown as its mean, the fraction of the hour when it was true; the last state would mislead.
     """
     start = max(query.rfind("(SELECT"), 0)
     before, inner = query[:start], query[start:]

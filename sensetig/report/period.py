@@ -14,10 +14,10 @@ _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 #: Steps that points are gathered into, in seconds: those that a clock's face divides into.
 _STEPS = (10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 7 * 86400)
 
-#: A chart as wide as half a screen shows no more points than about so many.
+#: Approximate number of points that a chart half a screen wide can show.
 _POINTS = 340
 
-#: Longer periods are read by the hour: a chart shows no finer steps than that anyhow.
+#: Longer periods are read from the hourly bucket: a chart shows no finer steps anyway.
 RAW_DAYS = 14
 
 _EXPECTED = "write it as 2026-11-14, 2026-11-14T08:00, 7d (ago; also m, h, w), today, yesterday or now"
@@ -57,7 +57,7 @@ class Period(NamedTuple):
 
 
 def moment(text: str, now: datetime) -> datetime:
-    """The time that a text names, in the zone of *now*. Raises ValueError, with what is expected."""
+    """Parse a time, in the time zone of *now*. Raises ValueError with the accepted forms."""
     word = text.strip().lower()
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     named = {"now": now, "today": midnight, "yesterday": midnight - timedelta(days=1)}
@@ -81,7 +81,7 @@ def period(begin: datetime, end: datetime, now: datetime, *, raw_kept_days: floa
     Args:
         begin, end: as asked for; an end in the future is now.
         now: the time.
-        raw_kept_days: how long the bucket ``raw`` keeps its points; 0 is for ever.
+        raw_kept_days: how long the bucket ``raw`` keeps its points; 0 is forever.
         bucket: ``raw`` or ``hourly``, or ``auto``: by the hour where the period is longer than RAW_DAYS, or begins
             before what ``raw`` keeps.
 

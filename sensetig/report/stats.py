@@ -1,4 +1,4 @@
-"""What a report's words are made of: plain values, asked of InfluxDB."""
+"""The figures for a report's text: plain values, queried from InfluxDB."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ MAX_OUTAGES = 200
 
 
 class Quantity(NamedTuple):
-    """Something whose range and mean a report tells.
+    """A quantity whose range and mean the report states.
 
     Args:
-        title: begins the sentence.
+        title: the beginning of the sentence.
         unit: Grafana's id.
         where: a condition that picks the series.
-        inverted: told is 100 minus the field.
-        peak: only the greatest value is told, since the mean over several sensors would mean nothing.
-        threshold: how urgent its maximum is; None for what is not judged.
-        by_mean: the threshold judges the mean, since short peaks are normal.
+        inverted: report 100 minus the field.
+        peak: report only the maximum, because a mean over several sensors would be meaningless.
+        threshold: how to judge the maximum; None if it is not judged.
+        by_mean: judge the mean, because short peaks are normal.
     """
 
     title: str
@@ -90,7 +90,7 @@ class Disk(NamedTuple):
 
 
 class Flag(NamedTuple):
-    """What the firmware reports: in how many of its readings it was so, when last, and whether it was since boot."""
+    """A firmware flag: the number of readings, in how many it was set, when last, and whether it was set since boot."""
 
     readings: int
     held: int
@@ -242,7 +242,7 @@ def _known_before(ask: _Asking, measurement: str, field: str) -> bool:
 
 
 def _restarts(ask: _Asking) -> int | None:
-    """How often the time since the start began anew; the bucket of hours sees only those that its least values show."""
+    """The number of resets of the uptime; the hourly bucket shows only resets that lower its minimum."""
     field = ask.least("uptime")
     inner = f'SELECT difference("{field}") AS "d" FROM "system" WHERE {ask.scope()}'  # noqa: S608
     found = ask.value(f'SELECT count("d") FROM ({inner}) WHERE "d" < 0')  # noqa: S608
@@ -279,7 +279,7 @@ def _spreads(ask: _Asking) -> list[Spread]:
             )  # fmt: skip
         else:
             found.append(Spread(quantity, low, _time(least), middle, high, _time(most), past))
-    # The room's temperature is what people want; the sensor's is shown only where there is no better.
+    # The room's temperature is what people want; the sensor's is shown only if there is no better.
     if any(each.quantity is QUANTITIES[0] for each in found):
         found = [each for each in found if each.quantity is not QUANTITIES[1]]
     return found
@@ -357,7 +357,7 @@ def _errors(ask: _Asking) -> dict[str, int]:
 
 
 def _rejected(ask: _Asking) -> int | None:
-    """How many values the validation has refused; None where nothing says whether there was any validation."""
+    """How many values the validation has refused; None if nothing says whether there was any validation."""
     scope = f'("device" = {quoted(ask.device)} OR "host" = {quoted(ask.device)}) AND {ask.period.condition()}'
     if ask.hourly:
         inner = f'SELECT "count" * "count__count" AS "v" FROM "telemetry_rejected" WHERE {scope}'  # noqa: S608

@@ -39,7 +39,7 @@ def name(device: str, begin: datetime, end: datetime, kind: str) -> str:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file so that, whatever happens meanwhile, it is the old one or the new one. Raises ReportError."""
+    """Write a file so that, whatever happens in the meantime, it is the old one or the new one. Raises ReportError."""
     try:
         write_atomic(path, content, 0o640)
     except OSError as error:
@@ -47,7 +47,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def writable(folder: Path) -> None:
-    """Raise ReportError, before a report is made, where it cannot be written into its folder."""
+    """Raise ReportError, before a report is made, if it cannot be written into its folder."""
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass
@@ -68,8 +68,8 @@ class ReportStore:
     def add(self, file: str, content: bytes, text: str | None = None) -> Path:
         """Write a report.
 
-        With the *text* of a mail it is to be sent, and marked first: so one whose sending is cut short by anything is
-        sent the next time.
+        A report with the *text* of a mail is first marked as unsent, so that an interrupted delivery is repeated next
+        time.
         """
         path = self.folder / file
         if text is not None:

@@ -31,7 +31,7 @@ def printable(text: str, limit: int | None = None) -> str:
 
 
 def csv_cell(text: str) -> str:
-    """A text that no spreadsheet takes for a formula: an apostrophe stands before one.
+    """Prefix a text with an apostrophe if a spreadsheet would read it as a formula.
 
     See https://owasp.org/www-community/attacks/CSV_Injection.
     """

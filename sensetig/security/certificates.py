@@ -1,7 +1,6 @@
 """The certificates of the internal authority: how long they hold, renewing one, and the list of revoked ones.
 
-The playbook makes them (role certificates); this is what the hub does by itself in between, with the key that never
-leaves it.
+The playbook creates them (role certificates); in between, the hub maintains them with a key that never leaves the hub.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""How a new Pi comes to be trusted: a ticket that is used once, a request, and what the hub makes of it.
+"""Enrolment of a new Pi: a ticket that can be used once, a request, and its processing on the hub.
 
-The ticket is in the file that the Pi finds at its first boot; the hub keeps its hash alone. The request hands nothing
-out: it tells the hub the Pi's address and the public keys by which the hub knows that Pi ever after. All that is secret
-goes the way of every other machine's, by the playbook over ssh.
+The ticket is in a file that the Pi reads at its first boot; the hub stores only its hash. The request discloses no
+secret: it contains the Pi's address, and the public keys that identify the Pi to the hub from then on. Secrets reach
+the Pi as they reach every other machine: from the playbook over ssh.
 """
 
 from __future__ import annotations
@@ -73,12 +73,12 @@ def check_address(text: str, *, scope: bool = True) -> str:
 
 
 def ticket(device: str, token: str, expires: int) -> str:
-    """What the hub keeps of a ticket."""
+    """The hub's record of a ticket."""
     return json.dumps({"device": device, "sha256": _digest(token), "expires": expires}) + "\n"
 
 
 def parse(body: bytes) -> Request:
-    """A request. Raises Refused."""
+    """Parse a request. Raises Refused."""
     try:
         data = json.loads(body)
     except (ValueError, RecursionError):
@@ -143,9 +143,9 @@ def create(hub: Hub, device: str, now: float, valid_seconds: float) -> str:
 
 
 def admit(hub: Hub, now: float) -> tuple[list[str], list[str]]:
-    """Add accepted devices to the hub's inventory: the devices, and a sentence for each refusal.
+    """Add accepted devices to the hub's inventory; return the devices, and a sentence for each rejection.
 
-    What the service has accepted is checked again: it may write there, and is not trusted for that.
+    Requests that the service has accepted are checked again: the service may write there, but is not trusted.
     """
     taken, refused = [], []
     for path in sorted(hub.accepted.glob("*.json")):

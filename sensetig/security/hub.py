@@ -45,7 +45,7 @@ class Hub(NamedTuple):
 
     @property
     def certificate(self) -> Path:
-        """What this machine's services show: the site's own certificate where there is one."""
+        """What this machine's services show: the site's own certificate if there is one."""
         own = self.tls / "site.crt"
         return own if own.exists() else self.tls / "device.crt"
 
@@ -71,7 +71,7 @@ class Hub(NamedTuple):
 
     @property
     def accepted(self) -> Path:
-        """What the enrolment service has accepted, for root to look at."""
+        """Requests that the enrolment service has accepted, for root to check."""
         return self.top / "var/lib/sensetig-enrolment"
 
     @property
@@ -84,7 +84,7 @@ class Hub(NamedTuple):
         return self.top / "etc/sensetig/mosquitto" / f"{device}.acl"
 
     def enrolment_url(self) -> str:
-        """Where new Pis reach the enrolment service. Raises SecurityError where there is none."""
+        """Where new Pis reach the enrolment service. Raises SecurityError if there is none."""
         return self._read(self.inventory / "enrolment-url")
 
     def public(self, what: str) -> str:
@@ -100,7 +100,7 @@ class Hub(NamedTuple):
             ) from None
 
     def own_device(self) -> str:
-        """The device that this machine's own Telegraf measures as; empty where none runs."""
+        """The device that this machine's own Telegraf measures as; empty if none runs."""
         try:
             text = (self.top / "etc/default/telegraf").read_text(encoding="utf-8")
         except OSError:

@@ -1,7 +1,7 @@
 """The internal authority and the certificates that it issues.
 
-The hub decides what a certificate says: the subject, the names and the purposes come from its own records. A machine
-hands in a public key and nothing else, so that a stolen machine cannot ask for another's name.
+The hub determines the contents of a certificate: the subject, names and purposes come from its own records. A machine
+supplies only a public key, so that a stolen machine cannot request another machine's name.
 """
 
 from __future__ import annotations
@@ -104,16 +104,16 @@ def issue(
     valid_days: int,
     renew_days: int,
 ) -> tuple[bytes, bool]:
-    """The certificate of a machine, in PEM, and whether it is a new one.
+    """Issue or reuse the certificate of a machine, in PEM, and return whether it is new.
 
     Args:
         folder: of the authority.
         device: the machine's name in the hub's records.
         public_key: the machine's public key in PEM: an elliptic curve of at least 256 bits.
-        names: names by which others reach the machine, from the hub's records.
+        names: DNS names and addresses of the machine, from the hub's records.
         now: the time.
-        valid_days: how long a new certificate holds.
-        renew_days: a certificate for the same key and names that holds for longer than this is kept.
+        valid_days: validity of a new certificate, in days.
+        renew_days: an existing certificate for the same key and names is reused if it is valid for longer than this.
 
     Raises:
         SecurityError: the key cannot be used, or something cannot be read or written.

@@ -72,7 +72,7 @@ def revoke(
 
 
 def take_back(hub: Hub, device: str) -> bool:
-    """Let the playbook trust a device again; False where it was not revoked."""
+    """Let the playbook trust a device again; False if it was not revoked."""
     enrolment.check_name(device)
     try:
         (hub.revoked / device).unlink()

@@ -37,9 +37,9 @@ class Shown(NamedTuple):
 
     Args:
         device: its name.
-        state: ``holds``, ``rotates`` (a second one waits), ``refused`` (InfluxDB has none, or not this one), or
-            ``unknown here`` (InfluxDB has one of which there is no file).
-        made: the day on which InfluxDB made it; empty where it has none.
+        state: ``holds``, ``rotates`` (a second one waits), ``refused`` (InfluxDB has none, or a different one), or
+            ``unknown here`` (InfluxDB has one, but its file is missing).
+        made: the day when InfluxDB created it; empty if there is none.
     """
 
     device: str
@@ -57,7 +57,7 @@ def kept_devices(folder: Path) -> list[str]:
 
 
 def begin(server: Server, credentials: Credentials, device: str) -> bool:
-    """Make a second token for a device; False where one waits already. Raises SetupError."""
+    """Make a second token for a device; False if one waits already. Raises SetupError."""
     if credentials.read(device_file(device)) is None:
         raise SetupError(
             f"there is no token of {device} in {credentials.folder} that could be rotated; the playbook makes one, "
@@ -86,12 +86,12 @@ def begin(server: Server, credentials: Credentials, device: str) -> bool:
 
 
 def waiting(credentials: Credentials, device: str) -> str:
-    """The second token of a device; empty where there is none."""
+    """The second token of a device; empty if there is none."""
     return credentials.read(next_file(device)) or ""
 
 
 def prove(server: Server, device: str, *, since: float, wait_seconds: float) -> None:
-    """Wait until the device writes with its second token. Nothing is held meanwhile, and nothing changed.
+    """Wait until the device writes with its second token. Nothing is held in the meantime, and nothing changed.
 
     Args:
         server: signed in as operator.
@@ -117,7 +117,7 @@ def prove(server: Server, device: str, *, since: float, wait_seconds: float) -> 
 
 
 def finish(server: Server, credentials: Credentials, device: str) -> bool:
-    """Put the second token, which has been proven, in the place of the first; False where none waits.
+    """Put the second token, which has been proven, in the place of the first; False if none waits.
 
     Raises SetupError when InfluxDB does not accept the second one; the first still holds.
     """
@@ -144,7 +144,7 @@ def settle(server: Server, credentials: Credentials, device: str) -> None:
 
 
 def revoke(server: Server, credentials: Credentials, device: str) -> bool:
-    """Revoke all tokens of a device, and remove their files; False where there were none."""
+    """Revoke all tokens of a device, and remove their files; False if there were none."""
     found = [*server.tokens(device_description(device)), *server.tokens(next_description(device))]
     for each in found:
         server.delete_token(each.id)

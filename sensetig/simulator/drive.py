@@ -63,7 +63,7 @@ class Outcome(NamedTuple):
 
     Args:
         seconds: how long it took.
-        behind_seconds: by how much a reading was later than it was due, at worst; 0 where nothing is paced.
+        behind_seconds: by how much a reading was later than it was due, at worst; 0 if nothing is paced.
         interrupted: whether it was stopped before its end.
         fatal: why it could not go on, or None.
     """
@@ -111,7 +111,7 @@ class Drive:
         self._behind = 0.0
 
     async def run(self) -> Outcome:
-        """Play to the end. Raises SimulatorError where it cannot start."""
+        """Play to the end. Raises SimulatorError if it cannot start."""
         try:
             opening = asyncio.create_task(self._transport.open([device.name for device in self._devices]))
             stopping = asyncio.create_task(self._stop.wait())

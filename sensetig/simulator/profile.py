@@ -43,7 +43,7 @@ class Profile(NamedTuple):
         spike_probability: of each value, to be off by ``spike_sizes``, up or down, within the sensor's range.
         offline_probability, offline_seconds: to lose the network, for 0.5 to 1.5 times this time.
         offline_lost: share of those times whose readings are lost instead of sent later.
-        offline_readings: readings that a device keeps meanwhile; of more, the oldest are lost.
+        offline_readings: readings that a device keeps in the meantime; of more, the oldest are lost.
         late_probability, late_seconds: to be delayed by this time, with others, while the device is online.
         batch: readings of one late message at most.
         duplicate_probability: to be sent twice.

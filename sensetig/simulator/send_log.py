@@ -62,8 +62,8 @@ class SendLog:
 
     Args:
         devices: their names.
-        manifest: takes a line for each point that is sent, or None.
-        faults: takes a line for each fault, or None: there may be more of them than memory should hold.
+        manifest: receives a line for each point that is sent, or None.
+        faults: receives a line for each fault, or None: there may be more of them than memory should hold.
     """
 
     def __init__(self, devices: Iterable[str], manifest: IO[str] | None = None, faults: IO[str] | None = None) -> None:

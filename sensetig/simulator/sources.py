@@ -45,15 +45,15 @@ class World:
 
 
 class Recording:
-    """Every device reads what the recording has, one row a tick, each through its sensors.
+    """Replay a recording on every device, one row per tick, through each device's sensors.
 
     Args:
-        path: a CSV of readings, also compressed.
+        path: a CSV of readings, optionally compressed.
         refuse: called with each row that is skipped.
-        form: how the file is written.
+        form: the file's format.
 
     Raises:
-        SimulatorError: the file is no recording.
+        SimulatorError: the file is not a recording.
     """
 
     mark = "replayed"

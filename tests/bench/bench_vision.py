@@ -25,7 +25,7 @@ def run() -> list[Result]:
     """Figures of the engine `people` on pictures of 480x360 with people, and on the same place without."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if not CLIP.is_file():
-        raise BenchUnavailable(f"there is no recording {CLIP.name} beside the project")
+        raise BenchUnavailable(f"there is no recording {CLIP.name} next to the project")
     import cv2
 
     if not hasattr(cv2, "HOGDescriptor"):

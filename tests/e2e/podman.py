@@ -57,7 +57,7 @@ def folder() -> Path:
 
 
 def obstacle() -> str:
-    """What keeps containers from being run here; nothing, where they can be."""
+    """What keeps containers from being run here; nothing, if they can be."""
     if os.geteuid() != 0:
         return "a network namespace for each machine takes root"
     missing = [package for program, package in PROGRAMS.items() if shutil.which(program) is None]
@@ -108,7 +108,7 @@ def run(
     variables: dict[str, str] | None = None,
     cwd: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command with the tests' storage. Raises AssertionError with its output where it fails."""
+    """Run a command with the tests' storage. Raises AssertionError with its output if it fails."""
     done = subprocess.run(
         [str(part) for part in command],
         input=data,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import TypeVar
 import pytest
 
 from tests.e2e import probe
+from tests.e2e.outside import Unreachable
 from tests.lab import images
 from tests.lab.board import Board
 from tests.lab.guest import Guest, Program
@@ -54,11 +56,20 @@ def need(programs: dict[str, str]) -> None:
         pytest.skip(reason)
 
 
-def made(make: Callable[[date], Made]) -> Made:
-    """What *make* makes or has in the cache; skip the part where it is missing and Debian's archive, too."""
+def fetched(fetch: Callable[[], Made]) -> Made:
+    """What *fetch* has in the cache or fetches; skip the part where neither is possible."""
     try:
-        return make(today())
-    except RuntimeError:
+        return fetch()
+    except Unreachable as error:
+        pytest.skip(str(error))
+
+
+def made(make: Callable[[date], Made]) -> Made:
+    """The same for what is made from packages of Debian."""
+    try:
+        return fetched(lambda: make(today()))
+    except (RuntimeError, subprocess.TimeoutExpired):
+        # The archive may have become unreachable since.
         if reason := probe.unreachable(images.SUITE):
             pytest.skip(reason)
         raise

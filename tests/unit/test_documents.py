@@ -1,4 +1,4 @@
-"""What the documents say of the configuration is so."""
+"""The documents' statements about the configuration are true."""
 
 from __future__ import annotations
 
@@ -94,6 +94,50 @@ def test_no_page_repeats_the_settings_that_are_generated(page: str) -> None:
         assert not re.search(r"^\| (?:setting|key in )\b", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
 
 
+def names_in_the_reference() -> set[str]:
+    """Settings, variables of the playbook, and environment variables that generated pages have."""
+    reference = ROOT / "docs" / "reference"
+    names: set[str] = set()
+    for page in ("settings", "ansible-variables", "environment"):
+        text = (reference / f"{page}.md").read_text(encoding="utf-8")
+        names |= set(re.findall(r"^\| `([\w.]+)`", text, re.MULTILINE))
+    return names
+
+
+def repeated(text: str, known: set[str]) -> list[str]:
+    """The headers of the tables whose first column is mostly names that the reference has."""
+    found = []
+    for table in re.findall(r"(?:^\|.*\n?)+", text, re.MULTILINE):
+        lines = table.splitlines()
+        first = [re.findall(r"`([^`]+)`", row.split("|")[1]) for row in lines[2:]]
+        if sum(any(name in known for name in names) for names in first) * 2 > len(first):
+            found.append(lines[0])
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_page_tabulates_names_that_a_generated_page_has(page: str) -> None:
+    if page not in GENERATED and not page.startswith("ansible/"):
+        assert repeated((ROOT / page).read_text(encoding="utf-8"), names_in_the_reference()) == []
+
+
+def test_a_table_of_settings_is_found() -> None:
+    table = "| name | meaning |\n| --- | --- |\n| `backup_time` | x |\n| `SENSETIG_INTERVAL` | y |\n"
+    assert repeated(f"Text.\n\n{table}\nText.\n", names_in_the_reference()) == ["| name | meaning |"]
+    assert (
+        repeated("| what you see | check |\n| --- | --- |\n| slow | `backup_time` |\n", names_in_the_reference()) == []
+    )
+
+
+def test_one_page_tabulates_the_ports() -> None:
+    tables = [
+        page
+        for page in PAGES
+        if page not in GENERATED and re.search(r"(?:^\| `?\d{2,5}`? \|.*\n){2}", (ROOT / page).read_text("utf-8"), re.M)
+    ]
+    assert tables == ["docs/explanation/security.md"]
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_files_that_a_page_names_exist(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
@@ -111,9 +155,8 @@ def test_files_that_a_page_names_exist(page: str) -> None:
 
 def threats() -> list[str]:
     """The rows of the threat model."""
-    text = (ROOT / "docs" / "explanation" / "security.md").read_text(encoding="utf-8")
-    section = text.split("\n## Threat model\n")[1].split("\n## ")[0]
-    return [line for line in section.splitlines() if line.startswith("|")][2:]
+    text = (ROOT / "docs" / "explanation" / "threat-model.md").read_text(encoding="utf-8")
+    return [line for line in text.splitlines() if line.startswith("|")][2:]
 
 
 def test_every_row_of_the_threat_model_names_tests_that_exist() -> None:

@@ -158,7 +158,7 @@ def queries() -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("place", "query"), list(queries()), ids=_short)
-def test_a_query_reads_only_what_is_emitted(place: str, query: str) -> None:
+def test_a_query_reads_only_emitted_fields(place: str, query: str) -> None:
     assert unknown(query) == set(), place
 
 

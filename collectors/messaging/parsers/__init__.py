@@ -5,7 +5,7 @@ One module per kind of device: :mod:`native` (this project's own scheme), :mod:`
 modules share :mod:`message` (collects metrics and rejections), :mod:`json_values`, :mod:`states`, :mod:`timestamps`,
 :mod:`results` (the reasons of rejections) and :mod:`measurements` (what only messages bring).
 
-Parsers know neither broker nor clock, and no topic or payload makes them raise. docs/how-to/mqtt-gateway.md has the
+Parsers know neither broker nor clock, and no topic or payload makes them raise. docs/reference/mqtt-payloads.md has the
 topics and the rules.
 """
 

@@ -76,7 +76,7 @@ class Vocabulary:
         self.machines = (frozenset(measurements) | _TELEGRAF) - DEVICE_MEASUREMENTS - HUB_MEASUREMENTS
 
     def kinds(self, measurement: str) -> Mapping[str, type]:
-        """The declared kinds of the fields of a measurement; empty where nothing is declared."""
+        """The declared kinds of the fields of a measurement; empty if nothing is declared."""
         return self._kinds.get(measurement, {})
 
     def is_machines(self, measurement: str) -> bool:

@@ -60,7 +60,7 @@ class Deliveries:
 
     Args:
         send_log: counts messages.
-        say: takes a sentence for people.
+        say: receives a sentence for people.
     """
 
     def __init__(self, send_log: SendLog, say: Callable[[str], None], most: int = IN_FLIGHT) -> None:

@@ -20,7 +20,7 @@ from sensetig.simulator.transports import Deliveries, Target
 #: Points that make a batch full, and seconds after which it goes out in any case.
 BATCH_POINTS, BATCH_SECONDS = 5000, 1.0
 
-#: Seconds that a batch is tried again while InfluxDB is away, and that one attempt may take.
+#: Seconds that a batch is retried while InfluxDB is away, and that one attempt may take.
 RETRY_SECONDS, TIMEOUT_SECONDS = 300, 30
 
 

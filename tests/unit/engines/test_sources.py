@@ -201,7 +201,7 @@ def test_a_package_that_apt_cannot_fetch_is_said_and_the_build_is_tried(tmp_path
     assert "NATS: apt-get download failed: E: no such host; going on to the next source" in said
 
 
-def test_a_module_beside_the_others_is_built_where_it_is(tmp_path: Path) -> None:
+def test_a_separate_module_is_built_in_its_folder(tmp_path: Path) -> None:
     place = machine(tmp_path)
     (tmp_path / "engines" / "nats").mkdir()
     (tmp_path / "engines" / "nats" / "go.mod").write_text("module y\n\ngo 1.26.0\n")
