@@ -42,7 +42,7 @@ def _joystick() -> list[Panel]:
             ),
             order=("Time", "Direction", "Action", "Held", "Device"),
             columns={
-                "Time": properties(unit=CLOCK, custom__width=170),
+                "Time": properties(unit=CLOCK, custom__width=105),
                 "Held": properties(unit="s", decimals=2, noValue="–"),
             },
             size=(12, 7),

@@ -92,6 +92,16 @@ def _now() -> list[Panel]:
     ]
 
 
+#: The colours of the lines of the Sense HAT's two sensors; others take Grafana's.
+_LINES = {
+    "hts221 raw": "orange",
+    "hts221 room": "green",
+    "hts221 calibrated": "purple",
+    "lps25h raw": "grey",
+    "lps25h room": "blue",
+    "lps25h calibrated": "red",
+}
+
 #: How far back a chart begins, read from InfluxDB.
 _MINUTES = "5m"
 
@@ -109,6 +119,7 @@ def _air() -> list[Panel]:
                 names=("raw", "room", "calibrated"),
             ),
             decimals=1,
+            colours=_LINES,
             size=(10, 9),
         ),
         _recent(
@@ -122,6 +133,7 @@ def _air() -> list[Panel]:
                 names=("raw", "room", "calibrated"),
             ),
             decimals=1,
+            colours=_LINES,
             steps=thresholds.DAMP,
             size=(7, 9),
         ),
@@ -130,6 +142,8 @@ def _air() -> list[Panel]:
             "Air pressure at the board within five minutes, and calibrated where the device has a calibration. An "
             "opened door shows here at once.",
             _points("pressure_hpa", "pressure_calibrated_hpa", names=("raw", "calibrated")),
+            decimals=1,
+            colours=_LINES,
             size=(7, 9),
         ),
     ]

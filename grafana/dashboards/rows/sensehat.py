@@ -23,7 +23,7 @@ _SENSE_HAT = {"sensor": "(hts221|lps25h)"}
 _OTHER_SENSORS = {"sensor": "!(hts221|lps25h)"}
 
 #: The legend's columns on this dashboard.
-_TABLE = ("min", "mean", "max", "lastNotNull")
+_TABLE = ("min", "mean", "max")
 
 
 def rows() -> Iterable[Row]:
@@ -41,7 +41,7 @@ def _glance() -> list[Panel]:
             "When the Sense HAT was last read. More than a minute ago: see the Pipeline dashboard.",
             _SOURCE.newest("environment", "temperature_raw_celsius", where=_SENSE_HAT),
             time=True,
-            size=(5, 4),
+            size=(5, 3),
             no_data=f"none within {policy.FORGOTTEN_DAYS} days",
         ),
         weather.tendency(_SOURCE),
@@ -51,13 +51,13 @@ def _glance() -> list[Panel]:
             "The colour of the light that falls on the board: each channel as a share of the strongest. The number "
             "is its brightness, in per cent of the sensor's maximum.",
             "colour",
-            size=(4, 4),
+            size=(4, 3),
             no_data="no colour within a minute",
         ),
         origin(
             "Whether these are readings of a sensor, of a simulation, or of a recording that is played.",
             _SOURCE.origin("environment", "temperature_raw_celsius"),
-            size=(4, 4),
+            size=(4, 3),
         ),
     ]
 
@@ -122,12 +122,13 @@ def _air() -> list[Panel]:
                 "pressure_hpa",
                 "pressure_calibrated_hpa",
                 where=_PRESSURE_SENSOR,
-                names=("as measured", "calibrated"),
+                names=("raw", "calibrated"),
             ),
             _others("pressure_hpa", "pressure_calibrated_hpa"),
+            decimals=1,
             fill=0,
             calcs=_TABLE,
-            colours={"as measured": "purple", "calibrated": "blue"},
+            colours={"raw": "purple", "calibrated": "blue"},
             legend=True,
             size=(10, 8),
         ),
