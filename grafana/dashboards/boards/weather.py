@@ -97,7 +97,7 @@ def tendency(source: Source) -> Panel:
         ),
         decimals=1,
         size=(7, 3),
-        no_data="needs three hours",
+        no_data="not enough readings",
     )
     return panel.time_from("190m").hide_time_override(True).mappings(range_map(_TENDENCY))
 
@@ -187,7 +187,8 @@ def _days() -> list[Panel]:
         by_hour(
             "Temperature by day and hour",
             "The mean of each two hours of the last seven days, a column per day, calibrated or compensated "
-            "where available. A cold cell among warm ones is an open window; a warm night is heating that does not switch off.",
+            "where available. A cold cell among warm ones is an open window; a warm night is heating that does not "
+            "switch off.",
             _SOURCE.written(
                 f'SELECT {means} FROM "environment" {hours.format("null")}',  # noqa: S608 - no input
                 table=True,

@@ -29,7 +29,7 @@ def _telemetry() -> list[Panel]:
             "Values, lines and messages that were rejected, in the whole time range. Each is kept with its reason.",
             _SOURCE.total("telemetry_rejected", "count", "Rejected"),
             steps=thresholds.SELDOM,
-            size=(4, 8),
+            size=(8, 8),
             no_data=_NONE,
         ),
         lines(
@@ -40,7 +40,7 @@ def _telemetry() -> list[Panel]:
             low=0,
             decimals=0,
             bars=True,
-            size=(8, 8),
+            size=(16, 8),
             no_data=_NONE,
         ),
         listing(
@@ -52,7 +52,7 @@ def _telemetry() -> list[Panel]:
             renamed={"device": "Device", "measurement": "Measurement", "field": "Field", "reason": "Reason"},
             sort="Rejected",
             descending=True,
-            size=(12, 8),
+            size=(24, 8),
             no_data=_NONE,
         ),
     ]
