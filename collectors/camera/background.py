@@ -182,11 +182,8 @@ class Background:
 
     # --- the last moment ---
 
-    def keep(self, grey: Image, seconds: float) -> Moment:
-        """Keep an image; returns those of the last moment before it.
-
-        At a low frame rate, that is the previous image alone; after a pause, it is this image.
-        """
+    def keep(self, grey: Image, seconds: float) -> None:
+        """Keep an image as one of the last moment."""
         recent = self._recent
         interval, self._kept_at = seconds - self._kept_at, seconds
         if interval > max(_PAUSE_SECONDS, _PAUSE_INTERVALS * self._interval):
@@ -194,13 +191,21 @@ class Background:
         self._interval = interval
         while len(recent) > 1 and seconds - recent[1][0] >= _EARLIER_SECONDS - EPSILON_SECONDS:
             recent.popleft()
-        earlier, newest = recent[0][1], recent[-1][1]
-        middle = next(
-            (image for when, image in reversed(recent) if seconds - when >= _MIDDLE_SECONDS - EPSILON_SECONDS), earlier
-        )
         if seconds - recent[-1][0] >= _KEEP_SECONDS - EPSILON_SECONDS:
             recent.append((seconds, grey))
-        return Moment(earlier, middle, newest)
+
+    def moment(self, seconds: float) -> Moment:
+        """The images of the last moment before the image of this time, which was kept last.
+
+        At a low frame rate, that is the previous image alone; after a pause, it is this image.
+        """
+        before = [each for each in self._recent if each[0] < seconds] or list(self._recent)
+        earliest, newest = before[0][1], before[-1][1]
+        middle = next(
+            (image for when, image in reversed(before) if seconds - when >= _MIDDLE_SECONDS - EPSILON_SECONDS),
+            earliest,
+        )
+        return Moment(earliest, middle, newest)
 
     def smooth_moment(self, smooth: Callable[[Image], Image]) -> None:
         """Smooth the images of the last moment, like those that follow."""

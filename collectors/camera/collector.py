@@ -10,6 +10,7 @@ from collectors.camera.detector import EPSILON_SECONDS, Detection, Detector
 from collectors.camera.encoding import thumbnail_uri
 from collectors.camera.events import Event, EventTracker
 from collectors.camera.measurements import CAMERA, CAMERA_EVENT
+from collectors.camera.sampling import Sampler
 from collectors.camera.schedule import Schedule
 from collectors.camera.settings import Config, DetectorConfig
 from collectors.core.errors import ErrorReporter
@@ -112,6 +113,7 @@ class CameraCollector:
         )
         exposure = backend if isinstance(backend, SupportsExposure) else None
         self._status = StatusCounter(backend.dropped, self._detection, exposure)
+        self._sampler = Sampler(config)
         self._last = Detection()
         self._blind = False
         self._damaged_at: float | None = None
@@ -140,6 +142,7 @@ class CameraCollector:
             # When a file restarts, its end is no background for its beginning.
             detector: Detector | None = None
             config = self._detection.config
+            self._sampler = Sampler(self._config)
             last: float | None = None
             for frame in self._backend.frames(wait):
                 if frame is not None:
@@ -151,6 +154,7 @@ class CameraCollector:
                 elif detector is None or config is not self._detection.config:
                     config = self._detection.config
                     detector = Detector(config or self._config.detector)
+                    self._sampler = Sampler(self._config._replace(detector=config or self._config.detector))
                 yield self._process(detector, frame)
                 if frame is not None and remaining is not None:
                     remaining -= 1
@@ -184,7 +188,7 @@ class CameraCollector:
         elif frame.damaged:
             detection = Detection()  # damage would count as motion, and become background
         else:
-            detection = detector.detect(frame.image, frame.seconds)
+            detection = self._detect(detector, frame)
         self._report_damage(frame)
         if detection.reset_reason == "size":
             height, width = frame.image.shape[:2]
@@ -197,9 +201,18 @@ class CameraCollector:
             ended = self._events.idle(frame.seconds)
         else:
             ended = self._events.update(frame.seconds, frame.time_ns, detection, frame)
-        metrics.extend(self._metric(event) for event in ended)
+        for event in ended:
+            metrics.append(self._metric(event))
         self._status.add(now, time_ns, None if frame.damaged else detection, self._stopwatch() - start)
         return metrics
+
+    def _detect(self, detector: Detector, frame: Frame) -> Detection:
+        skipped = self._sampler.result_for_skipped(frame.seconds)
+        if skipped is not None:
+            return skipped
+        detection = detector.detect(frame.image, frame.seconds, video_range=frame.video_range)
+        self._sampler.add(detection, frame.seconds, noisy=detector.noisy)
+        return detection
 
     def _report_damage(self, frame: Frame) -> None:
         """Report damaged frames once, until there has been none for some time."""

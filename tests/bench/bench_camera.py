@@ -187,18 +187,24 @@ def _compare_detectors(
 
 
 def _ours(clip: Clip) -> list[int]:
-    """Frames with motion, decoded as the collector decodes them."""
+    """Frames with motion, decoded and evaluated as by the collector with its defaults."""
     from collectors.camera.backends.decoding import Video, open_video
     from collectors.camera.detector import Detector
-    from collectors.camera.settings import DetectorConfig
+    from collectors.camera.sampling import Sampler
+    from collectors.camera.settings import Config
     from tests.bench.camera_clips import RATE
 
-    video = open_video(str(clip.path), clip.name, options={})
+    video = open_video(str(clip.path), clip.name, options={}, smooth=False)
     assert isinstance(video, Video)
-    detector, moving = Detector(DetectorConfig()), []
+    config = Config()
+    detector, sampler, moving = Detector(config.detector), Sampler(config), []
     for number, picture in enumerate(video.pictures()):
-        found = video.grey(picture.frame)
-        if found is not None and detector.detect(found[0], number / RATE).moving:
+        found, seconds = video.grey(picture.frame), number / RATE
+        if found is None or sampler.result_for_skipped(seconds) is not None:
+            continue
+        detection = detector.detect(found.image, seconds, video_range=found.video_range)
+        sampler.add(detection, seconds, noisy=detector.noisy)
+        if detection.moving:
             moving.append(number)
     video.close()
     return moving

@@ -26,6 +26,7 @@ from collectors.camera.backends.simulated import Scene, SimulatedCamera
 from collectors.camera.backends.video_file import FramePositions, VideoFile
 from collectors.camera.detector import Image
 from collectors.camera.devices import find_device
+from collectors.camera.pixels import stretch
 from collectors.core.api import Unavailable
 from collectors.core.errors import ErrorReporter
 from collectors.core.settings import Values
@@ -551,7 +552,7 @@ class Device:
     """A camera that gives its pictures at once, one a time step, and then ends."""
 
     damaged, failed, reason = False, 0, ""
-    render = None
+    render, video_range = None, False
 
     def __init__(self, count: int, clock: Callable[[], float]) -> None:
         self.left = count
@@ -710,8 +711,10 @@ def test_brightness_of_a_video_runs_from_black_to_white_and_its_colour_is_made_o
     assert len(frames) == 5
     for frame in frames:
         assert frame.image.shape == (96, 128)
-        assert frame.image[64:, 8:56].mean() == pytest.approx(0, abs=3)
-        assert frame.image[:, 72:].mean() == pytest.approx(255, abs=3)
+        assert frame.video_range is not full_range
+        image = stretch(frame.image) if frame.video_range else frame.image
+        assert image[64:, 8:56].mean() == pytest.approx(0, abs=3)
+        assert image[:, 72:].mean() == pytest.approx(255, abs=3)
         colour = frame.colour()
         assert colour.shape == (96, 128, 3)
         assert np.abs(colour[8:24, 8:24].mean(axis=(0, 1)) - (200, 40, 60)).max() < 12

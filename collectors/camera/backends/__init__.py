@@ -29,6 +29,7 @@ class Frame(NamedTuple):
         damaged: whether a part of it was lost on its way, so that what differs may be no motion.
         render: if the image is only the grey of a colour image without planes, makes the colour image; may be called
             from any thread.
+        video_range: whether the grey levels of the image run from 16 to 235, as those of video do.
     """
 
     image: Image
@@ -37,6 +38,7 @@ class Frame(NamedTuple):
     planes: Image | None = None
     damaged: bool = False
     render: Callable[[], Image] | None = None
+    video_range: bool = False
 
     def colour(self) -> Image:
         """The image in colour, if it has any."""

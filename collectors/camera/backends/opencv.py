@@ -85,6 +85,11 @@ class Capture(Protocol):
         """What makes the retrieved picture in colour, if it is grey."""
         ...
 
+    @property
+    def video_range(self) -> bool:
+        """Whether the grey levels of the retrieved picture run from 16 to 235."""
+        ...
+
     def grab(self) -> bool:
         """Wait for the next packet or picture; False at the end."""
         ...
@@ -102,7 +107,7 @@ class DeviceCapture:
     """A device that OpenCV has opened; it delivers whole pictures or none."""
 
     damaged, failed, reason = False, 0, ""
-    render = None
+    render, video_range = None, False
 
     def __init__(self, capture: Any) -> None:
         self._capture = capture
@@ -187,7 +192,7 @@ class LiveSource:
     def _grab(self) -> None:
         before = self._timer()
         capture = self._capture
-        self._put(Frame(self._first, before, self._clock_ns(), damaged=capture.damaged, render=capture.render))
+        self._put(self._frame(self._first, before, damaged=capture.damaged))
         damaged = False
         # A stream arrives in bursts, so unused frames may be taken later, up to the length of the queue.
         credit = float(_MAX_WAITING)
@@ -202,11 +207,22 @@ class LiveSource:
             if found:
                 credit -= 1.0
                 # The damage of a skipped picture shows in those after it.
-                self._put(Frame(image, now, self._clock_ns(), damaged=damaged, render=capture.render))
+                self._put(self._frame(image, now, damaged=damaged))
                 damaged = False
         with self._changed:
             self._over = True
             self._changed.notify()
+
+    def _frame(self, image: Image, seconds: float, *, damaged: bool) -> Frame:
+        capture = self._capture
+        return Frame(
+            image,
+            seconds,
+            self._clock_ns(),
+            damaged=damaged,
+            render=capture.render,
+            video_range=capture.video_range,
+        )
 
     def _put(self, frame: Frame) -> None:
         with self._changed:
