@@ -24,6 +24,8 @@ _PAUSE_INTERVALS, _PAUSE_SECONDS = 3.0, 1.0
 _LEARN_SECONDS = 0.2
 #: A change of the mean brightness by this many grey levels is daylight, not noise.
 _DAYLIGHT_LEVELS = 0.3
+#: A change of the brightness by this share is light, not noise.
+_FLICKER_SHARE = 0.005
 #: Moving pixels are learned this many times slower than others, at this interval.
 _MOVING_SLOWNESS, _MOVING_LEARN_SECONDS = 10.0, 1.0
 #: Pixels this close to a moving pixel belong to it, such as the inside of a coat.
@@ -143,7 +145,7 @@ class Background:
     def warm_up(self, grey: Image, difference: Image, visible: Image | None, seconds: float) -> None:
         """Learn the mean of the images so far, and the noise around it."""
         self._images += 1
-        self.learn_noise(difference, visible, first=self._images == 2)
+        self._learn_noise_under_its_light(grey, difference, visible)
         self._blend(grey, max(1.0 / self._images, 1.0 / _YOUNG_IMAGES))
         self._learned_at = seconds
 
@@ -152,7 +154,7 @@ class Background:
         if self.is_young:
             # Changes since the first image may be a walking person.
             self._images += 1
-            self.learn_noise(cv2.absdiff(grey, self.level), visible, first=self._images == 2)
+            self._learn_noise_under_its_light(grey, cv2.absdiff(grey, self.level), visible)
             still = cv2.bitwise_not(cv2.dilate(changed, _MOVING_KERNEL))
             cv2.accumulateWeighted(grey, self._mean, 1.0 / self._images, still)
             self._round()
@@ -175,6 +177,13 @@ class Background:
             self._moving_seconds = 0.0
         cv2.accumulateWeighted(grey, self._mean, weight, cv2.bitwise_not(moving))
         self._round()
+
+    def _learn_noise_under_its_light(self, grey: Image, difference: Image, visible: Image | None) -> None:
+        """Learn the noise of an image, without a difference in brightness that the light makes, such as flicker."""
+        gain = lighting.typical_gain(lighting.cells(self.level), lighting.cells(grey))
+        if abs(gain - 1.0) > _FLICKER_SHARE:
+            difference = cv2.absdiff(grey, cv2.convertScaleAbs(self.level, alpha=gain))
+        self.learn_noise(difference, visible, first=self._images == 2)
 
     def skip_learning(self, seconds: float) -> None:
         """Leave out an image, such as one of a shaking camera."""

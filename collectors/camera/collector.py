@@ -267,10 +267,12 @@ class CameraCollector:
         }
         time_ns = event.start_ns
         if event.kind == "end":
-            fields["duration_seconds"] = round(event.duration_seconds, 6)
+            # The clock of the frames has fewer digits the longer the machine is up.
+            duration = round(event.duration_seconds, 6)
+            fields["duration_seconds"] = duration
             fields["frames"] = event.frames
             fields["interrupted"] = event.interrupted
-            time_ns += round(event.duration_seconds * 1e9)
+            time_ns += round(duration * 1e9)
         for listener in self._listeners:
             fields.update(listener.on_event(event))
         return Metric(self._event_series[event.kind], fields, time_ns)

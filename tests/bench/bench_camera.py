@@ -147,11 +147,13 @@ def _compare_detectors(
         "": ([_ours(clip) for clip in clips], CONSECUTIVE),
         "plain MOG2: ": ([_mog2(clip) for clip in clips], CONSECUTIVE),
     }
+    results = []
     try:
-        detectors["motion 4.5: "] = (motion_frames(clips, seconds, folder), 1)
+        motion = motion_frames(clips, seconds, folder)
+        detectors["motion 4.5: "] = (motion.frames, 1)
+        results.append(Result(f"camera: {set_name} clips: frames lost by motion, of {motion.of}", motion.lost, ""))
     except BenchUnavailable as missing:
         print(f"camera: {missing}")
-    results = []
     for name, (frames, consecutive) in detectors.items():
         total = Score()
         matched: list[tuple[Visit, Found]] = []
