@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from collectors.camera.backends import Backend, Frame, SupportsExposure
+from collectors.camera.damage import DamagedView
 from collectors.camera.detector import EPSILON_SECONDS, Detection, Detector
 from collectors.camera.encoding import thumbnail_uri
 from collectors.camera.events import Event, EventTracker
@@ -114,6 +115,7 @@ class CameraCollector:
         exposure = backend if isinstance(backend, SupportsExposure) else None
         self._status = StatusCounter(backend.dropped, self._detection, exposure)
         self._sampler = Sampler(config)
+        self._damaged_view = DamagedView(config.detector)
         self._last = Detection()
         self._blind = False
         self._damaged_at: float | None = None
@@ -143,6 +145,7 @@ class CameraCollector:
             detector: Detector | None = None
             config = self._detection.config
             self._sampler = Sampler(self._config)
+            self._damaged_view = DamagedView(self._config.detector)
             last: float | None = None
             for frame in self._backend.frames(wait):
                 if frame is not None:
@@ -155,6 +158,7 @@ class CameraCollector:
                     config = self._detection.config
                     detector = Detector(config or self._config.detector)
                     self._sampler = Sampler(self._config._replace(detector=config or self._config.detector))
+                    self._damaged_view = DamagedView(config or self._config.detector)
                 yield self._process(detector, frame)
                 if frame is not None and remaining is not None:
                     remaining -= 1
@@ -186,8 +190,13 @@ class CameraCollector:
             metrics.extend(self._end_event())
             detection = Detection()
         elif frame.damaged:
-            detection = Detection()  # damage would count as motion, and become background
+            # In the usual detector, damage would count as motion, and become background.
+            if frame.inherited:
+                detection = self._damaged_view.detect(frame.image, frame.seconds, video_range=frame.video_range)
+            else:
+                detection = Detection()
         else:
+            self._damaged_view.clear()
             detection = self._detect(detector, frame)
         self._report_damage(frame)
         if detection.reset_reason == "size":
@@ -197,7 +206,7 @@ class CameraCollector:
             self._report_alarms(detection)
         for listener in self._listeners:
             listener.on_frame(frame, detection)
-        if frame.damaged:
+        if frame.damaged and not detection.moving:
             ended = self._events.idle(frame.seconds)
         else:
             ended = self._events.update(frame.seconds, frame.time_ns, detection, frame)
@@ -219,7 +228,7 @@ class CameraCollector:
         if frame.damaged:
             if self._damaged_at is None:
                 self._report.error(
-                    f"frames of {self._backend.name} arrive damaged, and no motion is detected in them; "
+                    f"frames of {self._backend.name} arrive damaged, and only large motion is detected in them; "
                     "check the file, or the network to the camera and that rtsp_transport is tcp"
                 )
             self._damaged_at = frame.seconds

@@ -83,11 +83,13 @@ class Decoded(NamedTuple):
         frame: the picture.
         damaged: whether a part of it was lost, or of a picture that it is built on.
         seconds: the container's time; None if it states none.
+        lost: whether a part of this very picture was lost.
     """
 
     frame: VideoFrame
     damaged: bool
     seconds: float | None
+    lost: bool
 
 
 class Picture(NamedTuple):
@@ -202,10 +204,16 @@ class Video:
         finally:
             self._lost |= _losses.take()
         for frame in frames:
-            self._waiting.append(Decoded(frame, self._is_damaged(frame), self._seconds(frame)))
+            lost, self._lost = self._lost or frame.is_corrupt, False
+            self._waiting.append(Decoded(frame, self._is_damaged(frame, lost), self._seconds(frame), lost))
 
     def _next_frames(self) -> list[VideoFrame]:
-        packet = next(self._packets, None)
+        try:
+            packet = next(self._packets, None)
+        except IndexError:
+            # At the end of a file in which damage has announced further streams, PyAV looks for those in vain.
+            self._packets = iter(())
+            return self.stream.codec_context.decode(None)
         if packet is None:
             raise EOFError
         self.packets += bool(packet.size)
@@ -225,13 +233,12 @@ class Video:
         unit = self._unit
         return None if ticks is None or unit is None else ticks * unit.numerator / unit.denominator
 
-    def _is_damaged(self, frame: VideoFrame) -> bool:
-        if frame.is_corrupt or self._lost:
+    def _is_damaged(self, frame: VideoFrame, lost: bool) -> bool:
+        if lost:
             self._damaged_left = _MAX_DAMAGED
         elif frame.key_frame or self._damaged_left == 0:
             self._damaged_left = 0
             return False
-        self._lost = False
         self._damaged_left -= 1
         return True
 

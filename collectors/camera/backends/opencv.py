@@ -71,6 +71,11 @@ class Capture(Protocol):
         ...
 
     @property
+    def lost(self) -> bool:
+        """Whether a part of the grabbed picture itself was lost, and not only of one that it is built on."""
+        ...
+
+    @property
     def failed(self) -> int:
         """Number of packets that could not be decoded."""
         ...
@@ -106,7 +111,7 @@ class Capture(Protocol):
 class DeviceCapture:
     """A device that OpenCV has opened; it delivers whole pictures or none."""
 
-    damaged, failed, reason = False, 0, ""
+    damaged, lost, failed, reason = False, False, 0, ""
     render, video_range = None, False
 
     def __init__(self, capture: Any) -> None:
@@ -192,13 +197,14 @@ class LiveSource:
     def _grab(self) -> None:
         before = self._timer()
         capture = self._capture
-        self._put(self._frame(self._first, before, damaged=capture.damaged))
-        damaged = False
+        self._put(self._frame(self._first, before, damaged=capture.damaged, lost=capture.lost))
+        damaged = lost = False
         # A stream arrives in bursts, so unused frames may be taken later, up to the length of the queue.
         credit = float(_MAX_WAITING)
         while not self._closing and self._capture.grab():
             now = self._timer()
             damaged |= self._capture.damaged
+            lost |= self._capture.lost
             credit = min(credit + (now - before) * self._frame_rate, float(_MAX_WAITING))
             before = now
             if credit < 1.0:
@@ -207,19 +213,20 @@ class LiveSource:
             if found:
                 credit -= 1.0
                 # The damage of a skipped picture shows in those after it.
-                self._put(self._frame(image, now, damaged=damaged))
-                damaged = False
+                self._put(self._frame(image, now, damaged=damaged, lost=lost))
+                damaged = lost = False
         with self._changed:
             self._over = True
             self._changed.notify()
 
-    def _frame(self, image: Image, seconds: float, *, damaged: bool) -> Frame:
+    def _frame(self, image: Image, seconds: float, *, damaged: bool, lost: bool) -> Frame:
         capture = self._capture
         return Frame(
             image,
             seconds,
             self._clock_ns(),
             damaged=damaged,
+            inherited=not lost,
             render=capture.render,
             video_range=capture.video_range,
         )

@@ -50,6 +50,11 @@ class StreamCapture:
         return self._grabbed is not None and self._grabbed.damaged
 
     @property
+    def lost(self) -> bool:
+        """Whether a part of the grabbed picture itself was lost, and not only of one that it is built on."""
+        return self._grabbed is not None and self._grabbed.lost
+
+    @property
     def failed(self) -> int:
         """Number of packets that could not be decoded."""
         return self._video.failed

@@ -124,6 +124,7 @@ class VideoFile:
                     start + position,
                     time_ns,
                     damaged=picture.damaged,
+                    inherited=not picture.lost,
                     render=found.render,
                     video_range=found.video_range,
                 )
