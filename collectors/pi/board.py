@@ -227,13 +227,13 @@ class Board:
                 if value is not None:
                     self._files.put(kept, PI_RAIL, name, value, f"vcgencmd pmic_read_adc {rail.name}")
             if len(kept) == 2:
-                watts = (rail.volts or 0.0) * (rail.amperes or 0.0)
+                watts = round((rail.volts or 0.0) * (rail.amperes or 0.0), _WATT_DIGITS)
                 kept["watts"] = watts
                 total = (total or 0.0) + watts
             if kept:
                 metrics.append(Metric(Series(PI_RAIL.name, {"model": self._model, "rail": rail.name}), kept, time_ns))
         if total is not None:
-            self._files.put(fields, PI, "rails_watts", total, "vcgencmd pmic_read_adc")
+            self._files.put(fields, PI, "rails_watts", round(total, _WATT_DIGITS), "vcgencmd pmic_read_adc")
         if fields:
             yield Metric(self._series, fields, time_ns)
         yield from metrics
@@ -292,6 +292,9 @@ _WAIT_SECONDS = 5.0
 
 #: Seconds after which a source counts as not responding; vcgencmd is killed before, which may fail as well.
 _PATIENCE_SECONDS = 2 * TIMEOUT_SECONDS
+
+#: Decimal places of a power, without the tail of its binary product.
+_WATT_DIGITS = 9
 
 #: Rails without a current, which are fields of the board.
 _BOARD_RAILS = {"ext5v": "input_volts", "batt": "battery_volts"}

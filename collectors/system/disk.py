@@ -135,6 +135,8 @@ class Disk:
     def _visible(self, table: Table) -> Iterator[Mount]:
         refuse = self._refused.append
         mounts = parse_mountinfo(table.machine, self._sys, refuse, whole=table.whole)
+        if not mounts:
+            refuse("mountinfo has no mount at all, not even that of /")
         machine = Tree(mounts)
         if table.own is None:
             yield from (mount for mount in mounts if not self._is_ignored(mount))

@@ -37,6 +37,10 @@ MEASUREMENT = Measurement(
 )
 
 
+#: No machine has been up for longer, in seconds.
+_MAX_UPTIME = 1e10
+
+
 def format_uptime(seconds: int) -> str:
     """Days, hours and minutes in Telegraf's format."""
     days, rest = divmod(seconds, 86400)
@@ -140,6 +144,8 @@ class Host:
         content = read(f"{self._proc}/uptime")
         try:
             uptime = float(content.split()[0])
+            if not 0 <= uptime <= _MAX_UPTIME:
+                raise ValueError
         except (IndexError, ValueError):
             raise ValueError(f"{self._proc}/uptime has {content[:80]!r} where seconds were expected") from None
         fields: dict[str, FieldValue] = {"uptime": int(uptime), "uptime_format": format_uptime(int(uptime))}

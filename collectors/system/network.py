@@ -47,6 +47,8 @@ def parse_interfaces(content: bytes, refuse: Callable[[str], None]) -> dict[str,
         refuse: receives a sentence for each invalid line.
     """
     found: dict[str, dict[str, int]] = {}
+    if not content.strip():
+        refuse("/proc/net/dev is empty")
     for number, line in enumerate(content.split(b"\n")):
         if not line or (number < _HEADINGS and b"|" in line):
             continue

@@ -39,6 +39,13 @@ _CPU_ZONES = frozenset({"cpu-thermal", "cpu_thermal", "soc-thermal", "bcm2835_th
 _CPU_CHIPS = frozenset({kind.replace("-", "_") for kind in _CPU_ZONES})
 
 
+#: A DS18B20 that has lost its supply meanwhile gives this until it has converted (datasheet, power-on reset value).
+_ONE_WIRE, _POWER_ON = "w1_slave_temp", 85.0
+
+#: A reading so close to the one before, in degrees, is a measured one.
+_NEAR = 10.0
+
+
 class Sensor(NamedTuple):
     """One sensor.
 
@@ -191,6 +198,17 @@ class Temp:
         self._error = error
         self._note = note
         self._series: dict[Sensor, Series] = {}
+        self._last: dict[Sensor, float] = {}
+
+    def _has_restarted(self, sensor: Sensor, degrees: float) -> bool:
+        """Whether a reading is the one of a 1-Wire sensor that has just started."""
+        if not sensor.name.startswith(_ONE_WIRE):
+            return False
+        last = self._last.get(sensor)
+        if degrees == _POWER_ON and (last is None or abs(last - degrees) > _NEAR):
+            return True
+        self._last[sensor] = degrees
+        return False
 
     def reads(self) -> dict[Hashable, Read]:
         """A read of each sensor. No sensors at all is not an error: a virtual machine has none."""
@@ -213,6 +231,10 @@ class Temp:
                 # The firmware of a computer without that sensor reports 0 kelvins or less.
                 self._note(
                     f"temp: {sensor.path} gives {answer.value:g} degrees, which is no temperature; it is left out"
+                )
+            elif isinstance(answer.value, float) and self._has_restarted(sensor, answer.value):
+                self._error(
+                    f"temp: {sensor.path} gives 85 degrees, as after a loss of its supply; the value is left out"
                 )
             elif isinstance(answer.value, float):
                 series = self._series.get(sensor)

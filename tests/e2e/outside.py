@@ -1,4 +1,4 @@
-"""Access to sources outside the cache: an error names the missing part, and the sources that were tried."""
+"""Files that the cache lacks and that come from outside: a sentence names them and the place of the search."""
 
 from __future__ import annotations
 

@@ -39,11 +39,11 @@ class Board:
             self.measure(name, *values)
 
     def unplug(self) -> None:
-        """Remove the frame buffer that identifies the board. A running collector keeps the bus open."""
+        """Remove the frame buffer, whose name shows the board. A collector that runs keeps the bus open."""
         self._guest.sh("rmmod sensetig_lab_fb")
 
     def measure(self, name: str, *values: int) -> None:
-        """Set a sensor's measured value."""
+        """Set the measured value of a sensor."""
         self._set(name, values)
 
     def absent(self, *chips: int) -> None:

@@ -219,7 +219,7 @@ def layers(lower: Path, work: Path) -> tuple[str, Path]:
 
 @contextmanager
 def overlay(lower: Path, work: Path) -> Iterator[Path]:
-    """A writable root; changes go to *work*, which must be on the same disk as the cache."""
+    """A root that can be written to. The changes go into *work*, which must be on the disk of the cache."""
     options, merged = layers(lower, work)
     _run("mount", "-t", "overlay", "overlay", "-o", options, merged)
     try:

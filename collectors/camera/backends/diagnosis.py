@@ -39,9 +39,9 @@ class Finding(NamedTuple):
         packets: number of packets of video.
         keys: number of key frames.
         ended: whether the stream ended.
-        refused: the reason why no connection was made.
-        invalid: the reason why the received data is not a stream.
-        silent: whether no readable data arrived in time.
+        refused: why no connection was made.
+        invalid: why the received data are no stream.
+        silent: whether nothing that can be read arrived in time.
     """
 
     status: str = ""
@@ -121,7 +121,7 @@ def finding(url: str, error: Exception, timeout: float) -> Finding:
 
 
 def _http_status(url: str, status: str, seconds: float) -> str:
-    """The exact status; FFmpeg reports only its first digit."""
+    """The exact status: FFmpeg reports only its first digit."""
     if not url.lower().startswith("http") or not status.endswith("xx"):
         return status
     try:
