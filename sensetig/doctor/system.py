@@ -231,7 +231,7 @@ def judge_units(facts: Sequence[Mapping[str, str]]) -> list[Finding]:
             cure = Cure((("systemctl", "restart", name), journal.commands[0]))
             found += act(f"{name} has failed ({result})", cure)
         elif state == "activating" and sub == "auto-restart":
-            found += act(f"{name} ends again and again ({result}); its journal says why", journal)
+            found += act(f"{name} ends repeatedly ({result}); its journal says why", journal)
         elif state == "inactive" and not triggered:
             found += act(f"{name} is stopped", run("systemctl", "enable", "--now", name))
         elif policy.RESTARTS.level(restarts) != policy.GOOD:

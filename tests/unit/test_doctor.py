@@ -222,7 +222,7 @@ def test_settings_that_a_collector_refuses_are_found(pi: Patient, monkeypatch: p
     [
         (unit("influxdb.service", "failed", "failed", "exit-code"), ACT, "has failed (exit-code)", "restart"),
         (unit("influxdb.service", "inactive", "dead"), ACT, "is stopped", "enable"),
-        (unit("influxdb.service", "activating", "auto-restart", "exit-code"), ACT, "again and again", "journalctl"),
+        (unit("influxdb.service", "activating", "auto-restart", "exit-code"), ACT, "ends repeatedly", "journalctl"),
         (unit("influxdb.service", load="masked"), ACT, "is masked", "unmask"),
         (unit("influxdb.service", restarts=9), LOOK, "9 times", "journalctl"),
         (unit("sensetig-backup.service", "inactive", "dead", kind="oneshot"), GOOD, "units are active", ""),
