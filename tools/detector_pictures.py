@@ -1,7 +1,7 @@
-"""Draw what each setting of the detector does: ``python -m tools.detector_pictures``.
+"""Draw the effect of each setting of the detector: ``python -m tools.detector_pictures``.
 
 Each picture shows a simulated scene with some values of a setting side by side. The scenes have a fixed seed, so that
-the pictures can be made again anywhere, and a test compares them.
+the pictures are reproducible, and a test compares them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from collectors.camera.upright import Blackener, turn
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "pictures"
 
-#: Largest size of a picture in bytes.
+#: Maximum size of a picture in bytes.
 MAX_BYTES = 60_000
 
 _SEED, _FRAME_RATE = 1, 10.0
@@ -32,12 +32,12 @@ _PANEL, _CAPTION, _GAP = 240, 24, 8
 _PAPER, _INK = (255, 255, 255), (40, 40, 40)
 _QUALITY = 80
 
-#: A mask over the left of the picture.
+#: A mask over the left part of the picture.
 _LEFT = "0,0 45,0 45,100 0,100"
 
 
 class Moment(NamedTuple):
-    """A frame of a scene, and what a detector makes of it."""
+    """A frame of a scene, with the detector's result."""
 
     image: Image
     detection: Detection
@@ -52,7 +52,7 @@ class Panel(NamedTuple):
 
 
 def watch(scene: str, seconds: float, config: DetectorConfig) -> Moment:
-    """What a detector with these settings makes of a scene at this time, after it has seen all before."""
+    """The detector's result for a scene at this time, after it has processed all earlier frames."""
     shown, detector = Scene(_SEED, SCRIPTS[scene]), Detector(config)
     image, found = np.zeros((1, 1, 3), np.uint8), Detection()
     for number in range(round(seconds * _FRAME_RATE) + 1):
@@ -80,7 +80,7 @@ def least_difference() -> Iterator[Panel]:
 
 
 def min_area_percent() -> Iterator[Panel]:
-    """A person who is motion, and who is not, since the least area is larger."""
+    """A person who counts as motion, and who does not because the minimum area is larger."""
     for value in (0.5, 20.0):
         moment = watch("person", 6.5, DetectorConfig(min_area_percent=value))
         yield Panel(f"min_area_percent = {value:g}: {_verdict(moment)}", _shown(moment, "frame"))
@@ -94,14 +94,14 @@ def light_switch() -> Iterator[Panel]:
 
 
 def mask() -> Iterator[Panel]:
-    """A person in a part that is left out, and beyond it."""
+    """A person inside a masked area, and outside."""
     for seconds in (5.0, 8.0):
         moment = watch("person", seconds, DetectorConfig(mask=parse_polygons(_LEFT)))
         yield Panel(f"mask, {seconds:g} s: {_verdict(moment)}", _shown(moment, "frame"))
 
 
 def privacy_mask() -> Iterator[Panel]:
-    """What is stored, without and with a black area."""
+    """The stored picture, without and with a black area."""
     image = watch("person", 6.5, DetectorConfig()).image
     for caption, areas in (("without", ()), ("with privacy_mask", parse_polygons("62,12 92,12 92,46 62,46"))):
         black = Blackener(areas).blacken(image)
@@ -109,14 +109,14 @@ def privacy_mask() -> Iterator[Panel]:
 
 
 def detect_width() -> Iterator[Panel]:
-    """The pixels that the detector works with, at three widths."""
+    """The pixels that the detector uses, at three widths."""
     for value in (64, 160, 320):
         moment = watch("person", 6.5, DetectorConfig(detect_width=value))
         yield Panel(f"detect_width = {value}", _shown(moment, "changed"))
 
 
 def rotate() -> Iterator[Panel]:
-    """A camera on its side, before and after its pictures are turned."""
+    """A camera mounted sideways, before and after rotating its pictures."""
     upright = np.ascontiguousarray(watch("person", 6.5, DetectorConfig()).image[:, 50:230])
     tilted = turn(upright, 270)
     for caption, image in (("rotate = 0", tilted), ("rotate = 90", turn(tilted, 90))):
@@ -125,7 +125,7 @@ def rotate() -> Iterator[Panel]:
         yield Panel(caption, np.asarray(cv2.resize(image, (width, height)), np.uint8))
 
 
-#: The pictures, by the end of their names.
+#: The pictures, by the suffix of their names.
 PICTURES: Mapping[str, Callable[[], Iterator[Panel]]] = {
     "views": views,
     "least-difference": least_difference,

@@ -180,6 +180,11 @@ class Detector:
         return max(self._config.least_difference * dim, self._config.noise_factor * self._background.noise)
 
     @property
+    def noisy(self) -> bool:
+        """Whether there is so much noise that images are smoothed."""
+        return self._smooth
+
+    @property
     def state(self) -> DetectorState:
         """The intermediate results for the last image."""
         return DetectorState(
@@ -192,20 +197,40 @@ class Detector:
             self._background.noise,
         )
 
-    def detect(self, image: Image, seconds: float) -> Detection:
-        """The result for an image taken at a monotonic time in seconds."""
+    def detect(self, image: Image, seconds: float, *, video_range: bool = False) -> Detection:
+        """The result for an image taken at a monotonic time in seconds.
+
+        Args:
+            image: grey, or blue, green and red.
+            seconds: the time.
+            video_range: whether its grey levels run from 16 to 235, as those of video do.
+        """
         if self._origin is None:
             self._origin = seconds
         # Relative and rounded, so that the same images get the same result whatever the clock shows.
         seconds = round(seconds - self._origin, _TIME_DIGITS)
         small = shrink(image, self._config.detect_width)
+        if video_range:
+            small = pixels.stretch(small)
         alarms = self._alarms.update(small, seconds)
         self._brightness = alarms.brightness
         found = self._detect(image, cv2.blur(small, (3, 3)), seconds)
         self._detected_at = seconds
         if found.moving:
             self._moved_at = seconds
-        return found._replace(covered=alarms.covered, frozen=alarms.frozen, brightness_percent=alarms.brightness / 2.55)
+        return Detection(
+            found.moving,
+            found.changed_percent,
+            found.area_percent,
+            found.score,
+            found.box,
+            found.reset_reason,
+            found.blind,
+            found.shift_percent,
+            alarms.covered,
+            alarms.frozen,
+            alarms.brightness / 2.55,
+        )
 
     def _detect(self, image: Image, grey: Image, seconds: float) -> Detection:
         background = self._background
@@ -223,8 +248,10 @@ class Detector:
                 background.smooth_moment(self._smoothed)
             else:
                 background.forget_moment(grey, seconds)
-        grey = self._smoothed(grey)
-        self._grey, self._level = grey, self._smoothed(background.level)
+        self._level = background.level
+        if self._smooth:
+            grey, self._level = self._smoothed(grey), self._smoothed(background.level)
+        self._grey = grey
         self._difference = cv2.absdiff(grey, self._level)
         if background.age(seconds) < self._warm_up_seconds - EPSILON_SECONDS:
             background.warm_up(self._sharp, self._difference, self._visible, seconds)
@@ -263,12 +290,12 @@ class Detector:
 
     def _above_threshold(self, difference: Image) -> Image:
         changed = threshold_mask(difference, self.threshold)
-        return changed if self._visible is None else np.asarray(cv2.bitwise_and(changed, self._visible), np.uint8)
+        return changed if self._visible is None else cv2.bitwise_and(changed, self._visible)
 
     def _classify(self, grey: Image, count: int, seconds: float) -> Detection:
         """Whether the changed pixels are motion, given their number."""
         percent = 100.0 * count / grey.size
-        moment = self._background.keep(grey, seconds)
+        self._background.keep(grey, seconds)
         no_motion = Detection(changed_percent=percent)
         if percent < self._config.min_area_percent:
             return no_motion
@@ -276,6 +303,7 @@ class Detector:
         blobs = pixels.blobs(self._changed, min_area)
         if not blobs:
             return no_motion
+        moment = self._background.moment(seconds)
         moved = cv2.bitwise_and(threshold_mask(cv2.absdiff(grey, moment.earliest), self.threshold), self._changed)
         self._moving_pixels = np.asarray(moved, np.uint8)
         moving = [

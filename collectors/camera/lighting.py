@@ -47,6 +47,11 @@ def is_relit(before: NDArray[np.float32], now: NDArray[np.float32]) -> bool:
     return bool(np.count_nonzero(change > _CELL_LEVELS) > most or np.count_nonzero(change < -_CELL_LEVELS) > most)
 
 
+def typical_gain(before: NDArray[np.float32], now: NDArray[np.float32]) -> float:
+    """The median of the factors between the means of two images' cells."""
+    return float(np.median((now + _DARK) / (before + _DARK)))
+
+
 def fit_gain(before: NDArray[np.float32], now: NDArray[np.float32]) -> NDArray[np.float32]:
     """The factor between the means of two images' cells: a quadratic function of the place, without outliers.
 

@@ -417,3 +417,8 @@ def rotation(values: Values) -> int:
 def control_enabled(values: Values) -> bool:
     """Whether the settings enable control over HTTP or MQTT."""
     return bool(values[CONTROL_PORT]) or values[COMMAND_URL] is not None
+
+
+def uses_large_pictures(values: Values) -> bool:
+    """Whether anything but detection and thumbnails uses the pictures: files, control, or the collector vision."""
+    return values[MEDIA_DIR] is not None or values[PUBLISH_URL] is not None or control_enabled(values)

@@ -1,4 +1,4 @@
-"""The board's files, read into metrics."""
+"""Read the board's files into metrics."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from collectors.pi.firmware import TIMEOUT_SECONDS, Answers, Firmware
 
 
 def bit_rate(interface: str) -> int | None:
-    """Transmit bit rate of a wireless interface in bits per second; None where its driver reports none.
+    """Transmit bit rate of a wireless interface in bits per second; None if its driver reports none.
 
-    SIOCGIWRATE of the wireless extensions needs neither rights nor a process; its successor nl80211 would need a
+    SIOCGIWRATE of the wireless extensions needs neither privileges nor a process; its successor nl80211 would need a
     netlink library for this one number.
     """
     import fcntl
@@ -36,18 +36,18 @@ def bit_rate(interface: str) -> int | None:
 
 
 class Board:
-    """Finds all files again for each batch, since modules and interfaces come and go.
+    """Finds all files again for each batch, because modules and interfaces come and go.
 
     Args:
         model: the tag of the board's own measurements.
-        sys_root, proc_root: where sysfs and procfs are.
-        report: receives a sentence for each reading that failed.
+        sys_root, proc_root: the paths of sysfs and procfs.
+        report: receives a sentence for each failed reading.
         note: receives a sentence for each reading that this board does not have.
-        firmware: has the values that the kernel lacks.
-        reads: reads chips and queries the firmware, since each may hang.
-        once: whether no other batch will take an answer that comes later.
-        bit_rate: bits a second of an interface, or None.
-        read: gives a file's text, or raises OSError.
+        firmware: provides the values that the kernel lacks.
+        reads: reads chips and queries the firmware, because each may hang.
+        once: whether there is no later batch for a late answer.
+        bit_rate: returns the bit rate of an interface, or None.
+        read: returns a file's text, or raises OSError.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Board:
         self._files = Files(read, report)
 
     def collect(self) -> Iterator[Metric]:
-        """The board, its rails, its cards and its wireless interfaces, as they are now."""
+        """The current metrics of the board, its rails, its cards and its wireless interfaces."""
         found = [chip for chip in chips.find(self._sys, self._files) if chips.is_read(chip)]
         self._fans = chips.name_fans(found)
         reads: dict[Hashable, Read] = {
@@ -120,13 +120,13 @@ class Board:
                 )
 
     def close(self) -> None:
-        """End the thread that waits for the next query."""
+        """End the idle thread of the queries."""
         self._reads.close()
 
     # --- the board ------------------------------------------------------------------------------
 
     def _processor(self, found: Sequence[Chip]) -> dict[str, FieldValue]:
-        """The clocks of the processor, and its temperature on a kernel that shows it in a thermal zone alone."""
+        """The processor's clocks, and its temperature on a kernel that has it only in a thermal zone."""
         fields: dict[str, FieldValue] = {}
         if not chips.has_processor(found):
             self._zone(fields)
@@ -149,7 +149,7 @@ class Board:
             self._files.take(fields, PI, "cpu_celsius", f"{zone}/temp", readings.thousandths)
 
     def _readings(self, answers: Mapping[Hashable, Answer]) -> dict[str, tuple[Reading, int]]:
-        """The readings of chips among answers, each with its time; 0 for that of the batch."""
+        """The readings of chips among the answers, each with its time; 0 for the time of the batch."""
         found = {}
         for folder, answer in answers.items():
             if isinstance(answer.value, Reading):
@@ -161,11 +161,11 @@ class Board:
     def _chips(
         self, found: Mapping[str, tuple[Reading, int]], more: Mapping[str, FieldValue]
     ) -> tuple[dict[str, FieldValue], list[Metric]]:
-        """The board's fields in the quick answers of chips, and the samples of further fans and of slow answers.
+        """The board's fields from fast chips, and the samples of further fans and of slow chips.
 
         Args:
-            found: readings by the folder of their chip, with their times.
-            more: fields that no chip has.
+            found: readings by their chip's folder, with their times.
+            more: fields that no chip provides.
         """
         fields: dict[str, FieldValue] = {}
         fans: dict[str, Mapping[str, FieldValue]] = {}
@@ -176,7 +176,7 @@ class Board:
             named = {
                 self._fans[folder, channel]: got
                 for channel, got in reading.fans.items()
-                if got and (folder, channel) in self._fans  # it may be gone by now
+                if got and (folder, channel) in self._fans  # it may have disappeared
             }
             if not time_ns:
                 fields.update(reading.fields)
@@ -193,10 +193,10 @@ class Board:
         return Series(PI.name, {"model": self._model, "fan": fan})
 
     def _answers(self, answer: Answer, known: Mapping[str, FieldValue]) -> Iterator[Metric]:
-        """The answers of the firmware, with their rails.
+        """The firmware's answers, with their rails.
 
         Args:
-            known: fields of the board that the kernel has.
+            known: fields of the board that the kernel provides.
         """
         said = answer.value
         if not isinstance(said, Answers):
@@ -227,13 +227,13 @@ class Board:
                 if value is not None:
                     self._files.put(kept, PI_RAIL, name, value, f"vcgencmd pmic_read_adc {rail.name}")
             if len(kept) == 2:
-                watts = (rail.volts or 0.0) * (rail.amperes or 0.0)
+                watts = round((rail.volts or 0.0) * (rail.amperes or 0.0), _WATT_DIGITS)
                 kept["watts"] = watts
                 total = (total or 0.0) + watts
             if kept:
                 metrics.append(Metric(Series(PI_RAIL.name, {"model": self._model, "rail": rail.name}), kept, time_ns))
         if total is not None:
-            self._files.put(fields, PI, "rails_watts", total, "vcgencmd pmic_read_adc")
+            self._files.put(fields, PI, "rails_watts", round(total, _WATT_DIGITS), "vcgencmd pmic_read_adc")
         if fields:
             yield Metric(self._series, fields, time_ns)
         yield from metrics
@@ -243,7 +243,7 @@ class Board:
     def _cards(self) -> Iterator[Metric]:
         block = f"{self._sys}/block"
         for name in self._files.names(block):
-            # mmcblk0boot0 and mmcblk0rpmb are parts of the eMMC that they are named after.
+            # mmcblk0boot0 and mmcblk0rpmb are parts of the eMMC in their names.
             if not (name.startswith("mmcblk") and name.removeprefix("mmcblk").isdecimal()):
                 continue
             card = f"{block}/{name}/device"
@@ -284,14 +284,17 @@ class Board:
 #: The key of the firmware among the reads; the others are the folders of chips.
 _FIRMWARE = "firmware"
 
-#: How long a batch waits for chips, or for the firmware, before it emits the rest, in seconds.
+#: Seconds that a batch waits for chips, or for the firmware, before it emits the rest.
 _QUICK_SECONDS = 0.1
 
-#: How long a batch then waits, in seconds, where another batch will take an answer that comes later.
+#: Seconds that a batch then waits if a later batch can include the answer.
 _WAIT_SECONDS = 5.0
 
-#: After this time, in seconds, a source does not answer; vcgencmd is killed before that, which may fail, too.
+#: Seconds after which a source counts as not responding; vcgencmd is killed before, which may fail as well.
 _PATIENCE_SECONDS = 2 * TIMEOUT_SECONDS
+
+#: Decimal places of a power, without the tail of its binary product.
+_WATT_DIGITS = 9
 
 #: Rails without a current, which are fields of the board.
 _BOARD_RAILS = {"ext5v": "input_volts", "batt": "battery_volts"}

@@ -1,4 +1,4 @@
-"""The chips of hwmon: what each measures, and the fans that it drives."""
+"""The hwmon chips: their measurements, and the fans that they control."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _PROCESSORS = ("cpu_thermal", "bcm2835_thermal")
 #: Drivers of a fan at the board's own connector, or at one of its pins.
 _OWN_FANS = ("pwmfan", "gpio_fan")
 
-#: The files of a fan: its speed, and how hard it is driven.
+#: The files of a fan: its speed, and its PWM value.
 _FAN = re.compile(r"fan(\d+)_input|pwm(\d+)")
 
 
 class Chip(NamedTuple):
-    """One chip: the name that its driver gives it, its folder and the files there."""
+    """One chip: its driver's name for it, its folder and its files."""
 
     name: str
     folder: str
@@ -30,12 +30,12 @@ class Chip(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What a chip gave.
+    """The readings of a chip.
 
     Args:
-        fields: those of the board.
-        fans: fields of each of its fans, by channel.
-        errors: a sentence for each reading that failed.
+        fields: fields of the board.
+        fans: fields of each fan, by channel.
+        errors: a sentence for each failed reading.
     """
 
     fields: Mapping[str, FieldValue]
@@ -56,29 +56,29 @@ def find(sys_root: str, files: Files) -> list[Chip]:
 
 
 def is_quick(chip: Chip) -> bool:
-    """Whether a chip is the board's own, and answers at once; one on the I2C bus can take seconds, or hang."""
+    """Whether a chip is the board's own, and responds at once; one on the I2C bus can take seconds, or hang."""
     return chip.name in _READERS or chip.name in _OWN_FANS
 
 
 def is_read(chip: Chip) -> bool:
-    """Whether a chip has anything of interest."""
+    """Whether a chip has any relevant reading."""
     return chip.name in _READERS or bool(_channels(chip))
 
 
 def has_processor(chips: Sequence[Chip]) -> bool:
-    """Whether one of the chips has the processor's temperature."""
+    """Whether one of the chips provides the processor's temperature."""
     return any(chip.name in _PROCESSORS for chip in chips)
 
 
 def has_core_volts(chips: Sequence[Chip], files: Files) -> bool:
-    """Whether one of the chips has the core's voltage."""
+    """Whether one of the chips provides the core's voltage."""
     return any(chip.name == "rpi_volt" and _core(chip, files) is not None for chip in chips)
 
 
 def name_fans(chips: Sequence[Chip]) -> dict[tuple[str, str], str]:
     """The tag of each fan, by its chip's folder and its channel; empty for the board's own fan, or the only one.
 
-    It depends on what there is, not on which of them answers.
+    It depends on the existing fans, not on which of them respond.
     """
     found = []
     for chip in chips:
@@ -113,17 +113,17 @@ def _fan(chip: Chip, channel: str, files: Files) -> dict[str, FieldValue]:
     if f"fan{channel}_input" in chip.present:
         files.take(fields, PI, "fan_rpm", f"{chip.folder}/fan{channel}_input", readings.whole_number)
     if f"pwm{channel}" in chip.present:
-        # hwmon drives a fan from 0 to 255.
+        # hwmon controls a fan with values from 0 to 255.
         files.take(fields, PI, "fan_percent", f"{chip.folder}/pwm{channel}", lambda text: int(text) * 100 / 255)
     return fields
 
 
 def _supply(chip: Chip, files: Files, fields: dict[str, FieldValue]) -> None:
-    """``rpi_volt``: the alarm of the supply, which holds for the two seconds between two polls of the kernel.
+    """``rpi_volt``: the alarm of the supply, which holds for the two seconds between the kernel's polls.
 
-    A newer kernel has voltages, too, each with a label (drivers/hwmon/raspberrypi-hwmon.c). get_throttled in the
-    same folder has the last answer of the firmware. Its upper bits are not used, since the kernel clears them in
-    the firmware at each poll.
+    A newer kernel also has voltages, each with a label (drivers/hwmon/raspberrypi-hwmon.c). get_throttled in the same
+    folder has the firmware's latest answer. Its upper bits are not used, because the kernel clears them in the firmware
+    at each poll.
     """
     throttled = f"{chip.folder}/device/../get_throttled"
     if os.path.exists(throttled):
@@ -151,12 +151,12 @@ def _processor(chip: Chip, files: Files, fields: dict[str, FieldValue]) -> None:
 
 
 def _rp1(chip: Chip, files: Files, fields: dict[str, FieldValue]) -> None:
-    """``rp1_adc``: its temperature. Nothing identifies its four voltages."""
+    """``rp1_adc``: its temperature. Its four voltages have no labels."""
     if "temp1_input" in chip.present:
         files.take(fields, PI, "rp1_celsius", f"{chip.folder}/temp1_input", readings.thousandths)
 
 
-#: The reader of each chip that measures something of the board.
+#: The reader of each chip with readings of the board.
 _READERS: dict[str, Callable[[Chip, Files, dict[str, FieldValue]], None]] = {
     "rpi_volt": _supply,
     **dict.fromkeys(_PROCESSORS, _processor),

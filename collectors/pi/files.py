@@ -1,4 +1,4 @@
-"""Reads the kernel's files into declared fields; what fails is reported with the file's name."""
+"""Read the kernel's files into declared fields; failures are reported with the file's name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def read_text(path: str) -> str:
-    """A small file of the kernel. Raises OSError."""
+    """Read a small file of the kernel. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         return os.read(descriptor, 16384).decode("utf-8", "replace")
@@ -26,8 +26,8 @@ class Files:
     """Reads files and checks their values.
 
     Args:
-        read_text: gives a file's text, or raises OSError.
-        report: takes a sentence for each reading that failed.
+        read_text: returns a file's text, or raises OSError.
+        report: receives a sentence for each failed reading.
     """
 
     def __init__(self, read_text: Callable[[str], str], report: Callable[[str], None]) -> None:
@@ -49,7 +49,7 @@ class Files:
             return None
 
     def names(self, folder: str) -> list[str]:
-        """The sorted names in a folder; empty where there is no such folder, since boards differ."""
+        """The sorted names in a folder; empty if there is no such folder, because boards differ."""
         try:
             return sorted(os.listdir(folder))
         except FileNotFoundError:
@@ -66,7 +66,7 @@ class Files:
         path: str,
         parse: Callable[[str], FieldValue | None],
     ) -> None:
-        """Read one field from a file; None from the parser is no data."""
+        """Read one field from a file; None from the parser means no data."""
         value = self.read(path, parse)
         if value is not None:
             self.put(fields, measurement, name, value, path)
@@ -74,7 +74,7 @@ class Files:
     def put(
         self, fields: dict[str, FieldValue], measurement: Measurement, name: str, value: FieldValue, source: str
     ) -> None:
-        """Keep a value that its declaration admits, and report any other."""
+        """Store a value that its declaration admits, and report any other."""
         field = measurement.field(name)
         if field.admits(value):
             fields[name] = value

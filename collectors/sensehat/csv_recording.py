@@ -42,6 +42,9 @@ _SKIPPED_AT_ONCE = 65_536
 #: Lines before the names of the columns: blank ones, comments, and a spreadsheet's "sep=;".
 _MAX_PREAMBLE = 100
 
+#: Decimal places of a converted value.
+_DIGITS = 6
+
 _SEPARATORS = (",", ";", "\t", "|")
 #: Cells without a value, as spreadsheets and programs write them.
 _EMPTY = frozenset({"", "none", "null", "na", "n/a", "-"})
@@ -198,7 +201,7 @@ class CsvRecording:
             self._unsaid = 0
 
     def _refuse(self, kind: str, sentence: str) -> None:
-        """Report what is left out: the first of its kind with its line, the others by number."""
+        """Report a row or value that is left out: the first of its kind with its line, the others by number."""
         if kind not in self._said:
             self._said[kind] = f"{self._path}, line {self._line}: {sentence}"
             self._on_error(self._said[kind])
@@ -237,7 +240,7 @@ class CsvRecording:
             except ValueError:
                 self._refuse(name, f"{name}: expected a number, got {cell[:40]!r}; the value is left out")
                 return None
-        return shortest(value) if convert is None else convert(value)
+        return shortest(value) if convert is None else round(convert(value), _DIGITS)
 
     def _next_line(self) -> str | None:
         """The next line; None at the end. Of an overlong line, only the beginning, which is not a valid row."""
@@ -281,7 +284,7 @@ def _cells(line: str, separator: str) -> list[str]:
 
 
 def _join_milliseconds(cells: list[str], place: int) -> None:
-    """Join a time whose milliseconds are a cell of their own: Python's logging puts a comma before them."""
+    """Join a time and its milliseconds in the next cell: Python's logging puts a comma between them."""
     if re.search(r"\d:\d\d$", cells[place]) and re.fullmatch(r"\d{3}", cells[place + 1 : place + 2][0]):
         cells[place : place + 2] = [f"{cells[place]}.{cells[place + 1]}"]
 
@@ -333,7 +336,7 @@ def _reading(values: Mapping[str, float | None]) -> Reading:
 
 
 def _three(values: Mapping[str, float | None], names: tuple[str, str, str]) -> tuple[float, float, float] | None:
-    """Three values, of which some may be absent; None if all are."""
+    """Three values, some of them perhaps absent; None if all are."""
     found = [values.get(name) for name in names]
     if all(value is None for value in found):
         return None
@@ -354,7 +357,7 @@ def _colour(values: Mapping[str, float | None]) -> Colour | None:
 
 
 def _count(value: float | None) -> int | None:
-    """A count; one outside of every range for what is no count."""
+    """A count; a number outside of every range if it is no count."""
     if value is None:
         return None
     return round(value) if abs(value) < 1e9 else -1

@@ -157,7 +157,7 @@ class Board:
     def wait_until_ready(self) -> None:
         """Start all sensors, and wait until they give valid values.
 
-        The magnetic field settles with the samples that the library reads, each of which takes it a few milliseconds;
+        The magnetic field settles with the samples that the library reads, a few milliseconds each;
         humidity and pressure take at most another half second.
         """
         # The first reading reports a sensor that does not start.

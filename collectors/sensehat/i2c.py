@@ -1,6 +1,6 @@
 """Registers of chips on an I²C bus, through the kernel's i2c-dev.
 
-RTIMULib uses the same device with the same calls, so that what it can reach can be reached here.
+RTIMULib uses the same device with the same calls, and so takes the same permissions.
 """
 
 from __future__ import annotations

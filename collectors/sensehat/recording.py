@@ -109,11 +109,9 @@ class Replay:
                 yield timed.row.reading
             return
         now_ns = self._monotonic_ns()
-        if self._schedule is None:
-            self._schedule = Schedule(self._pace, now_ns)
         ahead_ns = self._wall_ahead(now_ns)
         for _ in range(MAX_ROWS):
-            waiting = self._waiting or self._next_due(self._schedule)
+            waiting = self._waiting or self._next_due(now_ns)
             self._waiting = waiting
             if waiting is None or waiting[1] > now_ns:
                 return
@@ -128,17 +126,19 @@ class Replay:
             self._ahead_ns = ahead_ns
         return self._ahead_ns
 
-    def _next_due(self, schedule: Schedule) -> tuple[Row, int] | None:
-        timed = self._next(schedule)
+    def _next_due(self, now_ns: int) -> tuple[Row, int] | None:
+        timed = self._next(self._schedule)
         if timed is None:
             return None
+        if self._schedule is None:
+            self._schedule = Schedule(self._pace, now_ns)
         if timed.step_ns > JUMP_NS and not self._has_gap:
             self._has_gap = True
             self._note(
                 f"{self._path}, line {timed.row.line}: gaps of more than an hour, such as before this row, pass in one "
                 "interval"
             )
-        return timed.row, schedule.due(timed.step_ns)
+        return timed.row, self._schedule.due(timed.step_ns)
 
     def _next(self, schedule: Schedule | None = None) -> Timed | None:
         """The next row; at the end the first one if the recording is repeated.

@@ -45,7 +45,7 @@ class Registers(Protocol):
 
 
 class Sensors(Protocol):
-    """What the library's methods do not show of the sensors of a real board."""
+    """The state of a real board's sensors beyond the methods of the library."""
 
     def imu_time(self) -> int:
         """Time of the IMU's newest sample. Without an answer, the library repeats the sample before."""
@@ -84,8 +84,8 @@ class LibrarySensors:
     def prepare_imu(self) -> None:
         """See :class:`Sensors`.
 
-        The registers are written for each batch, two transfers beside the 150 of its samples: RTIMULib clears them when
-        it starts the IMU, and so does another program that uses the library.
+        The registers are written for each batch, in two transfers; its samples take 150. RTIMULib clears the registers
+        when it starts the IMU, and so does another program that uses the library.
         """
         self._library._init_imu()
         # The reading that follows reports an IMU that does not answer.

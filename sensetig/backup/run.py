@@ -224,7 +224,7 @@ def restore(
             raise BackupError(f"nothing was changed: there is no {name} in the backup")
     _check_targets(places, names)
     with archive.opened(path) as tar:
-        about = _about(path, _member(tar, "backup.json").read())
+        about = _parse_description(path, _member(tar, "backup.json").read())
         token = _token(_member(tar, f"settings/{_OPERATOR}").read())
         present = _present(url, places, token, say, ca_file)
         client = BackupClient(url, present, origin="the operator token", ca_file=ca_file)
@@ -247,7 +247,7 @@ def restore(
     return Restored(about["host"], about["time"], count, files)
 
 
-def _about(path: Path, data: bytes) -> dict[str, str]:
+def _parse_description(path: Path, data: bytes) -> dict[str, str]:
     """Parse the description of a backup. Raises BackupError for an unknown format."""
     try:
         about = json.loads(data)

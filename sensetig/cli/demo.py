@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sensetig.demo.run import Running
     from sensetig.demo.state import State
-    from sensetig.demo.watch import Watch
+    from sensetig.demo.watch import DemoMonitor
 
 
 def _default_folder() -> Path:
@@ -131,7 +131,7 @@ def _demo(state: State, console: Console, options: DemoOptions) -> bool:
 
     from sensetig.demo.interrupts import Interrupts
     from sensetig.demo.run import down, sources, up
-    from sensetig.demo.watch import Watch
+    from sensetig.demo.watch import DemoMonitor
     from sensetig.influxdb.client import Client
 
     interrupts = Interrupts()
@@ -145,7 +145,7 @@ def _demo(state: State, console: Console, options: DemoOptions) -> bool:
     sound = False
     try:
         with Client(running.influxdb_url, running.read_token, organisation=running.organisation) as client:
-            watch = Watch(running, client, environment, state.logs, say)
+            watch = DemoMonitor(running, client, environment, state.logs, say)
             complete = _follow(running, watch, options, console, state.reports)
         sound = True
         return complete
@@ -161,7 +161,7 @@ def _demo(state: State, console: Console, options: DemoOptions) -> bool:
             down(state, running.identities)
 
 
-def _follow(running: Running, watch: Watch, options: DemoOptions, console: Console, reports: Path) -> bool:
+def _follow(running: Running, watch: DemoMonitor, options: DemoOptions, console: Console, reports: Path) -> bool:
     from rich.console import Console
 
     from sensetig.demo import pages

@@ -19,7 +19,7 @@ _COUNTS = _BASE + "|> count()"
 _NEWEST = _BASE + "|> last()"
 
 #: The tag that the demo's Telegraf adds to all its data; no other writer sets it.
-BROUGHT_BY = "brought_by"
+INGEST_PATH = "ingest_path"
 
 _TIME_AND_VALUE = {"_start", "_stop", "_time", "_value", "_field", "_measurement", "result", "table"}
 
@@ -112,7 +112,7 @@ def reporting(arrivals: Arrivals) -> set[str]:
 
 def _by_telegraf(reading: Reading) -> bool:
     """Whether Telegraf delivered the reading: it has its tag, or is a self-metric of a processor (no other route)."""
-    return BROUGHT_BY in reading.tags or (
+    return INGEST_PATH in reading.tags or (
         reading.measurement == COLLECTOR.name and reading.tags.get("collector") in PROCESSORS
     )
 

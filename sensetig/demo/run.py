@@ -14,7 +14,7 @@ from collectors.camera.devices import find_device
 from collectors.core.api import Unavailable
 from collectors.sensehat import hat
 from sensetig import bundle
-from sensetig.demo.arrivals import BROUGHT_BY
+from sensetig.demo.arrivals import INGEST_PATH
 from sensetig.demo.interrupts import Interrupts
 from sensetig.demo.state import State, StateError
 from sensetig.demo.testbed import grafana, influxdb, ports, processes, telegraf
@@ -147,7 +147,7 @@ def up(state: State, environment: Mapping[str, str], interrupts: Interrupts, say
             say=say,
         )
         say("starting Telegraf with the collectors")
-        state.tags.write_text(f'[global_tags]\n  {BROUGHT_BY} = "telegraf"\n')
+        state.tags.write_text(f'[global_tags]\n  {INGEST_PATH} = "telegraf"\n')
         (state.telemetry / "calibrations").mkdir(parents=True, exist_ok=True, mode=0o700)
         added, shown_by = [state.tags, files / "telegraf" / "hub" / "health.conf"], {}
         if "grafana" in engines:

@@ -20,7 +20,7 @@ from sensetig.errors import OperatorError
 REFRESH_SECONDS = 10
 
 #: Seconds after which a browser reloads if there is nothing to show yet.
-_SOON_SECONDS = 2
+_RETRY_SECONDS = 2
 
 _WAITING = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>SenseTIG</title><link rel="icon" href="data:,">
@@ -83,7 +83,7 @@ class Page:
             if self._drawn is not None:
                 return Answer(HTTPStatus.OK, self._drawn, REFRESH_SECONDS)
             content = _WAITING.format(escape(self._problem)).encode()
-            return Answer(HTTPStatus.SERVICE_UNAVAILABLE, content, _SOON_SECONDS)
+            return Answer(HTTPStatus.SERVICE_UNAVAILABLE, content, _RETRY_SECONDS)
 
     def _draw_again(self) -> None:
         drawn, problem = None, ""

@@ -34,7 +34,7 @@ SILENT_SECONDS = 5.0
 LOOK_SECONDS = 2.0
 
 
-class Watch:
+class DemoMonitor:
     """One demo while it runs.
 
     Args:

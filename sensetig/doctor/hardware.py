@@ -40,11 +40,11 @@ def _read_header(patient: Patient) -> Header:
     return Header(
         machine.has_i2c(patient.top),
         machine.has_hat(patient.top),
-        (patient.top / "etc/telegraf/telegraf.d/sensehat.conf").exists() and not _is_told(patient.top),
+        (patient.top / "etc/telegraf/telegraf.d/sensehat.conf").exists() and not _has_other_source(patient.top),
     )
 
 
-def _is_told(top: Path) -> bool:
+def _has_other_source(top: Path) -> bool:
     """Whether the settings select a source other than the board."""
     import tomllib
 

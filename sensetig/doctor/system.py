@@ -311,9 +311,9 @@ class Memory(NamedTuple):
 
     Args:
         percent: in use.
-        bounded: whether the kernel keeps a service within MemoryMax.
+        bounded: whether the kernel enforces MemoryMax.
         command_line: the file with the kernel's command line, relative to the root; or empty.
-        requested: whether that file asks for the memory group already.
+        requested: whether that file already enables the memory cgroup.
     """
 
     percent: float
@@ -339,7 +339,7 @@ def _read_memory(patient: Patient) -> Memory:
 
 
 def judge_memory(facts: Memory) -> list[Finding]:
-    """How much memory is in use."""
+    """The amount of memory in use."""
     level = policy.MEMORY_PERCENT.level(facts.percent)
     text = f"{facts.percent:.0f} % are in use"
     if level == policy.GOOD:
@@ -348,7 +348,7 @@ def judge_memory(facts: Memory) -> list[Finding]:
 
 
 def judge_cgroup(facts: Memory) -> list[Finding]:
-    """Whether the bounds of the services' memory have an effect."""
+    """Whether the services' memory limits are effective."""
     if facts.bounded:
         return good("the kernel keeps each service within its MemoryMax")
     text = "the kernel runs without the memory control group, so MemoryMax of the services has no effect"
@@ -363,7 +363,7 @@ def judge_cgroup(facts: Memory) -> list[Finding]:
 
 
 def health(content: bytes) -> dict[str, str]:
-    """The text values of a server's answer in JSON; empty if it is none."""
+    """The text values in a server's JSON response; empty if it is invalid."""
     try:
         document = json.loads(content)
     except ValueError:

@@ -41,5 +41,5 @@ def configured(folder: Path) -> frozenset[str]:
 
 
 def fingerprint(plugins: Iterable[str]) -> str:
-    """A short name for exactly this list, whatever its order."""
+    """A short hash of this list, independent of its order."""
     return sha256("\n".join(sorted(plugins)).encode()).hexdigest()[:12]

@@ -10,7 +10,7 @@ OPERATOR, TELEGRAF, GRAFANA, PASSWORD = "operator.token", "telegraf.token", "gra
 DESCRIPTIONS = {TELEGRAF: "SenseTIG: Telegraf writes", GRAFANA: "SenseTIG: Grafana reads"}
 
 
-#: A device's name becomes a part of a file's name.
+#: A device's name becomes part of a file name.
 DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -25,10 +25,10 @@ def device_description(device: str) -> str:
 
 
 def next_file(device: str) -> str:
-    """The file of the token that is to take the place of the device's present one."""
+    """The file of the token that will replace the device's present one."""
     return f"{device_file(device)}.next"
 
 
 def next_description(device: str) -> str:
-    """Its description in InfluxDB until then."""
+    """The description of that token in InfluxDB until then."""
     return f"{device_description(device)}, next"

@@ -21,7 +21,7 @@ levels. [MQTT payloads](mqtt-payloads.md) describes the payloads, and
 [commands by MQTT](../how-to/commands.md) the commands.
 """
 
-#: Topic that the gateway reads -> its meaning. A topic of :data:`TOPICS` without one fails the build of the page.
+#: Topic that the gateway reads -> its meaning. A topic in :data:`TOPICS` without a meaning fails the build of the page.
 _READ = {
     "sensetig/+/telemetry/#": "telemetry: a JSON object, a list of them, or line protocol",
     "sensetig/+/status": "`online` or `offline`, also as a last will",

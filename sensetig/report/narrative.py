@@ -22,7 +22,7 @@ from sensetig.report.period import Period, said
 from sensetig.report.stats import Disk, Flag, Spread, Stats
 from sensetig.report.text import MAX_TEXT, printable
 
-#: The level of a sentence that is neither good nor bad.
+#: The level of a neutral sentence.
 PLAIN = "plain"
 
 _DAY = 86400.0
@@ -35,7 +35,7 @@ _FLAGS = {
 }
 
 
-#: Matters that several sentences and alerts may be about; a disk's has its path.
+#: Matters that several sentences and alerts can refer to; that of a disk includes its path.
 _DATA, _POWER, _HEAT, _MEMORY, _READINGS, _REJECTED, _DISK = (
     "data",
     "power",
@@ -46,7 +46,7 @@ _DATA, _POWER, _HEAT, _MEMORY, _READINGS, _REJECTED, _DISK = (
     "disk ",
 )
 
-#: The matters of an alert rule: the alert belongs to the first that has an urgent sentence.
+#: The matters of an alert rule: the alert is added to the first one with an urgent sentence.
 _MATTERS = {
     "sensetig-device-silent": (_DATA,),
     "sensetig-under-voltage": (_POWER,),
@@ -63,10 +63,10 @@ _MATTERS = {
 
 
 class Sentence(NamedTuple):
-    """One sentence under a heading, and how much it asks of the reader.
+    """One sentence under a heading, and its urgency.
 
     Args:
-        matter: the cause; urgent sentences of one cause are one thing.
+        matter: the cause; urgent sentences with the same cause count once.
     """
 
     heading: str
@@ -76,7 +76,7 @@ class Sentence(NamedTuple):
 
 
 def summary(stats: Stats, period: Period, device: str) -> list[Sentence]:
-    """What happened, the most urgent first within each heading."""
+    """The sentences of the summary, the most urgent first under each heading."""
     if stats.alive_by is None and not stats.spreads:
         return [
             Sentence(
@@ -102,7 +102,7 @@ def summary(stats: Stats, period: Period, device: str) -> list[Sentence]:
 
 
 def _by_matter(sentences: Sequence[Sentence]) -> list[Sentence]:
-    """The sentences, those that are urgent and have the same cause joined: one cause is one thing to act on."""
+    """Join urgent sentences with the same cause: one cause is one thing to act on."""
     found: list[Sentence] = []
     for each in sentences:
         place = _urgent_of(found, each.matter) if each.level in (ACT, LOOK) else None
@@ -115,7 +115,7 @@ def _by_matter(sentences: Sequence[Sentence]) -> list[Sentence]:
 
 
 def _urgent_of(sentences: Sequence[Sentence], matter: str) -> int | None:
-    """The place of the urgent sentence about a matter."""
+    """The index of the urgent sentence about a matter."""
     places = (
         place for place, each in enumerate(sentences) if matter and each.matter == matter and each.level in (ACT, LOOK)
     )
@@ -123,7 +123,7 @@ def _urgent_of(sentences: Sequence[Sentence], matter: str) -> int | None:
 
 
 def with_alerts(sentences: Sequence[Sentence], alerts: Sequence[AlertSummary], period: Period) -> list[Sentence]:
-    """The summary with what fired. An alert about a matter that the summary has already is added to its sentence."""
+    """The summary with the alerts. An alert about a matter in the summary is added to its sentence."""
     found = list(sentences)
     for alert, said_of_it in zip(alerts, fired(alerts, period), strict=True):
         matters = [
@@ -145,10 +145,10 @@ def with_alerts(sentences: Sequence[Sentence], alerts: Sequence[AlertSummary], p
     return found
 
 
-#: The heading of what an alert rule says.
+#: The heading for alerts.
 ALERT = "Alert"
 
-#: What an alert asks of the reader, by its rule's severity; without one, a look.
+#: The urgency of an alert, by its rule's severity; the default is a look.
 LEVELS = {"critical": ACT, "info": PLAIN}
 
 
@@ -199,7 +199,7 @@ def verdict(sentences: Sequence[Sentence]) -> tuple[str, str]:
 
 
 def when(time_ms: float, period: Period, *, day: bool = False) -> str:
-    """A time in the period's zone, with its *day* also where the period is a day; the year where it has two."""
+    """A time in the period's zone, with the day if *day* is set or the period is long, and the year if it spans two."""
     time = datetime.fromtimestamp(time_ms / 1000, UTC).astimezone(period.begin.tzinfo)
     if not day and period.seconds <= _DAY and time.date() in (period.begin.date(), period.end.date()):
         return time.strftime("%H:%M" if period.seconds > 3600 else "%H:%M:%S")
@@ -279,7 +279,7 @@ def _one(value: float, unit: str) -> str:
 
 
 def _compared(spread: Spread) -> str:
-    """The mean against that of the period before."""
+    """The mean compared with that of the previous period."""
     if spread.before is None:
         return ""
     change = spread.mean - spread.before
@@ -327,7 +327,7 @@ def _disk(disk: Disk) -> Sentence | None:
     moved = "grew" if growth > 0 else "shrank"
     text += f"; usage {moved} by {number(abs(growth), 'bytes')}" if growth else "; usage did not change"
     size = disk.last_bytes * 100 / disk.full_percent if disk.full_percent > 0 else 0.0
-    # From less than a day nothing can be said of the coming weeks.
+    # Less than a day does not allow a forecast for weeks.
     if growth > 0 and disk.between_seconds >= _DAY:
         days = (size - disk.last_bytes) / (growth / disk.between_seconds) / _DAY
         soon = DISK_DAYS_LEFT.level(days)
@@ -371,7 +371,7 @@ def headings(sentences: Sequence[Sentence]) -> dict[str, list[Sentence]]:
 
 
 def zone(period: Period) -> str:
-    """The zone of all times, such as ``CET (UTC+01:00)``."""
+    """The time zone of all times, such as ``CET (UTC+01:00)``."""
     offset = period.begin.utcoffset() or timedelta(0)
     name = period.begin.tzname() or ""
     return f"{name} ({_offset(offset)})" if offset else name

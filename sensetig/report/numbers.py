@@ -63,7 +63,7 @@ def _scaled(value: float, prefixes: tuple[str, ...]) -> tuple[float, str]:
 
 
 def _digits(value: float, decimals: int | None) -> str:
-    """Three digits that count, or as many decimals as are asked for; no zeros at the end that say nothing."""
+    """Three significant digits, or the given number of decimals; without trailing zeros."""
     if decimals is None:
         size = abs(value)
         decimals = 0 if size >= 100 or value == int(value) else 1 if size >= 10 else 2

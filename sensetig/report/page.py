@@ -1,4 +1,4 @@
-"""The report as one HTML file, with everything that it shows inside it."""
+"""The report as a self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from sensetig.report.stats import Picture
 from sensetig.report.templates import template
 from sensetig.report.text import MAX_NAME, MAX_TEXT, printable
 
-#: Signs before a sentence, so that its colour is not the only one.
+#: Symbols before a sentence, in addition to its colour.
 SIGNS = {ACT: ("✖", "act"), LOOK: ("▲", "look"), GOOD: ("✓", "well"), PLAIN: ("·", "")}
 
 
 class Content(NamedTuple):
-    """All that a report shows."""
+    """The content of a report."""
 
     device: str
     period: Period
@@ -118,7 +118,7 @@ def _picture(picture: Picture, period: Period) -> dict[str, str]:
 
 
 def _said(panels: Sequence[Drawn]) -> bool:
-    """Whether a board has something to show, or to say of why it has not."""
+    """Whether a board has data to show, or a reason to give."""
     return any(not drawn.empty or drawn.refused for drawn in panels)
 
 

@@ -16,14 +16,14 @@ from typing import Any, NamedTuple
 from sensetig.errors import ReportError
 from sensetig.report.period import Period
 
-#: The provisioned datasources that a report can read, and the bucket behind each; the first follows the period.
+#: The provisioned datasources that a report can read -> their buckets; the first follows the period.
 _FOLLOWS, _ALWAYS_HOURLY = "sensetig-influxql", "sensetig-influxql-hourly"
 
 _AGGREGATE = re.compile(r'\b(mean|max|min|sum|count)\("([^"]+)"\)')
 
 
 class Target(NamedTuple):
-    """One query, with Grafana's variables in it, and what its series are called."""
+    """One query with Grafana's variables, and the alias of its series."""
 
     query: str
     alias: str
@@ -31,7 +31,7 @@ class Target(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """A panel: its place, its queries, and Grafana's own description of how it looks."""
+    """A panel: its position, its queries, and Grafana's field configuration."""
 
     board: str
     row: str
@@ -58,7 +58,7 @@ class Board(NamedTuple):
 
 
 def read(folder: Path) -> list[Board]:
-    """The boards that show one device, in the order that a reader wants them. Raises ReportError for a broken file."""
+    """The boards that show one device, in reading order. Raises ReportError for an invalid file."""
     boards = []
     for file in sorted(folder.glob("*.json")):
         try:
@@ -75,7 +75,7 @@ def read(folder: Path) -> list[Board]:
 
 
 def parse(key: str, dashboard: Mapping[str, Any]) -> Board:
-    """A dashboard's panels, those of closed rows too."""
+    """A dashboard's panels, including those of collapsed rows."""
     panels, left_out = [], []
     for row, each in _flat(dashboard["panels"]):
         panel = _panel(dashboard["title"], row, each)
@@ -99,7 +99,7 @@ def _flat(panels: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _panel(board: str, row: str, panel: Mapping[str, Any]) -> Panel | None:
-    """The panel, or None for one that a report does not draw."""
+    """The panel, or None if a report does not draw it."""
     if panel["type"] not in ("timeseries", "state-timeline") or panel.get("timeFrom"):
         return None
     targets = []
@@ -126,9 +126,9 @@ def _panel(board: str, row: str, panel: Mapping[str, Any]) -> Panel | None:
 
 
 def fill(query: str, device: str, period: Period, step: int) -> str:
-    """The query with the variables' values in it, as Grafana's datasource puts them in.
+    """Substitute the variables in a query as Grafana's datasource does.
 
-    Raises ValueError when a variable is left over.
+    Raises ValueError if a variable is unknown.
     """
     values = {
         "timeFilter": period.condition(),
@@ -139,7 +139,7 @@ def fill(query: str, device: str, period: Period, step: int) -> str:
     }
     for name, value in values.items():
         query = re.sub(rf"\${name}\b|\$\{{{name}(?::\w+)?\}}", value.replace("\\", r"\\"), query)
-    # A dollar before a slash ends a regular expression; any other still begins a variable.
+    # A dollar sign before a slash ends a regular expression; any other begins a variable.
     if left := re.search(r"\$\w+|\$\{", query):
         raise ValueError(f"nothing fills in {left[0]}")
     return query
@@ -189,5 +189,5 @@ def of_hours(query: str, kind: str = "timeseries") -> str:
 
 
 def sums(query: str) -> bool:
-    """Whether a query adds up a field, which in the bucket of hours has to be asked for hour by hour."""
+    """Whether a query sums a field, which the hourly bucket can only answer hour by hour."""
     return re.search(r'\bsum\("', query) is not None

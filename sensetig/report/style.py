@@ -1,4 +1,4 @@
-"""How a panel's series look, as Grafana's field configuration says it: colour, unit, side, direction, words."""
+"""The style of a panel's series, from Grafana's field configuration: colour, unit, axis, direction, texts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _WORST = {"red": 0, "orange": 1}
 
 
 class Style(NamedTuple):
-    """How one series is drawn."""
+    """The style of one series."""
 
     colour: str
     unit: str
@@ -46,7 +46,7 @@ class Style(NamedTuple):
 
 
 def styles_of(panel: Panel, names: tuple[str, ...]) -> dict[str, Style]:
-    """The look of each series, by its name."""
+    """The style of each series, by its name."""
     free = iter(PALETTE * (len(names) // len(PALETTE) + 1))
     found: dict[str, Style] = {}
     used_shades: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""The file that a new Pi finds at its first boot: for cloud-init, and for images without it."""
+"""The file for the first boot of a new Pi: for cloud-init, and for images without it."""
 
 from __future__ import annotations
 

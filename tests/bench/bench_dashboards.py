@@ -1,6 +1,6 @@
 """How long all queries of each dashboard take, over an hour to a year, of one device among one and among fifty.
 
-See tests/bench/fleet_data.py for what the databases hold. Each panel's queries are sent one after the other, as
+See tests/bench/fleet_data.py for the contents of the databases. Each panel's queries are sent one after the other, as
 Grafana's datasource does; a panel's time is the sum of its queries' times. The annotations that are on count as panels.
 A query that finds nothing is quick and says nothing, so these are counted too. InfluxDB's CPU time hardly changes when
 the machine is busy; the ratio of a year to a day is taken from it.
@@ -27,14 +27,14 @@ RANGES = {"1 h": HOUR, "24 h": DAY, "30 d": 30 * DAY, "1 y": 365 * DAY}
 
 ROUNDS = 5
 
-#: What a dashboard may take: its slowest panel in milliseconds, and a year's time to a day's.
+#: Limits for a dashboard: its slowest panel in milliseconds, and the ratio of a year's time to a day's.
 SLOWEST_MS, YEAR_TO_DAY = 300, 2
 
 #: Grafana's automatic intervals in seconds; each is taken from the geometric middle below it on.
 _STEPS = (10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 604800, 2592000)
 _BOUNDS = (12.5, 17.5, 25, 45, 90, 210, 450, 750, 1050, 1500, 2700, 5400, 9000, 16200, 32400, 86400, 604800, 1814400)
 
-#: Flux for the same as a fleet's panels, by the words of what is asked.
+#: Flux equivalents of a fleet's panels, by the subject of the query.
 _TWINS = {
     "temperature of 50 devices over 24 h": (
         'SELECT mean("temperature_raw_celsius") FROM "environment" WHERE "sensor" = \'hts221\' AND {time} '
@@ -83,7 +83,7 @@ class Answer(NamedTuple):
 
 
 class Asker:
-    """Sends queries and tells how long the answer took, in milliseconds."""
+    """Sends queries and measures the response time in milliseconds."""
 
     def __init__(self, database: Database) -> None:
         self.pid = database.pid
@@ -116,7 +116,7 @@ class Asker:
 
 
 def run() -> list[Result]:
-    """Every dashboard on both databases; then the same on points alone, and Flux beside InfluxQL."""
+    """Every dashboard on both databases; then the same on points only, and Flux compared with InfluxQL."""
     results: list[Result] = []
     for devices in (1, 50):
         with fleet_data.running(devices) as database:
@@ -229,7 +229,7 @@ def _queries(
         for target in panel.get("targets") or []:
             if "channel" in target:
                 continue
-            # The data's time stands still; a query that asks for now is asked for then.
+            # The data ends at a fixed time, so queries relative to now are evaluated at that time.
             query = target["query"].replace("now()", f"{END}s")
             flux = target["datasource"]["uid"] == dashboards.FLUX
             fill = dashboards.filled_flux if flux else dashboards.filled

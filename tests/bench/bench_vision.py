@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collectors.vision.engines.people import PeopleEngine
 
 CLIP = Path(__file__).resolve().parents[3] / "shared" / "data" / "camera" / "pedestrians.avi"
-#: Every so many frames of the clip, in each of which there are people.
+#: Distance between the frames taken from the clip; each shows people.
 STEP = 8
 GROWTH_PICTURES = 60
 
@@ -55,7 +55,7 @@ def run() -> list[Result]:
 
 
 def _pictures() -> tuple[list[bytes], list[bytes]]:
-    """Frames of the clip; and what stands behind all people, darker and lighter, mirrored, shifted, with noise."""
+    """Frames of the clip; and the background without people, darker and lighter, mirrored, shifted, with noise."""
     import cv2
     import numpy as np
 

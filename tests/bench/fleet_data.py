@@ -1,4 +1,4 @@
-"""An InfluxDB with what a fleet writes: made once, kept in the cache by its version.
+"""An InfluxDB with the data of a fleet: generated once, and cached by its version.
 
 Of one device: every field that a dashboard reads and every numeric field that a collector or one of Telegraf's own
 inputs declares, every 10 s over 30 days in ``raw``, and the summaries of a year in ``hourly``. It is a hub, with
@@ -6,8 +6,8 @@ figures of InfluxDB's shards each minute and the verdict on each device twice a 
 and for each of the others the measurements that are read across devices (:data:`ACROSS`), 24 hours in ``raw`` and a
 year in ``hourly``.
 
-Values are waves, since only their number and kind matter here; time ends at :data:`END`, so that what is measured is
-the same on every day.
+Values are waves, because only their number and kind matter here; time ends at :data:`END`, so that the figures do not
+depend on the date.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ END = 1_767_225_600
 HOUR, DAY = 3600, 86400
 STEP = 10
 
-#: Part of the cache's key: raise it when what is generated changes, or when a dashboard reads a new measurement.
+#: Part of the cache's key: increase it when the generated data changes, or when a dashboard reads a new measurement.
 VERSION = 3
 
 #: The measurements that every device has.
@@ -187,7 +187,7 @@ def device(number: int) -> str:
 
 
 def _measurements() -> list[Measurement]:
-    """What a device writes; a measurement whose fields belong to different tags comes in parts."""
+    """A device's measurements; a measurement whose fields belong to different tags is split."""
     found = [*(each.measurement for each in declared().values()), DEVICE_HEALTH]
     native = (*telegraf.MEASUREMENTS, *kernel.MEASUREMENTS, *services.MEASUREMENTS, *_of_influxdb())
     kept = []
@@ -218,7 +218,7 @@ def _make(influxd: Path, folder: Path, devices: range, before: int) -> None:
     began = time.monotonic()
     definitions = folder / "definitions"
     definitions.mkdir(parents=True, exist_ok=True)
-    # The shipped buckets with their shards, but nothing expires: the data's time stands still.
+    # The shipped buckets with their shard groups, but without expiry: the data ends at a fixed time.
     (definitions / "buckets.toml").write_text(
         '[raw]\ndescription = "points"\nretention_days = 36500\nshard_group_days = 1\n\n'
         '[hourly]\ndescription = "hours"\nretention_days = 36500\nshard_group_days = 30\n',

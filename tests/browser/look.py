@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from playwright.sync_api import BrowserContext, FloatRect, Page
 
@@ -32,9 +32,10 @@ _NOTE = """() => {
     proto.fillText = function (text, x, y, ...rest) {
         const at = this.getTransform();
         const wide = this.measureText(text).width;
+        const centred = this.textAlign === 'center';
         const left = {center: wide / 2, right: wide, end: wide}[this.textAlign] ?? 0;
         const ends = [x - left, x - left + wide].map(each => at.transformPoint({x: each, y}));
-        (this.canvas.sensetigTexts ??= []).push([String(text), ...ends.map(p => [p.x, p.y])]);
+        (this.canvas.sensetigTexts ??= []).push([String(text), centred, ...ends.map(p => [p.x, p.y])]);
         return fill.call(this, text, x, y, ...rest);
     };
     const clear = proto.clearRect;
@@ -53,7 +54,7 @@ _DRAWN = """([ids, blank]) => ids.every(id => {
 }) && window.sensetigPending === 0 && [...document.images].every(image => image.complete)"""
 
 #: Texts of titles, headers, names and legends that are cut off, and axes that are, with the panel that they are in.
-_CUT = """() => {
+_CUT = """desk => {
     const found = [];
     const panelOf = node => node.closest('[data-viz-panel-key]');
     const titleOf = panel => panel?.querySelector('h2')?.innerText || panel?.dataset.vizPanelKey || 'page';
@@ -61,6 +62,8 @@ _CUT = """() => {
         + '[data-testid="data-testid panel content"] > div *, [data-testid*="template variable"] label';
     for (const node of document.querySelectorAll(names)) {
         if (!node.getClientRects().length) continue;
+        // On a phone, Grafana's list of alerts has room for 18 letters of a name; the whole is its tooltip.
+        if (!desk && node.title && node.title === node.innerText && node.closest('li')) continue;
         if (node.closest('[role="cell"], [role="gridcell"], [aria-hidden="true"]')) continue;
         if (![...node.childNodes].some(each => each.nodeType === 3 && each.data.trim())) continue;
         const style = getComputedStyle(node);
@@ -83,11 +86,11 @@ _CUT = """() => {
         }
     }
     for (const canvas of document.querySelectorAll('[data-viz-panel-key] canvas')) {
-        for (const [text, ...ends] of canvas.sensetigTexts ?? []) {
-            // Grafana leaves so much room right of a chart that a time with seconds just there lacks an edge of its
-            // last digit; whether a time is just there depends on the second.
-            const room = /^\\d+:\\d\\d:\\d\\d$/.test(text) ? 10 : 2;
-            if (ends.some(([x, y]) => x < -2 || y < -2 || x > canvas.width + room || y > canvas.height + 2)) {
+        for (const [text, centred, ...ends] of canvas.sensetigTexts ?? []) {
+            // Grafana centres a time on its place, and leaves less than half a time beyond the first and the last
+            // place. Whether a time is just there depends on the second. All other texts have to be whole.
+            const room = centred ? (ends[1][0] - ends[0][0]) / 2 : 2;
+            if (ends.some(([x, y]) => x < -room || y < -2 || x > canvas.width + room || y > canvas.height + 2)) {
                 found.push(`${titleOf(panelOf(canvas))}: "${text}" of an axis is beyond its edge`);
             }
         }
@@ -121,7 +124,7 @@ _OVERLAPPING = """() => {
 }"""
 
 #: Panels whose own content is wider than they are; a table may scroll on a phone alone.
-_SIDEWAYS = """tables => {
+_SIDEWAYS = """desk => {
     const found = [];
     const root = document.documentElement;
     if (root.scrollWidth > window.innerWidth) found.push(`the page is ${root.scrollWidth} px wide`);
@@ -129,8 +132,8 @@ _SIDEWAYS = """tables => {
         for (const node of [content, ...content.querySelectorAll('*')]) {
             const way = getComputedStyle(node).overflowX;
             if (way !== 'auto' && way !== 'scroll') continue;
-            if (!tables && node.closest('[role="table"], [role="grid"]')) continue;
-            if (!tables && node.querySelector('[role="table"], [role="grid"]')) continue;
+            if (!desk && node.closest('[role="table"], [role="grid"]')) continue;
+            if (!desk && node.querySelector('[role="table"], [role="grid"]')) continue;
             if (node.scrollWidth > node.clientWidth + 1) {
                 const panel = content.closest('[data-viz-panel-key]');
                 const title = panel?.querySelector('h2')?.innerText;
@@ -273,12 +276,12 @@ class View:
         for row in reversed(list(rows)):
             self.page.locator(f'[data-testid="{_PHRASE}{row}"][aria-label="Expand row"]').click()
 
-    def faults(self, *, tables: bool) -> list[str]:
-        """All faults in this width."""
+    def faults(self, *, desk: bool) -> list[str]:
+        """All faults in this width, of a desk or of a phone."""
         found: list[str] = [
-            *self.page.evaluate(_CUT),
+            *self.page.evaluate(_CUT, desk),
             *self.page.evaluate(_OVERLAPPING),
-            *self.page.evaluate(_SIDEWAYS, tables),
+            *self.page.evaluate(_SIDEWAYS, desk),
         ]
         for sign in ("data-testid Panel status error", "data-testid Alert error"):
             for each in self.page.locator(f'[data-testid="{sign}"]').all():
@@ -297,11 +300,9 @@ class View:
         found: list[str] = self.page.evaluate(_GREEN, [list(panels), device])
         return found
 
-    def texts(self, panels: Iterable[dict[str, Any]]) -> dict[str, list[str]]:
-        """The lines of text of each panel that is there, by its title."""
-        found = {}
-        for panel in panels:
-            node = self.page.locator(f'[data-viz-panel-key="panel-{panel["id"]}"]')
-            if node.count():
-                found[panel["title"]] = node.inner_text().splitlines()
-        return found
+    def texts(self) -> dict[int, list[str]]:
+        """The lines of text of each panel that is there, by its id."""
+        return {
+            panel: self.page.locator(f'[data-viz-panel-key="panel-{panel}"]').inner_text().splitlines()
+            for panel in self.panels()
+        }

@@ -1,4 +1,4 @@
-"""What the cache lacks and must come from outside: a sentence says what is missing, and where it was looked for."""
+"""Files that the cache lacks and that come from outside: a sentence names them and the place of the search."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-#: Maximum time in seconds for an answer, and pip's retries: a network that swallows everything costs minutes otherwise.
+#: Time limit of a response in seconds, and pip's retries; without them, a network that drops packets costs minutes.
 ANSWER_SECONDS, RETRIES = 30, 2
 
-#: What pip writes when it retries a transfer.
+#: Message of pip when it retries a transfer.
 _BROKEN = re.compile(r"after connection broken by (.*)")
 
 
 class Unreachable(RuntimeError):
-    """Something is not in the cache and cannot be reached. The message is one sentence."""
+    """A part is not in the cache and cannot be downloaded. The message is one sentence."""
 
 
 def reach_archive(suite: str, mirror: str, cache: Path) -> None:
-    """Raise Unreachable unless the archive of an operating system answers."""
+    """Raise Unreachable unless the archive of an operating system responds."""
     address = f"{mirror}/dists/{suite}/Release"
     try:
         urllib.request.urlopen(address, timeout=ANSWER_SECONDS).close()  # noqa: S310
@@ -32,14 +32,14 @@ def reach_archive(suite: str, mirror: str, cache: Path) -> None:
 
 
 def pip(command: str, what: str, cache: Path, *arguments: str | Path, seconds: float) -> None:
-    """Run a command of pip.
+    """Run pip.
 
     Args:
         command: such as ``download``.
-        what: names the wheels in messages.
+        what: description of the wheels for messages.
         cache: the folder that lacks them.
         arguments: of the command.
-        seconds: maximum time.
+        seconds: time limit.
 
     Raises:
         Unreachable: pip's index cannot be reached.

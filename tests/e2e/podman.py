@@ -138,7 +138,7 @@ def prepare(today: date) -> None:
         filters = ("--filter", f"label={label}", "--filter", f"reference={DEBIAN}")
         if not run("podman", "images", "--quiet", *filters).stdout.strip():
             _import_debian(label)
-        _stand_in()
+        _build_standins()
 
 
 def _import_debian(label: str) -> None:
@@ -170,7 +170,7 @@ def _import_debian(label: str) -> None:
     shutil.rmtree(system)
 
 
-def _stand_in() -> None:
+def _build_standins() -> None:
     context = folder() / "standins"
     shutil.rmtree(context, ignore_errors=True)
     shutil.copytree(FILES, context)

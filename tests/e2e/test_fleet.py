@@ -334,7 +334,7 @@ def test_a_second_run_changes_nothing(site: Site) -> None:
 
 @pytest.mark.usefixtures("installed")
 def test_telegraf_loads_the_snippets_for_the_role_of_the_machine(site: Site) -> None:
-    everywhere = {"clock", "kernel", "pi", "sensehat", "services", "system", "telegraf", "telemetry"}
+    everywhere = {"clock", "kernel", "outbox", "pi", "sensehat", "services", "system", "telegraf", "telemetry"}
     everywhere |= set(site.config["telegraf_extra_collectors"])
     for name in UNITS:
         loaded = set(site.machines[name].ssh("ls /etc/telegraf/telegraf.d").stdout.split())

@@ -28,10 +28,10 @@ from tests.e2e.test_fleet import NotYet, ask, eventually
 MINUTES = float(os.environ.get("SENSETIG_E2E_MINUTES", "10"))
 
 #: The collectors of each machine.
-COLLECTORS = {"clock", "pi", "random_data", "sensehat", "system", "telemetry"}
+COLLECTORS = {"clock", "outbox", "pi", "random_data", "sensehat", "system", "telemetry"}
 
 #: Collectors that emit nothing, not even about themselves, if there is nothing to read.
-SILENT = {"pi", "outbox", "joystick"}
+SILENT = {"pi", "joystick"}
 
 #: The committed alert rules.
 RULES: Sequence[Rule] = rules.read(FOLDER)

@@ -50,7 +50,7 @@ class _Camera(http.server.BaseHTTPRequestHandler):
         self.gone.wait(BOUND_SECONDS)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: what the server does is the test's own doing."""
+        """Discard the log; the test itself makes the requests."""
 
 
 def _moment(number: int) -> float:
@@ -130,7 +130,7 @@ def test_evidence_survives_a_cut_cable_and_a_loss_of_power_after_it(camera: int,
         while not clip.is_file():
             assert time.monotonic() < end, (tmp_path / "err").read_text(encoding="utf-8")
             threading.Event().wait(0.05)
-    # The process was killed while the camera was away. The next one removes what is incomplete, and that alone.
+    # The process was killed while the camera was away. The next one removes only incomplete files.
     store = Store(str(media), max_bytes=10**12, max_days=36500, clock_ns=time.time_ns)
     store.close()
     assert snapshot.stat().st_size > 1000

@@ -147,7 +147,7 @@ _SERVED = "public/sensetig"
 
 
 def role() -> dict[str, Any]:
-    """The variables by which the playbook makes links of the pages that rules and dashboards name."""
+    """The playbook's variables for links to the pages in rules and dashboards."""
     read: dict[str, Any] = yaml.safe_load((ROOT / "ansible/roles/grafana/vars/main.yml").read_text(encoding="utf-8"))
     return read
 

@@ -122,6 +122,27 @@ def test_the_documented_exec_form_of_each_collector_emits_its_measurements(
     assert emitted & {measurement.name for measurement in collector_module(collector).MEASUREMENTS}
 
 
+@pytest.mark.parametrize("snippet", ["clock", "outbox"])
+def test_a_one_shot_collector_that_fails_is_reported_as_down(telegraf: Path, tmp_path: Path, snippet: str) -> None:
+    program = tmp_path / "python"
+    down = f'collector,collector={snippet} up=0i,reason=\\"broken\\"'
+    program.write_text(f'#!/bin/sh\necho "{down}"\necho "E! {snippet}: broken" >&2\nexit 1\n')
+    program.chmod(0o755)
+    config = TELEGRAF / "telegraf.d" / f"{snippet}.conf"
+    ran = subprocess.run(
+        [telegraf, "--strict-env-handling", "--test", "--config", config],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "SENSETIG_PYTHON": str(program)},
+        timeout=300,
+        check=False,
+    )
+    assert f"collector={snippet}" in ran.stdout, ran.stderr
+    assert "up=0i" in ran.stdout
+    assert 'reason="broken"' in ran.stdout
+    assert f"{snippet}: broken" in ran.stderr
+
+
 #: A collector that numbers its lines, so that a test can detect losses and duplicates.
 _COUNTER = """
 import sys, time

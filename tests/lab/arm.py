@@ -1,4 +1,4 @@
-"""ARM userland without a machine: Debian roots in which qemu-user runs every program."""
+"""ARM userland without a machine: Debian roots whose programs qemu-user runs."""
 
 from __future__ import annotations
 

@@ -39,11 +39,11 @@ class Board:
             self.measure(name, *values)
 
     def unplug(self) -> None:
-        """Remove the frame buffer, by which the board is found. A collector that runs keeps the bus open."""
+        """Remove the frame buffer, whose name shows the board. A collector that runs keeps the bus open."""
         self._guest.sh("rmmod sensetig_lab_fb")
 
     def measure(self, name: str, *values: int) -> None:
-        """Set what a sensor measures."""
+        """Set the measured value of a sensor."""
         self._set(name, values)
 
     def absent(self, *chips: int) -> None:

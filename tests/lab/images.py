@@ -1,4 +1,4 @@
-"""Kernels and RAM disks of the virtual machines, kept in the user's cache under a hash of what they are made from.
+"""Kernels and RAM disks of the virtual machines, kept in the user's cache under a hash of their sources.
 
 A machine has no disk: its whole root is the initial RAM disk. It boots without drivers for storage and without
 initramfs-tools, whose scripts take minutes on a busy host.
@@ -219,7 +219,7 @@ def layers(lower: Path, work: Path) -> tuple[str, Path]:
 
 @contextmanager
 def overlay(lower: Path, work: Path) -> Iterator[Path]:
-    """A root that can be written to; what is written goes into *work*, which must be on the disk of the cache."""
+    """A root that can be written to. The changes go into *work*, which must be on the disk of the cache."""
     options, merged = layers(lower, work)
     _run("mount", "-t", "overlay", "overlay", "-o", options, merged)
     try:

@@ -50,7 +50,7 @@ def names(chip: int) -> set[str]:
 
 
 def expected(**other: tuple[int, ...]) -> dict[str, tuple[float, float]]:
-    """The value and its tolerance of each field, for what the board measures; noise is 3 counts."""
+    """The value and its tolerance of each field on the board; noise is 3 counts."""
     measured = {**MEASURED, **other}
     celsius, humidity, pressure = (
         measured[name][0] / divisor for name, divisor in (("temperature", 1000), ("humidity", 1000), ("pressure", 100))
@@ -80,7 +80,7 @@ def expected(**other: tuple[int, ...]) -> dict[str, tuple[float, float]]:
 
 
 def wrong(batch: Batch) -> dict[str, tuple[float | None, float]]:
-    """Each value that is not what the board measures, with that."""
+    """Each value that is missing or differs from the measured one, with that."""
     found = read(batch)
     return {
         name: (found.get(name), value)

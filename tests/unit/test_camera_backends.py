@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -26,6 +27,7 @@ from collectors.camera.backends.simulated import Scene, SimulatedCamera
 from collectors.camera.backends.video_file import FramePositions, VideoFile
 from collectors.camera.detector import Image
 from collectors.camera.devices import find_device
+from collectors.camera.pixels import stretch
 from collectors.core.api import Unavailable
 from collectors.core.errors import ErrorReporter
 from collectors.core.settings import Values
@@ -550,8 +552,8 @@ def test_files_and_devices_are_shown_as_they_are(source: str) -> None:
 class Device:
     """A camera that gives its pictures at once, one a time step, and then ends."""
 
-    damaged, failed, reason = False, 0, ""
-    render = None
+    damaged, lost, failed, reason = False, False, 0, ""
+    render, video_range = None, False
 
     def __init__(self, count: int, clock: Callable[[], float]) -> None:
         self.left = count
@@ -710,8 +712,45 @@ def test_brightness_of_a_video_runs_from_black_to_white_and_its_colour_is_made_o
     assert len(frames) == 5
     for frame in frames:
         assert frame.image.shape == (96, 128)
-        assert frame.image[64:, 8:56].mean() == pytest.approx(0, abs=3)
-        assert frame.image[:, 72:].mean() == pytest.approx(255, abs=3)
+        assert frame.video_range is not full_range
+        image = stretch(frame.image) if frame.video_range else frame.image
+        assert image[64:, 8:56].mean() == pytest.approx(0, abs=3)
+        assert image[:, 72:].mean() == pytest.approx(255, abs=3)
         colour = frame.colour()
         assert colour.shape == (96, 128, 3)
         assert np.abs(colour[8:24, 8:24].mean(axis=(0, 1)) - (200, 40, 60)).max() < 12
+
+
+def test_only_a_picture_that_has_lost_a_part_does_not_inherit_its_damage(opener: Opener, tmp_path: Path) -> None:
+    pictures = units(40, (160, 120), noisy=True)
+    del pictures[13][-1]
+    body = b"".join(b"\0\0\0\1" + unit for picture in pictures for unit in picture)
+    frames = list(opener(source=str(_written(tmp_path / "lost.h264", body))).frames(never))
+    inherited = [
+        number for number, frame in enumerate(frames) if frame is not None and frame.damaged and frame.inherited
+    ]
+    assert inherited == list(range(14, 20))
+
+
+def test_file_in_which_damage_announces_more_streams_is_played_to_its_end(tmp_path: Path) -> None:
+    path = timed_film(tmp_path / "film.ts", [number / 10 for number in range(40)])
+
+    def frames(*, announced: bool) -> int:
+        video = decoding.open_video(str(path), "film", options={})
+        assert isinstance(video, decoding.Video)
+        packets = video._packets
+
+        def until_its_end() -> Iterator[Any]:
+            """The packets as PyAV gives them when it looks for a stream that came later."""
+            for packet in packets:
+                if not packet.size:
+                    raise IndexError("list index out of range")
+                yield packet
+
+        if announced:
+            video._packets = until_its_end()
+        count = sum(1 for _ in video.pictures())
+        video.close()
+        return count
+
+    assert frames(announced=True) == frames(announced=False) == 40

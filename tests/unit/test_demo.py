@@ -70,9 +70,9 @@ def test_a_collector_has_arrived_when_its_own_metric_came_through_telegraf_and_i
     declared = {"weather": Declared(("sky",), WEATHER)}
     data = _record("weather", "rain", True, sensor="a", site="demo")
     direct = _record("collector", "up", 1, collector="sky")
-    through = _record("collector", "samples", 1, collector="sky", brought_by="telegraf")
-    printing_nothing = _record("collector", "samples", 0, collector="sky", brought_by="telegraf")
-    brought = _record("weather", "rain", True, sensor="a", brought_by="telegraf")
+    through = _record("collector", "samples", 1, collector="sky", ingest_path="telegraf")
+    printing_nothing = _record("collector", "samples", 0, collector="sky", ingest_path="telegraf")
+    brought = _record("weather", "rain", True, sensor="a", ingest_path="telegraf")
     assert missing(_arrivals(brought, through), ["sky"], declared) == []
     assert missing(_arrivals(brought, direct), ["sky"], declared) == ["sky"]
     assert missing(_arrivals(through), ["sky"], declared) == ["sky"]
@@ -81,7 +81,7 @@ def test_a_collector_has_arrived_when_its_own_metric_came_through_telegraf_and_i
 
 
 def test_self_metrics_of_a_processor_count_as_delivered_by_telegraf() -> None:
-    through = _record("collector", "up", 1, collector="sky", brought_by="telegraf")
+    through = _record("collector", "up", 1, collector="sky", ingest_path="telegraf")
     processor = _record("collector", "up", 1, collector="telemetry")
     assert _arrivals(through, processor).measurements["collector"].through_telegraf
     assert (

@@ -120,6 +120,13 @@ def test_mermaid_with_another_digest_is_refused(tmp_path: Path) -> None:
         mermaid(tmp_path, fetch=False)
 
 
+def test_a_term_of_the_glossary_has_an_anchor(tmp_path: Path) -> None:
+    page = "# Glossary\n\n**Last will**\n:   A message.\n\n**Bold** text\n"
+    shown = rendered(tmp_path, page, "glossary.md")
+    assert shown == page.replace("**Last will**", '<a id="last-will"></a>**Last will**')
+    assert rendered(tmp_path, page, "index.md") == page
+
+
 # --- addresses that a browser would load ----------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -71,8 +72,9 @@ PAGES = sorted(
 def anchors(page: str) -> set[str]:
     """The anchors that GitHub gives to a page's headings."""
     text = re.sub(r"^```.*?^```$", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+    # In the glossary, the site adds an anchor for each term.
+    headings = re.findall(r"^#+ (.+)$|^\*\*(.+)\*\*$(?=\n:   )", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in map("".join, headings)}
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -108,7 +110,7 @@ def repeated(text: str, known: set[str]) -> list[str]:
     """The headers of the tables whose first column is mostly names that the reference has."""
     found = []
     for table in re.findall(r"(?:^\|.*\n?)+", text, re.MULTILINE):
-        lines = table.splitlines()
+        lines: list[str] = table.splitlines()
         first = [re.findall(r"`([^`]+)`", row.split("|")[1]) for row in lines[2:]]
         if sum(any(name in known for name in names) for names in first) * 2 > len(first):
             found.append(lines[0])
@@ -151,6 +153,34 @@ def test_files_that_a_page_names_exist(page: str) -> None:
         and not (ROOT / path).exists()
     ]
     assert page in GENERATED or missing == []
+
+
+def test_the_readme_lists_every_collector_and_every_dashboard() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| \[`(\w+)`\]", readme, re.MULTILINE)) == set(catalogue())
+    boards = [json.loads(path.read_text(encoding="utf-8")) for path in (ROOT / "grafana/dashboards").glob("*.json")]
+    titles = {board["title"] for board in boards}
+    (sentence,) = re.findall(r"The dashboards (\*Fleet\*.*?) are built", readme, re.DOTALL)
+    assert {" ".join(title.split()) for title in re.findall(r"\*([^*]+)\*", sentence)} == titles
+    listed = (ROOT / "docs/how-to/dashboards.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| (.+?) \| .* \| `/d/", listed, re.MULTILINE)) == titles
+
+
+def test_the_pages_state_the_retention_of_the_buckets() -> None:
+    buckets = tomllib.loads((ROOT / "influxdb" / "buckets.toml").read_text(encoding="utf-8"))
+    days = (buckets["raw"]["retention_days"], buckets["hourly"]["retention_days"])
+    assert days == (30, 5 * 365 + 2), "the pages below state 30 days and five years"
+    for page in ("README.md", "docs/glossary.md", "docs/explanation/architecture.md", "docs/explanation/retention.md"):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        assert "30 days" in text, page
+        assert "five years" in text, page
+
+
+def test_no_page_counts_the_alert_rules() -> None:
+    counting = [
+        page for page in PAGES if re.search(r"\b\d+ (?:alert )?rules\b", (ROOT / page).read_text(encoding="utf-8"))
+    ]
+    assert [page for page in counting if page != "CHANGELOG.md"] == []
 
 
 def threats() -> list[str]:

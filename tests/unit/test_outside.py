@@ -1,4 +1,4 @@
-"""What `make lab` and `make e2e` say if neither the cache nor the network has what they need."""
+"""The messages of `make lab` and `make e2e` if neither the cache nor the network has a file."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import pytest
 
 from tests.e2e import outside
 from tests.lab import images
+from tests.lab.conftest import memory, processor
 
 
 @pytest.fixture
 def closed() -> Iterator[str]:
-    """The address of a port on which nothing listens."""
+    """The address of a port without a listener."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{taken.getsockname()[1]}"
@@ -57,3 +58,16 @@ def test_without_rtimulib_a_sentence_says_where_it_was_looked_for(
         f"RTIMULib is not in the cache {tmp_path}/lab and cannot be fetched from {tmp_path}/clone; set "
         f"SENSETIG_RTIMULIB to a repository that has commit {images.RTIMULIB_COMMIT}"
     )
+
+
+def test_a_machine_that_does_not_fit_into_the_memory_is_not_started(tmp_path: Path) -> None:
+    source = tmp_path / "meminfo"
+    source.write_text("MemTotal: 8000000 kB\nMemFree: 1 kB\nMemAvailable: 3145728 kB\n")
+    assert memory(2, source) == ""
+    assert memory(3, source) == "QEMU takes 4 GB of memory, and 3.0 GB are available"
+    assert memory(0, source) == ""
+
+
+def test_the_lab_runs_on_a_pc_alone() -> None:
+    assert processor("x86_64") == ""
+    assert processor("aarch64") == "the lab takes a 64-bit PC, and this machine is aarch64"

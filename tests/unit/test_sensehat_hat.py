@@ -462,7 +462,7 @@ def test_imu_is_prepared_before_its_samples_at_the_start_and_in_each_batch() -> 
 
 
 class Chips:
-    """The registers of chips on a bus; ``failure`` is what a transfer raises."""
+    """The registers of chips on a bus; a transfer raises ``failure``."""
 
     def __init__(self) -> None:
         self.registers: dict[tuple[int, int], int] = {}

@@ -1,4 +1,4 @@
-"""A recording of which most lines are no rows: each reading reads a bounded part of it, and every line is counted."""
+"""A recording with mostly invalid lines: each reading processes a bounded part of it, and every line is counted."""
 
 from __future__ import annotations
 
@@ -44,6 +44,12 @@ def test_each_reading_passes_over_a_bounded_number_of_lines(tmp_path: Path, pace
     bench = Bench(backend="recording", recording=written(tmp_path, REFUSED * 250 + ROW), pace=pace)
     assert list(readings(bench, 4)) == [(0, 100), (0, 100), (1, 50), (0, 0)]
     assert len(bench.errors) == 1
+
+
+def test_the_first_row_is_due_when_it_is_reached(tmp_path: Path) -> None:
+    rows = "".join(f"2024-05-01 09:00:0{second},21.5\n" for second in range(3))
+    bench = Bench(backend="recording", recording=written(tmp_path, REFUSED * 350 + rows))
+    assert [samples for samples, _ in readings(bench, 7)] == [0, 0, 0, 1, 1, 1, 0]
 
 
 def test_rows_between_the_refused_ones_are_all_played(tmp_path: Path) -> None:

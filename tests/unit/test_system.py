@@ -346,6 +346,18 @@ def test_a_field_of_system_fails_only_if_its_file_does(machine: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("text", ["-1.00 0.00", "inf 0.00", "nan 0.00", "9" * 40, "1e300 0"])
+def test_an_uptime_that_cannot_be_is_counted_and_costs_itself(text: str, machine: Path) -> None:
+    (machine / "proc/uptime").write_text(f"{text}\n")
+    bench = Bench(machine, parts="system")
+    (metric,) = bench.batch().values()
+    bench.close()
+    assert metric.fields["load1"] == 0.1
+    assert not {"uptime", "uptime_format", "interval_seconds"} & metric.fields.keys()
+    assert len(bench.said) == 1
+    assert "where seconds were expected" in bench.said[0]
+
+
 class Sources:
     """A slow part whose sources answer when the test says so."""
 

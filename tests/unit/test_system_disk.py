@@ -418,6 +418,12 @@ def test_a_file_system_without_a_size_is_left_out(tmp_path: Path) -> None:
     assert bench.said == []
 
 
+def test_a_list_without_any_mount_is_counted(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "")
+    assert bench.batch() == []
+    assert bench.said == ["E! system: disk: mountinfo has no mount at all, not even that of /"]
+
+
 #: Mounts of machines of other kinds, without the kernel's own: mountinfo, and the paths, devices and modes reported.
 MACHINES = {
     "Docker": (

@@ -327,6 +327,13 @@ def test_interfaces_may_have_a_colon_in_their_name() -> None:
     }
 
 
+def test_an_empty_list_of_interfaces_is_counted() -> None:
+    said: list[str] = []
+    assert network.parse_interfaces(b"", said.append) == {}
+    assert network.parse_interfaces(HEAD, said.append) == {}
+    assert said == ["/proc/net/dev is empty"]
+
+
 @pytest.mark.parametrize("name", ["wl|an", "en\N{LATIN SMALL LETTER U WITH DIAERESIS}", "a\udcffb", "veth0@if7"])
 def test_an_interface_can_have_any_name(name: str, tmp_path: Path) -> None:
     (tmp_path / "net").mkdir()
@@ -541,6 +548,33 @@ def test_disks_with_equal_serial_numbers_are_distinguished_by_their_place_on_the
         "AA000000000000000001-temp1-0000:01:00.0": 41.85,
         "AA000000000000000001-temp1-0000:02:00.0": 42.85,
     }
+
+
+@pytest.mark.parametrize(
+    ("degrees", "emitted"),
+    [
+        ((85.0,), ()),
+        ((21.5, 85.0, 21.5), (21.5, 21.5)),
+        ((80.0, 84.5, 85.0, 85.0, 85.5), (80.0, 84.5, 85.0, 85.0, 85.5)),
+    ],
+)
+def test_the_first_value_of_a_1_wire_sensor_after_a_loss_of_its_supply_is_none(
+    degrees: tuple[float, ...], emitted: tuple[float, ...], tmp_path: Path
+) -> None:
+    folder = sensor(tmp_path, 0, name="w1_slave_temp\n", temp1_input="0\n")
+    sensor(tmp_path, 1, name="other\n", temp1_input="85000\n")
+    said: list[str] = []
+    part = temperature.Temp(str(tmp_path), 10.0, said.append, pytest.fail)
+    found = []
+    for value in degrees:
+        (folder / "temp1_input").write_text(f"{value * 1000:.0f}\n")
+        found += list(part.metrics({key: answered(read) for key, read in part.reads().items()}, (), 7))
+    tags = {
+        name: [m.fields["temp"] for m in found if m.series.tags["sensor"] == name]
+        for name in ("w1_slave_temp", "other")
+    }
+    assert tags == {"w1_slave_temp": list(emitted), "other": [85.0] * len(degrees)}
+    assert len(said) == len(degrees) - len(emitted)
 
 
 def test_a_value_of_a_sensor_with_a_fault_is_none(tmp_path: Path) -> None:

@@ -26,9 +26,12 @@ class Frame(NamedTuple):
         time_ns: wall clock, nanoseconds since 1970, for the points.
         planes: if the image is only the grey plane of a colour image, all planes: YUV 4:2:0, one below the other,
             in rows that may be longer than the image is wide.
-        damaged: whether a part of it was lost on its way, so that what differs may be no motion.
+        damaged: whether a part of it, or of an image that it is built on, was lost on its way, so that what differs
+            may be no motion.
+        inherited: whether, if it is damaged, nothing of this very image was lost.
         render: if the image is only the grey of a colour image without planes, makes the colour image; may be called
             from any thread.
+        video_range: whether the grey levels of the image run from 16 to 235, as those of video do.
     """
 
     image: Image
@@ -36,7 +39,9 @@ class Frame(NamedTuple):
     time_ns: int
     planes: Image | None = None
     damaged: bool = False
+    inherited: bool = False
     render: Callable[[], Image] | None = None
+    video_range: bool = False
 
     def colour(self) -> Image:
         """The image in colour, if it has any."""

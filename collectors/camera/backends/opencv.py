@@ -71,6 +71,11 @@ class Capture(Protocol):
         ...
 
     @property
+    def lost(self) -> bool:
+        """Whether a part of the grabbed picture itself was lost, and not only of one that it is built on."""
+        ...
+
+    @property
     def failed(self) -> int:
         """Number of packets that could not be decoded."""
         ...
@@ -83,6 +88,11 @@ class Capture(Protocol):
     @property
     def render(self) -> Callable[[], Image] | None:
         """What makes the retrieved picture in colour, if it is grey."""
+        ...
+
+    @property
+    def video_range(self) -> bool:
+        """Whether the grey levels of the retrieved picture run from 16 to 235."""
         ...
 
     def grab(self) -> bool:
@@ -101,8 +111,8 @@ class Capture(Protocol):
 class DeviceCapture:
     """A device that OpenCV has opened; it delivers whole pictures or none."""
 
-    damaged, failed, reason = False, 0, ""
-    render = None
+    damaged, lost, failed, reason = False, False, 0, ""
+    render, video_range = None, False
 
     def __init__(self, capture: Any) -> None:
         self._capture = capture
@@ -189,13 +199,14 @@ class LiveSource:
     def _grab(self) -> None:
         before = self._timer()
         capture = self._capture
-        self._put(Frame(self._first, before, self._clock_ns(), damaged=capture.damaged, render=capture.render))
-        damaged = False
+        self._put(self._frame(self._first, before, damaged=capture.damaged, lost=capture.lost))
+        damaged = lost = False
         # A stream arrives in bursts, so unused frames may be taken later, up to the length of the queue.
         credit = float(_MAX_WAITING)
         while not self._closing and self._capture.grab():
             now = self._timer()
             damaged |= self._capture.damaged
+            lost |= self._capture.lost
             credit = min(credit + (now - before) * self._frame_rate, float(_MAX_WAITING))
             before = now
             if credit < 1.0:
@@ -204,11 +215,23 @@ class LiveSource:
             if found:
                 credit -= 1.0
                 # The damage of a skipped picture shows in those after it.
-                self._put(Frame(image, now, self._clock_ns(), damaged=damaged, render=capture.render))
-                damaged = False
+                self._put(self._frame(image, now, damaged=damaged, lost=lost))
+                damaged = lost = False
         with self._changed:
             self._over = True
             self._changed.notify()
+
+    def _frame(self, image: Image, seconds: float, *, damaged: bool, lost: bool) -> Frame:
+        capture = self._capture
+        return Frame(
+            image,
+            seconds,
+            self._clock_ns(),
+            damaged=damaged,
+            inherited=not lost,
+            render=capture.render,
+            video_range=capture.video_range,
+        )
 
     def _put(self, frame: Frame) -> None:
         with self._changed:

@@ -43,11 +43,18 @@ class StreamCapture:
         self.reason = ""
         #: What makes the retrieved picture in colour, if it is grey.
         self.render: Callable[[], Image] | None = None
+        #: Whether the grey levels of the retrieved picture run from 16 to 235.
+        self.video_range = False
 
     @property
     def damaged(self) -> bool:
         """Whether a part of the grabbed picture was lost."""
         return self._grabbed is not None and self._grabbed.damaged
+
+    @property
+    def lost(self) -> bool:
+        """Whether a part of the grabbed picture itself was lost, and not only of one that it is built on."""
+        return self._grabbed is not None and self._grabbed.lost
 
     @property
     def failed(self) -> int:
@@ -91,7 +98,7 @@ class StreamCapture:
         found = None if self._grabbed is None else self._video.grey(self._grabbed.frame)
         if found is None:
             return False, _NO_IMAGE
-        image, self.render = found
+        image, self.render, self.video_range = found
         return True, image
 
     def release(self) -> None:
@@ -110,7 +117,8 @@ def open_stream(
         options["rtsp_transport"] = values[settings.RTSP_TRANSPORT]
     options.update(given_options(os.environ.get(OPTIONS_VARIABLE, "")))
     try:
-        opened = open_video(url, shown, options=options, timeout=(timeout, timeout))
+        smooth = settings.uses_large_pictures(values)
+        opened = open_video(url, shown, options=options, smooth=smooth, timeout=(timeout, timeout))
         found = _first_picture(opened, lambda: timer() - start < timeout)
     except (av.FFmpegError, OSError) as error:
         found = finding(url, error, min(_LOOK_SECONDS, timeout))

@@ -231,7 +231,7 @@ class Tuner:
                     detector, config = None, self._config
             assert frame is not None
             detector = detector or Detector(config)
-            detection = detector.detect(frame.image, frame.seconds)
+            detection = detector.detect(frame.image, frame.seconds, video_range=frame.video_range)
             state = detector.state
             sample = _Sample(
                 frame.colour(),

@@ -97,7 +97,7 @@ def tendency(source: Source) -> Panel:
         ),
         decimals=1,
         size=(7, 3),
-        no_data="needs three hours",
+        no_data="not enough readings",
     )
     return panel.time_from("190m").hide_time_override(True).mappings(range_map(_TENDENCY))
 

@@ -33,7 +33,7 @@ from grafana_foundation_sdk.models.text import TextMode
 from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.live import Channel
 from grafana.dashboards.lib.query import FluxTarget, Target
-from grafana.dashboards.lib.style import coloured, fixed, heading_width, link, properties, value_map
+from grafana.dashboards.lib.style import coloured, fixed, heading_width, link, nothing, properties, value_map
 from sensetig.policy import FORGOTTEN_DAYS, GAP_SECONDS, LATE_SECONDS
 
 #: A line is drawn through gaps up to this long, in milliseconds; a longer silence shows as a gap.
@@ -153,6 +153,9 @@ def number(
     _numbers(panel, decimals, low, high)
     if texts:
         panel.mappings(value_map(texts))
+    elif steps and steps[0][1] == thresholds.GOOD:
+        # Otherwise the text for no data would have the colour of the lowest step.
+        panel.mappings([nothing(no_data)])
     return panel
 
 

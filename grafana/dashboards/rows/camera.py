@@ -40,7 +40,7 @@ _MOTION: thresholds.Steps = ((None, "#80808066"), (0.5, "orange"), (25, "purple"
 _JPEG_BEGIN = r"^data:image\/jpeg;base64,\/9j\/"
 _JPEG = _JPEG_BEGIN + r"[A-Za-z0-9+\/]+=*\z"
 
-#: Columns of which an event's two points have one value, or the newer one counts.
+#: Columns with the same value in both points of an event, or whose newer value counts.
 _PER_EVENT = ("Picture", "Clip", "Duration", "Area", "Intensity", "Frames", "Camera")
 
 #: A path of a clip, as the camera names it.
@@ -51,7 +51,7 @@ _PLAY = [
     {
         "title": "Play the clip",
         "url": "/camera/${host:percentencode}/${__value.raw:percentencode}",
-        # Grafana would take it for one of its own pages.
+        # Otherwise Grafana would treat it as one of its pages.
         "targetBlank": True,
     }
 ]

@@ -45,14 +45,14 @@ def _glance() -> list[Panel]:
             no_data=f"none within {policy.FORGOTTEN_DAYS} days",
         ),
         weather.tendency(_SOURCE),
-        weather.comfort(_SOURCE, no_data="not calibrated"),
+        weather.comfort(_SOURCE, no_data="no calibrated reading"),
         swatch(
             "Light",
             "The colour of the light that falls on the board: each channel as a share of the strongest. The number "
             "is its brightness, in per cent of the sensor's maximum.",
             "colour",
             size=(4, 3),
-            no_data="no colour within a minute",
+            no_data="no reading",
         ),
         origin(
             "Whether these are readings of a sensor, of a simulation, or of a recording that is played.",
@@ -127,7 +127,7 @@ def _air() -> list[Panel]:
             _others("pressure_hpa", "pressure_calibrated_hpa"),
             decimals=1,
             fill=0,
-            calcs=_TABLE,
+            calcs=("min", "max"),
             colours={"raw": "purple", "calibrated": "blue"},
             legend=True,
             size=(10, 8),
@@ -150,7 +150,7 @@ def _air() -> list[Panel]:
             colours={"change": "purple"},
             legend=False,
             size=(7, 8),
-            no_data="Needs two times three hours",
+            no_data="Not enough readings in two days",
         )
         .time_from("48h")
         .hide_time_override(True),

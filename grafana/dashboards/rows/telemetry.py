@@ -31,7 +31,7 @@ def _telemetry() -> list[Panel]:
             _SOURCE.total("telemetry_rejected", "count", "Rejected"),
             steps=thresholds.SELDOM,
             size=(6, 6),
-            no_data="none",
+            no_data=_NONE,
         ),
         lines(
             "Rejections by reason",

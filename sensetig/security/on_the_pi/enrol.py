@@ -20,7 +20,7 @@ REFUSED = 3
 
 
 def main(folder: str, keys: str) -> int:
-    """Ask once."""
+    """Send one request."""
     with open(os.path.join(folder, "settings.json"), encoding="utf-8") as file:
         settings = json.load(file)
     with open(os.path.join(folder, "token"), encoding="ascii") as file:
