@@ -194,7 +194,7 @@ def test_a_series_without_a_value_has_a_dash_in_the_legend_and_not_the_words_for
 
 
 @pytest.mark.parametrize("measurement", ["influxdb", "collector"])
-def test_a_number_of_what_comes_once_a_minute_is_not_gone_between_two_points(measurement: str) -> None:
+def test_a_number_updated_once_a_minute_is_not_gone_between_two_points(measurement: str) -> None:
     shown = [
         panel
         for panel in dashboards.panels(COMMITTED["pipeline.json"])
