@@ -21,6 +21,9 @@ _QUALITY = 90
 _PACKED_QUALITY = 85
 _COLOURLESS = 128
 
+#: Options of MP4 files: the index comes first, so that a player starts before it has the whole file.
+MP4_OPTIONS = {"movflags": "faststart"}
+
 
 def jpeg(image: Image, quality: int = _QUALITY) -> bytes:
     """Encode as a JPEG file."""

@@ -28,11 +28,11 @@ def summary(
 
     Args:
         running: the demo.
-        arrivals: what came since its start.
-        expected: the collectors that find something to read on this machine.
-        absent: those of them whose data has not arrived.
+        arrivals: the data since its start.
+        expected: the collectors that have something to read on this machine.
+        absent: the expected collectors whose data has not arrived.
         declared: every declared measurement.
-        now: the time that ages are reckoned from.
+        now: the reference time for ages.
     """
     return {
         "versions": {
@@ -66,11 +66,17 @@ def summary(
 
 
 def save(content: Mapping[str, Any], path: Path) -> None:
-    """Write a summary as JSON, whole or not at all. Raises OSError."""
+    """Write a summary as JSON, atomically. Raises OSError."""
     write_atomic(path, json.dumps(content, indent=2) + "\n", 0o666, durable=False)
 
 
 def dashboards(folder: Path) -> list[tuple[str, str]]:
-    """Title and path of each dashboard in a folder, sorted by title."""
-    boards = [json.loads(file.read_text(encoding="utf-8")) for file in folder.glob("*.json")]
-    return sorted((board["title"], f"/d/{board['uid']}") for board in boards)
+    """Title and path of each main dashboard in a folder, the most important first; those have a menu of the others.
+
+    The links from one dashboard to the main ones are in that order.
+    """
+    boards = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json"))]
+    titles = {f"/d/{board['uid']}": board["title"] for board in boards}
+    # A dashboard does not link to itself: one that is not a main one links to all of these.
+    linked = max(([link["url"] for link in board["links"] if link["type"] == "link"] for board in boards), key=len)
+    return [(titles[path], path) for path in linked]

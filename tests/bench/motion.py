@@ -1,7 +1,7 @@
-"""Debian's motion, run on files beside our own detector: with its defaults, at the pace of the file.
+"""Debian's motion on files, for comparison with our own detector: with its defaults, at the pace of the file.
 
-Nothing listens; everything that it writes goes into a folder of the bench. What it takes for motion is read off
-the pictures that it saves: each is one frame of the file, found again by comparing.
+It listens on no port, and writes only to a folder of the bench. Its detections are read from the pictures that it
+saves: each is one frame of the file, found by comparison.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def motion_frames(clips: list[Clip], seconds: float, folder: Path) -> list[list[
             for clip in some:
                 place = folder / f"motion-{clip.path.stem}"
                 running.append(Motion(clip.path, clip.width, clip.height, place, pictures=True))
-            # What it plays twice is found as the same frames.
+            # Frames that it plays twice are recognised as the same.
             time.sleep(seconds + 3.0)
         finally:
             for each in running:
@@ -114,5 +114,5 @@ def _frames(clip: Clip, folder: Path) -> list[int]:
 
 
 def _small(picture: np.ndarray) -> np.ndarray:
-    """Every fifth pixel: each frame has noise of its own, which tells it from the next."""
+    """Every fifth pixel: sufficient, because the noise distinguishes each frame from the next."""
     return picture[::5, ::5, 1].astype(np.int16).ravel()

@@ -1,4 +1,4 @@
-"""Sources of pictures: real files, a real server on loopback, and what is said where there is none."""
+"""Sources of pictures: real files, a real server on loopback, and the errors for missing sources."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "camera"
 
 
 class Opener:
-    """Opens a backend and keeps the errors that it tells of."""
+    """Open a backend, and record its errors."""
 
     def __init__(self) -> None:
         self.errors: list[str] = []
@@ -98,7 +98,7 @@ def test_file_plays_at_the_configured_pace(opener: Opener, tmp_path: Path, pace:
 
     backend = opener(lambda: 50.0, source=str(film(tmp_path / "hall.avi")), pace=pace)
     assert len(list(backend.frames(wait))) == 40
-    # The clock stands, so each pause is the whole way from the beginning.
+    # The clock is stopped, so each pause is the total time since the beginning.
     assert pauses == pytest.approx([number / 10 / pace for number in range(40)])
 
 
@@ -419,7 +419,7 @@ class Camera(http.server.BaseHTTPRequestHandler):
             self.silent.wait(60)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: what the server does is the test's own doing."""
+        """Discard the log; the test itself makes the requests."""
 
 
 @contextmanager
@@ -464,7 +464,7 @@ def test_silent_stream_is_lost_after_the_timeout(opener: Opener) -> None:
 
 def test_stream_continues_after_a_size_change(opener: Opener) -> None:
     small = [np.full((120, 160, 3), 60, np.uint8)] * 10
-    large = [np.full((240, 320, 3), 180, np.uint8)] * 600  # some of which are passed over, since they come too fast
+    large = [np.full((240, 320, 3), 180, np.uint8)] * 600  # some are skipped because they arrive too fast
     with network_camera([*small, *large], silent=True) as url:
         backend = opener(source=url, timeout_seconds=60.0, frame_rate=120.0)
         levels: set[int] = set()

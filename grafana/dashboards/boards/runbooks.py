@@ -17,8 +17,9 @@ DOCUMENT = Path(__file__).parents[3] / "docs" / "how-to" / "runbooks.md"
 #: A section: the rule's key, its title, and the text.
 _SECTION = re.compile(r"^## \S+\n\n\*\*(.+?)\.\*\* (.*?)(?=^## |\Z)", re.M | re.S)
 
-#: Characters per line of a panel half as wide as a desktop screen, and the height of a line in rows of the grid.
-_LINE, _HIGH = 90, 0.58
+#: Characters per line of a panel half as wide as a window of 1280 pixels with the menu open, and the height of a line
+#: in rows of the grid.
+_LINE, _HIGH = 62, 0.58
 
 #: Characters of a command that a phone shows in one line.
 _COMMAND = 36

@@ -46,7 +46,7 @@ _COMFORT = (
 )
 
 #: Shown before the first hour is over.
-NO_HOURS = "No hours yet: the first comes two minutes after a full hour"
+NO_HOURS = "No hours in this time range; the first comes two minutes after a full hour"
 
 #: The columns of the tables of days and months: what becomes of their hours, unit and decimals.
 COLUMNS = {
@@ -186,9 +186,9 @@ def _days() -> list[Panel]:
     return [
         by_hour(
             "Temperature by day and hour",
-            "The mean of each two hours of the last seven days, a column per day, calibrated or compensated "
-            "where available. A cold cell among warm ones is an open window; a warm night is heating that does not "
-            "switch off.",
+            "The mean of each two hours of the last seven days, a column per day, calibrated or compensated where "
+            "available. A cold cell among warm ones is an open window; a warm night is heating that does not switch "
+            "off.",
             _SOURCE.written(
                 f'SELECT {means} FROM "environment" {hours.format("null")}',  # noqa: S608 - no input
                 table=True,
