@@ -246,13 +246,15 @@ def _details() -> list[Panel]:
             order=("host", "collector", "State", "Time"),
             renamed={"host": "Device", "collector": "Collector", "Time": "Reported"},
             columns={
-                "Device": properties(links=link),
+                "Device": properties(links=link, custom__minWidth=150),
+                "Collector": properties(custom__width=100),
                 "State": properties(
+                    custom__width=70,
                     mappings=value_map({"0": ("failing", thresholds.ACT)}),
                     custom__cellOptions={"type": "color-text"},
                     custom__align="left",
                 ),
-                "Reported": properties(unit=CLOCK),
+                "Reported": properties(unit=CLOCK, custom__width=105),
             },
             size=(12, 8),
             no_data="No failing collector",

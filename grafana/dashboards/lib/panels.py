@@ -51,8 +51,9 @@ CLOCK = "dateTimeAsLocalNoDateIfToday"
 #: The width of the arrow in the heading of the column that a table is sorted by.
 _ARROW = 20
 
-#: The width of columns with names that are longer than their heading.
-_NAMES = {"Device": 150, "Field": 170, "Reason": 115, "Service": 150, "Container": 130}
+#: The width of columns with names that are longer than their heading, in a table as wide as the dashboard.
+_NAMES = {"Device": 150, "Field": 170, "Reason": 115, "Container": 130}
+_WHOLE = 24
 
 #: The column with the time of the first of several joined tables.
 AGE = "Age"
@@ -360,7 +361,9 @@ def listing(
         given = {value.id_val for value in (columns or {}).get(name, ())}
         more: dict[str, object] = {}
         if not given & {"custom.width", "custom.minWidth"}:
-            more["custom__minWidth"] = max(heading_width(name) + (_ARROW if name == sort else 0), _NAMES.get(name, 0))
+            # Grafana gives every column its share or more: in a narrow table, a wide one would push the others out.
+            wide = _NAMES.get(name, 0) if size[0] == _WHOLE else 0
+            more["custom__minWidth"] = max(heading_width(name) + (_ARROW if name == sort else 0), wide)
         if "noValue" not in given:
             more["noValue"] = "–"  # otherwise an empty cell would show the panel's text for no data
         if more:

@@ -75,6 +75,7 @@ def _store() -> list[Panel]:
             order=("device", "Status", "Messages", "Repeated"),
             renamed={"device": "Device"},
             columns={
+                "Device": properties(custom__minWidth=150),
                 "Status": properties(custom__width=90),
                 "Messages": properties(custom__width=110),
                 "Repeated": properties(custom__width=100),
